@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
 #
 # Shell functions shared by the scripts of this directory.
 #
@@ -9,6 +10,7 @@
 # Sets ROOT, the top of the source tree, and an EXIT trap that undoes, in reverse order,
 # what was registered by on_exit. INT, TERM and HUP end the script through the same trap.
 
+# shellcheck disable=SC2034	# used by the scripts
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PASSED=0
 FAILED=0
