@@ -15,12 +15,12 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PASSED=0
 FAILED=0
 _cleanups=()
-_started=$SECONDS
+export STEPS_SINCE=${STEPS_SINCE:-$EPOCHSECONDS}
 
-# step TEXT...: name what happens next, with the seconds since the script began.
+# step TEXT...: name what happens next, with the seconds since the outermost script began.
 step()
 {
-	printf '[%4ds] %s\n' $((SECONDS - _started)) "$*"
+	printf '[%4ds] %s\n' $((EPOCHSECONDS - STEPS_SINCE)) "$*"
 }
 
 # die TEXT...: say in one line what is wrong, and end.
