@@ -109,6 +109,11 @@ _hugepages_release()
 	echo $(($(cat $_HUGE/nr_hugepages) - $1)) >$_HUGE/nr_hugepages
 }
 
+_hugetlbfs_release()
+{
+	umount /dev/hugepages 2>/dev/null || true	# where another process uses it by now
+}
+
 # hugepages_reserve N: see to it that N hugepages of 2 MiB are free, and that hugetlbfs is
 # mounted. At exit as many are given back as were added: the former number, and right as
 # well where two scripts overlap.
@@ -136,7 +141,7 @@ hugepages_reserve()
 		need_root
 		mkdir -p /dev/hugepages
 		mount -t hugetlbfs -o pagesize=2M nodev /dev/hugepages
-		on_exit umount /dev/hugepages
+		on_exit _hugetlbfs_release
 	fi
 }
 
