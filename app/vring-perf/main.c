@@ -4,9 +4,9 @@
  *
  * A back-end process and a front-end process, each on its own core, hold a port of either driver;
  * the pairs run in turn, in slices. The figure is the median over bursts of the cycles spent in
- * the driver's own burst call, for each packet; a time slice stolen from a virtual machine hits a few
- * bursts only. Cores of a virtual machine can be near or far from each other, and that changes every
- * figure: a cache line's round trip is measured with each slice.
+ * the driver's own burst call, for each packet; a time slice stolen from a virtual machine hits a
+ * few bursts only. Cores of a virtual machine can be near or far from each other, and that changes
+ * every figure: a cache line's round trip is measured with each slice.
  */
 #include "perf.h"
 
@@ -292,7 +292,7 @@ quantile(const double *v, uint32_t n, double q)
 /* Median cycles a packet of one slice. */
 static double
 slice(struct perf_shared *s, const struct options *o, uint32_t pair, enum perf_path path,
-      uint32_t size, struct line *l)
+	uint32_t size, struct line *l)
 {
 	struct perf_result *r = &s->result[PERF_BACKEND];
 	uint32_t id = s->go + 1;
