@@ -62,6 +62,8 @@ struct virtq_run {
 	int errfd;		/* eventfd that tells the peer its ring broke, or -1. Not owned */
 	uint16_t qid;		/* index of the vring in the device: 2i receives, 2i + 1 transmits
 				 * (as the guest sees it) */
+	uint16_t hdr_len;	/* virtio-net header: 12, or 10 without VERSION_1 and MRG_RXBUF */
+	uint64_t generation;	/* never the same twice in a process: caches check it */
 };
 
 /* What the control thread asked for, before anything is checked. */
@@ -90,6 +92,29 @@ struct virtq_seg {
 	uint32_t len;
 };
 
+/*
+ * One descriptor chain, copied out of the ring, checked and translated. What the peer does to
+ * the ring afterwards changes nothing here.
+ */
+struct virtq_chain {
+	uint8_t *addr;		/* first segment */
+	uint32_t len;		/* bytes of the first segment */
+	uint32_t total;		/* bytes of all segments, 2^32 - 1 at most */
+	uint16_t id;		/* split: head; packed: buffer id. Echoed, never an index */
+	uint16_t slots;		/* ring entries the chain takes (split: 1) */
+	uint16_t nseg;		/* 1: addr and len say it all; else vq->segs[seg .. seg + nseg - 1] */
+	uint16_t seg;
+	uint32_t written;	/* bytes the device wrote, for the used entry */
+	uint8_t fault;		/* enum virtq_fault: complete it, but do not touch its data */
+};
+
+/* Why a chain cannot be used although its ring goes on. */
+enum virtq_fault {
+	VIRTQ_FAULT_NONE = 0,
+	VIRTQ_FAULT_UNMAPPED,	/* a buffer is not wholly in the shared memory */
+	VIRTQ_FAULT_TOO_LONG,	/* more segments or bytes than anything sensible has */
+};
+
 /* The last region that a translation of this ring hit. */
 struct virtq_tlb {
 	uint64_t gpa, size;	/* size 0: empty */
@@ -98,6 +123,8 @@ struct virtq_tlb {
 
 /* Segments that the chains of one burst can have together. */
 #define VIRTQ_MAX_SEGS 1024
+/* Chains that one mergeable packet can fill. */
+#define VIRTQ_MAX_CHAINS 512
 
 /* Where the data path stands on one ring. Reset with virtq_vq_reset() while no burst holds it. */
 struct virtq_vq {
@@ -108,12 +135,13 @@ struct virtq_vq {
 	uint8_t broken;		/* enum virtq_error; written by bursts, read by the control thread */
 	bool call_valid;	/* split, EVENT_IDX: `called` holds the idx of the last decision */
 	uint16_t called;	/* used idx when a call was last decided on */
-	uint16_t inflight;	/* packed: slots fetched and not yet completed */
-	struct virtq_tlb tlb;	/* cache of the current mem; cleared when the run changes */
-	const struct virtq_run *tlb_run; /* the run that the tlb belongs to */
+	struct virtq_tlb tlb;	/* valid for the run of tlb_generation */
+	uint64_t tlb_generation;
 	uint64_t calls;		/* notifications sent */
 	uint64_t calls_suppressed; /* notifications that the driver did not want */
+	uint32_t nsegs;		/* segs in use by the burst in progress */
 	struct virtq_seg segs[VIRTQ_MAX_SEGS]; /* scratch of the burst in progress */
+	struct virtq_chain chains[VIRTQ_MAX_CHAINS]; /* scratch for packets of very many chains */
 } __attribute__((aligned(VIRTQ_CACHE_LINE)));
 
 /* To the state of a fresh ring: cursors 0, wraps 1, not broken. Counters stay. */
@@ -123,10 +151,17 @@ void virtq_vq_reset(struct virtq_vq *vq);
  * Ring positions as SET/GET_VRING_BASE carry them. Split: 16-bit avail index; the used index is
  * then taken from the ring's own used->idx. Packed: bits 0-14 avail slot, 15 avail wrap, 16-30
  * used slot, 31 used wrap; a zero high half with a non-zero low half means used = avail.
- * -EINVAL: packed slot outside the ring. Clears `broken`.
+ * Clears `broken` and tells the driver that kicks are not wanted: the device polls.
+ * -EINVAL: packed slot outside the ring, or a split index over 16 bits.
  */
 int virtq_vq_set_base(struct virtq_vq *vq, const struct virtq_run *run, uint32_t base);
 uint32_t virtq_vq_get_base(const struct virtq_vq *vq, bool packed);
+/* The base of a ring that was never used. */
+static inline uint32_t
+virtq_fresh_base(bool packed)
+{
+	return packed ? 0x80008000u : 0;
+}
 
 /*
  * The publication rule.

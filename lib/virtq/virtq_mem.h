@@ -66,6 +66,8 @@ struct virtq_mem *virtq_mem_get(struct virtq_mem *mem);
 void virtq_mem_put(struct virtq_mem *mem);
 bool virtq_mem_poisoned(const struct virtq_mem *mem);
 
+/* The region that holds a guest-physical address, or NULL. */
+const struct virtq_region *virtq_mem_find(const struct virtq_mem *mem, uint64_t gpa);
 /*
  * Translate a guest-physical address. *len: bytes wanted on entry, bytes that are contiguous
  * here on return (never more than wanted). NULL when the first byte is not mapped.
