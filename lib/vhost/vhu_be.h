@@ -26,8 +26,9 @@ struct vhu_be;
 /* All are needed. None may free the session. */
 struct vhu_be_ops {
 	/*
-	 * Carry a ring to the bursts. run == NULL: take it away. When this returns, no burst uses the
-	 * former run any more, and the cursors may be read or set. The run stays the session's.
+	 * Carry a ring to the bursts. run == NULL: take it away. When this returns, no burst uses
+	 * the former run any more, and the cursors may be read or set. The run stays the
+	 * session's.
 	 */
 	void (*ring_publish)(void *ctx, uint16_t qid, const struct virtq_run *run);
 	/*

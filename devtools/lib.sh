@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# Shell functions shared by the scripts of this directory.
+#
+# Usage, at the top of a bash script:
+#	set -euo pipefail
+#	. "$(dirname "$0")/lib.sh"
+#
+# Sets ROOT, the top of the source tree, and an EXIT trap that undoes, in reverse order,
+# what was registered by on_exit. INT, TERM and HUP end the script through the same trap.
+
+# shellcheck disable=SC2034	# used by the scripts
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PASSED=0
+FAILED=0
+_cleanups=()
+export STEPS_SINCE=${STEPS_SINCE:-$EPOCHSECONDS}
+
+# step TEXT...: name what happens next, with the seconds since the outermost script began.
+step()
+{
+	printf '[%4ds] %s\n' $((EPOCHSECONDS - STEPS_SINCE)) "$*"
+}
+
+# die TEXT...: say in one line what is wrong, and end.
+die()
+{
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# on_exit COMMAND [ARG]...: run COMMAND when the script ends, whichever way; last one first.
+on_exit()
+{
+	[ "$BASHPID" = "$$" ] || die "on_exit $1: called from a subshell, which has no trap"
+	_cleanups+=("$(printf '%q ' "$@")")
+}
+
+_run_cleanups()
+{
+	local status=$? i
+
+	trap - EXIT
+	trap '' INT TERM HUP
+	set +e
+	for ((i = ${#_cleanups[@]} - 1; i >= 0; i--)); do
+		eval "${_cleanups[i]}"
+	done
+	exit "$status"
+}
+
+trap _run_cleanups EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# need_root: end unless the script runs as root.
+need_root()
+{
+	[ "$(id -u)" = 0 ] || die "must run as root"
+}
+
+# missing_packages NAME...: print those that are not installed.
+missing_packages()
+{
+	local name have
+
+	have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
+	for name; do
+		grep -qx "installed $name" <<<"$have" || echo "$name"
+	done
+}
+
+_apt()
+{
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 \
+		-o Dpkg::Use-Pty=0 "$@" </dev/null
+}
+
+# need_packages NAME...: install what is missing of the distribution's packages.
+# The package lists are refreshed only where they do not lead to the packages.
+need_packages()
+{
+	local log missing
+
+	command -v dpkg-query >/dev/null ||
+		die "packages are installed by apt, which this machine lacks; needed: $*"
+	mapfile -t missing < <(missing_packages "$@")
+	[ ${#missing[@]} -gt 0 ] || return 0
+	[ "$(id -u)" = 0 ] || die "must run as root to install: ${missing[*]}"
+	step "installing ${missing[*]}"
+	log=$(mktemp)
+	if ! _apt install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1; then
+		if ! { _apt update && _apt install -y --no-install-recommends "${missing[@]}"; } \
+			>"$log" 2>&1; then
+			set -- "$(grep '^E:' "$log" | tail -n 1)"
+			rm -f "$log"
+			die "cannot install ${missing[*]}: ${1:-apt-get failed}"
+		fi
+	fi
+	rm -f "$log"
+}
+
+_HUGE=/sys/kernel/mm/hugepages/hugepages-2048kB
+
+_hugepages_release()
+{
+	echo $(($(cat $_HUGE/nr_hugepages) - $1)) >$_HUGE/nr_hugepages
+}
+
+_hugetlbfs_release()
+{
+	umount /dev/hugepages 2>/dev/null || true	# where another process uses it by now
+}
+
+# hugepages_reserve N: see to it that N hugepages of 2 MiB are free, and that hugetlbfs is
+# mounted. At exit as many are given back as were added: the former number, and right as
+# well where two scripts overlap.
+hugepages_reserve()
+{
+	local before after free
+
+	[ -d $_HUGE ] || die "this machine has no hugepages of 2 MiB"
+	free=$(cat $_HUGE/free_hugepages)
+	before=$(cat $_HUGE/nr_hugepages)
+	if [ "$free" -lt "$1" ]; then
+		need_root
+		step "reserving $(($1 - free)) hugepages"
+		sync
+		echo 3 >/proc/sys/vm/drop_caches 2>/dev/null || true
+		echo 1 >/proc/sys/vm/compact_memory 2>/dev/null || true
+		echo $((before + $1 - free)) >$_HUGE/nr_hugepages
+		after=$(cat $_HUGE/nr_hugepages)
+		on_exit _hugepages_release $((after - before))
+		[ $((free + after - before)) -ge "$1" ] ||
+			die "only $((free + after - before)) of $1 hugepages of 2 MiB to be had:" \
+				"not enough free memory"
+	fi
+	if ! grep -q ' hugetlbfs ' /proc/mounts; then
+		need_root
+		mkdir -p /dev/hugepages
+		mount -t hugetlbfs -o pagesize=2M nodev /dev/hugepages
+		on_exit _hugetlbfs_release
+	fi
+}
+
+# ok NAME: count a test case that passed.
+ok()
+{
+	PASSED=$((PASSED + 1))
+	printf 'ok %s\n' "$1"
+}
+
+# not_ok NAME REASON...: count a test case that failed, and say why.
+not_ok()
+{
+	local name=$1
+
+	shift
+	FAILED=$((FAILED + 1))
+	printf 'not ok %s - %s\n' "$name" "$*"
+}
+
+# totals: the last line of a test script. Its status is what the script should end with.
+totals()
+{
+	printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
+	[ "$FAILED" -eq 0 ]
+}
