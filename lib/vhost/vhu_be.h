@@ -55,8 +55,8 @@ struct vhu_be_config {
 				 * 1000, or stays if it is more */
 	mode_t sock_mode;	/* server: permissions of the socket from creation on; 0: umask's */
 	gid_t sock_gid;		/* server; (gid_t)-1: leave */
-	uint64_t features;	/* device features offered; the session adds bit 30, and removes what
-				 * it cannot serve (LOG_ALL, ACCESS_PLATFORM) */
+	uint64_t features;	/* device features offered; the session adds bit 30, and takes away
+				 * what it cannot serve (LOG_ALL, ACCESS_PLATFORM) */
 	uint64_t protocol_features; /* offered; only bits that the session serves are kept */
 	uint16_t max_pairs;	/* queue pairs, 1..VHU_BE_MAX_PAIRS; GET_QUEUE_NUM answers this */
 	uint16_t mem_slots;	/* GET_MAX_MEM_SLOTS; brought into 256..VIRTQ_MEM_MAX_REGIONS */

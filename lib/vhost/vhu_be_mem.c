@@ -11,7 +11,7 @@ vhu_mem_swap(struct vhu_be *be, struct virtq_mem *mem)
 	struct virtq_mem *old = be->mem;
 	bool running = vhu_rings_run(be);
 
-	/* Rings that still translate go on where they stand; the others stop, and remember where. */
+	/* Rings that still translate go on; the others stop, and remember where they stood. */
 	for (uint16_t i = 0; running && i < be->nrings; i++) {
 		struct vhu_ring *r = &be->ring[i];
 		struct virtq_run *run = NULL;

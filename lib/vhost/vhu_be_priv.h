@@ -47,7 +47,7 @@ struct vhu_be {
 	struct vhu_sock sock;
 	struct vhu_conn conn;		/* the front-end */
 	struct vhu_conn chan;		/* the back-end channel, SET_BACKEND_REQ_FD */
-	struct vhu_timer tick;		/* looks for what bursts cannot report; runs while connected */
+	struct vhu_timer tick;		/* looks for what bursts cannot report, while connected */
 
 	/* State of one connection; all zero at its start. */
 	uint64_t offered;		/* device features */
