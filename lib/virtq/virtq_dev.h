@@ -232,8 +232,9 @@ VIRTQ_INLINE void
 virtq_dev_complete_packed(struct virtq_vq *vq, const struct virtq_run *run,
 			  const struct virtq_chain *c, uint16_t n, bool write, bool batch)
 {
-	struct virtq_pos pos = {vq->used_idx, vq->used_wrap};
+	struct virtq_pos pos = {vq->used_idx, vq->used_wrap}, avail = virtq_dev_pos(vq);
 	const uint16_t first = pos.idx;
+	uint16_t slots = 0;
 	const uint64_t head = virtq_packed_used_meta(&c[batch ? n - 1 : 0], pos.wrap, write);
 
 	for (uint16_t i = 0; i < n; i++) {
@@ -241,13 +242,32 @@ virtq_dev_complete_packed(struct virtq_vq *vq, const struct virtq_run *run,
 			virtq_store64_release(&run->pdesc[pos.idx].len,
 					      virtq_packed_used_meta(&c[i], pos.wrap, write));
 		virtq_pos_advance(&pos, c[i].slots, run->size);
+		slots += c[i].slots;
 	}
+	virtq_pos_advance(&avail, slots, run->size);
 	vq->used_idx = pos.idx;
 	vq->used_wrap = pos.wrap;
-	vq->avail_idx = pos.idx;
-	vq->avail_wrap = pos.wrap;
+	vq->avail_idx = avail.idx;
+	vq->avail_wrap = avail.wrap;
 	/* Barrier B: pairs with the driver's acquire of the flags of its next used entry. */
 	virtq_store64_release(&run->pdesc[first].len, head);
+}
+
+/* Whether at least n entries (n > 0) wait in the ring; for packed chains of one entry each. */
+VIRTQ_INLINE bool
+virtq_dev_ready(const struct virtq_vq *vq, const struct virtq_run *run, uint16_t n)
+{
+	struct virtq_pos pos = virtq_dev_pos(vq);
+	uint16_t flags;
+
+	if (n > run->size)
+		return false;
+	if (!run->packed)
+		return (uint16_t)(virtq_load16(&run->avail->idx) - pos.idx) >= n;
+	virtq_pos_advance(&pos, n - 1, run->size);
+	flags = virtq_load16(&run->pdesc[pos.idx].flags);
+	return (flags & (VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED)) ==
+	       (pos.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED);
 }
 
 /* Give the first n chains back (n > 0) and move the cursors past them. */

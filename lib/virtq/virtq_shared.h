@@ -45,6 +45,25 @@ virtq_load64_acquire(const void *p)
 	return __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE);
 }
 
+/* The first 8 bytes of a buffer, at any alignment, read once. */
+static inline uint64_t
+virtq_peek64(const void *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	__asm__("" : "+r"(v)); /* the compiler may not read it again instead */
+	return v;
+}
+
+/* Copy out of a buffer; what is checked afterwards is the copy. */
+static inline void
+virtq_copy_out(void *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	__asm__ volatile("" ::: "memory");
+}
+
 static inline void
 virtq_store16(uint16_t *p, uint16_t v)
 {

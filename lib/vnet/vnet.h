@@ -63,8 +63,6 @@ struct vnet_stats {
 #define VNET_F_LEGACY_OL	(1u << 3) /* rx: speak of offloads in Tx flags, as net_vhost's
 					   * legacy-ol-flags=1 */
 #define VNET_F_VLAN_STRIP	(1u << 4) /* rx: the application enabled VLAN stripping */
-#define VNET_F_LINEAR		(1u << 5) /* tx: nobody sends chained mbufs (no MULTI_SEGS) */
-#define VNET_F_FAST_FREE	(1u << 6) /* tx: one pool, no clones (MBUF_FAST_FREE) */
 
 /* Receive side of an ethdev queue. */
 struct vnet_rxq {
@@ -79,7 +77,6 @@ struct vnet_rxq {
 
 /* Transmit side of an ethdev queue. */
 struct vnet_txq {
-	struct rte_mempool *gso_direct, *gso_indirect; /* NULL: no software segmentation */
 	uint32_t flags;			/* VNET_F_ */
 	uint32_t retries;		/* rounds to try when the ring is full, tx-retries= */
 	struct vnet_stats stats __rte_cache_aligned;
