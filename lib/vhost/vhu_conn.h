@@ -19,14 +19,14 @@ struct vhu_conn;
 
 struct vhu_conn_ops {
 	/*
-	 * A whole message came. Fds that are not taken are closed afterwards. NULL, or a static text:
-	 * the connection is to be closed for that reason. May call vhu_conn_send(), not
+	 * A whole message came. Fds that are not taken are closed afterwards. NULL, or a static
+	 * text: the connection is to be closed for that reason. May call vhu_conn_send(), not
 	 * vhu_conn_close().
 	 */
 	const char *(*message)(struct vhu_conn *c, struct vhu_msg *msg);
 	/*
-	 * The connection is closed: its fd is gone. framing: what came was no vhost-user. May open it
-	 * again.
+	 * The connection is closed: its fd is gone. framing: what came was no vhost-user. May open
+	 * it again.
 	 */
 	void (*closed)(struct vhu_conn *c, const char *why, bool framing);
 };

@@ -59,7 +59,7 @@ clear_path(struct vhu_sock *s, char *err, size_t errlen)
 {
 	const char *path = s->addr.sun_path;
 	struct stat st;
-	int fd, rc;
+	int fd = -1, rc;
 
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : fail(err, errlen, -errno, "%s: %s", path,
@@ -148,11 +148,20 @@ listener_ready(struct vhu_watch *w, uint32_t events)
 	}
 }
 
+/* Client: try again after the current delay, and wait longer the time after. */
 static void
-attempt(struct vhu_sock *s)
+try_later(struct vhu_sock *s)
 {
 	uint32_t most = s->first_ms > VHU_SOCK_RECONNECT_MAX_MS ? s->first_ms :
 								  VHU_SOCK_RECONNECT_MAX_MS;
+
+	vhu_timer_set(s->loop, &s->timer, s->delay_ms);
+	s->delay_ms = s->delay_ms * 2 > most ? most : s->delay_ms * 2;
+}
+
+static void
+attempt(struct vhu_sock *s)
+{
 	int fd = -1;
 	int rc = try_connect(&s->addr, &fd);
 
@@ -164,8 +173,7 @@ attempt(struct vhu_sock *s)
 	if (!s->told)
 		s->ops->waiting(s, rc);
 	s->told = true;
-	vhu_timer_set(s->loop, &s->timer, s->delay_ms);
-	s->delay_ms = s->delay_ms * 2 > most ? most : s->delay_ms * 2;
+	try_later(s);
 }
 
 static void
@@ -187,7 +195,7 @@ vhu_sock_again(struct vhu_sock *s, bool healthy)
 	if (healthy)
 		s->delay_ms = s->first_ms;
 	/* Never at once: a peer that takes connections only to close them would own the loop. */
-	vhu_timer_set(s->loop, &s->timer, s->delay_ms);
+	try_later(s);
 }
 
 static int

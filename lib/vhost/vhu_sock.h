@@ -43,7 +43,7 @@ struct vhu_sock_config {
 struct vhu_sock {
 	struct sockaddr_un addr;
 	struct vhu_watch watch;		/* server: the listening socket; client: unused */
-	struct vhu_timer timer;		/* client: next attempt; server: listen again after EMFILE */
+	struct vhu_timer timer;		/* client: next attempt; server: listen again */
 	struct vhu_loop *loop;
 	const struct vhu_sock_ops *ops;
 	void *owner;

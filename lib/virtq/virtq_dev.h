@@ -123,7 +123,8 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 		}
 		d = virtq_load_desc(&run->desc[head[i]]);
 		c[i].id = head[i];
-		if (virtq_likely(d.split.flags == flags) && virtq_dev_plain(vq, run, d, write, &c[i]))
+		if (virtq_likely(d.split.flags == flags) &&
+		    virtq_dev_plain(vq, run, d, write, &c[i]))
 			continue;
 		*err = virtq_dev_walk_split(vq, run, d, write, &c[i]);
 		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
@@ -184,9 +185,9 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct 
 
 /*
  * Copy up to n (VIRTQ_FETCH_MAX at most) chains out of the ring, from *pos on, which moves along.
- * `write`: buffers for the device to write; else the device reads. Returns how many; *err tells why there
- * were no more when the peer broke a rule. The chains before it are good: complete them first,
- * then call virtq_dev_break().
+ * `write`: buffers for the device to write; else the device reads. Returns how many; *err tells why
+ * there were no more when the peer broke a rule. The chains before it are good: complete them
+ * first, then call virtq_dev_break().
  */
 VIRTQ_INLINE uint16_t
 virtq_dev_fetch(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
