@@ -100,7 +100,6 @@ struct vring_slot {
 	struct virtq_vq *vq;		/* cursors; always there */
 	const struct virtq_run *run;	/* control: NULL while it does not run */
 	rte_spinlock_t lock;		/* for queues that share the ring */
-	bool warned;			/* control: that it broke was reported */
 	/* vq's counters at the last reset. */
 	uint64_t calls_base, suppressed_base;
 };
@@ -138,7 +137,7 @@ struct vring_port {
 	bool rarp_wanted;	/* the first receive queue has an announcement to deliver */
 	uint64_t features, protocol_features; /* negotiated */
 	uint16_t guest_mtu;	/* as the front-end told, 0: it did not */
-	struct vhu_timer watch;	/* looks after broken rings */
+	struct vhu_timer rarp_watch;
 	struct vring_session session_base;
 	struct vring_slot slot[VRING_MAX_QIDS];
 
@@ -171,9 +170,7 @@ int vring_ctrl_call(struct vring_port *port, int (*fn)(void *port));
 
 /* Bytes of a set with room for every ring of `pairs` pairs and one entry more. */
 size_t vring_set_size(uint16_t pairs);
-/* Whether a ring is served: it runs, and the guest has not broken it. */
-bool vring_slot_runs(const struct vring_slot *slot);
-/* ... and may carry packets. */
+/* Whether a ring runs and may carry packets. */
 bool vring_slot_enabled(const struct vring_slot *slot);
 /* The rings of receive queue i of n: every running vring 2j + 1 with j % n == i. */
 void vring_fold_rx(struct vring_slot *slot, uint16_t pairs, uint16_t i, uint16_t n,
@@ -192,6 +189,8 @@ bool vring_set_same(const struct vring_set *a, const struct vring_set *b);
 
 /* Bring every queue's set up to date with the rings, the port's state and the queues' flags. */
 void vring_publish(struct vring_port *port);
+/* Take everything from every queue; until vring_publish() gives it back. */
+void vring_unpublish(struct vring_port *port);
 /* Link state from the same; tells the application when it changed. */
 void vring_link_refresh(struct vring_port *port);
 

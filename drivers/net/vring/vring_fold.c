@@ -8,16 +8,9 @@
 #include "vring.h"
 
 bool
-vring_slot_runs(const struct vring_slot *slot)
-{
-	return slot->run != NULL &&
-	       __atomic_load_n(&slot->vq->broken, __ATOMIC_RELAXED) == VIRTQ_OK;
-}
-
-bool
 vring_slot_enabled(const struct vring_slot *slot)
 {
-	return vring_slot_runs(slot) && slot->run->enabled;
+	return slot->run != NULL && slot->run->enabled;
 }
 
 size_t
@@ -39,7 +32,7 @@ vring_fold_rx(struct vring_slot *slot, uint16_t pairs, uint16_t i, uint16_t n, u
 	for (j = i; j < pairs; j += n) {
 		struct vring_slot *s = &slot[2 * j + 1];
 
-		if (!vring_slot_runs(s))
+		if (s->run == NULL)
 			continue;
 		ring = &set->ring[set->n++];
 		ring->vq = s->vq;

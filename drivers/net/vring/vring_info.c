@@ -94,10 +94,11 @@ vring_protocol_feature_name(unsigned int bit, char *buf, size_t size)
 const char *
 vring_ring_state(const struct vring_slot *slot)
 {
-	if (slot->run == NULL)
-		return "stopped";
+	/* Stays until the guest sets the ring up anew. */
 	if (slot->vq->broken != VIRTQ_OK)
 		return "broken";
+	if (slot->run == NULL)
+		return "stopped";
 	return slot->run->enabled ? "enabled" : "disabled";
 }
 

@@ -87,8 +87,8 @@ stop_in_ctrl(void *arg)
 
 	if (!port->started)
 		return 0;
+	vring_unpublish(port);
 	port->started = false;
-	vring_publish(port);
 	start_queues(port->dev->data, false);
 	vring_link_refresh(port);
 	return 0;
@@ -265,18 +265,15 @@ vlan_in_ctrl(void *arg)
 {
 	struct vring_port *port = arg;
 	struct rte_eth_dev_data *data = port->dev->data;
-	bool started = port->started;
 	unsigned int i;
 
-	port->started = false;
-	vring_publish(port);
+	vring_unpublish(port);
 	for (i = 0; i < data->nb_rx_queues; i++) {
 		struct vring_rxq *rxq = data->rx_queues[i];
 
 		if (rxq != NULL)
 			rxq->rx.flags = vring_rx_flags(port);
 	}
-	port->started = started;
 	vring_publish(port);
 	return 0;
 }

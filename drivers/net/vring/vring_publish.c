@@ -120,8 +120,8 @@ take_moved(const struct change *c)
 	publish(moved, NULL, n);
 }
 
-void
-vring_publish(struct vring_port *port)
+static void
+update(struct vring_port *port)
 {
 	struct change c;
 	unsigned int i;
@@ -135,6 +135,26 @@ vring_publish(struct vring_port *port)
 		if (c.set[i] != NULL)
 			c.queue[i]->spare ^= 1;
 	}
+}
+
+void
+vring_publish(struct vring_port *port)
+{
+	/* The queues of a stopped port are the application's, which may be releasing them. */
+	if (port->started)
+		update(port);
+}
+
+void
+vring_unpublish(struct vring_port *port)
+{
+	bool started = port->started;
+
+	if (!started)
+		return;
+	port->started = false;
+	update(port);
+	port->started = started;
 }
 
 static bool

@@ -9,7 +9,7 @@
 
 #include "vring.h"
 
-/* How often a look is taken at rings that a burst found broken, and at announcements. */
+/* How often it is asked whether an announcement was delivered. */
 #define WATCH_MS 200
 
 static const struct virtq_run *
@@ -29,8 +29,6 @@ set_run(struct vring_port *port, uint16_t qid, const struct virtq_run *run)
 	bool was = slot->run != NULL && slot->run->enabled;
 
 	slot->run = admit(port, run);
-	if (slot->run == NULL)
-		slot->warned = false;
 	if (was != (slot->run != NULL && slot->run->enabled))
 		vring_event_raise(port, VRING_EVENT_QUEUE);
 }
@@ -62,46 +60,25 @@ rings_publish(void *ctx, const struct virtq_run *const *runs, uint16_t n)
 	refresh(port);
 }
 
-/* A burst found that the peer broke a ring and has told it so: serve it no longer. */
+/* Was the announcement delivered? Then bursts need not ask for it any more. */
 static void
-take_broken(struct vring_port *port)
+watch_announcement(struct vhu_timer *timer)
 {
-	unsigned int qid, found = 0;
+	struct vring_port *port = timer->owner;
 
-	for (qid = 0; qid < 2u * port->pairs; qid++) {
-		struct vring_slot *slot = &port->slot[qid];
-		enum virtq_error e = __atomic_load_n(&slot->vq->broken, __ATOMIC_RELAXED);
-
-		if (slot->run == NULL || e == VIRTQ_OK || slot->warned)
-			continue;
-		slot->warned = true;
-		found++;
-		VRING_LOG(WARNING, port->name, "vring %u stopped, the guest broke it (%s): "
-			  "it works again after the guest has reset its device",
-			  qid, virtq_error_name(e));
-	}
-	if (found > 0)
-		refresh(port);
-}
-
-/* The announcement was delivered: bursts need not ask for it any more. */
-static void
-end_announcement(struct vring_port *port)
-{
-	if (!port->rarp_wanted || !__atomic_load_n(&port->rarp_done, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(&port->rarp_done, __ATOMIC_RELAXED)) {
+		vhu_timer_set(port->loop, timer, WATCH_MS);
 		return;
+	}
 	port->rarp_wanted = false;
 	vring_publish(port);
 }
 
 static void
-watch(struct vhu_timer *timer)
+drop_announcement(struct vring_port *port)
 {
-	struct vring_port *port = timer->owner;
-
-	take_broken(port);
-	end_announcement(port);
-	vhu_timer_set(port->loop, timer, WATCH_MS);
+	vhu_timer_cancel(&port->rarp_watch);
+	port->rarp_wanted = false;
 }
 
 static void
@@ -110,13 +87,8 @@ connected(void *ctx, bool up, const char *why)
 	struct vring_port *port = ctx;
 
 	port->connected = up;
-	if (up) {
-		VRING_LOG(INFO, port->name, "a front-end connected to %s", port->args.iface);
-		vhu_timer_set(port->loop, &port->watch, WATCH_MS);
-	} else {
-		VRING_LOG(INFO, port->name, "the front-end left %s: %s", port->args.iface, why);
-		vhu_timer_cancel(&port->watch);
-		port->rarp_wanted = false;
+	if (!up) {
+		drop_announcement(port);
 		port->guest_mtu = 0;
 	}
 	refresh(port);
@@ -147,14 +119,13 @@ rarp(void *ctx, const uint8_t mac[6])
 	struct vring_port *port = ctx;
 
 	/* Taken back first, so that the address changes while no burst reads it. */
-	if (port->rarp_wanted) {
-		port->rarp_wanted = false;
-		vring_publish(port);
-	}
+	drop_announcement(port);
+	vring_publish(port);
 	memcpy(port->rarp_mac.addr_bytes, mac, RTE_ETHER_ADDR_LEN);
 	port->rarp_done = 0;
 	port->rarp_wanted = true;
 	vring_publish(port);
+	vhu_timer_set(port->loop, &port->rarp_watch, WATCH_MS);
 }
 
 static void
@@ -214,8 +185,8 @@ open_session(void *arg)
 
 	for (qid = 0; qid < 2u * port->pairs; qid++)
 		vq[qid] = port->slot[qid].vq;
-	port->watch.expired = watch;
-	port->watch.owner = port;
+	port->rarp_watch.expired = watch_announcement;
+	port->rarp_watch.owner = port;
 	return vhu_be_new(&cfg, &port->be, call->err, call->errlen);
 }
 
@@ -232,8 +203,8 @@ close_session(void *arg)
 {
 	struct vring_port *port = arg;
 
-	vhu_timer_cancel(&port->watch);
 	vhu_be_free(port->be);
+	drop_announcement(port);
 	port->be = NULL;
 	return 0;
 }
