@@ -141,12 +141,15 @@ class Testpmd(Process):
     """An interactive dpdk-testpmd. Counts prompts to know when a command is done."""
 
     PROMPT = "testpmd> "
+    count = 0
 
     def __init__(self, name, vdevs, args=(), eal=(), memory=128, plugin=True, cpu=0, wait=True,
                  prefix=(), mbufs=4096, **options):
+        Testpmd.count += 1
+        self.prefix = "%s-%d" % (os.path.basename(RUN), Testpmd.count)
         argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores(cpu),
                                "--in-memory", "--no-pci", "-m", str(memory),
-                               "--file-prefix", "%s-%d" % (os.path.basename(RUN), id(self))]
+                               "--file-prefix", self.prefix]
         argv += plugin_options() if plugin else []
         argv += eal
         for device in vdevs:
@@ -181,13 +184,21 @@ class Testpmd(Process):
         return self.log()[before:].replace(line, "", 1).replace(self.PROMPT, "").strip()
 
     def quit(self):
-        if self.alive():
+        try:
             self.send("quit")
-            try:
-                self.child.wait(10)
-            except subprocess.TimeoutExpired:
-                pass
+            self.child.wait(10)
+        except (Failure, subprocess.TimeoutExpired):
+            pass
         return self.end()
+
+    def telemetry(self, command):
+        """What DPDK's telemetry socket answers to a command."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.settimeout(5)
+            sock.connect("/run/dpdk/%s/dpdk_telemetry.v2" % self.prefix)
+            sock.recv(16384)
+            sock.send(command.encode())
+            return json.loads(sock.recv(1 << 20))[command.split(",")[0]]
 
     def link_up(self, port):
         return "Link status: up" in self.cmd("show port info %d" % port)

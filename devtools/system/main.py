@@ -13,9 +13,19 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../guest"))
 
 import bed  # noqa: E402
+import guests  # noqa: E402
 import matrix  # noqa: E402
+import tap  # noqa: E402
 
-GROUPS = {"matrix": matrix.run}
+GROUPS = {
+    "matrix": matrix.run,
+    "tap": tap.run,
+    "guests-qemu7": guests.run7,
+    "guests-qemu10": guests.run10,
+    "queues": guests.queues,
+    "restart": guests.restart,
+    "remap": guests.remap,
+}
 LOGS = os.path.join(bed.ROOT, "build/system-logs")
 
 

@@ -132,10 +132,9 @@ class Pair:
                 for queue in range(self.queues[side])]
 
     def close(self):
-        for process in self.side.values():
-            process.send("quit") if process.alive() else None
-        for process in self.side.values():
-            process.quit()
+        # the front-end first, since it still talks to the other while it ends
+        for name in sorted(self.side, reverse=True):
+            self.side[name].quit()
 
 
 def dropped(xstats):
