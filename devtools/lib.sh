@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
 #
 # Shell functions shared by the scripts of this directory.
 #
@@ -9,16 +10,17 @@
 # Sets ROOT, the top of the source tree, and an EXIT trap that undoes, in reverse order,
 # what was registered by on_exit. INT, TERM and HUP end the script through the same trap.
 
+# shellcheck disable=SC2034	# used by the scripts
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PASSED=0
 FAILED=0
 _cleanups=()
-_started=$SECONDS
+export STEPS_SINCE=${STEPS_SINCE:-$EPOCHSECONDS}
 
-# step TEXT...: name what happens next, with the seconds since the script began.
+# step TEXT...: name what happens next, with the seconds since the outermost script began.
 step()
 {
-	printf '[%4ds] %s\n' $((SECONDS - _started)) "$*"
+	printf '[%4ds] %s\n' $((EPOCHSECONDS - STEPS_SINCE)) "$*"
 }
 
 # die TEXT...: say in one line what is wrong, and end.
@@ -107,6 +109,11 @@ _hugepages_release()
 	echo $(($(cat $_HUGE/nr_hugepages) - $1)) >$_HUGE/nr_hugepages
 }
 
+_hugetlbfs_release()
+{
+	umount /dev/hugepages 2>/dev/null || true	# where another process uses it by now
+}
+
 # hugepages_reserve N: see to it that N hugepages of 2 MiB are free, and that hugetlbfs is
 # mounted. At exit as many are given back as were added: the former number, and right as
 # well where two scripts overlap.
@@ -134,7 +141,7 @@ hugepages_reserve()
 		need_root
 		mkdir -p /dev/hugepages
 		mount -t hugetlbfs -o pagesize=2M nodev /dev/hugepages
-		on_exit umount /dev/hugepages
+		on_exit _hugetlbfs_release
 	fi
 }
 

@@ -1,4 +1,235 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "virtq.h"
 
-/* Holds the place of the library's first source. */
-typedef int virtq_is_empty;
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "virtq_shared.h"
+
+bool virtq_gate_fence;
+
+_Static_assert(offsetof(struct virtq_run, features) < VIRTQ_CACHE_LINE, "hot part: one line");
+_Static_assert(offsetof(struct virtq_vq, tlb_generation) < VIRTQ_CACHE_LINE, "cursors: one line");
+
+const char *
+virtq_error_name(enum virtq_error e)
+{
+	static const char *const names[] = {
+		[VIRTQ_OK] = "ok",
+		[VIRTQ_E_AVAIL_JUMP] = "avail_jump",
+		[VIRTQ_E_BAD_HEAD] = "bad_desc",
+		[VIRTQ_E_CHAIN_LOOP] = "chain_loop",
+		[VIRTQ_E_INDIRECT] = "bad_indirect",
+		[VIRTQ_E_INDIRECT_UNMAPPED] = "unmapped_indirect",
+		[VIRTQ_E_DIRECTION] = "bad_direction",
+	};
+
+	return e < VIRTQ_E_MAX ? names[e] : "unknown";
+}
+
+/* One of the three parts of a ring. */
+struct part {
+	uint64_t uva, bytes, align;
+	void *host;
+};
+
+static bool
+parts_overlap(const struct part *a, const struct part *b)
+{
+	return a->uva < b->uva ? b->uva - a->uva < a->bytes : a->uva - b->uva < b->bytes;
+}
+
+/* Sizes and alignments: VIRTIO 1.2, 2.7 and 2.8. */
+static void
+parts_of(const struct virtq_run_config *cfg, struct part part[3])
+{
+	uint64_t n = cfg->size;
+	uint64_t event = cfg->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX) ? 2 : 0;
+	bool packed = cfg->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+
+	part[0] = (struct part){cfg->desc_uva, 16 * n, 16, NULL};
+	if (packed) {
+		part[1] = (struct part){cfg->avail_uva, 4, 4, NULL};
+		part[2] = (struct part){cfg->used_uva, 4, 4, NULL};
+	} else {
+		part[1] = (struct part){cfg->avail_uva, 4 + 2 * n + event, 2, NULL};
+		part[2] = (struct part){cfg->used_uva, 4 + 8 * n + event, 4, NULL};
+	}
+}
+
+static int
+parts_translate(struct part part[3], const struct virtq_mem *mem)
+{
+	for (int i = 0; i < 3; i++) {
+		if (part[i].uva % part[i].align != 0 || part[i].uva + part[i].bytes < part[i].uva)
+			return -EINVAL;
+		for (int j = 0; j < i; j++)
+			if (parts_overlap(&part[i], &part[j]))
+				return -EINVAL;
+	}
+	for (int i = 0; i < 3; i++) {
+		part[i].host = virtq_mem_uva(mem, part[i].uva, part[i].bytes);
+		if (part[i].host == NULL)
+			return -EFAULT;
+		/* A region's own offset may undo the alignment of the user address. */
+		if ((uintptr_t)part[i].host % part[i].align != 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+int
+virtq_run_new(const struct virtq_run_config *cfg, struct virtq_mem *mem, struct virtq_run **out)
+{
+	static uint64_t generation;
+	bool packed = cfg->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	struct virtq_run *run;
+	struct part part[3];
+	int ret;
+
+	if (cfg->size == 0 || cfg->size > VIRTQ_MAX_SIZE ||
+	    (!packed && (cfg->size & (cfg->size - 1)) != 0))
+		return -EINVAL;
+	parts_of(cfg, part);
+	ret = parts_translate(part, mem);
+	if (ret < 0)
+		return ret;
+	run = aligned_alloc(VIRTQ_CACHE_LINE,
+			    (sizeof(*run) + VIRTQ_CACHE_LINE - 1) & ~(VIRTQ_CACHE_LINE - 1ul));
+	if (run == NULL)
+		return -ENOMEM;
+	memset(run, 0, sizeof(*run));
+	run->desc = part[0].host;
+	run->avail = part[1].host;
+	run->used = part[2].host;
+	run->size = (uint16_t)cfg->size;
+	run->mask = (uint16_t)(cfg->size - 1);
+	run->packed = packed;
+	run->enabled = cfg->enabled;
+	run->features = cfg->features;
+	run->mem = virtq_mem_get(mem);
+	run->callfd = cfg->callfd;
+	run->errfd = cfg->errfd;
+	run->qid = cfg->qid;
+	run->hdr_len = cfg->features & (VIRTQ_BIT(VIRTIO_F_VERSION_1) |
+					VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF)) ? 12 : 10;
+	run->generation = __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED);
+	*out = run;
+	return 0;
+}
+
+void
+virtq_run_free(struct virtq_run *run)
+{
+	if (run == NULL)
+		return;
+	virtq_mem_put(run->mem);
+	free(run);
+}
+
+void
+virtq_vq_reset(struct virtq_vq *vq)
+{
+	vq->avail_idx = 0;
+	vq->used_idx = 0;
+	vq->avail_wrap = true;
+	vq->used_wrap = true;
+	vq->called = 0;
+	vq->call_valid = false;
+	vq->tlb_generation = 0;
+	__atomic_store_n(&vq->broken, VIRTQ_OK, __ATOMIC_RELAXED);
+}
+
+static int
+set_base_packed(struct virtq_vq *vq, const struct virtq_run *run, uint32_t base)
+{
+	uint32_t avail = base & 0xffff, used = base >> 16;
+
+	if (used == 0 && avail != 0)
+		used = avail;
+	if ((avail & 0x7fff) >= run->size || (used & 0x7fff) >= run->size)
+		return -EINVAL;
+	vq->avail_idx = avail & 0x7fff;
+	vq->avail_wrap = avail >> 15;
+	vq->used_idx = used & 0x7fff;
+	vq->used_wrap = used >> 15;
+	return 0;
+}
+
+static void
+suppress_kicks(const struct virtq_run *run)
+{
+	if (run->packed)
+		virtq_store16(&run->device_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+	else
+		virtq_store16(&run->used->flags, VRING_USED_F_NO_NOTIFY);
+}
+
+int
+virtq_vq_set_base(struct virtq_vq *vq, const struct virtq_run *run, uint32_t base)
+{
+	virtq_vq_reset(vq);
+	if (run->packed) {
+		int ret = set_base_packed(vq, run, base);
+
+		if (ret < 0)
+			return ret;
+	} else {
+		if (base > UINT16_MAX)
+			return -EINVAL;
+		vq->avail_idx = (uint16_t)base;
+		vq->used_idx = virtq_load16(&run->used->idx);
+	}
+	suppress_kicks(run);
+	return 0;
+}
+
+uint32_t
+virtq_vq_get_base(const struct virtq_vq *vq, bool packed)
+{
+	if (!packed)
+		return vq->avail_idx;
+	return vq->avail_idx | (uint32_t)vq->avail_wrap << 15 | (uint32_t)vq->used_idx << 16 |
+	       (uint32_t)vq->used_wrap << 31;
+}
+
+int
+virtq_gate_init(void)
+{
+	if (syscall(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0)
+		return 0;
+	virtq_gate_fence = true;
+	return -errno;
+}
+
+void
+virtq_gate_publish(struct virtq_gate *gate, void *ptr)
+{
+	virtq_gate_publish_many(&gate, &ptr, 1);
+}
+
+void
+virtq_gate_publish_many(struct virtq_gate *const *gates, void *const *ptrs, unsigned int n)
+{
+	unsigned int spins = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		__atomic_store_n(&gates[i]->ptr, ptrs[i], __ATOMIC_SEQ_CST);
+	/* Barrier G: after this every burst either sees the new pointer or shows itself busy. */
+	if (virtq_gate_fence)
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	else
+		syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	for (unsigned int i = 0; i < n; i++) {
+		while (__atomic_load_n(&gates[i]->busy, __ATOMIC_ACQUIRE) != 0)
+			if (++spins > 100)
+				sched_yield();
+	}
+}

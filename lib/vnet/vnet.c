@@ -1,4 +1,165 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "vnet.h"
 
-/* Holds the place of the library's first source. */
-typedef int vnet_is_empty;
+#include <errno.h>
+
+#include <rte_errno.h>
+#include <rte_ether.h>
+#include <rte_net.h>
+
+#include "virtq_dev.h"
+#include "vnet_impl.h"
+
+static const struct {
+	const char *name;
+	bool rx, tx;
+} drops[VNET_DROP_MAX] = {
+	[VNET_DROP_RUNT] = {"runt", true, false},
+	[VNET_DROP_UNMAPPED] = {"unmapped", true, true},
+	[VNET_DROP_OVERSIZE] = {"oversize", true, true},
+	[VNET_DROP_BAD_HDR] = {"bad_hdr", true, false},
+	[VNET_DROP_DISABLED] = {"disabled", true, true},
+	[VNET_DROP_NO_GUEST] = {"no_guest", false, true},
+	[VNET_DROP_RING_FULL] = {"ring_full", false, true},
+	[VNET_DROP_OFFLOAD] = {"offload", false, true},
+};
+
+const char *
+vnet_drop_name(enum vnet_drop reason)
+{
+	return reason < VNET_DROP_MAX ? drops[reason].name : "unknown";
+}
+
+bool
+vnet_drop_is_rx(enum vnet_drop reason)
+{
+	return reason < VNET_DROP_MAX && drops[reason].rx;
+}
+
+bool
+vnet_drop_is_tx(enum vnet_drop reason)
+{
+	return reason < VNET_DROP_MAX && drops[reason].tx;
+}
+
+const char *
+vnet_size_bin_name(unsigned int bin)
+{
+	static const char *const names[VNET_SIZE_BINS] = {
+		"size_64", "size_65_127", "size_128_255", "size_256_511",
+		"size_512_1023", "size_1024_1518", "size_1519_max",
+	};
+
+	return bin < VNET_SIZE_BINS ? names[bin] : "unknown";
+}
+
+/* Every pool element starts a packet alike: one segment, one reference, headroom, port. */
+int
+vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_id, uint32_t flags)
+{
+	uint16_t element = rte_pktmbuf_data_room_size(pool);
+	struct rte_mbuf proto;
+
+	if (element < RTE_PKTMBUF_HEADROOM + RTE_ETHER_MIN_LEN)
+		return -EINVAL;
+	memset(&proto, 0, sizeof(proto));
+	proto.data_off = RTE_PKTMBUF_HEADROOM;
+	proto.nb_segs = 1;
+	proto.port = port_id;
+	rte_mbuf_refcnt_set(&proto, 1);
+	memcpy(&rxq->rearm, &proto.rearm_data, sizeof(rxq->rearm));
+	rxq->pool = pool;
+	rxq->flags = flags;
+	rxq->room = element - RTE_PKTMBUF_HEADROOM;
+	return 0;
+}
+
+struct rte_mempool *
+vnet_big_pool_create(const char *name, unsigned int n, uint32_t size, int socket_id)
+{
+	if (size > UINT16_MAX || size <= RTE_PKTMBUF_HEADROOM) {
+		rte_errno = EINVAL;
+		return NULL;
+	}
+	return rte_mempool_create(name, n, sizeof(struct vnet_big) + size, n >= 256 ? 32 : 0, 0,
+				  NULL, NULL, NULL, NULL, socket_id, 0);
+}
+
+void
+vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet_drop why)
+{
+	txq->stats.drop[why] += n;
+	rte_pktmbuf_free_bulk(pkts, n);
+}
+
+/*
+ * A table by the number of significant bits saves the branches; two borders (64 and 1518) that are
+ * no power of two are put right by comparing.
+ */
+static inline unsigned int
+size_bin(uint32_t len)
+{
+	static const uint8_t by_bits[] = {0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5};
+	uint32_t bits = 32 - __builtin_clz(len | 1);
+
+	if (bits > 11 || len > 1518)
+		return 6;
+	return by_bits[bits] - (len == 64);
+}
+
+void
+vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		const struct rte_ether_addr *to =
+			rte_pktmbuf_mtod(pkts[i], const struct rte_ether_addr *);
+
+		stats->size_bin[size_bin(pkts[i]->pkt_len)]++;
+		if (unlikely(rte_is_multicast_ether_addr(to))) {
+			if (rte_is_broadcast_ether_addr(to))
+				stats->broadcast++;
+			else
+				stats->multicast++;
+		}
+	}
+}
+
+#define TX_KNOWN_FLAGS (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_IP_CKSUM | \
+			RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_VLAN)
+
+uint16_t
+vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+		int ret = 0;
+
+		if (m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK & ~TX_KNOWN_FLAGS)
+			ret = -ENOTSUP;
+		else if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_SCTP_CKSUM)
+			ret = -ENOTSUP;
+		else if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && m->tso_segsz == 0)
+			ret = -EINVAL;
+		if (ret == 0)
+			ret = rte_net_intel_cksum_prepare(m);
+		if (ret != 0) {
+			rte_errno = -ret;
+			return i;
+		}
+	}
+	return n;
+}
+
+uint32_t
+vnet_ring_count(const struct virtq_run *run, const struct virtq_vq *vq)
+{
+	uint32_t n = 0;
+
+	if (!run->packed) {
+		n = (uint16_t)(virtq_load16(&run->avail->idx) - vq->avail_idx);
+		return n > run->size ? 0 : n;
+	}
+	while (n < run->size && virtq_dev_ready(vq, run, (uint16_t)(n + 1)))
+		n++;
+	return n;
+}

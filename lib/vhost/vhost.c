@@ -1,4 +1,0 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
-
-/* Holds the place of the library's first source. */
-typedef int vhost_is_empty;

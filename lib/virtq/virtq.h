@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A virtqueue as a burst sees it.
+ *
+ *   struct virtq_run   what the control thread decided: addresses, layout, features. Immutable.
+ *   struct virtq_vq    where the data path stands: cursors. Owned by the burst that holds the ring.
+ *   struct virtq_gate  how a run (or any immutable set of them) reaches bursts and is taken back.
+ */
+#ifndef VIRTQ_H
+#define VIRTQ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "virtq_compat.h"
+#include "virtq_mem.h"
+
+#define VIRTQ_MAX_SIZE 32768	/* entries, VIRTIO 1.2 section 2.7 */
+#define VIRTQ_CACHE_LINE 64
+#define VIRTQ_BIT(b) (1ULL << (b))
+
+/* Why a ring was declared broken: the peer broke a rule that leaves nothing to go on with. */
+enum virtq_error {
+	VIRTQ_OK = 0,
+	VIRTQ_E_AVAIL_JUMP,	/* split: avail idx ran more than a ring ahead */
+	VIRTQ_E_BAD_HEAD,	/* a head or next index outside the table */
+	VIRTQ_E_CHAIN_LOOP,	/* a chain longer than the ring, or one that does not end */
+	VIRTQ_E_INDIRECT,	/* indirect without the feature, nested, with NEXT, bad length */
+	VIRTQ_E_INDIRECT_UNMAPPED, /* indirect table outside the shared memory */
+	VIRTQ_E_DIRECTION,	/* writable where readable is due, or the reverse */
+	VIRTQ_E_MAX
+};
+
+/* A short name, for counters and messages ("avail_jump", "bad_head", ...). Never NULL. */
+const char *virtq_error_name(enum virtq_error e);
+
+/*
+ * One running ring. Made and freed by the control thread; bursts only read it. Every pointer is an
+ * address in this process that the memory snapshot `mem` keeps valid.
+ */
+struct virtq_run {
+	union {
+		struct vring_desc *desc;		/* split descriptor table */
+		struct vring_packed_desc *pdesc;	/* packed descriptor ring */
+	};
+	union {
+		struct vring_avail *avail;			/* split */
+		struct vring_packed_desc_event *driver_event;	/* packed: driver area */
+	};
+	union {
+		struct vring_used *used;			/* split */
+		struct vring_packed_desc_event *device_event;	/* packed: device area */
+	};
+	uint16_t size;		/* entries, 1..32768; a power of two when split */
+	uint16_t mask;		/* split: size - 1 */
+	bool packed;
+	bool enabled;		/* SET_VRING_ENABLE; a ring can run while disabled */
+	uint64_t features;	/* negotiated VIRTIO_F_, VIRTIO_NET_F_ bits */
+	struct virtq_mem *mem;	/* one reference held */
+	int callfd;		/* eventfd to call the driver with, -1: it polls. Not owned: whoever
+				 * replaces it quiesces first, closes then */
+	int errfd;		/* eventfd that tells the peer its ring broke, or -1. Not owned */
+	uint16_t qid;		/* index of the vring in the device: 2i receives, 2i + 1 transmits
+				 * (as the guest sees it) */
+	uint16_t hdr_len;	/* virtio-net header: 12, or 10 without VERSION_1 and MRG_RXBUF */
+	uint64_t generation;	/* never the same twice in a process: caches check it */
+};
+
+/* What the control thread asked for, before anything is checked. */
+struct virtq_run_config {
+	uint32_t size;
+	uint64_t features;
+	uint64_t desc_uva, avail_uva, used_uva; /* front-end user addresses (SET_VRING_ADDR) */
+	bool enabled;
+	int callfd, errfd;
+	uint16_t qid;
+};
+
+/*
+ * Check and translate a ring. Takes its own reference of `mem`.
+ * -EINVAL: size, alignment, parts that overlap. -EFAULT: a part is not wholly inside one region.
+ * -ENOMEM. On success *run is to be freed with virtq_run_free() after no burst uses it.
+ */
+int virtq_run_new(const struct virtq_run_config *cfg, struct virtq_mem *mem,
+		  struct virtq_run **run);
+/* NULL is allowed. */
+void virtq_run_free(struct virtq_run *run);
+
+/* One contiguous piece of a guest buffer, in this process. */
+struct virtq_seg {
+	uint8_t *addr;
+	uint32_t len;
+};
+
+/*
+ * One descriptor chain, copied out of the ring, checked and translated. What the peer does to
+ * the ring afterwards changes nothing here.
+ */
+struct virtq_chain {
+	uint8_t *addr;		/* first segment */
+	uint32_t len;		/* bytes of the first segment */
+	uint32_t total;		/* bytes of all segments, 2^32 - 1 at most */
+	uint16_t id;		/* split: head; packed: buffer id. Echoed, never an index */
+	uint16_t slots;		/* ring entries the chain takes (split: 1) */
+	uint16_t nseg;		/* 1: addr and len say it all; else vq->segs[seg], ... */
+	uint16_t seg;
+	uint32_t written;	/* bytes the device wrote, for the used entry */
+	uint8_t fault;		/* enum virtq_fault: complete it, but do not touch its data */
+};
+
+/* Why a chain cannot be used although its ring goes on. */
+enum virtq_fault {
+	VIRTQ_FAULT_NONE = 0,
+	VIRTQ_FAULT_UNMAPPED,	/* a buffer is not wholly in the shared memory */
+	VIRTQ_FAULT_TOO_LONG,	/* more segments or bytes than anything sensible has */
+};
+
+/* The last region that a translation of this ring hit. */
+struct virtq_tlb {
+	uint64_t gpa, size;	/* size 0: empty */
+	uint8_t *host;
+};
+
+/* Segments that the chains of one burst can have together. */
+#define VIRTQ_MAX_SEGS 1024
+/* Chains that one mergeable packet can fill. */
+#define VIRTQ_MAX_CHAINS 512
+
+/* Where the data path stands on one ring. Reset with virtq_vq_reset() while no burst holds it. */
+struct virtq_vq {
+	uint16_t avail_idx;	/* next to fetch. Split: free-running; packed: slot */
+	uint16_t used_idx;	/* next to complete, same units */
+	bool avail_wrap;	/* packed: wrap counters, 1 at the start */
+	bool used_wrap;
+	uint8_t broken;		/* enum virtq_error; bursts write, the control thread reads */
+	bool call_valid;	/* split, EVENT_IDX: `called` holds the idx of the last decision */
+	uint16_t called;	/* used idx when a call was last decided on */
+	struct virtq_tlb tlb;	/* valid for the run of tlb_generation */
+	uint64_t tlb_generation;
+	uint64_t calls;		/* notifications sent */
+	uint64_t calls_suppressed; /* notifications that the driver did not want */
+	uint32_t nsegs;		/* segs in use by the burst in progress */
+	struct virtq_seg segs[VIRTQ_MAX_SEGS]; /* scratch of the burst in progress */
+	struct virtq_chain chains[VIRTQ_MAX_CHAINS]; /* scratch for packets of very many chains */
+} __attribute__((aligned(VIRTQ_CACHE_LINE)));
+
+/* To the state of a fresh ring: cursors 0, wraps 1, not broken. Counters stay. */
+void virtq_vq_reset(struct virtq_vq *vq);
+
+/*
+ * Ring positions as SET/GET_VRING_BASE carry them. Split: 16-bit avail index; the used index is
+ * then taken from the ring's own used->idx. Packed: bits 0-14 avail slot, 15 avail wrap, 16-30
+ * used slot, 31 used wrap; a zero high half with a non-zero low half means used = avail.
+ * Clears `broken` and tells the driver that kicks are not wanted: the device polls.
+ * -EINVAL: packed slot outside the ring, or a split index over 16 bits.
+ */
+int virtq_vq_set_base(struct virtq_vq *vq, const struct virtq_run *run, uint32_t base);
+uint32_t virtq_vq_get_base(const struct virtq_vq *vq, bool packed);
+/* The base of a ring that was never used. */
+static inline uint32_t
+virtq_fresh_base(bool packed)
+{
+	return packed ? 0x80008000u : 0;
+}
+
+/*
+ * The publication rule.
+ *
+ * A burst enters, reads the pointer, works, leaves: two plain stores and a load. The control
+ * thread publishes another pointer and, when virtq_gate_publish() returns, knows that no burst
+ * still works with the former one. One gate has one data thread at a time (or threads that
+ * exclude each other by a lock around enter and leave).
+ */
+struct virtq_gate {
+	void *ptr;		/* what is published; NULL: nothing to do */
+	uint32_t busy;		/* 1 while a burst is inside */
+} __attribute__((aligned(VIRTQ_CACHE_LINE)));
+
+/* 0, or -errno when the process cannot use membarrier(2): bursts then fence (VIRTQ_GATE_FENCE). */
+int virtq_gate_init(void);
+/* Publish and wait until no burst uses the former pointer. Called by the control thread only. */
+void virtq_gate_publish(struct virtq_gate *gate, void *ptr);
+/* The same for many gates at the price of one barrier. */
+void virtq_gate_publish_many(struct virtq_gate *const *gates, void *const *ptrs, unsigned int n);
+
+extern bool virtq_gate_fence; /* bursts have to fence: membarrier is not to be had */
+
+static inline void *
+virtq_gate_enter(struct virtq_gate *gate)
+{
+	__atomic_store_n(&gate->busy, 1, __ATOMIC_RELAXED);
+	/* Barrier G: pairs with the membarrier of virtq_gate_publish(). */
+	if (__builtin_expect(virtq_gate_fence, 0))
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	else
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return __atomic_load_n(&gate->ptr, __ATOMIC_ACQUIRE);
+}
+
+static inline void
+virtq_gate_leave(struct virtq_gate *gate)
+{
+	__atomic_store_n(&gate->busy, 0, __ATOMIC_RELEASE);
+}
+
+#endif /* VIRTQ_H */

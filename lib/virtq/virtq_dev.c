@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "virtq_dev.h"
+
+#include <unistd.h>
+
+uint8_t *
+virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_run *run, uint64_t gpa,
+			 uint32_t len)
+{
+	const struct virtq_region *r = virtq_mem_find(run->mem, gpa);
+
+	if (r == NULL)
+		return NULL;
+	vq->tlb = (struct virtq_tlb){r->gpa, r->size, r->host};
+	return len <= r->size - (gpa - r->gpa) ? r->host + (gpa - r->gpa) : NULL;
+}
+
+static void
+signal_fd(int fd)
+{
+	const uint64_t one = 1;
+
+	/* A full counter (EAGAIN) says what we have to say; nothing else can be mended here. */
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void
+virtq_dev_break(struct virtq_vq *vq, const struct virtq_run *run, enum virtq_error e)
+{
+	__atomic_store_n(&vq->broken, (uint8_t)e, __ATOMIC_RELAXED);
+	signal_fd(run->errfd);
+}
+
+void
+virtq_dev_call(struct virtq_vq *vq, const struct virtq_run *run)
+{
+	vq->calls++;
+	signal_fd(run->callfd);
+}
+
+/* A chain that is being put together from its descriptors. */
+struct walk {
+	struct virtq_vq *vq;
+	const struct virtq_run *run;
+	struct virtq_chain *c;
+	bool write;
+	bool full;		/* the scratch had no room for all segments */
+	uint32_t ndesc;		/* descriptors seen, indirect ones included */
+	uint64_t total;
+};
+
+static void
+walk_begin(struct walk *w, struct virtq_vq *vq, const struct virtq_run *run, bool write,
+	   struct virtq_chain *c)
+{
+	*w = (struct walk){.vq = vq, .run = run, .c = c, .write = write};
+	c->addr = NULL;
+	c->len = 0;
+	c->nseg = 0;
+	c->seg = (uint16_t)vq->nsegs;
+	c->slots = 1;
+	c->written = 0;
+	c->fault = VIRTQ_FAULT_NONE;
+}
+
+static void
+walk_add_seg(struct walk *w, uint8_t *addr, uint32_t len)
+{
+	if (w->c->seg + w->c->nseg >= VIRTQ_MAX_SEGS) {
+		w->full = true;
+		return;
+	}
+	w->vq->segs[w->c->seg + w->c->nseg++] = (struct virtq_seg){addr, len};
+}
+
+/* One data descriptor: zero or more segments, more than one where it crosses regions. */
+static enum virtq_error
+walk_add(struct walk *w, uint64_t gpa, uint32_t len, uint16_t flags)
+{
+	if (!!(flags & VRING_DESC_F_WRITE) != w->write)
+		return VIRTQ_E_DIRECTION;
+	if (++w->ndesc > w->run->size)
+		return VIRTQ_E_CHAIN_LOOP;
+	w->total += len;
+	if (gpa + len < gpa)
+		w->c->fault = VIRTQ_FAULT_UNMAPPED;
+	while (len > 0 && w->c->fault == VIRTQ_FAULT_NONE) {
+		uint64_t part = len;
+		uint8_t *p = virtq_mem_gpa(w->run->mem, gpa, &part);
+
+		if (p == NULL) {
+			w->c->fault = VIRTQ_FAULT_UNMAPPED;
+			break;
+		}
+		walk_add_seg(w, p, (uint32_t)part);
+		gpa += part;
+		len -= (uint32_t)part;
+	}
+	return VIRTQ_OK;
+}
+
+/*
+ * The chain is complete. When the scratch was too small, and other chains of this round are in it,
+ * slots becomes 0: the caller stops before this chain and meets it again with an empty scratch.
+ */
+static enum virtq_error
+walk_end(struct walk *w)
+{
+	struct virtq_chain *c = w->c;
+
+	if (w->full && c->seg > 0) {
+		c->slots = 0;
+		return VIRTQ_OK;
+	}
+	if (w->full || w->total > UINT32_MAX)
+		c->fault = VIRTQ_FAULT_TOO_LONG;
+	if (c->fault != VIRTQ_FAULT_NONE) {
+		c->nseg = 0;
+		c->total = 0;
+		return VIRTQ_OK;
+	}
+	c->total = (uint32_t)w->total;
+	w->vq->nsegs = c->seg + c->nseg;
+	if (c->nseg > 0) {
+		c->addr = w->vq->segs[c->seg].addr;
+		c->len = w->vq->segs[c->seg].len;
+	}
+	return VIRTQ_OK;
+}
+
+/* Entry i of an indirect table; it may straddle regions. False when it is not all mapped. */
+static bool
+table_entry(const struct virtq_mem *mem, uint64_t table, uint32_t i, struct virtq_desc *d)
+{
+	uint64_t gpa = table + (uint64_t)i * sizeof(*d), len = sizeof(*d);
+	const uint8_t *p = virtq_mem_gpa(mem, gpa, &len);
+	uint8_t copy[sizeof(*d)];
+
+	if (p != NULL && len == sizeof(*d) && (uintptr_t)p % 8 == 0) {
+		*d = virtq_load_desc(p);
+		return true;
+	}
+	for (uint64_t done = 0; done < sizeof(copy); done += len) {
+		len = sizeof(copy) - done;
+		p = virtq_mem_gpa(mem, gpa + done, &len);
+		if (p == NULL)
+			return false;
+		memcpy(copy + done, p, len);
+	}
+	memcpy(d, copy, sizeof(copy));
+	return true;
+}
+
+/* VIRTIO 1.2, 2.7.5.3 and 2.8.8: the table's length and address come with the one copy `ref`. */
+static enum virtq_error
+walk_table(struct walk *w, struct virtq_desc ref, bool packed)
+{
+	uint32_t n = ref.len / sizeof(ref), i = 0;
+
+	if (!(w->run->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC)) || ref.len == 0 ||
+	    ref.len % sizeof(ref) != 0 || n > w->run->size || ref.addr + ref.len < ref.addr)
+		return VIRTQ_E_INDIRECT;
+	for (uint32_t seen = 0; seen < n; seen++) {
+		enum virtq_error e;
+		struct virtq_desc d;
+		uint16_t flags;
+
+		if (!table_entry(w->run->mem, ref.addr, i, &d))
+			return VIRTQ_E_INDIRECT_UNMAPPED;
+		flags = packed ? d.packed.flags : d.split.flags;
+		if (flags & VRING_DESC_F_INDIRECT)
+			return VIRTQ_E_INDIRECT;
+		e = walk_add(w, d.addr, d.len, flags);
+		if (e != VIRTQ_OK)
+			return e;
+		if (packed) {
+			i++;
+			continue;
+		}
+		if (!(flags & VRING_DESC_F_NEXT))
+			return VIRTQ_OK;
+		i = d.split.next;
+		if (i >= n)
+			return VIRTQ_E_BAD_HEAD;
+	}
+	return packed ? VIRTQ_OK : VIRTQ_E_CHAIN_LOOP;
+}
+
+enum virtq_error
+virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_desc d,
+		     bool write, struct virtq_chain *c)
+{
+	struct walk w;
+
+	walk_begin(&w, vq, run, write, c);
+	for (uint32_t seen = 0; seen < run->size; seen++) {
+		enum virtq_error e;
+
+		if (d.split.flags & VRING_DESC_F_INDIRECT) {
+			if (d.split.flags & VRING_DESC_F_NEXT)
+				return VIRTQ_E_INDIRECT;
+			e = walk_table(&w, d, false);
+			return e == VIRTQ_OK ? walk_end(&w) : e;
+		}
+		e = walk_add(&w, d.addr, d.len, d.split.flags);
+		if (e != VIRTQ_OK)
+			return e;
+		if (!(d.split.flags & VRING_DESC_F_NEXT))
+			return walk_end(&w);
+		if (d.split.next >= run->size)
+			return VIRTQ_E_BAD_HEAD;
+		d = virtq_load_desc(&run->desc[d.split.next]);
+	}
+	return VIRTQ_E_CHAIN_LOOP;
+}
+
+enum virtq_error
+virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos at,
+		      struct virtq_desc d, bool write, struct virtq_chain *c)
+{
+	struct walk w;
+
+	walk_begin(&w, vq, run, write, c);
+	for (uint32_t slots = 1; slots <= run->size; slots++) {
+		enum virtq_error e;
+
+		if (d.packed.flags & VRING_DESC_F_INDIRECT) {
+			if (d.packed.flags & VRING_DESC_F_NEXT)
+				return VIRTQ_E_INDIRECT;
+			e = walk_table(&w, d, true);
+		} else {
+			e = walk_add(&w, d.addr, d.len, d.packed.flags);
+		}
+		if (e != VIRTQ_OK)
+			return e;
+		if (!(d.packed.flags & VRING_DESC_F_NEXT)) {
+			c->id = d.packed.id;
+			c->slots = (uint16_t)slots;
+			return walk_end(&w);
+		}
+		virtq_pos_advance(&at, 1, run->size);
+		d = virtq_load_desc(&run->pdesc[at.idx]);
+	}
+	return VIRTQ_E_CHAIN_LOOP;
+}

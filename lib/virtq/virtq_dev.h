@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The device's half of a virtqueue: fetch chains, complete them, decide on a call.
+ *
+ * Everything is inline and takes literal `packed` and `write` arguments, so that each instance of
+ * a burst has one layout and no branch on it. VIRTIO 1.2, sections 2.7 (split) and 2.8 (packed).
+ *
+ * A round of a burst is
+ *	virtq_dev_begin(), virtq_dev_fetch(), work on the chains, virtq_dev_complete(),
+ *	virtq_dev_notify().
+ * Fetching moves no cursor: chains that are not completed are simply fetched again.
+ */
+#ifndef VIRTQ_DEV_H
+#define VIRTQ_DEV_H
+
+#include "virtq.h"
+#include "virtq_shared.h"
+
+#define virtq_likely(x) __builtin_expect(!!(x), 1)
+#define virtq_unlikely(x) __builtin_expect(!!(x), 0)
+#define VIRTQ_INLINE static inline __attribute__((always_inline))
+
+/* Chains that one call of virtq_dev_fetch() takes at most. */
+#define VIRTQ_FETCH_MAX 32
+
+#define VIRTQ_PACKED_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
+#define VIRTQ_PACKED_USED (1u << VRING_PACKED_DESC_F_USED)
+
+/* Where a fetch stands; a copy of the cursor that runs ahead of it. */
+struct virtq_pos {
+	uint16_t idx;
+	bool wrap;
+};
+
+/* Out of line: not the common case. */
+uint8_t *virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_run *run, uint64_t gpa,
+				  uint32_t len);
+enum virtq_error virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_run *run,
+				      struct virtq_desc first, bool write, struct virtq_chain *c);
+enum virtq_error virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_run *run,
+				       struct virtq_pos at, struct virtq_desc first, bool write,
+				       struct virtq_chain *c);
+/* Declare the ring broken: it stops, and its error fd is signalled. */
+void virtq_dev_break(struct virtq_vq *vq, const struct virtq_run *run, enum virtq_error e);
+void virtq_dev_call(struct virtq_vq *vq, const struct virtq_run *run);
+
+/* Start a round: caches that belong to another run are dropped, scratch is empty. */
+VIRTQ_INLINE void
+virtq_dev_begin(struct virtq_vq *vq, const struct virtq_run *run)
+{
+	vq->nsegs = 0;
+	if (virtq_unlikely(vq->tlb_generation != run->generation)) {
+		vq->tlb.size = 0;
+		vq->tlb_generation = run->generation;
+	}
+}
+
+/* The whole of [gpa, gpa + len) in this process, or NULL when it is not in one region. */
+VIRTQ_INLINE uint8_t *
+virtq_dev_translate(struct virtq_vq *vq, const struct virtq_run *run, uint64_t gpa, uint32_t len)
+{
+	uint64_t off = gpa - vq->tlb.gpa;
+
+	if (virtq_likely(off < vq->tlb.size && len <= vq->tlb.size - off))
+		return vq->tlb.host + off;
+	return virtq_dev_translate_miss(vq, run, gpa, len);
+}
+
+VIRTQ_INLINE struct virtq_pos
+virtq_dev_pos(const struct virtq_vq *vq)
+{
+	return (struct virtq_pos){vq->avail_idx, vq->avail_wrap};
+}
+
+/* A chain of one plain descriptor; false when it needs the long way. */
+VIRTQ_INLINE bool
+virtq_dev_plain(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_desc d, bool write,
+		struct virtq_chain *c)
+{
+	c->addr = virtq_dev_translate(vq, run, d.addr, d.len);
+	if (virtq_unlikely(c->addr == NULL || d.len == 0))
+		return false;
+	if (write) {
+		__builtin_prefetch(c->addr, 1, 3);
+		__builtin_prefetch(c->addr + 64, 1, 3);
+	} else {
+		__builtin_prefetch(c->addr, 0, 3);
+		__builtin_prefetch(c->addr + 64, 0, 3);
+	}
+	c->len = d.len;
+	c->total = d.len;
+	c->slots = 1;
+	c->nseg = 1;
+	c->written = 0;
+	c->fault = VIRTQ_FAULT_NONE;
+	return true;
+}
+
+VIRTQ_INLINE uint16_t
+virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
+		      struct virtq_chain *c, uint16_t n, bool write, enum virtq_error *err)
+{
+	uint16_t head[VIRTQ_FETCH_MAX];
+	/* Barrier A: pairs with the driver's barrier before it moves avail->idx. */
+	uint16_t ready = virtq_load16_acquire(&run->avail->idx) - pos->idx;
+	const uint16_t flags = write ? VRING_DESC_F_WRITE : 0;
+	uint16_t i;
+
+	if (virtq_unlikely(ready > run->size)) {
+		*err = VIRTQ_E_AVAIL_JUMP;
+		return 0;
+	}
+	if (ready < n)
+		n = ready;
+	for (i = 0; i < n; i++)
+		head[i] = virtq_load16(&run->avail->ring[(pos->idx + i) & run->mask]);
+	for (i = 0; i < n; i++) {
+		struct virtq_desc d;
+
+		if (virtq_unlikely(head[i] >= run->size)) {
+			*err = VIRTQ_E_BAD_HEAD;
+			break;
+		}
+		d = virtq_load_desc(&run->desc[head[i]]);
+		c[i].id = head[i];
+		if (virtq_likely(d.split.flags == flags) &&
+		    virtq_dev_plain(vq, run, d, write, &c[i]))
+			continue;
+		*err = virtq_dev_walk_split(vq, run, d, write, &c[i]);
+		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
+			break;
+	}
+	pos->idx += i;
+	return i;
+}
+
+VIRTQ_INLINE void
+virtq_pos_advance(struct virtq_pos *pos, uint16_t slots, uint16_t size)
+{
+	uint32_t idx = (uint32_t)pos->idx + slots;
+
+	if (idx >= size) {
+		idx -= size;
+		pos->wrap = !pos->wrap;
+	}
+	pos->idx = (uint16_t)idx;
+}
+
+VIRTQ_INLINE uint16_t
+virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
+		       struct virtq_chain *c, uint16_t n, bool write, enum virtq_error *err)
+{
+	const uint16_t phase = VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED;
+	const uint16_t shape = VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE;
+	uint32_t left = run->size;
+	uint16_t i;
+
+	for (i = 0; i < n && left > 0; i++) {
+		const struct vring_packed_desc *p = &run->pdesc[pos->idx];
+		/* Barrier A: pairs with the driver's release of the flags of a chain's head. */
+		uint64_t meta = virtq_load64_acquire(&p->len);
+		uint16_t flags = meta >> 48;
+		struct virtq_desc d;
+
+		if ((flags & phase) != (pos->wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED))
+			break;
+		d = virtq_desc_of(virtq_load64(&p->addr), meta);
+		c[i].id = d.packed.id;
+		if (virtq_likely((flags & shape) == (write ? VRING_DESC_F_WRITE : 0)) &&
+		    virtq_dev_plain(vq, run, d, write, &c[i])) {
+			virtq_pos_advance(pos, 1, run->size);
+			left--;
+			continue;
+		}
+		*err = virtq_dev_walk_packed(vq, run, *pos, d, write, &c[i]);
+		if (virtq_unlikely(*err == VIRTQ_OK && c[i].slots > left))
+			*err = VIRTQ_E_CHAIN_LOOP;
+		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
+			break;
+		virtq_pos_advance(pos, c[i].slots, run->size);
+		left -= c[i].slots;
+	}
+	return i;
+}
+
+/*
+ * Copy up to n (VIRTQ_FETCH_MAX at most) chains out of the ring, from *pos on, which moves along.
+ * `write`: buffers for the device to write; else the device reads. Returns how many; *err tells why
+ * there were no more when the peer broke a rule. The chains before it are good: complete them
+ * first, then call virtq_dev_break().
+ */
+VIRTQ_INLINE uint16_t
+virtq_dev_fetch(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
+		struct virtq_chain *c, uint16_t n, bool packed, bool write, enum virtq_error *err)
+{
+	*err = VIRTQ_OK;
+	return packed ? virtq_dev_fetch_packed(vq, run, pos, c, n, write, err) :
+			virtq_dev_fetch_split(vq, run, pos, c, n, write, err);
+}
+
+VIRTQ_INLINE void
+virtq_dev_complete_split(struct virtq_vq *vq, const struct virtq_run *run,
+			 const struct virtq_chain *c, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		uint64_t elem = c[i].id | (uint64_t)c[i].written << 32;
+
+		/* 4-byte aligned, and invisible to the driver until Barrier B. */
+		memcpy(&run->used->ring[(vq->used_idx + i) & run->mask], &elem, sizeof(elem));
+	}
+	vq->used_idx += n;
+	vq->avail_idx += n;
+	/* Barrier B: pairs with the driver's barrier after it reads used->idx. */
+	virtq_store16_release(&run->used->idx, vq->used_idx);
+}
+
+VIRTQ_INLINE uint64_t
+virtq_packed_used_meta(const struct virtq_chain *c, bool wrap, bool write)
+{
+	uint64_t flags = wrap ? VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED : 0;
+
+	if (write && c->written != 0)
+		flags |= VRING_DESC_F_WRITE;
+	return c->written | (uint64_t)c->id << 32 | flags << 48;
+}
+
+/*
+ * The first entry is written last: until then the driver, which looks at it, leaves the cache
+ * lines alone. With `batch` (IN_ORDER, nothing written) that entry alone retires all, naming the
+ * last buffer.
+ */
+VIRTQ_INLINE void
+virtq_dev_complete_packed(struct virtq_vq *vq, const struct virtq_run *run,
+			  const struct virtq_chain *c, uint16_t n, bool write, bool batch)
+{
+	struct virtq_pos pos = {vq->used_idx, vq->used_wrap}, avail = virtq_dev_pos(vq);
+	const uint16_t first = pos.idx;
+	uint16_t slots = 0;
+	const uint64_t head = virtq_packed_used_meta(&c[batch ? n - 1 : 0], pos.wrap, write);
+
+	for (uint16_t i = 0; i < n; i++) {
+		if (!batch && i > 0)
+			virtq_store64_release(&run->pdesc[pos.idx].len,
+					      virtq_packed_used_meta(&c[i], pos.wrap, write));
+		virtq_pos_advance(&pos, c[i].slots, run->size);
+		slots += c[i].slots;
+	}
+	virtq_pos_advance(&avail, slots, run->size);
+	vq->used_idx = pos.idx;
+	vq->used_wrap = pos.wrap;
+	vq->avail_idx = avail.idx;
+	vq->avail_wrap = avail.wrap;
+	/* Barrier B: pairs with the driver's acquire of the flags of its next used entry. */
+	virtq_store64_release(&run->pdesc[first].len, head);
+}
+
+/* Whether at least n entries (n > 0) wait in the ring; for packed chains of one entry each. */
+VIRTQ_INLINE bool
+virtq_dev_ready(const struct virtq_vq *vq, const struct virtq_run *run, uint16_t n)
+{
+	struct virtq_pos pos = virtq_dev_pos(vq);
+	uint16_t flags;
+
+	if (n > run->size)
+		return false;
+	if (!run->packed)
+		return (uint16_t)(virtq_load16(&run->avail->idx) - pos.idx) >= n;
+	virtq_pos_advance(&pos, n - 1, run->size);
+	flags = virtq_load16(&run->pdesc[pos.idx].flags);
+	return (flags & (VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED)) ==
+	       (pos.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED);
+}
+
+/* Give the first n chains back (n > 0) and move the cursors past them. */
+VIRTQ_INLINE void
+virtq_dev_complete(struct virtq_vq *vq, const struct virtq_run *run, const struct virtq_chain *c,
+		   uint16_t n, bool packed, bool write, bool batch)
+{
+	if (packed)
+		virtq_dev_complete_packed(vq, run, c, n, write, batch);
+	else
+		virtq_dev_complete_split(vq, run, c, n);
+}
+
+VIRTQ_INLINE bool
+virtq_dev_wants_call_split(struct virtq_vq *vq, const struct virtq_run *run)
+{
+	uint16_t old = vq->called;
+
+	if (!(run->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
+		return !(virtq_load16(&run->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+	vq->called = vq->used_idx;
+	if (virtq_unlikely(!vq->call_valid)) {
+		vq->call_valid = true;
+		return true;
+	}
+	return virtq_event_passed(virtq_load16(&run->avail->ring[run->size]), vq->used_idx, old);
+}
+
+VIRTQ_INLINE bool
+virtq_dev_wants_call_packed(struct virtq_vq *vq, const struct virtq_run *run)
+{
+	uint32_t event = virtq_load32(run->driver_event);
+	uint16_t flags = event >> 16, off = event & 0x7fff, old = vq->called;
+
+	vq->called = vq->used_idx;
+	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
+		return false;
+	if (flags != VRING_PACKED_EVENT_FLAG_DESC ||
+	    !(run->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)) || !vq->call_valid) {
+		vq->call_valid = true;
+		return true;
+	}
+	/* Bring event, old and new to one scale, on which new is in the current lap. */
+	if (old >= vq->used_idx)
+		old -= run->size;
+	if (((event >> 15) & 1) != vq->used_wrap)
+		off -= run->size;
+	return virtq_event_passed(off, vq->used_idx, old);
+}
+
+/* Once a burst, after completing: call the driver if it wants to be. */
+VIRTQ_INLINE void
+virtq_dev_notify(struct virtq_vq *vq, const struct virtq_run *run, bool packed)
+{
+	if (run->callfd < 0)
+		return;
+	virtq_barrier_event(); /* Barrier C */
+	if (packed ? virtq_dev_wants_call_packed(vq, run) : virtq_dev_wants_call_split(vq, run))
+		virtq_dev_call(vq, run);
+	else
+		vq->calls_suppressed++;
+}
+
+#endif /* VIRTQ_DEV_H */

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "virtq_mem.h"
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "virtq_sigbus.h"
+
+struct virtq_map {
+	uint32_t refs;		/* atomic */
+	struct virtq_sigbus_range range; /* what mmap gave, and whether the peer cut it */
+};
+
+/* The unit in which this file can be mapped: a huge page on hugetlbfs, else a page. */
+static uint64_t
+map_unit(int fd)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0 &&
+	    (uint64_t)fs.f_bsize > page)
+		return (uint64_t)fs.f_bsize;
+	return page;
+}
+
+int
+virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host)
+{
+	uint64_t end, start, length, unit;
+	struct virtq_map *m;
+	struct stat st;
+	void *p;
+	int ret;
+
+	if (size == 0 || __builtin_add_overflow(offset, size, &end) || end > INT64_MAX)
+		return -EINVAL;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || end > (uint64_t)st.st_size)
+		return -EINVAL;
+	unit = map_unit(fd);
+	start = offset & ~(unit - 1);
+	length = (end - start + unit - 1) & ~(unit - 1);
+	m = calloc(1, sizeof(*m));
+	if (m == NULL)
+		return -ENOMEM;
+	p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
+		 (off_t)start);
+	if (p == MAP_FAILED) {
+		ret = -errno;
+		free(m);
+		return ret;
+	}
+	madvise(p, length, MADV_DONTDUMP);
+	m->refs = 1;
+	m->range.start = p;
+	m->range.length = length;
+	m->range.unit = unit;
+	ret = virtq_sigbus_add(&m->range);
+	if (ret < 0) {
+		munmap(p, length);
+		free(m);
+		return ret;
+	}
+	*map = m;
+	*host = (uint8_t *)p + (offset - start);
+	return 0;
+}
+
+struct virtq_map *
+virtq_map_get(struct virtq_map *map)
+{
+	if (map != NULL)
+		__atomic_fetch_add(&map->refs, 1, __ATOMIC_RELAXED);
+	return map;
+}
+
+void
+virtq_map_put(struct virtq_map *map)
+{
+	if (map == NULL || __atomic_sub_fetch(&map->refs, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	virtq_sigbus_remove(&map->range);
+	munmap(map->range.start, map->range.length);
+	free(map);
+}
+
+bool
+virtq_map_poisoned(const struct virtq_map *map)
+{
+	return map != NULL && __atomic_load_n(&map->range.poisoned, __ATOMIC_RELAXED);
+}
+
+static bool
+ranges_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
+{
+	return a < b ? b - a < alen : a - b < blen;
+}
+
+static int
+region_check(const struct virtq_region *r)
+{
+	uint64_t end;
+
+	if (r->size == 0 || __builtin_add_overflow(r->gpa, r->size - 1, &end) ||
+	    __builtin_add_overflow(r->uva, r->size - 1, &end))
+		return -EINVAL;
+	return 0;
+}
+
+/* Room for n regions; the caller fills them and takes the maps' references. */
+static struct virtq_mem *
+mem_alloc(uint32_t n)
+{
+	struct virtq_mem *mem = calloc(1, sizeof(*mem) + n * sizeof(mem->region[0]));
+
+	if (mem != NULL)
+		mem->refs = 1;
+	return mem;
+}
+
+/* Insert in order of gpa. -EINVAL, -EEXIST as virtq_mem_new(). */
+static int
+mem_insert(struct virtq_mem *mem, const struct virtq_region *r)
+{
+	uint32_t at = mem->nregions;
+	int ret = region_check(r);
+
+	if (ret < 0)
+		return ret;
+	for (uint32_t i = 0; i < mem->nregions; i++) {
+		const struct virtq_region *o = &mem->region[i];
+
+		if (ranges_overlap(o->gpa, o->size, r->gpa, r->size) ||
+		    ranges_overlap(o->uva, o->size, r->uva, r->size))
+			return -EEXIST;
+		if (o->gpa > r->gpa && i < at)
+			at = i;
+	}
+	memmove(&mem->region[at + 1], &mem->region[at],
+		(mem->nregions - at) * sizeof(mem->region[0]));
+	mem->region[at] = *r;
+	mem->nregions++;
+	return 0;
+}
+
+int
+virtq_mem_new(const struct virtq_region *regions, uint32_t n, struct virtq_mem **mem)
+{
+	struct virtq_mem *m;
+
+	if (n > VIRTQ_MEM_MAX_REGIONS)
+		return -EINVAL;
+	m = mem_alloc(n);
+	if (m == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		int ret = mem_insert(m, &regions[i]);
+
+		if (ret < 0) {
+			free(m);
+			return ret;
+		}
+	}
+	*mem = m;
+	return 0;
+}
+
+int
+virtq_mem_add(const struct virtq_mem *old, const struct virtq_region *r, struct virtq_mem **mem)
+{
+	uint32_t n = old == NULL ? 0 : old->nregions;
+	struct virtq_mem *m;
+	int ret;
+
+	if (n >= VIRTQ_MEM_MAX_REGIONS)
+		return -ENOSPC;
+	m = mem_alloc(n + 1);
+	if (m == NULL)
+		return -ENOMEM;
+	if (n > 0)
+		memcpy(m->region, old->region, n * sizeof(m->region[0]));
+	m->nregions = n;
+	ret = mem_insert(m, r);
+	if (ret < 0) {
+		free(m);
+		return ret;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		virtq_map_get(old->region[i].map);
+	*mem = m;
+	return 0;
+}
+
+int
+virtq_mem_remove(const struct virtq_mem *old, uint64_t gpa, uint64_t uva, uint64_t size,
+		 struct virtq_mem **mem)
+{
+	uint32_t n = old == NULL ? 0 : old->nregions, at;
+	struct virtq_mem *m;
+
+	for (at = 0; at < n; at++)
+		if (old->region[at].gpa == gpa && old->region[at].uva == uva &&
+		    old->region[at].size == size)
+			break;
+	if (at == n)
+		return -ENOENT;
+	m = mem_alloc(n);
+	if (m == NULL)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		if (i == at)
+			continue;
+		m->region[m->nregions++] = old->region[i];
+		virtq_map_get(old->region[i].map);
+	}
+	*mem = m;
+	return 0;
+}
+
+struct virtq_mem *
+virtq_mem_get(struct virtq_mem *mem)
+{
+	__atomic_fetch_add(&mem->refs, 1, __ATOMIC_RELAXED);
+	return mem;
+}
+
+void
+virtq_mem_put(struct virtq_mem *mem)
+{
+	if (mem == NULL || __atomic_sub_fetch(&mem->refs, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	for (uint32_t i = 0; i < mem->nregions; i++)
+		virtq_map_put(mem->region[i].map);
+	free(mem);
+}
+
+bool
+virtq_mem_poisoned(const struct virtq_mem *mem)
+{
+	for (uint32_t i = 0; mem != NULL && i < mem->nregions; i++)
+		if (virtq_map_poisoned(mem->region[i].map))
+			return true;
+	return false;
+}
+
+/* The region with the greatest gpa that is not above `gpa`; NULL when it does not reach there. */
+const struct virtq_region *
+virtq_mem_find(const struct virtq_mem *mem, uint64_t gpa)
+{
+	uint32_t lo = 0, hi = mem->nregions;
+
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+
+		if (mem->region[mid].gpa <= gpa)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == 0 || gpa - mem->region[lo - 1].gpa >= mem->region[lo - 1].size)
+		return NULL;
+	return &mem->region[lo - 1];
+}
+
+void *
+virtq_mem_gpa(const struct virtq_mem *mem, uint64_t gpa, uint64_t *len)
+{
+	const struct virtq_region *r = virtq_mem_find(mem, gpa);
+	uint64_t left;
+
+	if (r == NULL)
+		return NULL;
+	left = r->size - (gpa - r->gpa);
+	if (*len > left)
+		*len = left;
+	return r->host + (gpa - r->gpa);
+}
+
+void *
+virtq_mem_uva(const struct virtq_mem *mem, uint64_t uva, uint64_t len)
+{
+	for (uint32_t i = 0; i < mem->nregions; i++) {
+		const struct virtq_region *r = &mem->region[i];
+
+		if (uva >= r->uva && uva - r->uva < r->size)
+			return len <= r->size - (uva - r->uva) ? r->host + (uva - r->uva) : NULL;
+	}
+	return NULL;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Guest memory: immutable, sorted, reference-counted snapshots of the regions a peer shares.
+ *
+ * A snapshot never changes. Adding or removing a region makes a new snapshot that shares the
+ * mappings of the old one; a mapping is undone when the last snapshot that holds it is put.
+ * Reading a snapshot needs no lock. vhost-user: "Memory region description".
+ */
+#ifndef VIRTQ_MEM_H
+#define VIRTQ_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Regions a snapshot can hold; also what GET_MAX_MEM_SLOTS answers. */
+#define VIRTQ_MEM_MAX_REGIONS 512
+
+/* One mmap of a peer's file, shared by the snapshots that use it. */
+struct virtq_map;
+
+/* A contiguous part of the guest's address space, and where it lies in this process. */
+struct virtq_region {
+	uint64_t gpa;		/* first guest-physical address */
+	uint64_t size;		/* bytes, never 0 */
+	uint64_t uva;		/* first address in the front-end's own address space */
+	uint8_t *host;		/* first address in this process */
+	struct virtq_map *map;	/* owner of the mapping; NULL: memory that outlives us */
+};
+
+struct virtq_mem {
+	uint32_t refs;		/* atomic */
+	uint32_t nregions;
+	struct virtq_region region[]; /* ascending gpa */
+};
+
+/*
+ * Map `size` bytes from `offset` of `fd`, readable and writable. The fd is not kept; the caller
+ * still owns it. *host receives the address of the first byte.
+ * Returns 0, -EINVAL (size 0, sum wraps, file shorter than offset + size, not a mappable file) or
+ * -errno of mmap (e.g. -EACCES, -EPERM of a read-only or sealed fd). The mapping has one reference.
+ */
+int virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host);
+struct virtq_map *virtq_map_get(struct virtq_map *map);
+void virtq_map_put(struct virtq_map *map);
+/*
+ * True once the peer has cut the file short under the mapping: the pages that are gone were
+ * replaced by private zero pages, and the peer has to go.
+ */
+bool virtq_map_poisoned(const struct virtq_map *map);
+
+/*
+ * A snapshot of `n` regions in any order; takes over one reference of each region's map on
+ * success, none on failure. -EINVAL: n too large, size 0, a sum that wraps. -EEXIST: overlap in
+ * guest-physical or user addresses. -ENOMEM.
+ */
+int virtq_mem_new(const struct virtq_region *regions, uint32_t n, struct virtq_mem **mem);
+/* A snapshot with one region more. `old` may be NULL, and stays. Same errors, and -ENOSPC. */
+int virtq_mem_add(const struct virtq_mem *old, const struct virtq_region *r,
+		  struct virtq_mem **mem);
+/* A snapshot without the region that has exactly these numbers. -ENOENT if there is none. */
+int virtq_mem_remove(const struct virtq_mem *old, uint64_t gpa, uint64_t uva, uint64_t size,
+		     struct virtq_mem **mem);
+struct virtq_mem *virtq_mem_get(struct virtq_mem *mem);
+/* NULL is allowed. */
+void virtq_mem_put(struct virtq_mem *mem);
+bool virtq_mem_poisoned(const struct virtq_mem *mem);
+
+/* The region that holds a guest-physical address, or NULL. */
+const struct virtq_region *virtq_mem_find(const struct virtq_mem *mem, uint64_t gpa);
+/*
+ * Translate a guest-physical address. *len: bytes wanted on entry, bytes that are contiguous
+ * here on return (never more than wanted). NULL when the first byte is not mapped.
+ */
+void *virtq_mem_gpa(const struct virtq_mem *mem, uint64_t gpa, uint64_t *len);
+/* Translate `len` bytes at a front-end user address; NULL unless all of them lie in one region. */
+void *virtq_mem_uva(const struct virtq_mem *mem, uint64_t uva, uint64_t len);
+
+#endif /* VIRTQ_MEM_H */

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "virtq_sigbus.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+enum { MAX_RANGES = 16384 };
+
+/*
+ * Slots are claimed under the lock and read by the handler without it. A slot's range outlives
+ * its mapping's last access, so a handler never sees one that is being freed.
+ */
+static struct virtq_sigbus_range *ranges[MAX_RANGES];
+static uint32_t nranges;	/* slots ever used */
+static pthread_mutex_t ranges_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sigaction former;
+static bool installed;
+
+static bool
+repair(void *fault)
+{
+	uint32_t n = __atomic_load_n(&nranges, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct virtq_sigbus_range *r = __atomic_load_n(&ranges[i], __ATOMIC_ACQUIRE);
+		uintptr_t at = (uintptr_t)fault;
+
+		if (r == NULL || at - (uintptr_t)r->start >= r->length)
+			continue;
+		__atomic_store_n(&r->poisoned, true, __ATOMIC_RELAXED);
+		return mmap((void *)(at & ~(r->unit - 1)), r->unit, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+	}
+	return false;
+}
+
+static void
+on_sigbus(int sig, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	if (repair(info->si_addr)) {
+		errno = saved;
+		return;
+	}
+	errno = saved;
+	if (former.sa_flags & SA_SIGINFO)
+		former.sa_sigaction(sig, info, context);
+	else if (former.sa_handler != SIG_DFL && former.sa_handler != SIG_IGN)
+		former.sa_handler(sig);
+	else
+		sigaction(SIGBUS, &former, NULL); /* the access repeats and ends as it used to */
+}
+
+static int
+install(void)
+{
+	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+
+	if (installed)
+		return 0;
+	sa.sa_sigaction = on_sigbus;
+	sigemptyset(&sa.sa_mask);
+	if (sigaction(SIGBUS, &sa, &former) < 0)
+		return -errno;
+	installed = true;
+	return 0;
+}
+
+int
+virtq_sigbus_add(struct virtq_sigbus_range *range)
+{
+	int ret;
+	uint32_t i;
+
+	pthread_mutex_lock(&ranges_lock);
+	ret = install();
+	for (i = 0; i < nranges && ranges[i] != NULL; i++)
+		;
+	if (ret == 0 && i == MAX_RANGES)
+		ret = -ENOSPC;
+	if (ret == 0) {
+		__atomic_store_n(&ranges[i], range, __ATOMIC_RELEASE);
+		if (i == nranges)
+			__atomic_store_n(&nranges, i + 1, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&ranges_lock);
+	return ret;
+}
+
+void
+virtq_sigbus_remove(struct virtq_sigbus_range *range)
+{
+	pthread_mutex_lock(&ranges_lock);
+	for (uint32_t i = 0; i < nranges; i++)
+		if (ranges[i] == range)
+			__atomic_store_n(&ranges[i], NULL, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&ranges_lock);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A peer may cut the file short behind memory that it shares. The next access raises SIGBUS in
+ * whichever thread touches the page, and a size check beforehand cannot prevent it. The handler
+ * here puts private zero pages where the file ended and marks the range; the access then goes
+ * on, and the control thread sends the peer away.
+ */
+#ifndef VIRTQ_SIGBUS_H
+#define VIRTQ_SIGBUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct virtq_sigbus_range {
+	void *start;
+	uint64_t length;	/* bytes, a multiple of unit */
+	uint64_t unit;		/* page size of the mapping */
+	bool poisoned;		/* atomic; set by the handler */
+};
+
+/*
+ * Watch a mapping. The first call installs the handler, which passes every fault that is not
+ * ours on to the one before it. -ENOSPC when 16,384 mappings are watched.
+ */
+int virtq_sigbus_add(struct virtq_sigbus_range *range);
+void virtq_sigbus_remove(struct virtq_sigbus_range *range);
+
+#endif /* VIRTQ_SIGBUS_H */

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * virtio-net on virtqueues: mbufs <-> descriptor chains. VIRTIO 1.2, section 5.1.
+ *
+ * Device side (the host of a VM). "rx" and "tx" are the application's: rx takes what the guest
+ * transmits, tx fills what the guest offers for receiving. The functions take the ethdev queue
+ * (pool, offloads, counters) and the vring (cursors and run) apart, because one ethdev queue may
+ * serve several vrings and one vring several ethdev queues.
+ */
+#ifndef VNET_H
+#define VNET_H
+
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+#include "virtq.h"
+
+/* Packets a burst handles in one round of fetch, copy, complete; longer bursts make rounds. */
+#define VNET_BURST 32
+
+/* Reasons for which a packet is dropped; rx: taken from the guest, tx: meant for it. */
+enum vnet_drop {
+	VNET_DROP_RUNT,		/* rx: chain without a whole header, or no byte of packet */
+	VNET_DROP_UNMAPPED,	/* rx: a buffer is (partly) outside the shared memory */
+	VNET_DROP_OVERSIZE,	/* rx: larger than a linear mbuf holds (and scatter is off);
+				 * tx: larger than the guest's buffers take */
+	VNET_DROP_BAD_HDR,	/* rx: checksum or segmentation fields that cannot be true */
+	VNET_DROP_DISABLED,	/* rx: the ring runs but is disabled; tx: no enabled ring */
+	VNET_DROP_NO_GUEST,	/* tx: nobody is connected */
+	VNET_DROP_RING_FULL,	/* tx: tx-retries= is set and the ring stayed full */
+	VNET_DROP_OFFLOAD,	/* tx: an offload asked for cannot be done on this packet */
+	VNET_DROP_MAX
+};
+
+/* "runt", "unmapped", ... as in the xstats name rx_qN_runt_dropped. Never NULL. */
+const char *vnet_drop_name(enum vnet_drop reason);
+/* Whether the reason can occur in that direction (which xstats exist). */
+bool vnet_drop_is_rx(enum vnet_drop reason);
+bool vnet_drop_is_tx(enum vnet_drop reason);
+
+/* Packet length classes of the counters: 64 and less, 65-127, 128-255, 256-511, 512-1023,
+ * 1024-1518, 1519 and more. */
+#define VNET_SIZE_BINS 7
+const char *vnet_size_bin_name(unsigned int bin); /* "size_64", "size_65_127", ... */
+
+/* Counters of one ethdev queue. One writer, the lcore that bursts; read by anyone. */
+struct vnet_stats {
+	uint64_t packets, bytes;
+	uint64_t multicast, broadcast;	/* with VNET_F_STATS, as size_bin */
+	uint64_t size_bin[VNET_SIZE_BINS];
+	uint64_t nombuf;	/* rx: bursts cut short because no mbuf was to be had */
+	uint64_t sw_csum;	/* checksums computed in software */
+	uint64_t sw_gso;	/* packets segmented in software */
+	uint64_t retries;	/* tx: rounds of waiting for a full ring */
+	uint64_t drop[VNET_DROP_MAX];
+	uint64_t error[VIRTQ_E_MAX]; /* rings that broke, by reason */
+};
+
+#define VNET_F_STATS		(1u << 0) /* keep size classes and casts */
+#define VNET_F_SCATTER		(1u << 1) /* rx: the application takes chained mbufs */
+#define VNET_F_PARTIAL_CSUM	(1u << 2) /* rx: deliver partial checksums as such (L4_CKSUM_NONE);
+					   * off: they are completed in software */
+#define VNET_F_LEGACY_OL	(1u << 3) /* rx: speak of offloads in Tx flags, as net_vhost's
+					   * legacy-ol-flags=1 */
+#define VNET_F_VLAN_STRIP	(1u << 4) /* rx: the application enabled VLAN stripping */
+
+/* Receive side of an ethdev queue. */
+struct vnet_rxq {
+	struct rte_mempool *pool;	/* the application's */
+	struct rte_mempool *big;	/* buffers for packets over a pool element, see
+					 * vnet_big_pool_create(); NULL: none */
+	uint64_t rearm;			/* mbuf rearm word: data_off, refcnt, nb_segs, port */
+	uint32_t flags;			/* VNET_F_ */
+	uint32_t room;			/* bytes of packet that a pool element takes */
+	struct vnet_stats stats __rte_cache_aligned;
+} __rte_cache_aligned;
+
+/* Transmit side of an ethdev queue. */
+struct vnet_txq {
+	uint32_t flags;			/* VNET_F_ */
+	uint32_t retries;		/* rounds to try when the ring is full, tx-retries= */
+	struct vnet_stats stats __rte_cache_aligned;
+} __rte_cache_aligned;
+
+/*
+ * Fill the parts of a queue that follow from its pool and port. 0, or -EINVAL when an element of
+ * the pool has no room for a packet.
+ */
+int vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_id,
+		  uint32_t flags);
+/*
+ * Buffers of `size` bytes (at most 65535) that are attached to mbufs as external buffers.
+ * NULL with rte_errno.
+ */
+struct rte_mempool *vnet_big_pool_create(const char *name, unsigned int n, uint32_t size,
+					 int socket_id);
+
+/*
+ * Take up to n packets from a ring that the guest transmits on. Returns the number of mbufs
+ * stored in pkts; the application owns them. Called inside the gate of the run.
+ */
+typedef uint16_t (*vnet_rx_burst)(struct vnet_rxq *rxq, struct virtq_vq *vq,
+				  const struct virtq_run *run, struct rte_mbuf **pkts, uint16_t n);
+/*
+ * Give up to n packets to a ring that the guest receives on. Returns how many of pkts, from the
+ * first on, the port is done with (sent, or dropped and counted; freed either way). The rest is
+ * still the caller's: the ring is full.
+ */
+typedef uint16_t (*vnet_tx_burst)(struct vnet_txq *txq, struct virtq_vq *vq,
+				  const struct virtq_run *run, struct rte_mbuf **pkts, uint16_t n);
+
+/*
+ * The instance for a ring; chosen when it starts. A disabled ring gets the one that consumes
+ * and counts (rx) or refuses (tx: drops as disabled). `name` receives a description for
+ * rx/tx_burst_mode_get, static storage; NULL is allowed.
+ */
+vnet_rx_burst vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **name);
+vnet_tx_burst vnet_dev_tx_select(const struct virtq_run *run, uint32_t flags, const char **name);
+
+/* Drop n packets for one reason: free, count. */
+void vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet_drop why);
+
+/* Make a packet ready for any ring: header fields, pseudo-header checksum. ethdev tx_prepare. */
+uint16_t vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n);
+
+/* Chains that wait in a ring (rx: packets of the guest; tx: buffers for it), 0..size. */
+uint32_t vnet_ring_count(const struct virtq_run *run, const struct virtq_vq *vq);
+
+/* Device features that this library serves, for offering to a driver. */
+#define VNET_DEV_FEATURES \
+	(VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_F_ANY_LAYOUT) | \
+	 VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC) | VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX) | \
+	 VIRTQ_BIT(VIRTIO_F_IN_ORDER) | VIRTQ_BIT(VIRTIO_F_RING_PACKED) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTQ_BIT(VIRTIO_NET_F_CSUM) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO) | VNET_DEV_TSO_FEATURES | \
+	 VIRTQ_BIT(VIRTIO_NET_F_MQ) | VIRTQ_BIT(VIRTIO_NET_F_MTU) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_STATUS))
+/* Those offered only with tso=1. */
+#define VNET_DEV_TSO_FEATURES \
+	(VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN) | VIRTQ_BIT(VIRTIO_NET_F_HOST_UFO))
+
+#endif /* VNET_H */

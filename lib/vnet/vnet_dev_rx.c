@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Device side, from the guest: fetch chains, copy them into mbufs, give them back. */
+#include <rte_ether.h>
+#include <rte_malloc.h>
+#include <rte_memcpy.h>
+#include <rte_net.h>
+
+#include "virtq_dev.h"
+#include "vnet_impl.h"
+
+#define RX_PACKED	(1u << 0)
+#define RX_OFFLOAD	(1u << 1) /* the header may ask for something */
+#define RX_IN_ORDER	(1u << 2) /* packed: one used entry retires the burst */
+#define RX_ANY_HDR	(1u << 3) /* header length as the run says, else 12 */
+
+/* What became of a chain. */
+enum rx_result { RX_OK, RX_DROPPED, RX_NO_BUFFER };
+
+/* Reads the segments of a chain one after the other. */
+struct rx_source {
+	const struct virtq_seg *seg;
+	uint16_t left;		/* segments after the current one */
+	struct virtq_seg cur;
+};
+
+static void
+rx_source_init(struct rx_source *s, const struct virtq_vq *vq, const struct virtq_chain *c)
+{
+	s->left = 0;
+	s->cur = (struct virtq_seg){c->addr, c->len};
+	if (c->nseg > 1) {
+		s->seg = &vq->segs[c->seg];
+		s->left = c->nseg - 1;
+	}
+}
+
+/* Copy len bytes, which the chain has. */
+static void
+rx_source_read(struct rx_source *s, void *to, uint32_t len)
+{
+	uint8_t *p = to;
+
+	while (len > 0) {
+		uint32_t part;
+
+		if (s->cur.len == 0) {
+			s->cur = *++s->seg;
+			s->left--;
+		}
+		part = RTE_MIN(len, s->cur.len);
+		rte_memcpy(p, s->cur.addr, part);
+		s->cur.addr += part;
+		s->cur.len -= part;
+		p += part;
+		len -= part;
+	}
+}
+
+static void
+rx_big_free(void *buf __rte_unused, void *opaque)
+{
+	rte_mempool_put(rte_mempool_from_obj(opaque), opaque);
+}
+
+/* Give m an external buffer that takes len bytes. */
+static enum rx_result
+rx_attach_big(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
+{
+	uint32_t size = rxq->big->elt_size - sizeof(struct vnet_big);
+	struct vnet_big *big;
+
+	if (rte_mempool_get(rxq->big, (void **)&big) < 0)
+		return RX_NO_BUFFER;
+	big->shinfo.free_cb = rx_big_free;
+	big->shinfo.fcb_opaque = big;
+	rte_mbuf_ext_refcnt_set(&big->shinfo, 1);
+	rte_pktmbuf_attach_extbuf(m, big->data, rte_mem_virt2iova(big->data), (uint16_t)size,
+				  &big->shinfo);
+	m->data_off = RTE_MIN((uint32_t)RTE_PKTMBUF_HEADROOM, size - len);
+	return RX_OK;
+}
+
+/* Chain mbufs to m until they take len bytes. On failure m is as before. */
+static enum rx_result
+rx_chain(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
+{
+	struct rte_mbuf *last = m;
+
+	for (uint32_t room = rxq->room; room < len; room += rxq->room) {
+		struct rte_mbuf *next = rte_pktmbuf_alloc(rxq->pool);
+
+		if (next == NULL) {
+			rte_pktmbuf_free(m->next);
+			m->next = NULL;
+			m->nb_segs = 1;
+			return RX_NO_BUFFER;
+		}
+		last->next = next;
+		last = next;
+		m->nb_segs++;
+	}
+	return RX_OK;
+}
+
+/* Make m take len bytes: as it is, with an external buffer, or as a chain if that is allowed. */
+static enum rx_result
+rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
+{
+	if (len <= rxq->room)
+		return RX_OK;
+	if (rxq->flags & VNET_F_SCATTER)
+		return rx_chain(rxq, m, len);
+	if (rxq->big != NULL && len <= rxq->big->elt_size - sizeof(struct vnet_big))
+		return rx_attach_big(rxq, m, len);
+	rxq->stats.drop[VNET_DROP_OVERSIZE]++;
+	return RX_DROPPED;
+}
+
+static void
+rx_fill(struct rx_source *s, struct rte_mbuf *m, uint32_t len)
+{
+	m->pkt_len = len;
+	for (; m != NULL; m = m->next) {
+		uint32_t part = RTE_MIN(len, (uint32_t)(m->buf_len - m->data_off));
+
+		m->data_len = (uint16_t)part;
+		rx_source_read(s, rte_pktmbuf_mtod(m, void *), part);
+		len -= part;
+	}
+}
+
+VIRTQ_INLINE void
+rx_mbuf_init(const struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
+{
+	memcpy(&m->rearm_data, &rxq->rearm, sizeof(rxq->rearm));
+	m->ol_flags = 0;
+	m->packet_type = 0;
+	m->pkt_len = len;
+	m->data_len = (uint16_t)len;
+	m->vlan_tci = 0;
+	m->hash.rss = 0;
+}
+
+/* Everything but one plain descriptor with an empty header. */
+static __rte_noinline enum rx_result
+rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+	const struct virtq_chain *c, struct rte_mbuf *m)
+{
+	const uint32_t hdr_len = run->hdr_len, len = c->total - hdr_len;
+	struct vnet_hdr h = {.flags = 0};
+	struct rx_source s;
+	enum rx_result r;
+
+	if (c->fault != VIRTQ_FAULT_NONE) {
+		rxq->stats.drop[c->fault == VIRTQ_FAULT_UNMAPPED ? VNET_DROP_UNMAPPED :
+								    VNET_DROP_OVERSIZE]++;
+		return RX_DROPPED;
+	}
+	if (c->total < hdr_len + RTE_ETHER_HDR_LEN) {
+		rxq->stats.drop[VNET_DROP_RUNT]++;
+		return RX_DROPPED;
+	}
+	rx_source_init(&s, vq, c);
+	rx_source_read(&s, &h, hdr_len);
+	__asm__ volatile("" ::: "memory"); /* the checks are of the copy */
+	if (!vnet_rx_hdr_ok(&h, run->features, len)) {
+		rxq->stats.drop[VNET_DROP_BAD_HDR]++;
+		return RX_DROPPED;
+	}
+	rx_mbuf_init(rxq, m, 0);
+	r = rx_make_room(rxq, m, len);
+	if (r != RX_OK)
+		return r;
+	rx_fill(&s, m, len);
+	if (h.flags != 0 || h.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		vnet_rx_offload(rxq, &h, m);
+	return RX_OK;
+}
+
+VIRTQ_INLINE enum rx_result
+rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+	const struct virtq_chain *c, struct rte_mbuf *m, const unsigned int flags)
+{
+	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
+	const uint32_t len = c->len - hdr_len;
+
+	/* One comparison for both ends: a chain shorter than its header wraps around. */
+	if (unlikely(c->nseg != 1 || len - RTE_ETHER_HDR_LEN > rxq->room - RTE_ETHER_HDR_LEN))
+		return rx_slow(rxq, vq, run, c, m);
+	if ((flags & RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) & 0xffff) != 0))
+		return rx_slow(rxq, vq, run, c, m);
+	rx_mbuf_init(rxq, m, len);
+	rte_memcpy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
+	return RX_OK;
+}
+
+/* n raw mbufs, or as many as there are. */
+static inline uint16_t
+rx_alloc(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t got = 0;
+
+	if (likely(rte_mempool_get_bulk(rxq->pool, (void **)pkts, n) == 0))
+		return n;
+	while (got < n && rte_mempool_get(rxq->pool, (void **)&pkts[got]) == 0)
+		got++;
+	rxq->stats.nombuf++;
+	return got;
+}
+
+static void
+rx_strip_vlan(struct rte_mbuf **pkts, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++)
+		rte_vlan_strip(pkts[i]);
+}
+
+static inline void
+rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t bytes)
+{
+	rxq->stats.packets += n;
+	rxq->stats.bytes += bytes;
+	if (rxq->flags & VNET_F_STATS)
+		vnet_count_classes(&rxq->stats, pkts, n);
+	if (unlikely(rxq->flags & VNET_F_VLAN_STRIP))
+		rx_strip_vlan(pkts, n);
+}
+
+static __rte_noinline void
+rx_break(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+	 enum virtq_error err)
+{
+	rxq->stats.error[err]++;
+	virtq_dev_break(vq, run, err);
+}
+
+VIRTQ_INLINE uint16_t
+rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
+{
+	struct virtq_chain c[VIRTQ_FETCH_MAX];
+	struct virtq_pos pos = virtq_dev_pos(vq);
+	uint16_t out = 0, i, have;
+	enum virtq_error err;
+	uint64_t bytes = 0;
+
+	virtq_dev_begin(vq, run);
+	have = virtq_dev_fetch(vq, run, &pos, c, n, flags & RX_PACKED, false, &err);
+	if (have == 0) {
+		if (unlikely(err != VIRTQ_OK))
+			rx_break(rxq, vq, run, err);
+		return 0;
+	}
+	n = rx_alloc(rxq, pkts, have);
+	for (i = 0; i < n; i++) {
+		enum rx_result r = rx_one(rxq, vq, run, &c[i], pkts[out], flags);
+
+		if (unlikely(r == RX_NO_BUFFER)) {
+			rxq->stats.nombuf++;
+			break;
+		}
+		if (likely(r == RX_OK))
+			bytes += pkts[out++]->pkt_len;
+	}
+	if (unlikely(out < n))
+		rte_mempool_put_bulk(rxq->pool, (void **)&pkts[out], n - out);
+	if (unlikely(i == 0))
+		return 0;
+	virtq_dev_complete(vq, run, c, i, flags & RX_PACKED, false, flags & RX_IN_ORDER);
+	virtq_dev_notify(vq, run, flags & RX_PACKED);
+	if (unlikely(err != VIRTQ_OK && i == have))
+		rx_break(rxq, vq, run, err);
+	rx_account(rxq, pkts, out, bytes);
+	return out;
+}
+
+VIRTQ_INLINE uint16_t
+rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
+{
+	uint16_t done = 0;
+
+	while (done < n && likely(vq->broken == VIRTQ_OK)) {
+		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VIRTQ_FETCH_MAX);
+		uint16_t got = rx_round(rxq, vq, run, pkts + done, want, flags);
+
+		done += got;
+		if (got < want)
+			break;
+	}
+	return done;
+}
+
+#define RX_INSTANCE(name, flags) \
+static uint16_t \
+name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run, \
+	struct rte_mbuf **pkts, uint16_t n) \
+{ \
+	return rx_burst(rxq, vq, run, pkts, n, flags); \
+}
+
+RX_INSTANCE(rx_split, 0)
+RX_INSTANCE(rx_split_offload, RX_OFFLOAD)
+RX_INSTANCE(rx_split_any, RX_OFFLOAD | RX_ANY_HDR)
+RX_INSTANCE(rx_packed, RX_PACKED)
+RX_INSTANCE(rx_packed_offload, RX_PACKED | RX_OFFLOAD)
+RX_INSTANCE(rx_packed_in_order, RX_PACKED | RX_IN_ORDER)
+RX_INSTANCE(rx_packed_in_order_offload, RX_PACKED | RX_IN_ORDER | RX_OFFLOAD)
+RX_INSTANCE(rx_packed_any, RX_PACKED | RX_OFFLOAD | RX_ANY_HDR)
+
+/* A ring that runs while disabled is read and its packets are thrown away (vhost-user). */
+static uint16_t
+rx_disabled(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+	    struct rte_mbuf **pkts __rte_unused, uint16_t n __rte_unused)
+{
+	struct virtq_chain c[VIRTQ_FETCH_MAX];
+	struct virtq_pos pos = virtq_dev_pos(vq);
+	enum virtq_error err;
+	uint16_t have;
+
+	if (vq->broken != VIRTQ_OK)
+		return 0;
+	virtq_dev_begin(vq, run);
+	have = virtq_dev_fetch(vq, run, &pos, c, VIRTQ_FETCH_MAX, run->packed, false, &err);
+	if (have > 0) {
+		virtq_dev_complete(vq, run, c, have, run->packed, false, false);
+		virtq_dev_notify(vq, run, run->packed);
+		rxq->stats.drop[VNET_DROP_DISABLED] += have;
+	}
+	if (err != VIRTQ_OK)
+		rx_break(rxq, vq, run, err);
+	return 0;
+}
+
+vnet_rx_burst
+vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
+{
+	static const struct {
+		vnet_rx_burst burst;
+		const char *name;
+	} table[] = {
+		[0] = {rx_split, "split"},
+		[RX_OFFLOAD] = {rx_split_offload, "split, offloads"},
+		[RX_PACKED] = {rx_packed, "packed"},
+		[RX_PACKED | RX_OFFLOAD] = {rx_packed_offload, "packed, offloads"},
+		[RX_PACKED | RX_IN_ORDER] = {rx_packed_in_order, "packed, in order"},
+		[RX_PACKED | RX_IN_ORDER | RX_OFFLOAD] = {rx_packed_in_order_offload,
+							  "packed, in order, offloads"},
+		[RX_OFFLOAD | RX_ANY_HDR] = {rx_split_any, "split, legacy header"},
+		[RX_PACKED | RX_OFFLOAD | RX_ANY_HDR] = {rx_packed_any, "packed, legacy header"},
+	};
+	const char *dummy;
+	unsigned int f = 0;
+
+	if (name == NULL)
+		name = &dummy;
+	if (!run->enabled) {
+		*name = "disabled";
+		return rx_disabled;
+	}
+	if (run->packed)
+		f |= RX_PACKED;
+	if (run->features & (VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VNET_DEV_TSO_FEATURES))
+		f |= RX_OFFLOAD;
+	if (run->hdr_len != 12)
+		f |= RX_OFFLOAD | RX_ANY_HDR;
+	else if (run->packed && (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
+		f |= RX_IN_ORDER;
+	*name = table[f].name;
+	return table[f].burst;
+}

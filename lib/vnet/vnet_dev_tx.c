@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Device side, to the guest: fetch buffers, copy mbufs into them, give them back. */
+#include <rte_memcpy.h>
+
+#include "virtq_dev.h"
+#include "vnet_impl.h"
+
+#define TX_PACKED	(1u << 0)
+#define TX_ANY_HDR	(1u << 1) /* header length as the run says, else 12 */
+
+/* Flags that need more than a copy. */
+#define TX_WORK (RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | \
+		 RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_VLAN | RTE_MBUF_F_RX_LRO)
+
+/* What became of a packet. */
+enum tx_result {
+	TX_SENT,
+	TX_DROPPED,	/* counted; chains up to `used` are to be completed all the same */
+	TX_SHORT,	/* the chains at hand do not suffice; none was taken for it */
+};
+
+/* The chains of a round. */
+struct tx_round {
+	struct vnet_txq *txq;
+	struct virtq_vq *vq;
+	const struct virtq_run *run;
+	struct virtq_chain *c;
+	uint16_t have;		/* chains fetched */
+	uint16_t used;		/* chains taken so far */
+};
+
+/* Writes into the chains of one frame, one after the other. */
+struct tx_sink {
+	const struct virtq_vq *vq;
+	struct virtq_chain *c;
+	const struct virtq_seg *seg;
+	uint16_t left;		/* segments of the chain after the current one */
+	struct virtq_seg cur;
+};
+
+static void
+tx_sink_open(struct tx_sink *s, struct virtq_chain *c)
+{
+	s->c = c;
+	s->left = c->nseg > 1 ? c->nseg - 1 : 0;
+	s->seg = &s->vq->segs[c->seg];
+	s->cur = (struct virtq_seg){c->addr, c->total > 0 ? c->len : 0};
+}
+
+/* Copy len bytes, for which there is room. */
+static void
+tx_sink_write(struct tx_sink *s, const void *from, uint32_t len)
+{
+	const uint8_t *p = from;
+
+	while (len > 0) {
+		uint32_t part;
+
+		while (s->cur.len == 0) {
+			if (s->left > 0) {
+				s->cur = *++s->seg;
+				s->left--;
+			} else {
+				tx_sink_open(s, s->c + 1);
+			}
+		}
+		part = RTE_MIN(len, s->cur.len);
+		rte_memcpy(s->cur.addr, p, part);
+		s->c->written += part;
+		s->cur.addr += part;
+		s->cur.len -= part;
+		p += part;
+		len -= part;
+	}
+}
+
+/* The frame's bytes: the private head, then the mbuf from head_skip on. */
+static void
+tx_copy(struct tx_sink *s, const struct vnet_tx_pkt *p)
+{
+	uint32_t skip = p->head_skip, len = p->len - p->head_len;
+
+	tx_sink_write(s, p->head, p->head_len);
+	for (const struct rte_mbuf *m = p->m; m != NULL && len > 0; m = m->next) {
+		uint32_t part;
+
+		if (skip >= m->data_len) {
+			skip -= m->data_len;
+			continue;
+		}
+		part = RTE_MIN(len, m->data_len - skip);
+		tx_sink_write(s, rte_pktmbuf_mtod_offset(m, const void *, skip), part);
+		skip = 0;
+		len -= part;
+	}
+}
+
+static enum tx_result
+tx_dropped(struct tx_round *t, enum vnet_drop why)
+{
+	t->txq->stats.drop[why]++;
+	return TX_DROPPED;
+}
+
+/* Take the chains that a frame of `need` bytes, header included, fills. */
+static enum tx_result
+tx_take(struct tx_round *t, uint32_t need, uint16_t *count)
+{
+	const bool mergeable = t->run->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF);
+	uint16_t first = t->used, k = first;
+	uint64_t room = 0;
+
+	while (room < need) {
+		if (k == t->have)
+			return TX_SHORT;
+		if (t->c[k].fault != VIRTQ_FAULT_NONE) {
+			t->used = k + 1;
+			return tx_dropped(t, VNET_DROP_UNMAPPED);
+		}
+		if (k == first && t->c[k].total < t->run->hdr_len) {
+			t->used = k + 1;
+			return tx_dropped(t, VNET_DROP_OVERSIZE);
+		}
+		room += t->c[k++].total;
+		if (!mergeable && room < need)
+			return tx_dropped(t, VNET_DROP_OVERSIZE);
+	}
+	t->used = k;
+	*count = k - first;
+	return TX_SENT;
+}
+
+static enum tx_result
+tx_frame(struct tx_round *t, struct vnet_tx_pkt *p)
+{
+	struct tx_sink s = {.vq = t->vq};
+	struct virtq_chain *first = &t->c[t->used];
+	uint16_t count = 0;
+	enum tx_result r = tx_take(t, p->len + t->run->hdr_len, &count);
+
+	if (r != TX_SENT)
+		return r;
+	p->hdr.num_buffers = count;
+	tx_sink_open(&s, first);
+	tx_sink_write(&s, &p->hdr, t->run->hdr_len);
+	tx_copy(&s, p);
+	return TX_SENT;
+}
+
+static enum tx_result
+tx_segments(struct tx_round *t, const struct vnet_tx_pkt *p)
+{
+	uint32_t payload = p->len - p->head_len;
+	struct vnet_tx_pkt frame;
+
+	for (uint32_t off = 0; off < payload; off += p->mss) {
+		enum tx_result r;
+
+		vnet_tx_segment(p, off, RTE_MIN(payload - off, (uint32_t)p->mss), &frame);
+		r = tx_frame(t, &frame);
+		if (r != TX_SENT)
+			return r;
+	}
+	return TX_SENT;
+}
+
+/* Fetch on until `want` chains are at hand or the ring has no more. */
+static void
+tx_fetch_more(struct tx_round *t, struct virtq_pos *pos, uint16_t want, enum virtq_error *err)
+{
+	want = RTE_MIN(want, (uint16_t)VIRTQ_MAX_CHAINS);
+	*err = VIRTQ_OK;
+	while (t->have < want && *err == VIRTQ_OK) {
+		uint16_t n = RTE_MIN((uint16_t)(want - t->have), (uint16_t)VIRTQ_FETCH_MAX);
+		uint16_t got = virtq_dev_fetch(t->vq, t->run, pos, &t->c[t->have], n,
+					       t->run->packed, true, err);
+
+		t->have += got;
+		if (got < n)
+			break;
+	}
+}
+
+/* The ring can give this packet no more than it has given now. */
+static bool
+tx_hopeless(const struct tx_round *t)
+{
+	uint32_t slots = 0;
+
+	for (uint16_t i = 0; i < t->have; i++)
+		slots += t->c[i].slots;
+	return slots >= t->run->size || t->have == VIRTQ_MAX_CHAINS;
+}
+
+static __rte_noinline void
+tx_break(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+	 enum virtq_error err)
+{
+	txq->stats.error[err]++;
+	virtq_dev_break(vq, run, err);
+}
+
+/*
+ * A packet that needs more chains than a round has: it gets a round of its own, all or nothing.
+ * Called with no chain of the current round taken.
+ */
+static enum tx_result
+tx_large(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+	 const struct vnet_tx_pkt *p)
+{
+	struct tx_round t = {.txq = txq, .vq = vq, .run = run, .c = vq->chains};
+	struct virtq_pos pos = virtq_dev_pos(vq);
+	uint32_t frames = p->mss ? (p->len - p->head_len + p->mss - 1) / p->mss : 1;
+	struct vnet_tx_pkt copy = *p;
+	enum virtq_error err;
+	enum tx_result r;
+
+	if (frames > run->size || frames > VIRTQ_MAX_CHAINS)
+		return tx_dropped(&t, VNET_DROP_OVERSIZE);
+	if (!virtq_dev_ready(vq, run, (uint16_t)frames))
+		return TX_SHORT;
+	virtq_dev_begin(vq, run);
+	tx_fetch_more(&t, &pos, VIRTQ_MAX_CHAINS, &err);
+	r = p->mss ? tx_segments(&t, p) : tx_frame(&t, &copy);
+	if (r == TX_SHORT) {
+		if (err != VIRTQ_OK)
+			tx_break(txq, vq, run, err);
+		else if (tx_hopeless(&t))
+			return tx_dropped(&t, VNET_DROP_OVERSIZE);
+		return TX_SHORT;
+	}
+	if (t.used > 0) {
+		virtq_dev_complete(vq, run, t.c, t.used, run->packed, true, false);
+		virtq_dev_notify(vq, run, run->packed);
+	}
+	if (r == TX_SENT && p->mss)
+		txq->stats.sw_gso++;
+	return r;
+}
+
+/*
+ * Everything but one segment without offloads into one plain buffer. TX_SHORT with chains taken
+ * before means: finish this round, then come again.
+ */
+static __rte_noinline enum tx_result
+tx_slow(struct tx_round *t, struct rte_mbuf *m)
+{
+	struct vnet_tx_pkt p;
+	enum tx_result r = TX_SHORT;
+
+	if (vnet_tx_offload(t->txq, t->run->features, m, &p) < 0)
+		return tx_dropped(t, VNET_DROP_OFFLOAD);
+	if (p.mss == 0)
+		r = tx_frame(t, &p);
+	if (r != TX_SHORT || t->used > 0)
+		return r;
+	return tx_large(t->txq, t->vq, t->run, &p);
+}
+
+VIRTQ_INLINE enum tx_result
+tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
+{
+	const uint32_t hdr_len = flags & TX_ANY_HDR ? t->run->hdr_len : 12;
+	struct virtq_chain *c = &t->c[t->used];
+	const uint32_t len = m->data_len;
+	const struct vnet_hdr empty = {.num_buffers = 1};
+
+	if (unlikely(t->used == t->have || m->nb_segs != 1 || (m->ol_flags & TX_WORK) ||
+		     c->nseg != 1 || c->len < len + hdr_len))
+		return tx_slow(t, m);
+	memcpy(c->addr, &empty, hdr_len);
+	rte_memcpy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
+	c->written = len + hdr_len;
+	t->used++;
+	return TX_SENT;
+}
+
+/*
+ * Give mbufs back to their pools in as few calls as can be. An mbuf of one segment has next ==
+ * NULL, so its second cache line is left alone.
+ */
+static inline void
+tx_free(struct rte_mbuf **pkts, uint16_t n)
+{
+	void *same[VNET_BURST];
+	struct rte_mempool *pool = NULL;
+	unsigned int count = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+
+		if (unlikely(m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 ||
+			     !RTE_MBUF_DIRECT(m))) {
+			rte_pktmbuf_free(m);
+			continue;
+		}
+		if (unlikely(m->pool != pool)) {
+			if (count > 0)
+				rte_mempool_put_bulk(pool, same, count);
+			pool = m->pool;
+			count = 0;
+		}
+		same[count++] = m;
+	}
+	if (count > 0)
+		rte_mempool_put_bulk(pool, same, count);
+}
+
+static inline void
+tx_account(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, uint32_t dropped)
+{
+	if (likely(dropped == 0)) {
+		if (txq->flags & VNET_F_STATS)
+			vnet_count_classes(&txq->stats, pkts, n);
+		txq->stats.packets += n;
+		return;
+	}
+	for (uint16_t i = 0; i < n; i++)
+		if (!(dropped & 1u << i))
+			tx_account(txq, &pkts[i], 1, 0);
+}
+
+VIRTQ_INLINE uint16_t
+tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
+{
+	struct virtq_chain c[VIRTQ_FETCH_MAX];
+	struct tx_round t = {.txq = txq, .vq = vq, .run = run, .c = c};
+	struct virtq_pos pos = virtq_dev_pos(vq);
+	uint32_t dropped = 0;
+	enum virtq_error err;
+	uint64_t bytes = 0;
+	uint16_t i;
+
+	virtq_dev_begin(vq, run);
+	t.have = virtq_dev_fetch(vq, run, &pos, c, n, flags & TX_PACKED, true, &err);
+	if (t.have == 0) {
+		if (unlikely(err != VIRTQ_OK))
+			tx_break(txq, vq, run, err);
+		return 0;
+	}
+	for (i = 0; i < n; i++) {
+		uint32_t len = pkts[i]->pkt_len;
+		enum tx_result r = tx_one(&t, pkts[i], flags);
+
+		if (unlikely(r == TX_SHORT))
+			break;
+		if (unlikely(r == TX_DROPPED))
+			dropped |= 1u << i;
+		else
+			bytes += len;
+	}
+	if (likely(t.used > 0)) {
+		virtq_dev_complete(vq, run, c, t.used, flags & TX_PACKED, true, false);
+		virtq_dev_notify(vq, run, flags & TX_PACKED);
+	}
+	if (unlikely(err != VIRTQ_OK && t.used == t.have))
+		tx_break(txq, vq, run, err);
+	txq->stats.bytes += bytes;
+	tx_account(txq, pkts, i, dropped);
+	tx_free(pkts, i);
+	return i;
+}
+
+VIRTQ_INLINE uint16_t
+tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
+{
+	uint16_t done = 0;
+
+	while (done < n && likely(vq->broken == VIRTQ_OK)) {
+		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VIRTQ_FETCH_MAX);
+		uint16_t got = tx_round(txq, vq, run, pkts + done, want, flags);
+
+		if (got == 0)
+			break;
+		done += got;
+	}
+	return done;
+}
+
+#define TX_INSTANCE(name, flags) \
+static uint16_t \
+name(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run, \
+	struct rte_mbuf **pkts, uint16_t n) \
+{ \
+	return tx_burst(txq, vq, run, pkts, n, flags); \
+}
+
+TX_INSTANCE(tx_split, 0)
+TX_INSTANCE(tx_split_any, TX_ANY_HDR)
+TX_INSTANCE(tx_packed, TX_PACKED)
+TX_INSTANCE(tx_packed_any, TX_PACKED | TX_ANY_HDR)
+
+/* A disabled ring gets nothing. */
+static uint16_t
+tx_disabled(struct vnet_txq *txq, struct virtq_vq *vq __rte_unused,
+	    const struct virtq_run *run __rte_unused, struct rte_mbuf **pkts, uint16_t n)
+{
+	vnet_tx_drop(txq, pkts, n, VNET_DROP_DISABLED);
+	return n;
+}
+
+vnet_tx_burst
+vnet_dev_tx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
+{
+	static const struct {
+		vnet_tx_burst burst;
+		const char *name;
+	} table[] = {
+		[0] = {tx_split, "split"},
+		[TX_PACKED] = {tx_packed, "packed"},
+		[TX_ANY_HDR] = {tx_split_any, "split, legacy header"},
+		[TX_PACKED | TX_ANY_HDR] = {tx_packed_any, "packed, legacy header"},
+	};
+	const char *dummy;
+	unsigned int f;
+
+	if (name == NULL)
+		name = &dummy;
+	if (!run->enabled) {
+		*name = "disabled";
+		return tx_disabled;
+	}
+	f = (run->packed ? TX_PACKED : 0) | (run->hdr_len != 12 ? TX_ANY_HDR : 0);
+	*name = table[f].name;
+	return table[f].burst;
+}

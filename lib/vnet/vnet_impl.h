@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of this library share and nobody else sees. */
+#ifndef VNET_IMPL_H
+#define VNET_IMPL_H
+
+#include <rte_mbuf.h>
+
+#include "vnet.h"
+
+/* A buffer for a packet that no pool element takes, attached to an mbuf as external buffer. */
+struct vnet_big {
+	struct rte_mbuf_ext_shared_info shinfo;
+	uint8_t data[];		/* the pool's element size less this header */
+};
+
+/* The header as it lies in a buffer; num_buffers is absent in the 10-byte form. VIRTIO 5.1.6 */
+struct vnet_hdr {
+	uint8_t flags;		/* VIRTIO_NET_HDR_F_ */
+	uint8_t gso_type;	/* VIRTIO_NET_HDR_GSO_ */
+	uint16_t hdr_len;
+	uint16_t gso_size;
+	uint16_t csum_start;
+	uint16_t csum_offset;
+	uint16_t num_buffers;
+};
+
+_Static_assert(sizeof(struct vnet_hdr) == 12, "virtio-net header");
+
+/* Size classes and casts of packets just carried, while they are in the cache. */
+void vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n);
+
+/*
+ * Whether a driver's header can be true for a packet of `len` bytes under these features. The
+ * header is a private copy. VIRTIO 1.2, 5.1.6.2.
+ */
+bool vnet_rx_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len);
+/* Carry a checked header over into the mbuf that holds the packet. */
+void vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m);
+
+/* Bytes at the start of a frame that offloads can change: headers, and a VLAN tag to come. */
+#define VNET_HEAD_MAX 256
+
+/*
+ * A packet on its way to a guest. The first bytes are copied here, where tags and checksums can
+ * be put in without touching the application's mbuf, which may be shared.
+ */
+struct vnet_tx_pkt {
+	struct rte_mbuf *m;
+	struct vnet_hdr hdr;
+	uint32_t len;		/* of the frame, a tag put in included */
+	uint16_t head_len;	/* bytes in head; 0: send all from the mbuf */
+	uint16_t head_skip;	/* bytes of the mbuf that head stands for */
+	uint16_t l2_len, l3_len, l4_len; /* l2 with the tag */
+	uint16_t mss;		/* not 0: cut into frames of so much payload */
+	uint8_t head[VNET_HEAD_MAX];
+};
+
+/*
+ * Do the offloads that the mbuf asks for, or describe them where these features let the guest do
+ * them. 0, or -EINVAL when that cannot be done.
+ */
+int vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
+		    struct vnet_tx_pkt *p);
+/*
+ * The frame that carries payload bytes [off, off + len) of a packet that has to be segmented:
+ * frame->head is complete, its checksums included; the payload stays in the mbuf.
+ */
+void vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len,
+		     struct vnet_tx_pkt *frame);
+
+#endif /* VNET_IMPL_H */

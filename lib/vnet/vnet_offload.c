@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Checksums and segmentation between virtio-net headers and mbufs. VIRTIO 1.2, 5.1.6.2, 5.1.6.4 */
+#include <errno.h>
+
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_net.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include "vnet_impl.h"
+
+/* The feature that lets the driver send this kind of large packet; 0: there is none. */
+static uint64_t
+gso_feature(uint8_t gso_type)
+{
+	switch (gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4);
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6);
+	case VIRTIO_NET_HDR_GSO_UDP:
+		return VIRTQ_BIT(VIRTIO_NET_F_HOST_UFO);
+	default:
+		return 0;
+	}
+}
+
+bool
+vnet_rx_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len)
+{
+	bool needs_csum = h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+
+	if (needs_csum) {
+		if (!(features & VIRTQ_BIT(VIRTIO_NET_F_CSUM)) ||
+		    (uint32_t)h->csum_start + h->csum_offset + 2 > len)
+			return false;
+	}
+	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+		if (!(features & gso_feature(h->gso_type)) || !needs_csum || h->gso_size == 0)
+			return false;
+		if ((h->gso_type & VIRTIO_NET_HDR_GSO_ECN) &&
+		    !(features & VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN)))
+			return false;
+	}
+	return true;
+}
+
+/* Ones' complement sum of the bytes from `off` to the end, folded to 16 bits. */
+static uint16_t
+sum_from(const struct rte_mbuf *m, uint32_t off)
+{
+	uint16_t sum = 0;
+
+	if (m->nb_segs == 1)
+		return rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off),
+				     m->pkt_len - off);
+	rte_raw_cksum_mbuf(m, off, m->pkt_len - off, &sum);
+	return sum;
+}
+
+/* What stands in the checksum field for a sum; 0 would mean "none" in UDP. */
+static uint16_t
+csum_of(uint16_t sum)
+{
+	uint16_t csum = (uint16_t)~sum;
+
+	return csum != 0 ? csum : 0xffff;
+}
+
+static void
+mbuf_store16(struct rte_mbuf *m, uint32_t off, uint16_t value)
+{
+	const uint8_t *bytes = (const uint8_t *)&value;
+
+	for (unsigned int i = 0; i < 2; i++, off++) {
+		while (off >= m->data_len) {
+			off -= m->data_len;
+			m = m->next;
+		}
+		*rte_pktmbuf_mtod_offset(m, uint8_t *, off) = bytes[i];
+	}
+}
+
+/* Speak in Tx flags, which the application passes on to a port that takes them. */
+static void
+rx_legacy_flags(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr_lens *lens)
+{
+	uint64_t flags = 0;
+
+	if (RTE_ETH_IS_IPV4_HDR(m->packet_type))
+		flags |= RTE_MBUF_F_TX_IPV4;
+	else if (RTE_ETH_IS_IPV6_HDR(m->packet_type))
+		flags |= RTE_MBUF_F_TX_IPV6;
+	if ((m->packet_type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP)
+		flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+	else if ((m->packet_type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP)
+		flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+	m->l2_len = lens->l2_len;
+	m->l3_len = lens->l3_len;
+	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+		flags |= (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP ?
+			 RTE_MBUF_F_TX_UDP_SEG : RTE_MBUF_F_TX_TCP_SEG;
+		m->l4_len = lens->l4_len;
+		m->tso_segsz = h->gso_size;
+	}
+	m->ol_flags |= flags;
+}
+
+void
+vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m)
+{
+	struct rte_net_hdr_lens lens = {0};
+
+	m->packet_type = rte_net_get_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
+	if (rxq->flags & VNET_F_LEGACY_OL) {
+		rx_legacy_flags(h, m, &lens);
+		return;
+	}
+	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+		if (rxq->flags & VNET_F_PARTIAL_CSUM) {
+			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+		} else {
+			mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
+				     csum_of(sum_from(m, h->csum_start)));
+			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+			rxq->stats.sw_csum++;
+		}
+	}
+	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+		m->ol_flags |= RTE_MBUF_F_RX_LRO;
+		m->tso_segsz = h->gso_size;
+	}
+}
+
+/* What the mbuf asks for, told from its flags or, for a packet that came merged, its headers. */
+struct tx_request {
+	bool vlan, ip_csum, l4_csum, gso, ipv6;
+	uint16_t csum_offset;	/* of the field in the L4 header */
+	uint16_t mss;
+};
+
+/*
+ * A merged packet (RX_LRO) that is passed on has complete checksums and its segment size; to a
+ * guest that takes large packets it goes as it is, for the others it is cut.
+ */
+static void
+tx_request_of_merged(struct rte_mbuf *m, uint64_t features, struct tx_request *r,
+		     struct vnet_tx_pkt *p)
+{
+	struct rte_net_hdr_lens lens = {0};
+	uint32_t type;
+
+	if (m->tso_segsz == 0)
+		return;
+	type = rte_net_get_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
+	r->ipv6 = RTE_ETH_IS_IPV6_HDR(type);
+	if ((type & RTE_PTYPE_L4_MASK) != RTE_PTYPE_L4_TCP)
+		return;
+	if (features & VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4))
+		return;
+	p->l2_len = lens.l2_len;
+	p->l3_len = lens.l3_len;
+	p->l4_len = lens.l4_len;
+	r->gso = true;
+	r->mss = m->tso_segsz;
+	r->csum_offset = offsetof(struct rte_tcp_hdr, cksum);
+}
+
+static bool
+tx_request_of(struct rte_mbuf *m, uint64_t features, struct tx_request *r, struct vnet_tx_pkt *p)
+{
+	uint64_t ol = m->ol_flags;
+
+	*r = (struct tx_request){
+		.vlan = ol & RTE_MBUF_F_TX_VLAN,
+		.ip_csum = ol & RTE_MBUF_F_TX_IP_CKSUM,
+		.ipv6 = ol & RTE_MBUF_F_TX_IPV6,
+	};
+	p->l2_len = m->l2_len;
+	p->l3_len = m->l3_len;
+	p->l4_len = m->l4_len;
+	if (ol & RTE_MBUF_F_TX_TCP_SEG) {
+		r->gso = true;
+		r->mss = m->tso_segsz;
+		r->csum_offset = offsetof(struct rte_tcp_hdr, cksum);
+		return true;
+	}
+	switch (ol & RTE_MBUF_F_TX_L4_MASK) {
+	case RTE_MBUF_F_TX_TCP_CKSUM:
+		r->l4_csum = true;
+		r->csum_offset = offsetof(struct rte_tcp_hdr, cksum);
+		return true;
+	case RTE_MBUF_F_TX_UDP_CKSUM:
+		r->l4_csum = true;
+		r->csum_offset = offsetof(struct rte_udp_hdr, dgram_cksum);
+		return true;
+	case 0:
+		break;
+	default:
+		return false;
+	}
+	if (ol & RTE_MBUF_F_TX_UDP_SEG)
+		return false;
+	if ((ol & RTE_MBUF_F_RX_LRO) && !r->ip_csum && !r->vlan)
+		tx_request_of_merged(m, features, r, p);
+	return true;
+}
+
+/* Copy the first bytes, the tag put in behind the addresses. */
+static void
+tx_head(struct vnet_tx_pkt *p, bool vlan, uint16_t want)
+{
+	const uint16_t addrs = 2 * RTE_ETHER_ADDR_LEN;
+	uint8_t *to = p->head;
+	uint16_t from = 0;
+
+	if (vlan) {
+		const uint16_t tag[2] = {rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN),
+					 rte_cpu_to_be_16(p->m->vlan_tci)};
+		uint8_t buf[2 * RTE_ETHER_ADDR_LEN];
+
+		memcpy(to, rte_pktmbuf_read(p->m, 0, addrs, buf), addrs);
+		memcpy(to + addrs, tag, sizeof(tag));
+		to += addrs + sizeof(tag);
+		from = addrs;
+	}
+	if (want > from) {
+		const void *data = rte_pktmbuf_read(p->m, from, want - from, to);
+
+		if (data != to)
+			memcpy(to, data, want - from);
+		to += want - from;
+		from = want;
+	}
+	p->head_len = (uint16_t)(to - p->head);
+	p->head_skip = from;
+}
+
+static void
+tx_ip_csum(uint8_t *l3, uint16_t l3_len)
+{
+	struct rte_ipv4_hdr *ip = (void *)l3;
+
+	ip->hdr_checksum = 0;
+	ip->hdr_checksum = (uint16_t)~rte_raw_cksum(l3, l3_len);
+}
+
+static void
+put16(uint8_t *at, uint16_t v)
+{
+	memcpy(at, &v, sizeof(v));
+}
+
+static bool
+tx_guest_takes(uint64_t features, const struct tx_request *r, uint8_t tcp_flags)
+{
+	if (!(features & VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4)))
+		return false;
+	return !(tcp_flags & RTE_TCP_CWR_FLAG) ||
+	       (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN));
+}
+
+static void
+tx_describe_gso(struct vnet_tx_pkt *p, const struct tx_request *r, uint8_t tcp_flags)
+{
+	p->hdr.gso_type = r->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+	if (tcp_flags & RTE_TCP_CWR_FLAG)
+		p->hdr.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+	p->hdr.gso_size = r->mss;
+	p->hdr.hdr_len = p->l2_len + p->l3_len + p->l4_len;
+}
+
+/* Bytes at the start of the mbuf that this work changes or needs to see; 0: that makes no sense. */
+static uint16_t
+tx_head_bytes(const struct vnet_tx_pkt *p, const struct tx_request *r)
+{
+	uint32_t l4_off = (uint32_t)p->l2_len + p->l3_len, want = 2 * RTE_ETHER_ADDR_LEN;
+
+	if (r->ip_csum)
+		want = l4_off;
+	if (r->l4_csum)
+		want = l4_off + r->csum_offset + 2;
+	if (r->gso)
+		want = l4_off + p->l4_len;
+	if (want > p->m->pkt_len || want > VNET_HEAD_MAX - sizeof(struct rte_vlan_hdr) ||
+	    p->m->pkt_len < RTE_ETHER_HDR_LEN)
+		return 0;
+	if ((r->ip_csum || r->gso) && p->l3_len < sizeof(struct rte_ipv4_hdr))
+		return 0;
+	if (r->gso && (r->mss == 0 || p->l4_len < sizeof(struct rte_tcp_hdr)))
+		return 0;
+	return (uint16_t)want;
+}
+
+/*
+ * A packet that is to be cut: by the guest, if it takes such, or by us. What fits one segment
+ * needs a checksum at most. Returns true when nothing else is to be done.
+ */
+static bool
+tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
+{
+	bool own_flags = p->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
+	uint8_t tcp_flags =
+		p->head[p->l2_len + p->l3_len + offsetof(struct rte_tcp_hdr, tcp_flags)];
+
+	r->l4_csum = own_flags; /* a merged packet has its checksum */
+	if (p->len <= (uint32_t)p->head_len + r->mss)
+		return false;
+	if (!own_flags || !tx_guest_takes(features, r, tcp_flags)) {
+		p->mss = r->mss;
+		return true;
+	}
+	tx_describe_gso(p, r, tcp_flags);
+	return false;
+}
+
+static void
+tx_csum(struct vnet_txq *txq, struct vnet_tx_pkt *p, uint64_t features,
+	const struct tx_request *r)
+{
+	uint16_t l4_off = p->l2_len + p->l3_len;
+
+	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
+		p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		p->hdr.csum_start = l4_off;
+		p->hdr.csum_offset = r->csum_offset;
+		return;
+	}
+	/* The field holds the pseudo-header's sum, which thus enters the whole. */
+	put16(p->head + l4_off + r->csum_offset,
+	      csum_of(sum_from(p->m, p->m->l2_len + p->m->l3_len)));
+	txq->stats.sw_csum++;
+}
+
+int
+vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
+		struct vnet_tx_pkt *p)
+{
+	struct tx_request r;
+	uint16_t want;
+
+	p->m = m;
+	p->len = m->pkt_len;
+	p->hdr = (struct vnet_hdr){.num_buffers = 1};
+	p->head_len = 0;
+	p->head_skip = 0;
+	p->mss = 0;
+	if (!tx_request_of(m, features, &r, p))
+		return -EINVAL;
+	if (!r.vlan && !r.ip_csum && !r.l4_csum && !r.gso)
+		return 0;
+	want = tx_head_bytes(p, &r);
+	if (want == 0)
+		return -EINVAL;
+	tx_head(p, r.vlan, want);
+	if (r.vlan) {
+		p->len += sizeof(struct rte_vlan_hdr);
+		p->l2_len += sizeof(struct rte_vlan_hdr);
+	}
+	if (r.ip_csum)
+		tx_ip_csum(p->head + p->l2_len, p->l3_len);
+	if (r.gso && tx_gso(p, features, &r))
+		return 0;
+	if (r.l4_csum)
+		tx_csum(txq, p, features, &r);
+	return 0;
+}
+
+/* Length fields, and the identification that tells IPv4 packets apart. */
+static void
+segment_ip(uint8_t *l3, uint16_t l3_len, uint16_t l4_bytes, uint16_t index)
+{
+	if ((l3[0] >> 4) == 4) {
+		struct rte_ipv4_hdr *ip = (void *)l3;
+
+		ip->total_length = rte_cpu_to_be_16(l3_len + l4_bytes);
+		ip->packet_id = rte_cpu_to_be_16(rte_be_to_cpu_16(ip->packet_id) + index);
+		tx_ip_csum(l3, l3_len);
+	} else {
+		struct rte_ipv6_hdr *ip = (void *)l3;
+
+		ip->payload_len = rte_cpu_to_be_16(l3_len - sizeof(*ip) + l4_bytes);
+	}
+}
+
+static uint16_t
+pseudo_sum(const uint8_t *l3, uint16_t l4_bytes)
+{
+	struct {
+		uint32_t len, proto;
+	} tail = {rte_cpu_to_be_32(l4_bytes), rte_cpu_to_be_32(IPPROTO_TCP)};
+	bool v4 = (l3[0] >> 4) == 4;
+	uint32_t sum = v4 ? rte_raw_cksum(l3 + offsetof(struct rte_ipv4_hdr, src_addr), 8) :
+			    rte_raw_cksum(l3 + offsetof(struct rte_ipv6_hdr, src_addr), 32);
+
+	sum += rte_raw_cksum(&tail, sizeof(tail));
+	return __rte_raw_cksum_reduce(sum);
+}
+
+void
+vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct vnet_tx_pkt *frame)
+{
+	uint32_t payload = p->len - p->head_len;
+	uint8_t *l3, *l4;
+	struct rte_tcp_hdr *tcp;
+	uint16_t sum = 0;
+	uint32_t total;
+
+	frame->m = p->m;
+	frame->hdr = (struct vnet_hdr){.num_buffers = 1};
+	frame->head_len = p->head_len;
+	frame->head_skip = p->head_skip + off;
+	frame->len = p->head_len + len;
+	frame->mss = 0;
+	memcpy(frame->head, p->head, p->head_len);
+	l3 = frame->head + p->l2_len;
+	l4 = l3 + p->l3_len;
+	tcp = (void *)l4;
+	segment_ip(l3, p->l3_len, p->l4_len + len, off / p->mss);
+	tcp->sent_seq = rte_cpu_to_be_32(rte_be_to_cpu_32(tcp->sent_seq) + off);
+	if (off + len < payload)
+		tcp->tcp_flags &= ~(RTE_TCP_FIN_FLAG | RTE_TCP_PSH_FLAG);
+	if (off > 0)
+		tcp->tcp_flags &= ~RTE_TCP_CWR_FLAG;
+	tcp->cksum = 0;
+	rte_raw_cksum_mbuf(p->m, p->head_skip + off, len, &sum);
+	total = (uint32_t)pseudo_sum(l3, p->l4_len + len) + rte_raw_cksum(l4, p->l4_len) + sum;
+	tcp->cksum = csum_of(__rte_raw_cksum_reduce(total));
+}
