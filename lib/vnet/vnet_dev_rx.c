@@ -292,6 +292,7 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	if (unlikely(err != VIRTQ_OK && i == have))
 		rx_break(rxq, vq, run, err);
 	rx_account(rxq, pkts, out, bytes);
+	virtq_dev_lookahead(vq, run, n, flags & RX_PACKED);
 	return out;
 }
 
