@@ -109,8 +109,9 @@ virtq_prefetch_write_range(const void *p, uint32_t len)
 }
 
 /*
- * Chains that the driver has made available from *pos on; more than the ring's size: it lies. The
- * index, whose line the driver writes all the time, is read only when what it said last is used up.
+ * Chains that the driver has made available from *pos on; more than the ring's size: it lies.
+ * The index, whose line the driver writes all the time, is read only when what it said last is
+ * used up.
  */
 VIRTQ_INLINE uint16_t
 virtq_dev_avail_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos pos,
