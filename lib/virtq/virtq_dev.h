@@ -47,13 +47,17 @@ enum virtq_error virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_r
 void virtq_dev_break(struct virtq_vq *vq, const struct virtq_run *run, enum virtq_error e);
 void virtq_dev_call(struct virtq_vq *vq, const struct virtq_run *run);
 
-/* Start a round: caches that belong to another run are dropped, scratch is empty. */
+/*
+ * Start a round: caches that belong to another run are dropped, scratch is empty. Under the former
+ * run calls may have been decided on with another call fd, or not at all: the next one is sent.
+ */
 VIRTQ_INLINE void
 virtq_dev_begin(struct virtq_vq *vq, const struct virtq_run *run)
 {
 	vq->nsegs = 0;
 	if (virtq_unlikely(vq->tlb_generation != run->generation)) {
 		vq->tlb.size = 0;
+		vq->call_valid = false;
 		vq->tlb_generation = run->generation;
 	}
 }
