@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import bed  # noqa: E402
 import guests  # noqa: E402
 import matrix  # noqa: E402
+import ovs  # noqa: E402
 import tap  # noqa: E402
 
 GROUPS = {
@@ -25,6 +26,7 @@ GROUPS = {
     "queues": guests.queues,
     "restart": guests.restart,
     "remap": guests.remap,
+    "ovs": ovs.run,
 }
 LOGS = os.path.join(bed.ROOT, "build/system-logs")
 
