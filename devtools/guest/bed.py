@@ -148,9 +148,9 @@ class Testpmd(Process):
         Testpmd.count += 1
         self.prefix = "%s-%d" % (os.path.basename(RUN), Testpmd.count)
         argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores(cpu),
-                               "--in-memory", "--no-pci", "-m", str(memory),
+                               "--no-pci", "-m", str(memory),
                                "--file-prefix", self.prefix]
-        argv += [] if huge else ["--no-huge"]
+        argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
         argv += plugin_options() if plugin else []
         argv += eal
         for device in vdevs:
