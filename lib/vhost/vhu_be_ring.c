@@ -436,8 +436,8 @@ take_ring_fd(struct vhu_be *be, struct vhu_msg *msg, struct vhu_ring **r, int *f
 int
 vhu_on_set_vring_kick(struct vhu_be *be, struct vhu_msg *msg)
 {
-	struct vhu_ring *r;
-	int fd;
+	struct vhu_ring *r = NULL;
+	int fd = -1;
 	int rc = take_ring_fd(be, msg, &r, &fd);
 
 	if (rc < 0)
@@ -465,8 +465,8 @@ swap_fd(struct vhu_be *be, struct vhu_ring *r, int *place, int fd)
 int
 vhu_on_set_vring_call(struct vhu_be *be, struct vhu_msg *msg)
 {
-	struct vhu_ring *r;
-	int fd;
+	struct vhu_ring *r = NULL;
+	int fd = -1;
 	int rc = take_ring_fd(be, msg, &r, &fd);
 
 	if (rc < 0)
@@ -481,8 +481,8 @@ vhu_on_set_vring_call(struct vhu_be *be, struct vhu_msg *msg)
 int
 vhu_on_set_vring_err(struct vhu_be *be, struct vhu_msg *msg)
 {
-	struct vhu_ring *r;
-	int fd;
+	struct vhu_ring *r = NULL;
+	int fd = -1;
 	int rc = take_ring_fd(be, msg, &r, &fd);
 
 	if (rc < 0)

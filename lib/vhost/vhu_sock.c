@@ -59,7 +59,7 @@ clear_path(struct vhu_sock *s, char *err, size_t errlen)
 {
 	const char *path = s->addr.sun_path;
 	struct stat st;
-	int fd, rc;
+	int fd = -1, rc;
 
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : fail(err, errlen, -errno, "%s: %s", path,
