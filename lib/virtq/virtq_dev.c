@@ -102,8 +102,8 @@ walk_add(struct walk *w, uint64_t gpa, uint32_t len, uint16_t flags)
 }
 
 /*
- * The chain is complete. When the scratch was too small, and other chains of this round are in it, slots
- * becomes 0: the caller stops before this chain and meets it again with an empty scratch.
+ * The chain is complete. When the scratch was too small, and other chains of this round are in it,
+ * slots becomes 0: the caller stops before this chain and meets it again with an empty scratch.
  */
 static enum virtq_error
 walk_end(struct walk *w)

@@ -81,8 +81,8 @@ virtq_dev_plain(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_d
 	if (virtq_unlikely(c->addr == NULL || d.len == 0))
 		return false;
 	if (write) {
-		__builtin_prefetch(c->addr, 1, 3);
-		__builtin_prefetch(c->addr + 64, 1, 3);
+		virtq_prefetch_write(c->addr);
+		virtq_prefetch_write(c->addr + 64);
 	} else {
 		__builtin_prefetch(c->addr, 0, 3);
 		__builtin_prefetch(c->addr + 64, 0, 3);
@@ -94,6 +94,14 @@ virtq_dev_plain(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_d
 	c->written = 0;
 	c->fault = VIRTQ_FAULT_NONE;
 	return true;
+}
+
+/* Bytes [p, p + len) will be written soon; they wait in the other core's cache. */
+VIRTQ_INLINE void
+virtq_prefetch_write_range(const void *p, uint32_t len)
+{
+	for (uint32_t off = 0; off < len; off += VIRTQ_CACHE_LINE)
+		virtq_prefetch_write((const uint8_t *)p + off);
 }
 
 VIRTQ_INLINE uint16_t
@@ -112,6 +120,8 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 	}
 	if (ready < n)
 		n = ready;
+	virtq_prefetch_write_range(&run->used->ring[vq->used_idx & run->mask],
+				   n * sizeof(run->used->ring[0]));
 	for (i = 0; i < n; i++)
 		head[i] = virtq_load16(&run->avail->ring[(pos->idx + i) & run->mask]);
 	for (i = 0; i < n; i++) {
@@ -123,7 +133,8 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 		}
 		d = virtq_load_desc(&run->desc[head[i]]);
 		c[i].id = head[i];
-		if (virtq_likely(d.split.flags == flags) && virtq_dev_plain(vq, run, d, write, &c[i]))
+		if (virtq_likely(d.split.flags == flags) &&
+		    virtq_dev_plain(vq, run, d, write, &c[i]))
 			continue;
 		*err = virtq_dev_walk_split(vq, run, d, write, &c[i]);
 		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
@@ -163,6 +174,9 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct 
 
 		if ((flags & phase) != (pos->wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED))
 			break;
+		/* Entries are read and then written: one trip for both, and for all lines at once. */
+		if (i == 0)
+			virtq_prefetch_write_range(p, n * sizeof(*p));
 		d = virtq_desc_of(virtq_load64(&p->addr), meta);
 		c[i].id = d.packed.id;
 		if (virtq_likely((flags & shape) == (write ? VRING_DESC_F_WRITE : 0)) &&
@@ -184,9 +198,9 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct 
 
 /*
  * Copy up to n (VIRTQ_FETCH_MAX at most) chains out of the ring, from *pos on, which moves along.
- * `write`: buffers for the device to write; else the device reads. Returns how many; *err tells why there
- * were no more when the peer broke a rule. The chains before it are good: complete them first,
- * then call virtq_dev_break().
+ * `write`: buffers for the device to write; else the device reads. Returns how many; *err tells why
+ * there were no more when the peer broke a rule. The chains before it are good: complete them
+ * first, then call virtq_dev_break().
  */
 VIRTQ_INLINE uint16_t
 virtq_dev_fetch(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,

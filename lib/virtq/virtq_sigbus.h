@@ -19,8 +19,8 @@ struct virtq_sigbus_range {
 };
 
 /*
- * Watch a mapping; the first call installs the handler, which passes every fault that is not ours on to
- * the one before it. -ENOSPC when 16,384 mappings are watched.
+ * Watch a mapping. The first call installs the handler, which passes every fault that is not
+ * ours on to the one before it. -ENOSPC when 16,384 mappings are watched.
  */
 int virtq_sigbus_add(struct virtq_sigbus_range *range);
 void virtq_sigbus_remove(struct virtq_sigbus_range *range);

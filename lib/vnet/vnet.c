@@ -93,8 +93,8 @@ vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet
 }
 
 /*
- * The lengths decide the class; a table by the number of significant bits saves the branches, and two
- * borders (64 and 1518) that are no power of two are put right by comparing.
+ * A table by the number of significant bits saves the branches; two borders (64 and 1518) that are
+ * no power of two are put right by comparing.
  */
 static inline unsigned int
 size_bin(uint32_t len)

@@ -83,10 +83,11 @@ struct vnet_txq {
 } __rte_cache_aligned;
 
 /*
- * Fill the parts of a queue that follow from its pool and port. 0, or -EINVAL when an element of the
- * pool has no room for a packet.
+ * Fill the parts of a queue that follow from its pool and port. 0, or -EINVAL when an element of
+ * the pool has no room for a packet.
  */
-int vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_id, uint32_t flags);
+int vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_id,
+		  uint32_t flags);
 /*
  * Buffers of `size` bytes (at most 65535) that are attached to mbufs as external buffers.
  * NULL with rte_errno.

@@ -179,7 +179,7 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 
 VIRTQ_INLINE enum rx_result
 rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
-       const struct virtq_chain *c, struct rte_mbuf *m, const unsigned int flags)
+	const struct virtq_chain *c, struct rte_mbuf *m, const unsigned int flags)
 {
 	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
 	const uint32_t len = c->len - hdr_len;
@@ -294,7 +294,7 @@ rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 #define RX_INSTANCE(name, flags) \
 static uint16_t \
 name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run, \
-     struct rte_mbuf **pkts, uint16_t n) \
+	struct rte_mbuf **pkts, uint16_t n) \
 { \
 	return rx_burst(rxq, vq, run, pkts, n, flags); \
 }

@@ -382,7 +382,7 @@ tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 #define TX_INSTANCE(name, flags) \
 static uint16_t \
 name(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run, \
-     struct rte_mbuf **pkts, uint16_t n) \
+	struct rte_mbuf **pkts, uint16_t n) \
 { \
 	return tx_burst(txq, vq, run, pkts, n, flags); \
 }

@@ -56,8 +56,8 @@ struct vnet_tx_pkt {
 };
 
 /*
- * Do or describe the offloads that the mbuf asks for, as far as these features let the guest do them.
- * 0, or -EINVAL when that cannot be done.
+ * Do the offloads that the mbuf asks for, or describe them where these features let the guest do
+ * them. 0, or -EINVAL when that cannot be done.
  */
 int vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
 		    struct vnet_tx_pkt *p);

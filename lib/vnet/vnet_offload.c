@@ -133,7 +133,7 @@ vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 	}
 }
 
-/* What the mbuf asks for, told from its own flags or, for a packet that came merged, its headers. */
+/* What the mbuf asks for, told from its flags or, for a packet that came merged, its headers. */
 struct tx_request {
 	bool vlan, ip_csum, l4_csum, gso, ipv6;
 	uint16_t csum_offset;	/* of the field in the L4 header */
@@ -141,8 +141,8 @@ struct tx_request {
 };
 
 /*
- * A merged packet (RX_LRO) that is passed on has complete checksums and its segment size; to a guest that
- * takes large packets it goes as it is, for the others it is cut.
+ * A merged packet (RX_LRO) that is passed on has complete checksums and its segment size; to a
+ * guest that takes large packets it goes as it is, for the others it is cut.
  */
 static void
 tx_request_of_merged(struct rte_mbuf *m, uint64_t features, struct tx_request *r,
@@ -271,12 +271,66 @@ tx_describe_gso(struct vnet_tx_pkt *p, const struct tx_request *r, uint8_t tcp_f
 	p->hdr.hdr_len = p->l2_len + p->l3_len + p->l4_len;
 }
 
-static void
-tx_describe_csum(struct vnet_tx_pkt *p, const struct tx_request *r)
+/* Bytes at the start of the mbuf that this work changes or needs to see; 0: that makes no sense. */
+static uint16_t
+tx_head_bytes(const struct vnet_tx_pkt *p, const struct tx_request *r)
 {
-	p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	p->hdr.csum_start = p->l2_len + p->l3_len;
-	p->hdr.csum_offset = r->csum_offset;
+	uint32_t l4_off = (uint32_t)p->l2_len + p->l3_len, want = 2 * RTE_ETHER_ADDR_LEN;
+
+	if (r->ip_csum)
+		want = l4_off;
+	if (r->l4_csum)
+		want = l4_off + r->csum_offset + 2;
+	if (r->gso)
+		want = l4_off + p->l4_len;
+	if (want > p->m->pkt_len || want > VNET_HEAD_MAX - sizeof(struct rte_vlan_hdr) ||
+	    p->m->pkt_len < RTE_ETHER_HDR_LEN)
+		return 0;
+	if ((r->ip_csum || r->gso) && p->l3_len < sizeof(struct rte_ipv4_hdr))
+		return 0;
+	if (r->gso && (r->mss == 0 || p->l4_len < sizeof(struct rte_tcp_hdr)))
+		return 0;
+	return (uint16_t)want;
+}
+
+/*
+ * A packet that is to be cut: by the guest, if it takes such, or by us. What fits one segment
+ * needs a checksum at most. Returns true when nothing else is to be done.
+ */
+static bool
+tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
+{
+	bool own_flags = p->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
+	uint8_t tcp_flags =
+		p->head[p->l2_len + p->l3_len + offsetof(struct rte_tcp_hdr, tcp_flags)];
+
+	r->l4_csum = own_flags; /* a merged packet has its checksum */
+	if (p->len <= (uint32_t)p->head_len + r->mss)
+		return false;
+	if (!own_flags || !tx_guest_takes(features, r, tcp_flags)) {
+		p->mss = r->mss;
+		return true;
+	}
+	tx_describe_gso(p, r, tcp_flags);
+	return false;
+}
+
+static void
+tx_csum(struct vnet_txq *txq, struct vnet_tx_pkt *p, uint64_t features,
+	const struct tx_request *r)
+{
+	uint16_t l4_off = p->l2_len + p->l3_len;
+
+	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
+		p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		p->hdr.csum_start = l4_off;
+		p->hdr.csum_offset = r->csum_offset;
+		return;
+	}
+	/* The field holds the pseudo-header's sum, which thus enters the whole. */
+	put16(p->head + l4_off + r->csum_offset,
+	      csum_of(sum_from(p->m, p->m->l2_len + p->m->l3_len)));
+	txq->stats.sw_csum++;
 }
 
 int
@@ -284,8 +338,7 @@ vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
 		struct vnet_tx_pkt *p)
 {
 	struct tx_request r;
-	uint32_t l4_off, want;
-	uint8_t tcp_flags;
+	uint16_t want;
 
 	p->m = m;
 	p->len = m->pkt_len;
@@ -297,45 +350,20 @@ vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
 		return -EINVAL;
 	if (!r.vlan && !r.ip_csum && !r.l4_csum && !r.gso)
 		return 0;
-	l4_off = (uint32_t)p->l2_len + p->l3_len;
-	want = r.gso ? l4_off + p->l4_len : r.l4_csum ? l4_off + r.csum_offset + 2u :
-	       r.ip_csum ? l4_off : 2 * RTE_ETHER_ADDR_LEN;
-	if (want > m->pkt_len || want > VNET_HEAD_MAX - sizeof(struct rte_vlan_hdr) ||
-	    m->pkt_len < RTE_ETHER_HDR_LEN ||
-	    (r.ip_csum && p->l3_len < sizeof(struct rte_ipv4_hdr)) ||
-	    (r.gso && (r.mss == 0 || p->l4_len < sizeof(struct rte_tcp_hdr) ||
-		       p->l3_len < sizeof(struct rte_ipv4_hdr))))
+	want = tx_head_bytes(p, &r);
+	if (want == 0)
 		return -EINVAL;
-	tx_head(p, r.vlan, (uint16_t)want);
+	tx_head(p, r.vlan, want);
 	if (r.vlan) {
 		p->len += sizeof(struct rte_vlan_hdr);
 		p->l2_len += sizeof(struct rte_vlan_hdr);
 	}
 	if (r.ip_csum)
 		tx_ip_csum(p->head + p->l2_len, p->l3_len);
-	if (r.gso) {
-		tcp_flags = p->head[p->l2_len + p->l3_len + offsetof(struct rte_tcp_hdr, tcp_flags)];
-		if (!(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) ||
-		    !tx_guest_takes(features, &r, tcp_flags)) {
-			if (m->pkt_len > want + r.mss) {
-				p->mss = r.mss;
-				return 0;
-			}
-		} else if (m->pkt_len > want + r.mss) {
-			tx_describe_gso(p, &r, tcp_flags);
-		}
-		/* What fits one segment needs its checksum and no more. */
-		r.l4_csum = m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
-	}
-	if (!r.l4_csum)
+	if (r.gso && tx_gso(p, features, &r))
 		return 0;
-	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
-		tx_describe_csum(p, &r);
-		return 0;
-	}
-	/* The field holds the pseudo-header's sum, which thus enters the whole. */
-	put16(p->head + p->l2_len + p->l3_len + r.csum_offset, csum_of(sum_from(m, l4_off)));
-	txq->stats.sw_csum++;
+	if (r.l4_csum)
+		tx_csum(txq, p, features, &r);
 	return 0;
 }
 
