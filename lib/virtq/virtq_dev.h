@@ -26,6 +26,9 @@
 #define VIRTQ_PACKED_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
 #define VIRTQ_PACKED_USED (1u << VRING_PACKED_DESC_F_USED)
 
+/* Prefetches of chain i (of this call) what the burst is going to touch. */
+typedef void (*virtq_touch)(const void *ctx, uint16_t i, const struct virtq_chain *c);
+
 /* Where a fetch stands; a copy of the cursor that runs ahead of it. */
 struct virtq_pos {
 	uint16_t idx;
@@ -72,21 +75,22 @@ virtq_dev_pos(const struct virtq_vq *vq)
 	return (struct virtq_pos){vq->avail_idx, vq->avail_wrap};
 }
 
+VIRTQ_INLINE void
+virtq_touch_nothing(const void *ctx, uint16_t i, const struct virtq_chain *c)
+{
+	(void)ctx;
+	(void)i;
+	(void)c;
+}
+
 /* A chain of one plain descriptor; false when it needs the long way. */
 VIRTQ_INLINE bool
-virtq_dev_plain(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_desc d, bool write,
+virtq_dev_plain(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_desc d,
 		struct virtq_chain *c)
 {
 	c->addr = virtq_dev_translate(vq, run, d.addr, d.len);
 	if (virtq_unlikely(c->addr == NULL || d.len == 0))
 		return false;
-	if (write) {
-		virtq_prefetch_write(c->addr);
-		virtq_prefetch_write(c->addr + 64);
-	} else {
-		__builtin_prefetch(c->addr, 0, 3);
-		__builtin_prefetch(c->addr + 64, 0, 3);
-	}
 	c->len = d.len;
 	c->total = d.len;
 	c->slots = 1;
@@ -106,7 +110,8 @@ virtq_prefetch_write_range(const void *p, uint32_t len)
 
 VIRTQ_INLINE uint16_t
 virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
-		      struct virtq_chain *c, uint16_t n, bool write, enum virtq_error *err)
+		      struct virtq_chain *c, uint16_t n, bool write, virtq_touch touch,
+		      const void *ctx, enum virtq_error *err)
 {
 	uint16_t head[VIRTQ_FETCH_MAX];
 	/* Barrier A: pairs with the driver's barrier before it moves avail->idx. */
@@ -134,8 +139,10 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 		d = virtq_load_desc(&run->desc[head[i]]);
 		c[i].id = head[i];
 		if (virtq_likely(d.split.flags == flags) &&
-		    virtq_dev_plain(vq, run, d, write, &c[i]))
+		    virtq_dev_plain(vq, run, d, &c[i])) {
+			touch(ctx, i, &c[i]);
 			continue;
+		}
 		*err = virtq_dev_walk_split(vq, run, d, write, &c[i]);
 		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
 			break;
@@ -158,7 +165,8 @@ virtq_pos_advance(struct virtq_pos *pos, uint16_t slots, uint16_t size)
 
 VIRTQ_INLINE uint16_t
 virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
-		       struct virtq_chain *c, uint16_t n, bool write, enum virtq_error *err)
+		       struct virtq_chain *c, uint16_t n, bool write, virtq_touch touch,
+		       const void *ctx, enum virtq_error *err)
 {
 	const uint16_t phase = VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED;
 	const uint16_t shape = VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE;
@@ -180,7 +188,8 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct 
 		d = virtq_desc_of(virtq_load64(&p->addr), meta);
 		c[i].id = d.packed.id;
 		if (virtq_likely((flags & shape) == (write ? VRING_DESC_F_WRITE : 0)) &&
-		    virtq_dev_plain(vq, run, d, write, &c[i])) {
+		    virtq_dev_plain(vq, run, d, &c[i])) {
+			touch(ctx, i, &c[i]);
 			virtq_pos_advance(pos, 1, run->size);
 			left--;
 			continue;
@@ -200,15 +209,17 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct 
  * Copy up to n (VIRTQ_FETCH_MAX at most) chains out of the ring, from *pos on, which moves along.
  * `write`: buffers for the device to write; else the device reads. Returns how many; *err tells why
  * there were no more when the peer broke a rule. The chains before it are good: complete them
- * first, then call virtq_dev_break().
+ * first, then call virtq_dev_break(). `touch` is called with each plain chain as soon as its
+ * address is known, to prefetch what will be needed of it; a function that inlines.
  */
 VIRTQ_INLINE uint16_t
 virtq_dev_fetch(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
-		struct virtq_chain *c, uint16_t n, bool packed, bool write, enum virtq_error *err)
+		struct virtq_chain *c, uint16_t n, bool packed, bool write, virtq_touch touch,
+		const void *ctx, enum virtq_error *err)
 {
 	*err = VIRTQ_OK;
-	return packed ? virtq_dev_fetch_packed(vq, run, pos, c, n, write, err) :
-			virtq_dev_fetch_split(vq, run, pos, c, n, write, err);
+	return packed ? virtq_dev_fetch_packed(vq, run, pos, c, n, write, touch, ctx, err) :
+			virtq_dev_fetch_split(vq, run, pos, c, n, write, touch, ctx, err);
 }
 
 VIRTQ_INLINE void
