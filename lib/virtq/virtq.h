@@ -63,6 +63,7 @@ struct virtq_run {
 	uint16_t qid;		/* index of the vring in the device: 2i receives, 2i + 1 transmits
 				 * (as the guest sees it) */
 	uint16_t hdr_len;	/* virtio-net header: 12, or 10 without VERSION_1 and MRG_RXBUF */
+	void *doorbell;		/* driver side: the device's notification area, or NULL */
 	uint64_t generation;	/* never the same twice in a process: caches check it */
 };
 
