@@ -51,7 +51,7 @@ usage(FILE *f)
 {
 	fprintf(f,
 		"usage: vring-perf --compare A B [options]\n"
-		"  --compare A B     back-end drivers, e.g. net_vring net_vhost\n"
+		"  --compare A B     back-end drivers, e.g. net_vring net_vhost,tso=1\n"
 		"  --plugin FILE     driver to load (EAL -d)\n"
 		"  --size N,N,...    bytes of a packet (64)\n"
 		"  --layout L        split, packed or both (both)\n"
@@ -62,7 +62,7 @@ usage(FILE *f)
 		"  --csv             one line a round\n");
 }
 
-static void
+static void __attribute__((format(printf, 1, 2)))
 fail(const char *fmt, ...)
 {
 	va_list ap;
@@ -156,7 +156,7 @@ parse(struct options *o, int argc, char **argv)
 	}
 }
 
-static char *
+static char * __attribute__((format(printf, 1, 2)))
 text(const char *fmt, ...)
 {
 	va_list ap;
@@ -194,8 +194,9 @@ worker_args(struct perf_worker *w, const struct options *o, bool packed)
 	for (int i = 0; i < PERF_PAIRS; i++) {
 		v[n++] = text("--vdev");
 		if (be)
-			v[n++] = text("%s%d,iface=%s/vperf%d.%d", o->driver[i], i, o->dir,
-				      getpid(), i);
+			v[n++] = text("%.*s%d,iface=%s/vperf%d.%d%s",
+				      (int)strcspn(o->driver[i], ","), o->driver[i], i, o->dir,
+				      getpid(), i, o->driver[i] + strcspn(o->driver[i], ","));
 		else
 			v[n++] = text("net_virtio_user%d,path=%s/vperf%d.%d,packed_vq=%d,"
 				      "mrg_rxbuf=%u,in_order=%u,queue_size=%u", i, o->dir,

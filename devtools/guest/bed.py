@@ -144,12 +144,13 @@ class Testpmd(Process):
     count = 0
 
     def __init__(self, name, vdevs, args=(), eal=(), memory=128, plugin=True, cpu=0, wait=True,
-                 prefix=(), mbufs=4096, **options):
+                 prefix=(), mbufs=4096, huge=True, **options):
         Testpmd.count += 1
         self.prefix = "%s-%d" % (os.path.basename(RUN), Testpmd.count)
         argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores(cpu),
-                               "--in-memory", "--no-pci", "-m", str(memory),
+                               "--no-pci", "-m", str(memory),
                                "--file-prefix", self.prefix]
+        argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
         argv += plugin_options() if plugin else []
         argv += eal
         for device in vdevs:

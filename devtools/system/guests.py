@@ -229,25 +229,24 @@ def stop_start(network, chosen):
 def killed(network, chosen):
     """kill -9 of the application under traffic; its successor takes over by itself."""
     for i in chosen:
-        network.a.must("ping -i 0.05 %s > /tmp/ping%d 2>&1 < /dev/null &" % (
-            network.address(i, 1), i))
+        network.a.must("ping -i 0.05 %s > /dev/null 2>&1 < /dev/null &" % network.address(i, 1))
     time.sleep(0.5)
     network.switch.end(signal.SIGKILL)
-    time.sleep(0.3)
+    if bed.DRV != "net_vring":
+        # DPDK's own driver does not take over the socket of a dead process
+        for i, link in enumerate(network.links):
+            for end in (0, 1):
+                link.listens or os.unlink(network.sock(i, end))
     network.start_switch()
-    before = {i: replies(network, i) for i in chosen}
     end = time.monotonic() + 2
     silent = set(chosen)
     while silent and time.monotonic() < end:
-        silent -= {i for i in silent if replies(network, i) > before[i]}
+        silent -= {i for i in silent if network.a.run(
+            "ping -c 1 -W 1 -q %s" % network.address(i, 1))[0] == 0}
     network.a.must("killall ping; true")
     check(not silent, "no traffic two seconds after the restart on %s" % ", ".join(
         network.links[i].name for i in silent))
     all_ping(network, chosen, "after kill -9")
-
-
-def replies(network, i):
-    return int(network.a.must("grep -c seq= /tmp/ping%d || true" % i).strip() or 0)
 
 
 def guest_restart(network, chosen):
@@ -296,7 +295,7 @@ def dimms(network, count):
     """Memory is plugged and unplugged under load; what is lost was counted."""
     a, there = network.a, network.address(0, 1)
     counted = drops(network.switch, (0, 1))
-    a.must("(iperf3 -c %s -t 12 -f m > /tmp/iperf 2>&1; echo status $? >> /tmp/iperf) "
+    a.must("(iperf3 -c %s -t 8 -f m > /tmp/iperf 2>&1; echo status $? >> /tmp/iperf) "
            "> /dev/null 2>&1 &" % there)
     a.must("ping -q -i 0.02 %s > /tmp/ping 2>&1 < /dev/null &" % there)
     regions = count_regions(network.switch)

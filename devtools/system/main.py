@@ -13,8 +13,10 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../guest"))
 
 import bed  # noqa: E402
+import devargs  # noqa: E402
 import guests  # noqa: E402
 import matrix  # noqa: E402
+import ovs  # noqa: E402
 import tap  # noqa: E402
 
 GROUPS = {
@@ -25,6 +27,8 @@ GROUPS = {
     "queues": guests.queues,
     "restart": guests.restart,
     "remap": guests.remap,
+    "ovs": ovs.run,
+    "devargs": devargs.run,
 }
 LOGS = os.path.join(bed.ROOT, "build/system-logs")
 

@@ -45,68 +45,28 @@ def modes():
             yield Mode(packed, mrg, in_order, 1, queues, server)
 
 
-class Pair:
-    """Two testpmds. Of each, port 0 is the virtio port, 1 a sink file, 2 a source file."""
+class Ends:
+    """testpmds that exchange files: port 0 carries, 1 writes to a sink, 2 reads a source."""
 
-    def __init__(self, mode, back_queues=None, back_options="", scatter=False, back_mbuf=LINEAR,
-                 frames=None, back_frames=None):
-        self.mode = mode
-        self.queues = {"be": back_queues or mode.queues, "fe": mode.queues}
-        self.frames = {}
-        for side, given in (("fe", frames), ("be", back_frames)):
-            # DPDK's net_vhost does not pass over what no buffer of the front-end can hold
-            largest = 9000 if bed.DRV == "net_vring" or mode.mrg or side == "fe" else BUFFER
-            self.frames[side] = given or [
-                pcap.packets(COUNT, queue, ord(side[0]), largest=largest)
-                for queue in range(self.queues[side])]
-        sock = path("m")
-        if os.path.exists(sock):
-            os.unlink(sock)
-        devices = {}
-        for side, first in (("be", bed.vdev(0, "iface=%s,queues=%d%s%s" % (
-                sock, max(self.queues.values()), "" if mode.server else ",client=1",
-                back_options))), ("fe", mode.front(sock))):
-            sinks, sources = [], []
-            for queue, frames in enumerate(self.frames[side]):
-                source = path("%s-%d.source" % (side, queue))
-                pcap.write(source, frames)
-                sources.append("rx_pcap=" + source)
-                sinks.append("tx_pcap=" + path("%s-%d.sink" % (side, queue)))
-            devices[side] = [first, "net_pcap1," + ",".join(sinks),
-                             "net_pcap2," + ",".join(sources)]
+    def __init__(self):
+        self.side, self.queues, self.frames = {}, {}, {}
 
-        def arguments(side):
-            return ["--rxq=%d" % self.queues[side], "--txq=%d" % self.queues[side],
-                    "--txd=1024", "--rxd=1024"]
-        start = {
-            "be": lambda: bed.Testpmd("be", devices["be"], cpu=0, wait=False, memory=192,
-                                      args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
-            "fe": lambda: bed.Testpmd(
-                "fe", devices["fe"], cpu=1, wait=False, plugin=False, mbufs=10000, memory=96,
-                eal=["--single-file-segments", "--force-max-simd-bitwidth=512"],
-                args=arguments("fe"))}
-        # a front-end that listens waits for the other one in its probe
-        order = ["be", "fe"] if mode.server else ["fe", "be"]
-        self.side = {}
-        try:
-            for name in order:
-                self.side[name] = start[name]()
-                if name == "be" and mode.server:
-                    self.side[name].wait_prompt()
-                    if scatter:
-                        self.side[name].cmd("port stop 0")
-                        self.side[name].cmd("port config 0 rx_offload scatter on")
-                        self.side[name].cmd("port start 0")
-            for name in order:
-                self.side[name].wait_prompt()
-                self.side[name].wait_link(0)
-                # start would read the source file to its end and throw that away
-                self.side[name].cmd("set flush_rx off")
-                self.side[name].cmd("set fwd io retry")
-                self.side[name].cmd("set burst tx delay 50 retry 2000")
-        except bed.Failure:
-            self.close()
-            raise
+    def files(self, side):
+        """Write the source files of a side; devargs of its ports 1 and 2."""
+        sinks, sources = [], []
+        for queue, frames in enumerate(self.frames[side]):
+            source = path("%s-%d.source" % (side, queue))
+            pcap.write(source, frames)
+            sources.append("rx_pcap=" + source)
+            sinks.append("tx_pcap=" + path("%s-%d.sink" % (side, queue)))
+        return ["net_pcap1," + ",".join(sinks), "net_pcap2," + ",".join(sources)]
+
+    def prepare(self, side):
+        """Have a testpmd wait where a ring is full, so that only its peer drops."""
+        # start would read the source file to its end and throw that away
+        self.side[side].cmd("set flush_rx off")
+        self.side[side].cmd("set fwd io retry")
+        self.side[side].cmd("set burst tx delay 50 retry 2000")
 
     def carry(self, source, sink, expected):
         """Send all of source's frames; wait until the sink has so many, or got no more."""
@@ -135,6 +95,59 @@ class Pair:
         # the front-end first, since it still talks to the other while it ends
         for name in sorted(self.side, reverse=True):
             self.side[name].quit()
+
+
+class Pair(Ends):
+    """The port (be) and DPDK's front-end (fe)."""
+
+    def __init__(self, mode, back_queues=None, back_options="", scatter=False, back_mbuf=LINEAR,
+                 frames=None, back_frames=None):
+        super().__init__()
+        self.mode = mode
+        self.queues = {"be": back_queues or mode.queues, "fe": mode.queues}
+        for side, given in (("fe", frames), ("be", back_frames)):
+            # DPDK's net_vhost does not pass over what no buffer of the front-end can hold
+            largest = 9000 if bed.DRV == "net_vring" or mode.mrg or side == "fe" else BUFFER
+            self.frames[side] = given or [
+                pcap.packets(COUNT, queue, ord(side[0]), largest=largest)
+                for queue in range(self.queues[side])]
+        sock = path("m")
+        if os.path.exists(sock):
+            os.unlink(sock)
+        devices = {
+            "be": [bed.vdev(0, "iface=%s,queues=%d%s%s" % (
+                sock, max(self.queues.values()), "" if mode.server else ",client=1",
+                back_options))] + self.files("be"),
+            "fe": [mode.front(sock)] + self.files("fe")}
+
+        def arguments(side):
+            return ["--rxq=%d" % self.queues[side], "--txq=%d" % self.queues[side],
+                    "--txd=1024", "--rxd=1024"]
+        start = {
+            "be": lambda: bed.Testpmd("be", devices["be"], cpu=0, wait=False, memory=192,
+                                      args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
+            "fe": lambda: bed.Testpmd(
+                "fe", devices["fe"], cpu=1, wait=False, plugin=False, mbufs=10000, memory=96,
+                eal=["--single-file-segments", "--force-max-simd-bitwidth=512"],
+                args=arguments("fe"))}
+        # a front-end that listens waits for the other one in its probe
+        order = ["be", "fe"] if mode.server else ["fe", "be"]
+        try:
+            for name in order:
+                self.side[name] = start[name]()
+                if name == "be" and mode.server:
+                    self.side[name].wait_prompt()
+                    if scatter:
+                        self.side[name].cmd("port stop 0")
+                        self.side[name].cmd("port config 0 rx_offload scatter on")
+                        self.side[name].cmd("port start 0")
+            for name in order:
+                self.side[name].wait_prompt()
+                self.side[name].wait_link(0)
+                self.prepare(name)
+        except bed.Failure:
+            self.close()
+            raise
 
 
 def dropped(xstats):
