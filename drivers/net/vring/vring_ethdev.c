@@ -143,14 +143,16 @@ open_port(struct vring_port *port)
 			  port->args.iface, other);
 		return ret;
 	}
-	ret = vring_ctrl_get(port->name, port->args.ctrl_lcore, &port->loop);
+	ret = vring_ctrl_get(port);
 	if (ret != 0)
 		goto listed;
-	ret = vring_session_open(port, err, sizeof(err));
-	if (ret == 0)
+	ret = vring_port_role(port)->open(port, err, sizeof(err));
+	if (ret == 0) {
+		vring_list_show(port, true);
 		return 0;
+	}
 	VRING_LOG(ERR, port->name, "%s", err);
-	vring_ctrl_put();
+	vring_ctrl_put(port);
 listed:
 	vring_list_remove(port);
 	return ret;
