@@ -12,7 +12,7 @@
  *   vhost_set_features		with the status steps up to FEATURES_OK and its check
  *   vhost_set_mem_table
  *   per ring: num, base, addr, kick, call, err
- *   vhost_set_vring_enable	per ring; -EOPNOTSUPP: such a back-end has all rings enabled
+ *   vhost_set_vring_enable	per ring; -EOPNOTSUPP: rings of this one are always enabled
  *   vhost_dev_start(true)	DRIVER_OK and its check
  *
  * and down: vhost_get_vring_base per ring, vhost_dev_start(false); from there vhost_set_features
@@ -58,8 +58,8 @@ struct vhost_dev {
 	uint64_t backend_offered, backend;	/* vhost-vdpa, after vhost_init */
 	uint8_t status;				/* as last written or read; vhost-user: 0 without
 						 * the STATUS protocol feature */
-	char why[VHOST_WHY];			/* one line about the last call that failed, or why the
-						 * connection was lost */
+	char why[VHOST_WHY];			/* one line about the last call that failed, or
+						 * why the connection was lost */
 	void *priv;				/* the implementation's */
 };
 
@@ -87,8 +87,8 @@ struct vhost_vdpa_sys {
 
 /*
  * Open a vhost-vdpa device and see that it is a network device. sys NULL: the kernel's calls;
- * else it has to stay. -EBUSY: in use; -ENOTTY: no vhost-vdpa device; -ENODEV: not for networks; other
- * -errno of open(2).
+ * else it has to stay. -EBUSY: in use; -ENOTTY: no vhost-vdpa device; -ENODEV: not for networks;
+ * other -errno of open(2).
  */
 int vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys *sys);
 
