@@ -43,6 +43,8 @@ extern int vring_logtype;
 	rte_log(RTE_LOG_ ## level, vring_logtype, "%s: " fmt "\n", name, ## __VA_ARGS__)
 
 struct vring_port;
+struct vring_fe;
+struct virtq_drv;
 
 /* How vrings and queues meet, seen from one end of the connection. */
 struct vring_sides {
@@ -54,6 +56,9 @@ struct vring_sides {
 	uint32_t (*tx_count)(const struct virtq_run *run, const struct virtq_vq *vq);
 	/* Notifications that were sent, and those that the peer did not want. */
 	void (*notified)(const struct virtq_vq *vq, uint64_t *sent, uint64_t *suppressed);
+	/* Free up to n packets that the peer is done with; NULL: they are freed when sent. */
+	uint16_t (*tx_clean)(struct vnet_txq *txq, struct virtq_vq *vq,
+			     const struct virtq_run *run, uint16_t n);
 };
 
 /* One entry of a set: a ring that an ethdev queue serves, or something that acts like one. */
@@ -143,9 +148,11 @@ struct vring_port {
 	struct rte_mempool *big;	/* for frames over a pool element, or NULL */
 
 	/* Control. */
-	struct vhu_be *be;
+	struct vhu_be *be;	/* back-end */
+	struct vring_fe *fe;	/* front-end */
 	bool open;		/* from the end of the probe to the beginning of the close */
 	bool connected;
+	bool carrier;		/* the peer has nothing against the link being up */
 	bool started;		/* dev_start */
 	bool admin_down;	/* dev_set_link_down */
 	bool rarp_wanted;	/* the first receive queue has an announcement to deliver */
@@ -166,6 +173,7 @@ struct vring_port {
 	struct vring_session session;
 	struct vring_tally *rx_tally, *tx_tally; /* one a pair */
 	struct virtq_vq *vqs;
+	struct virtq_drv *drvs;	/* front-end: instead */
 };
 
 struct rte_tel_data;
@@ -176,6 +184,8 @@ struct rte_tel_data;
  */
 struct vring_role {
 	const char *name;		/* "back-end", "front-end" */
+	const char *firmware;		/* what the port calls itself there */
+	const struct eth_dev_ops *(*ops)(void);
 	bool own_ctrl;			/* a control thread for each port, which may wait there */
 	const struct vring_sides *sides;
 	/* The application's thread. 0 or -errno, with one line in err. */
@@ -218,6 +228,7 @@ size_t vring_set_size(uint16_t pairs);
 /* Whether a ring runs and may carry packets. */
 bool vring_slot_enabled(const struct vring_slot *slot);
 extern const struct vring_sides vring_back_sides;
+extern const struct vring_sides vring_front_sides; /* vring_fe_sides.c */
 /* The rings of receive queue i of n: every running vring 2j + rx with j % n == i. */
 void vring_fold_rx(const struct vring_sides *sides, struct vring_slot *slot, uint16_t pairs,
 		   uint16_t i, uint16_t n, uint32_t flags, struct vring_set *set);
@@ -257,6 +268,7 @@ uint16_t vring_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
 /* A vnet_rx_burst that delivers the announcement once; vq and run are NULL. */
 uint16_t vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq, const struct virtq_run *run,
 			  struct rte_mbuf **pkts, uint16_t n);
+int vring_tx_done_cleanup(void *txq, uint32_t n);
 uint32_t vring_rx_queue_count(void *rxq);
 int vring_rx_descriptor_status(void *rxq, uint16_t offset);
 int vring_tx_descriptor_status(void *txq, uint16_t offset);
@@ -285,6 +297,7 @@ void vring_pools_free(struct vring_port *port);
 
 /* vring_port.c: start, stop, link, addresses, capabilities. */
 extern const struct eth_dev_ops vring_ops;
+const struct eth_dev_ops *vring_back_ops(void);
 /* What a secondary process may call. */
 extern const struct eth_dev_ops vring_secondary_ops;
 int vring_dev_close(struct rte_eth_dev *dev);

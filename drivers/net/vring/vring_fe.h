@@ -102,8 +102,19 @@ struct vring_fe {
 extern const struct vring_role vring_front_role;
 /* End the session, take rings back, try again later. */
 void vring_fe_down(struct vring_fe *fe, const char *why);
+
+/* vring_fe_peer.c */
 /* The negotiated features have the bit. */
 bool vring_fe_has(const struct vring_fe *fe, unsigned int bit);
+/* "device" or "back-end". */
+const char *vring_fe_peer(const struct vring_fe *fe);
+/* Ask a device that was just opened, or reset, what it has. 0 or -errno, with fe->dev.why. */
+int vring_fe_greet(struct vring_fe *fe);
+/* The link's state, fe->link; announcements that the device asks for are acknowledged. */
+int vring_fe_read_link(struct vring_fe *fe);
+uint64_t vring_fe_choose_features(const struct vring_fe *fe);
+/* Pairs to carry packets: as many as the application has queues, within what the device has. */
+uint16_t vring_fe_choose_pairs(const struct vring_fe *fe);
 
 /* vring_fe_ring.c */
 int vring_fe_rings_alloc(struct vring_fe *fe);	/* application's thread */
@@ -148,6 +159,8 @@ int vring_fe_cvq_announced(struct vring_fe *fe);
 
 /* vring_fe_ops.c */
 const struct eth_dev_ops *vring_front_ops(void);
+/* Before the port starts: hash and table that fit its queues. */
+void vring_fe_rss_prepare(struct vring_fe *fe);
 void vring_fe_info(const struct vring_port *port, struct rte_eth_dev_info *info);
 
 /* vring_fe_info.c */

@@ -158,6 +158,7 @@ vring_dev_close(struct rte_eth_dev *dev)
 		vring_tx_queue_release(dev, i);
 	vring_pools_free(port);
 	rte_free(port->vqs);
+	rte_free(port->drvs);
 	rte_free(port->rx_tally);
 	rte_free(port->tx_tally);
 	return 0;
@@ -284,17 +285,11 @@ port_ptypes(struct rte_eth_dev *dev)
 static int
 port_fw_version(struct rte_eth_dev *dev, char *text, size_t size)
 {
-	int len = snprintf(text, size, "vhost-user back-end, virtio 1.2");
+	const struct vring_port *port = dev->data->dev_private;
+	int len = snprintf(text, size, "%s", vring_port_role(port)->firmware);
 
 	/* ethdev: the size that would have been enough, where this one was not. */
 	return (size_t)len < size ? 0 : len + 1;
-}
-
-/* Packets are copied and freed within the burst: nothing is ever left to clean up. */
-static int
-port_tx_done_cleanup(void *txq, uint32_t n)
-{
-	return 0;
 }
 
 const struct eth_dev_ops vring_ops = {
@@ -331,7 +326,7 @@ const struct eth_dev_ops vring_ops = {
 	.tx_burst_mode_get = vring_tx_burst_mode_get,
 	.dev_supported_ptypes_get = port_ptypes,
 	.fw_version_get = port_fw_version,
-	.tx_done_cleanup = port_tx_done_cleanup,
+	.tx_done_cleanup = vring_tx_done_cleanup,
 	.stats_get = vring_stats_get,
 	.stats_reset = vring_stats_reset,
 	.xstats_get = vring_xstats_get,
@@ -341,6 +336,12 @@ const struct eth_dev_ops vring_ops = {
 	.xstats_reset = vring_stats_reset,
 	.eth_dev_priv_dump = vring_priv_dump,
 };
+
+const struct eth_dev_ops *
+vring_back_ops(void)
+{
+	return &vring_ops;
+}
 
 const struct eth_dev_ops vring_secondary_ops = {
 	.dev_close = vring_dev_close,

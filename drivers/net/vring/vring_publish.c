@@ -178,7 +178,7 @@ vring_link_refresh(struct vring_port *port)
 		.link_status = RTE_ETH_LINK_DOWN,
 	};
 
-	if (port->started && !port->admin_down && port->connected &&
+	if (port->started && !port->admin_down && port->connected && port->carrier &&
 	    any_enabled(port, 0) && any_enabled(port, 1))
 		link.link_status = RTE_ETH_LINK_UP;
 	if (rte_eth_linkstatus_set(port->dev, &link) != 0)

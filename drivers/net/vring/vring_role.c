@@ -2,12 +2,12 @@
 
 #include <rte_eal.h>
 
-#include "vring.h"
+#include "vring_fe.h"
 
 const struct vring_role *
 vring_port_role(const struct vring_port *port)
 {
-	return &vring_back_role;
+	return vring_args_front(&port->args) ? &vring_front_role : &vring_back_role;
 }
 
 const struct vring_sides *

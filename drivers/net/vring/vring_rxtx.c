@@ -131,6 +131,28 @@ vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq __rte_unused,
 	return 1;
 }
 
+/* Called by the lcore that sends, as bursts are. */
+int
+vring_tx_done_cleanup(void *txq, uint32_t n)
+{
+	struct vring_txq *q = txq;
+	const struct vring_sides *sides = vring_port_sides(q->q.port);
+	const struct vring_set *set = virtq_gate_enter(&q->q.gate);
+	uint16_t most = n == 0 || n > UINT16_MAX ? UINT16_MAX : n, done = 0;
+
+	if (set != NULL && set->n > 0 && sides->tx_clean != NULL) {
+		const struct vring_ring *ring = &set->ring[0];
+
+		if (ring->lock != NULL)
+			rte_spinlock_lock(ring->lock);
+		done = sides->tx_clean(&q->tx, ring->vq, ring->run, most);
+		if (ring->lock != NULL)
+			rte_spinlock_unlock(ring->lock);
+	}
+	virtq_gate_leave(&q->q.gate);
+	return done;
+}
+
 /* Questions about a ring come from any thread; the gate for them admits one. */
 static const struct vring_set *
 query_enter(struct vring_queue *q)

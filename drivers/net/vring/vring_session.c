@@ -185,6 +185,7 @@ open_session(void *arg)
 
 	for (qid = 0; qid < 2u * port->pairs; qid++)
 		vq[qid] = port->slot[qid].vq;
+	port->carrier = true;
 	port->rarp_watch.expired = watch_announcement;
 	port->rarp_watch.owner = port;
 	return vhu_be_new(&cfg, &port->be, call->err, call->errlen);
@@ -252,6 +253,8 @@ back_count(struct vring_port *port)
 
 const struct vring_role vring_back_role = {
 	.name = "back-end",
+	.firmware = "vhost-user back-end, virtio 1.2",
+	.ops = vring_back_ops,
 	.sides = &vring_back_sides,
 	.open = back_open,
 	.close = back_close,

@@ -27,7 +27,8 @@ vring_list_add(struct vring_port *port, char *other)
 
 	pthread_mutex_lock(&list_lock);
 	TAILQ_FOREACH(p, &ports, next)
-		if (strcmp(p->args.iface, port->args.iface) == 0) {
+		if (strcmp(p->args.iface, port->args.iface) == 0 &&
+		    strcmp(p->args.path, port->args.path) == 0) {
 			rte_strscpy(other, p->name, RTE_ETH_NAME_MAX_LEN);
 			ret = -EEXIST;
 			break;
