@@ -672,6 +672,7 @@ new_features_ok_and_driver_ok_are_checked(void **state)
 		const struct vhu_hdr hdr = { VHU_GET_STATUS, 5, 8 };
 		int rc, expected = no_status_bits[i] > 0xff ? -EPROTO : -EINVAL;
 
+		mock_stop(m);
 		memcpy(m->raw, &hdr, sizeof(hdr));
 		memcpy(m->raw + sizeof(hdr), &no_status_bits[i], 8);
 		m->raw_len = sizeof(hdr) + 8;

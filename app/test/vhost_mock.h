@@ -213,6 +213,11 @@ mock_act(struct mock *m, const struct seen *s, enum act act)
 	int n = mock_answer(m, s, out + sizeof(hdr));
 	size_t len = sizeof(hdr) + (size_t)(n < 0 ? 0 : n);
 
+	if (act == SAY_RAW || act == SAY_RAW_AND_FD) {
+		memcpy(out, m->raw, m->raw_len);
+		mock_send_fd(m->fd, out, m->raw_len, act == SAY_RAW ? -1 : m->memfd);
+		return true;
+	}
 	if (act == REFUSE && n == (int)sizeof(uint64_t))
 		memcpy(out + sizeof(hdr), &(uint64_t){ 1 }, sizeof(uint64_t));
 	hdr.size = (uint32_t)(n < 0 ? 0 : n);
@@ -224,8 +229,6 @@ mock_act(struct mock *m, const struct seen *s, enum act act)
 	switch (act) {
 	case STAY_SILENT: return true;
 	case HANG_UP: return false;
-	case SAY_RAW: mock_write(m->fd, m->raw, m->raw_len); return true;
-	case SAY_RAW_AND_FD: mock_send_fd(m->fd, m->raw, m->raw_len, m->memfd); return true;
 	case SAY_HALF: mock_write(m->fd, out, len / 2); return true;
 	case HALF_THEN_HANG_UP: mock_write(m->fd, out, len / 2); return false;
 	default: break;
@@ -280,10 +283,7 @@ mock_thread(void *arg)
 		pthread_mutex_unlock(&m->lock);
 		go = mock_act(m, &s, served[r]++ < m->act_from ? AS_IT_SHOULD : m->act[r]);
 	}
-	close(m->fd);
-	if (m->chan >= 0)
-		close(m->chan);
-	m->chan = -1;
+	shutdown(m->fd, SHUT_RDWR);
 	return NULL;
 }
 
@@ -316,9 +316,14 @@ static inline void
 mock_stop(struct mock *m)
 {
 	vhost_close(&m->dev);
-	if (m->running)
-		pthread_join(m->thread, NULL);
+	if (!m->running)
+		return;
+	pthread_join(m->thread, NULL);
 	m->running = false;
+	close(m->fd);
+	if (m->chan >= 0)
+		close(m->chan);
+	m->chan = -1;
 }
 
 /* Connect, and begin to serve. */
