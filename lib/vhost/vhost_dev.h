@@ -16,8 +16,8 @@
  *   vhost_dev_start(true)	DRIVER_OK and its check
  *
  * and down: vhost_get_vring_base per ring, vhost_dev_start(false); from there vhost_set_features
- * begins anew. vhost_reset_device goes further: vhost_init begins anew. When the connection is lost,
- * vhost_close and one of the open functions.
+ * begins anew. vhost_reset_device goes further: vhost_init begins anew. When the connection is
+ * lost, vhost_close and one of the open functions.
  *
  * All of it belongs to the thread of the loop. A device may be closed in any call-back.
  */

@@ -57,8 +57,10 @@ vhost_user_soon(struct vhu_timer *t)
 static int
 check_quiet(struct vhost_user *u)
 {
-	int rc = vhu_rx_read(&u->rx, u->watch.fd);
+	int rc;
 
+	vhu_rx_next(&u->rx); /* the last answer is of no use any more */
+	rc = vhu_rx_read(&u->rx, u->watch.fd);
 	if (rc == 0 && u->rx.got == 0)
 		return 0;
 	if (rc >= 0)
@@ -121,7 +123,6 @@ vhost_user_send(struct vhost_user *u, const struct vhost_user_req *req, uint32_t
 
 	if (u->watch.fd < 0)
 		return -ENOTCONN;
-	vhu_rx_next(&u->rx);
 	rc = check_quiet(u);
 	if (rc < 0)
 		return rc;

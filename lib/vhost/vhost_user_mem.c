@@ -182,13 +182,17 @@ change_table(struct vhost_user *u, const struct vhost_user_region *set, uint32_t
 	return 0;
 }
 
+static int
+too_many(struct vhost_user *u, uint32_t n)
+{
+	return vhost_fail(u->dev, -ENOSPC, "%u memory regions, and the back-end takes %u: use "
+			  "larger pages or --single-file-segments", n, u->slots);
+}
+
 /* Make the back-end have exactly this set. */
 static int
 change(struct vhost_user *u, const struct vhost_user_region *set, uint32_t n)
 {
-	if (n > u->slots)
-		return vhost_fail(u->dev, -ENOSPC, "%u memory regions, and the back-end takes %u: "
-				  "use larger pages or --single-file-segments", n, u->slots);
 	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t j = 0; j < i; j++)
 			if (overlap(&set[i].r, &set[j].r))
@@ -207,7 +211,9 @@ vhost_user_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, ui
 {
 	struct vhost_user *u = dev->priv;
 
-	for (uint32_t i = 0; i < n && i < VHOST_MAX_SLOTS; i++) {
+	if (n > u->slots)
+		return too_many(u, n);
+	for (uint32_t i = 0; i < n; i++) {
 		int rc = check(u, &r[i], &u->wanted[i]);
 
 		if (rc < 0)
@@ -226,9 +232,10 @@ vhost_user_add_region(struct vhost_dev *dev, const struct vhost_region *r)
 
 	if (rc < 0 || contains(u->region, n, &added))
 		return rc;
+	if (n >= u->slots)
+		return too_many(u, n + 1);
 	memcpy(u->wanted, u->region, n * sizeof(u->region[0]));
-	if (n < VHOST_MAX_SLOTS)
-		u->wanted[n] = added;
+	u->wanted[n] = added;
 	return change(u, u->wanted, n + 1);
 }
 
