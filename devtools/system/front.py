@@ -186,6 +186,58 @@ def many_pages():
             be.quit()
 
 
+def without_hugepages():
+    """Ordinary memory will do, since EAL puts it into a file as well."""
+    sock = path("n")
+    be = bed.Testpmd("be", ["net_vring0,iface=%s" % sock], cpu=0, memory=96,
+                     args=["--forward-mode=rxonly"])
+    fe = None
+    try:
+        fe = bed.Testpmd("fe", ["net_vring0,path=%s" % sock], cpu=1, memory=96, huge=False,
+                         args=["--forward-mode=txonly"])
+        fe.wait_link(0)
+        be.cmd("start")
+        fe.cmd("start")
+        bed.wait_for("packets", lambda: be.stats(0)["ipackets"] > 1000, 5)
+    finally:
+        if fe is not None:
+            fe.quit()
+        be.quit()
+
+
+def foreign_pool():
+    """Buffers that no device could be given are refused when the queue is set up."""
+    try:
+        bed.Testpmd("fe", ["net_vring0,path=%s" % path("p")], cpu=1, memory=64,
+                    args=["--mp-alloc=anon"]).quit()
+    except bed.Failure:
+        pass
+    with open(path("fe.log")) as log:
+        lines = [line for line in log if "mb_pool_0" in line and "net_vring0" in line]
+    check(len(lines) == 1 and "allowed is" in lines[0], "said: %s" % lines)
+
+
+def hung():
+    """A back-end that does not answer holds nobody up for long, and is used again when it does."""
+    bench = Bench("net_vring")
+    try:
+        os.kill(bench.be.pid, signal.SIGSTOP)
+        for command in ("port stop 0", "port start 0"):
+            began = time.monotonic()
+            bench.fe.cmd(command)
+            took = time.monotonic() - began
+            check(took < 6, "%s took %.1f s" % (command, took))
+        check(not bench.fe.link_up(0), "the link is up")
+        os.kill(bench.be.pid, signal.SIGCONT)
+        bench.fe.wait_link(0)
+        bench.be.wait_link(0)
+        bench.both_ways()
+        bench.all_mbufs_back()
+    finally:
+        os.kill(bench.be.pid, signal.SIGCONT)
+        bench.close()
+
+
 def folded():
     """More queues than the back-end has pairs: those share, and nothing is lost."""
     bench = Bench("net_vring", queues=4)
@@ -212,4 +264,7 @@ def run(report):
         report.case("reconnect-server-" + back[4:], reconnects, back, True)
         report.case("memory-" + back[4:], memory_changes, back)
     report.case("many-pages", many_pages)
+    report.case("without-hugepages", without_hugepages)
+    report.case("foreign-pool", foreign_pool)
+    report.case("hung", hung)
     report.case("folded", folded)

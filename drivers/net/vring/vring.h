@@ -192,6 +192,8 @@ struct vring_role {
 	int (*open)(struct vring_port *port, char *err, size_t errlen);
 	void (*close)(struct vring_port *port);
 	void (*info)(const struct vring_port *port, struct rte_eth_dev_info *info);
+	/* Whether receive buffers may come from there; NULL: from anywhere. */
+	bool (*takes_pool)(const struct vring_port *port, struct rte_mempool *pool);
 	/* Control thread: the port has been started; is stopped, its rings are unpublished. */
 	void (*start)(struct vring_port *port);	/* or NULL */
 	void (*stop)(struct vring_port *port);	/* or NULL */

@@ -523,6 +523,7 @@ const struct vring_role vring_front_role = {
 	.open = front_open,
 	.close = front_close,
 	.info = vring_fe_info,
+	.takes_pool = vring_fe_mem_takes_pool,
 	.start = front_start,
 	.stop = front_stop,
 	.count = front_count,

@@ -124,6 +124,8 @@ int vring_fe_rings_up(struct vring_fe *fe);
 int vring_fe_rings_enable(struct vring_fe *fe);
 /* Tell the device that there is something in them. */
 void vring_fe_rings_kick(struct vring_fe *fe);
+/* Say where the port's address is now, before or while they are published. */
+void vring_fe_rings_announce(struct vring_fe *fe);
 /* Ask the device to stop using them. */
 void vring_fe_rings_stop(struct vring_fe *fe);
 /* Take them from the bursts, free what they hold. */
@@ -131,6 +133,8 @@ void vring_fe_rings_down(struct vring_fe *fe);
 bool vring_fe_rings_broken(const struct vring_fe *fe, unsigned int *qid);
 
 /* vring_fe_mem.c */
+/* Whether the device can write to the buffers of a pool; any thread. */
+bool vring_fe_mem_takes_pool(const struct vring_port *port, struct rte_mempool *pool);
 int vring_fe_mem_open(struct vring_fe *fe);	/* application's thread */
 void vring_fe_mem_close(struct vring_fe *fe);	/* likewise, after vring_fe_mem_unwatch() */
 int vring_fe_mem_watch(struct vring_fe *fe);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include <rte_eal_memconfig.h>
+#include <rte_mbuf.h>
 #include <rte_memory.h>
 
 #include "vnet_drv.h"
@@ -50,6 +51,23 @@ is_shared(const void *addr, uint32_t len)
 	uintptr_t end = (uintptr_t)addr + len;
 
 	return msl != NULL && !msl->external && end <= (uintptr_t)msl->base_va + msl->len;
+}
+
+bool
+vring_fe_mem_takes_pool(const struct vring_port *port, struct rte_mempool *pool)
+{
+	const struct rte_mempool_memhdr *hdr;
+	const struct rte_memseg_list *msl;
+
+	/* Memory that was registered from outside is mapped for a device of the kernel only. */
+	if (rte_pktmbuf_priv_flags(pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF)
+		return port->fe->vdpa;
+	STAILQ_FOREACH(hdr, &pool->mem_list, next) {
+		msl = rte_mem_virt2memseg_list(hdr->addr);
+		if (msl == NULL || (msl->external && !port->fe->vdpa))
+			return false;
+	}
+	return true;
 }
 
 static struct vhost_region *

@@ -53,9 +53,10 @@ vring_fe_read_link(struct vring_fe *fe)
 	if (vring_fe_has(fe, VIRTIO_NET_F_STATUS))
 		ret = config16(fe, CONFIG(status), &status);
 	fe->link = status & VIRTIO_NET_S_LINK_UP;
-	if (ret == 0 && (status & VIRTIO_NET_S_ANNOUNCE))
-		ret = vring_fe_cvq_announced(fe);
-	return ret;
+	if (ret != 0 || !(status & VIRTIO_NET_S_ANNOUNCE))
+		return ret;
+	vring_fe_rings_announce(fe);
+	return vring_fe_cvq_announced(fe);
 }
 
 /* Mbit/s; a device that does not know says so with all bits set. */

@@ -10,6 +10,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <rte_arp.h>
+
 #include "vnet_drv.h"
 #include "vring_fe.h"
 
@@ -196,6 +198,28 @@ vring_fe_rings_kick(struct vring_fe *fe)
 
 	for (qid = 0; qid < 2u * fe->pairs; qid++)
 		virtq_drv_notify(fe->ring[qid].drv, fe->ring[qid].run);
+}
+
+/* VIRTIO 1.2, 5.1.6.5.4: sent between two bursts of the application. */
+void
+vring_fe_rings_announce(struct vring_fe *fe)
+{
+	const struct rte_eth_dev_data *data = fe->port->dev->data;
+	const struct vring_fe_ring *ring = &fe->ring[1];
+	struct vnet_txq txq = { .flags = 0 };
+	struct vring_rxq *rxq;
+	struct rte_mbuf *m;
+
+	if (ring->run == NULL || data->nb_rx_queues == 0)
+		return;
+	rxq = data->rx_queues[0];
+	m = rte_net_make_rarp_packet(rxq->pool, &fe->mac);
+	if (m == NULL)
+		return;
+	vring_unpublish(fe->port);
+	if (vnet_drv_tx_select(ring->run, 0, NULL)(&txq, &ring->drv->vq, ring->run, &m, 1) == 0)
+		rte_pktmbuf_free(m);
+	vring_publish(fe->port);
 }
 
 void

@@ -177,6 +177,12 @@ vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	struct vring_rxq *rxq;
 	int ret;
 
+	if (vring_port_role(port)->takes_pool != NULL &&
+	    !vring_port_role(port)->takes_pool(port, pool)) {
+		VRING_LOG(ERR, port->name, "rx queue %u: pool %s does not lie in DPDK's own memory, "
+			  "allowed is one that a device can be given", id, pool->name);
+		return -EINVAL;
+	}
 	rxq = rte_zmalloc_socket("vring_rxq", sizeof(*rxq), RTE_CACHE_LINE_SIZE, socket);
 	if (rxq == NULL)
 		return no_memory(port, "rx", id);
