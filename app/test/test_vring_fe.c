@@ -41,7 +41,7 @@ check_region(const struct vhost_region *r, uint64_t page, uint64_t pages, int fd
 static void
 test_merge_files(void **state)
 {
-	/* Out of order; 10, 11, 12 are neighbours in one file, 13 in another, 14 elsewhere in it. */
+	/* Out of order: 10, 11, 12 adjoin in one file, 13 in another, 14 elsewhere in that. */
 	struct vhost_region r[] = {
 		piece(13, 1, 4, 0), piece(11, 1, 3, 1), piece(10, 1, 3, 0), piece(14, 1, 4, 7),
 		piece(12, 1, 3, 2), piece(20, 2, 3, 3),

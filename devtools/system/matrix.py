@@ -122,8 +122,8 @@ class Pair(Ends):
             os.unlink(sock)
         devices = {
             "be": ["%s0,iface=%s,queues=%d%s%s" % (
-                mode.back_driver, sock, max(self.queues.values()), "" if mode.server else ",client=1",
-                back_options)] + self.files("be"),
+                mode.back_driver, sock, max(self.queues.values()),
+                "" if mode.server else ",client=1", back_options)] + self.files("be"),
             "fe": [mode.front(sock)] + self.files("fe")}
 
         def arguments(side):

@@ -168,6 +168,18 @@ no_memory(const struct vring_port *port, const char *dir, uint16_t id)
 	return -ENOMEM;
 }
 
+static bool
+takes_pool(const struct vring_port *port, uint16_t id, struct rte_mempool *pool)
+{
+	const struct vring_role *role = vring_port_role(port);
+
+	if (role->takes_pool == NULL || role->takes_pool(port, pool))
+		return true;
+	VRING_LOG(ERR, port->name, "rx queue %u: pool %s is not in DPDK's own memory, allowed is "
+		  "one that a device can be given", id, pool->name);
+	return false;
+}
+
 int
 vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 		     unsigned int socket, const struct rte_eth_rxconf *conf,
@@ -177,12 +189,8 @@ vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	struct vring_rxq *rxq;
 	int ret;
 
-	if (vring_port_role(port)->takes_pool != NULL &&
-	    !vring_port_role(port)->takes_pool(port, pool)) {
-		VRING_LOG(ERR, port->name, "rx queue %u: pool %s does not lie in DPDK's own memory, "
-			  "allowed is one that a device can be given", id, pool->name);
+	if (!takes_pool(port, id, pool))
 		return -EINVAL;
-	}
 	rxq = rte_zmalloc_socket("vring_rxq", sizeof(*rxq), RTE_CACHE_LINE_SIZE, socket);
 	if (rxq == NULL)
 		return no_memory(port, "rx", id);
