@@ -62,7 +62,7 @@ usage(FILE *f)
 		"  --csv             one line a round\n");
 }
 
-static void
+static void __attribute__((format(printf, 1, 2)))
 fail(const char *fmt, ...)
 {
 	va_list ap;
@@ -156,7 +156,7 @@ parse(struct options *o, int argc, char **argv)
 	}
 }
 
-static char *
+static char * __attribute__((format(printf, 1, 2)))
 text(const char *fmt, ...)
 {
 	va_list ap;

@@ -130,6 +130,7 @@ struct virtq_tlb {
 struct virtq_vq {
 	uint16_t avail_idx;	/* next to fetch. Split: free-running; packed: slot */
 	uint16_t used_idx;	/* next to complete, same units */
+	uint16_t avail_seen;	/* split: avail->idx when it was last read */
 	bool avail_wrap;	/* packed: wrap counters, 1 at the start */
 	bool used_wrap;
 	uint8_t broken;		/* enum virtq_error; bursts write, the control thread reads */

@@ -47,13 +47,17 @@ enum virtq_error virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_r
 void virtq_dev_break(struct virtq_vq *vq, const struct virtq_run *run, enum virtq_error e);
 void virtq_dev_call(struct virtq_vq *vq, const struct virtq_run *run);
 
-/* Start a round: caches that belong to another run are dropped, scratch is empty. */
+/*
+ * Start a round: caches that belong to another run are dropped, scratch is empty. Under the former
+ * run calls may have been decided on with another call fd, or not at all: the next one is sent.
+ */
 VIRTQ_INLINE void
 virtq_dev_begin(struct virtq_vq *vq, const struct virtq_run *run)
 {
 	vq->nsegs = 0;
 	if (virtq_unlikely(vq->tlb_generation != run->generation)) {
 		vq->tlb.size = 0;
+		vq->call_valid = false;
 		vq->tlb_generation = run->generation;
 	}
 }
@@ -108,16 +112,36 @@ virtq_prefetch_write_range(const void *p, uint32_t len)
 		virtq_prefetch_write((const uint8_t *)p + off);
 }
 
+/*
+ * Chains that the driver has made available from *pos on; more than the ring's size: it lies.
+ * The index, whose line the driver writes all the time, is read only when what it said last is
+ * used up.
+ */
+VIRTQ_INLINE uint16_t
+virtq_dev_avail_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos pos,
+		      uint16_t want)
+{
+	uint16_t ready = vq->avail_seen - pos.idx;
+
+	if (ready < want) {
+		/* Barrier A: pairs with the driver's barrier before it moves avail->idx. */
+		uint16_t seen = virtq_load16_acquire(&run->avail->idx);
+
+		ready = seen - pos.idx;
+		if (virtq_likely(ready <= run->size))
+			vq->avail_seen = seen;
+	}
+	return ready;
+}
+
 VIRTQ_INLINE uint16_t
 virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
 		      struct virtq_chain *c, uint16_t n, bool write, virtq_touch touch,
 		      const void *ctx, enum virtq_error *err)
 {
 	uint16_t head[VIRTQ_FETCH_MAX];
-	/* Barrier A: pairs with the driver's barrier before it moves avail->idx. */
-	uint16_t ready = virtq_load16_acquire(&run->avail->idx) - pos->idx;
 	const uint16_t flags = write ? VRING_DESC_F_WRITE : 0;
-	uint16_t i;
+	uint16_t i, ready = virtq_dev_avail_split(vq, run, *pos, n);
 
 	if (virtq_unlikely(ready > run->size)) {
 		*err = VIRTQ_E_AVAIL_JUMP;
@@ -276,6 +300,31 @@ virtq_dev_complete_packed(struct virtq_vq *vq, const struct virtq_run *run,
 	vq->avail_wrap = avail.wrap;
 	/* Barrier B: pairs with the driver's acquire of the flags of its next used entry. */
 	virtq_store64_release(&run->pdesc[first].len, head);
+}
+
+/*
+ * At the end of a round of n chains that may be followed by another soon: send for the lines which
+ * that will begin with, so that they travel while the application works.
+ */
+VIRTQ_INLINE void
+virtq_dev_lookahead(const struct virtq_vq *vq, const struct virtq_run *run, uint16_t n,
+		    bool packed)
+{
+	uint16_t left;
+
+	if (packed) {
+		__builtin_prefetch(&run->pdesc[vq->avail_idx], 0, 3);
+		return;
+	}
+	left = vq->avail_seen - vq->avail_idx;
+	if (left < n)
+		n = left;
+	for (uint16_t i = 0; i < n; i++) {
+		uint16_t head = virtq_load16(&run->avail->ring[(vq->avail_idx + i) & run->mask]);
+
+		__builtin_prefetch(&run->desc[head & run->mask], 0, 3);
+	}
+	__builtin_prefetch(&run->avail->ring[(vq->avail_idx + n) & run->mask], 0, 3);
 }
 
 /* Whether at least n entries (n > 0) wait in the ring; for packed chains of one entry each. */

@@ -234,7 +234,7 @@ rx_break(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	virtq_dev_break(vq, run, err);
 }
 
-/* The first two lines of the packet. Nobody looks at the header: it may lie in a line of its own. */
+/* The first two lines of the packet; the header, which nobody looks at, may have one of its own. */
 VIRTQ_INLINE void
 rx_touch_data(const void *ctx, uint16_t i, const struct virtq_chain *c)
 {
@@ -292,6 +292,7 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	if (unlikely(err != VIRTQ_OK && i == have))
 		rx_break(rxq, vq, run, err);
 	rx_account(rxq, pkts, out, bytes);
+	virtq_dev_lookahead(vq, run, n, flags & RX_PACKED);
 	return out;
 }
 

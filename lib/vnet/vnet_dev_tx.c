@@ -405,6 +405,7 @@ tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 	txq->stats.bytes += bytes;
 	tx_account(txq, pkts, i, dropped);
 	tx_free(pkts, i);
+	virtq_dev_lookahead(vq, run, i, flags & TX_PACKED);
 	return i;
 }
 
