@@ -21,10 +21,11 @@ class Link:
     """Two cards joined by two ports. device: QEMU's options of either card."""
 
     def __init__(self, name, device="", other=None, port="", listens=False, have=(), lack=(),
-                 netdev=""):
+                 netdev="", counts=()):
         self.name, self.port, self.listens, self.netdev = name, port, listens, netdev
         self.device = (device, device if other is None else other)
         self.have, self.lack = set(have), set(lack)
+        self.counts = counts    # (end, counter): what must not be zero after the traffic
 
 
 class Network:
@@ -127,15 +128,20 @@ def one_link(network, i):
                  if item[1] and re.fullmatch(r"[rt]x_q\d+_\w+_errors", item[0])
                  and "nombuf" not in item[0]]
         check(not wrong, "port %d counts errors: %s" % (port, ", ".join(wrong)))
+        for end, counter in link.counts if bed.DRV == "net_vring" else ():
+            check(end != port % 2 or xstats.get(counter), "port %d: %s is %s" % (
+                port, counter, xstats.get(counter)))
 
 
 OFFLOADS = [
     Link("default", have=[VERSION_1, MRG_RXBUF, INDIRECT, EVENT_IDX], lack=[PACKED]),
-    Link("tso", port=",tso=1", have=[CSUM, HOST_TSO4]),
+    Link("tso", port=",tso=1", have=[CSUM, HOST_TSO4],
+         counts=[(0, "rx_q0_size_1519_max_packets"), (1, "tx_q0_size_1519_max_packets")]),
     Link("tso-nomrg", "mrg_rxbuf=off", port=",tso=1", have=[HOST_TSO4], lack=[MRG_RXBUF]),
     Link("tso-legacy-flags", port=",tso=1,legacy-ol-flags=1", have=[HOST_TSO4]),
     Link("tso-to-one-without", other=NO_RX_OFFLOAD, port=",tso=1,legacy-ol-flags=1",
-         have=[HOST_TSO4]),
+         have=[HOST_TSO4], counts=[(0, "rx_q0_size_1519_max_packets"),
+                                   (1, "tx_q0_sw_gso_packets")]),
     Link("notso", NO_TSO, port=",tso=1", lack=[HOST_TSO4]),
     Link("nocsum", "csum=off," + NO_RX_OFFLOAD + ",gso=off", port=",tso=1", lack=[CSUM]),
     Link("nomrg", "mrg_rxbuf=off", lack=[MRG_RXBUF]),
@@ -330,8 +336,7 @@ def count_regions(switch):
     """Not every driver shows its memory map."""
     if bed.DRV != "net_vring":
         return None
-    answer = switch.telemetry("/net_vring/memory,0")
-    return len(answer) if isinstance(answer, list) else len(answer.get("regions", answer))
+    return switch.telemetry("/net_vring/memory,0")["regions"]
 
 
 def remap(report):
