@@ -294,8 +294,11 @@ def restart(report):
 # ---- memory that comes and goes -----------------------------------------------------------
 
 def drops(switch, ports):
-    return sum(value for port in ports for name, value in switch.xstats(port).items()
-               if name.endswith("_dropped"))
+    """What the ports dropped, and testpmd where a port took no more."""
+    counted = sum(value for port in ports for name, value in switch.xstats(port).items()
+                  if name.endswith("_dropped"))
+    return counted + sum(map(int, re.findall(r"TX-dropped: (\d+)",
+                                             switch.cmd("show fwd stats all"))))
 
 
 def dimms(network, count):
