@@ -79,6 +79,8 @@ def one(front):
         for option in ([], ["-R"]):
             answer = json.loads(taps.within("A", "iperf3", "-J", "-c", "10.0.0.2", "-t", "1",
                                             *option))
+            check("error" not in answer, "iperf3 %s: %s" % (" ".join(option),
+                                                            answer.get("error")))
             moved = answer["end"]["sum_received"]["bytes"]
             check(moved > 1000000, "iperf3 %s moved %d bytes" % (" ".join(option), moved))
     finally:
