@@ -120,7 +120,7 @@ def _at_exit():
 
 
 atexit.register(_at_exit)
-for _signal in (signal.SIGTERM, signal.SIGHUP):
+for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(_signal, lambda number, frame: sys.exit(128 + number))
 
 
