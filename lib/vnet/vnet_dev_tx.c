@@ -27,6 +27,7 @@ struct tx_round {
 	struct virtq_chain *c;
 	uint16_t have;		/* chains fetched */
 	uint16_t used;		/* chains taken so far */
+	bool over;		/* the ring has moved on under the chains: no more packets */
 };
 
 /* Writes into the chains of one frame, one after the other. */
@@ -257,6 +258,7 @@ tx_slow(struct tx_round *t, struct rte_mbuf *m)
 		r = tx_frame(t, &p);
 	if (r != TX_SHORT || t->used > 0)
 		return r;
+	t->over = true;
 	return tx_large(t->txq, t->vq, t->run, &p);
 }
 
@@ -342,7 +344,7 @@ tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 			tx_break(txq, vq, run, err);
 		return 0;
 	}
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n && likely(!t.over); i++) {
 		uint32_t len = pkts[i]->pkt_len;
 		enum tx_result r = tx_one(&t, pkts[i], flags);
 
