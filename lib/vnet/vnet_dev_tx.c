@@ -43,9 +43,12 @@ static void
 tx_sink_open(struct tx_sink *s, struct virtq_chain *c)
 {
 	s->c = c;
-	s->left = c->nseg > 1 ? c->nseg - 1 : 0;
-	s->seg = &s->vq->segs[c->seg];
-	s->cur = (struct virtq_seg){c->addr, c->total > 0 ? c->len : 0};
+	s->left = 0;
+	s->cur = (struct virtq_seg){c->addr, c->len};
+	if (c->nseg > 1) {
+		s->seg = &s->vq->segs[c->seg];
+		s->left = c->nseg - 1;
+	}
 }
 
 /* Copy len bytes, for which there is room. */
