@@ -194,7 +194,8 @@ class Section:
                 "echo /net_vring/status,0 | dpdk-telemetry.py"), 10, 0.2)
         if self.ovs:
             self.ports_of_switch()
-        for program in list(self.staying):
+        # front-ends first: DPDK's own takes the end of its back-end badly
+        for program in list(reversed(self.staying)):
             if program.testpmd:
                 self.testpmd_quit(program)
 
