@@ -27,6 +27,7 @@ struct tx_round {
 	struct virtq_chain *c;
 	uint16_t have;		/* chains fetched */
 	uint16_t used;		/* chains taken so far */
+	bool stale;		/* another round took what was fetched; nothing more from it */
 };
 
 /* Writes into the chains of one frame, one after the other. */
@@ -255,6 +256,7 @@ tx_slow(struct tx_round *t, struct rte_mbuf *m)
 		r = tx_frame(t, &p);
 	if (r != TX_SHORT || t->used > 0)
 		return r;
+	t->stale = true;
 	return tx_large(t->txq, t->vq, t->run, &p);
 }
 
@@ -389,6 +391,10 @@ tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 			dropped |= 1u << i;
 		else
 			bytes += len;
+		if (unlikely(t.stale)) {
+			i++;
+			break;
+		}
 	}
 	if (likely(t.used > 0)) {
 		virtq_dev_complete(vq, run, c, t.used, flags & TX_PACKED, true, false);
