@@ -295,11 +295,14 @@ tx_touch(const void *ctx, uint16_t i, const struct virtq_chain *c)
 VIRTQ_INLINE void
 tx_put_header(uint8_t *to, uint32_t hdr_len)
 {
-	const struct vnet_hdr empty = {.num_buffers = 1};
+	const uint64_t first = 0;
+	const uint32_t second = 1 << 16; /* num_buffers */
 
-	if (tx_header_apart(to, hdr_len) && memcmp(to, &empty, hdr_len) == 0)
+	if (tx_header_apart(to, hdr_len) && virtq_peek64(to) == first &&
+	    memcmp(to + sizeof(first), &second, hdr_len - sizeof(first)) == 0)
 		return;
-	memcpy(to, &empty, hdr_len);
+	memcpy(to, &first, sizeof(first));
+	memcpy(to + sizeof(first), &second, hdr_len - sizeof(first));
 }
 
 VIRTQ_INLINE enum tx_result
@@ -313,7 +316,7 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 		     c->nseg != 1 || c->len < len + hdr_len))
 		return tx_slow(t, m);
 	tx_put_header(c->addr, hdr_len);
-	rte_memcpy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
+	vnet_copy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
 	c->written = len + hdr_len;
 	t->used++;
 	return TX_SENT;
