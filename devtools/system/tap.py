@@ -75,8 +75,7 @@ def one(front):
     try:
         for size in (1, 56, 700, 1472):
             taps.within("A", "busybox", "ping", "-q", "-c", "3", "-i", "0.05", "-W", "2", "-s",
-                        str(size),
-                        "10.0.0.2")
+                        str(size), "10.0.0.2")
         for option in ([], ["-R"]):
             answer = json.loads(taps.within("A", "iperf3", "-J", "-c", "10.0.0.2", "-t", "1",
                                             *option))

@@ -170,6 +170,12 @@ walk_table(struct walk *w, struct virtq_desc ref, bool packed)
 		if (!table_entry(w->run->mem, ref.addr, i, &d))
 			return VIRTQ_E_INDIRECT_UNMAPPED;
 		flags = packed ? d.packed.flags : d.split.flags;
+		/*
+		 * DPDK's driver marks the entries of a packed table as writable whatever they are.
+		 * To read what may be written does no harm.
+		 */
+		if (packed && !w->write)
+			flags &= ~VRING_DESC_F_WRITE;
 		if (flags & VRING_DESC_F_INDIRECT)
 			return VIRTQ_E_INDIRECT;
 		e = walk_add(w, d.addr, d.len, flags);

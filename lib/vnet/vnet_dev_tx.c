@@ -27,6 +27,7 @@ struct tx_round {
 	struct virtq_chain *c;
 	uint16_t have;		/* chains fetched */
 	uint16_t used;		/* chains taken so far */
+	bool stale;		/* another round took what was fetched; nothing more from it */
 };
 
 /* Writes into the chains of one frame, one after the other. */
@@ -42,9 +43,12 @@ static void
 tx_sink_open(struct tx_sink *s, struct virtq_chain *c)
 {
 	s->c = c;
-	s->left = c->nseg > 1 ? c->nseg - 1 : 0;
-	s->seg = &s->vq->segs[c->seg];
-	s->cur = (struct virtq_seg){c->addr, c->total > 0 ? c->len : 0};
+	s->left = 0;
+	s->cur = (struct virtq_seg){c->addr, c->len};
+	if (c->nseg > 1) {
+		s->seg = &s->vq->segs[c->seg];
+		s->left = c->nseg - 1;
+	}
 }
 
 /* Copy len bytes, for which there is room. */
@@ -255,6 +259,7 @@ tx_slow(struct tx_round *t, struct rte_mbuf *m)
 		r = tx_frame(t, &p);
 	if (r != TX_SHORT || t->used > 0)
 		return r;
+	t->stale = true;
 	return tx_large(t->txq, t->vq, t->run, &p);
 }
 
@@ -389,6 +394,10 @@ tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 			dropped |= 1u << i;
 		else
 			bytes += len;
+		if (unlikely(t.stale)) {
+			i++;
+			break;
+		}
 	}
 	if (likely(t.used > 0)) {
 		virtq_dev_complete(vq, run, c, t.used, flags & TX_PACKED, true, false);
