@@ -90,6 +90,7 @@ struct vnet_tx_pkt {
 	uint16_t head_skip;	/* bytes of the mbuf that head stands for */
 	uint16_t l2_len, l3_len, l4_len; /* l2 with the tag */
 	uint16_t mss;		/* not 0: cut into frames of so much payload */
+	bool sw_csum;		/* a checksum was computed, to be counted when the packet is sent */
 	uint8_t head[VNET_HEAD_MAX];
 };
 
@@ -97,8 +98,7 @@ struct vnet_tx_pkt {
  * Do the offloads that the mbuf asks for, or describe them where these features let the guest do
  * them. 0, or -EINVAL when that cannot be done.
  */
-int vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
-		    struct vnet_tx_pkt *p);
+int vnet_tx_offload(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p);
 /*
  * The frame that carries payload bytes [off, off + len) of a packet that has to be segmented:
  * frame->head is complete, its checksums included; the payload stays in the mbuf.
