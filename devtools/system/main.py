@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 import bed  # noqa: E402
 import devargs  # noqa: E402
+import docs  # noqa: E402
 import guests  # noqa: E402
 import matrix  # noqa: E402
 import ovs  # noqa: E402
@@ -31,6 +32,7 @@ GROUPS = {
     "remap": guests.remap,
     "ovs": ovs.run,
     "devargs": devargs.run,
+    "docs": docs.run,
     "surface": surface.run,
 }
 LOGS = os.path.join(bed.ROOT, "build/system-logs")
