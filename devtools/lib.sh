@@ -82,21 +82,21 @@ _apt()
 # The package lists are refreshed only where they do not lead to the packages.
 need_packages()
 {
-	local log missing
+	local log lacking
 
 	command -v dpkg-query >/dev/null ||
 		die "packages are installed by apt, which this machine lacks; needed: $*"
-	mapfile -t missing < <(missing_packages "$@")
-	[ ${#missing[@]} -gt 0 ] || return 0
-	[ "$(id -u)" = 0 ] || die "must run as root to install: ${missing[*]}"
-	step "installing ${missing[*]}"
+	mapfile -t lacking < <(missing_packages "$@")
+	[ ${#lacking[@]} -gt 0 ] || return 0
+	[ "$(id -u)" = 0 ] || die "must run as root to install: ${lacking[*]}"
+	step "installing ${lacking[*]}"
 	log=$(mktemp)
-	if ! _apt install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1; then
-		if ! { _apt update && _apt install -y --no-install-recommends "${missing[@]}"; } \
+	if ! _apt install -y --no-install-recommends "${lacking[@]}" >"$log" 2>&1; then
+		if ! { _apt update && _apt install -y --no-install-recommends "${lacking[@]}"; } \
 			>"$log" 2>&1; then
 			set -- "$(grep '^E:' "$log" | tail -n 1)"
 			rm -f "$log"
-			die "cannot install ${missing[*]}: ${1:-apt-get failed}"
+			die "cannot install ${lacking[*]}: ${1:-apt-get failed}"
 		fi
 	fi
 	rm -f "$log"

@@ -49,7 +49,8 @@ device_fetch(struct ring *t, struct virtq_chain *c, uint16_t n, bool write)
 	enum virtq_error err;
 
 	virtq_dev_begin(t->d.vq, t->d.run);
-	n = virtq_dev_fetch(t->d.vq, t->d.run, &pos, c, n, t->r.packed, write, &err);
+	n = virtq_dev_fetch(t->d.vq, t->d.run, &pos, c, n, t->r.packed, write,
+			    virtq_touch_nothing, NULL, &err);
 	assert_int_equal(err, VIRTQ_OK);
 	return n;
 }

@@ -17,14 +17,18 @@
 #include "vhu_loop.h"
 #include "virtq.h"
 
+#define VHU_BE_MAX_PAIRS 128	/* the index of a ring's fds has eight bits */
+
 enum vhu_log_level { VHU_LOG_ERR, VHU_LOG_WARNING, VHU_LOG_NOTICE, VHU_LOG_INFO, VHU_LOG_DEBUG };
 
 struct vhu_be;
 
+/* All are needed. None may free the session. */
 struct vhu_be_ops {
 	/*
-	 * Carry a ring to the bursts. run == NULL: take it away. When this returns, no burst uses the
-	 * former run any more, and the cursors may be read or set. The run stays the session's.
+	 * Carry a ring to the bursts. run == NULL: take it away. When this returns, no burst uses
+	 * the former run any more, and the cursors may be read or set. The run stays the
+	 * session's.
 	 */
 	void (*ring_publish)(void *ctx, uint16_t qid, const struct virtq_run *run);
 	/*
@@ -47,14 +51,17 @@ struct vhu_be_ops {
 struct vhu_be_config {
 	const char *path;	/* socket; copied */
 	bool client;		/* connect to a listening front-end instead of listening */
-	uint32_t reconnect_ms;	/* client: first delay between attempts; doubles up to 16 times */
+	uint32_t reconnect_ms;	/* client: first delay between attempts, 0: 100; doubles up to
+				 * 1000, or stays if it is more */
 	mode_t sock_mode;	/* server: permissions of the socket from creation on; 0: umask's */
 	gid_t sock_gid;		/* server; (gid_t)-1: leave */
-	uint64_t features;	/* device features offered, bit 30 added by the session */
+	uint64_t features;	/* device features offered; the session adds bit 30, and takes away
+				 * what it cannot serve (LOG_ALL, ACCESS_PLATFORM) */
 	uint64_t protocol_features; /* offered; only bits that the session serves are kept */
-	uint16_t max_pairs;	/* queue pairs; GET_QUEUE_NUM answers this */
-	uint16_t mem_slots;	/* GET_MAX_MEM_SLOTS, 256..VIRTQ_MEM_MAX_REGIONS */
-	struct virtq_vq *const *vq; /* cursors of ring 0..2 * max_pairs - 1; the caller's */
+	uint16_t max_pairs;	/* queue pairs, 1..VHU_BE_MAX_PAIRS; GET_QUEUE_NUM answers this */
+	uint16_t mem_slots;	/* GET_MAX_MEM_SLOTS; brought into 256..VIRTQ_MEM_MAX_REGIONS */
+	struct virtq_vq *const *vq; /* cursors of ring 0..2 * max_pairs - 1; they are the caller's,
+				     * the array is copied */
 	const struct vhu_be_ops *ops;
 	void *ctx;
 	struct vhu_loop *loop;

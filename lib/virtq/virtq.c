@@ -139,6 +139,7 @@ virtq_vq_reset(struct virtq_vq *vq)
 {
 	vq->avail_idx = 0;
 	vq->used_idx = 0;
+	vq->avail_seen = 0;
 	vq->avail_wrap = true;
 	vq->used_wrap = true;
 	vq->called = 0;
@@ -185,6 +186,7 @@ virtq_vq_set_base(struct virtq_vq *vq, const struct virtq_run *run, uint32_t bas
 		if (base > UINT16_MAX)
 			return -EINVAL;
 		vq->avail_idx = (uint16_t)base;
+		vq->avail_seen = vq->avail_idx;
 		vq->used_idx = virtq_load16(&run->used->idx);
 	}
 	suppress_kicks(run);

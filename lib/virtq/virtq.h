@@ -57,8 +57,8 @@ struct virtq_run {
 	bool enabled;		/* SET_VRING_ENABLE; a ring can run while disabled */
 	uint64_t features;	/* negotiated VIRTIO_F_, VIRTIO_NET_F_ bits */
 	struct virtq_mem *mem;	/* one reference held */
-	int callfd;		/* eventfd to call the driver with, -1: it polls. Not owned by the run:
-				 * whoever replaces it quiesces first, closes then */
+	int callfd;		/* eventfd to call the driver with, -1: it polls. Not owned: whoever
+				 * replaces it quiesces first, closes then */
 	int errfd;		/* eventfd that tells the peer its ring broke, or -1. Not owned */
 	uint16_t qid;		/* index of the vring in the device: 2i receives, 2i + 1 transmits
 				 * (as the guest sees it) */
@@ -102,7 +102,7 @@ struct virtq_chain {
 	uint32_t total;		/* bytes of all segments, 2^32 - 1 at most */
 	uint16_t id;		/* split: head; packed: buffer id. Echoed, never an index */
 	uint16_t slots;		/* entries of the ring (split: of the table) the chain takes */
-	uint16_t nseg;		/* 1: addr and len say it all; else vq->segs[seg .. seg + nseg - 1] */
+	uint16_t nseg;		/* 1: addr and len say it all; else vq->segs[seg], ... */
 	uint16_t seg;
 	uint32_t written;	/* bytes the device wrote, for the used entry */
 	uint8_t fault;		/* enum virtq_fault: complete it, but do not touch its data */
@@ -130,9 +130,10 @@ struct virtq_tlb {
 struct virtq_vq {
 	uint16_t avail_idx;	/* next to fetch. Split: free-running; packed: slot */
 	uint16_t used_idx;	/* next to complete, same units */
+	uint16_t avail_seen;	/* split: avail->idx when it was last read */
 	bool avail_wrap;	/* packed: wrap counters, 1 at the start */
 	bool used_wrap;
-	uint8_t broken;		/* enum virtq_error; written by bursts, read by the control thread */
+	uint8_t broken;		/* enum virtq_error; bursts write, the control thread reads */
 	bool call_valid;	/* split, EVENT_IDX: `called` holds the idx of the last decision */
 	uint16_t called;	/* used idx when a call was last decided on */
 	struct virtq_tlb tlb;	/* valid for the run of tlb_generation */

@@ -102,8 +102,8 @@ walk_add(struct walk *w, uint64_t gpa, uint32_t len, uint16_t flags)
 }
 
 /*
- * The chain is complete. When the scratch was too small, and other chains of this round are in it, slots
- * becomes 0: the caller stops before this chain and meets it again with an empty scratch.
+ * The chain is complete. When the scratch was too small, and other chains of this round are in it,
+ * slots becomes 0: the caller stops before this chain and meets it again with an empty scratch.
  */
 static enum virtq_error
 walk_end(struct walk *w)
@@ -170,6 +170,12 @@ walk_table(struct walk *w, struct virtq_desc ref, bool packed)
 		if (!table_entry(w->run->mem, ref.addr, i, &d))
 			return VIRTQ_E_INDIRECT_UNMAPPED;
 		flags = packed ? d.packed.flags : d.split.flags;
+		/*
+		 * DPDK's driver marks the entries of a packed table as writable whatever they are.
+		 * To read what may be written does no harm.
+		 */
+		if (packed && !w->write)
+			flags &= ~VRING_DESC_F_WRITE;
 		if (flags & VRING_DESC_F_INDIRECT)
 			return VIRTQ_E_INDIRECT;
 		e = walk_add(w, d.addr, d.len, flags);

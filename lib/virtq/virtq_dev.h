@@ -26,6 +26,9 @@
 #define VIRTQ_PACKED_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
 #define VIRTQ_PACKED_USED (1u << VRING_PACKED_DESC_F_USED)
 
+/* Prefetches of chain i (of this call) what the burst is going to touch. */
+typedef void (*virtq_touch)(const void *ctx, uint16_t i, const struct virtq_chain *c);
+
 /* Where a fetch stands; a copy of the cursor that runs ahead of it. */
 struct virtq_pos {
 	uint16_t idx;
@@ -76,21 +79,22 @@ virtq_dev_pos(const struct virtq_vq *vq)
 	return (struct virtq_pos){vq->avail_idx, vq->avail_wrap};
 }
 
+VIRTQ_INLINE void
+virtq_touch_nothing(const void *ctx, uint16_t i, const struct virtq_chain *c)
+{
+	(void)ctx;
+	(void)i;
+	(void)c;
+}
+
 /* A chain of one plain descriptor; false when it needs the long way. */
 VIRTQ_INLINE bool
-virtq_dev_plain(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_desc d, bool write,
+virtq_dev_plain(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_desc d,
 		struct virtq_chain *c)
 {
 	c->addr = virtq_dev_translate(vq, run, d.addr, d.len);
 	if (virtq_unlikely(c->addr == NULL || d.len == 0))
 		return false;
-	if (write) {
-		__builtin_prefetch(c->addr, 1, 3);
-		__builtin_prefetch(c->addr + 64, 1, 3);
-	} else {
-		__builtin_prefetch(c->addr, 0, 3);
-		__builtin_prefetch(c->addr + 64, 0, 3);
-	}
 	c->len = d.len;
 	c->total = d.len;
 	c->slots = 1;
@@ -100,15 +104,44 @@ virtq_dev_plain(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_d
 	return true;
 }
 
+/* Bytes [p, p + len) will be written soon; they wait in the other core's cache. */
+VIRTQ_INLINE void
+virtq_prefetch_write_range(const void *p, uint32_t len)
+{
+	for (uint32_t off = 0; off < len; off += VIRTQ_CACHE_LINE)
+		virtq_prefetch_write((const uint8_t *)p + off);
+}
+
+/*
+ * Chains that the driver has made available from *pos on; more than the ring's size: it lies.
+ * The index, whose line the driver writes all the time, is read only when what it said last is
+ * used up.
+ */
+VIRTQ_INLINE uint16_t
+virtq_dev_avail_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos pos,
+		      uint16_t want)
+{
+	uint16_t ready = vq->avail_seen - pos.idx;
+
+	if (ready < want) {
+		/* Barrier A: pairs with the driver's barrier before it moves avail->idx. */
+		uint16_t seen = virtq_load16_acquire(&run->avail->idx);
+
+		ready = seen - pos.idx;
+		if (virtq_likely(ready <= run->size))
+			vq->avail_seen = seen;
+	}
+	return ready;
+}
+
 VIRTQ_INLINE uint16_t
 virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
-		      struct virtq_chain *c, uint16_t n, bool write, enum virtq_error *err)
+		      struct virtq_chain *c, uint16_t n, bool write, virtq_touch touch,
+		      const void *ctx, enum virtq_error *err)
 {
 	uint16_t head[VIRTQ_FETCH_MAX];
-	/* Barrier A: pairs with the driver's barrier before it moves avail->idx. */
-	uint16_t ready = virtq_load16_acquire(&run->avail->idx) - pos->idx;
 	const uint16_t flags = write ? VRING_DESC_F_WRITE : 0;
-	uint16_t i;
+	uint16_t i, ready = virtq_dev_avail_split(vq, run, *pos, n);
 
 	if (virtq_unlikely(ready > run->size)) {
 		*err = VIRTQ_E_AVAIL_JUMP;
@@ -116,6 +149,8 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 	}
 	if (ready < n)
 		n = ready;
+	virtq_prefetch_write_range(&run->used->ring[vq->used_idx & run->mask],
+				   n * sizeof(run->used->ring[0]));
 	for (i = 0; i < n; i++)
 		head[i] = virtq_load16(&run->avail->ring[(pos->idx + i) & run->mask]);
 	for (i = 0; i < n; i++) {
@@ -127,8 +162,11 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 		}
 		d = virtq_load_desc(&run->desc[head[i]]);
 		c[i].id = head[i];
-		if (virtq_likely(d.split.flags == flags) && virtq_dev_plain(vq, run, d, write, &c[i]))
+		if (virtq_likely(d.split.flags == flags) &&
+		    virtq_dev_plain(vq, run, d, &c[i])) {
+			touch(ctx, i, &c[i]);
 			continue;
+		}
 		*err = virtq_dev_walk_split(vq, run, d, write, &c[i]);
 		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
 			break;
@@ -151,7 +189,8 @@ virtq_pos_advance(struct virtq_pos *pos, uint16_t slots, uint16_t size)
 
 VIRTQ_INLINE uint16_t
 virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
-		       struct virtq_chain *c, uint16_t n, bool write, enum virtq_error *err)
+		       struct virtq_chain *c, uint16_t n, bool write, virtq_touch touch,
+		       const void *ctx, enum virtq_error *err)
 {
 	const uint16_t phase = VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED;
 	const uint16_t shape = VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE;
@@ -167,10 +206,14 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct 
 
 		if ((flags & phase) != (pos->wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED))
 			break;
+		/* Entries are read, then written: one trip for both, for all lines at once. */
+		if (i == 0)
+			virtq_prefetch_write_range(p, n * sizeof(*p));
 		d = virtq_desc_of(virtq_load64(&p->addr), meta);
 		c[i].id = d.packed.id;
 		if (virtq_likely((flags & shape) == (write ? VRING_DESC_F_WRITE : 0)) &&
-		    virtq_dev_plain(vq, run, d, write, &c[i])) {
+		    virtq_dev_plain(vq, run, d, &c[i])) {
+			touch(ctx, i, &c[i]);
 			virtq_pos_advance(pos, 1, run->size);
 			left--;
 			continue;
@@ -188,17 +231,19 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct 
 
 /*
  * Copy up to n (VIRTQ_FETCH_MAX at most) chains out of the ring, from *pos on, which moves along.
- * `write`: buffers for the device to write; else the device reads. Returns how many; *err tells why there
- * were no more when the peer broke a rule. The chains before it are good: complete them first,
- * then call virtq_dev_break().
+ * `write`: buffers for the device to write; else the device reads. Returns how many; *err tells why
+ * there were no more when the peer broke a rule. The chains before it are good: complete them
+ * first, then call virtq_dev_break(). `touch` is called with each plain chain as soon as its
+ * address is known, to prefetch what will be needed of it; a function that inlines.
  */
 VIRTQ_INLINE uint16_t
 virtq_dev_fetch(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
-		struct virtq_chain *c, uint16_t n, bool packed, bool write, enum virtq_error *err)
+		struct virtq_chain *c, uint16_t n, bool packed, bool write, virtq_touch touch,
+		const void *ctx, enum virtq_error *err)
 {
 	*err = VIRTQ_OK;
-	return packed ? virtq_dev_fetch_packed(vq, run, pos, c, n, write, err) :
-			virtq_dev_fetch_split(vq, run, pos, c, n, write, err);
+	return packed ? virtq_dev_fetch_packed(vq, run, pos, c, n, write, touch, ctx, err) :
+			virtq_dev_fetch_split(vq, run, pos, c, n, write, touch, ctx, err);
 }
 
 VIRTQ_INLINE void
@@ -255,6 +300,31 @@ virtq_dev_complete_packed(struct virtq_vq *vq, const struct virtq_run *run,
 	vq->avail_wrap = avail.wrap;
 	/* Barrier B: pairs with the driver's acquire of the flags of its next used entry. */
 	virtq_store64_release(&run->pdesc[first].len, head);
+}
+
+/*
+ * At the end of a round of n chains that may be followed by another soon: send for the lines which
+ * that will begin with, so that they travel while the application works.
+ */
+VIRTQ_INLINE void
+virtq_dev_lookahead(const struct virtq_vq *vq, const struct virtq_run *run, uint16_t n,
+		    bool packed)
+{
+	uint16_t left;
+
+	if (packed) {
+		__builtin_prefetch(&run->pdesc[vq->avail_idx], 0, 3);
+		return;
+	}
+	left = vq->avail_seen - vq->avail_idx;
+	if (left < n)
+		n = left;
+	for (uint16_t i = 0; i < n; i++) {
+		uint16_t head = virtq_load16(&run->avail->ring[(vq->avail_idx + i) & run->mask]);
+
+		__builtin_prefetch(&run->desc[head & run->mask], 0, 3);
+	}
+	__builtin_prefetch(&run->avail->ring[(vq->avail_idx + n) & run->mask], 0, 3);
 }
 
 /* Whether at least n entries (n > 0) wait in the ring; for packed chains of one entry each. */

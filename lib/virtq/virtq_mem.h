@@ -55,7 +55,7 @@ bool virtq_map_poisoned(const struct virtq_map *map);
  * guest-physical or user addresses. -ENOMEM.
  */
 int virtq_mem_new(const struct virtq_region *regions, uint32_t n, struct virtq_mem **mem);
-/* A snapshot with one region more. `old` may be NULL and keeps its own reference. Same errors; -ENOSPC. */
+/* A snapshot with one region more. `old` may be NULL, and stays. Same errors, and -ENOSPC. */
 int virtq_mem_add(const struct virtq_mem *old, const struct virtq_region *r,
 		  struct virtq_mem **mem);
 /* A snapshot without the region that has exactly these numbers. -ENOENT if there is none. */

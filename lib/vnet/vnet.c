@@ -126,7 +126,8 @@ vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n)
 }
 
 #define TX_KNOWN_FLAGS (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_IP_CKSUM | \
-			RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_VLAN)
+			RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG | \
+			RTE_MBUF_F_TX_VLAN)
 
 uint16_t
 vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n)

@@ -234,6 +234,26 @@ rx_break(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	virtq_dev_break(vq, run, err);
 }
 
+/* The first two lines of the packet; the header, which nobody looks at, may have one of its own. */
+VIRTQ_INLINE void
+rx_touch_data(const void *ctx, uint16_t i, const struct virtq_chain *c)
+{
+	const uint8_t *data = c->addr + 12;
+
+	(void)ctx;
+	(void)i;
+	rte_prefetch0(data);
+	if (((uintptr_t)data & (RTE_CACHE_LINE_SIZE - 1)) + c->len > RTE_CACHE_LINE_SIZE + 12)
+		rte_prefetch0(data + RTE_CACHE_LINE_SIZE);
+}
+
+VIRTQ_INLINE void
+rx_touch_all(const void *ctx, uint16_t i, const struct virtq_chain *c)
+{
+	rte_prefetch0(c->addr);
+	rx_touch_data(ctx, i, c);
+}
+
 VIRTQ_INLINE uint16_t
 rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
@@ -245,7 +265,8 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	uint64_t bytes = 0;
 
 	virtq_dev_begin(vq, run);
-	have = virtq_dev_fetch(vq, run, &pos, c, n, flags & RX_PACKED, false, &err);
+	have = virtq_dev_fetch(vq, run, &pos, c, n, flags & RX_PACKED, false,
+			       flags & RX_OFFLOAD ? rx_touch_all : rx_touch_data, NULL, &err);
 	if (have == 0) {
 		if (unlikely(err != VIRTQ_OK))
 			rx_break(rxq, vq, run, err);
@@ -271,6 +292,7 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	if (unlikely(err != VIRTQ_OK && i == have))
 		rx_break(rxq, vq, run, err);
 	rx_account(rxq, pkts, out, bytes);
+	virtq_dev_lookahead(vq, run, n, flags & RX_PACKED);
 	return out;
 }
 
@@ -321,7 +343,8 @@ rx_disabled(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *r
 	if (vq->broken != VIRTQ_OK)
 		return 0;
 	virtq_dev_begin(vq, run);
-	have = virtq_dev_fetch(vq, run, &pos, c, VIRTQ_FETCH_MAX, run->packed, false, &err);
+	have = virtq_dev_fetch(vq, run, &pos, c, VIRTQ_FETCH_MAX, run->packed, false,
+			       virtq_touch_nothing, NULL, &err);
 	if (have > 0) {
 		virtq_dev_complete(vq, run, c, have, run->packed, false, false);
 		virtq_dev_notify(vq, run, run->packed);

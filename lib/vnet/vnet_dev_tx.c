@@ -27,7 +27,7 @@ struct tx_round {
 	struct virtq_chain *c;
 	uint16_t have;		/* chains fetched */
 	uint16_t used;		/* chains taken so far */
-	bool over;		/* the ring has moved on under the chains: no more packets */
+	bool stale;		/* another round took what was fetched; nothing more from it */
 };
 
 /* Writes into the chains of one frame, one after the other. */
@@ -184,7 +184,8 @@ tx_fetch_all(struct tx_round *t, struct virtq_pos *pos, enum virtq_error *err)
 		uint16_t got;
 
 		c->slots = 1;
-		got = virtq_dev_fetch(t->vq, t->run, pos, c, n, t->run->packed, true, err);
+		got = virtq_dev_fetch(t->vq, t->run, pos, c, n, t->run->packed, true,
+				      virtq_touch_nothing, NULL, err);
 		for (uint16_t i = 0; i < got; i++)
 			slots += c[i].slots;
 		if (slots > t->run->size) { /* an entry twice */
@@ -263,8 +264,47 @@ tx_slow(struct tx_round *t, struct rte_mbuf *m)
 		r = tx_frame(t, &p);
 	if (r != TX_SHORT || t->used > 0)
 		return r;
-	t->over = true;
+	t->stale = true;
 	return tx_large(t->txq, t->vq, t->run, &p);
+}
+
+/* Whether the header ends where a cache line does, so that it shares none with the packet. */
+VIRTQ_INLINE bool
+tx_header_apart(const uint8_t *header, uint32_t hdr_len)
+{
+	return (((uintptr_t)header + hdr_len) & (RTE_CACHE_LINE_SIZE - 1)) == 0;
+}
+
+/* Chain i is most likely for packet i. */
+VIRTQ_INLINE void
+tx_touch(const void *ctx, uint16_t i, const struct virtq_chain *c)
+{
+	struct rte_mbuf *const *pkts = ctx;
+	const uint8_t *data = c->addr + 12;
+	uint32_t in_line = (uintptr_t)data & (RTE_CACHE_LINE_SIZE - 1);
+
+	if (tx_header_apart(c->addr, 12))
+		rte_prefetch0(c->addr);
+	else
+		virtq_prefetch_write(c->addr);
+	virtq_prefetch_write(data);
+	if (in_line + pkts[i]->data_len > RTE_CACHE_LINE_SIZE)
+		virtq_prefetch_write(data + RTE_CACHE_LINE_SIZE);
+}
+
+/*
+ * The header of a plain packet is always the same. Where it has a cache line of its own and still
+ * stands there from the last time (a driver that reuses its buffers), not writing it saves the line
+ * two trips.
+ */
+VIRTQ_INLINE void
+tx_put_header(uint8_t *to, uint32_t hdr_len)
+{
+	const struct vnet_hdr empty = {.num_buffers = 1};
+
+	if (tx_header_apart(to, hdr_len) && memcmp(to, &empty, hdr_len) == 0)
+		return;
+	memcpy(to, &empty, hdr_len);
 }
 
 VIRTQ_INLINE enum tx_result
@@ -273,12 +313,11 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 	const uint32_t hdr_len = flags & TX_ANY_HDR ? t->run->hdr_len : 12;
 	struct virtq_chain *c = &t->c[t->used];
 	const uint32_t len = m->data_len;
-	const struct vnet_hdr empty = {.num_buffers = 1};
 
 	if (unlikely(t->used == t->have || m->nb_segs != 1 || (m->ol_flags & TX_WORK) ||
 		     c->nseg != 1 || c->len < len + hdr_len))
 		return tx_slow(t, m);
-	memcpy(c->addr, &empty, hdr_len);
+	tx_put_header(c->addr, hdr_len);
 	rte_memcpy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
 	c->written = len + hdr_len;
 	t->used++;
@@ -343,13 +382,14 @@ tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 	uint16_t i;
 
 	virtq_dev_begin(vq, run);
-	t.have = virtq_dev_fetch(vq, run, &pos, c, n, flags & TX_PACKED, true, &err);
+	t.have = virtq_dev_fetch(vq, run, &pos, c, n, flags & TX_PACKED, true, tx_touch, pkts,
+				 &err);
 	if (t.have == 0) {
 		if (unlikely(err != VIRTQ_OK))
 			tx_break(txq, vq, run, err);
 		return 0;
 	}
-	for (i = 0; i < n && likely(!t.over); i++) {
+	for (i = 0; i < n; i++) {
 		uint32_t len = pkts[i]->pkt_len;
 		enum tx_result r = tx_one(&t, pkts[i], flags);
 
@@ -359,6 +399,10 @@ tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 			dropped |= 1u << i;
 		else
 			bytes += len;
+		if (unlikely(t.stale)) {
+			i++;
+			break;
+		}
 	}
 	if (likely(t.used > 0)) {
 		virtq_dev_complete(vq, run, c, t.used, flags & TX_PACKED, true, false);
@@ -369,6 +413,7 @@ tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 	txq->stats.bytes += bytes;
 	tx_account(txq, pkts, i, dropped);
 	tx_free(pkts, i);
+	virtq_dev_lookahead(vq, run, i, flags & TX_PACKED);
 	return i;
 }
 

@@ -1,27 +1,239 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The driver as EAL sees it: probe and remove.
+ */
 
 #include <errno.h>
+#include <stdio.h>
 
 #include <bus_vdev_driver.h>
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
-#include <rte_log.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+#include <rte_string_fns.h>
+#include <rte_version.h>
+
+#include "vring.h"
 
 RTE_LOG_REGISTER_DEFAULT(vring_logtype, NOTICE);
 
-static const struct eth_dev_ops vring_ops;
+/*
+ * Driver interfaces of DPDK keep their shape within a release (year.month) only; with another
+ * one calls would land in the wrong place.
+ */
+static int
+check_version(const char *name)
+{
+	int year, month;
+
+	if (sscanf(rte_version(), RTE_VER_PREFIX " %d.%d", &year, &month) == 2 &&
+	    year == RTE_VER_YEAR && month == RTE_VER_MONTH)
+		return 0;
+	VRING_LOG(ERR, name, "built for DPDK %d.%02d but loaded by %s: "
+		  "a net_vring built for that release is needed",
+		  RTE_VER_YEAR, RTE_VER_MONTH, rte_version());
+	return -ENOTSUP;
+}
+
+/* Counters and information only: rings, sockets and control thread are the primary's. */
+static int
+attach_secondary(struct rte_vdev_device *vdev, const char *name)
+{
+	struct rte_eth_dev *dev = rte_eth_dev_attach_secondary(name);
+
+	if (dev == NULL)
+		return -ENODEV;
+	dev->device = &vdev->device;
+	dev->dev_ops = &vring_secondary_ops;
+	dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
+	dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
+	rte_eth_dev_probing_finish(dev);
+	return 0;
+}
+
+static int
+init_rings(struct vring_port *port, int numa)
+{
+	unsigned int qid, n = 2 * port->pairs;
+
+	port->vqs = rte_zmalloc_socket("vring_vqs", n * sizeof(*port->vqs), RTE_CACHE_LINE_SIZE,
+				       numa);
+	port->rx_tally = rte_zmalloc_socket("vring_tally", port->pairs * sizeof(*port->rx_tally), 0,
+					    numa);
+	port->tx_tally = rte_zmalloc_socket("vring_tally", port->pairs * sizeof(*port->tx_tally), 0,
+					    numa);
+	if (port->vqs == NULL || port->rx_tally == NULL || port->tx_tally == NULL)
+		return -ENOMEM;
+	for (qid = 0; qid < n; qid++) {
+		port->slot[qid].vq = &port->vqs[qid];
+		rte_spinlock_init(&port->slot[qid].lock);
+		virtq_vq_reset(port->slot[qid].vq);
+	}
+	return 0;
+}
+
+static int
+init_addresses(struct rte_eth_dev_data *data, const struct vring_args *args)
+{
+	data->mac_addrs = rte_zmalloc_socket("vring_mac", VRING_MAX_MACS * sizeof(*data->mac_addrs),
+					     0, data->numa_node);
+	if (data->mac_addrs == NULL)
+		return -ENOMEM;
+	if (rte_is_zero_ether_addr(&args->mac))
+		rte_eth_random_addr(data->mac_addrs[0].addr_bytes);
+	else
+		rte_ether_addr_copy(&args->mac, &data->mac_addrs[0]);
+	return 0;
+}
+
+static void
+init_dev(struct rte_eth_dev *dev, const struct vring_args *args)
+{
+	dev->data->dev_flags = RTE_ETH_DEV_INTR_LSC;
+	dev->data->promiscuous = 1;
+	dev->data->all_multicast = 1;
+	if (args->mtu != 0)
+		dev->data->mtu = args->mtu;
+	dev->data->dev_link.link_speed = args->speed;
+	dev->data->dev_link.link_duplex = RTE_ETH_LINK_FULL_DUPLEX;
+	dev->data->dev_link.link_autoneg = RTE_ETH_LINK_FIXED;
+	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
+	dev->dev_ops = &vring_ops;
+	dev->rx_pkt_burst = vring_rx_burst;
+	dev->tx_pkt_burst = vring_tx_burst;
+	dev->tx_pkt_prepare = vring_tx_prepare;
+	dev->rx_queue_count = vring_rx_queue_count;
+	dev->rx_descriptor_status = vring_rx_descriptor_status;
+	dev->tx_descriptor_status = vring_tx_descriptor_status;
+}
+
+static int
+init_port(struct rte_eth_dev *dev, const char *name, const struct vring_args *args)
+{
+	struct vring_port *port = dev->data->dev_private;
+	int ret;
+
+	rte_strscpy(port->name, name, sizeof(port->name));
+	port->args = *args;
+	port->pairs = args->queues;
+	port->max_mtu = RTE_MAX((uint32_t)VRING_MAX_FRAME - VRING_FRAME_OVERHEAD, args->mtu);
+	port->offered = vring_args_features(args);
+	port->dev = dev;
+	ret = init_rings(port, dev->data->numa_node);
+	if (ret == 0)
+		ret = init_addresses(dev->data, args);
+	if (ret != 0)
+		VRING_LOG(ERR, name, "no memory for %u queue pairs, more hugepages would help",
+			  port->pairs);
+	else
+		init_dev(dev, args);
+	return ret;
+}
+
+static int
+open_port(struct vring_port *port)
+{
+	char err[256] = "", other[RTE_ETH_NAME_MAX_LEN];
+	int ret;
+
+	ret = vring_list_add(port, other);
+	if (ret != 0) {
+		VRING_LOG(ERR, port->name, "iface=%s is port %s's already: allowed is another path",
+			  port->args.iface, other);
+		return ret;
+	}
+	ret = vring_ctrl_get(port->name, port->args.ctrl_lcore, &port->loop);
+	if (ret != 0)
+		goto listed;
+	ret = vring_session_open(port, err, sizeof(err));
+	if (ret == 0)
+		return 0;
+	VRING_LOG(ERR, port->name, "%s", err);
+	vring_ctrl_put();
+listed:
+	vring_list_remove(port);
+	return ret;
+}
+
+static void
+free_port(struct rte_eth_dev *dev)
+{
+	struct vring_port *port = dev->data->dev_private;
+
+	rte_free(port->vqs);
+	rte_free(port->rx_tally);
+	rte_free(port->tx_tally);
+	rte_eth_dev_release_port(dev);
+}
+
+static int
+create(struct rte_vdev_device *vdev, const char *name, const struct vring_args *args)
+{
+	struct rte_eth_dev *dev;
+	int ret;
+
+	ret = virtq_gate_init();
+	if (ret != 0)
+		VRING_LOG(NOTICE, name, "no membarrier (%s): bursts pay for a fence",
+			  strerror(-ret));
+	dev = rte_eth_vdev_allocate(vdev, sizeof(struct vring_port));
+	if (dev == NULL) {
+		VRING_LOG(ERR, name, "no memory for a port, more hugepages would help");
+		return -ENOMEM;
+	}
+	ret = init_port(dev, name, args);
+	if (ret == 0)
+		ret = open_port(dev->data->dev_private);
+	if (ret != 0) {
+		free_port(dev);
+		return ret;
+	}
+	rte_eth_dev_probing_finish(dev);
+	return 0;
+}
+
+/* Where the port's memory lies; the bus leaves it open for a virtual device. */
+static int
+choose_numa(struct rte_vdev_device *vdev, const char *name, uint32_t wanted)
+{
+	unsigned int i;
+
+	if (wanted == UINT32_MAX) {
+		if (vdev->device.numa_node == SOCKET_ID_ANY)
+			vdev->device.numa_node = rte_socket_id();
+		return 0;
+	}
+	for (i = 0; i < rte_socket_count(); i++)
+		if (rte_socket_id_by_idx(i) == (int)wanted) {
+			vdev->device.numa_node = wanted;
+			return 0;
+		}
+	VRING_LOG(ERR, name, "numa=%u: allowed is a node with memory, of which this machine has %u",
+		  wanted, rte_socket_count());
+	return -EINVAL;
+}
 
 static int
 vring_probe(struct rte_vdev_device *vdev)
 {
-	struct rte_eth_dev *dev;
+	const char *name = rte_vdev_device_name(vdev);
+	struct vring_args args;
+	char err[512];
+	int ret;
 
-	dev = rte_eth_vdev_allocate(vdev, 0);
-	if (dev == NULL)
-		return -ENOMEM;
-	dev->dev_ops = &vring_ops;
-	rte_eth_dev_probing_finish(dev);
-	return 0;
+	ret = check_version(name);
+	if (ret != 0)
+		return ret;
+	if (rte_eal_process_type() == RTE_PROC_SECONDARY)
+		return attach_secondary(vdev, name);
+	ret = vring_args_parse(rte_vdev_device_args(vdev), &args, err, sizeof(err));
+	if (ret != 0) {
+		VRING_LOG(ERR, name, "%s", err);
+		return ret;
+	}
+	ret = choose_numa(vdev, name, args.numa);
+	return ret != 0 ? ret : create(vdev, name, &args);
 }
 
 static int
@@ -29,7 +241,10 @@ vring_remove(struct rte_vdev_device *vdev)
 {
 	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
 
-	return dev == NULL ? 0 : rte_eth_dev_release_port(dev);
+	if (dev == NULL)
+		return 0;
+	vring_dev_close(dev);
+	return rte_eth_dev_release_port(dev);
 }
 
 static struct rte_vdev_driver vring_driver = {
@@ -38,5 +253,5 @@ static struct rte_vdev_driver vring_driver = {
 };
 
 RTE_PMD_REGISTER_VDEV(net_vring, vring_driver);
-RTE_PMD_REGISTER_PARAM_STRING(net_vring, "iface=<socket>");
+RTE_PMD_REGISTER_PARAM_STRING(net_vring, VRING_PARAM_STRING);
 RTE_PMD_REGISTER_KMOD_DEP(net_vring, "* vhost_vdpa");

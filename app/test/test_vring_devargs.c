@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Device arguments: every key, its limits, and what is said of a wrong one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "virtq.h"
+#include "vnet.h"
+#include "vring_devargs.h"
+
+static struct vring_args args;
+static char err[512];
+
+static int
+parse(const char *text)
+{
+	err[0] = '\0';
+	return vring_args_parse(text, &args, err, sizeof(err));
+}
+
+/* Refused, with one line in which all of these words stand. */
+static void
+refused(const char *text, const char *word, const char *allowed)
+{
+	assert_int_not_equal(parse(text), 0);
+	assert_non_null(strstr(err, word));
+	assert_non_null(strstr(err, allowed));
+	assert_null(strchr(err, '\n'));
+}
+
+static void
+test_defaults(void **state)
+{
+	assert_int_equal(parse("iface=/run/s"), 0);
+	assert_string_equal(args.iface, "/run/s");
+	assert_int_equal(args.queues, 1);
+	assert_int_equal(args.client, 0);
+	assert_int_equal(args.tso, 0);
+	assert_int_equal(args.csum, VRING_CSUM_COMPLETE);
+	assert_int_equal(args.linear, VRING_LINEAR_YES);
+	assert_int_equal(args.ext_buf, 1);
+	assert_int_equal(args.packed, 1);
+	assert_int_equal(args.stats, 1);
+	assert_int_equal(args.tx_retries, 0);
+	assert_int_equal(args.speed, 10000);
+	assert_int_equal(args.max_ring, 32768);
+	assert_true(args.numa == UINT32_MAX);
+	assert_true(args.ctrl_lcore == UINT32_MAX);
+	assert_true(rte_is_zero_ether_addr(&args.mac));
+}
+
+static void
+test_all_keys(void **state)
+{
+	static const uint8_t mac[] = { 2, 0, 0, 0, 0, 9 };
+
+	assert_int_equal(parse("iface=/s,queues=128,client=0,iommu-support=0,postcopy-support=0,"
+			       "tso=1,linear-buffer=0,ext-buffer=0,legacy-ol-flags=1,"
+			       "mac=02:00:00:00:00:09,mtu=9000,speed=100000,numa=1,ctrl-lcore=3,"
+			       "max-ring=1024,csum=partial,packed=0,zero-copy=0,zero-copy-min=0,"
+			       "tx-retries=8,reconnect-ms=250,sock-mode=0660,sock-group=0,stats=0"),
+			 0);
+	assert_int_equal(args.queues, 128);
+	assert_int_equal(args.tso, 1);
+	assert_int_equal(args.linear, VRING_LINEAR_NO);
+	assert_int_equal(args.ext_buf, 0);
+	assert_int_equal(args.legacy_ol, 1);
+	assert_memory_equal(&args.mac, mac, sizeof(mac));
+	assert_int_equal(args.mtu, 9000);
+	assert_int_equal(args.speed, 100000);
+	assert_int_equal(args.numa, 1);
+	assert_int_equal(args.ctrl_lcore, 3);
+	assert_int_equal(args.max_ring, 1024);
+	assert_int_equal(args.csum, VRING_CSUM_PARTIAL);
+	assert_int_equal(args.packed, 0);
+	assert_int_equal(args.tx_retries, 8);
+	assert_int_equal(args.reconnect_ms, 250);
+	assert_int_equal(args.sock_mode, 0660);
+	assert_int_equal(args.sock_gid, 0);
+	assert_int_equal(args.stats, 0);
+}
+
+static void
+test_hyphen_is_underscore(void **state)
+{
+	assert_int_equal(parse("iface=/s,tx_retries=3,max_ring=256,sock_mode=600"), 0);
+	assert_int_equal(args.tx_retries, 3);
+	assert_int_equal(args.max_ring, 256);
+	assert_int_equal(args.sock_mode, 0600);
+	assert_int_equal(parse("iface=/s,iommu_support=0,linear_buffer=1"), 0);
+}
+
+static void
+test_wrong_keys(void **state)
+{
+	refused("iface=/s,bogus=1", "'bogus'", "queues");
+	refused("iface=/s,queue=1", "'queue'", "allowed");
+	refused("iface=/s,queues=1,queues=2", "'queues'", "once");
+	refused("iface=/s,tx-retries=1,tx_retries=2", "tx_retries", "once");
+	refused("queues=1", "iface", "path");
+	refused("", "iface", "path");
+	refused(NULL, "iface", "path");
+}
+
+static void
+test_wrong_values(void **state)
+{
+	char text[300];
+
+	refused("iface=/s,queues=0", "queues=0", "1 to 128");
+	refused("iface=/s,queues=129", "queues=129", "1 to 128");
+	refused("iface=/s,queues=-1", "queues=-1", "1 to 128");
+	refused("iface=/s,queues=2x", "queues=2x", "1 to 128");
+	refused("iface=/s,queues=", "queues=", "1 to 128");
+	refused("iface=/s,queues", "queues", "1 to 128");
+	refused("iface=/s,queues=4294967297", "queues=", "1 to 128");
+	refused("iface=/s,client=2", "client=2", "0 or 1");
+	refused("iface=/s,client=yes", "client=yes", "0 or 1");
+	refused("iface=/s,mac=zz", "mac=zz", "02:00");
+	refused("iface=/s,mac=01:00:5e:00:00:01", "mac=", "unicast");
+	refused("iface=/s,mac=00:00:00:00:00:00", "mac=", "unicast");
+	refused("iface=/s,mtu=67", "mtu=67", "68");
+	refused("iface=/s,mtu=65510", "mtu=65510", "65509");
+	refused("iface=/s,speed=12345", "speed=12345", "10000");
+	refused("iface=/s,csum=2", "csum=2", "partial");
+	refused("iface=/s,max-ring=63", "max-ring=63", "64");
+	refused("iface=/s,max-ring=32769", "max-ring=32769", "32768");
+	refused("iface=/s,tx-retries=1001", "tx-retries=1001", "1000");
+	refused("iface=/s,reconnect-ms=9", "reconnect-ms=9", "10");
+	refused("iface=/s,sock-mode=888", "sock-mode=888", "0777");
+	refused("iface=/s,sock-mode=1777", "sock-mode=1777", "0777");
+	refused("iface=/s,sock-mode=0", "sock-mode=0", "0777");
+	refused("iface=/s,sock-group=no-such-group", "sock-group=", "group");
+	refused("iface=", "iface=", "path");
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "iface=/", 7);
+	text[6 + 108] = '\0';
+	refused(text, "iface=", "107");
+	text[6 + 107] = '\0';
+	assert_int_equal(parse(text), 0);
+}
+
+static void
+test_not_yet(void **state)
+{
+	refused("iface=/s,iommu-support=1", "iommu-support=1", "not supported yet");
+	refused("iface=/s,postcopy-support=1", "postcopy-support=1", "not supported yet");
+	refused("iface=/s,zero-copy=1", "zero-copy=1", "not supported yet");
+	refused("iface=/s,zero-copy-min=128", "zero-copy-min=128", "not supported yet");
+	refused("path=/s", "path=/s", "not supported yet");
+	refused("path=/s,server=1", "path=/s", "not supported yet");
+	refused("iface=/s,queue_size=256", "queue_size=256", "not supported yet");
+	refused("iface=/s,vdpa=/dev/vhost-vdpa-0", "vdpa=", "not supported yet");
+}
+
+static void
+test_together(void **state)
+{
+	refused("iface=/s,tso=1,csum=0", "tso=1", "csum=1");
+	assert_int_equal(parse("iface=/s,tso=1"), 0);
+	refused("iface=/s,client=1,sock-mode=0600", "sock-mode", "client=0");
+	refused("iface=/s,client=1,sock-group=0", "sock-group", "client=0");
+}
+
+static void
+test_features(void **state)
+{
+	const uint64_t csum = VIRTQ_BIT(VIRTIO_NET_F_CSUM);
+	const uint64_t packed = VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+
+	parse("iface=/s");
+	assert_true(vring_args_features(&args) == (VNET_DEV_FEATURES & ~VNET_DEV_TSO_FEATURES));
+	parse("iface=/s,tso=1");
+	assert_true(vring_args_features(&args) == VNET_DEV_FEATURES);
+	parse("iface=/s,csum=0,packed=0");
+	assert_true((vring_args_features(&args) & (csum | packed | VNET_DEV_TSO_FEATURES)) == 0);
+}
+
+/* pmdinfo shows each key that is accepted. */
+static void
+test_param_string(void **state)
+{
+	static const char *const names[] = {
+		"iface", "queues", "client", "iommu-support", "postcopy-support", "tso",
+		"linear-buffer", "ext-buffer", "legacy-ol-flags", "mac", "mtu", "speed", "numa",
+		"ctrl-lcore", "max-ring", "csum", "packed", "zero-copy", "zero-copy-min",
+		"tx-retries", "reconnect-ms", "sock-mode", "sock-group", "stats",
+	};
+	char word[64];
+	unsigned int i;
+
+	refused("iface=/s,bogus=1", "bogus", "stats");
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(word, sizeof(word), "%s=<", names[i]);
+		assert_non_null(strstr(VRING_PARAM_STRING, word));
+		assert_non_null(strstr(err, names[i]));
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_all_keys),
+		cmocka_unit_test(test_hyphen_is_underscore),
+		cmocka_unit_test(test_wrong_keys),
+		cmocka_unit_test(test_wrong_values),
+		cmocka_unit_test(test_not_yet),
+		cmocka_unit_test(test_together),
+		cmocka_unit_test(test_features),
+		cmocka_unit_test(test_param_string),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

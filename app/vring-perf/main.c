@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vring-perf: two drivers side by side.
+ *
+ * A back-end process and a front-end process, each on its own core, hold a port of either driver;
+ * the pairs run in turn, in slices. The figure is the median over bursts of the cycles spent in
+ * the driver's own burst call, for each packet; a time slice stolen from a virtual machine hits a
+ * few bursts only. Cores of a virtual machine can be near or far from each other, and that changes
+ * every figure: a cache line's round trip is measured with each slice.
+ */
+#include "perf.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MAX_ROUNDS = 200, MAX_SIZES = 8 };
+
+struct options {
+	const char *driver[PERF_PAIRS];
+	const char *plugin;
+	const char *dir;
+	uint32_t sizes[MAX_SIZES], nsizes;
+	bool split, packed, rx, tx, csv;
+	uint32_t mrg, in_order, rounds, slice_ms, burst, ring, think;
+};
+
+/* What all rounds of one line of the table gave. */
+struct line {
+	double cycles[PERF_PAIRS][MAX_ROUNDS];
+	double ratio[MAX_ROUNDS];
+	double mpps[PERF_PAIRS][MAX_ROUNDS];
+	double empty[PERF_PAIRS][MAX_ROUNDS];
+	double distance[MAX_ROUNDS];
+	uint32_t n;
+};
+
+static pid_t children[PERF_ROLES];
+
+static void
+usage(FILE *f)
+{
+	fprintf(f,
+		"usage: vring-perf --compare A B [options]\n"
+		"  --compare A B     back-end drivers, e.g. net_vring net_vhost,tso=1\n"
+		"  --plugin FILE     driver to load (EAL -d)\n"
+		"  --size N,N,...    bytes of a packet (64)\n"
+		"  --layout L        split, packed or both (both)\n"
+		"  --path P          rx (from the front-end), tx (to it) or both (both)\n"
+		"  --mrg 0|1         mergeable buffers (1)      --in-order 0|1 (0)\n"
+		"  --burst N (32)    --ring N (256)             --rounds N (15)\n"
+		"  --slice MS (200)  --think CYCLES between bursts (3000)\n"
+		"  --csv             one line a round\n");
+}
+
+static void __attribute__((format(printf, 1, 2)))
+fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("vring-perf: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+	for (int i = 0; i < PERF_ROLES; i++)
+		if (children[i] > 0)
+			kill(children[i], SIGKILL);
+	exit(1);
+}
+
+static uint32_t
+number(const char *text, uint32_t min, uint32_t max)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 0);
+
+	if (*end != '\0' || end == text || v < min || v > max)
+		fail("%s: a number from %u to %u is due", text, min, max);
+	return (uint32_t)v;
+}
+
+static void
+sizes_of(struct options *o, const char *text)
+{
+	char *copy = strdup(text), *save = NULL;
+
+	o->nsizes = 0;
+	for (char *t = strtok_r(copy, ",", &save); t != NULL && o->nsizes < MAX_SIZES;
+	     t = strtok_r(NULL, ",", &save))
+		o->sizes[o->nsizes++] = number(t, 60, 9000);
+	free(copy);
+	if (o->nsizes == 0)
+		fail("--size: no size in '%s'", text);
+}
+
+static void
+parse(struct options *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"compare", 1, NULL, 'c'}, {"plugin", 1, NULL, 'd'}, {"size", 1, NULL, 's'},
+		{"layout", 1, NULL, 'l'}, {"path", 1, NULL, 'p'}, {"mrg", 1, NULL, 'm'},
+		{"in-order", 1, NULL, 'i'}, {"burst", 1, NULL, 'b'}, {"ring", 1, NULL, 'r'},
+		{"rounds", 1, NULL, 'n'}, {"slice", 1, NULL, 't'}, {"think", 1, NULL, 'k'},
+		{"csv", 0, NULL, 'v'}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0},
+	};
+	int c;
+
+	*o = (struct options){
+		.sizes = {64}, .nsizes = 1, .split = true, .packed = true, .rx = true, .tx = true,
+		.mrg = 1, .rounds = 15, .slice_ms = 200, .burst = 32, .ring = 256, .think = 3000,
+		.dir = "/run",
+	};
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->driver[0] = optarg;
+			if (optind >= argc || argv[optind][0] == '-')
+				fail("--compare takes two drivers");
+			o->driver[1] = argv[optind++];
+			break;
+		case 'd': o->plugin = optarg; break;
+		case 's': sizes_of(o, optarg); break;
+		case 'l':
+			o->split = strcmp(optarg, "packed") != 0;
+			o->packed = strcmp(optarg, "split") != 0;
+			break;
+		case 'p':
+			o->rx = strcmp(optarg, "tx") != 0;
+			o->tx = strcmp(optarg, "rx") != 0;
+			break;
+		case 'm': o->mrg = number(optarg, 0, 1); break;
+		case 'i': o->in_order = number(optarg, 0, 1); break;
+		case 'b': o->burst = number(optarg, 1, PERF_MAX_BURST); break;
+		case 'r': o->ring = number(optarg, 64, 32768); break;
+		case 'n': o->rounds = number(optarg, 1, MAX_ROUNDS); break;
+		case 't': o->slice_ms = number(optarg, 10, 1000); break;
+		case 'k': o->think = number(optarg, 0, 1000000); break;
+		case 'v': o->csv = true; break;
+		case 'h': usage(stdout); exit(0);
+		default: usage(stderr); exit(2);
+		}
+	}
+	if (o->driver[0] == NULL) {
+		usage(stderr);
+		exit(2);
+	}
+}
+
+static char * __attribute__((format(printf, 1, 2)))
+text(const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+
+	va_start(ap, fmt);
+	if (vasprintf(&s, fmt, ap) < 0)
+		exit(1);
+	va_end(ap);
+	return s;
+}
+
+static void
+worker_args(struct perf_worker *w, const struct options *o, bool packed)
+{
+	bool be = w->role == PERF_BACKEND;
+	char **v = w->eal_argv;
+	int n = 0;
+
+	v[n++] = text("vring-perf");
+	v[n++] = text("--lcores");
+	v[n++] = text("0@%d", w->cpu);
+	v[n++] = text("--in-memory");
+	v[n++] = text("--single-file-segments");
+	v[n++] = text("--no-pci");
+	v[n++] = text("--no-telemetry");
+	v[n++] = text("--log-level=error");
+	v[n++] = text("--file-prefix=vperf%d%d", getpid(), w->role);
+	v[n++] = text("-m");
+	v[n++] = text("256");
+	if (be && o->plugin != NULL) {
+		v[n++] = text("-d");
+		v[n++] = text("%s", o->plugin);
+	}
+	for (int i = 0; i < PERF_PAIRS; i++) {
+		v[n++] = text("--vdev");
+		if (be)
+			v[n++] = text("%.*s%d,iface=%s/vperf%d.%d%s",
+				      (int)strcspn(o->driver[i], ","), o->driver[i], i, o->dir,
+				      getpid(), i, o->driver[i] + strcspn(o->driver[i], ","));
+		else
+			v[n++] = text("net_virtio_user%d,path=%s/vperf%d.%d,packed_vq=%d,"
+				      "mrg_rxbuf=%u,in_order=%u,queue_size=%u", i, o->dir,
+				      getpid(), i, packed, o->mrg, o->in_order, o->ring);
+	}
+	w->eal_argc = n;
+}
+
+static void
+check_alive(void)
+{
+	int status;
+	pid_t p = waitpid(-1, &status, WNOHANG);
+
+	if (p > 0)
+		fail("a worker ended early; are there hugepages (2 x 256 MiB), and does the driver "
+		     "load?");
+}
+
+static void
+wait_for(const uint32_t *word, uint32_t value, unsigned int ms)
+{
+	for (unsigned int i = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) < value; i++) {
+		if (i > ms)
+			fail("a worker does not answer");
+		usleep(1000);
+		check_alive();
+	}
+}
+
+static void
+start_workers(struct perf_shared *s, const struct options *o, bool packed)
+{
+	uint32_t room = 2048;
+
+	for (uint32_t i = 0; i < o->nsizes; i++)
+		if (o->sizes[i] + 256 > room)
+			room = o->sizes[i] + 256;
+	for (int role = 0; role < PERF_ROLES; role++) {
+		struct perf_worker w = {.role = role, .cpu = role == PERF_BACKEND ? 1 : 0,
+					.mbuf_room = room + 128, .ring = (uint16_t)o->ring,
+					.shared = s};
+
+		worker_args(&w, o, packed);
+		children[role] = fork();
+		if (children[role] < 0)
+			fail("fork: %s", strerror(errno));
+		if (children[role] == 0)
+			perf_worker_main(&w);
+		wait_for(&s->ready[role], role == PERF_BACKEND ? 1 : 2, 20000);
+	}
+	wait_for(&s->ready[PERF_BACKEND], 2, 10000);
+}
+
+static void
+stop_workers(struct perf_shared *s)
+{
+	__atomic_store_n(&s->go, UINT32_MAX, __ATOMIC_RELEASE);
+	for (int i = 0; i < PERF_ROLES; i++) {
+		waitpid(children[i], NULL, 0);
+		children[i] = 0;
+	}
+	memset(s, 0, offsetof(struct perf_shared, result));
+}
+
+static int
+by_u32(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int
+by_double(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double
+quantile(const double *v, uint32_t n, double q)
+{
+	double copy[MAX_ROUNDS];
+
+	if (n == 0)
+		return 0;
+	memcpy(copy, v, n * sizeof(v[0]));
+	qsort(copy, n, sizeof(copy[0]), by_double);
+	return copy[(uint32_t)(q * (n - 1) + 0.5)];
+}
+
+/* Median cycles a packet of one slice. */
+static double
+slice(struct perf_shared *s, const struct options *o, uint32_t pair, enum perf_path path,
+	uint32_t size, struct line *l)
+{
+	struct perf_result *r = &s->result[PERF_BACKEND];
+	uint32_t id = s->go + 1;
+
+	s->job = (struct perf_job){.pair = pair, .path = path, .size = size, .burst = o->burst,
+				   .slice_ms = o->slice_ms, .think = o->think};
+	s->stop = 0;
+	__atomic_store_n(&s->go, id, __ATOMIC_RELEASE);
+	wait_for(&s->done[PERF_BACKEND], id, 20000);
+	wait_for(&s->done[PERF_FRONTEND], id, 20000);
+	if (r->nsamples == 0)
+		fail("%s carried no full burst", o->driver[pair]);
+	qsort(r->sample, r->nsamples, sizeof(r->sample[0]), by_u32);
+	l->mpps[pair][l->n] = r->packets / 1e6 * s->tsc_hz / r->tsc;
+	l->empty[pair][l->n] = r->empty_cycles;
+	l->distance[l->n] = s->distance;
+	return (double)r->sample[r->nsamples / 2] / o->burst;
+}
+
+static void
+measure(struct perf_shared *s, const struct options *o, bool packed, enum perf_path path,
+	uint32_t size)
+{
+	static struct line l;
+
+	l.n = 0;
+	for (uint32_t round = 0; round < o->rounds; round++) {
+		double far[PERF_PAIRS];
+
+		for (uint32_t k = 0; k < PERF_PAIRS; k++) {
+			/* Who goes first alternates, so that a trend favours nobody. */
+			uint32_t pair = (k + round) % PERF_PAIRS;
+
+			l.cycles[pair][l.n] = slice(s, o, pair, path, size, &l);
+			far[pair] = l.distance[l.n];
+		}
+		/* Only like with like: both slices near, or both far. */
+		if (far[0] > 2 * far[1] || far[1] > 2 * far[0])
+			continue;
+		l.ratio[l.n] = l.cycles[1][l.n] / l.cycles[0][l.n];
+		if (o->csv)
+			printf("%s,%s,%u,%u,%.1f,%.1f,%.3f,%.0f\n", packed ? "packed" : "split",
+			       path == PERF_RX ? "rx" : "tx", size, round, l.cycles[0][l.n],
+			       l.cycles[1][l.n], l.ratio[l.n], far[0]);
+		else if (isatty(2))
+			fprintf(stderr, "\r%s %s %u B: round %u of %u ",
+				packed ? "packed" : "split", path == PERF_RX ? "rx" : "tx", size,
+				round + 1, o->rounds);
+		l.n++;
+	}
+	if (isatty(2))
+		fputs("\r", stderr);
+	if (o->csv)
+		return;
+	printf("%-6s %-2s %5u B | %6.1f [%5.1f-%5.1f] | %6.1f [%5.1f-%5.1f] | "
+	       "%5.2f [%4.2f-%4.2f] | %4.0f %4.0f | %5.1f %5.1f | %5.0f\n",
+	       packed ? "packed" : "split", path == PERF_RX ? "rx" : "tx", size,
+	       quantile(l.cycles[0], l.n, .5), quantile(l.cycles[0], l.n, .1),
+	       quantile(l.cycles[0], l.n, .9), quantile(l.cycles[1], l.n, .5),
+	       quantile(l.cycles[1], l.n, .1), quantile(l.cycles[1], l.n, .9),
+	       quantile(l.ratio, l.n, .5), quantile(l.ratio, l.n, .1), quantile(l.ratio, l.n, .9),
+	       quantile(l.empty[0], l.n, .5), quantile(l.empty[1], l.n, .5),
+	       quantile(l.mpps[0], l.n, .5), quantile(l.mpps[1], l.n, .5),
+	       quantile(l.distance, l.n, .5));
+	fflush(stdout);
+}
+
+static void
+measure_layout(struct perf_shared *s, const struct options *o, bool packed)
+{
+	start_workers(s, o, packed);
+	for (uint32_t i = 0; i < o->nsizes; i++) {
+		if (o->rx)
+			measure(s, o, packed, PERF_RX, o->sizes[i]);
+		if (o->tx)
+			measure(s, o, packed, PERF_TX, o->sizes[i]);
+	}
+	stop_workers(s);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct perf_shared *s;
+	struct options o;
+
+	parse(&o, argc, argv);
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		fail("two cores are needed, one for each end");
+	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s == MAP_FAILED)
+		fail("memory: %s", strerror(errno));
+	if (o.csv)
+		printf("layout,path,size,round,cycles_a,cycles_b,ratio,distance\n");
+	else
+		printf("A %s, B %s; mrg %u, in order %u, bursts of %u; medians [p10-p90] of %u "
+		       "rounds\n%-17s | %-20s | %-20s | %-17s | %-9s | %-11s | %s\n",
+		       o.driver[0], o.driver[1], o.mrg, o.in_order, o.burst, o.rounds,
+		       "path", "A cycles/packet", "B cycles/packet", "B/A by round", "empty A B",
+		       "Mpps A    B", "line round trip");
+	fflush(stdout);
+	if (o.split)
+		measure_layout(s, &o, false);
+	if (o.packed)
+		measure_layout(s, &o, true);
+	return 0;
+}

@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Processes that the demo and the system tests start: stock testpmd and small guests.
+
+Everything started here ends with this process: see stop_all().
+"""
+
+import atexit
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+CACHE = os.path.join(ROOT, ".cache")
+
+# the driver under test; a stand-in of DPDK's own needs no plugin
+DRV = os.environ.get("DRV", "net_vring")
+PLUGIN = os.environ.get(
+    "PLUGIN", os.path.join(ROOT, "build/drivers/net/vring/librte_net_vring.so"))
+
+# short, since the path of a unix socket has at most 107 bytes, and below no world-writable
+# directory, since EAL insists on that for whatever it loads
+RUN = tempfile.mkdtemp(prefix="vring-", dir="/run")
+CPUS = sorted(os.sched_getaffinity(0))
+
+_started = []
+
+
+class Failure(Exception):
+    """What a case found wrong, in one line."""
+
+
+def check(condition, reason):
+    if not condition:
+        raise Failure(reason)
+
+
+def wait_for(what, condition, seconds=10.0, every=0.02):
+    """Wait until condition() is true and return its value; its last value is in the reason."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise Failure("%s: not within %g s" % (what, seconds))
+        time.sleep(every)
+
+
+def path(name):
+    return os.path.join(RUN, name)
+
+
+def _die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+class Process:
+    """A child whose output goes to RUN/NAME.log."""
+
+    def __init__(self, name, argv, stdin=subprocess.DEVNULL, **options):
+        self.name = name
+        self.log_path = path(name + ".log")
+        with open(self.log_path, "wb") as log:
+            self.child = subprocess.Popen(argv, stdin=stdin, stdout=log,
+                                          stderr=subprocess.STDOUT, start_new_session=True,
+                                          preexec_fn=_die_with_parent,
+                                          **options)
+        self.pid = self.child.pid
+        _started.append(self)
+
+    def log(self):
+        with open(self.log_path, errors="replace") as log:
+            return log.read()
+
+    def last_line(self):
+        lines = [line for line in self.log().splitlines() if line.strip()]
+        return lines[-1].strip() if lines else "no output"
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def end(self, sig=signal.SIGTERM, seconds=5):
+        """Send the signal, then SIGKILL if that did not do; return the exit status."""
+        if self.alive():
+            self.child.send_signal(sig)
+            try:
+                self.child.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+        status = self.child.wait()
+        if self in _started:
+            _started.remove(self)
+        return status
+
+    def fds(self):
+        return len(os.listdir("/proc/%d/fd" % self.pid))
+
+    def resident_kib(self):
+        with open("/proc/%d/status" % self.pid) as status:
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
+
+
+def stop_all():
+    for process in list(_started):
+        process.end()
+
+
+def _at_exit():
+    stop_all()
+    shutil.rmtree(RUN, ignore_errors=True)
+
+
+atexit.register(_at_exit)
+for _signal in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(_signal, lambda number, frame: sys.exit(128 + number))
+
+
+def vdev(number, options):
+    return "%s%d,%s" % (DRV, number, options)
+
+
+def plugin_options():
+    return ["-d", PLUGIN] if DRV == "net_vring" else []
+
+
+def lcores(cpu):
+    """Main lcore 0 anywhere, worker lcore 1 on one CPU."""
+    return "0@(%s),1@%d" % (",".join(map(str, CPUS)), CPUS[cpu % len(CPUS)])
+
+
+class Testpmd(Process):
+    """An interactive dpdk-testpmd. Counts prompts to know when a command is done."""
+
+    PROMPT = "testpmd> "
+    count = 0
+
+    def __init__(self, name, vdevs, args=(), eal=(), memory=128, plugin=True, cpu=0, wait=True,
+                 prefix=(), mbufs=4096, huge=True, **options):
+        Testpmd.count += 1
+        self.prefix = "%s-%d" % (os.path.basename(RUN), Testpmd.count)
+        argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores(cpu),
+                               "--no-pci", "-m", str(memory),
+                               "--file-prefix", self.prefix]
+        argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
+        argv += plugin_options() if plugin else []
+        argv += eal
+        for device in vdevs:
+            argv += ["--vdev", device]
+        argv += ["--", "-i", "--total-num-mbufs=%d" % mbufs, "--no-mlockall"] + list(args)
+        super().__init__(name, argv, stdin=subprocess.PIPE, **options)
+        self.prompts = 1
+        if wait:
+            self.wait_prompt()
+
+    def wait_prompt(self, seconds=30):
+        def done():
+            if not self.alive():
+                # with no prompt there is none to wait for
+                raise Failure("%s ended: %s" % (self.name, self.last_line()))
+            return self.log().count(self.PROMPT) >= self.prompts
+        wait_for("prompt of testpmd %s" % self.name, done, seconds)
+
+    def send(self, line):
+        try:
+            self.child.stdin.write((line + "\n").encode())
+            self.child.stdin.flush()
+        except BrokenPipeError:
+            raise Failure("%s ended: %s" % (self.name, self.last_line()))
+
+    def cmd(self, line, seconds=15):
+        """Run one command and return what it printed."""
+        before = len(self.log())
+        self.prompts += 1
+        self.send(line)
+        self.wait_prompt(seconds)
+        return self.log()[before:].replace(line, "", 1).replace(self.PROMPT, "").strip()
+
+    def quit(self):
+        try:
+            self.send("quit")
+            self.child.wait(10)
+        except (Failure, subprocess.TimeoutExpired):
+            pass
+        return self.end()
+
+    def telemetry(self, command):
+        """What DPDK's telemetry socket answers to a command."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.settimeout(5)
+            sock.connect("/run/dpdk/%s/dpdk_telemetry.v2" % self.prefix)
+            sock.recv(16384)
+            sock.send(command.encode())
+            return json.loads(sock.recv(1 << 20))[command.split(",")[0]]
+
+    def link_up(self, port):
+        return "Link status: up" in self.cmd("show port info %d" % port)
+
+    def wait_link(self, port, seconds=10):
+        wait_for("link of port %d of %s" % (port, self.name), lambda: self.link_up(port), seconds,
+                 0.05)
+
+    def stats(self, port):
+        """Basic statistics, as ipackets, opackets, imissed, ierrors, oerrors, rx_nombuf."""
+        text = self.cmd("show port stats %d" % port)
+        names = {"RX-packets": "ipackets", "RX-missed": "imissed", "RX-errors": "ierrors",
+                 "RX-nombuf": "rx_nombuf", "TX-packets": "opackets", "TX-errors": "oerrors",
+                 "RX-bytes": "ibytes", "TX-bytes": "obytes"}
+        found = {}
+        for name, key in names.items():
+            match = re.search(name + r":\s+(\d+)", text)
+            check(match, "%s: no %s in show port stats" % (self.name, name))
+            found[key] = int(match.group(1))
+        return found
+
+    def xstats(self, port):
+        text = self.cmd("show port xstats %d" % port)
+        return {k: int(v) for k, v in re.findall(r"^(\w+): (\d+)\s*$", text, re.M)}
+
+    def mbufs_available(self, pool="mb_pool_0"):
+        text = self.cmd("dump_mempool " + pool)
+        total = sum(int(n) for n in re.findall(
+            r"(?:common_pool_count|total_cache_count|cache_count\[\d+\])=(\d+)", text))
+        twice = sum(int(n) for n in re.findall(r"total_cache_count=(\d+)", text))
+        return total - twice
+
+
+class Nic:
+    """A virtio-net card of a guest: chardev, netdev and device options in QEMU's words."""
+
+    def __init__(self, sock, mac, chardev="", netdev="", device=""):
+        self.sock, self.mac = sock, mac
+        self.chardev, self.netdev, self.device = chardev, netdev, device
+
+
+def qemu_argv(version):
+    if version == 7:
+        return ["qemu-system-x86_64"]
+    base = os.path.join(CACHE, "qemu10/usr")
+    return [base + "/bin/qemu-system-x86_64", "-L", base + "/share/qemu",
+            "-L", "/usr/share/seabios"]
+
+
+class Guest(Process):
+    """A guest under TCG, its command agent on one socket and QMP on another."""
+
+    def __init__(self, name, nics, qemu=7, cpus=1, memory=256, memory_options="", extra=(),
+                 wait=True):
+        self.sockets = {kind: path("%s.%s" % (name, kind)) for kind in ("cmd", "qmp")}
+        for stale in self.sockets.values():
+            if os.path.exists(stale):
+                os.unlink(stale)
+        argv = qemu_argv(qemu) + [
+            "-machine", "q35,memory-backend=m0", "-accel", "tcg", "-cpu", "max",
+            "-smp", str(cpus), "-m", "%d%s" % (memory, memory_options),
+            "-object", "memory-backend-memfd,id=m0,size=%dM,share=on" % memory,
+            "-nodefaults", "-display", "none", "-no-reboot",
+            "-kernel", os.path.join(CACHE, "guest/vmlinuz"),
+            "-initrd", os.path.join(CACHE, "guest/initrd"),
+            "-append", "console=ttyS0 quiet panic=-1 mitigations=off "
+            "memhp_default_state=online_movable",
+            "-serial", "file:" + path(name + ".console"),
+            "-serial", "unix:%s,server=on,wait=off" % self.sockets["cmd"],
+            "-qmp", "unix:%s,server=on,wait=off" % self.sockets["qmp"]]
+        argv += list(extra)
+        for i, nic in enumerate(nics):
+            device = nic.device
+            if qemu == 7:
+                # Debian's QEMU 7.2 dies in MSI-X set-up with TCG and vhost-user
+                device = "vectors=0" + ("," + device if device else "")
+            argv += ["-chardev", ",".join(filter(None, [
+                         "socket,id=c%d,path=%s" % (i, nic.sock), nic.chardev])),
+                     "-netdev", ",".join(filter(None, [
+                         "vhost-user,id=n%d,chardev=c%d" % (i, i), nic.netdev])),
+                     "-device", ",".join(filter(None, [
+                         "virtio-net-pci,id=nic%d,netdev=n%d,mac=%s,romfile=" % (i, i, nic.mac),
+                         device]))]
+        super().__init__(name, argv)
+        self.number = 0
+        self.inbox = b""
+        self.monitor = None
+        # at once, for what a guest says while nobody is connected is lost
+        self.agent = self._connect("cmd")
+        if wait:
+            self.wait_ready()
+
+    def _connect(self, kind):
+        def attempt():
+            check(self.alive(), "guest %s ended: %s" % (self.name, self.last_line()))
+            sock = socket.socket(socket.AF_UNIX)
+            try:
+                sock.connect(self.sockets[kind])
+                return sock
+            except OSError:
+                sock.close()
+                return None
+        return wait_for("%s socket of guest %s" % (kind, self.name), attempt, 10)
+
+    def _line(self, end):
+        while b"\n" not in self.inbox:
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            self.agent.settimeout(left)
+            try:
+                data = self.agent.recv(65536)
+            except socket.timeout:
+                return None
+            if not data:
+                return None
+            self.inbox += data
+        line, self.inbox = self.inbox.split(b"\n", 1)
+        return line.decode(errors="replace").rstrip("\r")
+
+    def _answer(self, number, seconds):
+        end, lines = time.monotonic() + seconds, []
+        while True:
+            line = self._line(end)
+            if line is None:
+                return None, "\n".join(lines)
+            if line.startswith("@"):
+                word = line[1:].split()
+                if len(word) == 2 and word[0] == str(number):
+                    return int(word[1]), "\n".join(lines)
+                if len(word) == 2 and word[0].isdigit():
+                    lines = []  # a late answer to a command that was given up
+                    continue
+            lines.append(line)
+
+    def wait_ready(self, seconds=90):
+        status, _ = self._answer(0, seconds)
+        if status is None:
+            console = path(self.name + ".console")
+            with open(console, errors="replace") as text:
+                last = (text.read().strip().splitlines() or ["no console output"])[-1]
+            raise Failure("guest %s does not boot: %s; %s"
+                          % (self.name, self.last_line(), last))
+
+    def run(self, command, seconds=20):
+        """Run a shell command in the guest: its status (None: no answer in time), its output."""
+        self.number += 1
+        self.agent.sendall(("%d %s\n" % (self.number, command)).encode())
+        return self._answer(self.number, seconds)
+
+    def must(self, command, seconds=20):
+        status, output = self.run(command, seconds)
+        last = output.strip().splitlines()[-1:] or ["no output"]
+        check(status == 0, "guest %s: '%s': %s, %s" % (
+            self.name, command[:70], "no answer" if status is None else "status %d" % status,
+            last[0]))
+        return output
+
+    def qmp(self, command, **arguments):
+        """One QMP command; the value of its return, Failure on an error."""
+        if self.monitor is None:
+            self.monitor = self._connect("qmp").makefile("rw")
+            self.monitor.readline()
+            self.qmp("qmp_capabilities")
+        request = {"execute": command}
+        if arguments:
+            request["arguments"] = arguments
+        self.monitor.write(json.dumps(request) + "\n")
+        self.monitor.flush()
+        while True:
+            line = self.monitor.readline()
+            check(line, "guest %s: QMP closed" % self.name)
+            reply = json.loads(line)
+            if "return" in reply:
+                return reply["return"]
+            check("error" not in reply, "QMP %s: %s" % (
+                command, reply.get("error", {}).get("desc", "")))
+
+    def interface(self, mac):
+        """Name of the interface with this address."""
+        return self.must("basename $(dirname $(grep -l %s /sys/class/net/*/address))"
+                         % mac).strip()
+
+    def features(self, name):
+        """Negotiated virtio feature bits of an interface."""
+        bits = self.must("cat /sys/class/net/%s/device/features" % name).strip()
+        return {i for i, bit in enumerate(bits) if bit == "1"}
+
+
+def ping(guest, address, count=5, interval=0.2, wait=1):
+    """Packets lost."""
+    status, output = guest.run("ping -c %d -i %g -W %d %s" % (count, interval, wait, address),
+                               count * max(interval, 0.01) + wait * 3 + 20)
+    match = re.search(r"(\d+) packets transmitted, (\d+) packets received", output)
+    check(match, "guest %s: ping %s said nothing" % (guest.name, address))
+    return int(match.group(1)) - int(match.group(2))
+
+
+def iperf(guest, address, seconds=1, options="", port=5201):
+    """Mbit/s that the receiver of one TCP run saw."""
+    output = guest.must("iperf3 -c %s -p %d -t %g -f m %s" % (address, port, seconds, options),
+                        seconds + 25)
+    rates = re.findall(r"([\d.]+) Mbits/sec.*receiver", output)
+    check(rates, "guest %s: iperf3 to %s moved nothing" % (guest.name, address))
+    return float(rates[-1])

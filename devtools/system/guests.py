@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Linux guests whose cards are ports of a stock testpmd: offloads, queues, restarts."""
+
+import os
+import re
+import signal
+import time
+
+import bed
+from bed import check, iperf, path, ping
+
+# virtio feature bits, VIRTIO 1.2 sections 5.1.3 and 6
+CSUM, HOST_TSO4, MRG_RXBUF, INDIRECT, EVENT_IDX, VERSION_1, PACKED = 0, 11, 15, 28, 29, 32, 34
+
+NO_RX_OFFLOAD = "guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
+NO_TSO = ("gso=off,host_tso4=off,host_tso6=off,host_ecn=off,host_ufo=off,"
+          "guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off")
+
+
+class Link:
+    """Two cards joined by two ports. device: QEMU's options of either card."""
+
+    def __init__(self, name, device="", other=None, port="", listens=False, have=(), lack=(),
+                 netdev="", counts=()):
+        self.name, self.port, self.listens, self.netdev = name, port, listens, netdev
+        self.device = (device, device if other is None else other)
+        self.have, self.lack = set(have), set(lack)
+        self.counts = counts    # (end, counter): what must not be zero after the traffic
+
+
+class Network:
+    """Guests a and b, link i of them between ports 2i and 2i+1 of one testpmd."""
+
+    def __init__(self, links, qemu, cpus=1, memory=256, memory_options="", args=(), queues=1):
+        self.links, self.qemu, self.args, self.queues = links, qemu, list(args), queues
+        self.guest_options = dict(qemu=qemu, cpus=cpus, memory=memory,
+                                  memory_options=memory_options)
+        self.switch = self.a = self.b = None
+        try:
+            self.start_switch()
+            self.a, self.b = self.boot(0), self.boot(1)
+            for end, guest in enumerate((self.a, self.b)):
+                guest.wait_ready()
+                self.set_up(end, guest)
+            for port in range(2 * len(links)):
+                self.switch.wait_link(port)
+        except BaseException:
+            self.close()
+            raise
+
+    def sock(self, link, end):
+        return path("n%d%s" % (link, "ab"[end]))
+
+    def mac(self, link, end):
+        return "52:54:00:00:%02x:%02x" % (end + 1, link)
+
+    def address(self, link, end):
+        return "10.0.%d.%d" % (link, end + 1)
+
+    def start_switch(self):
+        ports = []
+        for i, link in enumerate(self.links):
+            for end in (0, 1):
+                ports.append(bed.vdev(2 * i + end, "iface=%s,queues=%d%s%s" % (
+                    self.sock(i, end), self.queues, ",client=1" if link.listens else "",
+                    link.port)))
+        self.switch = bed.Testpmd("switch", ports, args=["--auto-start"] + self.args, memory=128,
+                                  mbufs=8192)
+
+    def boot(self, end):
+        nics = []
+        for i, link in enumerate(self.links):
+            if link.listens:
+                chardev = "server=on,wait=off"
+            else:
+                chardev = "reconnect=1" if self.qemu == 7 else "reconnect-ms=500"
+            nics.append(bed.Nic(self.sock(i, end), self.mac(i, end), chardev, link.netdev,
+                                link.device[end]))
+        return bed.Guest("ab"[end], nics, wait=False, **self.guest_options)
+
+    def set_up(self, end, guest):
+        for i in range(len(self.links)):
+            guest.must("set -- $(grep -l %s /sys/class/net/*/address); d=${1%%/address}; "
+                       "d=${d##*/}; ip link set $d name n%d && ip addr add %s/24 dev n%d && "
+                       "ip link set n%d up" % (self.mac(i, end), i, self.address(i, end), i, i))
+        guest.must("iperf3 -s -D > /dev/null")
+        guest.must("dd if=/dev/urandom of=/tmp/blob bs=1M count=4 2> /dev/null")
+
+    def close(self):
+        for guest in (self.a, self.b):
+            if guest:
+                guest.end(signal.SIGKILL)
+        if self.switch:
+            self.switch.quit()
+
+
+def blob(source, sink, address):
+    """Send a file over TCP and compare what came."""
+    # an end of its input would make the listener close the connection
+    sink.must("rm -f /tmp/sum; (sleep 9 | nc -l -p 9000 | md5sum > /tmp/sum) > /dev/null 2>&1 &")
+    bed.wait_for("nc listening", lambda: sink.run("grep -q :2328 /proc/net/tcp*")[0] == 0)
+    source.must("nc %s 9000 < /tmp/blob" % address)
+    want = source.must("md5sum < /tmp/blob").split()[0]
+
+    def arrived():
+        return sink.run("cut -d' ' -f1 /tmp/sum 2> /dev/null")[1].strip()
+    got = bed.wait_for("file from %s to %s" % (source.name, sink.name), arrived, 10, 0.1)
+    check(got == want, "a file from %s to %s came altered" % (source.name, sink.name))
+
+
+def one_link(network, i):
+    link, a, b = network.links[i], network.a, network.b
+    bits = a.features("n%d" % i)
+    check(link.have <= bits, "feature bits %s were not negotiated" % sorted(link.have - bits))
+    check(not link.lack & bits, "feature bits %s were negotiated" % sorted(link.lack & bits))
+    there, back = network.address(i, 1), network.address(i, 0)
+    lost = ping(a, there, 5, 0.1)
+    check(lost == 0, "%d of 5 pings lost" % lost)
+    # eleven fragments; a ring without indirect descriptors and mergeable buffers holds thirteen
+    a.must("ping -q -c 2 -i 0.1 -s 16000 %s" % there)
+    check(iperf(a, there) > 1, "iperf3 crawls")
+    check(iperf(a, there, options="-R") > 1, "iperf3 -R crawls")
+    blob(a, b, there)
+    blob(b, a, back)
+    for port in (2 * i, 2 * i + 1):
+        xstats = network.switch.xstats(port)
+        wrong = ["%s %d" % item for item in xstats.items()
+                 if item[1] and re.fullmatch(r"[rt]x_q\d+_\w+_errors", item[0])
+                 and "nombuf" not in item[0]]
+        check(not wrong, "port %d counts errors: %s" % (port, ", ".join(wrong)))
+        for end, counter in link.counts if bed.DRV == "net_vring" else ():
+            check(end != port % 2 or xstats.get(counter), "port %d: %s is %s" % (
+                port, counter, xstats.get(counter)))
+
+
+OFFLOADS = [
+    Link("default", have=[VERSION_1, MRG_RXBUF, INDIRECT, EVENT_IDX], lack=[PACKED]),
+    Link("tso", port=",tso=1", have=[CSUM, HOST_TSO4],
+         counts=[(0, "rx_q0_size_1519_max_packets"), (1, "tx_q0_size_1519_max_packets")]),
+    Link("tso-nomrg", "mrg_rxbuf=off", port=",tso=1", have=[HOST_TSO4], lack=[MRG_RXBUF]),
+    Link("tso-legacy-flags", port=",tso=1,legacy-ol-flags=1", have=[HOST_TSO4]),
+    Link("tso-to-one-without", other=NO_RX_OFFLOAD, port=",tso=1,legacy-ol-flags=1",
+         have=[HOST_TSO4], counts=[(0, "rx_q0_size_1519_max_packets"),
+                                   (1, "tx_q0_sw_gso_packets")]),
+    Link("notso", NO_TSO, port=",tso=1", lack=[HOST_TSO4]),
+    Link("nocsum", "csum=off," + NO_RX_OFFLOAD + ",gso=off", port=",tso=1", lack=[CSUM]),
+    Link("nomrg", "mrg_rxbuf=off", lack=[MRG_RXBUF]),
+    Link("noeventidx", "event_idx=off", lack=[EVENT_IDX]),
+    Link("noindirect", "indirect_desc=off", lack=[INDIRECT]),
+    Link("legacy", "disable-modern=on,disable-legacy=off", lack=[VERSION_1]),
+    Link("rings-1024", "rx_queue_size=1024,tx_queue_size=1024"),
+    Link("packed", "packed=on", have=[PACKED]),
+    Link("packed-tso", "packed=on", port=",tso=1", have=[PACKED, HOST_TSO4]),
+    Link("packed-plain", "packed=on,mrg_rxbuf=off,event_idx=off,indirect_desc=off",
+         have=[PACKED], lack=[MRG_RXBUF, EVENT_IDX, INDIRECT]),
+]
+
+
+def offloads(report, qemu):
+    links = [link for link in OFFLOADS if report.part in link.name]
+    if not links:
+        return
+    network = Network(links, qemu, memory=512,
+                      args=["--enable-scatter"] if bed.DRV == "net_vring" else [])
+    try:
+        for i, link in enumerate(links):
+            report.case(link.name, one_link, network, i)
+    finally:
+        network.close()
+
+
+def run7(report):
+    offloads(report, 7)
+
+
+def run10(report):
+    offloads(report, 10)
+
+
+# ---- several queues -----------------------------------------------------------------------
+
+def change_queues(network, i):
+    """The guests change their number of queues while TCP streams run."""
+    a, b = network.a, network.b
+    there = network.address(i, 1)
+    a.must("rm -f /tmp/iperf; (iperf3 -c %s -P 4 -t 7 -f m > /tmp/iperf 2>&1; "
+           "echo status $? >> /tmp/iperf) > /dev/null 2>&1 &" % there)
+    time.sleep(1)
+    for count in (1, 4, 2, 3, 1, 4):
+        for guest in (a, b):
+            guest.must("ethtool -L n%d combined %d" % (i, count))
+        lost = ping(a, there, 3, 0.1, 2)
+        check(lost == 0, "%d of 3 pings lost with %d queues" % (lost, count))
+    output = bed.wait_for("end of iperf3",
+                          lambda: re.search(r"(?s).*status \d+", a.run("cat /tmp/iperf")[1]), 25,
+                          0.3).group(0)
+    check(output.endswith("status 0"), "iperf3: " + output.strip().splitlines()[-2])
+    for port in (2 * i, 2 * i + 1):
+        stats, xstats = network.switch.stats(port), network.switch.xstats(port)
+        each = [xstats["rx_q%d_packets" % queue] for queue in range(4)]
+        check(sum(map(bool, each)) > 1, "port %d: rx_qN_packets %s" % (port, each))
+        check(sum(each) <= network.switch.stats(port)["ipackets"]
+              and sum(each) >= stats["ipackets"],
+              "port %d: ipackets %d, rx_qN_packets %s" % (port, stats["ipackets"], each))
+
+
+def queues(report):
+    links = [Link("split", "mq=on", netdev="queues=4"),
+             Link("packed", "mq=on,packed=on", netdev="queues=4", have=[PACKED])]
+    network = Network(links, 10, cpus=2, args=["--rxq=4", "--txq=4"], queues=4)
+    try:
+        for i, link in enumerate(links):
+            report.case(link.name, change_queues, network, i)
+    finally:
+        network.close()
+
+
+# ---- restarts -----------------------------------------------------------------------------
+
+def all_ping(network, chosen, what):
+    for i in chosen:
+        lost = ping(network.a, network.address(i, 1), 3, 0.1)
+        check(lost == 0, "%s: %d of 3 pings lost %s" % (network.links[i].name, lost, what))
+
+
+def stop_start(network, chosen):
+    all_ping(network, chosen, "before")
+    switch = network.switch
+    for command in ("stop", "port stop all", "port start all", "start"):
+        switch.cmd(command)
+    for port in range(2 * len(network.links)):
+        switch.wait_link(port)
+    all_ping(network, chosen, "after port stop and start")
+
+
+def killed(network, chosen):
+    """kill -9 of the application under traffic; its successor takes over by itself."""
+    for i in chosen:
+        network.a.must("ping -i 0.05 %s > /dev/null 2>&1 < /dev/null &" % network.address(i, 1))
+    time.sleep(0.5)
+    network.switch.end(signal.SIGKILL)
+    if bed.DRV != "net_vring":
+        # DPDK's own driver does not take over the socket of a dead process
+        for i, link in enumerate(network.links):
+            for end in (0, 1):
+                link.listens or os.unlink(network.sock(i, end))
+    network.start_switch()
+    end = time.monotonic() + 2
+    silent = set(chosen)
+    while silent and time.monotonic() < end:
+        silent -= {i for i in silent if network.a.run(
+            "ping -c 1 -W 1 -q %s" % network.address(i, 1))[0] == 0}
+    network.a.must("killall ping; true")
+    check(not silent, "no traffic two seconds after the restart on %s" % ", ".join(
+        network.links[i].name for i in silent))
+    all_ping(network, chosen, "after kill -9")
+
+
+def guest_restart(network, chosen):
+    """A guest dies and comes back; nothing of it stays in the application."""
+    switch = network.switch
+    fds = switch.fds()
+    network.b.end(signal.SIGKILL)
+    for i in range(len(network.links)):
+        bed.wait_for("link down of port %d" % (2 * i + 1),
+                     lambda port=2 * i + 1: not switch.link_up(port), 5)
+    network.b = network.boot(1)
+    network.b.wait_ready()
+    network.set_up(1, network.b)
+    for i in chosen:
+        network.a.must("ip neigh flush dev n%d" % i)
+    all_ping(network, chosen, "after the guest's restart")
+    check(iperf(network.a, network.address(chosen[0], 1)) > 1, "iperf3 crawls")
+    check(switch.fds() <= fds, "testpmd had %d files open, has %d" % (fds, switch.fds()))
+    free = bed.wait_for("mbufs back", lambda: switch.mbufs_available() == 8192, 2)
+    check(free, "mbufs are missing")
+
+
+def restart(report):
+    links = [Link("split-guest-connects"), Link("split-guest-listens", listens=True),
+             Link("packed-guest-connects", "packed=on"),
+             Link("packed-guest-listens", "packed=on", listens=True)]
+    everyone, split = [0, 1, 2, 3], [0, 1]
+    network = Network(links, 10)
+    try:
+        report.case("port-stop-start", stop_start, network, everyone)
+        report.case("guest-restart", guest_restart, network, everyone)
+        for number in (1, 2):
+            report.case("kill-9-%d" % number, killed, network, split)
+    finally:
+        network.close()
+
+
+# ---- memory that comes and goes -----------------------------------------------------------
+
+def drops(switch, ports):
+    """What the ports dropped, and testpmd where a port took no more."""
+    counted = sum(value for port in ports for name, value in switch.xstats(port).items()
+                  if name.endswith("_dropped"))
+    return counted + sum(map(int, re.findall(r"TX-dropped: (\d+)",
+                                             switch.cmd("show fwd stats all"))))
+
+
+def dimms(network, count):
+    """Memory is plugged and unplugged under load; what is lost was counted."""
+    a, there = network.a, network.address(0, 1)
+    counted = drops(network.switch, (0, 1))
+    a.must("(iperf3 -c %s -t 8 -f m > /tmp/iperf 2>&1; echo status $? >> /tmp/iperf) "
+           "> /dev/null 2>&1 &" % there)
+    a.must("ping -q -i 0.02 %s > /tmp/ping 2>&1 < /dev/null &" % there)
+    regions = count_regions(network.switch)
+    for number in range(count):
+        name = "d%d" % number
+        a.qmp("object-add", **{"qom-type": "memory-backend-memfd", "id": "m" + name,
+                               "size": 128 << 20, "share": True})
+        a.qmp("device_add", driver="pc-dimm", id=name, memdev="m" + name)
+        time.sleep(0.1)
+    bed.wait_for("the plugged memory in the guest", lambda: int(re.search(
+        r"MemTotal:\s+(\d+)", a.must("cat /proc/meminfo")).group(1)) > count * (100 << 10), 10)
+    if regions is not None:
+        check(count_regions(network.switch) > regions, "the port has no region more")
+    for number in range(count):
+        a.qmp("device_del", id="d%d" % number)
+    bed.wait_for("unplugging", lambda: not a.qmp("query-memory-devices"), 15, 0.1)
+    a.must("killall -INT ping; sleep 0.2")
+    sent, got = map(int, re.search(r"(\d+) packets transmitted, (\d+) packets received",
+                                   a.must("cat /tmp/ping")).groups())
+    output = bed.wait_for("end of iperf3",
+                          lambda: re.search(r"(?s).*status \d+", a.run("cat /tmp/iperf")[1]), 25,
+                          0.3).group(0)
+    check(output.endswith("status 0"), "iperf3: " + output.strip().splitlines()[-2])
+    counted = drops(network.switch, (0, 1)) - counted
+    check(sent - got <= counted + 1, "%d pings lost, %d packets counted as dropped" % (
+        sent - got, counted))
+    all_ping(network, [0], "afterwards")
+
+
+def count_regions(switch):
+    """Not every driver shows its memory map."""
+    if bed.DRV != "net_vring":
+        return None
+    return switch.telemetry("/net_vring/memory,0")["regions"]
+
+
+def remap(report):
+    # DPDK's own driver has eight slots, the guest's own memory takes some of them
+    count = 12 if bed.DRV == "net_vring" else 4
+    for layout in ("split", "packed"):
+        if report.part not in layout:
+            continue
+        network = Network([Link(layout, "packed=on" if layout == "packed" else "")], 10,
+                          memory_options=",slots=16,maxmem=4G")
+        try:
+            report.case(layout, dimms, network, count)
+        finally:
+            network.close()

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Stock testpmd with the port against stock testpmd with net_virtio_user: every ring layout
+and mode that DPDK's front-end has, every byte of every frame compared, every frame accounted."""
+
+import itertools
+import os
+
+import bed
+import pcap
+from bed import check, path
+
+COUNT = 160        # frames a queue and direction
+LINEAR = 10240     # mbuf size in which each of these frames is one segment
+SMALL = 2176       # testpmd's own default
+BUFFER = 2048      # data room of the front-end's receive buffers
+
+
+class Mode:
+    """One combination: what the front-end offers, and who listens."""
+
+    def __init__(self, packed=0, mrg=1, in_order=0, vectorized=0, queues=1, server=True):
+        self.packed, self.mrg, self.in_order = packed, mrg, in_order
+        self.vectorized, self.queues, self.server = vectorized, queues, server
+
+    def name(self):
+        return "-".join(filter(None, [
+            "packed" if self.packed else "split", "mrg" if self.mrg else "nomrg",
+            "in_order" if self.in_order else "", "vectorized" if self.vectorized else "",
+            "%dq" % self.queues, "server" if self.server else "client"]))
+
+    def front(self, sock):
+        return ("net_virtio_user0,path=%s,mac=52:54:00:00:00:11,queues=%d,queue_size=1024,"
+                "packed_vq=%d,mrg_rxbuf=%d,in_order=%d%s%s" % (
+                    sock, self.queues, self.packed, self.mrg, self.in_order,
+                    ",vectorized=1" if self.vectorized else "",
+                    "" if self.server else ",server=1"))
+
+
+def modes():
+    for packed, mrg, in_order, queues, server in itertools.product(
+            (0, 1), (1, 0), (0, 1), (1, 4), (True, False)):
+        yield Mode(packed, mrg, in_order, 0, queues, server)
+        # the front-end's vector code wants no mergeable buffers, and order where packed
+        if not mrg and packed == in_order:
+            yield Mode(packed, mrg, in_order, 1, queues, server)
+
+
+class Ends:
+    """testpmds that exchange files: port 0 carries, 1 writes to a sink, 2 reads a source."""
+
+    def __init__(self):
+        self.side, self.queues, self.frames = {}, {}, {}
+
+    def files(self, side):
+        """Write the source files of a side; devargs of its ports 1 and 2."""
+        sinks, sources = [], []
+        for queue, frames in enumerate(self.frames[side]):
+            source = path("%s-%d.source" % (side, queue))
+            pcap.write(source, frames)
+            sources.append("rx_pcap=" + source)
+            sinks.append("tx_pcap=" + path("%s-%d.sink" % (side, queue)))
+        return ["net_pcap1," + ",".join(sinks), "net_pcap2," + ",".join(sources)]
+
+    def prepare(self, side):
+        """Have a testpmd wait where a ring is full, so that only its peer drops."""
+        # start would read the source file to its end and throw that away
+        self.side[side].cmd("set flush_rx off")
+        self.side[side].cmd("set fwd io retry")
+        self.side[side].cmd("set burst tx delay 50 retry 2000")
+
+    def carry(self, source, sink, expected):
+        """Send all of source's frames; wait until the sink has so many, or got no more."""
+        here, there = self.side[source], self.side[sink]
+        there.cmd("set portlist 0,1")
+        there.cmd("start")
+        here.cmd("set portlist 0,2")
+        here.cmd("start")
+        offered = sum(map(len, self.frames[source]))
+        bed.wait_for("%s reads its file" % source,
+                     lambda: here.stats(2)["ipackets"] == offered, 10)
+        try:
+            bed.wait_for("", lambda: there.stats(1)["opackets"] >= expected, 3)
+        except bed.Failure:
+            pass  # what is missing is for the comparison to say
+        here.cmd("stop")
+        there.cmd("stop")
+
+    def received(self, side):
+        """Frames in the sink files of a side; its ports are stopped by that."""
+        self.side[side].cmd("port stop 1")
+        return [pcap.read(path("%s-%d.sink" % (side, queue)))
+                for queue in range(self.queues[side])]
+
+    def close(self):
+        # the front-end first, since it still talks to the other while it ends
+        for name in sorted(self.side, reverse=True):
+            self.side[name].quit()
+
+
+class Pair(Ends):
+    """The port (be) and DPDK's front-end (fe)."""
+
+    def __init__(self, mode, back_queues=None, back_options="", scatter=False, back_mbuf=LINEAR,
+                 frames=None, back_frames=None):
+        super().__init__()
+        self.mode = mode
+        self.queues = {"be": back_queues or mode.queues, "fe": mode.queues}
+        for side, given in (("fe", frames), ("be", back_frames)):
+            # DPDK's net_vhost does not pass over what no buffer of the front-end can hold
+            largest = 9000 if bed.DRV == "net_vring" or mode.mrg or side == "fe" else BUFFER
+            self.frames[side] = given or [
+                pcap.packets(COUNT, queue, ord(side[0]), largest=largest)
+                for queue in range(self.queues[side])]
+        sock = path("m")
+        if os.path.exists(sock):
+            os.unlink(sock)
+        devices = {
+            "be": [bed.vdev(0, "iface=%s,queues=%d%s%s" % (
+                sock, max(self.queues.values()), "" if mode.server else ",client=1",
+                back_options))] + self.files("be"),
+            "fe": [mode.front(sock)] + self.files("fe")}
+
+        def arguments(side):
+            return ["--rxq=%d" % self.queues[side], "--txq=%d" % self.queues[side],
+                    "--txd=1024", "--rxd=1024"]
+        start = {
+            "be": lambda: bed.Testpmd("be", devices["be"], cpu=0, wait=False, memory=192,
+                                      args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
+            "fe": lambda: bed.Testpmd(
+                "fe", devices["fe"], cpu=1, wait=False, plugin=False, mbufs=10000, memory=96,
+                eal=["--single-file-segments", "--force-max-simd-bitwidth=512"],
+                args=arguments("fe"))}
+        # a front-end that listens waits for the other one in its probe
+        order = ["be", "fe"] if mode.server else ["fe", "be"]
+        try:
+            for name in order:
+                self.side[name] = start[name]()
+                if name == "be" and mode.server:
+                    self.side[name].wait_prompt()
+                    if scatter:
+                        self.side[name].cmd("port stop 0")
+                        self.side[name].cmd("port config 0 rx_offload scatter on")
+                        self.side[name].cmd("port start 0")
+            for name in order:
+                self.side[name].wait_prompt()
+                self.side[name].wait_link(0)
+                self.prepare(name)
+        except bed.Failure:
+            self.close()
+            raise
+
+
+def dropped(xstats):
+    return sum(value for name, value in xstats.items()
+               if name.endswith("_dropped") and not name.startswith("rx_"))
+
+
+def account(pair, offered, delivered):
+    """What the port was given is what it delivered and what it says it dropped."""
+    back = pair.side["be"]
+    stats, xstats = back.stats(0), back.xstats(0)
+    check(stats["opackets"] == delivered, "opackets is %d, delivered were %d" % (
+        stats["opackets"], delivered))
+    queues = sum(xstats.get("tx_q%d_packets" % q, 0) for q in range(pair.queues["be"]))
+    check(queues == delivered, "tx_qN_packets add up to %d of %d" % (queues, delivered))
+    if bed.DRV == "net_vring":
+        check(offered == delivered + dropped(xstats),
+              "offered %d, delivered %d, dropped %d" % (offered, delivered, dropped(xstats)))
+
+
+def one_mode(mode, **options):
+    pair = Pair(mode, **options)
+    try:
+        back = pair.side["be"]
+        free = back.mbufs_available()
+        offered = pair.frames["be"]
+        fits = [[f for f in frames if mode.mrg or len(f) <= BUFFER] for frames in offered]
+        pair.carry("be", "fe", sum(map(len, fits)))
+        total = sum(map(len, pair.frames["fe"]))
+        pair.carry("fe", "be", total)
+        for queue, got in enumerate(pair.received("fe")):
+            pcap.compare("to the front-end, queue %d" % queue, fits[queue], got)
+        account(pair, sum(map(len, offered)), sum(map(len, fits)))
+
+        for queue, got in enumerate(pair.received("be")):
+            pcap.compare("from the front-end, queue %d" % queue, pair.frames["fe"][queue], got)
+        arrived = back.stats(0)["ipackets"]
+        check(arrived == total, "ipackets is %d, received were %d" % (arrived, total))
+        back.cmd("port stop 2")
+        left = back.mbufs_available()
+        check(left == free, "%d of %d mbufs are gone" % (free - left, free))
+    finally:
+        pair.close()
+
+
+def folded(mode, back_queues):
+    """The application has fewer or more queues than the front-end: nothing is lost by that."""
+    pair = Pair(mode, back_queues=back_queues)
+    try:
+        for source, sink in (("be", "fe"), ("fe", "be")):
+            pair.carry(source, sink, sum(map(len, pair.frames[source])))
+        for source, sink in (("be", "fe"), ("fe", "be")):
+            offered = [frame for frames in pair.frames[source] for frame in frames]
+            got = [frame for frames in pair.received(sink) for frame in frames]
+            check(sorted(got) == sorted(offered), "%s to %s: %d of %d frames arrived%s" % (
+                source, sink, len(got), len(offered),
+                "" if set(got) <= set(offered) else ", some altered"))
+    finally:
+        pair.close()
+
+
+def large(mode, largest, options="", scatter=False):
+    """Frames that the application's mbufs do not hold, in one buffer or, if it asks, in chains."""
+    sizes = [size for size in pcap.EDGES + pcap.JUMBO + [20000, 40000, 65000, 65521, 65535]
+             if size <= largest]
+    frames = [pcap.packets(COUNT, 0, seed=7, sizes=sizes * 2, largest=largest)]
+    one_mode(mode, back_mbuf=SMALL, scatter=scatter, frames=frames, back_frames=frames,
+             back_options=options)
+
+
+def oversize():
+    """With neither of these, such a frame is dropped and counted."""
+    mode = Mode()
+    pair = Pair(mode, back_mbuf=SMALL, back_options=",ext-buffer=0")
+    try:
+        offered = pair.frames["fe"][0]
+        fits = [frame for frame in offered if len(frame) <= BUFFER]
+        pair.carry("fe", "be", len(fits))
+        pcap.compare("from the front-end", fits, pair.received("be")[0])
+        count = pair.side["be"].xstats(0).get("rx_q0_oversize_dropped")
+        check(count == len(offered) - len(fits), "rx_q0_oversize_dropped is %s, not %d" % (
+            count, len(offered) - len(fits)))
+    finally:
+        pair.close()
+
+
+def run(report):
+    for mode in modes():
+        report.case(mode.name(), one_mode, mode)
+    for packed in (0, 1):
+        layout = "packed" if packed else "split"
+        report.case("fold-4-rings-1-queue-" + layout, folded, Mode(packed, queues=4), 1)
+        report.case("fold-1-ring-4-queues-" + layout, folded, Mode(packed, queues=1), 4)
+        report.case("9000-one-buffer-" + layout, large, Mode(packed), 9000)
+        ours = bed.DRV == "net_vring"
+        report.case("9000-chained-" + layout, large, Mode(packed), 9000,
+                    ",linear-buffer=0" if ours else "", ours)
+        report.case("65535-one-buffer-" + layout, large, Mode(packed), 65535,
+                    ",tso=1" if ours else "")
+        report.case("65535-chained-" + layout, large, Mode(packed), 65535,
+                    ",tso=1,linear-buffer=0" if ours else "", ours)
+    if bed.DRV == "net_vring":
+        report.case("oversize-dropped", oversize)

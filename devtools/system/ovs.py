@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Open vSwitch as the distribution has it, two ports in a bridge of its userspace datapath."""
+
+import os
+import re
+import subprocess
+
+import bed
+import matrix
+import pcap
+from bed import check, path
+
+COUNT = 300
+SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
+
+
+class Bridge(matrix.Ends):
+    """The switch with ports p0 and p1, and front-ends a and b that come and go."""
+
+    def __init__(self):
+        super().__init__()
+        self.home = path("ovs")
+        os.makedirs(self.home)
+        self.db = "unix:%s/db.sock" % self.home
+        self.env = dict(os.environ, OVS_RUNDIR=self.home, OVS_LOGDIR=self.home,
+                        OVS_DBDIR=self.home, OVS_SYSCONFDIR=self.home)
+        self.database = self.switch = None
+        for number, side in enumerate("ab"):
+            self.queues[side] = 1
+            self.frames[side] = [pcap.packets(COUNT, number, seed=number, largest=1514)]
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self):
+        subprocess.run(["ovsdb-tool", "create", self.home + "/conf.db", SCHEMA], check=True)
+        self.database = bed.Process("ovsdb", ["ovsdb-server", self.home + "/conf.db",
+                                              "--remote=p" + self.db], env=self.env)
+        bed.wait_for("ovsdb-server", lambda: os.path.exists(self.home + "/db.sock"))
+        self.vsctl("--no-wait", "init")
+        cpu = bed.CPUS[1 % len(bed.CPUS)]
+        self.vsctl("--no-wait", "set", "Open_vSwitch", ".", *(
+            "other_config:" + setting for setting in (
+                "dpdk-init=true", "pmd-cpu-mask=%#x" % (1 << cpu),
+                "dpdk-lcore-mask=%#x" % (1 << bed.CPUS[0]), "dpdk-alloc-mem=256",
+                "per-port-memory=false", "stats-update-interval=1000",
+                "dpdk-extra=--no-pci --in-memory " + " ".join(bed.plugin_options()))))
+        # a network namespace keeps the taps of the bridge off this machine
+        self.switch = bed.Process("vswitchd", [
+            "unshare", "-n", VSWITCHD, self.db, "--unixctl=%s/ctl" % self.home,
+            "--log-file=" + self.log_file()], env=self.env)
+        self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+        for number in (0, 1):
+            self.add(number)
+
+    def log_file(self):
+        return path("vswitchd-file.log")
+
+    def vsctl(self, *argv):
+        done = subprocess.run(["ovs-vsctl", "--timeout=30", "--db=" + self.db] + list(argv),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env=self.env, check=False)
+        check(done.returncode == 0, "ovs-vsctl %s: %s" % (" ".join(argv[:3]), done.stdout))
+        return done.stdout.strip()
+
+    def add(self, number):
+        self.vsctl("add-port", "br0", "p%d" % number, "--", "set", "Interface", "p%d" % number,
+                   "type=dpdk", "options:dpdk-devargs=%s" % bed.vdev(
+                       number, "iface=" + self.sock(number)))
+
+    def sock(self, number):
+        return path("o%d" % number)
+
+    def get(self, number, column):
+        return self.vsctl("get", "Interface", "p%d" % number, column)
+
+    def keys(self, number):
+        return sorted(re.findall(r"(\w+)=", self.get(number, "statistics")))
+
+    def wait_state(self, number, state):
+        bed.wait_for("link_state=%s of p%d" % (state, number),
+                     lambda: self.get(number, "link_state") == state, 8, 0.1)
+
+    def front(self, side):
+        number = "ab".index(side)
+        self.side[side] = bed.Testpmd(
+            "front-" + side, ["net_virtio_user0,path=%s,mac=52:54:00:00:00:%d%d,queue_size=1024"
+                              % (self.sock(number), number + 1, number + 1)] + self.files(side),
+            plugin=False, eal=["--single-file-segments"], cpu=0, memory=64,
+            args=["--txd=1024", "--rxd=1024"])
+        self.prepare(side)
+        self.wait_state(number, "up")
+
+    def exchange(self):
+        self.carry("a", "b", COUNT)
+        self.carry("b", "a", COUNT)
+        for source, sink in ("ab", "ba"):
+            pcap.compare("%s to %s" % (source, sink), self.frames[source][0],
+                         self.received(sink)[0])
+
+    def leave(self, side):
+        self.side.pop(side).quit()
+
+    def close(self):
+        super().close()
+        for process in (self.switch, self.database):
+            if process:
+                process.end()
+
+
+def without_peer(bridge):
+    check(bridge.vsctl("get", "Open_vSwitch", ".", "dpdk_initialized") == "true",
+          "DPDK is not initialised")
+    for number in (0, 1):
+        check(bridge.get(number, "error") in ("[]", '""'), "p%d: %s" % (
+            number, bridge.get(number, "error")))
+        check(bridge.get(number, "ofport") not in ("-1", "[]"), "p%d has no ofport" % number)
+        bridge.wait_state(number, "down")
+
+
+def carries(bridge):
+    bridge.front("a")
+    bridge.front("b")
+    bridge.exchange()
+
+
+def comes_back(bridge):
+    """One front-end goes and comes back."""
+    bridge.leave("b")
+    bridge.wait_state(1, "down")
+    bridge.leave("a")
+    carries(bridge)
+
+
+def port_again(bridge):
+    """A port is deleted, its socket with it, and added again."""
+    bridge.leave("b")
+    bridge.leave("a")
+    bridge.vsctl("del-port", "br0", "p1")
+    bed.wait_for("the socket of p1 gone", lambda: not os.path.exists(bridge.sock(1)), 3)
+    bridge.add(1)
+    check(bridge.get(1, "error") in ("[]", '""'), bridge.get(1, "error"))
+    carries(bridge)
+
+
+def static_keys(bridge, before):
+    """The switch asks for the names of counters once, without a peer."""
+    check("rx_q0_packets" in before, "no rx_q0_packets without a peer: " + ", ".join(before))
+    check(any(key.startswith("tx_q0_") and key.endswith("_dropped") for key in before),
+          "no tx_q0_*_dropped without a peer")
+    after = bridge.keys(0)
+    check(after == before, "keys differ: " + ", ".join(sorted(set(before) ^ set(after))))
+    got = int(re.search(r"\brx_q0_packets=(\d+)", bridge.get(0, "statistics")).group(1))
+    check(got > 0, "rx_q0_packets is 0 after traffic")
+
+
+def clean_log(bridge):
+    with open(bridge.log_file()) as log:
+        bad = [line.strip() for line in log if re.search(r"\|(WARN|ERR|EMER)\|", line)
+               and re.search(r"(?i)mtu|csum|checksum|stat|offload|%s|\bp[01]\b" % bed.DRV, line)]
+    check(not bad, "%d lines, first: %s" % (len(bad), bad[0] if bad else ""))
+
+
+def run(report):
+    bridge = Bridge()
+    try:
+        report.case("ports-without-peer", without_peer, bridge)
+        bed.wait_for("statistics", lambda: bridge.keys(0), 5)
+        before = bridge.keys(0)
+        for name, function in (("carries", carries), ("front-end-comes-back", comes_back),
+                               ("del-port-add-port", port_again)):
+            if not report.case(name, function, bridge):
+                # the next one finds the front-ends as it expects them
+                for side in list(bridge.side):
+                    bridge.leave(side)
+                bridge.front("a")
+                bridge.front("b")
+        report.case("static-statistics", static_keys, bridge, before)
+        report.case("clean-log", clean_log, bridge)
+    finally:
+        bridge.close()

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The port: what ethdev, the control thread and the bursts know of one another.
+ *
+ * Three kinds of state, by who may write it:
+ *   configuration	set at probe, read by all
+ *   control		touched in the control thread only (vring_ctrl_call() gets there)
+ *   data path		the queues: written by the lcore that bursts, except their set, which is
+ *			published through a gate
+ *
+ * The port lies in memory shared with secondary processes, which read counters from it and
+ * follow no pointer marked "primary".
+ */
+#ifndef VRING_H
+#define VRING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <ethdev_driver.h>
+#include <rte_common.h>
+#include <rte_log.h>
+#include <rte_spinlock.h>
+
+#include "vhu_be.h"
+#include "vhu_loop.h"
+#include "virtq.h"
+#include "vnet.h"
+#include "vring_devargs.h"
+
+/* Vrings of a port: 2i receives and 2i + 1 transmits, as the guest sees it. */
+#define VRING_MAX_QIDS (2 * VRING_MAX_PAIRS)
+/* MAC addresses an application may add; none filters, the port is promiscuous by nature. */
+#define VRING_MAX_MACS 16
+/* Largest frame taken from a guest unless mtu= asks for more; also OVS's limit. */
+#define VRING_MAX_FRAME 9728
+
+extern int vring_logtype;
+
+/* One line to the user: level, the port's name, what is wrong and what would be right. */
+#define VRING_LOG(level, name, fmt, ...) \
+	rte_log(RTE_LOG_ ## level, vring_logtype, "%s: " fmt "\n", name, ## __VA_ARGS__)
+
+struct vring_port;
+
+/* One entry of a set: a ring that an ethdev queue serves, or something that acts like one. */
+struct vring_ring {
+	struct virtq_vq *vq;
+	const struct virtq_run *run;
+	union {
+		vnet_rx_burst rx;
+		vnet_tx_burst tx;
+	};
+	rte_spinlock_t *lock;	/* tx: taken because other queues serve this ring too; or NULL */
+};
+
+/*
+ * What an ethdev queue works on. Immutable from its publication until the gate has been given
+ * another one; a queue owns two and alternates.
+ */
+struct vring_set {
+	uint16_t n;
+	uint16_t why;		/* tx, n == 0: enum vnet_drop that packets are counted under */
+	const char *mode;	/* primary: instance of the first ring, static text */
+	struct vring_ring ring[];
+};
+
+/* What receive and transmit queues have in common. */
+struct vring_queue {
+	struct virtq_gate gate;		/* the lcore that bursts */
+	struct virtq_gate query;	/* whoever asks how full the ring is, one at a time */
+	rte_spinlock_t query_lock;
+	uint16_t id;
+	uint16_t nb_desc;		/* as the application asked; the rings are the guest's */
+	bool deferred;			/* not started with the port */
+	bool started;			/* control */
+	uint8_t spare;			/* control: which of set[] is not published */
+	struct vring_port *port;
+	struct vring_set *set[2];
+	struct vring_set *published;	/* control: NULL or one of set[] */
+};
+
+struct vring_rxq {
+	struct vring_queue q;
+	struct vnet_rxq rx;
+	uint16_t turn;		/* ring that a burst begins with, where there are several */
+	struct rte_eth_rxconf conf;
+	struct rte_mempool *pool;
+};
+
+struct vring_txq {
+	struct vring_queue q;
+	struct vnet_txq tx;
+	struct rte_eth_txconf conf;
+};
+
+/* A vring of the device. */
+struct vring_slot {
+	struct virtq_vq *vq;		/* cursors; always there */
+	const struct virtq_run *run;	/* control: NULL while it does not run */
+	rte_spinlock_t lock;		/* for queues that share the ring */
+	/* vq's counters at the last reset. */
+	uint64_t calls_base, suppressed_base;
+};
+
+/* Counters of an ethdev queue that outlive the queue. */
+struct vring_tally {
+	struct vnet_stats past;	/* of queues that were released */
+	struct vnet_stats base;	/* to subtract since the last reset */
+};
+
+/* What the control thread knows of the session; copied here for other threads and processes. */
+struct vring_session {
+	uint64_t connects, disconnects, messages, nacks, framing_errors;
+};
+
+struct vring_port {
+	/* Configuration. */
+	char name[RTE_ETH_NAME_MAX_LEN];
+	struct vring_args args;
+	uint16_t pairs;
+	uint16_t max_mtu;	/* bytes */
+	uint64_t offered;	/* device features */
+	struct rte_eth_dev *dev;	/* primary */
+	struct vhu_loop *loop;		/* primary */
+	TAILQ_ENTRY(vring_port) next;	/* primary */
+
+	/* Buffers; made at queue set-up, primary. */
+	struct rte_mempool *big;	/* for frames over a pool element, or NULL */
+
+	/* Control. */
+	struct vhu_be *be;
+	bool connected;
+	bool started;		/* dev_start */
+	bool admin_down;	/* dev_set_link_down */
+	bool rarp_wanted;	/* the first receive queue has an announcement to deliver */
+	uint64_t features, protocol_features; /* negotiated */
+	uint16_t guest_mtu;	/* as the front-end told, 0: it did not */
+	struct vhu_timer rarp_watch;
+	struct vring_session session_base;
+	struct vring_slot slot[VRING_MAX_QIDS];
+
+	/* Data path to control. */
+	struct rte_ether_addr rarp_mac;	/* constant while it is published */
+	uint32_t rarp_done;		/* set once by the lcore that delivered it */
+
+	/* Events for the application; see vring_event.c. */
+	uint32_t events;
+
+	/* Counters, readable by any process. */
+	struct vring_session session;
+	struct vring_tally *rx_tally, *tx_tally; /* one a pair */
+	struct virtq_vq *vqs;
+};
+
+/* vring_ctrl.c: the control thread. */
+
+/*
+ * Start the control thread, or share the one that runs. cpu: where it is pinned, UINT32_MAX: off
+ * the lcores. 0 or -errno.
+ */
+int vring_ctrl_get(const char *name, uint32_t cpu, struct vhu_loop **loop);
+/* Ends the thread with the last port. Not to be called in it. */
+void vring_ctrl_put(void);
+/* Run fn(port) in the control thread, wait for what it returns. */
+int vring_ctrl_call(struct vring_port *port, int (*fn)(void *port));
+
+/* vring_fold.c: which queue serves which ring. Plain functions of their arguments. */
+
+/* Bytes of a set with room for every ring of `pairs` pairs and one entry more. */
+size_t vring_set_size(uint16_t pairs);
+/* Whether a ring runs and may carry packets. */
+bool vring_slot_enabled(const struct vring_slot *slot);
+/* The rings of receive queue i of n: every running vring 2j + 1 with j % n == i. */
+void vring_fold_rx(struct vring_slot *slot, uint16_t pairs, uint16_t i, uint16_t n,
+		   uint32_t flags, struct vring_set *set);
+/*
+ * The ring of transmit queue i of n: with m enabled rings, the (i % m)-th; with a lock where
+ * another queue has the same. None: `why` says what becomes of packets.
+ */
+void vring_fold_tx(struct vring_slot *slot, uint16_t pairs, uint16_t i, uint16_t n,
+		   uint32_t flags, enum vnet_drop why, struct vring_set *set);
+/* Whether a ring is in one set and not, or not in the same way, in the other. NULL: empty. */
+bool vring_set_moved(const struct vring_set *a, const struct vring_set *b);
+bool vring_set_same(const struct vring_set *a, const struct vring_set *b);
+
+/* vring_publish.c: control thread. */
+
+/* Bring every queue's set up to date with the rings, the port's state and the queues' flags. */
+void vring_publish(struct vring_port *port);
+/* Take everything from every queue; until vring_publish() gives it back. */
+void vring_unpublish(struct vring_port *port);
+/* Link state from the same; tells the application when it changed. */
+void vring_link_refresh(struct vring_port *port);
+
+/* vring_session.c: control thread, except that info may be called by any. */
+int vring_session_open(struct vring_port *port, char *err, size_t errlen);
+void vring_session_close(struct vring_port *port);
+void vring_session_refresh(struct vring_port *port);
+
+/* vring_event.c: call-backs run in EAL's interrupt thread, never in the control thread. */
+#define VRING_EVENT_LINK RTE_BIT32(0)
+#define VRING_EVENT_QUEUE RTE_BIT32(1)
+void vring_event_raise(struct vring_port *port, uint32_t events);
+void vring_event_cancel(struct vring_port *port);
+
+/* vring_rxtx.c: data path. */
+uint16_t vring_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
+uint16_t vring_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
+uint16_t vring_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
+/* A vnet_rx_burst that delivers the announcement once; vq and run are NULL. */
+uint16_t vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq, const struct virtq_run *run,
+			  struct rte_mbuf **pkts, uint16_t n);
+uint32_t vring_rx_queue_count(void *rxq);
+int vring_rx_descriptor_status(void *rxq, uint16_t offset);
+int vring_tx_descriptor_status(void *txq, uint16_t offset);
+
+/* vring_queue.c: set-up and release of queues and their buffers. */
+int vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
+			 unsigned int socket, const struct rte_eth_rxconf *conf,
+			 struct rte_mempool *pool);
+int vring_tx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
+			 unsigned int socket, const struct rte_eth_txconf *conf);
+void vring_rx_queue_release(struct rte_eth_dev *dev, uint16_t id);
+void vring_tx_queue_release(struct rte_eth_dev *dev, uint16_t id);
+int vring_rx_queue_start(struct rte_eth_dev *dev, uint16_t id);
+int vring_rx_queue_stop(struct rte_eth_dev *dev, uint16_t id);
+int vring_tx_queue_start(struct rte_eth_dev *dev, uint16_t id);
+int vring_tx_queue_stop(struct rte_eth_dev *dev, uint16_t id);
+void vring_rxq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_rxq_info *info);
+void vring_txq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_txq_info *info);
+int vring_rx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id,
+			    struct rte_eth_burst_mode *mode);
+int vring_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id,
+			    struct rte_eth_burst_mode *mode);
+uint32_t vring_rx_flags(const struct vring_port *port);
+/* Free the port's pools, or keep those that the application still holds buffers of for later. */
+void vring_pools_free(struct vring_port *port);
+
+/* vring_port.c: start, stop, link, addresses, capabilities. */
+extern const struct eth_dev_ops vring_ops;
+/* What a secondary process may call. */
+extern const struct eth_dev_ops vring_secondary_ops;
+int vring_dev_close(struct rte_eth_dev *dev);
+
+/* vring_stats.c */
+int vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
+int vring_stats_reset(struct rte_eth_dev *dev);
+/* vring_xstats.c */
+int vring_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n);
+int vring_xstats_get_by_id(struct rte_eth_dev *dev, const uint64_t *ids, uint64_t *values,
+			   unsigned int n);
+int vring_xstats_get_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names,
+			   unsigned int n);
+int vring_xstats_get_names_by_id(struct rte_eth_dev *dev, const uint64_t *ids,
+				 struct rte_eth_xstat_name *names, unsigned int n);
+/* Totals of one queue since the last reset, the queues it had before included. */
+void vring_rxq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
+void vring_txq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
+/* What a released queue had counted stays in the port's tally. */
+void vring_stats_keep(struct vring_tally *tally, const struct vnet_stats *live);
+/* Notifications of the rings that queue `id` of `n` serves; tx: rings the guest receives on. */
+void vring_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
+		 uint64_t *calls, uint64_t *suppressed);
+
+/* vring_telemetry.c: the list of ports, and what is told of them. */
+/* -EEXIST: another port, whose name is put into other[RTE_ETH_NAME_MAX_LEN], has this iface. */
+int vring_list_add(struct vring_port *port, char *other);
+void vring_list_remove(struct vring_port *port);
+int vring_priv_dump(struct rte_eth_dev *dev, FILE *file);
+
+#endif /* VRING_H */

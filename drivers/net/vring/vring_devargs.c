@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <errno.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_ethdev.h>
+#include <rte_kvargs.h>
+
+#include "vnet.h"
+#include "vring_devargs.h"
+
+struct key {
+	const char *name;	/* as documented; '-' and '_' are the same */
+	int (*parse)(const struct key *key, const char *value, struct vring_args *args);
+	const char *allowed;
+	size_t offset;		/* of a uint32_t in struct vring_args */
+	uint32_t min, max;
+};
+
+/* Decimal or 0x, the whole text, nothing but digits. */
+static int
+parse_u32(const char *value, int base, uint32_t *number)
+{
+	unsigned long long n;
+	char *end;
+
+	if (*value < '0' || *value > '9')
+		return -EINVAL;
+	errno = 0;
+	n = strtoull(value, &end, base);
+	if (errno != 0 || *end != '\0' || n > UINT32_MAX)
+		return -EINVAL;
+	*number = n;
+	return 0;
+}
+
+static int
+parse_number(const struct key *key, const char *value, struct vring_args *args)
+{
+	uint32_t n;
+
+	if (parse_u32(value, 0, &n) != 0 || n < key->min || n > key->max)
+		return -EINVAL;
+	memcpy((char *)args + key->offset, &n, sizeof(n));
+	return 0;
+}
+
+static int
+parse_iface(const struct key *key, const char *value, struct vring_args *args)
+{
+	size_t len = strlen(value);
+
+	if (len == 0 || len >= sizeof(args->iface))
+		return -EINVAL;
+	memcpy(args->iface, value, len + 1);
+	return 0;
+}
+
+static int
+parse_mac(const struct key *key, const char *value, struct vring_args *args)
+{
+	if (rte_ether_unformat_addr(value, &args->mac) != 0 ||
+	    !rte_is_valid_assigned_ether_addr(&args->mac))
+		return -EINVAL;
+	return 0;
+}
+
+static int
+parse_speed(const struct key *key, const char *value, struct vring_args *args)
+{
+	uint32_t n;
+
+	/* Speeds that ethdev has a name for; others would print as unknown. */
+	if (parse_u32(value, 10, &n) != 0 ||
+	    rte_eth_speed_bitflag(n, RTE_ETH_LINK_FULL_DUPLEX) == 0)
+		return -EINVAL;
+	args->speed = n;
+	return 0;
+}
+
+static int
+parse_csum(const struct key *key, const char *value, struct vring_args *args)
+{
+	static const char *const names[] = {
+		[VRING_CSUM_OFF] = "0",
+		[VRING_CSUM_COMPLETE] = "1",
+		[VRING_CSUM_PARTIAL] = "partial",
+	};
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(names); i++)
+		if (strcmp(value, names[i]) == 0) {
+			args->csum = i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static int
+parse_sock_mode(const struct key *key, const char *value, struct vring_args *args)
+{
+	uint32_t n;
+
+	if (parse_u32(value, 8, &n) != 0 || n < key->min || n > key->max)
+		return -EINVAL;
+	args->sock_mode = n;
+	return 0;
+}
+
+static int
+parse_sock_group(const struct key *key, const char *value, struct vring_args *args)
+{
+	struct group group, *found = NULL;
+	char buf[4096];
+	uint32_t n;
+
+	if (getgrnam_r(value, &group, buf, sizeof(buf), &found) == 0 && found != NULL) {
+		args->sock_gid = group.gr_gid;
+		return 0;
+	}
+	if (parse_u32(value, 10, &n) != 0 || n == (gid_t)-1)
+		return -EINVAL;
+	args->sock_gid = n;
+	return 0;
+}
+
+/* Known, but of a role that this version does not have. */
+static int
+parse_front_end(const struct key *key, const char *value, struct vring_args *args)
+{
+	return -ENOTSUP;
+}
+
+/* A switch that has to stay off for now. */
+static int
+parse_zero(const struct key *key, const char *value, struct vring_args *args)
+{
+	int ret = parse_number(key, value, args);
+	uint32_t n = 0;
+
+	if (ret == 0)
+		memcpy(&n, (char *)args + key->offset, sizeof(n));
+	return n != 0 ? -ENOTSUP : ret;
+}
+
+#define NUMBER(key, field, lo, hi, text) \
+	{ key, parse_number, text, offsetof(struct vring_args, field), lo, hi }
+#define SWITCH(key, field) NUMBER(key, field, 0, 1, "0 or 1")
+#define ZERO(key, field, hi, text) \
+	{ key, parse_zero, text, offsetof(struct vring_args, field), 0, hi }
+#define OTHER(key, fn, text) { key, fn, text }
+#define FRONT_END(key) { key, parse_front_end, NULL }
+
+static const struct key keys[] = {
+	OTHER("iface", parse_iface, "the path of a socket, 1 to 107 bytes"),
+	NUMBER("queues", queues, 1, VRING_MAX_PAIRS, "1 to 128 queue pairs"),
+	SWITCH("client", client),
+	ZERO("iommu-support", iommu, 1, "0"),
+	ZERO("postcopy-support", postcopy, 1, "0"),
+	SWITCH("tso", tso),
+	NUMBER("linear-buffer", linear, VRING_LINEAR_NO, VRING_LINEAR_YES, "0 or 1"),
+	SWITCH("ext-buffer", ext_buf),
+	SWITCH("legacy-ol-flags", legacy_ol),
+	OTHER("mac", parse_mac, "a unicast address such as 02:00:00:00:00:01"),
+	NUMBER("mtu", mtu, VRING_MIN_MTU, VRING_MAX_MTU, "68 to 65509 bytes"),
+	OTHER("speed", parse_speed, "10, 100, 1000, 2500, 5000, 10000, 20000, 25000, 40000, "
+	      "50000, 56000, 100000 or 200000 Mbit/s"),
+	NUMBER("numa", numa, 0, RTE_MAX_NUMA_NODES - 1, "the number of a NUMA node"),
+	NUMBER("ctrl-lcore", ctrl_lcore, 0, CPU_SETSIZE - 1, "the number of a CPU"),
+	NUMBER("max-ring", max_ring, 64, VIRTQ_MAX_SIZE, "64 to 32768 entries"),
+	OTHER("csum", parse_csum, "0, 1 or partial"),
+	SWITCH("packed", packed),
+	ZERO("zero-copy", zero_copy, 1, "0"),
+	ZERO("zero-copy-min", zero_copy_min, UINT16_MAX, "0"),
+	NUMBER("tx-retries", tx_retries, 0, 1000, "0 to 1000 rounds"),
+	NUMBER("reconnect-ms", reconnect_ms, 10, 60000, "10 to 60000 milliseconds"),
+	{ "sock-mode", parse_sock_mode, "octal permissions, 0001 to 0777", 0, 1, 0777 },
+	OTHER("sock-group", parse_sock_group, "a group's name or number"),
+	SWITCH("stats", stats),
+	FRONT_END("path"),
+	FRONT_END("server"),
+	FRONT_END("queue_size"),
+	FRONT_END("cq"),
+	FRONT_END("packed_vq"),
+	FRONT_END("mrg_rxbuf"),
+	FRONT_END("in_order"),
+	FRONT_END("vectorized"),
+	FRONT_END("vdpa"),
+};
+
+static const struct vring_args defaults = {
+	.csum = VRING_CSUM_COMPLETE,
+	.sock_gid = (gid_t)-1,
+	.queues = 1,
+	.linear = VRING_LINEAR_YES,
+	.ext_buf = 1,
+	.speed = RTE_ETH_SPEED_NUM_10G,
+	.numa = UINT32_MAX,
+	.ctrl_lcore = UINT32_MAX,
+	.max_ring = VIRTQ_MAX_SIZE,
+	.packed = 1,
+	.reconnect_ms = 100,
+	.stats = 1,
+};
+
+static bool
+same_key(const char *a, const char *b)
+{
+	for (; *a != '\0' && *b != '\0'; a++, b++)
+		if ((*a == '_' ? '-' : *a) != (*b == '_' ? '-' : *b))
+			return false;
+	return *a == *b;
+}
+
+static int
+find_key(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(keys); i++)
+		if (same_key(name, keys[i].name))
+			return i;
+	return -1;
+}
+
+static int
+unknown_key(const char *name, char *err, size_t errlen)
+{
+	size_t used;
+	unsigned int i;
+
+	used = snprintf(err, errlen, "unknown key '%s', allowed are", name);
+	for (i = 0; i < RTE_DIM(keys) && used < errlen; i++)
+		if (keys[i].parse != parse_front_end)
+			used += snprintf(err + used, errlen - used, " %s", keys[i].name);
+	return -EINVAL;
+}
+
+static int
+parse_pair(const struct rte_kvargs_pair *pair, uint64_t *seen, struct vring_args *args,
+	   char *err, size_t errlen)
+{
+	const char *value = pair->value == NULL ? "" : pair->value;
+	int i = find_key(pair->key);
+	int ret;
+
+	RTE_BUILD_BUG_ON(RTE_DIM(keys) > 64);
+	if (i < 0)
+		return unknown_key(pair->key, err, errlen);
+	if (*seen & RTE_BIT64(i)) {
+		snprintf(err, errlen, "key '%s' is given twice, allowed is once", pair->key);
+		return -EINVAL;
+	}
+	*seen |= RTE_BIT64(i);
+	ret = keys[i].parse(&keys[i], value, args);
+	if (ret == -ENOTSUP && keys[i].parse == parse_front_end)
+		snprintf(err, errlen, "%s=%s: the front-end role is not supported yet, give iface=",
+			 pair->key, value);
+	else if (ret == -ENOTSUP)
+		snprintf(err, errlen, "%s=%s is not supported yet, allowed is 0", pair->key, value);
+	else if (ret != 0)
+		snprintf(err, errlen, "%s=%s: allowed is %s", pair->key, value, keys[i].allowed);
+	return ret == 0 ? 0 : -EINVAL;
+}
+
+/* What no key can see alone. */
+static int
+check_together(const struct vring_args *args, char *err, size_t errlen)
+{
+	const char *wrong = NULL;
+
+	if (args->iface[0] == '\0')
+		wrong = "iface= is missing: give the path of the vhost-user socket";
+	else if (args->tso && args->csum == VRING_CSUM_OFF)
+		wrong = "tso=1 needs checksum offload: allowed with it is csum=1 or csum=partial";
+	else if (args->client && (args->sock_mode != 0 || args->sock_gid != (gid_t)-1))
+		wrong = "sock-mode= and sock-group= belong to a socket of our own: "
+			"allowed with them is client=0";
+	if (wrong == NULL)
+		return 0;
+	snprintf(err, errlen, "%s", wrong);
+	return -EINVAL;
+}
+
+int
+vring_args_parse(const char *text, struct vring_args *args, char *err, size_t errlen)
+{
+	struct rte_kvargs *pairs;
+	uint64_t seen = 0;
+	unsigned int i;
+	int ret = 0;
+
+	*args = defaults;
+	pairs = rte_kvargs_parse(text == NULL ? "" : text, NULL);
+	if (pairs == NULL) {
+		snprintf(err, errlen, "'%s': allowed are key=value pairs separated by commas",
+			 text);
+		return -EINVAL;
+	}
+	for (i = 0; i < pairs->count && ret == 0; i++)
+		ret = parse_pair(&pairs->pairs[i], &seen, args, err, errlen);
+	rte_kvargs_free(pairs);
+	return ret != 0 ? ret : check_together(args, err, errlen);
+}
+
+uint64_t
+vring_args_features(const struct vring_args *args)
+{
+	uint64_t features = VNET_DEV_FEATURES;
+
+	if (!args->tso)
+		features &= ~VNET_DEV_TSO_FEATURES;
+	if (args->csum == VRING_CSUM_OFF)
+		features &= ~VIRTQ_BIT(VIRTIO_NET_F_CSUM);
+	if (!args->packed)
+		features &= ~VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	return features;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the user writes after the device name: keys, ranges, defaults.
+ */
+#ifndef VRING_DEVARGS_H
+#define VRING_DEVARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <rte_ether.h>
+
+#define VRING_MAX_PAIRS 128
+/* Bytes around the payload of the largest frame: Ethernet, two VLAN tags, CRC. */
+#define VRING_FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN + RTE_ETHER_CRC_LEN)
+#define VRING_MIN_MTU 68
+#define VRING_MAX_MTU (UINT16_MAX - VRING_FRAME_OVERHEAD)
+
+enum vring_csum {
+	VRING_CSUM_OFF,		/* the guest is not offered to leave checksums out */
+	VRING_CSUM_COMPLETE,	/* partial checksums of the guest are completed on the way in */
+	VRING_CSUM_PARTIAL,	/* they are handed to the application as they are */
+};
+
+enum vring_linear {
+	VRING_LINEAR_NO,	/* chains are delivered if the application enables scatter */
+	VRING_LINEAR_YES,	/* one segment a packet, whatever the application enables */
+};
+
+struct vring_args {
+	char iface[108];	/* socket path, as long as sun_path */
+	struct rte_ether_addr mac; /* zero: random */
+	enum vring_csum csum;
+	mode_t sock_mode;	/* 0: as the umask leaves it */
+	gid_t sock_gid;		/* (gid_t)-1: as the process's */
+	/* Numbers and switches; all of one type, so that one parser serves them. */
+	uint32_t queues;	/* pairs */
+	uint32_t client;
+	uint32_t iommu, postcopy;
+	uint32_t tso;
+	uint32_t linear;	/* enum vring_linear */
+	uint32_t ext_buf;
+	uint32_t legacy_ol;
+	uint32_t mtu;		/* bytes; 0: not given */
+	uint32_t speed;		/* Mbit/s that the link claims */
+	uint32_t numa;		/* UINT32_MAX: where the process runs */
+	uint32_t ctrl_lcore;	/* UINT32_MAX: off the lcores */
+	uint32_t max_ring;	/* entries of the largest ring a peer may set up */
+	uint32_t packed;
+	uint32_t tx_retries;	/* rounds; 0: a full ring is the caller's business */
+	uint32_t reconnect_ms;
+	uint32_t stats;		/* keep size classes and casts */
+	uint32_t zero_copy, zero_copy_min;
+};
+
+/*
+ * Parse and check. 0, or -EINVAL with one line in err that names the key and what is allowed;
+ * it has neither the port's name nor a newline.
+ */
+int vring_args_parse(const char *text, struct vring_args *args, char *err, size_t errlen);
+
+/* Device features to offer to a front-end under these arguments. */
+uint64_t vring_args_features(const struct vring_args *args);
+
+/* What RTE_PMD_REGISTER_PARAM_STRING shows; a literal, since it lands in a section. */
+#define VRING_PARAM_STRING \
+	"iface=<path> " \
+	"queues=<1-128> " \
+	"client=<0|1> " \
+	"iommu-support=<0|1> " \
+	"postcopy-support=<0|1> " \
+	"tso=<0|1> " \
+	"linear-buffer=<0|1> " \
+	"ext-buffer=<0|1> " \
+	"legacy-ol-flags=<0|1> " \
+	"mac=<xx:xx:xx:xx:xx:xx> " \
+	"mtu=<68-65509> " \
+	"speed=<Mbit/s> " \
+	"numa=<node> " \
+	"ctrl-lcore=<cpu> " \
+	"max-ring=<64-32768> " \
+	"csum=<0|1|partial> " \
+	"packed=<0|1> " \
+	"zero-copy=<0|1> " \
+	"zero-copy-min=<bytes> " \
+	"tx-retries=<0-1000> " \
+	"reconnect-ms=<10-60000> " \
+	"sock-mode=<octal> " \
+	"sock-group=<name|gid> " \
+	"stats=<0|1>"
+
+#endif /* VRING_DEVARGS_H */

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ethdev operations on a whole port. Those that concern the control thread's state are carried
+ * there; none of them waits for a peer.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_malloc.h>
+
+#include "vring.h"
+
+static int
+port_configure(struct rte_eth_dev *dev)
+{
+	dev->data->scattered_rx = (vring_rx_flags(dev->data->dev_private) & VNET_F_SCATTER) != 0;
+	return 0;
+}
+
+static void
+start_queues(struct rte_eth_dev_data *data, bool on)
+{
+	unsigned int i;
+
+	for (i = 0; i < data->nb_rx_queues; i++) {
+		struct vring_queue *q = data->rx_queues[i];
+
+		q->started = on && !q->deferred;
+		data->rx_queue_state[i] = q->started ? RTE_ETH_QUEUE_STATE_STARTED :
+						       RTE_ETH_QUEUE_STATE_STOPPED;
+	}
+	for (i = 0; i < data->nb_tx_queues; i++) {
+		struct vring_queue *q = data->tx_queues[i];
+
+		q->started = on && !q->deferred;
+		data->tx_queue_state[i] = q->started ? RTE_ETH_QUEUE_STATE_STARTED :
+						       RTE_ETH_QUEUE_STATE_STOPPED;
+	}
+}
+
+static int
+start_in_ctrl(void *arg)
+{
+	struct vring_port *port = arg;
+
+	start_queues(port->dev->data, true);
+	port->admin_down = false;
+	port->started = true;
+	vring_publish(port);
+	vring_link_refresh(port);
+	return 0;
+}
+
+static bool
+queues_set_up(const struct rte_eth_dev_data *data)
+{
+	unsigned int i;
+
+	for (i = 0; i < data->nb_rx_queues; i++)
+		if (data->rx_queues[i] == NULL)
+			return false;
+	for (i = 0; i < data->nb_tx_queues; i++)
+		if (data->tx_queues[i] == NULL)
+			return false;
+	return true;
+}
+
+static int
+port_start(struct rte_eth_dev *dev)
+{
+	struct vring_port *port = dev->data->dev_private;
+
+	if (!queues_set_up(dev->data)) {
+		VRING_LOG(ERR, port->name, "start: a queue is not set up, all %u rx and %u tx "
+			  "have to be", dev->data->nb_rx_queues, dev->data->nb_tx_queues);
+		return -EINVAL;
+	}
+	return vring_ctrl_call(port, start_in_ctrl);
+}
+
+/* When this returns no burst touches guest memory. */
+static int
+stop_in_ctrl(void *arg)
+{
+	struct vring_port *port = arg;
+
+	if (!port->started)
+		return 0;
+	vring_unpublish(port);
+	port->started = false;
+	start_queues(port->dev->data, false);
+	vring_link_refresh(port);
+	return 0;
+}
+
+static int
+port_stop(struct rte_eth_dev *dev)
+{
+	return vring_ctrl_call(dev->data->dev_private, stop_in_ctrl);
+}
+
+static int
+link_up_in_ctrl(void *arg)
+{
+	struct vring_port *port = arg;
+
+	port->admin_down = false;
+	vring_publish(port);
+	vring_link_refresh(port);
+	return 0;
+}
+
+static int
+link_down_in_ctrl(void *arg)
+{
+	struct vring_port *port = arg;
+
+	port->admin_down = true;
+	vring_publish(port);
+	vring_link_refresh(port);
+	return 0;
+}
+
+static int
+port_set_link_up(struct rte_eth_dev *dev)
+{
+	return vring_ctrl_call(dev->data->dev_private, link_up_in_ctrl);
+}
+
+static int
+port_set_link_down(struct rte_eth_dev *dev)
+{
+	return vring_ctrl_call(dev->data->dev_private, link_down_in_ctrl);
+}
+
+int
+vring_dev_close(struct rte_eth_dev *dev)
+{
+	struct vring_port *port = dev->data->dev_private;
+	unsigned int i;
+
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return 0;
+	port_stop(dev);
+	vring_list_remove(port);
+	vring_session_close(port);
+	vring_event_cancel(port);
+	vring_ctrl_put();
+	for (i = 0; i < dev->data->nb_rx_queues; i++)
+		vring_rx_queue_release(dev, i);
+	for (i = 0; i < dev->data->nb_tx_queues; i++)
+		vring_tx_queue_release(dev, i);
+	vring_pools_free(port);
+	rte_free(port->vqs);
+	rte_free(port->rx_tally);
+	rte_free(port->tx_tally);
+	return 0;
+}
+
+/* ethdev has stopped the port; the session stays, so that the guest notices nothing else. */
+static int
+port_reset(struct rte_eth_dev *dev)
+{
+	return 0;
+}
+
+static void
+offload_info(const struct vring_port *port, struct rte_eth_dev_info *info)
+{
+	/*
+	 * SCATTER: frames larger than an element of the pool are taken. Checksums and segmentation
+	 * hold whatever a guest negotiates, since software does what it does not.
+	 */
+	info->rx_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_VLAN_STRIP |
+				RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
+				RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+	if (port->args.tso) {
+		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+		info->max_lro_pkt_size = UINT16_MAX;
+	}
+	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_VLAN_INSERT |
+				RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+				RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |
+				RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+}
+
+static int
+port_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
+{
+	const struct vring_port *port = dev->data->dev_private;
+	/* The rings are the guest's: any number is as good, this is what rings can have. */
+	const struct rte_eth_desc_lim lim = {
+		.nb_max = port->args.max_ring,
+		.nb_min = 1,
+		.nb_align = 1,
+		.nb_seg_max = UINT16_MAX,
+		.nb_mtu_seg_max = UINT16_MAX,
+	};
+
+	info->min_mtu = VRING_MIN_MTU;
+	info->max_mtu = port->max_mtu;
+	info->max_rx_pktlen = port->max_mtu + VRING_FRAME_OVERHEAD;
+	info->max_rx_queues = port->pairs;
+	info->max_tx_queues = port->pairs;
+	info->max_mac_addrs = VRING_MAX_MACS;
+	info->speed_capa = rte_eth_speed_bitflag(port->args.speed, RTE_ETH_LINK_FULL_DUPLEX);
+	info->rx_desc_lim = lim;
+	info->tx_desc_lim = lim;
+	info->default_rxportconf.burst_size = VNET_BURST;
+	info->default_rxportconf.nb_queues = 1;
+	info->default_rxportconf.ring_size = RTE_MIN(lim.nb_max, 256);
+	info->default_txportconf = info->default_rxportconf;
+	offload_info(port, info);
+	return 0;
+}
+
+/* The control thread keeps the link's state current. */
+static int
+port_link_update(struct rte_eth_dev *dev, int wait)
+{
+	return 0;
+}
+
+/* Nothing in the data path depends on it: frames of any size that a peer takes are sent. */
+static int
+port_mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
+{
+	return 0;
+}
+
+/* A port delivers whatever its peer sends, so these modes are always on. */
+static int
+port_accept(struct rte_eth_dev *dev)
+{
+	return 0;
+}
+
+static int
+port_mac_set(struct rte_eth_dev *dev, struct rte_ether_addr *mac)
+{
+	return 0;
+}
+
+static int
+port_mac_add(struct rte_eth_dev *dev, struct rte_ether_addr *mac, uint32_t index, uint32_t pool)
+{
+	return 0;
+}
+
+static void
+port_mac_remove(struct rte_eth_dev *dev, uint32_t index)
+{
+}
+
+static int
+port_mc_list(struct rte_eth_dev *dev, struct rte_ether_addr *list, uint32_t n)
+{
+	return 0;
+}
+
+/* Flags are read by bursts and choose their instance: changed while none runs. */
+static int
+vlan_in_ctrl(void *arg)
+{
+	struct vring_port *port = arg;
+	struct rte_eth_dev_data *data = port->dev->data;
+	unsigned int i;
+
+	vring_unpublish(port);
+	for (i = 0; i < data->nb_rx_queues; i++) {
+		struct vring_rxq *rxq = data->rx_queues[i];
+
+		if (rxq != NULL)
+			rxq->rx.flags = vring_rx_flags(port);
+	}
+	vring_publish(port);
+	return 0;
+}
+
+static int
+port_vlan_offload_set(struct rte_eth_dev *dev, int mask)
+{
+	/* ethdev has put the mode into dev_conf. */
+	if (!(mask & RTE_ETH_VLAN_STRIP_MASK))
+		return 0;
+	return vring_ctrl_call(dev->data->dev_private, vlan_in_ctrl);
+}
+
+static const uint32_t *
+port_ptypes(struct rte_eth_dev *dev)
+{
+	/* None: packets are classified where an offload needs it, which is not a promise. */
+	static const uint32_t ptypes[] = { RTE_PTYPE_UNKNOWN };
+
+	return ptypes;
+}
+
+static int
+port_fw_version(struct rte_eth_dev *dev, char *text, size_t size)
+{
+	int len = snprintf(text, size, "vhost-user back-end, virtio 1.2");
+
+	/* ethdev: the size that would have been enough, where this one was not. */
+	return (size_t)len < size ? 0 : len + 1;
+}
+
+/* Packets are copied and freed within the burst: nothing is ever left to clean up. */
+static int
+port_tx_done_cleanup(void *txq, uint32_t n)
+{
+	return 0;
+}
+
+const struct eth_dev_ops vring_ops = {
+	.dev_configure = port_configure,
+	.dev_start = port_start,
+	.dev_stop = port_stop,
+	.dev_close = vring_dev_close,
+	.dev_reset = port_reset,
+	.dev_set_link_up = port_set_link_up,
+	.dev_set_link_down = port_set_link_down,
+	.dev_infos_get = port_info,
+	.link_update = port_link_update,
+	.mtu_set = port_mtu_set,
+	.promiscuous_enable = port_accept,
+	.promiscuous_disable = port_accept,
+	.allmulticast_enable = port_accept,
+	.allmulticast_disable = port_accept,
+	.mac_addr_set = port_mac_set,
+	.mac_addr_add = port_mac_add,
+	.mac_addr_remove = port_mac_remove,
+	.set_mc_addr_list = port_mc_list,
+	.vlan_offload_set = port_vlan_offload_set,
+	.rx_queue_setup = vring_rx_queue_setup,
+	.tx_queue_setup = vring_tx_queue_setup,
+	.rx_queue_release = vring_rx_queue_release,
+	.tx_queue_release = vring_tx_queue_release,
+	.rx_queue_start = vring_rx_queue_start,
+	.rx_queue_stop = vring_rx_queue_stop,
+	.tx_queue_start = vring_tx_queue_start,
+	.tx_queue_stop = vring_tx_queue_stop,
+	.rxq_info_get = vring_rxq_info_get,
+	.txq_info_get = vring_txq_info_get,
+	.rx_burst_mode_get = vring_rx_burst_mode_get,
+	.tx_burst_mode_get = vring_tx_burst_mode_get,
+	.dev_supported_ptypes_get = port_ptypes,
+	.fw_version_get = port_fw_version,
+	.tx_done_cleanup = port_tx_done_cleanup,
+	.stats_get = vring_stats_get,
+	.stats_reset = vring_stats_reset,
+	.xstats_get = vring_xstats_get,
+	.xstats_get_by_id = vring_xstats_get_by_id,
+	.xstats_get_names = vring_xstats_get_names,
+	.xstats_get_names_by_id = vring_xstats_get_names_by_id,
+	.xstats_reset = vring_stats_reset,
+	.eth_dev_priv_dump = vring_priv_dump,
+};
+
+const struct eth_dev_ops vring_secondary_ops = {
+	.dev_close = vring_dev_close,
+	.dev_infos_get = port_info,
+	.link_update = port_link_update,
+	.rxq_info_get = vring_rxq_info_get,
+	.txq_info_get = vring_txq_info_get,
+	.dev_supported_ptypes_get = port_ptypes,
+	.fw_version_get = port_fw_version,
+	.stats_get = vring_stats_get,
+	.stats_reset = vring_stats_reset,
+	.xstats_get = vring_xstats_get,
+	.xstats_get_by_id = vring_xstats_get_by_id,
+	.xstats_get_names = vring_xstats_get_names,
+	.xstats_get_names_by_id = vring_xstats_get_names_by_id,
+	.xstats_reset = vring_stats_reset,
+};

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Publication of sets. A ring may be in two sets at once only under its lock; so a ring that
+ * changes hands is first taken from whoever has it, then given, at the price of two barriers.
+ * Where only addresses change (memory came or went) one is enough and no burst is left without
+ * its rings.
+ */
+
+#include "vring.h"
+
+/* Queues whose set changes, and what they get. */
+struct change {
+	unsigned int n;
+	struct vring_queue *queue[VRING_MAX_QIDS];
+	struct vring_set *set[VRING_MAX_QIDS];
+};
+
+static void
+add_announcement(struct vring_set *set)
+{
+	struct vring_ring *ring = &set->ring[set->n++];
+
+	ring->vq = NULL;
+	ring->run = NULL;
+	ring->lock = NULL;
+	ring->rx = vring_rarp_burst;
+}
+
+static struct vring_set *
+build_rx(struct vring_port *port, struct vring_rxq *rxq, bool announce)
+{
+	struct vring_set *set = rxq->q.set[rxq->q.spare];
+
+	if (!port->started || port->admin_down || !rxq->q.started)
+		return NULL;
+	vring_fold_rx(port->slot, port->pairs, rxq->q.id, port->dev->data->nb_rx_queues,
+		      rxq->rx.flags, set);
+	if (announce)
+		add_announcement(set);
+	return set;
+}
+
+static struct vring_set *
+build_tx(struct vring_port *port, struct vring_txq *txq)
+{
+	struct vring_set *set = txq->q.set[txq->q.spare];
+	enum vnet_drop why = VNET_DROP_DISABLED;
+
+	if (!port->started || !txq->q.started)
+		return NULL;
+	if (!port->connected)
+		why = VNET_DROP_NO_GUEST;
+	/* Taken down by the application: no ring is served, packets are dropped and counted. */
+	vring_fold_tx(port->slot, port->admin_down ? 0 : port->pairs, txq->q.id,
+		      port->dev->data->nb_tx_queues, txq->tx.flags, why, set);
+	return set;
+}
+
+static void
+add_change(struct change *c, struct vring_queue *q, struct vring_set *set)
+{
+	if (vring_set_same(q->published, set))
+		return;
+	c->queue[c->n] = q;
+	c->set[c->n] = set;
+	c->n++;
+}
+
+static void
+collect(struct vring_port *port, struct change *c)
+{
+	struct rte_eth_dev_data *data = port->dev->data;
+	bool announce = port->rarp_wanted;
+	unsigned int i;
+
+	for (i = 0; i < data->nb_rx_queues; i++) {
+		struct vring_rxq *rxq = data->rx_queues[i];
+
+		if (rxq == NULL)
+			continue;
+		add_change(c, &rxq->q, build_rx(port, rxq, announce && rxq->q.started));
+		if (rxq->q.started)
+			announce = false;
+	}
+	for (i = 0; i < data->nb_tx_queues; i++) {
+		struct vring_txq *txq = data->tx_queues[i];
+
+		if (txq != NULL)
+			add_change(c, &txq->q, build_tx(port, txq));
+	}
+}
+
+/* Publish to the gates of the first n queues; sets NULL: nothing to each of them. */
+static void
+publish(struct vring_queue *const *queue, struct vring_set *const *set, unsigned int n)
+{
+	struct virtq_gate *gate[2 * VRING_MAX_QIDS];
+	void *ptr[2 * VRING_MAX_QIDS];
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		gate[2 * i] = &queue[i]->gate;
+		gate[2 * i + 1] = &queue[i]->query;
+		ptr[2 * i] = ptr[2 * i + 1] = set == NULL ? NULL : set[i];
+	}
+	if (n > 0)
+		virtq_gate_publish_many(gate, ptr, 2 * n);
+}
+
+static void
+take_moved(const struct change *c)
+{
+	struct vring_queue *moved[VRING_MAX_QIDS];
+	unsigned int i, n = 0;
+
+	for (i = 0; i < c->n; i++)
+		if (c->queue[i]->published != NULL &&
+		    vring_set_moved(c->queue[i]->published, c->set[i]))
+			moved[n++] = c->queue[i];
+	publish(moved, NULL, n);
+}
+
+static void
+update(struct vring_port *port)
+{
+	struct change c;
+	unsigned int i;
+
+	c.n = 0;
+	collect(port, &c);
+	take_moved(&c);
+	publish(c.queue, c.set, c.n);
+	for (i = 0; i < c.n; i++) {
+		c.queue[i]->published = c.set[i];
+		if (c.set[i] != NULL)
+			c.queue[i]->spare ^= 1;
+	}
+}
+
+void
+vring_publish(struct vring_port *port)
+{
+	/* The queues of a stopped port are the application's, which may be releasing them. */
+	if (port->started)
+		update(port);
+}
+
+void
+vring_unpublish(struct vring_port *port)
+{
+	bool started = port->started;
+
+	if (!started)
+		return;
+	port->started = false;
+	update(port);
+	port->started = started;
+}
+
+static bool
+any_enabled(const struct vring_port *port, unsigned int first)
+{
+	unsigned int qid;
+
+	for (qid = first; qid < 2u * port->pairs; qid += 2)
+		if (vring_slot_enabled(&port->slot[qid]))
+			return true;
+	return false;
+}
+
+void
+vring_link_refresh(struct vring_port *port)
+{
+	struct rte_eth_link link = {
+		.link_speed = port->args.speed,
+		.link_duplex = RTE_ETH_LINK_FULL_DUPLEX,
+		.link_autoneg = RTE_ETH_LINK_FIXED,
+		.link_status = RTE_ETH_LINK_DOWN,
+	};
+
+	if (port->started && !port->admin_down && port->connected &&
+	    any_enabled(port, 0) && any_enabled(port, 1))
+		link.link_status = RTE_ETH_LINK_UP;
+	if (rte_eth_linkstatus_set(port->dev, &link) != 0)
+		return;
+	VRING_LOG(INFO, port->name, "link is %s", link.link_status ? "up" : "down");
+	vring_event_raise(port, VRING_EVENT_LINK);
+}

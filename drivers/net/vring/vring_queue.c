@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Queues of the application, and the buffers a port has of its own.
+ */
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include "vring.h"
+
+/* Frames over a pool element that can be on their way at once. */
+#define BIG_BUFFERS 512
+/* A frame and what its copy needs around it. */
+#define BIG_SPARE 256
+
+/*
+ * Pools of ports that are gone whose buffers the application still holds. They are freed when
+ * another pool is made or freed and all buffers have come home.
+ */
+static struct {
+	pthread_mutex_t lock;
+	unsigned int made;	/* for unique names */
+	struct rte_mempool *pool[RTE_MAX_ETHPORTS];
+} retired = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+/* Lock held. */
+static void
+free_retired(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(retired.pool); i++)
+		if (retired.pool[i] != NULL && rte_mempool_full(retired.pool[i])) {
+			rte_mempool_free(retired.pool[i]);
+			retired.pool[i] = NULL;
+		}
+}
+
+static void
+retire_pool(struct vring_port *port, struct rte_mempool *pool)
+{
+	unsigned int i;
+
+	if (pool == NULL)
+		return;
+	pthread_mutex_lock(&retired.lock);
+	free_retired();
+	for (i = 0; i < RTE_DIM(retired.pool) && retired.pool[i] != NULL; i++)
+		;
+	if (rte_mempool_full(pool))
+		rte_mempool_free(pool);
+	else if (i < RTE_DIM(retired.pool))
+		retired.pool[i] = pool;
+	else
+		VRING_LOG(WARNING, port->name, "pool %s is never freed: the application holds its "
+			  "buffers and too many pools wait", pool->name);
+	pthread_mutex_unlock(&retired.lock);
+}
+
+static void
+pool_name(char *name, size_t size, const char *what)
+{
+	pthread_mutex_lock(&retired.lock);
+	free_retired();
+	snprintf(name, size, "vring_%s_%u", what, retired.made++);
+	pthread_mutex_unlock(&retired.lock);
+}
+
+void
+vring_pools_free(struct vring_port *port)
+{
+	retire_pool(port, port->big);
+	port->big = NULL;
+}
+
+/* Whether chains may be delivered. OVS enables scatter yet aborts on one: so the user decides. */
+static bool
+scatters(const struct vring_port *port)
+{
+	return port->args.linear == VRING_LINEAR_NO &&
+	       (port->dev->data->dev_conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
+}
+
+static uint32_t
+largest_frame(const struct vring_port *port)
+{
+	return port->args.tso ? UINT16_MAX : port->max_mtu + VRING_FRAME_OVERHEAD;
+}
+
+static void
+make_big_pool(struct vring_port *port, struct rte_mempool *pool)
+{
+	uint32_t room = rte_pktmbuf_data_room_size(pool);
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	if (port->big != NULL || !port->args.ext_buf || scatters(port) ||
+	    room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
+		return;
+	pool_name(name, sizeof(name), "big");
+	port->big = vnet_big_pool_create(name, BIG_BUFFERS,
+					 RTE_MIN(largest_frame(port) + BIG_SPARE, UINT16_MAX),
+					 port->dev->data->numa_node);
+	if (port->big == NULL)
+		VRING_LOG(WARNING, port->name, "no buffers for frames over %u bytes, which are "
+			  "dropped (%s): more hugepages or larger mbufs would help",
+			  room - RTE_PKTMBUF_HEADROOM, rte_strerror(rte_errno));
+}
+
+uint32_t
+vring_rx_flags(const struct vring_port *port)
+{
+	uint64_t offloads = port->dev->data->dev_conf.rxmode.offloads;
+	uint32_t flags = 0;
+
+	if (port->args.stats)
+		flags |= VNET_F_STATS;
+	if (scatters(port))
+		flags |= VNET_F_SCATTER;
+	if (port->args.csum == VRING_CSUM_PARTIAL)
+		flags |= VNET_F_PARTIAL_CSUM;
+	if (port->args.legacy_ol)
+		flags |= VNET_F_LEGACY_OL;
+	if (offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP)
+		flags |= VNET_F_VLAN_STRIP;
+	return flags;
+}
+
+static int
+queue_init(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t nb_desc,
+	   unsigned int socket)
+{
+	unsigned int i;
+
+	q->port = port;
+	q->id = id;
+	q->nb_desc = nb_desc;
+	rte_spinlock_init(&q->query_lock);
+	for (i = 0; i < RTE_DIM(q->set); i++) {
+		q->set[i] = rte_zmalloc_socket("vring_set", vring_set_size(port->pairs),
+					       RTE_CACHE_LINE_SIZE, socket);
+		if (q->set[i] == NULL)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* No burst uses the queue: the port or the queue is stopped. */
+static void
+queue_free(struct vring_queue *q)
+{
+	rte_free(q->set[0]);
+	rte_free(q->set[1]);
+	rte_free(q);
+}
+
+static int
+no_memory(const struct vring_port *port, const char *dir, uint16_t id)
+{
+	VRING_LOG(ERR, port->name, "%s queue %u: no memory, more hugepages would help", dir, id);
+	return -ENOMEM;
+}
+
+int
+vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
+		     unsigned int socket, const struct rte_eth_rxconf *conf,
+		     struct rte_mempool *pool)
+{
+	struct vring_port *port = dev->data->dev_private;
+	struct vring_rxq *rxq;
+	int ret;
+
+	rxq = rte_zmalloc_socket("vring_rxq", sizeof(*rxq), RTE_CACHE_LINE_SIZE, socket);
+	if (rxq == NULL)
+		return no_memory(port, "rx", id);
+	if (queue_init(&rxq->q, port, id, nb_desc, socket) != 0) {
+		queue_free(&rxq->q);
+		return no_memory(port, "rx", id);
+	}
+	ret = vnet_rxq_init(&rxq->rx, pool, dev->data->port_id, vring_rx_flags(port));
+	if (ret != 0) {
+		VRING_LOG(ERR, port->name, "rx queue %u: elements of pool %s hold no packet, "
+			  "allowed is a data room of %u bytes or more", id, pool->name,
+			  RTE_PKTMBUF_HEADROOM + RTE_ETHER_MIN_LEN);
+		queue_free(&rxq->q);
+		return ret;
+	}
+	make_big_pool(port, pool);
+	if (!scatters(port))
+		rxq->rx.big = port->big;
+	rxq->q.deferred = conf->rx_deferred_start;
+	rxq->conf = *conf;
+	rxq->pool = pool;
+	dev->data->rx_queues[id] = rxq;
+	return 0;
+}
+
+int
+vring_tx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
+		     unsigned int socket, const struct rte_eth_txconf *conf)
+{
+	struct vring_port *port = dev->data->dev_private;
+	struct vring_txq *txq;
+
+	txq = rte_zmalloc_socket("vring_txq", sizeof(*txq), RTE_CACHE_LINE_SIZE, socket);
+	if (txq == NULL)
+		return no_memory(port, "tx", id);
+	if (queue_init(&txq->q, port, id, nb_desc, socket) != 0) {
+		queue_free(&txq->q);
+		return no_memory(port, "tx", id);
+	}
+	txq->tx.flags = port->args.stats ? VNET_F_STATS : 0;
+	txq->tx.retries = port->args.tx_retries;
+	txq->q.deferred = conf->tx_deferred_start;
+	txq->conf = *conf;
+	dev->data->tx_queues[id] = txq;
+	return 0;
+}
+
+void
+vring_rx_queue_release(struct rte_eth_dev *dev, uint16_t id)
+{
+	struct vring_port *port = dev->data->dev_private;
+	struct vring_rxq *rxq = dev->data->rx_queues[id];
+
+	if (rxq == NULL)
+		return;
+	vring_stats_keep(&port->rx_tally[id], &rxq->rx.stats);
+	dev->data->rx_queues[id] = NULL;
+	queue_free(&rxq->q);
+}
+
+void
+vring_tx_queue_release(struct rte_eth_dev *dev, uint16_t id)
+{
+	struct vring_port *port = dev->data->dev_private;
+	struct vring_txq *txq = dev->data->tx_queues[id];
+
+	if (txq == NULL)
+		return;
+	vring_stats_keep(&port->tx_tally[id], &txq->tx.stats);
+	dev->data->tx_queues[id] = NULL;
+	queue_free(&txq->q);
+}
+
+struct switch_call {
+	struct vring_queue *q;
+	bool on;
+};
+
+static int
+switch_in_ctrl(void *arg)
+{
+	const struct switch_call *call = arg;
+
+	call->q->started = call->on;
+	vring_publish(call->q->port);
+	return 0;
+}
+
+static int
+switch_queue(struct vring_queue *q, bool on, uint8_t *state)
+{
+	struct switch_call call = { q, on };
+	int ret = vhu_loop_call(q->port->loop, switch_in_ctrl, &call);
+
+	*state = on ? RTE_ETH_QUEUE_STATE_STARTED : RTE_ETH_QUEUE_STATE_STOPPED;
+	return ret;
+}
+
+int
+vring_rx_queue_start(struct rte_eth_dev *dev, uint16_t id)
+{
+	return switch_queue(dev->data->rx_queues[id], true, &dev->data->rx_queue_state[id]);
+}
+
+int
+vring_rx_queue_stop(struct rte_eth_dev *dev, uint16_t id)
+{
+	return switch_queue(dev->data->rx_queues[id], false, &dev->data->rx_queue_state[id]);
+}
+
+int
+vring_tx_queue_start(struct rte_eth_dev *dev, uint16_t id)
+{
+	return switch_queue(dev->data->tx_queues[id], true, &dev->data->tx_queue_state[id]);
+}
+
+int
+vring_tx_queue_stop(struct rte_eth_dev *dev, uint16_t id)
+{
+	return switch_queue(dev->data->tx_queues[id], false, &dev->data->tx_queue_state[id]);
+}
+
+void
+vring_rxq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_rxq_info *info)
+{
+	const struct vring_rxq *rxq = dev->data->rx_queues[id];
+
+	info->mp = rxq->pool;
+	info->conf = rxq->conf;
+	info->conf.offloads |= dev->data->dev_conf.rxmode.offloads;
+	info->scattered_rx = (rxq->rx.flags & VNET_F_SCATTER) != 0;
+	info->nb_desc = rxq->q.nb_desc;
+	info->rx_buf_size = RTE_MIN(rxq->rx.room, UINT16_MAX);
+}
+
+void
+vring_txq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_txq_info *info)
+{
+	const struct vring_txq *txq = dev->data->tx_queues[id];
+
+	info->conf = txq->conf;
+	info->conf.offloads |= dev->data->dev_conf.txmode.offloads;
+	info->nb_desc = txq->q.nb_desc;
+}
+
+struct mode_call {
+	const struct vring_queue *q;
+	struct rte_eth_burst_mode *mode;
+};
+
+static int
+mode_in_ctrl(void *arg)
+{
+	const struct mode_call *call = arg;
+	const struct vring_set *set = call->q->published;
+	const char *name = set == NULL || set->mode == NULL ? "no ring" : set->mode;
+
+	snprintf(call->mode->info, sizeof(call->mode->info), "%s%s", name,
+		 set != NULL && set->n > 0 && set->ring[0].lock != NULL ? ", shared ring" : "");
+	return 0;
+}
+
+static int
+burst_mode(const struct vring_queue *q, struct rte_eth_burst_mode *mode)
+{
+	struct mode_call call = { q, mode };
+
+	if (q == NULL)
+		return -EINVAL;
+	mode->flags = RTE_ETH_BURST_FLAG_PER_QUEUE;
+	return vhu_loop_call(q->port->loop, mode_in_ctrl, &call);
+}
+
+int
+vring_rx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_burst_mode *mode)
+{
+	return burst_mode(dev->data->rx_queues[id], mode);
+}
+
+int
+vring_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_burst_mode *mode)
+{
+	return burst_mode(dev->data->tx_queues[id], mode);
+}

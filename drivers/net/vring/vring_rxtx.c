@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The bursts as ethdev calls them: enter the gate, serve the rings of the set, leave.
+ */
+
+#include <errno.h>
+
+#include <rte_arp.h>
+#include <rte_branch_prediction.h>
+#include <rte_pause.h>
+
+#include "vring.h"
+
+/* Several rings: a burst begins with another one each time, so that none starves. */
+static uint16_t
+rx_rings(struct vring_rxq *q, const struct vring_set *set, struct rte_mbuf **pkts, uint16_t n)
+{
+	unsigned int i, k;
+	uint16_t got = 0;
+
+	if (set->n == 0)
+		return 0;
+	k = q->turn++ % set->n;
+	for (i = 0; i < set->n && got < n; i++) {
+		const struct vring_ring *ring = &set->ring[k];
+
+		got += ring->rx(&q->rx, ring->vq, ring->run, pkts + got, n - got);
+		if (++k == set->n)
+			k = 0;
+	}
+	return got;
+}
+
+uint16_t
+vring_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vring_rxq *q = rxq;
+	const struct vring_set *set = virtq_gate_enter(&q->q.gate);
+	uint16_t got = 0;
+
+	if (likely(set != NULL)) {
+		if (likely(set->n == 1))
+			got = set->ring[0].rx(&q->rx, set->ring[0].vq, set->ring[0].run, pkts, n);
+		else
+			got = rx_rings(q, set, pkts, n);
+	}
+	virtq_gate_leave(&q->q.gate);
+	return got;
+}
+
+static uint16_t
+tx_ring(struct vring_txq *q, const struct vring_ring *ring, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t done;
+
+	if (likely(ring->lock == NULL))
+		return ring->tx(&q->tx, ring->vq, ring->run, pkts, n);
+	rte_spinlock_lock(ring->lock);
+	done = ring->tx(&q->tx, ring->vq, ring->run, pkts, n);
+	rte_spinlock_unlock(ring->lock);
+	return done;
+}
+
+/* The ring is full and the user has said how long that may be waited for; then packets are lost. */
+static __rte_noinline void
+tx_retry(struct vring_txq *q, const struct vring_ring *ring, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t done = 0;
+	uint32_t i;
+
+	for (i = 0; i < q->tx.retries && done < n; i++) {
+		rte_pause();
+		done += tx_ring(q, ring, pkts + done, n - done);
+		q->tx.stats.retries++;
+	}
+	if (done < n)
+		vnet_tx_drop(&q->tx, pkts + done, n - done, VNET_DROP_RING_FULL);
+}
+
+uint16_t
+vring_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vring_txq *q = txq;
+	const struct vring_set *set = virtq_gate_enter(&q->q.gate);
+	const struct vring_ring *ring;
+	uint16_t done = 0;
+
+	if (likely(set != NULL)) {
+		ring = &set->ring[0];
+		if (unlikely(set->n == 0)) {
+			vnet_tx_drop(&q->tx, pkts, n, set->why);
+			done = n;
+		} else {
+			done = tx_ring(q, ring, pkts, n);
+			if (unlikely(done < n && q->tx.retries > 0)) {
+				tx_retry(q, ring, pkts + done, n - done);
+				done = n;
+			}
+		}
+	}
+	virtq_gate_leave(&q->q.gate);
+	return done;
+}
+
+uint16_t
+vring_tx_prepare(void *txq __rte_unused, struct rte_mbuf **pkts, uint16_t n)
+{
+	return vnet_tx_prepare(pkts, n);
+}
+
+uint16_t
+vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq __rte_unused,
+		 const struct virtq_run *run __rte_unused, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vring_rxq *q = container_of(rx, struct vring_rxq, rx);
+	struct vring_port *port = q->q.port;
+	struct rte_mbuf *m;
+
+	if (n == 0 || __atomic_load_n(&port->rarp_done, __ATOMIC_RELAXED))
+		return 0;
+	m = rte_net_make_rarp_packet(rx->pool, &port->rarp_mac);
+	if (m == NULL) {
+		rx->stats.nombuf++;
+		return 0;
+	}
+	__atomic_store_n(&port->rarp_done, 1, __ATOMIC_RELAXED);
+	m->port = port->dev->data->port_id;
+	pkts[0] = m;
+	rx->stats.packets++;
+	rx->stats.bytes += m->pkt_len;
+	return 1;
+}
+
+/* Questions about a ring come from any thread; the gate for them admits one. */
+static const struct vring_set *
+query_enter(struct vring_queue *q)
+{
+	rte_spinlock_lock(&q->query_lock);
+	return virtq_gate_enter(&q->query);
+}
+
+static void
+query_leave(struct vring_queue *q)
+{
+	virtq_gate_leave(&q->query);
+	rte_spinlock_unlock(&q->query_lock);
+}
+
+/* Chains that wait in all rings of a queue, and how many entries these have. */
+static uint32_t
+query(struct vring_queue *q, uint32_t *size)
+{
+	const struct vring_set *set = query_enter(q);
+	uint32_t count = 0;
+	unsigned int i;
+
+	*size = 0;
+	for (i = 0; set != NULL && i < set->n; i++) {
+		const struct vring_ring *ring = &set->ring[i];
+
+		if (ring->run == NULL)
+			continue;
+		count += vnet_ring_count(ring->run, ring->vq);
+		*size += ring->run->size;
+	}
+	query_leave(q);
+	return count;
+}
+
+uint32_t
+vring_rx_queue_count(void *rxq)
+{
+	struct vring_rxq *q = rxq;
+	uint32_t size;
+
+	return q == NULL ? 0 : query(&q->q, &size);
+}
+
+int
+vring_rx_descriptor_status(void *rxq, uint16_t offset)
+{
+	struct vring_rxq *q = rxq;
+	uint32_t size, count = query(&q->q, &size);
+
+	if (size == 0 ? offset >= q->q.nb_desc : offset >= size)
+		return -EINVAL;
+	return offset < count ? RTE_ETH_RX_DESC_DONE : RTE_ETH_RX_DESC_AVAIL;
+}
+
+int
+vring_tx_descriptor_status(void *txq, uint16_t offset)
+{
+	struct vring_txq *q = txq;
+	uint32_t size, count = query(&q->q, &size);
+
+	if (size == 0 ? offset >= q->q.nb_desc : offset >= size)
+		return -EINVAL;
+	if (size == 0)
+		return RTE_ETH_TX_DESC_UNAVAIL;
+	return offset < count ? RTE_ETH_TX_DESC_DONE : RTE_ETH_TX_DESC_FULL;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Between the vhost-user session and the port: rings that come and go, announcements, the state
+ * of the connection. All of it happens in the control thread.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "vring.h"
+
+/* How often it is asked whether an announcement was delivered. */
+#define WATCH_MS 200
+
+static const struct virtq_run *
+admit(const struct vring_port *port, const struct virtq_run *run)
+{
+	if (run == NULL || run->size <= port->args.max_ring)
+		return run;
+	VRING_LOG(WARNING, port->name, "vring %u has %u entries and is not served: "
+		  "allowed are %u, see max-ring=", run->qid, run->size, port->args.max_ring);
+	return NULL;
+}
+
+static void
+set_run(struct vring_port *port, uint16_t qid, const struct virtq_run *run)
+{
+	struct vring_slot *slot = &port->slot[qid];
+	bool was = slot->run != NULL && slot->run->enabled;
+
+	slot->run = admit(port, run);
+	if (was != (slot->run != NULL && slot->run->enabled))
+		vring_event_raise(port, VRING_EVENT_QUEUE);
+}
+
+static void
+refresh(struct vring_port *port)
+{
+	vring_publish(port);
+	vring_link_refresh(port);
+}
+
+static void
+ring_publish(void *ctx, uint16_t qid, const struct virtq_run *run)
+{
+	struct vring_port *port = ctx;
+
+	set_run(port, qid, run);
+	refresh(port);
+}
+
+static void
+rings_publish(void *ctx, const struct virtq_run *const *runs, uint16_t n)
+{
+	struct vring_port *port = ctx;
+	uint16_t qid;
+
+	for (qid = 0; qid < n; qid++)
+		set_run(port, qid, runs[qid]);
+	refresh(port);
+}
+
+/* Was the announcement delivered? Then bursts need not ask for it any more. */
+static void
+watch_announcement(struct vhu_timer *timer)
+{
+	struct vring_port *port = timer->owner;
+
+	if (!__atomic_load_n(&port->rarp_done, __ATOMIC_RELAXED)) {
+		vhu_timer_set(port->loop, timer, WATCH_MS);
+		return;
+	}
+	port->rarp_wanted = false;
+	vring_publish(port);
+}
+
+static void
+drop_announcement(struct vring_port *port)
+{
+	vhu_timer_cancel(&port->rarp_watch);
+	port->rarp_wanted = false;
+}
+
+static void
+connected(void *ctx, bool up, const char *why)
+{
+	struct vring_port *port = ctx;
+
+	port->connected = up;
+	if (!up) {
+		drop_announcement(port);
+		port->guest_mtu = 0;
+	}
+	refresh(port);
+}
+
+static void
+features(void *ctx, uint64_t device, uint64_t protocol)
+{
+	struct vring_port *port = ctx;
+
+	port->features = device;
+	port->protocol_features = protocol;
+}
+
+static int
+set_mtu(void *ctx, uint16_t mtu)
+{
+	struct vring_port *port = ctx;
+
+	port->guest_mtu = mtu;
+	VRING_LOG(INFO, port->name, "the guest's MTU is %u", mtu);
+	return 0;
+}
+
+static void
+rarp(void *ctx, const uint8_t mac[6])
+{
+	struct vring_port *port = ctx;
+
+	/* Taken back first, so that the address changes while no burst reads it. */
+	drop_announcement(port);
+	vring_publish(port);
+	memcpy(port->rarp_mac.addr_bytes, mac, RTE_ETHER_ADDR_LEN);
+	port->rarp_done = 0;
+	port->rarp_wanted = true;
+	vring_publish(port);
+	vhu_timer_set(port->loop, &port->rarp_watch, WATCH_MS);
+}
+
+static void
+log_line(void *ctx, enum vhu_log_level level, const char *text)
+{
+	static const uint32_t levels[] = {
+		[VHU_LOG_ERR] = RTE_LOG_ERR,
+		[VHU_LOG_WARNING] = RTE_LOG_WARNING,
+		[VHU_LOG_NOTICE] = RTE_LOG_NOTICE,
+		[VHU_LOG_INFO] = RTE_LOG_INFO,
+		[VHU_LOG_DEBUG] = RTE_LOG_DEBUG,
+	};
+	struct vring_port *port = ctx;
+
+	rte_log(levels[level], vring_logtype, "%s: %s\n", port->name, text);
+}
+
+static const struct vhu_be_ops session_ops = {
+	.ring_publish = ring_publish,
+	.rings_publish = rings_publish,
+	.connected = connected,
+	.features = features,
+	.set_mtu = set_mtu,
+	.rarp = rarp,
+	.log = log_line,
+};
+
+struct open_call {
+	struct vring_port *port;
+	char *err;
+	size_t errlen;
+};
+
+static int
+open_session(void *arg)
+{
+	const struct open_call *call = arg;
+	struct vring_port *port = call->port;
+	const struct vring_args *args = &port->args;
+	struct virtq_vq *vq[VRING_MAX_QIDS];
+	struct vhu_be_config cfg = {
+		.path = args->iface,
+		.client = args->client,
+		.reconnect_ms = args->reconnect_ms,
+		.sock_mode = args->sock_mode,
+		.sock_gid = args->sock_gid,
+		.features = port->offered,
+		.protocol_features = UINT64_MAX,
+		.max_pairs = port->pairs,
+		.mem_slots = VIRTQ_MEM_MAX_REGIONS,
+		.vq = vq,
+		.ops = &session_ops,
+		.ctx = port,
+		.loop = port->loop,
+	};
+	unsigned int qid;
+
+	for (qid = 0; qid < 2u * port->pairs; qid++)
+		vq[qid] = port->slot[qid].vq;
+	port->rarp_watch.expired = watch_announcement;
+	port->rarp_watch.owner = port;
+	return vhu_be_new(&cfg, &port->be, call->err, call->errlen);
+}
+
+int
+vring_session_open(struct vring_port *port, char *err, size_t errlen)
+{
+	struct open_call call = { port, err, errlen };
+
+	return vhu_loop_call(port->loop, open_session, &call);
+}
+
+static int
+close_session(void *arg)
+{
+	struct vring_port *port = arg;
+
+	vhu_be_free(port->be);
+	drop_announcement(port);
+	port->be = NULL;
+	return 0;
+}
+
+void
+vring_session_close(struct vring_port *port)
+{
+	vring_ctrl_call(port, close_session);
+}
+
+void
+vring_session_refresh(struct vring_port *port)
+{
+	struct vhu_be_info info;
+
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY || port->be == NULL)
+		return;
+	vhu_be_get_info(port->be, &info);
+	port->session.connects = info.connects;
+	port->session.disconnects = info.disconnects;
+	port->session.messages = info.messages;
+	port->session.nacks = info.nacks;
+	port->session.framing_errors = info.framing_errors;
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Totals. Counters of a queue have one writer, the lcore that bursts, and are never cleared: a
+ * reset remembers where they stood. Counts of released queues stay in the port's tally, so
+ * that totals survive a reconfiguration.
+ */
+
+#include "vring.h"
+
+#define NWORDS (sizeof(struct vnet_stats) / sizeof(uint64_t))
+
+/* The structure is counters and nothing else, so that it can be summed as an array. */
+static_assert(sizeof(struct vnet_stats) % sizeof(uint64_t) == 0, "vnet_stats: 64-bit counters");
+
+static void
+add(struct vnet_stats *to, const struct vnet_stats *what)
+{
+	const uint64_t *src = (const uint64_t *)what;
+	uint64_t *dst = (uint64_t *)to;
+	unsigned int i;
+
+	for (i = 0; i < NWORDS; i++)
+		dst[i] += __atomic_load_n(&src[i], __ATOMIC_RELAXED);
+}
+
+static void
+subtract(struct vnet_stats *from, const struct vnet_stats *what)
+{
+	const uint64_t *src = (const uint64_t *)what;
+	uint64_t *dst = (uint64_t *)from;
+	unsigned int i;
+
+	for (i = 0; i < NWORDS; i++)
+		dst[i] -= src[i];
+}
+
+void
+vring_stats_keep(struct vring_tally *tally, const struct vnet_stats *live)
+{
+	add(&tally->past, live);
+}
+
+static const struct vnet_stats *
+live_rx(const struct rte_eth_dev *dev, uint16_t id)
+{
+	const struct vring_rxq *rxq;
+
+	rxq = id < dev->data->nb_rx_queues ? dev->data->rx_queues[id] : NULL;
+	return rxq == NULL ? NULL : &rxq->rx.stats;
+}
+
+static const struct vnet_stats *
+live_tx(const struct rte_eth_dev *dev, uint16_t id)
+{
+	const struct vring_txq *txq;
+
+	txq = id < dev->data->nb_tx_queues ? dev->data->tx_queues[id] : NULL;
+	return txq == NULL ? NULL : &txq->tx.stats;
+}
+
+static void
+total(const struct vring_tally *tally, const struct vnet_stats *live, struct vnet_stats *out)
+{
+	*out = tally->past;
+	if (live != NULL)
+		add(out, live);
+}
+
+void
+vring_rxq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out)
+{
+	const struct vring_port *port = dev->data->dev_private;
+
+	total(&port->rx_tally[id], live_rx(dev, id), out);
+	subtract(out, &port->rx_tally[id].base);
+}
+
+void
+vring_txq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out)
+{
+	const struct vring_port *port = dev->data->dev_private;
+
+	total(&port->tx_tally[id], live_tx(dev, id), out);
+	subtract(out, &port->tx_tally[id].base);
+}
+
+static uint64_t
+sum(const uint64_t *counters, unsigned int n)
+{
+	uint64_t s = 0;
+
+	while (n-- > 0)
+		s += counters[n];
+	return s;
+}
+
+static void
+add_rx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
+{
+	struct vnet_stats s;
+
+	vring_rxq_stats(dev, id, &s);
+	stats->ipackets += s.packets;
+	stats->ibytes += s.bytes;
+	stats->rx_nombuf += s.nombuf;
+	stats->imissed += s.drop[VNET_DROP_DISABLED];
+	stats->ierrors += sum(s.drop, VNET_DROP_MAX) - s.drop[VNET_DROP_DISABLED];
+	if (id >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
+		return;
+	stats->q_ipackets[id] = s.packets;
+	stats->q_ibytes[id] = s.bytes;
+	stats->q_errors[id] = sum(s.drop, VNET_DROP_MAX);
+}
+
+static void
+add_tx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
+{
+	struct vnet_stats s;
+
+	vring_txq_stats(dev, id, &s);
+	stats->opackets += s.packets;
+	stats->obytes += s.bytes;
+	stats->oerrors += sum(s.drop, VNET_DROP_MAX);
+	if (id >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
+		return;
+	stats->q_opackets[id] = s.packets;
+	stats->q_obytes[id] = s.bytes;
+}
+
+/* All pairs of the device: those that the application has stopped using counted too. */
+int
+vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
+{
+	const struct vring_port *port = dev->data->dev_private;
+	uint16_t i;
+
+	for (i = 0; i < port->pairs; i++) {
+		add_rx(dev, i, stats);
+		add_tx(dev, i, stats);
+	}
+	return 0;
+}
+
+int
+vring_stats_reset(struct rte_eth_dev *dev)
+{
+	struct vring_port *port = dev->data->dev_private;
+	uint16_t i;
+
+	for (i = 0; i < port->pairs; i++) {
+		total(&port->rx_tally[i], live_rx(dev, i), &port->rx_tally[i].base);
+		total(&port->tx_tally[i], live_tx(dev, i), &port->tx_tally[i].base);
+	}
+	for (i = 0; i < 2 * port->pairs; i++) {
+		port->slot[i].calls_base = port->slot[i].vq->calls;
+		port->slot[i].suppressed_base = port->slot[i].vq->calls_suppressed;
+	}
+	vring_session_refresh(port);
+	port->session_base = port->session;
+	return 0;
+}
+
+void
+vring_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
+	    uint64_t *calls, uint64_t *suppressed)
+{
+	unsigned int j, step = n == 0 ? port->pairs : n;
+
+	*calls = *suppressed = 0;
+	for (j = id; id < step && j < port->pairs; j += step) {
+		const struct vring_slot *slot = &port->slot[2 * j + !tx];
+
+		*calls += slot->vq->calls - slot->calls_base;
+		*suppressed += slot->vq->calls_suppressed - slot->suppressed_base;
+	}
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Extended counters. Their names follow from the arguments alone and never change, since
+ * applications look them up once. The endings matter: OVS shows names that end in _dropped or
+ * _errors, or that contain _management_.
+ *
+ * Order: the port's, then each receive queue's, then each transmit queue's.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <rte_string_fns.h>
+
+#include "vring.h"
+
+#define MAX_COUNTERS 48
+static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 9 <= MAX_COUNTERS, "counters");
+
+/* Counters of a queue that are not in struct vnet_stats but in the rings it serves. */
+#define OF_CALLS UINT16_MAX
+#define OF_SUPPRESSED (UINT16_MAX - 1)
+
+struct counter {
+	char name[32];		/* behind "rx_qN_" or "tx_qN_" */
+	uint16_t offset;	/* in struct vnet_stats, or OF_ */
+};
+
+/* Those that stats=0 leaves out come last. */
+struct table {
+	unsigned int n;		/* all */
+	unsigned int brief;	/* with stats=0 */
+	struct counter counter[MAX_COUNTERS];
+};
+
+static struct table rx_table, tx_table;
+
+static const struct {
+	const char *name;
+	size_t offset;		/* in struct vring_session */
+} session_counters[] = {
+	{ "session_management_connects", offsetof(struct vring_session, connects) },
+	{ "session_management_disconnects", offsetof(struct vring_session, disconnects) },
+	{ "session_management_messages", offsetof(struct vring_session, messages) },
+	{ "session_refused_errors", offsetof(struct vring_session, nacks) },
+	{ "session_framing_errors", offsetof(struct vring_session, framing_errors) },
+};
+
+#define NSESSION RTE_DIM(session_counters)
+
+static void
+add(struct table *t, const char *name, const char *suffix, size_t offset)
+{
+	struct counter *c = &t->counter[t->n++];
+
+	snprintf(c->name, sizeof(c->name), "%s%s", name, suffix);
+	c->offset = offset;
+}
+
+#define ADD(t, name, field) add(t, name, "", offsetof(struct vnet_stats, field))
+
+static void
+add_common(struct table *t, bool (*can_drop)(enum vnet_drop reason))
+{
+	unsigned int i;
+
+	for (i = 0; i < VNET_DROP_MAX; i++)
+		if (can_drop(i))
+			add(t, vnet_drop_name(i), "_dropped",
+			    offsetof(struct vnet_stats, drop) + i * sizeof(uint64_t));
+	for (i = VIRTQ_OK + 1; i < VIRTQ_E_MAX; i++)
+		add(t, virtq_error_name(i), "_errors",
+		    offsetof(struct vnet_stats, error) + i * sizeof(uint64_t));
+	add(t, "calls", "", OF_CALLS);
+	add(t, "calls_suppressed", "", OF_SUPPRESSED);
+	t->brief = t->n;
+	ADD(t, "multicast_packets", multicast);
+	ADD(t, "broadcast_packets", broadcast);
+	for (i = 0; i < VNET_SIZE_BINS; i++)
+		add(t, vnet_size_bin_name(i), "_packets",
+		    offsetof(struct vnet_stats, size_bin) + i * sizeof(uint64_t));
+}
+
+RTE_INIT(vring_xstats_init)
+{
+	ADD(&rx_table, "packets", packets);
+	ADD(&rx_table, "bytes", bytes);
+	ADD(&rx_table, "nombuf_errors", nombuf);
+	ADD(&rx_table, "sw_csum_packets", sw_csum);
+	add_common(&rx_table, vnet_drop_is_rx);
+
+	ADD(&tx_table, "packets", packets);
+	ADD(&tx_table, "bytes", bytes);
+	ADD(&tx_table, "sw_csum_packets", sw_csum);
+	ADD(&tx_table, "sw_gso_packets", sw_gso);
+	ADD(&tx_table, "retries", retries);
+	add_common(&tx_table, vnet_drop_is_tx);
+}
+
+static unsigned int
+per_queue(const struct vring_port *port, const struct table *t)
+{
+	return port->args.stats ? t->n : t->brief;
+}
+
+static unsigned int
+count(const struct vring_port *port)
+{
+	return NSESSION + port->pairs * (per_queue(port, &rx_table) + per_queue(port, &tx_table));
+}
+
+/* Where counter `id` of the port stands. table NULL: among the session's. */
+struct place {
+	const struct table *table;
+	unsigned int queue, index;
+};
+
+static struct place
+locate(const struct vring_port *port, unsigned int id)
+{
+	unsigned int nrx = per_queue(port, &rx_table), ntx = per_queue(port, &tx_table);
+	struct place p = { NULL, 0, id };
+
+	if (id < NSESSION)
+		return p;
+	id -= NSESSION;
+	p.table = id < port->pairs * nrx ? &rx_table : &tx_table;
+	if (p.table == &tx_table)
+		id -= port->pairs * nrx;
+	p.queue = id / (p.table == &rx_table ? nrx : ntx);
+	p.index = id % (p.table == &rx_table ? nrx : ntx);
+	return p;
+}
+
+static void
+name_of(const struct vring_port *port, unsigned int id, struct rte_eth_xstat_name *name)
+{
+	struct place p = locate(port, id);
+
+	if (p.table == NULL)
+		rte_strscpy(name->name, session_counters[p.index].name, sizeof(name->name));
+	else
+		snprintf(name->name, sizeof(name->name), "%s_q%u_%s",
+			 p.table == &rx_table ? "rx" : "tx", p.queue,
+			 p.table->counter[p.index].name);
+}
+
+/* The counters of one queue, read at once. */
+struct reading {
+	struct vnet_stats stats;
+	uint64_t calls, suppressed;
+};
+
+static void
+read_queue(const struct rte_eth_dev *dev, const struct place *p, struct reading *r)
+{
+	const struct vring_port *port = dev->data->dev_private;
+	bool tx = p->table == &tx_table;
+
+	if (tx)
+		vring_txq_stats(dev, p->queue, &r->stats);
+	else
+		vring_rxq_stats(dev, p->queue, &r->stats);
+	vring_calls(port, tx, p->queue, tx ? dev->data->nb_tx_queues : dev->data->nb_rx_queues,
+		    &r->calls, &r->suppressed);
+}
+
+static uint64_t
+counter_value(const struct counter *c, const struct reading *r)
+{
+	if (c->offset == OF_CALLS)
+		return r->calls;
+	if (c->offset == OF_SUPPRESSED)
+		return r->suppressed;
+	return *(const uint64_t *)((const char *)&r->stats + c->offset);
+}
+
+static uint64_t
+session_value(const struct vring_port *port, unsigned int index)
+{
+	size_t offset = session_counters[index].offset;
+
+	return *(const uint64_t *)((const char *)&port->session + offset) -
+	       *(const uint64_t *)((const char *)&port->session_base + offset);
+}
+
+/* Neighbours belong to one queue mostly, whose counters are then read once. */
+static void
+values(struct rte_eth_dev *dev, const uint64_t *ids, uint64_t *out, unsigned int n)
+{
+	struct vring_port *port = dev->data->dev_private;
+	struct place last = { NULL, 0, 0 };
+	struct reading r;
+	unsigned int i;
+
+	vring_session_refresh(port);
+	for (i = 0; i < n; i++) {
+		struct place p = locate(port, ids == NULL ? i : ids[i]);
+
+		if (p.table == NULL) {
+			out[i] = session_value(port, p.index);
+			continue;
+		}
+		if (p.table != last.table || p.queue != last.queue)
+			read_queue(dev, &p, &r);
+		last = p;
+		out[i] = counter_value(&p.table->counter[p.index], &r);
+	}
+}
+
+int
+vring_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n)
+{
+	struct vring_port *port = dev->data->dev_private;
+	unsigned int i, all = count(port);
+	uint64_t *out;
+
+	if (xstats == NULL || n < all)
+		return all;
+	out = calloc(all, sizeof(*out));
+	if (out == NULL)
+		return -ENOMEM;
+	values(dev, NULL, out, all);
+	for (i = 0; i < all; i++) {
+		xstats[i].id = i;
+		xstats[i].value = out[i];
+	}
+	free(out);
+	return all;
+}
+
+static bool
+ids_valid(const struct vring_port *port, const uint64_t *ids, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; ids != NULL && i < n; i++)
+		if (ids[i] >= count(port))
+			return false;
+	return true;
+}
+
+int
+vring_xstats_get_by_id(struct rte_eth_dev *dev, const uint64_t *ids, uint64_t *out,
+		       unsigned int n)
+{
+	const struct vring_port *port = dev->data->dev_private;
+
+	if (ids == NULL && (out == NULL || n < count(port)))
+		return count(port);
+	if (!ids_valid(port, ids, n))
+		return -EINVAL;
+	if (ids == NULL)
+		n = count(port);
+	values(dev, ids, out, n);
+	return n;
+}
+
+int
+vring_xstats_get_names_by_id(struct rte_eth_dev *dev, const uint64_t *ids,
+			     struct rte_eth_xstat_name *names, unsigned int n)
+{
+	const struct vring_port *port = dev->data->dev_private;
+	unsigned int i;
+
+	if (ids == NULL && (names == NULL || n < count(port)))
+		return count(port);
+	if (!ids_valid(port, ids, n))
+		return -EINVAL;
+	if (ids == NULL)
+		n = count(port);
+	for (i = 0; i < n; i++)
+		name_of(port, ids == NULL ? i : ids[i], &names[i]);
+	return n;
+}
+
+int
+vring_xstats_get_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int n)
+{
+	return vring_xstats_get_names_by_id(dev, NULL, names, n);
+}

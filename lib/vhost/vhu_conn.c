@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vhu_conn.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+static void
+conn_fail(struct vhu_conn *c, const char *why, bool framing)
+{
+	vhu_conn_close(c);
+	c->ops->closed(c, why, framing);
+}
+
+/* Read while there is something, but not for ever. False: the connection is closed. */
+static bool
+conn_read(struct vhu_conn *c)
+{
+	const uint64_t until = vhu_now_ns() + VHU_CONN_MAX_NS;
+
+	/* A peer that does not read its answers is not listened to. */
+	for (int n = 0; n < VHU_CONN_MAX_MESSAGES && c->tx.bytes == 0; n++) {
+		int rc = vhu_rx_read(&c->rx, c->watch.fd);
+		const char *why;
+
+		if (rc < 0) {
+			conn_fail(c, c->rx.why, rc == -EPROTO);
+			return false;
+		}
+		if (rc == 0)
+			break;
+		vhu_timer_cancel(&c->in_deadline);
+		why = c->ops->message(c, &c->rx.msg);
+		vhu_rx_next(&c->rx);
+		if (why != NULL) {
+			conn_fail(c, why, false);
+			return false;
+		}
+		if (vhu_now_ns() > until)
+			break;
+	}
+	return true;
+}
+
+/* A half-received message has its time from the first byte on: a trickle does not extend it. */
+static void
+rearm_in(struct vhu_conn *c)
+{
+	if (c->rx.got == 0)
+		vhu_timer_cancel(&c->in_deadline);
+	else if (c->in_deadline.at_ns == 0)
+		vhu_timer_set(c->loop, &c->in_deadline, VHU_CONN_DEADLINE_MS);
+}
+
+static void
+rearm_out(struct vhu_conn *c)
+{
+	if (c->tx.bytes == 0)
+		vhu_timer_cancel(&c->out_deadline);
+	else if (c->out_deadline.at_ns == 0)
+		vhu_timer_set(c->loop, &c->out_deadline, VHU_CONN_DEADLINE_MS);
+	vhu_watch_mod(&c->watch, c->tx.bytes == 0 ? EPOLLIN : EPOLLOUT);
+}
+
+static void
+conn_ready(struct vhu_watch *w, uint32_t events)
+{
+	struct vhu_conn *c = w->owner;
+
+	(void)events; /* an error shows itself when reading or writing */
+	if (c->tx.bytes > 0 && vhu_tx_flush(&c->tx, w->fd) < 0) {
+		conn_fail(c, "peer closed the connection", false);
+		return;
+	}
+	if (!conn_read(c))
+		return;
+	rearm_in(c);
+	rearm_out(c);
+}
+
+static void
+in_expired(struct vhu_timer *t)
+{
+	conn_fail(t->owner, "a message was not completed in time", true);
+}
+
+static void
+out_expired(struct vhu_timer *t)
+{
+	conn_fail(t->owner, "peer does not read its replies", false);
+}
+
+void
+vhu_conn_init(struct vhu_conn *c, struct vhu_loop *loop, const struct vhu_conn_ops *ops,
+	      void *owner, bool replies)
+{
+	c->watch = (struct vhu_watch){ .fd = -1, .ready = conn_ready, .owner = c };
+	c->in_deadline = (struct vhu_timer){ .expired = in_expired, .owner = c };
+	c->out_deadline = (struct vhu_timer){ .expired = out_expired, .owner = c };
+	vhu_rx_init(&c->rx, replies);
+	vhu_tx_init(&c->tx);
+	c->ops = ops;
+	c->loop = loop;
+	c->owner = owner;
+}
+
+int
+vhu_conn_open(struct vhu_conn *c, int fd)
+{
+	int rc;
+
+	c->watch.fd = fd;
+	c->watch.events = EPOLLIN;
+	rc = vhu_watch_add(c->loop, &c->watch);
+	if (rc < 0) {
+		close(fd);
+		c->watch.fd = -1;
+	}
+	return rc;
+}
+
+void
+vhu_conn_close(struct vhu_conn *c)
+{
+	if (c->watch.fd < 0)
+		return;
+	vhu_timer_cancel(&c->in_deadline);
+	vhu_timer_cancel(&c->out_deadline);
+	vhu_watch_del(&c->watch);
+	close(c->watch.fd);
+	c->watch.fd = -1;
+	vhu_rx_reset(&c->rx);
+	vhu_tx_reset(&c->tx);
+}
+
+int
+vhu_conn_send(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload)
+{
+	int rc = vhu_tx_push(&c->tx, c->watch.fd, hdr, payload, NULL, 0);
+
+	if (rc == 0)
+		rearm_out(c);
+	return rc;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A connection served by a loop: the codec with deadlines and limits, so that no peer can delay
+ * another. Used by the main socket of a session and by its back-end channel.
+ */
+#ifndef VHU_CONN_H
+#define VHU_CONN_H
+
+#include "vhu_codec.h"
+#include "vhu_loop.h"
+
+/* Milliseconds that the rest of a begun message, or a peer that does not read, may take. */
+#define VHU_CONN_DEADLINE_MS 5000
+/* A wakeup ends after so many messages or so much time; the rest waits for the next round. */
+#define VHU_CONN_MAX_MESSAGES 64
+#define VHU_CONN_MAX_NS 2000000
+
+struct vhu_conn;
+
+struct vhu_conn_ops {
+	/*
+	 * A whole message came. Fds that are not taken are closed afterwards. NULL, or a static
+	 * text: the connection is to be closed for that reason. May call vhu_conn_send(), not
+	 * vhu_conn_close().
+	 */
+	const char *(*message)(struct vhu_conn *c, struct vhu_msg *msg);
+	/*
+	 * The connection is closed: its fd is gone. framing: what came was no vhost-user. May open
+	 * it again.
+	 */
+	void (*closed)(struct vhu_conn *c, const char *why, bool framing);
+};
+
+struct vhu_conn {
+	struct vhu_watch watch;		/* fd -1: not open */
+	struct vhu_timer in_deadline;	/* runs while a message is half received */
+	struct vhu_timer out_deadline;	/* runs while something waits to be read by the peer */
+	struct vhu_rx rx;
+	struct vhu_tx tx;
+	const struct vhu_conn_ops *ops;
+	struct vhu_loop *loop;
+	void *owner;
+};
+
+/* To be called once, before anything else. `replies`: messages are answers to ours. */
+void vhu_conn_init(struct vhu_conn *c, struct vhu_loop *loop, const struct vhu_conn_ops *ops,
+		   void *owner, bool replies);
+/* Serve a connected stream socket; takes it over (also when it fails). 0 or -errno. */
+int vhu_conn_open(struct vhu_conn *c, int fd);
+static inline bool
+vhu_conn_is_open(const struct vhu_conn *c)
+{
+	return c->watch.fd >= 0;
+}
+/* Close quietly: ops->closed is not called. Not from within ops->message. */
+void vhu_conn_close(struct vhu_conn *c);
+/*
+ * Send msg->hdr and as much payload as it says; never waits. While something waits for the peer
+ * to read, its messages are not read either. 0, or -errno: the caller has to give up the
+ * connection.
+ */
+int vhu_conn_send(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload);
+
+#endif /* VHU_CONN_H */

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "vhu_sock.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Connections looked at in one wakeup, so that a storm of them delays nobody else. */
+#define MAX_ACCEPTS 16
+/* How long not to listen when the process has no descriptor left. */
+#define EXHAUSTED_MS 100
+
+static int __attribute__((format(printf, 4, 5)))
+fail(char *err, size_t errlen, int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err, errlen, fmt, ap);
+	va_end(ap);
+	return error;
+}
+
+static int
+stream_socket(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* 0: somebody listens there (or will not say). -errno of connect(). */
+static int
+try_connect(const struct sockaddr_un *addr, int *out)
+{
+	int fd = stream_socket();
+
+	if (fd < 0)
+		return fd;
+	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0) {
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
+	*out = fd;
+	return 0;
+}
+
+/* Make room for our socket: only a socket file that nobody serves may be removed. */
+static int
+clear_path(struct vhu_sock *s, char *err, size_t errlen)
+{
+	const char *path = s->addr.sun_path;
+	struct stat st;
+	int fd = -1, rc;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : fail(err, errlen, -errno, "%s: %s", path,
+						  strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return fail(err, errlen, -EEXIST, "%s exists and is not a socket; remove it or "
+			    "choose another path", path);
+	rc = try_connect(&s->addr, &fd);
+	if (rc == 0)
+		close(fd);
+	if (rc == 0 || rc == -EAGAIN || rc == -EPROTOTYPE)
+		return fail(err, errlen, -EADDRINUSE, "%s is served by another process or port",
+			    path);
+	if (rc != -ECONNREFUSED && rc != -ENOENT)
+		return fail(err, errlen, rc, "%s: %s", path, strerror(-rc));
+	if (unlink(path) < 0 && errno != ENOENT)
+		return fail(err, errlen, -errno, "stale socket %s cannot be removed: %s", path,
+			    strerror(errno));
+	return 0;
+}
+
+/*
+ * Bind with the permissions asked for. On Linux the file gets the socket's own mode less umask,
+ * so it is never more open than asked for, and umask, which all threads share, stays alone.
+ * Nobody can connect before listen().
+ */
+static int
+bind_path(struct vhu_sock *s, int fd, const struct vhu_sock_config *cfg)
+{
+	const char *path = s->addr.sun_path;
+	struct stat st;
+
+	if (cfg->mode != 0 && fchmod(fd, cfg->mode) < 0)
+		return -errno;
+	if (bind(fd, (const struct sockaddr *)&s->addr, sizeof(s->addr)) < 0)
+		return -errno;
+	if (lstat(path, &st) < 0)
+		return -errno;
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+	if (cfg->gid != (gid_t)-1 && lchown(path, (uid_t)-1, cfg->gid) < 0)
+		return -errno;
+	/* What umask took away. */
+	if (cfg->mode != 0 && (st.st_mode & 07777) != cfg->mode && chmod(path, cfg->mode) < 0)
+		return -errno;
+	return listen(fd, 64) < 0 ? -errno : 0;
+}
+
+/* Remove the socket file, unless somebody put another one in its place. */
+static void
+remove_path(const struct vhu_sock *s)
+{
+	struct stat st;
+
+	if (s->ino != 0 && lstat(s->addr.sun_path, &st) == 0 && st.st_dev == s->dev &&
+	    st.st_ino == s->ino)
+		unlink(s->addr.sun_path);
+}
+
+/* Without descriptors a connection can be neither taken nor turned away: look again later. */
+static void
+pause_listening(struct vhu_sock *s)
+{
+	vhu_watch_del(&s->watch);
+	vhu_timer_set(s->loop, &s->timer, EXHAUSTED_MS);
+}
+
+static void
+listener_ready(struct vhu_watch *w, uint32_t events)
+{
+	struct vhu_sock *s = w->owner;
+
+	(void)events;
+	for (int i = 0; i < MAX_ACCEPTS; i++) {
+		int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			       errno == ENOMEM))
+			pause_listening(s);
+		if (fd < 0)
+			return;
+		if (s->ops->vacant(s))
+			s->ops->peer(s, fd);
+		else
+			close(fd);
+	}
+}
+
+/* Client: try again after the current delay, and wait longer the time after. */
+static void
+try_later(struct vhu_sock *s)
+{
+	uint32_t most = s->first_ms > VHU_SOCK_RECONNECT_MAX_MS ? s->first_ms :
+								  VHU_SOCK_RECONNECT_MAX_MS;
+
+	vhu_timer_set(s->loop, &s->timer, s->delay_ms);
+	s->delay_ms = s->delay_ms * 2 > most ? most : s->delay_ms * 2;
+}
+
+static void
+attempt(struct vhu_sock *s)
+{
+	int fd = -1;
+	int rc = try_connect(&s->addr, &fd);
+
+	if (rc == 0) {
+		s->told = false;
+		s->ops->peer(s, fd);
+		return;
+	}
+	if (!s->told)
+		s->ops->waiting(s, rc);
+	s->told = true;
+	try_later(s);
+}
+
+static void
+timer_expired(struct vhu_timer *t)
+{
+	struct vhu_sock *s = t->owner;
+
+	if (s->client)
+		attempt(s);
+	else if (vhu_watch_add(s->loop, &s->watch) < 0)
+		vhu_timer_set(s->loop, &s->timer, EXHAUSTED_MS);
+}
+
+void
+vhu_sock_again(struct vhu_sock *s, bool healthy)
+{
+	if (!s->client)
+		return;
+	if (healthy)
+		s->delay_ms = s->first_ms;
+	/* Never at once: a peer that takes connections only to close them would own the loop. */
+	try_later(s);
+}
+
+static int
+open_server(struct vhu_sock *s, const struct vhu_sock_config *cfg, char *err, size_t errlen)
+{
+	int rc = clear_path(s, err, errlen);
+	int fd;
+
+	if (rc < 0)
+		return rc;
+	fd = stream_socket();
+	if (fd < 0)
+		return fail(err, errlen, fd, "socket: %s", strerror(-fd));
+	rc = bind_path(s, fd, cfg);
+	if (rc == 0) {
+		s->watch.fd = fd;
+		rc = vhu_watch_add(s->loop, &s->watch);
+	}
+	if (rc < 0) {
+		remove_path(s);
+		close(fd);
+		s->watch.fd = -1;
+		return fail(err, errlen, rc, "cannot listen on %s: %s", cfg->path, strerror(-rc));
+	}
+	return 0;
+}
+
+int
+vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct vhu_loop *loop,
+	      const struct vhu_sock_ops *ops, void *owner, char *err, size_t errlen)
+{
+	memset(s, 0, sizeof(*s));
+	s->watch = (struct vhu_watch){
+		.fd = -1,
+		.events = EPOLLIN,
+		.ready = listener_ready,
+		.owner = s,
+	};
+	s->timer = (struct vhu_timer){ .expired = timer_expired, .owner = s };
+	s->loop = loop;
+	s->ops = ops;
+	s->owner = owner;
+	s->client = cfg->client;
+	s->first_ms = cfg->reconnect_ms != 0 ? cfg->reconnect_ms : VHU_SOCK_RECONNECT_MS;
+	s->delay_ms = s->first_ms;
+	s->addr.sun_family = AF_UNIX;
+	if (cfg->path[0] == '\0')
+		return fail(err, errlen, -EINVAL, "the path of the socket is empty");
+	if (strlen(cfg->path) >= sizeof(s->addr.sun_path))
+		return fail(err, errlen, -ENAMETOOLONG, "%s: a socket's path has at most %zu bytes",
+			    cfg->path, sizeof(s->addr.sun_path) - 1);
+	strcpy(s->addr.sun_path, cfg->path);
+	if (!cfg->client)
+		return open_server(s, cfg, err, errlen);
+	/* From the loop, so that the owner is complete when its first peer comes. */
+	vhu_timer_set(loop, &s->timer, 0);
+	return 0;
+}
+
+void
+vhu_sock_close(struct vhu_sock *s)
+{
+	vhu_timer_cancel(&s->timer);
+	if (s->watch.fd < 0)
+		return;
+	remove_path(s);
+	vhu_watch_del(&s->watch);
+	close(s->watch.fd);
+	s->watch.fd = -1;
+}
