@@ -62,11 +62,18 @@ rx_big_free(void *buf __rte_unused, void *opaque)
 	rte_mempool_put(rte_mempool_from_obj(opaque), opaque);
 }
 
+/* Bytes of a large buffer; the pool rounds its elements up, an mbuf counts in 16 bits. */
+static uint32_t
+rx_big_size(const struct rte_mempool *big)
+{
+	return RTE_MIN(big->elt_size - (uint32_t)sizeof(struct vnet_big), (uint32_t)UINT16_MAX);
+}
+
 /* Give m an external buffer that takes len bytes. */
 static enum rx_result
 rx_attach_big(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 {
-	uint32_t size = rxq->big->elt_size - sizeof(struct vnet_big);
+	uint32_t size = rx_big_size(rxq->big), room = (size - len) & ~1u;
 	struct vnet_big *big;
 
 	if (rte_mempool_get(rxq->big, (void **)&big) < 0)
@@ -74,9 +81,10 @@ rx_attach_big(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 	big->shinfo.free_cb = rx_big_free;
 	big->shinfo.fcb_opaque = big;
 	rte_mbuf_ext_refcnt_set(&big->shinfo, 1);
-	rte_pktmbuf_attach_extbuf(m, big->data, rte_mem_virt2iova(big->data), (uint16_t)size,
-				  &big->shinfo);
-	m->data_off = RTE_MIN((uint32_t)RTE_PKTMBUF_HEADROOM, size - len);
+	rte_pktmbuf_attach_extbuf(m, big->data,
+				  rte_mempool_virt2iova(big) + offsetof(struct vnet_big, data),
+				  (uint16_t)size, &big->shinfo);
+	m->data_off = RTE_MIN((uint32_t)RTE_PKTMBUF_HEADROOM, room);
 	return RX_OK;
 }
 
@@ -110,7 +118,7 @@ rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 		return RX_OK;
 	if (rxq->flags & VNET_F_SCATTER)
 		return rx_chain(rxq, m, len);
-	if (rxq->big != NULL && len <= rxq->big->elt_size - sizeof(struct vnet_big))
+	if (rxq->big != NULL && len <= rx_big_size(rxq->big))
 		return rx_attach_big(rxq, m, len);
 	rxq->stats.drop[VNET_DROP_OVERSIZE]++;
 	return RX_DROPPED;
