@@ -222,8 +222,10 @@ rx_alloc(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n)
 static void
 rx_strip_vlan(struct rte_mbuf **pkts, uint16_t n)
 {
+	/* A frame that ends within the tag stays whole; rte_vlan_strip() would read beyond. */
 	for (uint16_t i = 0; i < n; i++)
-		rte_vlan_strip(pkts[i]);
+		if (pkts[i]->data_len >= RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN)
+			rte_vlan_strip(pkts[i]);
 }
 
 static inline void
