@@ -32,15 +32,9 @@ fill_ring(struct port *p, uint32_t bytes, const struct layout *l)
 }
 
 static uint16_t
-give(struct port *p, struct rte_mbuf **pkts, uint16_t n)
-{
-	return p->tx(&p->txq, p->d.vq, p->d.run, pkts, n);
-}
-
-static uint16_t
 give_one(struct port *p, struct rte_mbuf *m)
 {
-	return give(p, &m, 1);
+	return port_tx(p, &m, 1);
 }
 
 static void
@@ -124,7 +118,7 @@ bursts(uint64_t features, uint16_t size, uint32_t bytes)
 		if (rd_random(&x) % 4 == 0) {
 			uint16_t n = have < 1 ? 0 : 1 + rd_random(&x) % have;
 
-			n = n > 0 ? give(&p, pkts, n) : 0;
+			n = n > 0 ? port_tx(&p, pkts, n) : 0;
 			sent += n;
 			memmove(pkts, pkts + n, (have - n) * sizeof(pkts[0]));
 			have -= n;
@@ -175,7 +169,7 @@ large_between_small(void **state)
 			fill_ring(&p, 200, &layouts[l]);
 			for (int k = 0; k < 9; k++)
 				pkts[k] = mbuf_new(k % 4 == 2 ? 9000 : 100, k, SHAPE_LINEAR);
-			assert_int_equal(give(&p, pkts, 9), 9);
+			assert_int_equal(port_tx(&p, pkts, 9), 9);
 			for (int k = 0; k < 9; k++)
 				expect_frame(&p, k % 4 == 2 ? 9000 : 100, k);
 			assert_false(port_receive(&p, &frame));
@@ -199,7 +193,7 @@ large_before_small(void **state)
 			fill_ring(&p, 200, &layouts[l]);
 			for (int k = 0; k < 8; k++)
 				pkts[k] = mbuf_new(k == 0 ? 2034 : 100, k, SHAPE_LINEAR);
-			assert_int_equal(give(&p, pkts, 8), 8);
+			assert_int_equal(port_tx(&p, pkts, 8), 8);
 			for (int k = 0; k < 8; k++)
 				expect_frame(&p, k == 0 ? 2034 : 100, k);
 			assert_false(port_receive(&p, &frame));
@@ -227,7 +221,7 @@ larger_than_the_scratch(void **state)
 		fill_ring(&p, 40, &comb);
 		pkts[0] = mbuf_new(9000, 0, SHAPE_LINEAR);
 		pkts[1] = mbuf_new(100, 1, SHAPE_LINEAR);
-		assert_int_equal(give(&p, pkts, 2), 2);
+		assert_int_equal(port_tx(&p, pkts, 2), 2);
 		expect_frame(&p, 100, 1);
 		assert_int_equal(p.txq.stats.drop[VNET_DROP_OVERSIZE], 1);
 		port_close(&p);
@@ -249,18 +243,18 @@ ring_is_short(void **state)
 			port_offer(&p, 1024, PLAIN, true);
 		for (int k = 0; k < 4; k++)
 			pkts[k] = mbuf_new(k == 0 ? 500 : 3500, k, SHAPE_LINEAR);
-		assert_int_equal(give(&p, pkts, 4), 1);
+		assert_int_equal(port_tx(&p, pkts, 4), 1);
 		expect_frame(&p, 500, 0);
-		assert_int_equal(give(&p, pkts + 1, 3), 0);
+		assert_int_equal(port_tx(&p, pkts + 1, 3), 0);
 		assert_false(port_receive(&p, &frame));
 		assert_int_equal(rd_pending(&p.r), 2);
 		port_offer(&p, 1024, PLAIN, true);
 		port_offer(&p, 1024, PLAIN, true);
-		assert_int_equal(give(&p, pkts + 1, 3), 1);
+		assert_int_equal(port_tx(&p, pkts + 1, 3), 1);
 		expect_frame(&p, 3500, 1);
-		assert_int_equal(give(&p, pkts + 2, 2), 0);
+		assert_int_equal(port_tx(&p, pkts + 2, 2), 0);
 		fill_ring(&p, 1024, PLAIN);
-		assert_int_equal(give(&p, pkts + 2, 2), 2);
+		assert_int_equal(port_tx(&p, pkts + 2, 2), 2);
 		expect_frame(&p, 3500, 2);
 		expect_frame(&p, 3500, 3);
 		port_close(&p);
@@ -281,12 +275,12 @@ larger_than_the_ring(void **state)
 			fill_ring(&p, 1024, &layouts[pieces - 1]);
 			for (int k = 0; k < 3; k++)
 				pkts[k] = mbuf_new(k == 1 ? 5000 : 100, k, SHAPE_LINEAR);
-			assert_int_equal(give(&p, pkts, 3), mrg ? 1 : 3);
+			assert_int_equal(port_tx(&p, pkts, 3), mrg ? 1 : 3);
 			expect_frame(&p, 100, 0);
 			if (mrg) {
 				/* There could be more to come; when the ring is full there is not. */
 				fill_ring(&p, 1024, &layouts[pieces - 1]);
-				assert_int_equal(give(&p, pkts + 1, 2), 2);
+				assert_int_equal(port_tx(&p, pkts + 1, 2), 2);
 			}
 			expect_frame(&p, 100, 2);
 			assert_int_equal(p.txq.stats.drop[VNET_DROP_OVERSIZE], 1);
@@ -315,7 +309,7 @@ not_mergeable_too_small(void **state)
 			pkts[0] = mbuf_new(most + 1, 0, SHAPE_LINEAR);
 			pkts[1] = mbuf_new(most, 1, SHAPE_LINEAR);
 			pkts[2] = mbuf_new(most, 2, SHAPE_CHAIN);
-			assert_int_equal(give(&p, pkts, 3), 3);
+			assert_int_equal(port_tx(&p, pkts, 3), 3);
 			expect_frame(&p, most, 1);
 			expect_frame(&p, most, 2);
 			assert_int_equal(p.txq.stats.drop[VNET_DROP_OVERSIZE], 1);
@@ -357,7 +351,7 @@ disabled_ring_gets_nothing(void **state)
 		assert_string_equal(name, "disabled");
 		pkts[0] = mbuf_new(100, 0, SHAPE_CHAIN);
 		pkts[1] = mbuf_new(100, 0, SHAPE_LINEAR);
-		assert_int_equal(give(&p, pkts, 2), 2);
+		assert_int_equal(port_tx(&p, pkts, 2), 2);
 		assert_false(port_receive(&p, &frame));
 		assert_int_equal(p.txq.stats.drop[VNET_DROP_DISABLED], 2);
 		assert_int_equal(p.txq.stats.packets, 0);
@@ -380,7 +374,7 @@ mixed_pools(void **state)
 		kept[i] = pkts[i * 4];
 		rte_mbuf_refcnt_update(kept[i], 1);
 	}
-	assert_int_equal(give(&p, pkts, 32), 32);
+	assert_int_equal(port_tx(&p, pkts, 32), 32);
 	for (int i = 0; i < 32; i++)
 		expect_frame(&p, i % 3 == 0 ? 3000 : 200, i);
 	for (int i = 0; i < 8; i++) {

@@ -218,6 +218,62 @@ port_pop(struct port *p, struct rd_done *d)
 	return true;
 }
 
+/* All chains that came back, read by the device; how many. */
+static inline uint32_t
+port_reap(struct port *p)
+{
+	uint32_t all = 0, n;
+
+	while ((n = rd_pop(&p->r, p->done)) > 0) {
+		all += n;
+		for (uint32_t i = 0; i < n; i++) {
+			p->free_buf[p->nfree++] = (uint16_t)p->done[i].cookie;
+			assert_int_equal(p->done[i].len, 0);
+		}
+	}
+	return all;
+}
+
+/* The guest transmits. False: the ring is full. */
+static inline bool
+port_send(struct port *p, const struct virtio_net_hdr_mrg_rxbuf *hdr, const void *data,
+	  uint32_t len, const struct layout *l)
+{
+	uint8_t *at;
+
+	if (p->nfree == 0)
+		return false;
+	assert_true(p->hdr_len + len <= p->slot_bytes);
+	at = guest_ptr(&p->g, p->buf[p->free_buf[p->nfree - 1]].gpa);
+	memset(at, 0, p->hdr_len);
+	if (hdr != NULL)
+		memcpy(at, hdr, p->hdr_len);
+	memcpy(at + p->hdr_len, data, len);
+	return port_offer(p, p->hdr_len + len, l, false);
+}
+
+static inline uint16_t
+port_rx(struct port *p, struct rte_mbuf **pkts, uint16_t n)
+{
+	return p->rx(&p->rxq, p->d.vq, p->d.run, pkts, n);
+}
+
+static inline uint16_t
+port_tx(struct port *p, struct rte_mbuf **pkts, uint16_t n)
+{
+	return p->tx(&p->txq, p->d.vq, p->d.run, pkts, n);
+}
+
+/* The whole of a packet, in one piece. */
+static inline const uint8_t *
+mbuf_bytes(const struct rte_mbuf *m)
+{
+	static uint8_t bytes[FRAME_MAX];
+
+	assert_true(m->pkt_len <= sizeof(bytes));
+	return rte_pktmbuf_read(m, 0, m->pkt_len, bytes);
+}
+
 /* What a guest's driver makes of used receive buffers: one frame, from one chain or more. */
 static inline bool
 port_receive(struct port *p, struct frame *f)
