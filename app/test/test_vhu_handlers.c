@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Each message in each state: driven by the table of messages, checked against the specification. */
+/* Each message in each state: driven by the table, checked against the specification. */
 #include "vhu_rig.h"
 
 /* The specification once more, independent of the table that is tested. */
@@ -105,7 +105,7 @@ refusal(uint32_t request, bool need, enum where where)
 
 static void
 expect(struct rig *rig, enum where where, uint32_t request, bool need, enum outcome got,
-       enum outcome wanted, const char *what)
+	enum outcome wanted, const char *what)
 {
 	if (got != wanted)
 		fail_msg("%s (%u), state %d, NEED_REPLY %d, %s: outcome %d, expected %d\n%s",

@@ -209,19 +209,19 @@ def folded(mode, back_queues):
         pair.close()
 
 
-def scattered(mode, largest, options=""):
-    """Frames of many segments, where the application asks for scatter."""
+def large(mode, largest, options="", scatter=False):
+    """Frames that the application's mbufs do not hold, in one buffer or, if it asks, in chains."""
     sizes = [size for size in pcap.EDGES + pcap.JUMBO + [20000, 40000, 65000, 65521, 65535]
              if size <= largest]
     frames = [pcap.packets(COUNT, 0, seed=7, sizes=sizes * 2, largest=largest)]
-    one_mode(mode, back_mbuf=SMALL, scatter=bed.DRV == "net_vring", back_options=options,
-             frames=frames, back_frames=frames)
+    one_mode(mode, back_mbuf=SMALL, scatter=scatter, frames=frames, back_frames=frames,
+             back_options=options)
 
 
 def oversize():
-    """Without scatter, a frame that no mbuf holds is dropped and counted, never chained."""
+    """With neither of these, such a frame is dropped and counted."""
     mode = Mode()
-    pair = Pair(mode, back_mbuf=SMALL)
+    pair = Pair(mode, back_mbuf=SMALL, back_options=",ext-buffer=0")
     try:
         offered = pair.frames["fe"][0]
         fits = [frame for frame in offered if len(frame) <= BUFFER]
@@ -241,8 +241,13 @@ def run(report):
         layout = "packed" if packed else "split"
         report.case("fold-4-rings-1-queue-" + layout, folded, Mode(packed, queues=4), 1)
         report.case("fold-1-ring-4-queues-" + layout, folded, Mode(packed, queues=1), 4)
-        report.case("scatter-" + layout, scattered, Mode(packed), 9000)
-        report.case("64k-" + layout, scattered, Mode(packed), 65535,
-                    ",tso=1" if bed.DRV == "net_vring" else "")
+        report.case("9000-one-buffer-" + layout, large, Mode(packed), 9000)
+        ours = bed.DRV == "net_vring"
+        report.case("9000-chained-" + layout, large, Mode(packed), 9000,
+                    ",linear-buffer=0" if ours else "", ours)
+        report.case("65535-one-buffer-" + layout, large, Mode(packed), 65535,
+                    ",tso=1" if ours else "")
+        report.case("65535-chained-" + layout, large, Mode(packed), 65535,
+                    ",tso=1,linear-buffer=0" if ours else "", ours)
     if bed.DRV == "net_vring":
-        report.case("oversize-linear", oversize)
+        report.case("oversize-dropped", oversize)

@@ -41,12 +41,9 @@ def write(name, frames):
             out.write(_RECORD.pack(number, 0, len(frame), len(frame)) + frame)
 
 
-def stored(frame, length=None):
-    """What is left of a frame in a file that net_pcap wrote: its start and its length."""
-    length = length or len(frame)
-    if length <= SNAPLEN:
-        return frame
-    return frame[:SNAPLEN] + struct.pack(">I", length)
+def stored(frame):
+    """What net_pcap writes of a frame in many segments: its start; here with its length."""
+    return frame[:SNAPLEN] + struct.pack(">I", len(frame))
 
 
 def read(name):
@@ -59,10 +56,11 @@ def read(name):
         check(at + _RECORD.size <= len(data), "%s: ends within a record" % name)
         _, _, kept, length = _RECORD.unpack_from(data, at)
         at += _RECORD.size
-        check(kept == min(length, SNAPLEN), "%s: a frame of %d bytes came as %d" % (
+        check(kept in (length, SNAPLEN), "%s: a frame of %d bytes came as %d" % (
             name, length, kept))
         check(at + kept <= len(data), "%s: ends within a frame" % name)
-        frames.append(stored(data[at:at + kept], length))
+        frame = data[at:at + kept]
+        frames.append(frame if kept == length else frame + struct.pack(">I", length))
         at += kept
     return frames
 
@@ -74,9 +72,8 @@ def label(frame):
 
 def compare(what, offered, got):
     """Fail unless got is offered, byte by byte and in order."""
-    offered = [stored(frame) for frame in offered]
     for number, (wanted, found) in enumerate(zip(offered, got)):
-        if wanted != found:
+        if found not in (wanted, stored(wanted)):
             raise Failure("%s: frame %d should be %s, is %s" % (
                 what, number, label(wanted),
                 label(found) if found in offered else "%d bytes never offered" % len(found)))

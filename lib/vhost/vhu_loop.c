@@ -208,6 +208,8 @@ vhu_loop_run(struct vhu_loop *loop)
 	loop->closed = true;
 	pthread_mutex_unlock(&loop->lock);
 	serve_calls(loop);
+	/* This thread ends, and its id may become another's. */
+	__atomic_store_n(&loop->has_thread, false, __ATOMIC_RELEASE);
 }
 
 void

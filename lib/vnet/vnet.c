@@ -2,6 +2,7 @@
 #include "vnet.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <rte_errno.h>
 #include <rte_ether.h>
@@ -111,12 +112,12 @@ void
 vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {
-		const struct rte_ether_addr *to =
-			rte_pktmbuf_mtod(pkts[i], const struct rte_ether_addr *);
+		const uint8_t *to = rte_pktmbuf_mtod(pkts[i], const uint8_t *);
 
 		stats->size_bin[size_bin(pkts[i]->pkt_len)]++;
-		if (unlikely(rte_is_multicast_ether_addr(to))) {
-			if (rte_is_broadcast_ether_addr(to))
+		/* Data may begin at an odd address, which struct rte_ether_addr does not allow. */
+		if (unlikely(to[0] & RTE_ETHER_GROUP_ADDR)) {
+			if (memcmp(to, "\xff\xff\xff\xff\xff\xff", RTE_ETHER_ADDR_LEN) == 0)
 				stats->broadcast++;
 			else
 				stats->multicast++;
@@ -125,7 +126,8 @@ vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n)
 }
 
 #define TX_KNOWN_FLAGS (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_IP_CKSUM | \
-			RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_VLAN)
+			RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG | \
+			RTE_MBUF_F_TX_VLAN)
 
 uint16_t
 vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n)

@@ -9,6 +9,7 @@
 #include <bus_vdev_driver.h>
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
+#include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <rte_string_fns.h>
 #include <rte_version.h>
@@ -192,6 +193,27 @@ create(struct rte_vdev_device *vdev, const char *name, const struct vring_args *
 	return 0;
 }
 
+/* Where the port's memory lies; the bus leaves it open for a virtual device. */
+static int
+choose_numa(struct rte_vdev_device *vdev, const char *name, uint32_t wanted)
+{
+	unsigned int i;
+
+	if (wanted == UINT32_MAX) {
+		if (vdev->device.numa_node == SOCKET_ID_ANY)
+			vdev->device.numa_node = rte_socket_id();
+		return 0;
+	}
+	for (i = 0; i < rte_socket_count(); i++)
+		if (rte_socket_id_by_idx(i) == (int)wanted) {
+			vdev->device.numa_node = wanted;
+			return 0;
+		}
+	VRING_LOG(ERR, name, "numa=%u: allowed is a node with memory, of which this machine has %u",
+		  wanted, rte_socket_count());
+	return -EINVAL;
+}
+
 static int
 vring_probe(struct rte_vdev_device *vdev)
 {
@@ -210,11 +232,8 @@ vring_probe(struct rte_vdev_device *vdev)
 		VRING_LOG(ERR, name, "%s", err);
 		return ret;
 	}
-	if (args.numa != UINT32_MAX)
-		vdev->device.numa_node = args.numa;
-	else if (vdev->device.numa_node == SOCKET_ID_ANY)
-		vdev->device.numa_node = rte_socket_id();
-	return create(vdev, name, &args);
+	ret = choose_numa(vdev, name, args.numa);
+	return ret != 0 ? ret : create(vdev, name, &args);
 }
 
 static int

@@ -46,6 +46,7 @@ start_in_ctrl(void *arg)
 	struct vring_port *port = arg;
 
 	start_queues(port->dev->data, true);
+	port->admin_down = false;
 	port->started = true;
 	vring_publish(port);
 	vring_link_refresh(port);

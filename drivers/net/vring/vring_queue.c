@@ -94,9 +94,9 @@ largest_frame(const struct vring_port *port)
 }
 
 static void
-make_big_pool(struct vring_port *port, const struct rte_mempool *pool)
+make_big_pool(struct vring_port *port, struct rte_mempool *pool)
 {
-	uint32_t room = rte_pktmbuf_data_room_size((struct rte_mempool *)(uintptr_t)pool);
+	uint32_t room = rte_pktmbuf_data_room_size(pool);
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	if (port->big != NULL || !port->args.ext_buf || scatters(port) ||
