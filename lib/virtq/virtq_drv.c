@@ -106,11 +106,14 @@ virtq_drv_fini(struct virtq_drv *drv)
 void *
 virtq_drv_detach(struct virtq_drv *drv, uint16_t size)
 {
-	for (; drv->slot != NULL && drv->oldest < size; drv->oldest++) {
-		void *cookie = drv->slot[drv->oldest].cookie;
+	/* Once round the ring from where the last search ended, or from the oldest of all. */
+	for (uint16_t i = 0; drv->slot != NULL && i < size; i++) {
+		struct virtq_drv_slot *s = &drv->slot[drv->oldest];
+		void *cookie = s->cookie;
 
+		drv->oldest = drv->oldest + 1 < size ? drv->oldest + 1 : 0;
 		if (cookie != NULL) {
-			drv->slot[drv->oldest].cookie = NULL;
+			s->cookie = NULL;
 			return cookie;
 		}
 	}
