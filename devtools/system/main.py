@@ -14,9 +14,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 import bed  # noqa: E402
 import devargs  # noqa: E402
+import docs  # noqa: E402
 import guests  # noqa: E402
 import matrix  # noqa: E402
 import ovs  # noqa: E402
+import surface  # noqa: E402
 import tap  # noqa: E402
 
 GROUPS = {
@@ -29,6 +31,8 @@ GROUPS = {
     "remap": guests.remap,
     "ovs": ovs.run,
     "devargs": devargs.run,
+    "docs": docs.run,
+    "surface": surface.run,
 }
 LOGS = os.path.join(bed.ROOT, "build/system-logs")
 
@@ -50,7 +54,7 @@ class Report:
             function(*args, **options)
         except bed.Failure as failure:
             reason = str(failure)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # pylint: disable=broad-except
             reason = "%s: %s" % (type(error).__name__, error)
         self.count += 1
         full = "%s/%s" % (self.group, name)
@@ -87,9 +91,10 @@ def main():
         began = time.monotonic()
         try:
             GROUPS[name](report)
-        except bed.Failure as failure:
+        except Exception as error:  # pylint: disable=broad-except
             report.failed += 1
-            print("not ok %s - %s" % (name, " ".join(str(failure).split())), flush=True)
+            reason = str(error) if isinstance(error, bed.Failure) else repr(error)
+            print("not ok %s - %s" % (name, " ".join(reason.split())), flush=True)
             keep_logs(name)
         finally:
             bed.stop_all()

@@ -207,12 +207,14 @@ virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_run *run, struct vi
 		if (d.split.flags & VRING_DESC_F_INDIRECT) {
 			if (d.split.flags & VRING_DESC_F_NEXT)
 				return VIRTQ_E_INDIRECT;
+			c->slots = (uint16_t)(seen + 1);
 			e = walk_table(&w, d, false);
 			return e == VIRTQ_OK ? walk_end(&w) : e;
 		}
 		e = walk_add(&w, d.addr, d.len, d.split.flags);
 		if (e != VIRTQ_OK)
 			return e;
+		c->slots = (uint16_t)(seen + 1);
 		if (!(d.split.flags & VRING_DESC_F_NEXT))
 			return walk_end(&w);
 		if (d.split.next >= run->size)

@@ -206,7 +206,7 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct 
 
 		if ((flags & phase) != (pos->wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED))
 			break;
-		/* Entries are read and then written: one trip for both, and for all lines at once. */
+		/* Entries are read, then written: one trip for both, for all lines at once. */
 		if (i == 0)
 			virtq_prefetch_write_range(p, n * sizeof(*p));
 		d = virtq_desc_of(virtq_load64(&p->addr), meta);

@@ -39,9 +39,12 @@ static void
 tx_sink_open(struct tx_sink *s, struct virtq_chain *c)
 {
 	s->c = c;
-	s->left = c->nseg > 1 ? c->nseg - 1 : 0;
-	s->seg = &s->vq->segs[c->seg];
-	s->cur = (struct virtq_seg){c->addr, c->total > 0 ? c->len : 0};
+	s->left = 0;
+	s->cur = (struct virtq_seg){c->addr, c->len};
+	if (c->nseg > 1) {
+		s->seg = &s->vq->segs[c->seg];
+		s->left = c->nseg - 1;
+	}
 }
 
 /* Copy len bytes, for which there is room. */
@@ -161,33 +164,37 @@ tx_segments(struct tx_round *t, const struct vnet_tx_pkt *p)
 	return TX_SENT;
 }
 
-/* Fetch on until `want` chains are at hand or the ring has no more. */
-static void
-tx_fetch_more(struct tx_round *t, struct virtq_pos *pos, uint16_t want, enum virtq_error *err)
-{
-	want = RTE_MIN(want, (uint16_t)VIRTQ_MAX_CHAINS);
-	*err = VIRTQ_OK;
-	while (t->have < want && *err == VIRTQ_OK) {
-		uint16_t n = RTE_MIN((uint16_t)(want - t->have), (uint16_t)VIRTQ_FETCH_MAX);
-		uint16_t got = virtq_dev_fetch(t->vq, t->run, pos, &t->c[t->have], n,
-					       t->run->packed, true, virtq_touch_nothing, NULL,
-					       err);
-
-		t->have += got;
-		if (got < n)
-			break;
-	}
-}
-
-/* The ring can give this packet no more than it has given now. */
+/*
+ * Fetch all that the ring or the scratch has. Returns whether this packet can be given more when
+ * the driver adds to the ring: not when all its entries, or all of the scratch, are in use.
+ */
 static bool
-tx_hopeless(const struct tx_round *t)
+tx_fetch_all(struct tx_round *t, struct virtq_pos *pos, enum virtq_error *err)
 {
 	uint32_t slots = 0;
 
-	for (uint16_t i = 0; i < t->have; i++)
-		slots += t->c[i].slots;
-	return slots >= t->run->size || t->have == VIRTQ_MAX_CHAINS;
+	*err = VIRTQ_OK;
+	while (t->have < VIRTQ_MAX_CHAINS && slots < t->run->size) {
+		uint16_t n = RTE_MIN(VIRTQ_MAX_CHAINS - t->have, VIRTQ_FETCH_MAX);
+		struct virtq_chain *c = &t->c[t->have];
+		uint16_t got;
+
+		c->slots = 1;
+		got = virtq_dev_fetch(t->vq, t->run, pos, c, n, t->run->packed, true,
+				      virtq_touch_nothing, NULL, err);
+		for (uint16_t i = 0; i < got; i++)
+			slots += c[i].slots;
+		if (slots > t->run->size) { /* an entry twice */
+			*err = VIRTQ_E_CHAIN_LOOP;
+			return false;
+		}
+		t->have += got;
+		if (*err != VIRTQ_OK)
+			return false;
+		if (got == 0) /* a chain that finds the scratch full is left without slots */
+			return c->slots > 0;
+	}
+	return false;
 }
 
 static __rte_noinline void
@@ -212,18 +219,19 @@ tx_large(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct vnet_tx_pkt copy = *p;
 	enum virtq_error err;
 	enum tx_result r;
+	bool more;
 
 	if (frames > run->size || frames > VIRTQ_MAX_CHAINS)
 		return tx_dropped(&t, VNET_DROP_OVERSIZE);
 	if (!virtq_dev_ready(vq, run, (uint16_t)frames))
 		return TX_SHORT;
 	virtq_dev_begin(vq, run);
-	tx_fetch_more(&t, &pos, VIRTQ_MAX_CHAINS, &err);
+	more = tx_fetch_all(&t, &pos, &err);
 	r = p->mss ? tx_segments(&t, p) : tx_frame(&t, &copy);
 	if (r == TX_SHORT) {
 		if (err != VIRTQ_OK)
 			tx_break(txq, vq, run, err);
-		else if (tx_hopeless(&t))
+		else if (!more)
 			return tx_dropped(&t, VNET_DROP_OVERSIZE);
 		return TX_SHORT;
 	}
