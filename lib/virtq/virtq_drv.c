@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "virtq_signal.h"
 
 static uint64_t
 align_up(uint64_t v, uint64_t unit)
@@ -129,11 +130,9 @@ virtq_drv_break(struct virtq_drv *drv, enum virtq_error e)
 void
 virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run)
 {
-	const uint64_t one = 1;
-
 	drv->kicks++;
 	if (run->doorbell != NULL)
 		__atomic_store_n((uint16_t *)run->doorbell, run->qid, __ATOMIC_RELEASE);
-	else if (write(run->callfd, &one, sizeof(one)) < 0)
-		return; /* a counter that is full says it all */
+	else
+		virtq_signal(run->callfd);
 }
