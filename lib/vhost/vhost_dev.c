@@ -52,11 +52,17 @@ vhost_missing(struct vhost_dev *dev, const char *operation)
 	return vhost_fail(dev, -EOPNOTSUPP, "%s has no %s", dev->ops->name, operation);
 }
 
-/* VIRTIO 1.2, 3.1.1: bits are added one step at a time. */
+/*
+ * VIRTIO 1.2, 3.1.1: bits are added one step at a time. Those that the device has set meanwhile
+ * (NEEDS_RESET) may not be taken away either.
+ */
 static int
 status_add(struct vhost_dev *dev, uint8_t bits)
 {
-	return dev->ops->set_status(dev, dev->status | bits);
+	uint8_t status = 0;
+	int rc = dev->ops->get_status(dev, &status);
+
+	return rc == 0 ? dev->ops->set_status(dev, status | bits) : rc;
 }
 
 int

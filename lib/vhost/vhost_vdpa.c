@@ -29,7 +29,6 @@ const uint64_t vhost_vdpa_backend =
 /* Without these a device of the kernel cannot be used from here: IOVAs, and little endian. */
 #define MANDATORY (BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VIRTIO_F_VERSION_1))
 
-/* An unknown request with a ring's index in its argument is first taken for one about a ring. */
 bool
 vdpa_is_missing(int rc)
 {
@@ -284,7 +283,8 @@ watch_config(struct vdpa *v)
 			   strerror(-rc));
 	}
 	v->sys->close(v->sys->ctx, fd);
-	return vdpa_is_missing(rc) ? 0 : rc;
+	/* An old kernel takes the argument for the index of a ring, which there is not. */
+	return vdpa_is_missing(rc) || rc == -ENOBUFS ? 0 : rc;
 }
 
 static int
