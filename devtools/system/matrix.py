@@ -130,8 +130,9 @@ class Pair(Ends):
             return ["--rxq=%d" % self.queues[side], "--txq=%d" % self.queues[side],
                     "--txd=1024", "--rxd=1024"]
         start = {
-            "be": lambda: bed.Testpmd("be", devices["be"], cpu=0, wait=False, memory=192, eal=QUIET,
-                                      args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
+            "be": lambda: bed.Testpmd(
+                "be", devices["be"], cpu=0, wait=False, memory=192, eal=QUIET,
+                args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
             "fe": lambda: bed.Testpmd(
                 "fe", devices["fe"], cpu=1, wait=False, plugin=mode.front_plugin, mbufs=10000,
                 memory=96, eal=["--single-file-segments", "--force-max-simd-bitwidth=512"],

@@ -68,7 +68,8 @@ init_rings(struct vring_port *port, int numa)
 					    numa);
 	port->tx_tally = rte_zmalloc_socket("vring_tally", port->pairs * sizeof(*port->tx_tally), 0,
 					    numa);
-	if ((port->vqs == NULL && port->drvs == NULL) || port->rx_tally == NULL || port->tx_tally == NULL)
+	if ((port->vqs == NULL && port->drvs == NULL) || port->rx_tally == NULL ||
+	    port->tx_tally == NULL)
 		return -ENOMEM;
 	for (qid = 0; qid < n; qid++) {
 		port->slot[qid].vq = port->drvs != NULL ? &port->drvs[qid].vq : &port->vqs[qid];

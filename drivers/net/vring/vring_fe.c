@@ -26,7 +26,7 @@
 static int
 go(struct vring_fe *fe)
 {
-	bool late = fe->vdpa && (fe->dev.backend & RTE_BIT64(VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK));
+	bool late = fe->dev.backend & RTE_BIT64(VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK);
 	int ret = 0;
 
 	if (fe->cvq.run != NULL)

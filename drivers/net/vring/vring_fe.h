@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The front-end: what the files vring_fe*.c know of one another. All of it belongs to the port's own
- * control thread unless something else is said.
+ * The front-end: what the files vring_fe*.c know of one another. All of it belongs to the port's
+ * own control thread unless something else is said.
  *
  * The thread takes nothing from EAL's heaps and gives nothing back there: whoever makes these grow
  * or shrink waits for it (see vring_fe_mem.c).

@@ -100,8 +100,9 @@ make_big_pool(struct vring_port *port, struct rte_mempool *pool)
 	uint32_t room = rte_pktmbuf_data_room_size(pool);
 	char name[RTE_MEMPOOL_NAMESIZE];
 
-	if (port->big != NULL || vring_args_front(&port->args) || !port->args.ext_buf || scatters(port) ||
-	    room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
+	/* A front-end's device writes to the application's mbufs. */
+	if (port->big != NULL || vring_args_front(&port->args) || !port->args.ext_buf ||
+	    scatters(port) || room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
 		return;
 	pool_name(name, sizeof(name), "big");
 	port->big = vnet_big_pool_create(name, BIG_BUFFERS,
