@@ -3,11 +3,11 @@
  * The front-end's seam: what a driver asks of a device, whoever serves it.
  *
  * One table of operations, implemented by vhost_user (a back-end behind a socket) and by
- * vhost_vdpa (a device of the kernel). Where an operation does not exist for one of them its entry is
- * NULL, and the comment says why; callers use the vhost_*() wrappers, which answer -EOPNOTSUPP.
+ * vhost_vdpa (a device of the kernel). Where an operation does not exist for one of them its entry
+ * is NULL, and the comment says why; callers use the vhost_*() wrappers, which answer -EOPNOTSUPP.
  *
- * Operations are calls that wait: for a reply of the back-end, `timeout_ms` at most, or for an ioctl.
- * Each device is used by one thread, the control loop of its port, which serves no other port.
+ * Operations are calls that wait: for a reply of the back-end, `timeout_ms` at most, or for an
+ * ioctl. Each device is used by one thread, the control loop of its port, which serves no other port.
  * All return 0 or -errno; -ETIMEDOUT, -ECONNRESET and -EPROTO mean that the connection is dead.
  */
 #ifndef VHOST_OPS_H
@@ -39,7 +39,7 @@ struct vhost_vring_addr {
 
 struct vhost_ops {
 	const char *name;		/* "vhost-user", "vhost-vdpa" */
-	/* Negotiate what precedes features: protocol features, MSG_V2; status ACKNOWLEDGE, DRIVER. */
+	/* What precedes features: protocol features, MSG_V2; status ACKNOWLEDGE, DRIVER. */
 	int (*init)(struct vhost_dev *dev);
 	void (*cleanup)(struct vhost_dev *dev);
 	uint32_t (*memslots_limit)(struct vhost_dev *dev);

@@ -29,6 +29,8 @@ virtq_error_name(enum virtq_error e)
 		[VIRTQ_E_INDIRECT] = "bad_indirect",
 		[VIRTQ_E_INDIRECT_UNMAPPED] = "unmapped_indirect",
 		[VIRTQ_E_DIRECTION] = "bad_direction",
+		[VIRTQ_E_USED_JUMP] = "used_jump",
+		[VIRTQ_E_USED_ID] = "bad_used",
 	};
 
 	return e < VIRTQ_E_MAX ? names[e] : "unknown";

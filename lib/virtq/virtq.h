@@ -28,6 +28,8 @@ enum virtq_error {
 	VIRTQ_E_INDIRECT,	/* indirect without the feature, nested, with NEXT, bad length */
 	VIRTQ_E_INDIRECT_UNMAPPED, /* indirect table outside the shared memory */
 	VIRTQ_E_DIRECTION,	/* writable where readable is due, or the reverse */
+	VIRTQ_E_USED_JUMP,	/* driver side: more used than was offered */
+	VIRTQ_E_USED_ID,	/* driver side: a used id that is not outstanding */
 	VIRTQ_E_MAX
 };
 

@@ -140,18 +140,6 @@ rx_fill(struct rx_source *s, struct rte_mbuf *m, uint32_t len)
 	}
 }
 
-VIRTQ_INLINE void
-rx_mbuf_init(const struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
-{
-	memcpy(&m->rearm_data, &rxq->rearm, sizeof(rxq->rearm));
-	m->ol_flags = 0;
-	m->packet_type = 0;
-	m->pkt_len = len;
-	m->data_len = (uint16_t)len;
-	m->vlan_tci = 0;
-	m->hash.rss = 0;
-}
-
 /* Everything but one plain descriptor with an empty header. */
 static __rte_noinline enum rx_result
 rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
@@ -178,7 +166,7 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 		rxq->stats.drop[VNET_DROP_BAD_HDR]++;
 		return RX_DROPPED;
 	}
-	rx_mbuf_init(rxq, m, 0);
+	vnet_rx_mbuf_init(rxq, m, 0);
 	r = rx_make_room(rxq, m, len);
 	if (r != RX_OK)
 		return r;
@@ -200,7 +188,7 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 		return rx_slow(rxq, vq, run, c, m);
 	if ((flags & RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) & 0xffff) != 0))
 		return rx_slow(rxq, vq, run, c, m);
-	rx_mbuf_init(rxq, m, len);
+	vnet_rx_mbuf_init(rxq, m, len);
 	vnet_copy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
 	return RX_OK;
 }
@@ -217,26 +205,6 @@ rx_alloc(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n)
 		got++;
 	rxq->stats.nombuf++;
 	return got;
-}
-
-static void
-rx_strip_vlan(struct rte_mbuf **pkts, uint16_t n)
-{
-	/* A frame that ends within the tag stays whole; rte_vlan_strip() would read beyond. */
-	for (uint16_t i = 0; i < n; i++)
-		if (pkts[i]->data_len >= RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN)
-			rte_vlan_strip(pkts[i]);
-}
-
-static inline void
-rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t bytes)
-{
-	rxq->stats.packets += n;
-	rxq->stats.bytes += bytes;
-	if (rxq->flags & VNET_F_STATS)
-		vnet_count_classes(&rxq->stats, pkts, n);
-	if (unlikely(rxq->flags & VNET_F_VLAN_STRIP))
-		rx_strip_vlan(pkts, n);
 }
 
 static __rte_noinline void
@@ -304,7 +272,7 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	virtq_dev_notify(vq, run, flags & RX_PACKED);
 	if (unlikely(err != VIRTQ_OK && i == have))
 		rx_break(rxq, vq, run, err);
-	rx_account(rxq, pkts, out, bytes);
+	vnet_rx_account(rxq, pkts, out, bytes);
 	virtq_dev_lookahead(vq, run, n, flags & RX_PACKED);
 	return out;
 }

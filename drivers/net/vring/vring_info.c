@@ -32,6 +32,16 @@ vring_ring_state(const struct vring_slot *slot)
 	return slot->run->enabled ? "enabled" : "disabled";
 }
 
+uint32_t
+vring_ring_waiting(const struct vring_port *port, unsigned int qid)
+{
+	const struct vring_sides *sides = vring_port_sides(port);
+	const struct vring_slot *slot = &port->slot[qid];
+
+	return qid % 2 == sides->rx ? sides->rx_count(slot->run, slot->vq) :
+				      sides->tx_count(slot->run, slot->vq);
+}
+
 static void
 dump_features(FILE *f, const char *title, uint64_t bits,
 	      const char *(*name)(unsigned int bit, char *buf, size_t size))
@@ -46,17 +56,19 @@ dump_features(FILE *f, const char *title, uint64_t bits,
 }
 
 static void
-dump_ring(FILE *f, const struct vring_slot *slot, unsigned int qid)
+dump_ring(FILE *f, const struct vring_port *port, unsigned int qid)
 {
+	const struct vring_slot *slot = &port->slot[qid];
 	const struct virtq_run *run = slot->run;
+	uint64_t sent, suppressed;
 
 	fprintf(f, "vring %u (guest %s): %s", qid, qid % 2 ? "tx" : "rx", vring_ring_state(slot));
 	if (run != NULL)
 		fprintf(f, ", %s, %u entries, %u waiting, callfd %d",
 			run->packed ? "packed" : "split", run->size,
-			vnet_ring_count(run, slot->vq), run->callfd);
-	fprintf(f, ", %" PRIu64 " calls, %" PRIu64 " suppressed\n", slot->vq->calls,
-		slot->vq->calls_suppressed);
+			vring_ring_waiting(port, qid), run->callfd);
+	vring_port_sides(port)->notified(slot->vq, &sent, &suppressed);
+	fprintf(f, ", %" PRIu64 " calls, %" PRIu64 " suppressed\n", sent, suppressed);
 }
 
 struct dump_call {
@@ -64,14 +76,10 @@ struct dump_call {
 	FILE *f;
 };
 
-static int
-dump_in_ctrl(void *arg)
+void
+vring_back_dump(struct vring_port *port, FILE *f)
 {
-	const struct dump_call *call = arg;
-	const struct vring_port *port = call->port;
 	struct vhu_be_info info;
-	unsigned int qid;
-	FILE *f = call->f;
 
 	vhu_be_get_info(port->be, &info);
 	fprintf(f, "iface: %s (%s)\n", port->args.iface, port->args.client ? "client" : "server");
@@ -82,11 +90,22 @@ dump_in_ctrl(void *arg)
 		info.messages, info.nacks, info.framing_errors);
 	fprintf(f, "memory regions: %u\n", info.nregions);
 	fprintf(f, "device status: 0x%02x\n", info.status);
+}
+
+static int
+dump_in_ctrl(void *arg)
+{
+	const struct dump_call *call = arg;
+	struct vring_port *port = call->port;
+	unsigned int qid;
+	FILE *f = call->f;
+
+	vring_port_role(port)->dump(port, f);
 	dump_features(f, "features", port->features, vring_feature_name);
 	dump_features(f, "protocol features", port->protocol_features,
 		      vring_protocol_feature_name);
 	for (qid = 0; qid < 2u * port->pairs; qid++)
-		dump_ring(f, &port->slot[qid], qid);
+		dump_ring(f, port, qid);
 	return 0;
 }
 
