@@ -104,7 +104,7 @@ struct virtq_chain {
 	uint32_t len;		/* bytes of the first segment */
 	uint32_t total;		/* bytes of all segments, 2^32 - 1 at most */
 	uint16_t id;		/* split: head; packed: buffer id. Echoed, never an index */
-	uint16_t slots;		/* ring entries the chain takes (split: 1) */
+	uint16_t slots;		/* entries of the ring (split: of the table) the chain takes */
 	uint16_t nseg;		/* 1: addr and len say it all; else vq->segs[seg], ... */
 	uint16_t seg;
 	uint32_t written;	/* bytes the device wrote, for the used entry */
@@ -134,6 +134,8 @@ struct virtq_vq {
 	uint16_t avail_idx;	/* next to fetch. Split: free-running; packed: slot */
 	uint16_t used_idx;	/* next to complete, same units */
 	uint16_t avail_seen;	/* split: avail->idx when it was last read */
+	uint16_t next_head;	/* split: the head that comes next if heads are in sequence */
+	bool sequential;	/* split: they were, last time */
 	bool avail_wrap;	/* packed: wrap counters, 1 at the start */
 	bool used_wrap;
 	uint8_t broken;		/* enum virtq_error; bursts write, the control thread reads */

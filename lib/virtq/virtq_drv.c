@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "virtq_signal.h"
 
 static uint64_t
 align_up(uint64_t v, uint64_t unit)
@@ -106,11 +107,14 @@ virtq_drv_fini(struct virtq_drv *drv)
 void *
 virtq_drv_detach(struct virtq_drv *drv, uint16_t size)
 {
-	for (; drv->slot != NULL && drv->oldest < size; drv->oldest++) {
-		void *cookie = drv->slot[drv->oldest].cookie;
+	/* Once round the ring from where the last search ended, or from the oldest of all. */
+	for (uint16_t i = 0; drv->slot != NULL && i < size; i++) {
+		struct virtq_drv_slot *s = &drv->slot[drv->oldest];
+		void *cookie = s->cookie;
 
+		drv->oldest = drv->oldest + 1 < size ? drv->oldest + 1 : 0;
 		if (cookie != NULL) {
-			drv->slot[drv->oldest].cookie = NULL;
+			s->cookie = NULL;
 			return cookie;
 		}
 	}
@@ -126,11 +130,9 @@ virtq_drv_break(struct virtq_drv *drv, enum virtq_error e)
 void
 virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run)
 {
-	const uint64_t one = 1;
-
 	drv->kicks++;
 	if (run->doorbell != NULL)
 		__atomic_store_n((uint16_t *)run->doorbell, run->qid, __ATOMIC_RELEASE);
-	else if (write(run->callfd, &one, sizeof(one)) < 0)
-		return; /* a counter that is full says it all */
+	else
+		virtq_signal(run->callfd);
 }

@@ -7,8 +7,9 @@
  * find its buffers again lies in its own memory, never in the ring.
  *
  * Offering: virtq_drv_add() for each packet, then virtq_drv_publish() once, virtq_drv_kick().
- * Taking back: virtq_drv_used() tells how many (split) or whether one (packed) is there,
- * virtq_drv_get() takes one.
+ * Taking back: virtq_drv_used_split() tells how many entries are there, virtq_drv_used_packed()
+ * whether one is; what it names is checked with virtq_drv_outstanding() and taken with
+ * virtq_drv_free_slot().
  */
 #ifndef VIRTQ_DRV_H
 #define VIRTQ_DRV_H
@@ -83,7 +84,7 @@ int virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
 		   const struct virtq_run_config *cfg, struct virtq_run **run);
 /* Frees what virtq_drv_init() allocated; the buffers are to be detached before. */
 void virtq_drv_fini(struct virtq_drv *drv);
-/* Take one outstanding buffer back from a ring that has stopped; NULL: none is left. */
+/* Take one outstanding buffer back from a ring that has stopped for good; NULL: none is left. */
 void *virtq_drv_detach(struct virtq_drv *drv, uint16_t size);
 
 /* The device broke a rule: the ring stops. */
@@ -266,12 +267,6 @@ virtq_drv_kick(struct virtq_drv *drv, const struct virtq_run *run, bool packed)
 	else
 		drv->kicks_suppressed++;
 }
-
-/* A used buffer. */
-struct virtq_drv_done {
-	void *cookie;
-	uint32_t len;		/* bytes written, never more than were offered */
-};
 
 /*
  * Split: how many used entries wait; more than are outstanding is the device's lie: the ring breaks

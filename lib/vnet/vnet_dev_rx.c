@@ -8,6 +8,9 @@
 #include "virtq_dev.h"
 #include "vnet_impl.h"
 
+/* An Ethernet frame with two tags around the largest IP packet. */
+#define RX_FRAME_MAX (UINT16_MAX + RTE_ETHER_HDR_LEN + 8u)
+
 #define RX_PACKED	(1u << 0)
 #define RX_OFFLOAD	(1u << 1) /* the header may ask for something */
 #define RX_IN_ORDER	(1u << 2) /* packed: one used entry retires the burst */
@@ -62,11 +65,18 @@ rx_big_free(void *buf __rte_unused, void *opaque)
 	rte_mempool_put(rte_mempool_from_obj(opaque), opaque);
 }
 
+/* Bytes of a large buffer; the pool rounds its elements up, an mbuf counts in 16 bits. */
+static uint32_t
+rx_big_size(const struct rte_mempool *big)
+{
+	return RTE_MIN(big->elt_size - (uint32_t)sizeof(struct vnet_big), (uint32_t)UINT16_MAX);
+}
+
 /* Give m an external buffer that takes len bytes. */
 static enum rx_result
 rx_attach_big(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 {
-	uint32_t size = rxq->big->elt_size - sizeof(struct vnet_big);
+	uint32_t size = rx_big_size(rxq->big), room = (size - len) & ~1u;
 	struct vnet_big *big;
 
 	if (rte_mempool_get(rxq->big, (void **)&big) < 0)
@@ -74,9 +84,10 @@ rx_attach_big(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 	big->shinfo.free_cb = rx_big_free;
 	big->shinfo.fcb_opaque = big;
 	rte_mbuf_ext_refcnt_set(&big->shinfo, 1);
-	rte_pktmbuf_attach_extbuf(m, big->data, rte_mem_virt2iova(big->data), (uint16_t)size,
-				  &big->shinfo);
-	m->data_off = RTE_MIN((uint32_t)RTE_PKTMBUF_HEADROOM, size - len);
+	rte_pktmbuf_attach_extbuf(m, big->data,
+				  rte_mempool_virt2iova(big) + offsetof(struct vnet_big, data),
+				  (uint16_t)size, &big->shinfo);
+	m->data_off = RTE_MIN((uint32_t)RTE_PKTMBUF_HEADROOM, room);
 	return RX_OK;
 }
 
@@ -108,9 +119,9 @@ rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 {
 	if (len <= rxq->room)
 		return RX_OK;
-	if (rxq->flags & VNET_F_SCATTER)
+	if ((rxq->flags & VNET_F_SCATTER) && len <= RX_FRAME_MAX)
 		return rx_chain(rxq, m, len);
-	if (rxq->big != NULL && len <= rxq->big->elt_size - sizeof(struct vnet_big))
+	if (rxq->big != NULL && len <= rx_big_size(rxq->big))
 		return rx_attach_big(rxq, m, len);
 	rxq->stats.drop[VNET_DROP_OVERSIZE]++;
 	return RX_DROPPED;
@@ -178,7 +189,7 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	if ((flags & RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) & 0xffff) != 0))
 		return rx_slow(rxq, vq, run, c, m);
 	vnet_rx_mbuf_init(rxq, m, len);
-	rte_memcpy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
+	vnet_copy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
 	return RX_OK;
 }
 

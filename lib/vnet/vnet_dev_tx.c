@@ -39,9 +39,12 @@ static void
 tx_sink_open(struct tx_sink *s, struct virtq_chain *c)
 {
 	s->c = c;
-	s->left = c->nseg > 1 ? c->nseg - 1 : 0;
-	s->seg = &s->vq->segs[c->seg];
-	s->cur = (struct virtq_seg){c->addr, c->total > 0 ? c->len : 0};
+	s->left = 0;
+	s->cur = (struct virtq_seg){c->addr, c->len};
+	if (c->nseg > 1) {
+		s->seg = &s->vq->segs[c->seg];
+		s->left = c->nseg - 1;
+	}
 }
 
 /* Copy len bytes, for which there is room. */
@@ -141,6 +144,7 @@ tx_frame(struct tx_round *t, struct vnet_tx_pkt *p)
 	tx_sink_open(&s, first);
 	tx_sink_write(&s, &p->hdr, t->run->hdr_len);
 	tx_copy(&s, p);
+	t->txq->stats.sw_csum += p->sw_csum;
 	return TX_SENT;
 }
 
@@ -161,33 +165,37 @@ tx_segments(struct tx_round *t, const struct vnet_tx_pkt *p)
 	return TX_SENT;
 }
 
-/* Fetch on until `want` chains are at hand or the ring has no more. */
-static void
-tx_fetch_more(struct tx_round *t, struct virtq_pos *pos, uint16_t want, enum virtq_error *err)
-{
-	want = RTE_MIN(want, (uint16_t)VIRTQ_MAX_CHAINS);
-	*err = VIRTQ_OK;
-	while (t->have < want && *err == VIRTQ_OK) {
-		uint16_t n = RTE_MIN((uint16_t)(want - t->have), (uint16_t)VIRTQ_FETCH_MAX);
-		uint16_t got = virtq_dev_fetch(t->vq, t->run, pos, &t->c[t->have], n,
-					       t->run->packed, true, virtq_touch_nothing, NULL,
-					       err);
-
-		t->have += got;
-		if (got < n)
-			break;
-	}
-}
-
-/* The ring can give this packet no more than it has given now. */
+/*
+ * Fetch all that the ring or the scratch has. Returns whether this packet can be given more when
+ * the driver adds to the ring: not when all its entries, or all of the scratch, are in use.
+ */
 static bool
-tx_hopeless(const struct tx_round *t)
+tx_fetch_all(struct tx_round *t, struct virtq_pos *pos, enum virtq_error *err)
 {
 	uint32_t slots = 0;
 
-	for (uint16_t i = 0; i < t->have; i++)
-		slots += t->c[i].slots;
-	return slots >= t->run->size || t->have == VIRTQ_MAX_CHAINS;
+	*err = VIRTQ_OK;
+	while (t->have < VIRTQ_MAX_CHAINS && slots < t->run->size) {
+		uint16_t n = RTE_MIN(VIRTQ_MAX_CHAINS - t->have, VIRTQ_FETCH_MAX);
+		struct virtq_chain *c = &t->c[t->have];
+		uint16_t got;
+
+		c->slots = 1;
+		got = virtq_dev_fetch(t->vq, t->run, pos, c, n, t->run->packed, true,
+				      virtq_touch_nothing, NULL, err);
+		for (uint16_t i = 0; i < got; i++)
+			slots += c[i].slots;
+		if (slots > t->run->size) { /* an entry twice */
+			*err = VIRTQ_E_CHAIN_LOOP;
+			return false;
+		}
+		t->have += got;
+		if (*err != VIRTQ_OK)
+			return false;
+		if (got == 0) /* a chain that finds the scratch full is left without slots */
+			return c->slots > 0;
+	}
+	return false;
 }
 
 static __rte_noinline void
@@ -212,18 +220,19 @@ tx_large(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct vnet_tx_pkt copy = *p;
 	enum virtq_error err;
 	enum tx_result r;
+	bool more;
 
 	if (frames > run->size || frames > VIRTQ_MAX_CHAINS)
 		return tx_dropped(&t, VNET_DROP_OVERSIZE);
 	if (!virtq_dev_ready(vq, run, (uint16_t)frames))
 		return TX_SHORT;
 	virtq_dev_begin(vq, run);
-	tx_fetch_more(&t, &pos, VIRTQ_MAX_CHAINS, &err);
+	more = tx_fetch_all(&t, &pos, &err);
 	r = p->mss ? tx_segments(&t, p) : tx_frame(&t, &copy);
 	if (r == TX_SHORT) {
 		if (err != VIRTQ_OK)
 			tx_break(txq, vq, run, err);
-		else if (tx_hopeless(&t))
+		else if (!more)
 			return tx_dropped(&t, VNET_DROP_OVERSIZE);
 		return TX_SHORT;
 	}
@@ -246,7 +255,7 @@ tx_slow(struct tx_round *t, struct rte_mbuf *m)
 	struct vnet_tx_pkt p;
 	enum tx_result r = TX_SHORT;
 
-	if (vnet_tx_offload(t->txq, t->run->features, m, &p) < 0)
+	if (vnet_tx_offload(t->run->features, m, &p) < 0)
 		return tx_dropped(t, VNET_DROP_OFFLOAD);
 	if (p.mss == 0)
 		r = tx_frame(t, &p);
@@ -288,11 +297,14 @@ tx_touch(const void *ctx, uint16_t i, const struct virtq_chain *c)
 VIRTQ_INLINE void
 tx_put_header(uint8_t *to, uint32_t hdr_len)
 {
-	const struct vnet_hdr empty = {.num_buffers = 1};
+	const uint64_t first = 0;
+	const uint32_t second = 1 << 16; /* num_buffers */
 
-	if (tx_header_apart(to, hdr_len) && memcmp(to, &empty, hdr_len) == 0)
+	if (tx_header_apart(to, hdr_len) && virtq_peek64(to) == first &&
+	    memcmp(to + sizeof(first), &second, hdr_len - sizeof(first)) == 0)
 		return;
-	memcpy(to, &empty, hdr_len);
+	memcpy(to, &first, sizeof(first));
+	memcpy(to + sizeof(first), &second, hdr_len - sizeof(first));
 }
 
 VIRTQ_INLINE enum tx_result
@@ -306,7 +318,7 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 		     c->nseg != 1 || c->len < len + hdr_len))
 		return tx_slow(t, m);
 	tx_put_header(c->addr, hdr_len);
-	rte_memcpy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
+	vnet_copy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
 	c->written = len + hdr_len;
 	t->used++;
 	return TX_SENT;
@@ -373,6 +385,11 @@ tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 		if (got == 0)
 			break;
 		done += got;
+	}
+	/* A broken ring is not a full one: there is nothing to wait for. */
+	if (unlikely(vq->broken != VIRTQ_OK) && done < n) {
+		vnet_tx_drop(txq, pkts + done, n - done, VNET_DROP_DISABLED);
+		done = n;
 	}
 	return done;
 }

@@ -407,7 +407,6 @@ vnet_drv_drain(struct virtq_drv *drv, uint16_t size)
 {
 	struct rte_mbuf *m;
 
-	drv->oldest = 0;
 	while ((m = virtq_drv_detach(drv, size)) != NULL) {
 		/* A receive buffer is raw; what a sent one was holds for it as well. */
 		rte_pktmbuf_free(m);

@@ -197,6 +197,7 @@ drv_frame(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *r
 	seg[0].iova = drv->header_iova + (uint64_t)slot * VIRTQ_DRV_HEADER;
 	seg[0].len = run->hdr_len + p->head_len;
 	drv_add_pieces(drv, run, p->m, seg, n);
+	txq->stats.sw_csum += p->sw_csum;
 	return TX_SENT;
 }
 
@@ -264,7 +265,7 @@ drv_tx_slow(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run 
 
 	if (m != NULL)
 		*pkt = m;
-	if (m == NULL || vnet_tx_offload(txq, vnet_swap_roles(run->features), m, &p) < 0) {
+	if (m == NULL || vnet_tx_offload(vnet_swap_roles(run->features), m, &p) < 0) {
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
 		return TX_DROPPED;
 	}

@@ -135,7 +135,7 @@ vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 
 /* What the mbuf asks for, told from its flags or, for a packet that came merged, its headers. */
 struct tx_request {
-	bool vlan, ip_csum, l4_csum, gso, ipv6;
+	bool vlan, ip_csum, l4_csum, gso, ipv6, udp;
 	uint16_t csum_offset;	/* of the field in the L4 header */
 	uint16_t mss;
 };
@@ -186,6 +186,14 @@ tx_request_of(struct rte_mbuf *m, uint64_t features, struct tx_request *r, struc
 		r->csum_offset = offsetof(struct rte_tcp_hdr, cksum);
 		return true;
 	}
+	if (ol & RTE_MBUF_F_TX_UDP_SEG) {
+		r->gso = true;
+		r->udp = true;
+		r->mss = m->tso_segsz;
+		r->csum_offset = offsetof(struct rte_udp_hdr, dgram_cksum);
+		p->l4_len = sizeof(struct rte_udp_hdr);
+		return true;
+	}
 	switch (ol & RTE_MBUF_F_TX_L4_MASK) {
 	case RTE_MBUF_F_TX_TCP_CKSUM:
 		r->l4_csum = true;
@@ -200,8 +208,6 @@ tx_request_of(struct rte_mbuf *m, uint64_t features, struct tx_request *r, struc
 	default:
 		return false;
 	}
-	if (ol & RTE_MBUF_F_TX_UDP_SEG)
-		return false;
 	if ((ol & RTE_MBUF_F_RX_LRO) && !r->ip_csum && !r->vlan)
 		tx_request_of_merged(m, features, r, p);
 	return true;
@@ -252,23 +258,24 @@ put16(uint8_t *at, uint16_t v)
 	memcpy(at, &v, sizeof(v));
 }
 
-static bool
-tx_guest_takes(uint64_t features, const struct tx_request *r, uint8_t tcp_flags)
+/* The kind of large packet that this one would be to the guest, and the features it takes. */
+static uint8_t
+tx_gso_type(const struct vnet_tx_pkt *p, const struct tx_request *r, uint64_t *needs)
 {
-	if (!(features & VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4)))
-		return false;
-	return !(tcp_flags & RTE_TCP_CWR_FLAG) ||
-	       (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN));
-}
+	const uint8_t *l4 = p->head + p->l2_len + p->l3_len;
+	uint8_t type;
 
-static void
-tx_describe_gso(struct vnet_tx_pkt *p, const struct tx_request *r, uint8_t tcp_flags)
-{
-	p->hdr.gso_type = r->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-	if (tcp_flags & RTE_TCP_CWR_FLAG)
-		p->hdr.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
-	p->hdr.gso_size = r->mss;
-	p->hdr.hdr_len = p->l2_len + p->l3_len + p->l4_len;
+	if (r->udp) {
+		*needs = VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO);
+		return VIRTIO_NET_HDR_GSO_UDP;
+	}
+	type = r->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+	*needs = VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4);
+	if (l4[offsetof(struct rte_tcp_hdr, tcp_flags)] & RTE_TCP_CWR_FLAG) {
+		*needs |= VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN);
+		type |= VIRTIO_NET_HDR_GSO_ECN;
+	}
+	return type;
 }
 
 /* Bytes at the start of the mbuf that this work changes or needs to see; 0: that makes no sense. */
@@ -288,36 +295,40 @@ tx_head_bytes(const struct vnet_tx_pkt *p, const struct tx_request *r)
 		return 0;
 	if ((r->ip_csum || r->gso) && p->l3_len < sizeof(struct rte_ipv4_hdr))
 		return 0;
-	if (r->gso && (r->mss == 0 || p->l4_len < sizeof(struct rte_tcp_hdr)))
+	if (r->gso && (r->mss == 0 || (!r->udp && p->l4_len < sizeof(struct rte_tcp_hdr))))
 		return 0;
 	return (uint16_t)want;
 }
 
 /*
  * A packet that is to be cut: by the guest, if it takes such, or by us. What fits one segment
- * needs a checksum at most. Returns true when nothing else is to be done.
+ * needs a checksum at most. 0, or -EINVAL: neither can cut it.
  */
-static bool
+static int
 tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 {
-	bool own_flags = p->m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
-	uint8_t tcp_flags =
-		p->head[p->l2_len + p->l3_len + offsetof(struct rte_tcp_hdr, tcp_flags)];
+	const uint64_t asked = RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG;
+	uint64_t needs;
+	uint8_t type = tx_gso_type(p, r, &needs);
 
-	r->l4_csum = own_flags; /* a merged packet has its checksum */
+	r->l4_csum = p->m->ol_flags & asked; /* a merged packet has its checksum */
 	if (p->len <= (uint32_t)p->head_len + r->mss)
-		return false;
-	if (!own_flags || !tx_guest_takes(features, r, tcp_flags)) {
-		p->mss = r->mss;
-		return true;
+		return 0;
+	if (r->l4_csum && (features & needs) == needs) {
+		p->hdr.gso_type = type;
+		p->hdr.gso_size = r->mss;
+		p->hdr.hdr_len = p->l2_len + p->l3_len + p->l4_len;
+		return 0;
 	}
-	tx_describe_gso(p, r, tcp_flags);
-	return false;
+	/* Datagrams would have to be fragmented, which is for the sender to do. */
+	if (r->udp)
+		return -EINVAL;
+	p->mss = r->mss;
+	return 0;
 }
 
 static void
-tx_csum(struct vnet_txq *txq, struct vnet_tx_pkt *p, uint64_t features,
-	const struct tx_request *r)
+tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 {
 	uint16_t l4_off = p->l2_len + p->l3_len;
 
@@ -330,12 +341,11 @@ tx_csum(struct vnet_txq *txq, struct vnet_tx_pkt *p, uint64_t features,
 	/* The field holds the pseudo-header's sum, which thus enters the whole. */
 	put16(p->head + l4_off + r->csum_offset,
 	      csum_of(sum_from(p->m, p->m->l2_len + p->m->l3_len)));
-	txq->stats.sw_csum++;
+	p->sw_csum = true;
 }
 
 int
-vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
-		struct vnet_tx_pkt *p)
+vnet_tx_offload(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p)
 {
 	struct tx_request r;
 	uint16_t want;
@@ -346,6 +356,7 @@ vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
 	p->head_len = 0;
 	p->head_skip = 0;
 	p->mss = 0;
+	p->sw_csum = false;
 	if (!tx_request_of(m, features, &r, p))
 		return -EINVAL;
 	if (!r.vlan && !r.ip_csum && !r.l4_csum && !r.gso)
@@ -360,10 +371,10 @@ vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
 	}
 	if (r.ip_csum)
 		tx_ip_csum(p->head + p->l2_len, p->l3_len);
-	if (r.gso && tx_gso(p, features, &r))
-		return 0;
-	if (r.l4_csum)
-		tx_csum(txq, p, features, &r);
+	if (r.gso && tx_gso(p, features, &r) < 0)
+		return -EINVAL;
+	if (r.l4_csum && p->mss == 0)
+		tx_csum(p, features, &r);
 	return 0;
 }
 
@@ -413,6 +424,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	frame->head_skip = p->head_skip + off;
 	frame->len = p->head_len + len;
 	frame->mss = 0;
+	frame->sw_csum = true;
 	memcpy(frame->head, p->head, p->head_len);
 	l3 = frame->head + p->l2_len;
 	l4 = l3 + p->l3_len;

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * For tests: a guest with one ring and virtio-net headers, the port's queue that serves it, and
+ * packets to exchange. Headers are read and written as the kernel's structs, not as ours.
+ */
+#ifndef VNET_GUEST_H
+#define VNET_GUEST_H
+
+#include "ring_driver.h"
+
+#include <rte_eal.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include "vnet.h"
+
+#define F_CSUM VIRTQ_BIT(VIRTIO_NET_F_CSUM)
+#define F_GUEST_CSUM VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)
+#define F_GUEST_TSO4 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4)
+#define F_GUEST_TSO6 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6)
+#define F_GUEST_ECN VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN)
+#define F_HOST_TSO4 VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4)
+#define F_HOST_TSO6 VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6)
+#define F_HOST_ECN VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN)
+#define F_HOST_UFO VIRTQ_BIT(VIRTIO_NET_F_HOST_UFO)
+
+#define FRAME_MAX 66000
+#define CHAIN_PIECES 8
+
+struct frame {
+	struct virtio_net_hdr_mrg_rxbuf hdr;
+	uint32_t len;		/* of data */
+	uint32_t chains;	/* it came in */
+	uint8_t data[FRAME_MAX];
+};
+
+/* A chain's buffer: its place in the guest's memory, cut into pieces. */
+struct buf {
+	uint64_t gpa;
+	struct rd_sg sg[CHAIN_PIECES];
+	uint32_t n;
+};
+
+struct port {
+	struct guest g;
+	struct rd r;
+	struct dev d;
+	uint16_t hdr_len;
+	uint32_t slot_bytes;
+	struct buf *buf;	/* one for each ring entry */
+	uint16_t *free_buf;
+	uint16_t nfree;
+	struct rd_done *done;
+	struct vnet_rxq rxq;
+	struct vnet_txq txq;
+	vnet_rx_burst rx;
+	vnet_tx_burst tx;
+};
+
+/* Pools that all tests of a program share, and what they hold when nothing is lost. */
+static struct rte_mempool *small_pool, *large_pool, *big_pool;
+#define SMALL_MBUFS 2047
+#define LARGE_MBUFS 127
+#define BIG_BUFS 63
+
+static inline int
+vnet_setup(void **state)
+{
+	static char args[][24] = {
+		"test", "--no-huge", "-m", "64", "--no-pci", "--no-shconf", "--no-telemetry",
+		"--log-level=error", "-l", "0",
+	};
+	char *argv[10];
+
+	for (int i = 0; i < 10; i++)
+		argv[i] = args[i];
+	if (rte_eal_init(10, argv) < 0)
+		return -1;
+	small_pool = rte_pktmbuf_pool_create("small", SMALL_MBUFS, 0, 0,
+					     RTE_MBUF_DEFAULT_BUF_SIZE, 0);
+	large_pool = rte_pktmbuf_pool_create("large", LARGE_MBUFS, 0, 0,
+					     RTE_PKTMBUF_HEADROOM + 10000, 0);
+	big_pool = vnet_big_pool_create("big", BIG_BUFS, UINT16_MAX, 0);
+	return small_pool == NULL || large_pool == NULL || big_pool == NULL ? -1 : 0;
+}
+
+static inline int
+vnet_teardown(void **state)
+{
+	rte_mempool_free(small_pool);
+	rte_mempool_free(large_pool);
+	rte_mempool_free(big_pool);
+	return rte_eal_cleanup();
+}
+
+/* After every test. */
+static inline void
+expect_no_mbuf_lost(void)
+{
+	assert_int_equal(rte_mempool_avail_count(small_pool), SMALL_MBUFS);
+	assert_int_equal(rte_mempool_avail_count(large_pool), LARGE_MBUFS);
+	assert_int_equal(rte_mempool_avail_count(big_pool), BIG_BUFS);
+}
+
+/* `slot_bytes` of buffer for each of `size` entries; regions: see struct guest. */
+static inline void
+port_open(struct port *p, uint16_t size, uint64_t features, uint32_t slot_bytes, uint32_t regions)
+{
+	uint64_t bytes = size * (64ul + RD_TABLE * 16 + slot_bytes) + 65536;
+
+	memset(p, 0, sizeof(*p));
+	guest_new(&p->g, (bytes / regions + GUEST_PAGE) / GUEST_PAGE * GUEST_PAGE, regions);
+	rd_init(&p->r, &p->g, size, features);
+	p->hdr_len = features & (F_V1 | F_MRG) ? 12 : 10;
+	p->slot_bytes = slot_bytes;
+	p->buf = calloc(size, sizeof(*p->buf));
+	p->free_buf = calloc(size, sizeof(*p->free_buf));
+	p->done = calloc(size, sizeof(*p->done));
+	for (uint16_t i = 0; i < size; i++) {
+		p->buf[i].gpa = guest_alloc(&p->g, slot_bytes, 1);
+		p->free_buf[p->nfree++] = i;
+	}
+	dev_start(&p->d, &p->r);
+	assert_int_equal(vnet_rxq_init(&p->rxq, small_pool, 7, VNET_F_STATS), 0);
+	p->txq.flags = VNET_F_STATS;
+	p->rx = vnet_dev_rx_select(p->d.run, 0, NULL);
+	p->tx = vnet_dev_tx_select(p->d.run, 0, NULL);
+}
+
+static inline void
+port_close(struct port *p)
+{
+	assert_int_equal(p->r.bad, 0);
+	dev_stop(&p->d);
+	rd_fini(&p->r);
+	free(p->buf);
+	free(p->free_buf);
+	free(p->done);
+	guest_free(&p->g);
+	expect_no_mbuf_lost();
+}
+
+/* How a buffer is laid out in descriptors. */
+struct layout {
+	uint32_t piece[CHAIN_PIECES]; /* bytes of the first pieces; the last takes what remains */
+	uint32_t n;
+	enum rd_form form;
+};
+
+static const struct layout layouts[] = {
+	{.n = 1, .form = RD_DIRECT},
+	{.n = 2, .form = RD_DIRECT, .piece = {12}},
+	{.n = 2, .form = RD_DIRECT, .piece = {10}},
+	{.n = 3, .form = RD_DIRECT, .piece = {3, 20}},
+	{.n = 1, .form = RD_INDIRECT},
+	{.n = 6, .form = RD_INDIRECT, .piece = {1, 0, 5, 7, 20}},
+	{.n = 4, .form = RD_MIXED, .piece = {12, 14, 1}},
+};
+
+#define NLAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
+#define PLAIN (&layouts[0])
+
+/* Give the device one buffer of `bytes`. False: the ring is full. */
+static inline bool
+port_offer(struct port *p, uint32_t bytes, const struct layout *l, bool write)
+{
+	uint64_t at;
+	struct buf *b;
+
+	if (p->nfree == 0)
+		return false;
+	assert_true(bytes <= p->slot_bytes);
+	b = &p->buf[p->free_buf[p->nfree - 1]];
+	at = b->gpa;
+	b->n = l->n;
+	for (uint32_t i = 0; i < l->n; i++) {
+		uint32_t len = i + 1 < l->n && l->piece[i] < bytes ? l->piece[i] : bytes;
+
+		b->sg[i] = (struct rd_sg){at, len};
+		at += len;
+		bytes -= len;
+	}
+	if (rd_add(&p->r, b->sg, b->n, l->form, write, (uint64_t)(b - p->buf)) < 0)
+		return false;
+	p->nfree--;
+	rd_publish(&p->r);
+	return true;
+}
+
+/* Copy between a guest's buffer and memory. */
+static inline uint32_t
+buf_bytes(const struct port *p, const struct buf *b, void *bytes, uint32_t len, bool to_guest)
+{
+	uint8_t *at = guest_ptr(&p->g, b->gpa);
+
+	/* The pieces follow each other. */
+	if (to_guest)
+		memcpy(at, bytes, len);
+	else
+		memcpy(bytes, at, len);
+	return len;
+}
+
+/* A used chain; its buffer is free again. */
+static inline bool
+port_pop(struct port *p, struct rd_done *d)
+{
+	uint32_t n = rd_pop(&p->r, p->done);
+
+	assert_true(n <= 1);
+	if (n == 0)
+		return false;
+	*d = p->done[0];
+	p->free_buf[p->nfree++] = (uint16_t)d->cookie;
+	return true;
+}
+
+/* All chains that came back, read by the device; how many. */
+static inline uint32_t
+port_reap(struct port *p)
+{
+	uint32_t all = 0, n;
+
+	while ((n = rd_pop(&p->r, p->done)) > 0) {
+		all += n;
+		for (uint32_t i = 0; i < n; i++) {
+			p->free_buf[p->nfree++] = (uint16_t)p->done[i].cookie;
+			assert_int_equal(p->done[i].len, 0);
+		}
+	}
+	return all;
+}
+
+/* The guest transmits. False: the ring is full. */
+static inline bool
+port_send(struct port *p, const struct virtio_net_hdr_mrg_rxbuf *hdr, const void *data,
+	  uint32_t len, const struct layout *l)
+{
+	uint8_t *at;
+
+	if (p->nfree == 0)
+		return false;
+	assert_true(p->hdr_len + len <= p->slot_bytes);
+	at = guest_ptr(&p->g, p->buf[p->free_buf[p->nfree - 1]].gpa);
+	memset(at, 0, p->hdr_len);
+	if (hdr != NULL)
+		memcpy(at, hdr, p->hdr_len);
+	memcpy(at + p->hdr_len, data, len);
+	return port_offer(p, p->hdr_len + len, l, false);
+}
+
+static inline uint16_t
+port_rx(struct port *p, struct rte_mbuf **pkts, uint16_t n)
+{
+	return p->rx(&p->rxq, p->d.vq, p->d.run, pkts, n);
+}
+
+static inline uint16_t
+port_tx(struct port *p, struct rte_mbuf **pkts, uint16_t n)
+{
+	return p->tx(&p->txq, p->d.vq, p->d.run, pkts, n);
+}
+
+/* The whole of a packet, in one piece. */
+static inline const uint8_t *
+mbuf_bytes(const struct rte_mbuf *m)
+{
+	static uint8_t bytes[FRAME_MAX];
+
+	assert_true(m->pkt_len <= sizeof(bytes));
+	return rte_pktmbuf_read(m, 0, m->pkt_len, bytes);
+}
+
+/* What a guest's driver makes of used receive buffers: one frame, from one chain or more. */
+static inline bool
+port_receive(struct port *p, struct frame *f)
+{
+	struct rd_done d;
+	uint8_t raw[FRAME_MAX];
+	uint32_t bytes;
+
+	if (!port_pop(p, &d))
+		return false;
+	assert_true(d.len >= p->hdr_len && d.len <= p->slot_bytes);
+	bytes = buf_bytes(p, &p->buf[d.cookie], raw, d.len, false);
+	memset(&f->hdr, 0, sizeof(f->hdr));
+	memcpy(&f->hdr, raw, p->hdr_len);
+	f->chains = p->r.features & F_MRG ? f->hdr.num_buffers : 1;
+	if (p->hdr_len == 12)
+		assert_true(f->hdr.num_buffers >= 1);
+	for (uint32_t i = 1; i < f->chains; i++) {
+		assert_true(port_pop(p, &d));
+		assert_true(d.len <= p->slot_bytes && bytes + d.len <= sizeof(raw));
+		bytes += buf_bytes(p, &p->buf[d.cookie], raw + bytes, d.len, false);
+	}
+	f->len = bytes - p->hdr_len;
+	memcpy(f->data, raw + p->hdr_len, f->len);
+	return true;
+}
+
+/* Bytes of a test frame: broadcast, multicast or unicast Ethernet of an unassigned type. */
+static inline void
+frame_fill(uint8_t *data, uint32_t len, uint32_t seed)
+{
+	uint64_t x = seed;
+
+	for (uint32_t i = 0; i < len; i++)
+		data[i] = (uint8_t)(rd_random(&x) >> 7);
+	data[0] &= 0xfe;
+	if (len >= 14)
+		memcpy(data + 12, "\x88\xb5", 2);
+}
+
+static inline void
+ext_free(void *addr, void *opaque)
+{
+	free(opaque);
+}
+
+/* How an mbuf is made up. */
+enum shape { SHAPE_LINEAR, SHAPE_CHAIN, SHAPE_EXT, SHAPE_CLONE, SHAPE_MAX };
+
+/* External memory of our own, freed when the mbuf is. */
+static inline struct rte_mbuf *
+mbuf_ext(const uint8_t *data, uint32_t len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(small_pool);
+	uint16_t room = UINT16_MAX;
+	uint8_t *mem = malloc(room + 64);
+	struct rte_mbuf_ext_shared_info *info;
+
+	assert_true(m != NULL && len < room - 64u);
+	info = rte_pktmbuf_ext_shinfo_init_helper(mem, &room, ext_free, mem);
+	rte_pktmbuf_attach_extbuf(m, mem, 0, room, info);
+	m->data_off = 33;
+	memcpy(rte_pktmbuf_append(m, (uint16_t)len), data, len);
+	return m;
+}
+
+/* Segments of odd sizes, none of them of the same. */
+static inline struct rte_mbuf *
+mbuf_chain(const uint8_t *data, uint32_t len)
+{
+	struct rte_mbuf *head = NULL;
+
+	for (uint32_t k = 0, done = 0; done < len; k++) {
+		uint32_t part = k == 0 ? 13 : 1 + (k * 739) % 2000;
+		struct rte_mbuf *m = rte_pktmbuf_alloc(small_pool);
+
+		if (part > len - done)
+			part = len - done;
+		assert_non_null(m);
+		memcpy(rte_pktmbuf_append(m, (uint16_t)part), data + done, part);
+		done += part;
+		if (head == NULL)
+			head = m;
+		else
+			assert_int_equal(rte_pktmbuf_chain(head, m), 0);
+	}
+	return head;
+}
+
+static inline struct rte_mbuf *
+mbuf_of(const uint8_t *data, uint32_t len, enum shape shape)
+{
+	struct rte_mbuf *m, *clone;
+
+	if (shape == SHAPE_EXT || len > 10000)
+		return shape == SHAPE_CHAIN ? mbuf_chain(data, len) : mbuf_ext(data, len);
+	if (shape == SHAPE_CHAIN)
+		return mbuf_chain(data, len);
+	m = rte_pktmbuf_alloc(len > 2000 ? large_pool : small_pool);
+	assert_non_null(m);
+	memcpy(rte_pktmbuf_append(m, (uint16_t)len), data, len);
+	if (shape == SHAPE_LINEAR)
+		return m;
+	clone = rte_pktmbuf_clone(m, small_pool);
+	rte_pktmbuf_free(m);
+	return clone;
+}
+
+static inline struct rte_mbuf *
+mbuf_new(uint32_t len, uint32_t seed, enum shape shape)
+{
+	static uint8_t data[FRAME_MAX];
+
+	frame_fill(data, len, seed);
+	return mbuf_of(data, len, shape);
+}
+
+static inline void
+expect_bytes(const uint8_t *data, uint32_t len, uint32_t expected_len, uint32_t seed)
+{
+	static uint8_t expected[FRAME_MAX];
+
+	assert_int_equal(len, expected_len);
+	frame_fill(expected, len, seed);
+	assert_memory_equal(data, expected, len);
+}
+
+#endif /* VNET_GUEST_H */

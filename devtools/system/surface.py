@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a user of testpmd can do to a port, with and without a peer, and hot-plug."""
+
+import os
+import re
+import socket
+
+import bed
+from bed import check, path
+
+MAC = "52:54:00:00:00:99"
+CYCLES = 100
+MAX_PORTS = 32      # RTE_MAX_ETHPORTS of Debian's DPDK
+
+# commands and what must be in what they print; without a pattern: no complaint is enough
+COMMANDS = [
+    ("show port info 0", r"Driver name: %s" % bed.DRV),
+    ("show port summary 0", bed.DRV),
+    ("show device info all", bed.DRV),
+    ("show port stats 0", r"RX-packets"),
+    ("show port xstats 0", r"rx_q0_packets"),
+    ("show rxq info 0 0", r"RX burst|Burst mode|Mempool"),
+    ("show txq info 0 0", r"Number of TXDs"),
+    ("show port 0 rxq 0 desc used count", r"\d"),
+    ("show port 0 rxq 0 desc 5 status", r"Desc status"),
+    ("show port 0 txq 0 desc 5 status", r"Desc status"),
+    ("show port 0 ptypes", None),
+    ("show port 0 rx_offload capabilities", None),
+    ("show port 0 tx_offload capabilities", r"TCP_TSO|TCP_CKSUM"),
+    ("clear port stats 0", None),
+    ("clear port xstats 0", None),
+    ("set promisc 0 off", None),
+    ("set promisc 0 on", None),
+    ("set allmulti 0 on", None),
+    ("set allmulti 0 off", None),
+    ("mac_addr set 0 " + MAC, None),
+    ("port config mtu 0 9000", None),
+    ("port config mtu 0 1500", None),
+    ("set link-down port 0", None),
+    ("set link-up port 0", None),
+    ("port 0 rxq 0 stop", None),
+    ("port 0 rxq 0 start", None),
+    ("port 0 txq 0 stop", None),
+    ("port 0 txq 0 start", None),
+    ("port cleanup 0 txq 0 0", None),
+    ("set fwd csum", None),
+    ("set fwd macswap", None),
+    ("set burst 64", None),
+    ("set record-core-cycles on", None),
+    ("set record-burst-stats on", None),
+    ("start", None),
+    ("show fwd stats all", None),
+    ("stop", None),
+    ("port stop 0", None),
+    ("csum set ip hw 0", None),
+    ("csum set tcp hw 0", None),
+    ("csum set udp hw 0", None),
+    ("tso set 1448 0", None),
+    ("port reset 0", None),
+    ("port start 0", None),
+    ("dump_mempool mb_pool_0", r"avail|common_pool_count"),
+]
+COMPLAINT = re.compile(r"(?i)-95|not supported|\bfail|\berror\b(?!s)|bad arg|cannot|invalid|unable")
+
+HARMLESS = re.compile(r"\s*\w+: \d+\s*$|.*(RX|TX)-errors:|Device error handling mode")
+
+
+def complaint(output):
+    """The first line that says that something went wrong; counters may have such names."""
+    for line in output.splitlines():
+        if COMPLAINT.search(line) and not HARMLESS.match(line):
+            return line.strip()
+    return None
+
+
+def commands(testpmd):
+    bad = []
+    for command, pattern in COMMANDS:
+        output = testpmd.cmd(command)
+        wrong = complaint(output)
+        if wrong:
+            bad.append("'%s' says '%s'" % (command, wrong))
+        elif pattern and not re.search(pattern, output):
+            bad.append("'%s' does not say '%s'" % (command, pattern))
+    check(not bad, "; ".join(bad))
+
+
+def takes_effect(testpmd):
+    """Address and MTU are what they were set to."""
+    testpmd.cmd("mac_addr set 0 " + MAC)
+    testpmd.cmd("port config mtu 0 4000")
+    info = testpmd.cmd("show port info 0")
+    check("MAC address: " + MAC in info, "the address was not taken")
+    check("MTU: 4000" in info, "the MTU was not taken")
+
+
+def names(testpmd):
+    output = testpmd.cmd("show port xstats 0")
+    return re.findall(r"^(\w+): \d+\s*$", output, re.M)
+
+
+class Peer:
+    """A front-end of DPDK on the port's socket."""
+
+    def __init__(self, sock, queues=1):
+        self.testpmd = bed.Testpmd(
+            "peer", ["net_virtio_user0,path=%s,queues=%d" % (sock, queues)], plugin=False,
+            memory=64, cpu=1, eal=["--single-file-segments"],
+            args=["--rxq=%d" % queues, "--txq=%d" % queues])
+
+    def leave(self):
+        self.testpmd.quit()
+
+
+def wait_down(testpmd, port):
+    bed.wait_for("link down of port %d" % port, lambda: not testpmd.link_up(port), 5)
+
+
+def alone_and_connected(report):
+    """Everything once without a peer, once with one, and what is the same in both."""
+    sock = path("surface")
+    testpmd = bed.Testpmd("surface", [bed.vdev(0, "iface=%s,queues=2" % sock)],
+                          args=["--rxq=2", "--txq=2"], memory=96)
+    try:
+        before = names(testpmd)
+        report.case("commands-without-peer", commands, testpmd)
+        report.case("takes-effect", takes_effect, testpmd)
+        peer = Peer(sock, 2)
+        testpmd.wait_link(0)
+        during = names(testpmd)
+        report.case("commands-with-peer", commands, testpmd)
+        peer.leave()
+        wait_down(testpmd, 0)
+        after = names(testpmd)
+        report.case("xstats-names-static", same_names, before, during, after)
+    finally:
+        testpmd.quit()
+
+
+def same_names(before, during, after):
+    check(before, "no xstats without a peer")
+    for number in (0, 1):
+        for name in ("rx_q%d_packets", "tx_q%d_packets", "rx_q%d_bytes"):
+            check(name % number in before, "no " + name % number)
+    check(len(set(before)) == len(before), "a name occurs twice")
+    check(before == during, "names with a peer differ: " + ", ".join(set(before) ^ set(during)))
+    check(before == after, "names after a peer differ: " + ", ".join(set(before) ^ set(after)))
+
+
+def cycle(testpmd, name, start):
+    sock = path(name)
+    said = testpmd.cmd("port attach %s,iface=%s,queues=4" % (name, sock))
+    check("Now total ports is 2" in said, "not attached: " + " / ".join(said.splitlines()[:3]))
+    if start:
+        check(not complaint(testpmd.cmd("port start 1")), "port start 1 fails")
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(sock)
+            testpmd.cmd("port stop 1")
+    testpmd.cmd("port detach 1")
+    said = testpmd.cmd("show port summary all")
+    check("Number of available ports: 1" in said, "not detached")
+    check(not os.path.exists(sock), "%s is left behind" % sock)
+
+
+def hot_plug():
+    """Attaching and detaching leaves neither files open nor memory in use."""
+    testpmd = bed.Testpmd("hotplug", ["net_null0"], memory=96)
+    try:
+        for number in range(10):
+            cycle(testpmd, bed.DRV + "5", number % 2 == 0)
+        fds, resident = testpmd.fds(), testpmd.resident_kib()
+        threads = len(os.listdir("/proc/%d/task" % testpmd.pid))
+        for number in range(CYCLES):
+            cycle(testpmd, bed.DRV + "5", number % 10 == 0)
+        check(testpmd.fds() <= fds, "%d files open, %d before" % (testpmd.fds(), fds))
+        now = len(os.listdir("/proc/%d/task" % testpmd.pid))
+        check(now <= threads, "%d threads, %d before" % (now, threads))
+        grown = testpmd.resident_kib() - resident
+        check(grown < 10 * CYCLES, "%d KiB more after %d cycles" % (grown, CYCLES))
+        check(testpmd.quit() == 0, "testpmd ended badly: " + testpmd.last_line())
+    finally:
+        testpmd.quit()
+
+
+def many_ports():
+    """As many ports as this DPDK allows, one thread for all of them."""
+    ports = [bed.vdev(number, "iface=" + path("p%d" % number)) for number in range(MAX_PORTS)]
+    testpmd = bed.Testpmd("many", ports, memory=192, mbufs=20000)
+    try:
+        said = testpmd.cmd("show port summary all")
+        check("Number of available ports: %d" % MAX_PORTS in said, "not all ports are there")
+        tasks = "/proc/%d/task" % testpmd.pid
+        threads = sum("vring" in open("%s/%s/comm" % (tasks, task)).read()
+                      for task in os.listdir(tasks))
+        check(threads == 1 or bed.DRV != "net_vring", "%d control threads" % threads)
+        for number in range(MAX_PORTS):
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.connect(path("p%d" % number))
+        peer = Peer(path("p%d" % (MAX_PORTS - 1)))
+        testpmd.wait_link(MAX_PORTS - 1)
+        peer.leave()
+        wait_down(testpmd, MAX_PORTS - 1)
+        check(testpmd.quit() == 0, "testpmd ended badly: " + testpmd.last_line())
+    finally:
+        testpmd.quit()
+    left = [number for number in range(MAX_PORTS) if os.path.exists(path("p%d" % number))]
+    check(not left, "sockets of %d ports are left behind" % len(left))
+
+
+def run(report):
+    alone_and_connected(report)
+    report.case("hot-plug-%d-times" % CYCLES, hot_plug)
+    report.case("%d-ports" % MAX_PORTS, many_ports)
