@@ -121,17 +121,29 @@ look_again(struct vring_fe *fe, bool healthy)
 		vhu_timer_set(fe->port->loop, &fe->again, fe->port->args.reconnect_ms);
 }
 
+/* Reasons for which a device cannot be opened name its path, others do not. */
+static const char *
+with_path(const struct vring_fe *fe, const char *why, char *buf, size_t size)
+{
+	if (strstr(why, fe->port->args.path) != NULL)
+		return why;
+	snprintf(buf, size, "%s: %s", fe->port->args.path, why);
+	return buf;
+}
+
 /* The same reason again and again is told once. */
 static void
 tell_why(struct vring_fe *fe, bool up)
 {
+	char buf[VHOST_WHY + VRING_PATH_LEN + 2];
+
 	if (fe->told && !up)
 		return;
 	if (up)
 		VRING_LOG(NOTICE, fe->port->name, "%s: session ended: %s", fe->port->args.path,
 			  fe->why);
 	else
-		VRING_LOG(ERR, fe->port->name, "%s: %s", fe->port->args.path, fe->why);
+		VRING_LOG(ERR, fe->port->name, "%s", with_path(fe, fe->why, buf, sizeof(buf)));
 	fe->told = true;
 }
 
@@ -379,11 +391,12 @@ static int
 open_vdpa(struct vring_fe *fe, char *err, size_t errlen)
 {
 	int ret = vhost_vdpa_open(&fe->dev, fe->port->args.path, NULL);
+	char buf[VHOST_WHY + VRING_PATH_LEN + 2];
 
 	if (ret == 0)
 		ret = vring_fe_greet(fe);
 	if (ret != 0) {
-		snprintf(err, errlen, "%s: %s", fe->port->args.path, fe->dev.why);
+		snprintf(err, errlen, "%s", with_path(fe, fe->dev.why, buf, sizeof(buf)));
 		vhost_close(&fe->dev);
 		return ret;
 	}
