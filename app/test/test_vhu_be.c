@@ -213,6 +213,21 @@ get_vring_base_stops_the_ring(void **state)
 	assert_int_equal(rig->run[0]->callfd, -1);
 }
 
+/* No base was ever set: it is known all the same once the ring ran. */
+static void
+a_ring_that_stops_remembers_where(void **state)
+{
+	struct rig *rig = *state;
+
+	fe_negotiate(rig, RIG_ACKED, VHU_SERVED_PROTOCOL);
+	for (int step = 1; step < 6; step++)
+		if (step != 3)
+			send_step(rig, step);
+	assert_non_null(rig->run[0]);
+	rig->vq[0]->avail_idx = 55;
+	assert_int_equal(fe_get_base(rig, 0), 55);
+}
+
 static void
 packed_rings_have_both_halves_of_a_base(void **state)
 {
@@ -552,65 +567,6 @@ disconnect_takes_everything_back(void **state)
 	assert_true(info.messages > 10);
 }
 
-/* Whatever goes wrong on the channel, the connection lives. */
-static void
-channel_is_expendable(void **state)
-{
-	static const uint8_t garbage[64] = { 0xff, 0xff, 0xff };
-	const struct vhu_hdr unsolicited = { 1, 5, 0 };
-	struct rig *rig = *state;
-	struct vhu_msg m;
-	int idle;
-
-	fe_start(rig);
-	idle = open_fds();
-	for (int i = 0; i < 5; i++) {
-		int chan[2], spare[2];
-
-		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, chan), 0);
-		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, spare), 0);
-		assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &chan[0], 1,
-					 &m), ACK);
-		close(chan[0]);
-		if (i == 0)
-			assert_int_equal(send(chan[1], garbage, sizeof(garbage), 0), 64);
-		else if (i == 1)
-			assert_int_equal(send(chan[1], &unsolicited, 12, 0), 12);
-		else if (i == 2) /* a request where only replies are due */
-			fe_send_on(chan[1], VHU_SET_OWNER, 0, NULL, 0, &rig->memfd, 1);
-		else if (i == 3) /* replaced by another */
-			assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0,
-						 &spare[0], 1, &m), ACK);
-		close(spare[0]);
-		if (i == 4)
-			shutdown(chan[1], SHUT_WR);
-		pump(rig);
-		assert_int_equal(send(chan[1], "", 1, MSG_NOSIGNAL), -1);
-		close(chan[1]);
-		close(spare[1]);
-		pump(rig);
-		assert_int_equal(open_fds(), idle);
-		assert_int_equal(fe_get(rig, VHU_GET_QUEUE_NUM), RIG_PAIRS);
-	}
-	assert_non_null(rig->run[0]);
-	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &rig->call[0], 1, &m),
-			 NACK);
-}
-
-/* The front-end's own end of the connection: kept, it would hide that the front-end died. */
-static void
-channel_is_not_the_connection_itself(void **state)
-{
-	struct rig *rig = *state;
-	struct vhu_msg m;
-
-	fe_start(rig);
-	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &rig->fe, 1, &m),
-			 NACK);
-	rig_disconnect(rig);
-	assert_int_equal(rig->downs, 1);
-}
-
 int
 main(void)
 {
@@ -622,6 +578,7 @@ main(void)
 		RIG_TEST(without_bit_30_rings_are_enabled_at_once),
 		RIG_TEST(features_stay_while_rings_run),
 		RIG_TEST(get_vring_base_stops_the_ring),
+		RIG_TEST(a_ring_that_stops_remembers_where),
 		RIG_TEST(packed_rings_have_both_halves_of_a_base),
 		RIG_TEST(split_base_far_from_the_driver_is_refused),
 		RIG_TEST(restated_addresses_keep_the_cursors),
@@ -636,8 +593,6 @@ main(void)
 		RIG_TEST(reset_owner_only_disables),
 		RIG_TEST(mtu_and_rarp_reach_the_owner),
 		RIG_TEST(disconnect_takes_everything_back),
-		RIG_TEST(channel_is_expendable),
-		RIG_TEST(channel_is_not_the_connection_itself),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

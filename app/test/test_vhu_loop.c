@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The event loop: watches, timers, calls from other threads. */
+#include "virtq_signal.h"
 #include "vhu_rig.h"
 
 #include <pthread.h>
@@ -84,7 +85,7 @@ watches_are_level_triggered(void **state)
 	item_watch(*state, &item, 0);
 	vhu_loop_step(*state, 0);
 	assert_int_equal(item.ready, 0);
-	vhu_signal(item.watch.fd);
+	virtq_signal(item.watch.fd);
 	vhu_loop_step(*state, 0);
 	vhu_loop_step(*state, 0);
 	assert_int_equal(item.ready, 2);

@@ -68,6 +68,48 @@ permissions_are_as_asked(void **state)
 	}
 }
 
+struct watcher {
+	const char *path;
+	bool stop;
+	mode_t seen;	/* every bit that ever was set */
+};
+
+static void *
+watch_mode(void *arg)
+{
+	struct watcher *w = arg;
+	struct stat st;
+
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED))
+		if (stat(w->path, &st) == 0)
+			w->seen |= st.st_mode & 07777;
+	return NULL;
+}
+
+/* Not even between bind and chmod is the socket more open than asked for. */
+static void
+permissions_are_never_wider(void **state)
+{
+	struct rig *rig = *state;
+	struct vhu_be_config cfg = rig_config(rig);
+	struct watcher w = { .path = rig->path };
+	mode_t former = umask(0);
+	pthread_t thread;
+	char err[200];
+
+	cfg.sock_mode = 0600;
+	assert_int_equal(pthread_create(&thread, NULL, watch_mode, &w), 0);
+	for (int i = 0; i < 2000; i++) {
+		assert_int_equal(try_new(rig, &cfg, err), 0);
+		vhu_be_free(rig->be);
+		rig->be = NULL;
+	}
+	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	umask(former);
+	assert_int_equal(w.seen, 0600);
+}
+
 static void
 paths_that_are_refused(void **state)
 {
@@ -213,8 +255,10 @@ restarted_front_end_is_welcome(void **state)
 	struct rig *rig = *state;
 
 	for (int i = 0; i < 50; i++) {
+		int fd = connect_to(rig->path); /* the loop hears of this first */
+
 		close(rig->fe);
-		rig->fe = connect_to(rig->path);
+		rig->fe = fd;
 		pump(rig);
 		fe_get(rig, VHU_GET_FEATURES);
 	}
@@ -419,6 +463,35 @@ drop_second_rig(void **state)
 }
 
 /*
+ * How long answers took. Other programs may steal the processor now and then, so single answers
+ * may be late; what matters is that the peer is not the reason.
+ */
+struct answers {
+	unsigned int n, late;		/* late: after 100 ms */
+	uint64_t worst;			/* ns */
+};
+
+static void
+answered(struct answers *a, uint64_t began)
+{
+	uint64_t took = vhu_now_ns() - began;
+
+	a->n++;
+	a->late += took > 100000000;
+	if (took > a->worst)
+		a->worst = took;
+}
+
+static void
+check_answers(const struct answers *a)
+{
+	print_message("# %u answers, the longest took %u us\n", a->n,
+		      (unsigned int)(a->worst / 1000));
+	assert_true(a->late <= a->n / 50);
+	assert_true(a->worst < 1000000000);
+}
+
+/*
  * A front-end that sends a byte a second, one that stops in a message, and one that never reads:
  * each is sent away after the deadline, and meanwhile another session answers at once.
  */
@@ -428,9 +501,9 @@ slow_and_deaf_peers(void **state)
 	const struct vhu_hdr half = { VHU_SET_FEATURES, 1, 8 };
 	struct rig *rig[4] = { *state };
 	void *other[4];
-	uint64_t began = vhu_now_ns(), trickle = 0, worst = 0;
-	unsigned int sent = 0;
-	uint64_t closed_at[4] = { 0 };
+	uint64_t began = vhu_now_ns(), trickle = 0;
+	unsigned int sent = 0, closed = 0;
+	struct answers a = { 0 };
 
 	for (int i = 1; i < 4; i++) {
 		second_rig(rig[0], &other[i]);
@@ -438,7 +511,7 @@ slow_and_deaf_peers(void **state)
 	}
 	assert_int_equal(send(rig[2]->fe, &half, sizeof(half), 0), sizeof(half));
 	fcntl(rig[3]->fe, F_SETFL, O_NONBLOCK);
-	while (vhu_now_ns() - began < 5600000000ull) {
+	while (closed < 3 && vhu_now_ns() - began < 8000000000ull) {
 		const struct vhu_hdr get = { VHU_GET_FEATURES, 1, 0 };
 		uint64_t now = vhu_now_ns();
 
@@ -450,20 +523,17 @@ slow_and_deaf_peers(void **state)
 			;
 		now = vhu_now_ns();
 		fe_get(rig[0], VHU_GET_FEATURES);
-		if (vhu_now_ns() - now > worst)
-			worst = vhu_now_ns() - now;
+		answered(&a, now);
 		vhu_loop_step(rig[0]->loop, 5);
-		for (int i = 1; i < 4; i++)
-			if (rig[i]->downs > 0 && closed_at[i] == 0)
-				closed_at[i] = vhu_now_ns() - began;
+		closed = rig[1]->downs + rig[2]->downs + rig[3]->downs;
+		if (closed > 0)
+			assert_true(vhu_now_ns() - began > 4900000000ull);
 	}
-	for (int i = 1; i < 4; i++) {
-		assert_in_range(closed_at[i] / 1000000, 4900, 5500);
+	assert_int_equal(closed, 3);
+	for (int i = 1; i < 4; i++)
 		drop_second_rig(&other[i]);
-	}
 	assert_int_equal(rig[0]->downs, 0);
-	print_message("# longest answer: %u us\n", (unsigned int)(worst / 1000));
-	assert_true(worst < 100000000);
+	check_answers(&a);
 }
 
 struct flood {
@@ -491,7 +561,8 @@ flooding_peer_delays_nobody(void **state)
 	void *other;
 	struct flood f;
 	pthread_t thread;
-	uint64_t worst = 0, before;
+	struct answers a = { 0 };
+	uint64_t before;
 
 	second_rig(rig, &other);
 	bad = other;
@@ -499,25 +570,28 @@ flooding_peer_delays_nobody(void **state)
 	f = (struct flood){ .fd = bad->fe, .memfd = bad->memfd };
 	before = bad->many_publishes;
 	assert_int_equal(pthread_create(&thread, NULL, flood, &f), 0);
+	/* A busy machine may be slow to let the flooder run at all. */
+	for (int i = 0; i < 5000 && bad->many_publishes == before; i++)
+		vhu_loop_step(rig->loop, 1);
 	for (int i = 0; i < 300; i++) {
 		uint64_t now = vhu_now_ns();
+		unsigned int served = bad->many_publishes;
 		struct vhu_msg m;
 
 		fe_send_on(rig->fe, VHU_GET_FEATURES, 0, NULL, 0, NULL, 0);
 		while (fe_outcome(rig, VHU_GET_FEATURES, &m) == SILENCE)
 			vhu_loop_step(rig->loop, 0);
-		if (vhu_now_ns() - now > worst)
-			worst = vhu_now_ns() - now;
+		answered(&a, now);
+		/* At most one wakeup of the other, besides that in which the question came. */
+		assert_in_range(bad->many_publishes - served, 0, 2 * VHU_CONN_MAX_MESSAGES);
 	}
 	__atomic_store_n(&f.stop, true, __ATOMIC_RELAXED);
 	for (int i = 0; i < 200; i++) /* let the flooder's last send end */
 		vhu_loop_step(rig->loop, 1);
 	pthread_join(thread, NULL);
-	print_message("# longest answer: %u us beside %u tables\n", (unsigned int)(worst / 1000),
-		      (unsigned int)(bad->many_publishes - before));
 	assert_true(bad->many_publishes > before);
 	assert_int_equal(bad->downs, 0);
-	assert_true(worst < 100000000);
+	check_answers(&a);
 	drop_second_rig(&other);
 }
 
@@ -526,6 +600,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BARE_TEST(permissions_are_as_asked),
+		BARE_TEST(permissions_are_never_wider),
 		BARE_TEST(paths_that_are_refused),
 		BARE_TEST(longest_path),
 		BARE_TEST(stale_socket_is_taken_over),

@@ -26,7 +26,9 @@
 enum { MAX_ROUNDS = 200, MAX_SIZES = 8 };
 
 struct options {
-	const char *driver[PERF_PAIRS];
+	const char *driver[PERF_PAIRS]; /* at the end that is measured */
+	const char *peer;	/* at the other end of both; NULL: what DPDK has */
+	enum perf_role role;	/* the end that is measured */
 	const char *plugin;
 	const char *dir;
 	uint32_t sizes[MAX_SIZES], nsizes;
@@ -50,12 +52,14 @@ static void
 usage(FILE *f)
 {
 	fprintf(f,
-		"usage: vring-perf --compare A B [options]\n"
+		"usage: vring-perf --compare A B | --compare-front A B [options]\n"
 		"  --compare A B     back-end drivers, e.g. net_vring net_vhost,tso=1\n"
+		"  --compare-front A B  front-end drivers, e.g. net_vring net_virtio_user\n"
+		"  --peer DRIVER     at the other end (net_virtio_user, or net_vhost in front)\n"
 		"  --plugin FILE     driver to load (EAL -d)\n"
 		"  --size N,N,...    bytes of a packet (64)\n"
 		"  --layout L        split, packed or both (both)\n"
-		"  --path P          rx (from the front-end), tx (to it) or both (both)\n"
+		"  --path P          rx (what the measured end receives), tx or both (both)\n"
 		"  --mrg 0|1         mergeable buffers (1)      --in-order 0|1 (0)\n"
 		"  --burst N (32)    --ring N (256)             --rounds N (15)\n"
 		"  --slice MS (200)  --think CYCLES between bursts (3000)\n"
@@ -107,7 +111,8 @@ static void
 parse(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"compare", 1, NULL, 'c'}, {"plugin", 1, NULL, 'd'}, {"size", 1, NULL, 's'},
+		{"compare", 1, NULL, 'c'}, {"compare-front", 1, NULL, 'f'},
+		{"peer", 1, NULL, 'o'}, {"plugin", 1, NULL, 'd'}, {"size", 1, NULL, 's'},
 		{"layout", 1, NULL, 'l'}, {"path", 1, NULL, 'p'}, {"mrg", 1, NULL, 'm'},
 		{"in-order", 1, NULL, 'i'}, {"burst", 1, NULL, 'b'}, {"ring", 1, NULL, 'r'},
 		{"rounds", 1, NULL, 'n'}, {"slice", 1, NULL, 't'}, {"think", 1, NULL, 'k'},
@@ -123,11 +128,14 @@ parse(struct options *o, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
+		case 'f':
+			o->role = c == 'c' ? PERF_BACKEND : PERF_FRONTEND;
 			o->driver[0] = optarg;
 			if (optind >= argc || argv[optind][0] == '-')
 				fail("--compare takes two drivers");
 			o->driver[1] = argv[optind++];
 			break;
+		case 'o': o->peer = optarg; break;
 		case 'd': o->plugin = optarg; break;
 		case 's': sizes_of(o, optarg); break;
 		case 'l':
@@ -169,10 +177,29 @@ text(const char *fmt, ...)
 	return s;
 }
 
+/* "DRIVER[,key=value...]" as port i of a role. */
+static char *
+vdev(const struct options *o, enum perf_role role, int i, bool packed)
+{
+	const char *name = role == PERF_BACKEND ? "net_vhost" : "net_virtio_user";
+	size_t stem;
+
+	if (role == o->role)
+		name = o->driver[i];
+	else if (o->peer != NULL)
+		name = o->peer;
+	stem = strcspn(name, ",");
+	if (role == PERF_BACKEND)
+		return text("%.*s%d,iface=%s/vperf%d.%d%s", (int)stem, name, i, o->dir, getppid(),
+			    i, name + stem);
+	return text("%.*s%d,path=%s/vperf%d.%d,packed_vq=%d,mrg_rxbuf=%u,in_order=%u,"
+		    "queue_size=%u%s", (int)stem, name, i, o->dir, getppid(), i, packed, o->mrg,
+		    o->in_order, o->ring, name + stem);
+}
+
 static void
 worker_args(struct perf_worker *w, const struct options *o, bool packed)
 {
-	bool be = w->role == PERF_BACKEND;
 	char **v = w->eal_argv;
 	int n = 0;
 
@@ -184,23 +211,16 @@ worker_args(struct perf_worker *w, const struct options *o, bool packed)
 	v[n++] = text("--no-pci");
 	v[n++] = text("--no-telemetry");
 	v[n++] = text("--log-level=error");
-	v[n++] = text("--file-prefix=vperf%d%d", getpid(), w->role);
+	v[n++] = text("--file-prefix=vperf%d", getpid());
 	v[n++] = text("-m");
 	v[n++] = text("256");
-	if (be && o->plugin != NULL) {
+	if (o->plugin != NULL) {
 		v[n++] = text("-d");
 		v[n++] = text("%s", o->plugin);
 	}
 	for (int i = 0; i < PERF_PAIRS; i++) {
 		v[n++] = text("--vdev");
-		if (be)
-			v[n++] = text("%.*s%d,iface=%s/vperf%d.%d%s",
-				      (int)strcspn(o->driver[i], ","), o->driver[i], i, o->dir,
-				      getpid(), i, o->driver[i] + strcspn(o->driver[i], ","));
-		else
-			v[n++] = text("net_virtio_user%d,path=%s/vperf%d.%d,packed_vq=%d,"
-				      "mrg_rxbuf=%u,in_order=%u,queue_size=%u", i, o->dir,
-				      getpid(), i, packed, o->mrg, o->in_order, o->ring);
+		v[n++] = vdev(o, w->role, i, packed);
 	}
 	w->eal_argc = n;
 }
@@ -240,12 +260,13 @@ start_workers(struct perf_shared *s, const struct options *o, bool packed)
 					.mbuf_room = room + 128, .ring = (uint16_t)o->ring,
 					.shared = s};
 
-		worker_args(&w, o, packed);
 		children[role] = fork();
 		if (children[role] < 0)
 			fail("fork: %s", strerror(errno));
-		if (children[role] == 0)
+		if (children[role] == 0) {
+			worker_args(&w, o, packed);
 			perf_worker_main(&w);
+		}
 		wait_for(&s->ready[role], role == PERF_BACKEND ? 1 : 2, 20000);
 	}
 	wait_for(&s->ready[PERF_BACKEND], 2, 10000);
@@ -295,11 +316,12 @@ static double
 slice(struct perf_shared *s, const struct options *o, uint32_t pair, enum perf_path path,
 	uint32_t size, struct line *l)
 {
-	struct perf_result *r = &s->result[PERF_BACKEND];
+	struct perf_result *r = &s->result[o->role];
 	uint32_t id = s->go + 1;
 
-	s->job = (struct perf_job){.pair = pair, .path = path, .size = size, .burst = o->burst,
-				   .slice_ms = o->slice_ms, .think = o->think};
+	s->job = (struct perf_job){.pair = pair, .measured = o->role, .path = path, .size = size,
+				   .burst = o->burst, .slice_ms = o->slice_ms,
+				   .think = o->think};
 	s->stop = 0;
 	__atomic_store_n(&s->go, id, __ATOMIC_RELEASE);
 	wait_for(&s->done[PERF_BACKEND], id, 20000);
@@ -389,9 +411,10 @@ main(int argc, char **argv)
 	if (o.csv)
 		printf("layout,path,size,round,cycles_a,cycles_b,ratio,distance\n");
 	else
-		printf("A %s, B %s; mrg %u, in order %u, bursts of %u; medians [p10-p90] of %u "
+		printf("%s A %s, B %s; mrg %u, in order %u, bursts of %u; medians [p10-p90] of %u "
 		       "rounds\n%-17s | %-20s | %-20s | %-17s | %-9s | %-11s | %s\n",
-		       o.driver[0], o.driver[1], o.mrg, o.in_order, o.burst, o.rounds,
+		       o.role == PERF_BACKEND ? "back-ends" : "front-ends", o.driver[0],
+		       o.driver[1], o.mrg, o.in_order, o.burst, o.rounds,
 		       "path", "A cycles/packet", "B cycles/packet", "B/A by round", "empty A B",
 		       "Mpps A    B", "line round trip");
 	fflush(stdout);

@@ -185,8 +185,9 @@ run_slice(struct perf_worker *w, struct rte_mempool *pool)
 	struct perf_shared *s = w->shared;
 	struct perf_result *r = &s->result[w->role];
 	uint16_t port = (uint16_t)s->job.pair;
-	bool receive = (s->job.path == PERF_RX) == (w->role == PERF_BACKEND);
-	uint64_t pause = w->role == PERF_BACKEND ? s->job.think : 0, start;
+	bool measured = w->role == s->job.measured;
+	bool receive = (s->job.path == PERF_RX) == measured;
+	uint64_t pause = measured ? s->job.think : 0, start;
 	pthread_t t;
 
 	r->packets = r->full_bursts = r->part_bursts = r->empty_polls = 0;
@@ -201,11 +202,10 @@ run_slice(struct perf_worker *w, struct rte_mempool *pool)
 	else
 		slice_tx(s, r, port, pool, pause, &s->stop);
 	r->tsc = rte_rdtsc() - start;
-	if (w->role == PERF_BACKEND) {
+	if (w->role == PERF_BACKEND)
 		pthread_join(t, NULL);
-		if (receive)
-			measure_empty(r, port);
-	}
+	if (measured && receive)
+		measure_empty(r, port);
 }
 
 static void

@@ -55,8 +55,9 @@ class Host:
             self.detach()
         check(not attached, "attached with %s" % options)
         check(self.testpmd.alive(), "testpmd ended: " + self.testpmd.last_line())
+        named = re.escape(key).replace(r"\-", "[-_]") + r"\b"
         lines = [line for line in said.splitlines()
-                 if PORT in line and "attach" not in line and re.search(re.escape(key).replace(r"\-", "[-_]") + r"\b", line)]
+                 if PORT in line and "attach" not in line and re.search(named, line)]
         check(lines, "no line names port and key: " + " / ".join(said.splitlines()))
         check(len(lines) == 1, "%d lines: %s" % (len(lines), " / ".join(lines)))
         check(re.search(allowed, lines[0]), "does not say what is allowed: " + lines[0])
@@ -67,10 +68,9 @@ class Host:
         check(attached, "not attached: " + " / ".join(said.splitlines()[:3]))
 
     def detach(self):
-        for command in ("port stop 1", "port close 1"):
-            self.testpmd.cmd(command)
-        self.testpmd.cmd("port detach %s" % 1)
-        self.testpmd.cmd("device detach " + PORT)
+        self.testpmd.cmd("port stop 1")
+        said = self.testpmd.cmd("port detach 1")
+        check("is detached" in said, "not detached: " + " / ".join(said.splitlines()))
 
 
 def no_debris(host, sock):

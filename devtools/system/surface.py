@@ -104,8 +104,9 @@ class Peer:
 
     def __init__(self, sock, queues=1):
         self.testpmd = bed.Testpmd(
-            "peer", ["net_virtio_user0,path=%s,queues=%d" % (sock, queues)], plugin=False, memory=64, cpu=1,
-            eal=["--single-file-segments"], args=["--rxq=%d" % queues, "--txq=%d" % queues])
+            "peer", ["net_virtio_user0,path=%s,queues=%d" % (sock, queues)], plugin=False,
+            memory=64, cpu=1, eal=["--single-file-segments"],
+            args=["--rxq=%d" % queues, "--txq=%d" % queues])
 
     def leave(self):
         self.testpmd.quit()

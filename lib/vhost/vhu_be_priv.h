@@ -157,8 +157,6 @@ void vhu_ring_check(struct vhu_be *be, struct vhu_ring *r);
 bool vhu_rings_run(const struct vhu_be *be);
 /* Something that rings depend on has changed: those that failed to start may try again. */
 void vhu_rings_unstick(struct vhu_be *be);
-/* Write to an eventfd; -1 is allowed. */
-void vhu_signal(int fd);
 
 int vhu_on_set_vring_num(struct vhu_be *be, struct vhu_msg *msg);
 int vhu_on_set_vring_addr(struct vhu_be *be, struct vhu_msg *msg);

@@ -8,6 +8,7 @@
 
 #include "vhu_be_priv.h"
 #include "virtq_shared.h"
+#include "virtq_signal.h"
 
 static void
 close_fd(int *fd)
@@ -15,16 +16,6 @@ close_fd(int *fd)
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;
-}
-
-void
-vhu_signal(int fd)
-{
-	const uint64_t one = 1;
-
-	/* A counter that is full wakes its reader just as well. */
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
-		return;
 }
 
 void
@@ -195,7 +186,7 @@ ring_fails(struct vhu_be *be, struct vhu_ring *r, int rc, const char *why)
 	/* Its memory may come piece by piece: no fault before the front-end speaks of the ring. */
 	if (rc == -EFAULT && be->about != r->qid)
 		return rc;
-	vhu_signal(r->err);
+	virtq_signal(r->err);
 	vhu_be_log(be, VHU_LOG_WARNING, "ring %u does not run: %s", r->qid, why);
 	return vhu_refuse(be, rc, why);
 }
@@ -474,7 +465,7 @@ vhu_on_set_vring_call(struct vhu_be *be, struct vhu_msg *msg)
 	swap_fd(be, r, &r->call, fd);
 	/* What was used meanwhile may have been called on the old fd. */
 	if (r->run != NULL)
-		vhu_signal(r->call);
+		virtq_signal(r->call);
 	return 0;
 }
 

@@ -140,6 +140,8 @@ virtq_vq_reset(struct virtq_vq *vq)
 	vq->avail_idx = 0;
 	vq->used_idx = 0;
 	vq->avail_seen = 0;
+	vq->next_head = 0;
+	vq->sequential = false;
 	vq->avail_wrap = true;
 	vq->used_wrap = true;
 	vq->called = 0;

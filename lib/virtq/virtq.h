@@ -131,6 +131,8 @@ struct virtq_vq {
 	uint16_t avail_idx;	/* next to fetch. Split: free-running; packed: slot */
 	uint16_t used_idx;	/* next to complete, same units */
 	uint16_t avail_seen;	/* split: avail->idx when it was last read */
+	uint16_t next_head;	/* split: the head that comes next if heads are in sequence */
+	bool sequential;	/* split: they were, last time */
 	bool avail_wrap;	/* packed: wrap counters, 1 at the start */
 	bool used_wrap;
 	uint8_t broken;		/* enum virtq_error; bursts write, the control thread reads */

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "virtq_dev.h"
 
-#include <unistd.h>
+#include "virtq_signal.h"
 
 uint8_t *
 virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_run *run, uint64_t gpa,
@@ -16,28 +16,18 @@ virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_run *run, uint6
 	return len <= r->size - (gpa - r->gpa) ? r->host + (gpa - r->gpa) : NULL;
 }
 
-static void
-signal_fd(int fd)
-{
-	const uint64_t one = 1;
-
-	/* A full counter (EAGAIN) says what we have to say; nothing else can be mended here. */
-	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 void
 virtq_dev_break(struct virtq_vq *vq, const struct virtq_run *run, enum virtq_error e)
 {
 	__atomic_store_n(&vq->broken, (uint8_t)e, __ATOMIC_RELAXED);
-	signal_fd(run->errfd);
+	virtq_signal(run->errfd);
 }
 
 void
 virtq_dev_call(struct virtq_vq *vq, const struct virtq_run *run)
 {
 	vq->calls++;
-	signal_fd(run->callfd);
+	virtq_signal(run->callfd);
 }
 
 /* A chain that is being put together from its descriptors. */

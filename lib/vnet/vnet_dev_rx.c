@@ -201,7 +201,7 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	if ((flags & RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) & 0xffff) != 0))
 		return rx_slow(rxq, vq, run, c, m);
 	rx_mbuf_init(rxq, m, len);
-	rte_memcpy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
+	vnet_copy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
 	return RX_OK;
 }
 

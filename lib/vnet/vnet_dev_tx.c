@@ -148,6 +148,7 @@ tx_frame(struct tx_round *t, struct vnet_tx_pkt *p)
 	tx_sink_open(&s, first);
 	tx_sink_write(&s, &p->hdr, t->run->hdr_len);
 	tx_copy(&s, p);
+	t->txq->stats.sw_csum += p->sw_csum;
 	return TX_SENT;
 }
 
@@ -258,7 +259,7 @@ tx_slow(struct tx_round *t, struct rte_mbuf *m)
 	struct vnet_tx_pkt p;
 	enum tx_result r = TX_SHORT;
 
-	if (vnet_tx_offload(t->txq, t->run->features, m, &p) < 0)
+	if (vnet_tx_offload(t->run->features, m, &p) < 0)
 		return tx_dropped(t, VNET_DROP_OFFLOAD);
 	if (p.mss == 0)
 		r = tx_frame(t, &p);
@@ -300,11 +301,14 @@ tx_touch(const void *ctx, uint16_t i, const struct virtq_chain *c)
 VIRTQ_INLINE void
 tx_put_header(uint8_t *to, uint32_t hdr_len)
 {
-	const struct vnet_hdr empty = {.num_buffers = 1};
+	const uint64_t first = 0;
+	const uint32_t second = 1 << 16; /* num_buffers */
 
-	if (tx_header_apart(to, hdr_len) && memcmp(to, &empty, hdr_len) == 0)
+	if (tx_header_apart(to, hdr_len) && virtq_peek64(to) == first &&
+	    memcmp(to + sizeof(first), &second, hdr_len - sizeof(first)) == 0)
 		return;
-	memcpy(to, &empty, hdr_len);
+	memcpy(to, &first, sizeof(first));
+	memcpy(to + sizeof(first), &second, hdr_len - sizeof(first));
 }
 
 VIRTQ_INLINE enum tx_result
@@ -318,7 +322,7 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 		     c->nseg != 1 || c->len < len + hdr_len))
 		return tx_slow(t, m);
 	tx_put_header(c->addr, hdr_len);
-	rte_memcpy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
+	vnet_copy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
 	c->written = len + hdr_len;
 	t->used++;
 	return TX_SENT;
@@ -430,6 +434,11 @@ tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 		if (got == 0)
 			break;
 		done += got;
+	}
+	/* A broken ring is not a full one: there is nothing to wait for. */
+	if (unlikely(vq->broken != VIRTQ_OK) && done < n) {
+		vnet_tx_drop(txq, pkts + done, n - done, VNET_DROP_DISABLED);
+		done = n;
 	}
 	return done;
 }

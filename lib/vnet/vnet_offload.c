@@ -328,8 +328,7 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 }
 
 static void
-tx_csum(struct vnet_txq *txq, struct vnet_tx_pkt *p, uint64_t features,
-	const struct tx_request *r)
+tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 {
 	uint16_t l4_off = p->l2_len + p->l3_len;
 
@@ -342,12 +341,11 @@ tx_csum(struct vnet_txq *txq, struct vnet_tx_pkt *p, uint64_t features,
 	/* The field holds the pseudo-header's sum, which thus enters the whole. */
 	put16(p->head + l4_off + r->csum_offset,
 	      csum_of(sum_from(p->m, p->m->l2_len + p->m->l3_len)));
-	txq->stats.sw_csum++;
+	p->sw_csum = true;
 }
 
 int
-vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
-		struct vnet_tx_pkt *p)
+vnet_tx_offload(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p)
 {
 	struct tx_request r;
 	uint16_t want;
@@ -358,6 +356,7 @@ vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
 	p->head_len = 0;
 	p->head_skip = 0;
 	p->mss = 0;
+	p->sw_csum = false;
 	if (!tx_request_of(m, features, &r, p))
 		return -EINVAL;
 	if (!r.vlan && !r.ip_csum && !r.l4_csum && !r.gso)
@@ -375,7 +374,7 @@ vnet_tx_offload(struct vnet_txq *txq, uint64_t features, struct rte_mbuf *m,
 	if (r.gso && tx_gso(p, features, &r) < 0)
 		return -EINVAL;
 	if (r.l4_csum && p->mss == 0)
-		tx_csum(txq, p, features, &r);
+		tx_csum(p, features, &r);
 	return 0;
 }
 
@@ -425,6 +424,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	frame->head_skip = p->head_skip + off;
 	frame->len = p->head_len + len;
 	frame->mss = 0;
+	frame->sw_csum = true;
 	memcpy(frame->head, p->head, p->head_len);
 	l3 = frame->head + p->l2_len;
 	l4 = l3 + p->l3_len;
