@@ -281,7 +281,7 @@ refusals(void **state)
 		    r == VHU_GET_QUEUE_NUM || r == VHU_GET_MAX_MEM_SLOTS ||
 		    r == VHU_SET_LOG_BASE || r == VHU_GET_CONFIG || r == VHU_GET_STATUS ||
 		    r == VHU_SET_BACKEND_REQ_FD)
-			continue; /* whose answer means something else, or that can be done without */
+			continue; /* its answer means something else, or it can be missed */
 		assert_int_equal(rc, -EIO);
 		assert_non_null(strstr(m->dev.why, vhu_request_name(r)));
 	}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A vhost-vdpa device made of the table of system calls: it keeps what it is told, enforces what the
- * kernel enforces, and can fail any of its calls.
+ * A vhost-vdpa device made of the table of system calls: it keeps what it is told, enforces what
+ * the kernel enforces, and can fail any of its calls.
  *
- * Every test that uses fake_setup() and fake_teardown() also fails when descriptors, mapped pages or
- * calls on closed descriptors are left.
+ * Every test that uses fake_setup() and fake_teardown() also fails when descriptors or mapped pages
+ * are left.
  */
 #ifndef VDPA_FAKE_H
 #define VDPA_FAKE_H
@@ -36,6 +36,8 @@
 #define FAKE_MAPS 64
 #define FAKE_LOG 4096
 #define FAKE_PAGE 4096ull
+/* The features that a driver has to take. */
+#define FAKE_WANTED (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
 
 struct fake_map {
 	uint32_t asid;
@@ -501,7 +503,27 @@ fake_open_dev(struct fake *f)
 	return vhost_vdpa_open(&f->dev, "/dev/vhost-vdpa-0", &f->sys);
 }
 
-/* How often something was called, or is in the log from call `from` on. */
+/* Memory that is never touched. */
+static inline struct vhost_region
+fake_region(uint64_t iova, uint64_t pages)
+{
+	return (struct vhost_region){
+		.iova = iova,
+		.size = pages * FAKE_PAGE,
+		.addr = (void *)(uintptr_t)(0x7f0000000000 + iova),
+		.fd = -1,
+	};
+}
+
+static inline int
+fake_init(struct fake *f)
+{
+	int rc = fake_open_dev(f);
+
+	return rc < 0 ? rc : vhost_init(&f->dev);
+}
+
+/* How often something was called. */
 static inline uint32_t
 fake_count(struct fake *f, uint16_t what)
 {

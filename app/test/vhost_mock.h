@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A device on one end of a socket pair, and a back-end made to order on the other, in a thread of its
- * own. The back-end answers as it should, except for the requests that a test gave another act.
+ * A device on one end of a socket pair, and a back-end made to order on the other, in a thread of
+ * its own. The back-end answers as it should, except for the requests that a test gave another act.
  *
  * Every test that uses mock_setup() and mock_teardown() also fails when it leaks a descriptor.
  */

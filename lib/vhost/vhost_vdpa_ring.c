@@ -145,13 +145,17 @@ vdpa_get_vring_max(struct vhost_dev *dev, uint32_t index, uint32_t *num)
 {
 	struct vhost_vring_state state = { .index = index };
 	struct vdpa *v = dev->priv;
-	__u16 all = 0;
+	/* An old kernel looks for a ring's index of 32 bits here. */
+	union {
+		__u16 num;
+		__u32 index;
+	} all = { .index = 0 };
 	int rc = vdpa_ioctl(v, VHOST_VDPA_GET_VRING_SIZE, &state, "size of rings");
 
 	*num = state.num;
 	if (vdpa_is_missing(rc)) {
 		rc = vdpa_ioctl(v, VHOST_VDPA_GET_VRING_NUM, &all, "size of rings");
-		*num = all;
+		*num = all.num;
 	}
 	if (vdpa_is_missing(rc)) {
 		rc = 0;
