@@ -49,6 +49,7 @@ init_slots(struct virtq_drv *drv, uint16_t size)
 	drv->nfree = size;
 	drv->nids = size;
 	drv->oldest = 0;
+	drv->batch = false;
 	drv->unpublished = 0;
 	drv->kicked = 0;
 }

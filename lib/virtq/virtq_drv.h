@@ -21,8 +21,11 @@
 #define VIRTQ_INLINE static inline __attribute__((always_inline))
 #endif
 
-/* Descriptors of one packet at most, the header's included; longer ones are refused. */
-#define VIRTQ_DRV_MAX_DESC 32
+/*
+ * Descriptors of one packet at most, the header's included; longer ones are refused. A frame of
+ * 64 KiB in mbufs of 2 KiB has 33 pieces.
+ */
+#define VIRTQ_DRV_MAX_DESC 48
 /* Bytes a slot has for what the driver writes itself: virtio-net header, rewritten headers. */
 #define VIRTQ_DRV_HEADER 320
 
@@ -48,6 +51,13 @@ struct virtq_drv {
 	uint16_t nfree;		/* ring entries not in use */
 	uint16_t nids;		/* packed: ids not in use */
 	uint16_t oldest;	/* IN_ORDER: slot that is due next */
+	/*
+	 * IN_ORDER, receiving: a used entry stood for all slots from `oldest` to batch_last, which
+	 * has batch_len bytes; those before it are full. Valid while `batch` is set.
+	 */
+	bool batch;
+	uint16_t batch_last;
+	uint32_t batch_len;
 	uint16_t unpublished;	/* chains added since the last publication */
 	struct virtq_pos_drv {
 		uint16_t idx;

@@ -8,9 +8,6 @@
 #include "virtq_dev.h"
 #include "vnet_impl.h"
 
-/* An Ethernet frame with two tags around the largest IP packet. */
-#define RX_FRAME_MAX (UINT16_MAX + RTE_ETHER_HDR_LEN + 8u)
-
 #define RX_PACKED	(1u << 0)
 #define RX_OFFLOAD	(1u << 1) /* the header may ask for something */
 #define RX_IN_ORDER	(1u << 2) /* packed: one used entry retires the burst */
@@ -119,7 +116,7 @@ rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 {
 	if (len <= rxq->room)
 		return RX_OK;
-	if ((rxq->flags & VNET_F_SCATTER) && len <= RX_FRAME_MAX)
+	if ((rxq->flags & VNET_F_SCATTER) && len <= VNET_FRAME_MAX)
 		return rx_chain(rxq, m, len);
 	if (rxq->big != NULL && len <= rx_big_size(rxq->big))
 		return rx_attach_big(rxq, m, len);

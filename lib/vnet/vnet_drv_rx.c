@@ -52,40 +52,116 @@ drv_note(struct virtq_drv *drv, const struct virtq_run *run, struct drv_batch *b
 	return true;
 }
 
+/* Used entries of a split ring; breaks it when they are more than can be. */
+VIRTQ_INLINE uint16_t
+drv_have_split(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run)
+{
+	uint16_t n = virtq_drv_used_split(drv, run);
+
+	if (unlikely(drv->vq.broken != VIRTQ_OK))
+		rxq->stats.error[drv->vq.broken]++;
+	return n;
+}
+
+/* The slot of the ring `ahead` entries after the next used one, and its wrap counter. */
+VIRTQ_INLINE uint16_t
+drv_used_slot(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead, bool *wrap)
+{
+	uint32_t slot = (uint32_t)drv->vq.used_idx + ahead;
+
+	*wrap = drv->vq.used_wrap;
+	if (slot < run->size)
+		return (uint16_t)slot;
+	*wrap = !*wrap;
+	return (uint16_t)(slot - run->size);
+}
+
+/* The used entry `ahead` of the next one; false: it is not there. Split: the caller knows. */
+VIRTQ_INLINE bool
+drv_used_entry(struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead, bool packed,
+	uint32_t *id, uint32_t *len)
+{
+	uint16_t slot;
+	uint64_t e;
+	bool wrap;
+
+	if (!packed) {
+		slot = (drv->vq.used_idx + ahead) & run->mask;
+		e = virtq_peek64(&run->used->ring[slot]);
+		*id = (uint32_t)e;
+		*len = e >> 32;
+		return true;
+	}
+	slot = drv_used_slot(drv, run, ahead, &wrap);
+	if (!virtq_drv_used_packed(drv, run, slot, wrap, &e))
+		return false;
+	*id = (uint16_t)(e >> 32);
+	*len = (uint32_t)e;
+	return true;
+}
+
+static inline uint16_t
+drv_after(const struct virtq_run *run, uint32_t slot)
+{
+	return slot + 1 < run->size ? (uint16_t)(slot + 1) : 0;
+}
+
+/*
+ * As drv_gather() for IN_ORDER: an entry stands for all buffers up to the one it names. Where
+ * such a batch begins is kept, since the entries of the others are never written.
+ */
+static uint16_t
+drv_gather_in_order(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct drv_batch *b, uint16_t n, uint32_t hdr_len)
+{
+	uint16_t i, due = drv->oldest;
+	bool batch = drv->batch;
+
+	for (i = 0; i < n; i++) {
+		uint32_t id = due, len = UINT32_MAX;
+
+		if (!batch && !drv_used_entry(drv, run, i, run->packed, &id, &len))
+			break;
+		if (unlikely(!virtq_drv_outstanding(drv, run, id))) {
+			if (i == 0)
+				drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
+			break;
+		}
+		if (id != due) {
+			if (i > 0)
+				break;
+			drv->batch = batch = true;
+			drv->batch_last = (uint16_t)id;
+			drv->batch_len = len;
+			len = UINT32_MAX;
+		}
+		if (batch && due == drv->batch_last) {
+			batch = false;
+			len = drv->batch_len;
+		}
+		if (unlikely(!drv_note(drv, run, b, i, due, len, hdr_len)))
+			break;
+		due = drv_after(run, due);
+	}
+	return i;
+}
+
+/* Note up to n used entries; nothing is taken yet. */
 VIRTQ_INLINE uint16_t
 drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
 	struct drv_batch *b, uint16_t n, uint32_t hdr_len, const unsigned int flags)
 {
-	uint16_t i, slot = drv->vq.used_idx;
-	bool wrap = drv->vq.used_wrap;
+	uint16_t i;
 
-	if (!(flags & RX_PACKED)) {
-		uint16_t have = virtq_drv_used_split(drv, run);
-
-		if (unlikely(drv->vq.broken != VIRTQ_OK))
-			rxq->stats.error[drv->vq.broken]++;
-		n = RTE_MIN(n, have);
-	}
+	if (!(flags & RX_PACKED))
+		n = RTE_MIN(n, drv_have_split(rxq, drv, run));
+	if (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))
+		return drv_gather_in_order(rxq, drv, run, b, n, hdr_len);
 	for (i = 0; i < n; i++) {
 		uint32_t id, len;
 
-		if (flags & RX_PACKED) {
-			uint64_t meta;
-
-			if (!virtq_drv_used_packed(drv, run, slot, wrap, &meta))
-				break;
-			id = (uint16_t)(meta >> 32);
-			len = (uint32_t)meta;
-			if (++slot == run->size) {
-				slot = 0;
-				wrap = !wrap;
-			}
-		} else {
-			uint64_t e = virtq_peek64(&run->used->ring[(slot + i) & run->mask]);
-
-			id = (uint32_t)e;
-			len = e >> 32;
-		}
+		if (!drv_used_entry(drv, run, i, flags & RX_PACKED, &id, &len))
+			break;
 		if (unlikely(!drv_note(drv, run, b, i, id, len, hdr_len))) {
 			if (i == 0)
 				drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
@@ -93,6 +169,16 @@ drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *
 		}
 	}
 	return i;
+}
+
+/* The buffer of a noted entry is the port's again. */
+VIRTQ_INLINE struct rte_mbuf *
+drv_take(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id, bool packed)
+{
+	if (drv->batch && id == drv->batch_last)
+		drv->batch = false;
+	drv->oldest = drv_after(run, id);
+	return virtq_drv_free_slot(drv, run, id, packed);
 }
 
 /* The header, read once; false: it cannot be true. */
@@ -137,7 +223,7 @@ drv_rx_slow(struct vnet_rxq *rxq, const struct virtq_run *run, struct rte_mbuf *
 	return m;
 }
 
-/* The buffer that the ring's next used entry names. NULL: the device lies. */
+/* The buffer that the ring's next used entry names. NULL: the device lies, the ring is broken. */
 static struct rte_mbuf *
 drv_next_buffer(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
 	uint32_t *len)
@@ -146,27 +232,76 @@ drv_next_buffer(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_
 	uint16_t n = run->packed ? drv_gather(rxq, drv, run, &b, 1, run->hdr_len, RX_PACKED) :
 				   drv_gather(rxq, drv, run, &b, 1, run->hdr_len, 0);
 
-	if (n == 0)
+	if (n == 0) {
+		/* It was there when drv_used_ready() looked. */
+		if (drv->vq.broken == VIRTQ_OK)
+			drv_rx_break(rxq, drv, VIRTQ_E_USED_JUMP);
 		return NULL;
+	}
 	*len = b.len[0];
-	return virtq_drv_free_slot(drv, run, b.id[0], run->packed);
+	return drv_take(drv, run, b.id[0], run->packed);
 }
 
-/* Whether the n next used entries are all there. */
-static bool
-drv_used_ready(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+/* Buffers that a used entry stands for when `due` is the first of them. */
+static uint32_t
+drv_entry_covers(const struct virtq_run *run, uint32_t due, uint32_t id)
 {
-	uint32_t at = (uint32_t)drv->vq.used_idx + n - 1;
-	bool wrap = drv->vq.used_wrap;
-	uint64_t meta;
+	if (!(run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) || id >= run->size)
+		return 1;
+	return (id >= due ? id - due : id + run->size - due) + 1;
+}
+
+/* Whether the n next buffers are all used. */
+static bool
+drv_used_ready(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	uint16_t n)
+{
+	uint32_t covered = drv->batch ? drv_entry_covers(run, drv->oldest, drv->batch_last) : 0;
 
 	if (!run->packed)
-		return virtq_drv_used_split(drv, run) >= n;
-	if (at >= run->size) {
-		at -= run->size;
-		wrap = !wrap;
+		return drv_have_split(rxq, drv, run) >= n;
+	while (covered < n) {
+		uint32_t id, len;
+
+		if (!drv_used_entry(drv, run, (uint16_t)covered, true, &id, &len))
+			return false;
+		covered += drv_entry_covers(run, (drv->oldest + covered) % run->size, id);
 	}
-	return virtq_drv_used_packed(drv, run, (uint16_t)at, wrap, &meta);
+	return true;
+}
+
+/* A buffer more of a packet: only the first one has a header, so it begins where that would. */
+static void
+drv_append(struct rte_mbuf *m, struct rte_mbuf *last, struct rte_mbuf *next, uint32_t hdr_len)
+{
+	next->data_off -= hdr_len;
+	last->next = next;
+	m->nb_segs++;
+	m->pkt_len += next->data_len;
+}
+
+/* The packet that n used buffers hold. NULL: the device lies. */
+static struct rte_mbuf *
+drv_collect(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+{
+	struct rte_mbuf *last = NULL, *m = NULL;
+	uint32_t len;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *next = drv_next_buffer(rxq, drv, run, &len);
+
+		if (next == NULL) {
+			rte_pktmbuf_free(m);
+			return NULL;
+		}
+		vnet_rx_mbuf_init(rxq, next, i == 0 ? len - RTE_MIN(len, run->hdr_len) : len);
+		if (i == 0)
+			m = next;
+		else
+			drv_append(m, last, next, run->hdr_len);
+		last = next;
+	}
+	return m;
 }
 
 /*
@@ -177,9 +312,8 @@ static __rte_noinline int
 drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
 	struct rte_mbuf *first, struct rte_mbuf **out)
 {
-	struct rte_mbuf *last = NULL, *m = NULL;
 	struct vnet_hdr h;
-	uint32_t len;
+	struct rte_mbuf *m;
 
 	*out = NULL;
 	virtq_copy_out(&h, drv_header(first, run->hdr_len), sizeof(h));
@@ -189,29 +323,15 @@ drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	}
 	if (h.num_buffers == 0)
 		h.num_buffers = 1;
-	if (!drv_used_ready(drv, run, h.num_buffers))
+	if (!drv_used_ready(rxq, drv, run, h.num_buffers))
 		return 0;
-	for (uint16_t i = 0; i < h.num_buffers; i++) {
-		struct rte_mbuf *next = drv_next_buffer(rxq, drv, run, &len);
-
-		if (next == NULL) {
-			rte_pktmbuf_free(m);
-			return 1;
-		}
-		vnet_rx_mbuf_init(rxq, next, i == 0 ? len - RTE_MIN(len, run->hdr_len) : len);
-		if (i == 0) {
-			m = next;
-		} else {
-			/* Only the first has a header: here the packet goes on where it lay. */
-			next->data_off -= run->hdr_len;
-			last->next = next;
-			m->nb_segs++;
-			m->pkt_len += next->data_len;
-		}
-		last = next;
-	}
+	m = drv_collect(rxq, drv, run, h.num_buffers);
+	if (m == NULL)
+		return 1;
 	if (m->data_len < RTE_ETHER_HDR_LEN)
 		*out = drv_drop(rxq, m, VNET_DROP_RUNT);
+	else if (m->pkt_len > VNET_FRAME_MAX)
+		*out = drv_drop(rxq, m, VNET_DROP_OVERSIZE);
 	else if (!drv_offload(rxq, run, &h, m))
 		*out = drv_drop(rxq, m, VNET_DROP_BAD_HDR);
 	else
@@ -270,11 +390,13 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 			break;
 		}
 		h = drv_header(m, hdr_len);
-		if ((flags & RX_MERGE) && unlikely(virtq_load16((const void *)(h + 10)) != 1)) {
+		/* Without all of a header the device cannot have said how many. */
+		if ((flags & RX_MERGE) && unlikely(b.len[i] >= hdr_len &&
+						   virtq_load16((const void *)(h + 10)) != 1)) {
 			*merged = true;
 			break;
 		}
-		virtq_drv_free_slot(drv, run, b.id[i], flags & RX_PACKED);
+		drv_take(drv, run, b.id[i], flags & RX_PACKED);
 		if (unlikely((virtq_peek64(h) & 0xffff) != 0 ||
 			     b.len[i] < hdr_len + RTE_ETHER_HDR_LEN)) {
 			m = drv_rx_slow(rxq, run, m, b.len[i]);
@@ -311,6 +433,22 @@ drv_rx_one_merged(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virt
 	return 1;
 }
 
+/*
+ * Whether to offer buffers: when it is worth a publication. An idle ring offers all it can where
+ * the device may be waiting for more buffers than it has, to put one large packet into.
+ */
+VIRTQ_INLINE bool
+drv_rx_hungry(const struct vnet_rxq *rxq, const struct virtq_drv *drv, const struct virtq_run *run,
+	bool idle, bool merge)
+{
+	const uint16_t some = RTE_MIN((uint16_t)VNET_BURST, (uint16_t)(run->size / 4 + 1));
+
+	if (drv->nfree >= some)
+		return true;
+	return merge && idle && drv->nfree > 0 &&
+	       (uint64_t)(run->size - drv->nfree) * rxq->room < VNET_FRAME_MAX;
+}
+
 VIRTQ_INLINE uint16_t
 drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
@@ -335,7 +473,8 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 		if (got < want)
 			break;
 	}
-	while (drv->nfree >= RTE_MIN((uint16_t)VNET_BURST, run->size) && vq->broken == VIRTQ_OK) {
+	while (vq->broken == VIRTQ_OK &&
+	       drv_rx_hungry(rxq, drv, run, done == 0, flags & RX_MERGE)) {
 		uint16_t more = drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
 
 		offered += more;

@@ -63,7 +63,8 @@ drv_take_back(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id,
 
 /* The id that the next used entry names; false: there is none. */
 VIRTQ_INLINE bool
-drv_next_used(struct virtq_drv *drv, const struct virtq_run *run, uint32_t *id, bool packed)
+drv_next_used(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+	uint32_t *id, bool packed)
 {
 	uint64_t e;
 
@@ -73,8 +74,11 @@ drv_next_used(struct virtq_drv *drv, const struct virtq_run *run, uint32_t *id, 
 		*id = (uint16_t)(e >> 32);
 		return true;
 	}
-	if (virtq_drv_used_split(drv, run) == 0)
+	if (virtq_drv_used_split(drv, run) == 0) {
+		if (unlikely(drv->vq.broken != VIRTQ_OK))
+			txq->stats.error[drv->vq.broken]++;
 		return false;
+	}
 	*id = (uint32_t)virtq_peek64(&run->used->ring[drv->vq.used_idx & run->mask]);
 	return true;
 }
@@ -88,7 +92,7 @@ drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *r
 	uint16_t total = 0, count = 0;
 	uint32_t id;
 
-	while (total + count < n && drv_next_used(drv, run, &id, flags & TX_PACKED)) {
+	while (total + count < n && drv_next_used(txq, drv, run, &id, flags & TX_PACKED)) {
 		if (unlikely(!virtq_drv_outstanding(drv, run, id))) {
 			drv_tx_break(txq, drv, VIRTQ_E_USED_ID);
 			break;
@@ -152,20 +156,32 @@ drv_add_pieces(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mb
 	virtq_drv_add(drv, run, cookie, &ref, 1, VRING_DESC_F_INDIRECT, run->packed);
 }
 
-/* The pieces of a frame after its head: the mbuf from head_skip on. 0: too many. */
+/* A chain may have so many: not more than the ring has entries. VIRTIO 1.2, 2.7.5.3.1 */
 static uint16_t
-drv_pieces(const struct vnet_tx_pkt *p, struct virtq_drv_seg *seg, uint16_t n)
+drv_most_pieces(const struct virtq_run *run)
 {
-	uint32_t skip = p->head_skip, len = p->len - p->head_len;
+	return RTE_MIN((uint16_t)VIRTQ_DRV_MAX_DESC, run->size);
+}
 
-	for (const struct rte_mbuf *m = p->m; m != NULL && len > 0; m = m->next) {
+/*
+ * The pieces of a frame: its head, which the caller fills in, and `len` bytes of m after the first
+ * `skip`. 0: they are too many.
+ */
+static uint16_t
+drv_pieces(const struct virtq_run *run, const struct rte_mbuf *m, uint32_t skip, uint32_t len,
+	struct virtq_drv_seg *seg)
+{
+	const uint16_t most = drv_most_pieces(run);
+	uint16_t n = 1;
+
+	for (; m != NULL && len > 0; m = m->next) {
 		uint32_t part;
 
 		if (skip >= m->data_len) {
 			skip -= m->data_len;
 			continue;
 		}
-		if (n == VIRTQ_DRV_MAX_DESC)
+		if (n >= most)
 			return 0;
 		part = RTE_MIN(len, m->data_len - skip);
 		seg[n].iova = (uintptr_t)rte_pktmbuf_mtod_offset(m, const void *, skip);
@@ -184,7 +200,8 @@ drv_frame(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *r
 	struct virtq_drv_seg seg[VIRTQ_DRV_MAX_DESC];
 	uint32_t slot = virtq_drv_next_slot(drv);
 	uint8_t *head = drv->header + slot * VIRTQ_DRV_HEADER;
-	uint16_t n = drv_pieces(p, seg, 1);
+	uint16_t n = drv_pieces(run, p->m, p->head_skip, p->len - p->head_len, seg);
+	struct vnet_hdr hdr = p->hdr;
 
 	if (n == 0) {
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
@@ -192,7 +209,8 @@ drv_frame(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *r
 	}
 	if (drv_entries(drv, n) > drv->nfree)
 		return TX_SHORT;
-	memcpy(head, &p->hdr, run->hdr_len);
+	hdr.num_buffers = 0; /* the device counts buffers, and only those it writes */
+	memcpy(head, &hdr, run->hdr_len);
 	memcpy(head + run->hdr_len, p->head, p->head_len);
 	seg[0].iova = drv->header_iova + (uint64_t)slot * VIRTQ_DRV_HEADER;
 	seg[0].len = run->hdr_len + p->head_len;
@@ -208,30 +226,58 @@ drv_hold(struct rte_mbuf *m, int16_t refs)
 		rte_mbuf_refcnt_update(m, refs);
 }
 
+/* Ring entries that the frames of a packet take together. 0: one has too many pieces. */
+static uint32_t
+drv_segments_need(const struct virtq_drv *drv, const struct virtq_run *run,
+	const struct vnet_tx_pkt *p)
+{
+	const uint32_t payload = p->len - p->head_len;
+	struct virtq_drv_seg seg[VIRTQ_DRV_MAX_DESC];
+	uint32_t total = 0;
+
+	for (uint32_t off = 0; off < payload; off += p->mss) {
+		uint16_t n = drv_pieces(run, p->m, p->head_skip + off,
+					RTE_MIN(payload - off, (uint32_t)p->mss), seg);
+
+		if (n == 0)
+			return 0;
+		total += drv_entries(drv, n);
+		if (total > run->size)
+			break;
+	}
+	return total;
+}
+
 /* All frames of a packet or none; each holds the mbuf that its payload lies in. */
 static enum tx_result
 drv_segments(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
 	const struct vnet_tx_pkt *p)
 {
 	uint32_t payload = p->len - p->head_len, frames = (payload + p->mss - 1) / p->mss;
-	uint32_t each = drv_entries(drv, (uint16_t)RTE_MIN(p->m->nb_segs + 1,
-							     VIRTQ_DRV_MAX_DESC));
+	uint32_t need = drv_segments_need(drv, run, p);
 	struct vnet_tx_pkt frame;
 
-	if (p->m->nb_segs >= VIRTQ_DRV_MAX_DESC || frames * each > run->size ||
-	    frames > INT16_MAX) {
+	if (need == 0 || need > run->size) {
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
 		return TX_DROPPED;
 	}
-	if (frames * each > drv->nfree)
+	if (need > drv->nfree)
 		return TX_SHORT;
-	drv_hold(p->m, (int16_t)(frames - 1));
+	drv_hold(p->m, (int16_t)(frames - 1)); /* at most as many as a ring has entries */
 	for (uint32_t off = 0; off < payload; off += p->mss) {
 		vnet_tx_segment(p, off, RTE_MIN(payload - off, (uint32_t)p->mss), &frame);
 		drv_frame(txq, drv, run, &frame);
 	}
 	txq->stats.sw_gso++;
 	return TX_SENT;
+}
+
+/* Whether a copy to mbufs of this pool is in memory that is shared. */
+static bool
+drv_pool_takes_copies(struct rte_mempool *pool)
+{
+	return rte_pktmbuf_data_room_size(pool) > RTE_PKTMBUF_HEADROOM &&
+	       !(rte_pktmbuf_priv_flags(pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF);
 }
 
 /* Buffers that the device cannot reach are copied. NULL: no buffer for that. */
@@ -247,6 +293,8 @@ drv_reachable(struct rte_mbuf *m)
 			all = false;
 	if (all)
 		return m;
+	if (!drv_pool_takes_copies(m->pool))
+		return NULL;
 	copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
 	if (copy != NULL) {
 		copy->ol_flags |= m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
@@ -261,7 +309,9 @@ drv_tx_slow(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run 
 	struct rte_mbuf **pkt)
 {
 	struct rte_mbuf *m = drv_reachable(*pkt);
+	const uint64_t sw_csum = txq->stats.sw_csum;
 	struct vnet_tx_pkt p;
+	enum tx_result r;
 
 	if (m != NULL)
 		*pkt = m;
@@ -269,9 +319,10 @@ drv_tx_slow(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run 
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
 		return TX_DROPPED;
 	}
-	/* The device counts buffers only for what it writes. */
-	p.hdr.num_buffers = 0;
-	return p.mss ? drv_segments(txq, drv, run, &p) : drv_frame(txq, drv, run, &p);
+	r = p.mss ? drv_segments(txq, drv, run, &p) : drv_frame(txq, drv, run, &p);
+	if (r == TX_SHORT)
+		txq->stats.sw_csum = sw_csum; /* done again when the packet comes again */
+	return r;
 }
 
 /* One segment of our own, without work to do, and room for the header before the data. */
@@ -344,16 +395,15 @@ drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *
 		return 0;
 	if (drv->nfree <= run->size / 2 || drv->nfree < n)
 		drv_clean(txq, drv, run, RTE_MAX(n, (uint16_t)(2 * VNET_BURST)), flags);
-	while (done < n) {
+	while (done < n && likely(vq->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
 		uint16_t got = drv_tx_round(txq, drv, run, pkts + done, want, flags);
 
 		done += got;
-		if (got < want && (vq->broken != VIRTQ_OK ||
-				   drv_clean(txq, drv, run, 2 * VNET_BURST, flags) == 0))
+		if (got < want && drv_clean(txq, drv, run, 2 * VNET_BURST, flags) == 0)
 			break;
 	}
-	if (done > 0) {
+	if (drv->unpublished > 0) {
 		virtq_drv_publish(drv, run, flags & TX_PACKED);
 		virtq_drv_kick(drv, run, flags & TX_PACKED);
 	}

@@ -3,10 +3,14 @@
 #ifndef VNET_IMPL_H
 #define VNET_IMPL_H
 
+#include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <rte_memcpy.h>
 
 #include "vnet.h"
+
+/* An Ethernet frame with two tags around the largest IP packet. */
+#define VNET_FRAME_MAX (UINT16_MAX + RTE_ETHER_HDR_LEN + 8u)
 
 /* A buffer for a packet that no pool element takes, attached to an mbuf as external buffer. */
 struct vnet_big {

@@ -327,20 +327,36 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 	return 0;
 }
 
+/* Ones' complement addition. */
+static uint16_t
+sum_add(uint16_t a, uint16_t b)
+{
+	uint32_t sum = (uint32_t)a + b;
+
+	return (uint16_t)(sum + (sum >> 16));
+}
+
+/*
+ * The field holds the pseudo-header's sum, which thus enters the whole. What is marked for
+ * segmentation has it without the length (rte_net_intel_cksum_prepare()), which is part of it here.
+ */
 static void
 tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 {
-	uint16_t l4_off = p->l2_len + p->l3_len;
+	uint16_t l4_off = p->l2_len + p->l3_len, sum;
+	uint16_t len = r->gso ? rte_cpu_to_be_16((uint16_t)(p->len - l4_off)) : 0;
+	uint8_t *field = p->head + l4_off + r->csum_offset;
 
 	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
 		p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		p->hdr.csum_start = l4_off;
 		p->hdr.csum_offset = r->csum_offset;
+		memcpy(&sum, field, sizeof(sum));
+		put16(field, sum_add(sum, len));
 		return;
 	}
-	/* The field holds the pseudo-header's sum, which thus enters the whole. */
-	put16(p->head + l4_off + r->csum_offset,
-	      csum_of(sum_from(p->m, p->m->l2_len + p->m->l3_len)));
+	sum = sum_from(p->m, p->m->l2_len + p->m->l3_len);
+	put16(field, csum_of(sum_add(sum, len)));
 	p->sw_csum = true;
 }
 
