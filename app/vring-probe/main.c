@@ -10,18 +10,20 @@
 #include "probe.h"
 
 static const char usage[] =
-	"Usage: vring-probe [--json] [--timeout MS] SOCKET|/dev/vhost-vdpa-N\n"
+	"Usage: vring-probe [--json] [--traffic] [--timeout MS] SOCKET|/dev/vhost-vdpa-N\n"
 	"\n"
 	"Says what is there: its role, features, queues, limits, configuration. A device that\n"
 	"somebody else uses is left alone.\n"
 	"\n"
 	"  --json        one JSON object instead of lines\n"
+	"  --traffic     send a few packets as well, and check those that come back\n"
 	"  --timeout MS  wait so long for each answer of a back-end (2000)\n"
 	"\n"
-	"Status: 0 a device is there, 1 nothing or something else, 2 wrong arguments, 3 in use.\n";
+	"Status: 0 a device is there, 1 nothing or something else, 2 wrong arguments, 3 in use,\n"
+	"4 the packets did not go through.\n";
 
 struct options {
-	bool json;
+	bool json, traffic;
 	uint32_t timeout_ms;
 	const char *path;
 };
@@ -32,6 +34,7 @@ parse(int argc, char **argv, struct options *o)
 {
 	static const struct option names[] = {
 		{ "json", no_argument, NULL, 'j' },
+		{ "traffic", no_argument, NULL, 'x' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -40,10 +43,13 @@ parse(int argc, char **argv, struct options *o)
 	long ms;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "jt:h", names, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "jxt:h", names, NULL)) >= 0) {
 		switch (c) {
 		case 'j':
 			o->json = true;
+			break;
+		case 'x':
+			o->traffic = true;
 			break;
 		case 't':
 			ms = strtol(optarg, &end, 10);
@@ -68,15 +74,10 @@ parse(int argc, char **argv, struct options *o)
 	return PROBE_OK;
 }
 
+/* Why not, for people and for programs. */
 static void
-report(struct probe *p, int state, bool json)
+report_failure(const struct probe *p, int state, bool json)
 {
-	if (state == PROBE_OK) {
-		out_begin(json);
-		probe_describe(p);
-		out_end();
-		return;
-	}
 	if (json) {
 		out_begin(true);
 		out_text("path", p->path);
@@ -85,6 +86,22 @@ report(struct probe *p, int state, bool json)
 		out_end();
 	}
 	fprintf(stderr, "vring-probe: %s\n", p->why);
+}
+
+/* Returns the exit status. */
+static int
+report(struct probe *p, const struct options *o)
+{
+	int state = PROBE_OK;
+
+	out_begin(o->json);
+	probe_describe(p);
+	if (o->traffic && vhost_is_open(&p->dev))
+		state = probe_traffic(p);
+	out_end();
+	if (state != PROBE_OK)
+		fprintf(stderr, "vring-probe: %s\n", p->why);
+	return state;
 }
 
 int
@@ -104,7 +121,10 @@ main(int argc, char **argv)
 		return PROBE_NOTHING;
 	}
 	state = probe_open(&p, o.timeout_ms);
-	report(&p, state, o.json);
+	if (state == PROBE_OK)
+		state = report(&p, &o);
+	else
+		report_failure(&p, state, o.json);
 	vhost_close(&p.dev);
 	vhu_loop_free(p.loop);
 	return state;

@@ -29,5 +29,10 @@ struct probe {
 int probe_open(struct probe *p, uint32_t timeout_ms);
 /* Say what it says. */
 void probe_describe(struct probe *p);
+/*
+ * Send a few packets through the first pair of rings and look at what comes back. Says the figures;
+ * PROBE_OK, or PROBE_TRAFFIC and p->why. The device is closed afterwards.
+ */
+int probe_traffic(struct probe *p);
 
 #endif /* PROBE_H */

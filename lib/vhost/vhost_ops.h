@@ -7,8 +7,9 @@
  * is NULL, and the comment says why; callers use the vhost_*() wrappers, which answer -EOPNOTSUPP.
  *
  * Operations are calls that wait: for a reply of the back-end, `timeout_ms` at most, or for an
- * ioctl. Each device is used by one thread, the control loop of its port, which serves no other port.
- * All return 0 or -errno; -ETIMEDOUT, -ECONNRESET and -EPROTO mean that the connection is dead.
+ * ioctl. Each device is used by one thread, the control loop of its port, which serves no other
+ * port. All return 0 or -errno; -ETIMEDOUT, -ECONNRESET and -EPROTO mean that the connection is
+ * dead.
  */
 #ifndef VHOST_OPS_H
 #define VHOST_OPS_H
