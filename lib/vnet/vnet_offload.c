@@ -258,19 +258,23 @@ put16(uint8_t *at, uint16_t v)
 	memcpy(at, &v, sizeof(v));
 }
 
-/* The kind of large packet that this one would be to the guest, and the features it takes. */
+/*
+ * The kind of large packet that this one would be to the guest, and the features it takes; each
+ * goes with GUEST_CSUM, without which nobody would complete the sum (VIRTIO 1.2, 5.1.3.1).
+ */
 static uint8_t
 tx_gso_type(const struct vnet_tx_pkt *p, const struct tx_request *r, uint64_t *needs)
 {
 	const uint8_t *l4 = p->head + p->l2_len + p->l3_len;
 	uint8_t type;
 
+	*needs = VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM);
 	if (r->udp) {
-		*needs = VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO);
+		*needs |= VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO);
 		return VIRTIO_NET_HDR_GSO_UDP;
 	}
 	type = r->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-	*needs = VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4);
+	*needs |= VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4);
 	if (l4[offsetof(struct rte_tcp_hdr, tcp_flags)] & RTE_TCP_CWR_FLAG) {
 		*needs |= VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN);
 		type |= VIRTIO_NET_HDR_GSO_ECN;
@@ -327,10 +331,41 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 	return 0;
 }
 
+static uint16_t
+pseudo_sum(const uint8_t *l3, uint32_t l4_bytes, uint8_t proto)
+{
+	struct {
+		uint32_t len, proto;
+	} tail = {rte_cpu_to_be_32(l4_bytes), rte_cpu_to_be_32(proto)};
+	bool v4 = (l3[0] >> 4) == 4;
+	uint32_t sum = v4 ? rte_raw_cksum(l3 + offsetof(struct rte_ipv4_hdr, src_addr), 8) :
+			    rte_raw_cksum(l3 + offsetof(struct rte_ipv6_hdr, src_addr), 32);
+
+	sum += rte_raw_cksum(&tail, sizeof(tail));
+	return __rte_raw_cksum_reduce(sum);
+}
+
+/*
+ * DPDK leaves the length out of the pseudo-header of a packet to be cut; a checksum, and drivers
+ * that complete one, want it. Returns what that changes the packet's sum by.
+ */
+static uint16_t
+tx_gso_pseudo(struct vnet_tx_pkt *p, const struct tx_request *r)
+{
+	uint16_t l4_off = p->l2_len + p->l3_len, old, now;
+
+	memcpy(&old, p->head + l4_off + r->csum_offset, sizeof(old));
+	now = pseudo_sum(p->head + p->l2_len, p->len - l4_off, r->udp ? IPPROTO_UDP : IPPROTO_TCP);
+	put16(p->head + l4_off + r->csum_offset, now);
+	return __rte_raw_cksum_reduce((uint32_t)now + (uint16_t)~old);
+}
+
 static void
 tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 {
 	uint16_t l4_off = p->l2_len + p->l3_len;
+	uint16_t more = r->gso ? tx_gso_pseudo(p, r) : 0;
+	uint32_t sum;
 
 	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
 		p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
@@ -339,8 +374,8 @@ tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 		return;
 	}
 	/* The field holds the pseudo-header's sum, which thus enters the whole. */
-	put16(p->head + l4_off + r->csum_offset,
-	      csum_of(sum_from(p->m, p->m->l2_len + p->m->l3_len)));
+	sum = (uint32_t)sum_from(p->m, p->m->l2_len + p->m->l3_len) + more;
+	put16(p->head + l4_off + r->csum_offset, csum_of(__rte_raw_cksum_reduce(sum)));
 	p->sw_csum = true;
 }
 
@@ -395,20 +430,6 @@ segment_ip(uint8_t *l3, uint16_t l3_len, uint16_t l4_bytes, uint16_t index)
 	}
 }
 
-static uint16_t
-pseudo_sum(const uint8_t *l3, uint16_t l4_bytes)
-{
-	struct {
-		uint32_t len, proto;
-	} tail = {rte_cpu_to_be_32(l4_bytes), rte_cpu_to_be_32(IPPROTO_TCP)};
-	bool v4 = (l3[0] >> 4) == 4;
-	uint32_t sum = v4 ? rte_raw_cksum(l3 + offsetof(struct rte_ipv4_hdr, src_addr), 8) :
-			    rte_raw_cksum(l3 + offsetof(struct rte_ipv6_hdr, src_addr), 32);
-
-	sum += rte_raw_cksum(&tail, sizeof(tail));
-	return __rte_raw_cksum_reduce(sum);
-}
-
 void
 vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct vnet_tx_pkt *frame)
 {
@@ -437,6 +458,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 		tcp->tcp_flags &= ~RTE_TCP_CWR_FLAG;
 	tcp->cksum = 0;
 	rte_raw_cksum_mbuf(p->m, p->head_skip + off, len, &sum);
-	total = (uint32_t)pseudo_sum(l3, p->l4_len + len) + rte_raw_cksum(l4, p->l4_len) + sum;
+	total = (uint32_t)sum + pseudo_sum(l3, p->l4_len + len, IPPROTO_TCP) +
+		rte_raw_cksum(l4, p->l4_len);
 	tcp->cksum = csum_of(__rte_raw_cksum_reduce(total));
 }
