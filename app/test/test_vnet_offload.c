@@ -149,6 +149,41 @@ segments_are_correct(void **state)
 	expect_no_mbuf_lost();
 }
 
+#define LEGACY_TCP (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM)
+
+/* legacy-ol-flags=1: flags for the port behind are set only where the packet bears them out. */
+static void
+legacy_flags_are_true(void **state)
+{
+	static const struct {
+		struct vnet_hdr h;
+		uint64_t flags;
+	} cases[] = {
+		{ { 1, 0, 0, 0, L2 + L3, 16, 0 }, LEGACY_TCP },
+		{ { 1, 1, 0, 500, L2 + L3, 16, 0 }, LEGACY_TCP | RTE_MBUF_F_TX_TCP_SEG },
+		/* nothing is missing */
+		{ { 2, 0, 0, 0, 0, 0, 0 }, 0 },
+		/* the checksum of something further inside */
+		{ { 1, 0, 0, 0, L2 + L3 + 20, 16, 0 }, RTE_MBUF_F_RX_L4_CKSUM_GOOD },
+		{ { 1, 0, 0, 0, L2 + L3, 6, 0 }, RTE_MBUF_F_RX_L4_CKSUM_GOOD },
+		/* not what it says to be */
+		{ { 1, 3, 0, 500, L2 + L3, 16, 0 },
+			RTE_MBUF_F_RX_L4_CKSUM_GOOD | RTE_MBUF_F_RX_LRO },
+		{ { 1, 4, 0, 500, L2 + L3, 16, 0 },
+			RTE_MBUF_F_RX_L4_CKSUM_GOOD | RTE_MBUF_F_RX_LRO },
+	};
+
+	for (unsigned int i = 0; i < RTE_DIM(cases); i++) {
+		struct vnet_rxq rxq = { .flags = VNET_F_LEGACY_OL };
+		struct rte_mbuf *m = tcp_packet(1000);
+
+		vnet_rx_offload(&rxq, &cases[i].h, m);
+		assert_int_equal(m->ol_flags, cases[i].flags);
+		rte_pktmbuf_free(m);
+	}
+	expect_no_mbuf_lost();
+}
+
 int
 main(void)
 {
@@ -156,6 +191,7 @@ main(void)
 		cmocka_unit_test(large_packet_has_its_length_in_the_sum),
 		cmocka_unit_test(one_segment_is_correct),
 		cmocka_unit_test(segments_are_correct),
+		cmocka_unit_test(legacy_flags_are_true),
 	};
 
 	return cmocka_run_group_tests_name("vnet_offload", tests, vnet_setup, vnet_teardown);
