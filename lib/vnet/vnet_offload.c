@@ -82,29 +82,54 @@ mbuf_store16(struct rte_mbuf *m, uint32_t off, uint16_t value)
 	}
 }
 
-/* Speak in Tx flags, which the application passes on to a port that takes them. */
-static void
-rx_legacy_flags(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr_lens *lens)
+/*
+ * Transmit flags that say the same as the header, or 0 where the packet's own headers disagree: an
+ * inner checksum of a tunnel, or a driver that lies to the port which these flags are meant for.
+ */
+static uint64_t
+rx_legacy_flags(const struct vnet_hdr *h, uint32_t type, const struct rte_net_hdr_lens *lens)
 {
-	uint64_t flags = 0;
+	bool tcp = (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;
+	bool udp = (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP;
+	bool ipv6 = RTE_ETH_IS_IPV6_HDR(type);
+	uint64_t flags = ipv6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
 
-	if (RTE_ETH_IS_IPV4_HDR(m->packet_type))
-		flags |= RTE_MBUF_F_TX_IPV4;
-	else if (RTE_ETH_IS_IPV6_HDR(m->packet_type))
-		flags |= RTE_MBUF_F_TX_IPV6;
-	if ((m->packet_type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP)
-		flags |= RTE_MBUF_F_TX_TCP_CKSUM;
-	else if ((m->packet_type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP)
-		flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+	if (h->csum_start != lens->l2_len + lens->l3_len ||
+	    !((tcp && h->csum_offset == offsetof(struct rte_tcp_hdr, cksum)) ||
+	      (udp && h->csum_offset == offsetof(struct rte_udp_hdr, dgram_cksum))))
+		return 0;
+	switch (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return flags | (tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM);
+	case VIRTIO_NET_HDR_GSO_UDP:
+		return udp ? flags | RTE_MBUF_F_TX_UDP_CKSUM | RTE_MBUF_F_TX_UDP_SEG : 0;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		if (!tcp || ipv6 != ((h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) ==
+				     VIRTIO_NET_HDR_GSO_TCPV6))
+			return 0;
+		return flags | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG;
+	default:
+		return 0;
+	}
+}
+
+/* Speak in Tx flags, which the application passes on to a port that takes them. */
+static bool
+rx_legacy(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr_lens *lens)
+{
+	uint64_t flags = rx_legacy_flags(h, m->packet_type, lens);
+
+	if (flags == 0)
+		return false;
 	m->l2_len = lens->l2_len;
 	m->l3_len = lens->l3_len;
 	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		flags |= (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP ?
-			 RTE_MBUF_F_TX_UDP_SEG : RTE_MBUF_F_TX_TCP_SEG;
 		m->l4_len = lens->l4_len;
 		m->tso_segsz = h->gso_size;
 	}
 	m->ol_flags |= flags;
+	return true;
 }
 
 void
@@ -113,19 +138,17 @@ vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 	struct rte_net_hdr_lens lens = {0};
 
 	m->packet_type = rte_net_get_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
-	if (rxq->flags & VNET_F_LEGACY_OL) {
-		rx_legacy_flags(h, m, &lens);
+	if (!(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) /* then it is not large either */
 		return;
-	}
-	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
-		if (rxq->flags & VNET_F_PARTIAL_CSUM) {
-			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
-		} else {
-			mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
-				     csum_of(sum_from(m, h->csum_start)));
-			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-			rxq->stats.sw_csum++;
-		}
+	if ((rxq->flags & VNET_F_LEGACY_OL) && rx_legacy(h, m, &lens))
+		return;
+	if (rxq->flags & VNET_F_PARTIAL_CSUM) {
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	} else {
+		mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
+			     csum_of(sum_from(m, h->csum_start)));
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+		rxq->stats.sw_csum++;
 	}
 	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
 		m->ol_flags |= RTE_MBUF_F_RX_LRO;
@@ -258,19 +281,23 @@ put16(uint8_t *at, uint16_t v)
 	memcpy(at, &v, sizeof(v));
 }
 
-/* The kind of large packet that this one would be to the guest, and the features it takes. */
+/*
+ * The kind of large packet that this one would be to the guest, and the features it takes; each
+ * goes with GUEST_CSUM, without which nobody would complete the sum (VIRTIO 1.2, 5.1.3.1).
+ */
 static uint8_t
 tx_gso_type(const struct vnet_tx_pkt *p, const struct tx_request *r, uint64_t *needs)
 {
 	const uint8_t *l4 = p->head + p->l2_len + p->l3_len;
 	uint8_t type;
 
+	*needs = VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM);
 	if (r->udp) {
-		*needs = VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO);
+		*needs |= VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO);
 		return VIRTIO_NET_HDR_GSO_UDP;
 	}
 	type = r->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-	*needs = VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4);
+	*needs |= VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4);
 	if (l4[offsetof(struct rte_tcp_hdr, tcp_flags)] & RTE_TCP_CWR_FLAG) {
 		*needs |= VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN);
 		type |= VIRTIO_NET_HDR_GSO_ECN;
@@ -327,10 +354,41 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 	return 0;
 }
 
+static uint16_t
+pseudo_sum(const uint8_t *l3, uint32_t l4_bytes, uint8_t proto)
+{
+	struct {
+		uint32_t len, proto;
+	} tail = {rte_cpu_to_be_32(l4_bytes), rte_cpu_to_be_32(proto)};
+	bool v4 = (l3[0] >> 4) == 4;
+	uint32_t sum = v4 ? rte_raw_cksum(l3 + offsetof(struct rte_ipv4_hdr, src_addr), 8) :
+			    rte_raw_cksum(l3 + offsetof(struct rte_ipv6_hdr, src_addr), 32);
+
+	sum += rte_raw_cksum(&tail, sizeof(tail));
+	return __rte_raw_cksum_reduce(sum);
+}
+
+/*
+ * DPDK leaves the length out of the pseudo-header of a packet to be cut; a checksum, and drivers
+ * that complete one, want it. Returns what that changes the packet's sum by.
+ */
+static uint16_t
+tx_gso_pseudo(struct vnet_tx_pkt *p, const struct tx_request *r)
+{
+	uint16_t l4_off = p->l2_len + p->l3_len, old, now;
+
+	memcpy(&old, p->head + l4_off + r->csum_offset, sizeof(old));
+	now = pseudo_sum(p->head + p->l2_len, p->len - l4_off, r->udp ? IPPROTO_UDP : IPPROTO_TCP);
+	put16(p->head + l4_off + r->csum_offset, now);
+	return __rte_raw_cksum_reduce((uint32_t)now + (uint16_t)~old);
+}
+
 static void
 tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 {
 	uint16_t l4_off = p->l2_len + p->l3_len;
+	uint16_t more = r->gso ? tx_gso_pseudo(p, r) : 0;
+	uint32_t sum;
 
 	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
 		p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
@@ -339,8 +397,8 @@ tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 		return;
 	}
 	/* The field holds the pseudo-header's sum, which thus enters the whole. */
-	put16(p->head + l4_off + r->csum_offset,
-	      csum_of(sum_from(p->m, p->m->l2_len + p->m->l3_len)));
+	sum = (uint32_t)sum_from(p->m, p->m->l2_len + p->m->l3_len) + more;
+	put16(p->head + l4_off + r->csum_offset, csum_of(__rte_raw_cksum_reduce(sum)));
 	p->sw_csum = true;
 }
 
@@ -395,20 +453,6 @@ segment_ip(uint8_t *l3, uint16_t l3_len, uint16_t l4_bytes, uint16_t index)
 	}
 }
 
-static uint16_t
-pseudo_sum(const uint8_t *l3, uint16_t l4_bytes)
-{
-	struct {
-		uint32_t len, proto;
-	} tail = {rte_cpu_to_be_32(l4_bytes), rte_cpu_to_be_32(IPPROTO_TCP)};
-	bool v4 = (l3[0] >> 4) == 4;
-	uint32_t sum = v4 ? rte_raw_cksum(l3 + offsetof(struct rte_ipv4_hdr, src_addr), 8) :
-			    rte_raw_cksum(l3 + offsetof(struct rte_ipv6_hdr, src_addr), 32);
-
-	sum += rte_raw_cksum(&tail, sizeof(tail));
-	return __rte_raw_cksum_reduce(sum);
-}
-
 void
 vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct vnet_tx_pkt *frame)
 {
@@ -437,6 +481,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 		tcp->tcp_flags &= ~RTE_TCP_CWR_FLAG;
 	tcp->cksum = 0;
 	rte_raw_cksum_mbuf(p->m, p->head_skip + off, len, &sum);
-	total = (uint32_t)pseudo_sum(l3, p->l4_len + len) + rte_raw_cksum(l4, p->l4_len) + sum;
+	total = (uint32_t)sum + pseudo_sum(l3, p->l4_len + len, IPPROTO_TCP) +
+		rte_raw_cksum(l4, p->l4_len);
 	tcp->cksum = csum_of(__rte_raw_cksum_reduce(total));
 }
