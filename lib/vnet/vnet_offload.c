@@ -46,17 +46,26 @@ vnet_rx_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len)
 	return true;
 }
 
-/* Ones' complement sum of the bytes from `off` to the end, folded to 16 bits. */
+/*
+ * Ones' complement sum of bytes [off, off + len), which the packet has, folded to 16 bits.
+ * rte_raw_cksum_mbuf() loses carries behind a segment of odd length (DPDK 22.11).
+ */
 static uint16_t
-sum_from(const struct rte_mbuf *m, uint32_t off)
+sum_of(const struct rte_mbuf *m, uint32_t off, uint32_t len)
 {
-	uint16_t sum = 0;
+	uint32_t sum = 0, done = 0;
 
-	if (m->nb_segs == 1)
-		return rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off),
-				     m->pkt_len - off);
-	rte_raw_cksum_mbuf(m, off, m->pkt_len - off, &sum);
-	return sum;
+	for (; len > 0 && off >= m->data_len; m = m->next)
+		off -= m->data_len;
+	for (; len > done; m = m->next) {
+		uint32_t part = RTE_MIN(len - done, m->data_len - off);
+		uint16_t s = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off), part);
+
+		sum += done & 1 ? rte_bswap16(s) : s;
+		done += part;
+		off = 0;
+	}
+	return __rte_raw_cksum_reduce(sum);
 }
 
 /* What stands in the checksum field for a sum; 0 would mean "none" in UDP. */
@@ -122,7 +131,7 @@ vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
 		} else {
 			mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
-				     csum_of(sum_from(m, h->csum_start)));
+				     csum_of(sum_of(m, h->csum_start, m->pkt_len - h->csum_start)));
 			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 			rxq->stats.sw_csum++;
 		}
@@ -330,7 +339,7 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 static void
 tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 {
-	uint16_t l4_off = p->l2_len + p->l3_len;
+	uint16_t l4_off = p->l2_len + p->l3_len, sum_start;
 
 	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
 		p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
@@ -339,8 +348,9 @@ tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 		return;
 	}
 	/* The field holds the pseudo-header's sum, which thus enters the whole. */
+	sum_start = p->m->l2_len + p->m->l3_len;
 	put16(p->head + l4_off + r->csum_offset,
-	      csum_of(sum_from(p->m, p->m->l2_len + p->m->l3_len)));
+	      csum_of(sum_of(p->m, sum_start, p->m->pkt_len - sum_start)));
 	p->sw_csum = true;
 }
 
@@ -415,7 +425,6 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	uint32_t payload = p->len - p->head_len;
 	uint8_t *l3, *l4;
 	struct rte_tcp_hdr *tcp;
-	uint16_t sum = 0;
 	uint32_t total;
 
 	frame->m = p->m;
@@ -436,7 +445,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	if (off > 0)
 		tcp->tcp_flags &= ~RTE_TCP_CWR_FLAG;
 	tcp->cksum = 0;
-	rte_raw_cksum_mbuf(p->m, p->head_skip + off, len, &sum);
-	total = (uint32_t)pseudo_sum(l3, p->l4_len + len) + rte_raw_cksum(l4, p->l4_len) + sum;
+	total = (uint32_t)pseudo_sum(l3, p->l4_len + len) + rte_raw_cksum(l4, p->l4_len) +
+		sum_of(p->m, p->head_skip + off, len);
 	tcp->cksum = csum_of(__rte_raw_cksum_reduce(total));
 }
