@@ -46,17 +46,26 @@ vnet_rx_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len)
 	return true;
 }
 
-/* Ones' complement sum of the bytes from `off` to the end, folded to 16 bits. */
+/*
+ * Ones' complement sum of bytes [off, off + len), which the packet has, folded to 16 bits.
+ * rte_raw_cksum_mbuf() loses carries behind a segment of odd length (DPDK 22.11).
+ */
 static uint16_t
-sum_from(const struct rte_mbuf *m, uint32_t off)
+sum_of(const struct rte_mbuf *m, uint32_t off, uint32_t len)
 {
-	uint16_t sum = 0;
+	uint32_t sum = 0, done = 0;
 
-	if (m->nb_segs == 1)
-		return rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off),
-				     m->pkt_len - off);
-	rte_raw_cksum_mbuf(m, off, m->pkt_len - off, &sum);
-	return sum;
+	for (; len > 0 && off >= m->data_len; m = m->next)
+		off -= m->data_len;
+	for (; len > done; m = m->next) {
+		uint32_t part = RTE_MIN(len - done, m->data_len - off);
+		uint16_t s = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off), part);
+
+		sum += done & 1 ? rte_bswap16(s) : s;
+		done += part;
+		off = 0;
+	}
+	return __rte_raw_cksum_reduce(sum);
 }
 
 /* What stands in the checksum field for a sum; 0 would mean "none" in UDP. */
@@ -146,7 +155,7 @@ vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
 	} else {
 		mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
-			     csum_of(sum_from(m, h->csum_start)));
+			     csum_of(sum_of(m, h->csum_start, m->pkt_len - h->csum_start)));
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 		rxq->stats.sw_csum++;
 	}
@@ -281,10 +290,7 @@ put16(uint8_t *at, uint16_t v)
 	memcpy(at, &v, sizeof(v));
 }
 
-/*
- * The kind of large packet that this one would be to the guest, and the features it takes; each
- * goes with GUEST_CSUM, without which nobody would complete the sum (VIRTIO 1.2, 5.1.3.1).
- */
+/* The kind of large packet that this one would be to the guest, and the features it takes. */
 static uint8_t
 tx_gso_type(const struct vnet_tx_pkt *p, const struct tx_request *r, uint64_t *needs)
 {
@@ -316,7 +322,7 @@ tx_head_bytes(const struct vnet_tx_pkt *p, const struct tx_request *r)
 	if (r->l4_csum)
 		want = l4_off + r->csum_offset + 2;
 	if (r->gso)
-		want = l4_off + p->l4_len;
+		want = l4_off + RTE_MAX(p->l4_len, r->csum_offset + 2);
 	if (want > p->m->pkt_len || want > VNET_HEAD_MAX - sizeof(struct rte_vlan_hdr) ||
 	    p->m->pkt_len < RTE_ETHER_HDR_LEN)
 		return 0;
@@ -355,7 +361,7 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 }
 
 static uint16_t
-pseudo_sum(const uint8_t *l3, uint32_t l4_bytes, uint8_t proto)
+pseudo_sum(const uint8_t *l3, uint8_t proto, uint32_t l4_bytes)
 {
 	struct {
 		uint32_t len, proto;
@@ -369,36 +375,60 @@ pseudo_sum(const uint8_t *l3, uint32_t l4_bytes, uint8_t proto)
 }
 
 /*
- * DPDK leaves the length out of the pseudo-header of a packet to be cut; a checksum, and drivers
- * that complete one, want it. Returns what that changes the packet's sum by.
+ * Put the pseudo-header's sum in its place. A guest wants the whole length in it even where the
+ * packet is to be cut (VIRTIO 1.2, 5.1.6.2), ethdev wants it without; and an application may have
+ * left it to the driver. Where the headers are no IP, what stands there is taken to be right.
  */
-static uint16_t
-tx_gso_pseudo(struct vnet_tx_pkt *p, const struct tx_request *r)
+static void
+tx_pseudo_header(struct vnet_tx_pkt *p, const struct tx_request *r)
 {
-	uint16_t l4_off = p->l2_len + p->l3_len, old, now;
+	uint8_t *l3 = p->head + p->l2_len, *field = l3 + p->l3_len + r->csum_offset;
+	uint8_t proto = r->csum_offset == offsetof(struct rte_tcp_hdr, cksum) ? IPPROTO_TCP :
+										 IPPROTO_UDP;
+	uint32_t l4_bytes = p->len - p->l2_len - p->l3_len;
 
-	memcpy(&old, p->head + l4_off + r->csum_offset, sizeof(old));
-	now = pseudo_sum(p->head + p->l2_len, p->len - l4_off, r->udp ? IPPROTO_UDP : IPPROTO_TCP);
-	put16(p->head + l4_off + r->csum_offset, now);
-	return __rte_raw_cksum_reduce((uint32_t)now + (uint16_t)~old);
+	if (p->l3_len >= sizeof(struct rte_ipv4_hdr) && (l3[0] >> 4) == 4) {
+		const struct rte_ipv4_hdr *ip = (void *)l3;
+
+		if (!r->gso) /* there may be padding behind it */
+			l4_bytes = (uint16_t)(rte_be_to_cpu_16(ip->total_length) - p->l3_len);
+	} else if (p->l3_len >= sizeof(struct rte_ipv6_hdr) && (l3[0] >> 4) == 6) {
+		const struct rte_ipv6_hdr *ip = (void *)l3;
+
+		if (!r->gso)
+			l4_bytes = (uint16_t)(rte_be_to_cpu_16(ip->payload_len) + sizeof(*ip) -
+					      p->l3_len);
+	} else {
+		return;
+	}
+	put16(field, pseudo_sum(l3, proto, l4_bytes));
+}
+
+/* Sum of the L4 header in the head and of the payload in the mbuf. */
+static uint16_t
+tx_l4_sum(const struct vnet_tx_pkt *p)
+{
+	uint16_t l4_off = p->l2_len + p->l3_len, in_head = p->head_len - l4_off;
+	uint32_t sum = sum_of(p->m, p->head_skip, p->m->pkt_len - p->head_skip);
+
+	if (in_head & 1)
+		sum = rte_bswap16((uint16_t)sum);
+	return __rte_raw_cksum_reduce(sum + rte_raw_cksum(p->head + l4_off, in_head));
 }
 
 static void
 tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 {
 	uint16_t l4_off = p->l2_len + p->l3_len;
-	uint16_t more = r->gso ? tx_gso_pseudo(p, r) : 0;
-	uint32_t sum;
 
+	tx_pseudo_header(p, r);
 	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
 		p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		p->hdr.csum_start = l4_off;
 		p->hdr.csum_offset = r->csum_offset;
 		return;
 	}
-	/* The field holds the pseudo-header's sum, which thus enters the whole. */
-	sum = (uint32_t)sum_from(p->m, p->m->l2_len + p->m->l3_len) + more;
-	put16(p->head + l4_off + r->csum_offset, csum_of(__rte_raw_cksum_reduce(sum)));
+	put16(p->head + l4_off + r->csum_offset, csum_of(tx_l4_sum(p)));
 	p->sw_csum = true;
 }
 
@@ -459,7 +489,6 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	uint32_t payload = p->len - p->head_len;
 	uint8_t *l3, *l4;
 	struct rte_tcp_hdr *tcp;
-	uint16_t sum = 0;
 	uint32_t total;
 
 	frame->m = p->m;
@@ -480,8 +509,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	if (off > 0)
 		tcp->tcp_flags &= ~RTE_TCP_CWR_FLAG;
 	tcp->cksum = 0;
-	rte_raw_cksum_mbuf(p->m, p->head_skip + off, len, &sum);
-	total = (uint32_t)sum + pseudo_sum(l3, p->l4_len + len, IPPROTO_TCP) +
-		rte_raw_cksum(l4, p->l4_len);
+	total = (uint32_t)pseudo_sum(l3, IPPROTO_TCP, p->l4_len + len) +
+		rte_raw_cksum(l4, p->l4_len) + sum_of(p->m, p->head_skip + off, len);
 	tcp->cksum = csum_of(__rte_raw_cksum_reduce(total));
 }
