@@ -39,8 +39,8 @@ l4(void *data)
 static uint16_t *
 csum_field(void *data, bool udp)
 {
-	return udp ? &((struct rte_udp_hdr *)l4(data))->dgram_cksum :
-		     &((struct rte_tcp_hdr *)l4(data))->cksum;
+	return (uint16_t *)((uint8_t *)l4(data) + (udp ? offsetof(struct rte_udp_hdr, dgram_cksum) :
+					      offsetof(struct rte_tcp_hdr, cksum)));
 }
 
 static uint16_t
@@ -649,7 +649,8 @@ tx_merged_packet(void **state)
 		}
 		for (uint32_t off = 0; !takes && off < 9000; off += 1400, index++) {
 			assert_true(port_receive(&p, &frame));
-			expect_segment(&k, off, off + 1400 < 9000 ? 1400 : 9000 - off, index, false);
+			expect_segment(&k, off, off + 1400 < 9000 ? 1400 : 9000 - off, index,
+				       false);
 		}
 		assert_false(port_receive(&p, &frame));
 		port_close(&p);

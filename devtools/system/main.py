@@ -14,6 +14,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../guest"))
 
 import bed  # noqa: E402
+import bother  # noqa: E402
 import devargs  # noqa: E402
 import docs  # noqa: E402
 import front  # noqa: E402
@@ -29,8 +30,11 @@ GROUPS = {
     "tap": tap.run,
     "guests-qemu7": guests.run7,
     "guests-qemu10": guests.run10,
-    "queues": guests.queues,
-    "restart": guests.restart,
+    "queues-qemu10": guests.queues,
+    "queues-qemu7": guests.queues7,
+    "restart-qemu10": guests.restart,
+    "restart-qemu7": guests.restart7,
+    "bother": bother.run,
     "remap": guests.remap,
     "ovs": ovs.run,
     "devargs": devargs.run,
