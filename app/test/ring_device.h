@@ -159,6 +159,9 @@ rdev_fetch(struct rdev *d, struct rdev_chain *c)
 {
 	c->n = 0;
 	c->total = 0;
+	c->id = 0;
+	c->slots = 0;
+	c->write = false;
 	c->indirect = false;
 	return d->run->packed ? rdev_fetch_packed(d, c) : rdev_fetch_split(d, c);
 }

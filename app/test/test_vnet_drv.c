@@ -497,7 +497,7 @@ longer_than_the_ring(void **state)
 	}
 }
 
-/* A buffer that cannot be shared is copied; if that cannot be, the packet is dropped and counted. */
+/* A buffer that cannot be shared is copied; a packet for which that fails is dropped. */
 static void
 copy_without_room(void **state)
 {

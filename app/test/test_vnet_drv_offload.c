@@ -19,7 +19,7 @@ struct headers {
 	struct rte_ether_hdr eth;
 	struct rte_ipv4_hdr ip;
 	struct rte_tcp_hdr tcp;
-} __rte_packed;
+} __rte_packed __rte_aligned(2);
 
 #define HEADERS ((uint32_t)sizeof(struct headers))
 
@@ -98,7 +98,7 @@ expect_tcp(const struct rte_mbuf *m, uint32_t payload, uint32_t off, uint32_t le
 /* A packet of the end that sends, which the other has to see with all of its checksums right. */
 static void
 one(uint64_t features, bool receive, uint32_t payload, uint64_t flags, uint32_t piece,
-    uint64_t seen, uint64_t sw_csum)
+	uint64_t seen, uint64_t sw_csum)
 {
 	struct rte_mbuf *m, *got;
 	struct link l;
