@@ -40,7 +40,7 @@ conn_read(struct vhu_conn *c)
 		const char *why;
 		int rc;
 
-		if (!conn_has_credit(c)) {
+		if (c->limited && !conn_has_credit(c)) {
 			vhu_timer_set(c->loop, &c->rest, VHU_CONN_REST_MS);
 			break;
 		}
@@ -52,7 +52,7 @@ conn_read(struct vhu_conn *c)
 		}
 		if (rc == 0)
 			break;
-		c->credit--;
+		c->credit -= c->limited;
 		vhu_timer_cancel(&c->in_deadline);
 		why = c->ops->message(c, &c->rx.msg);
 		vhu_rx_next(&c->rx);

@@ -43,6 +43,7 @@ struct vhu_conn {
 	struct vhu_timer in_deadline;	/* runs while a message is half received */
 	struct vhu_timer out_deadline;	/* runs while something waits to be read by the peer */
 	struct vhu_timer rest;		/* runs while the peer has used up its credit */
+	bool limited;			/* the peer has credit; set before opening */
 	uint32_t credit;		/* messages that will be read without a rest */
 	uint64_t credit_ns;		/* when it was last added to */
 	struct vhu_rx rx;
