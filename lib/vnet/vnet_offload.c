@@ -298,7 +298,7 @@ tx_head_bytes(const struct vnet_tx_pkt *p, const struct tx_request *r)
 	if (r->l4_csum)
 		want = l4_off + r->csum_offset + 2;
 	if (r->gso)
-		want = l4_off + p->l4_len;
+		want = l4_off + RTE_MAX(p->l4_len, r->csum_offset + 2);
 	if (want > p->m->pkt_len || want > VNET_HEAD_MAX - sizeof(struct rte_vlan_hdr) ||
 	    p->m->pkt_len < RTE_ETHER_HDR_LEN)
 		return 0;
@@ -336,21 +336,75 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 	return 0;
 }
 
+static uint16_t
+pseudo_sum(const uint8_t *l3, uint8_t proto, uint32_t l4_bytes)
+{
+	struct {
+		uint32_t len, proto;
+	} tail = {rte_cpu_to_be_32(l4_bytes), rte_cpu_to_be_32(proto)};
+	bool v4 = (l3[0] >> 4) == 4;
+	uint32_t sum = v4 ? rte_raw_cksum(l3 + offsetof(struct rte_ipv4_hdr, src_addr), 8) :
+			    rte_raw_cksum(l3 + offsetof(struct rte_ipv6_hdr, src_addr), 32);
+
+	sum += rte_raw_cksum(&tail, sizeof(tail));
+	return __rte_raw_cksum_reduce(sum);
+}
+
+/*
+ * Put the pseudo-header's sum in its place. A guest wants the whole length in it even where the
+ * packet is to be cut (VIRTIO 1.2, 5.1.6.2), ethdev wants it without; and an application may have
+ * left it to the driver. Where the headers are no IP, what stands there is taken to be right.
+ */
+static void
+tx_pseudo_header(struct vnet_tx_pkt *p, const struct tx_request *r)
+{
+	uint8_t *l3 = p->head + p->l2_len, *field = l3 + p->l3_len + r->csum_offset;
+	uint8_t proto = r->csum_offset == offsetof(struct rte_tcp_hdr, cksum) ? IPPROTO_TCP :
+										 IPPROTO_UDP;
+	uint32_t l4_bytes = p->len - p->l2_len - p->l3_len;
+
+	if (p->l3_len >= sizeof(struct rte_ipv4_hdr) && (l3[0] >> 4) == 4) {
+		const struct rte_ipv4_hdr *ip = (void *)l3;
+
+		if (!r->gso) /* there may be padding behind it */
+			l4_bytes = (uint16_t)(rte_be_to_cpu_16(ip->total_length) - p->l3_len);
+	} else if (p->l3_len >= sizeof(struct rte_ipv6_hdr) && (l3[0] >> 4) == 6) {
+		const struct rte_ipv6_hdr *ip = (void *)l3;
+
+		if (!r->gso)
+			l4_bytes = (uint16_t)(rte_be_to_cpu_16(ip->payload_len) + sizeof(*ip) -
+					      p->l3_len);
+	} else {
+		return;
+	}
+	put16(field, pseudo_sum(l3, proto, l4_bytes));
+}
+
+/* Sum of the L4 header in the head and of the payload in the mbuf. */
+static uint16_t
+tx_l4_sum(const struct vnet_tx_pkt *p)
+{
+	uint16_t l4_off = p->l2_len + p->l3_len, in_head = p->head_len - l4_off;
+	uint32_t sum = sum_of(p->m, p->head_skip, p->m->pkt_len - p->head_skip);
+
+	if (in_head & 1)
+		sum = rte_bswap16((uint16_t)sum);
+	return __rte_raw_cksum_reduce(sum + rte_raw_cksum(p->head + l4_off, in_head));
+}
+
 static void
 tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 {
-	uint16_t l4_off = p->l2_len + p->l3_len, sum_start;
+	uint16_t l4_off = p->l2_len + p->l3_len;
 
+	tx_pseudo_header(p, r);
 	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
 		p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		p->hdr.csum_start = l4_off;
 		p->hdr.csum_offset = r->csum_offset;
 		return;
 	}
-	/* The field holds the pseudo-header's sum, which thus enters the whole. */
-	sum_start = p->m->l2_len + p->m->l3_len;
-	put16(p->head + l4_off + r->csum_offset,
-	      csum_of(sum_of(p->m, sum_start, p->m->pkt_len - sum_start)));
+	put16(p->head + l4_off + r->csum_offset, csum_of(tx_l4_sum(p)));
 	p->sw_csum = true;
 }
 
@@ -405,20 +459,6 @@ segment_ip(uint8_t *l3, uint16_t l3_len, uint16_t l4_bytes, uint16_t index)
 	}
 }
 
-static uint16_t
-pseudo_sum(const uint8_t *l3, uint16_t l4_bytes)
-{
-	struct {
-		uint32_t len, proto;
-	} tail = {rte_cpu_to_be_32(l4_bytes), rte_cpu_to_be_32(IPPROTO_TCP)};
-	bool v4 = (l3[0] >> 4) == 4;
-	uint32_t sum = v4 ? rte_raw_cksum(l3 + offsetof(struct rte_ipv4_hdr, src_addr), 8) :
-			    rte_raw_cksum(l3 + offsetof(struct rte_ipv6_hdr, src_addr), 32);
-
-	sum += rte_raw_cksum(&tail, sizeof(tail));
-	return __rte_raw_cksum_reduce(sum);
-}
-
 void
 vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct vnet_tx_pkt *frame)
 {
@@ -445,7 +485,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	if (off > 0)
 		tcp->tcp_flags &= ~RTE_TCP_CWR_FLAG;
 	tcp->cksum = 0;
-	total = (uint32_t)pseudo_sum(l3, p->l4_len + len) + rte_raw_cksum(l4, p->l4_len) +
+	total = (uint32_t)pseudo_sum(l3, IPPROTO_TCP, p->l4_len + len) + rte_raw_cksum(l4, p->l4_len) +
 		sum_of(p->m, p->head_skip + off, len);
 	tcp->cksum = csum_of(__rte_raw_cksum_reduce(total));
 }
