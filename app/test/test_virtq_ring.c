@@ -404,6 +404,30 @@ scratch_is_bounded(void **state)
 	}
 }
 
+/* Nor does it take for ever to walk a chain of descriptors that have no length. */
+static void
+walk_is_bounded(void **state)
+{
+	struct virtq_chain c[VIRTQ_FETCH_MAX];
+	const uint16_t pieces = VIRTQ_MAX_SEGS + 1;
+	struct ring t;
+
+	ring_open(&t, 2048, F_INDIRECT);
+	for (uint16_t i = 0; i < pieces; i++)
+		t.r.desc[i] = (struct vring_desc){0, 0, VRING_DESC_F_NEXT, (uint16_t)(i + 1)};
+	t.r.desc[pieces] = (struct vring_desc){0, 0, VRING_DESC_F_NEXT, 0}; /* never come to */
+	t.r.desc[2000] = (struct vring_desc){t.r.desc_gpa, 1600 * 16, VRING_DESC_F_INDIRECT, 0};
+	t.r.avail->ring[0] = 0;
+	t.r.avail->ring[1] = 2000;
+	virtq_store16_release(&t.r.avail->idx, 2);
+	assert_int_equal(device_fetch(&t, c, 8, false), 2);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(c[i].fault, VIRTQ_FAULT_TOO_LONG);
+		assert_int_equal(c[i].nseg, 0);
+	}
+	ring_close(&t);
+}
+
 static void
 call_flags_split(void **state)
 {
@@ -793,6 +817,7 @@ main(void)
 		cmocka_unit_test(zero_length),
 		cmocka_unit_test(across_regions),
 		cmocka_unit_test(scratch_is_bounded),
+		cmocka_unit_test(walk_is_bounded),
 		cmocka_unit_test(call_flags_split),
 		cmocka_unit_test(call_event_split),
 		cmocka_unit_test(first_call_is_never_suppressed),

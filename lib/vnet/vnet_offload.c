@@ -91,29 +91,54 @@ mbuf_store16(struct rte_mbuf *m, uint32_t off, uint16_t value)
 	}
 }
 
-/* Speak in Tx flags, which the application passes on to a port that takes them. */
-static void
-rx_legacy_flags(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr_lens *lens)
+/*
+ * Transmit flags that say the same as the header, or 0 where the packet's own headers disagree: an
+ * inner checksum of a tunnel, or a driver that lies to the port which these flags are meant for.
+ */
+static uint64_t
+rx_legacy_flags(const struct vnet_hdr *h, uint32_t type, const struct rte_net_hdr_lens *lens)
 {
-	uint64_t flags = 0;
+	bool tcp = (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;
+	bool udp = (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP;
+	bool ipv6 = RTE_ETH_IS_IPV6_HDR(type);
+	uint64_t flags = ipv6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
 
-	if (RTE_ETH_IS_IPV4_HDR(m->packet_type))
-		flags |= RTE_MBUF_F_TX_IPV4;
-	else if (RTE_ETH_IS_IPV6_HDR(m->packet_type))
-		flags |= RTE_MBUF_F_TX_IPV6;
-	if ((m->packet_type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP)
-		flags |= RTE_MBUF_F_TX_TCP_CKSUM;
-	else if ((m->packet_type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP)
-		flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+	if (h->csum_start != lens->l2_len + lens->l3_len ||
+	    !((tcp && h->csum_offset == offsetof(struct rte_tcp_hdr, cksum)) ||
+	      (udp && h->csum_offset == offsetof(struct rte_udp_hdr, dgram_cksum))))
+		return 0;
+	switch (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return flags | (tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM);
+	case VIRTIO_NET_HDR_GSO_UDP:
+		return udp ? flags | RTE_MBUF_F_TX_UDP_CKSUM | RTE_MBUF_F_TX_UDP_SEG : 0;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		if (!tcp || ipv6 != ((h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) ==
+				     VIRTIO_NET_HDR_GSO_TCPV6))
+			return 0;
+		return flags | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG;
+	default:
+		return 0;
+	}
+}
+
+/* Speak in Tx flags, which the application passes on to a port that takes them. */
+static bool
+rx_legacy(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr_lens *lens)
+{
+	uint64_t flags = rx_legacy_flags(h, m->packet_type, lens);
+
+	if (flags == 0)
+		return false;
 	m->l2_len = lens->l2_len;
 	m->l3_len = lens->l3_len;
 	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		flags |= (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP ?
-			 RTE_MBUF_F_TX_UDP_SEG : RTE_MBUF_F_TX_TCP_SEG;
 		m->l4_len = lens->l4_len;
 		m->tso_segsz = h->gso_size;
 	}
 	m->ol_flags |= flags;
+	return true;
 }
 
 void
@@ -122,19 +147,17 @@ vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 	struct rte_net_hdr_lens lens = {0};
 
 	m->packet_type = rte_net_get_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
-	if (rxq->flags & VNET_F_LEGACY_OL) {
-		rx_legacy_flags(h, m, &lens);
+	if (!(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) /* then it is not large either */
 		return;
-	}
-	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
-		if (rxq->flags & VNET_F_PARTIAL_CSUM) {
-			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
-		} else {
-			mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
-				     csum_of(sum_of(m, h->csum_start, m->pkt_len - h->csum_start)));
-			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-			rxq->stats.sw_csum++;
-		}
+	if ((rxq->flags & VNET_F_LEGACY_OL) && rx_legacy(h, m, &lens))
+		return;
+	if (rxq->flags & VNET_F_PARTIAL_CSUM) {
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	} else {
+		mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
+			     csum_of(sum_of(m, h->csum_start, m->pkt_len - h->csum_start)));
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+		rxq->stats.sw_csum++;
 	}
 	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
 		m->ol_flags |= RTE_MBUF_F_RX_LRO;
@@ -267,19 +290,23 @@ put16(uint8_t *at, uint16_t v)
 	memcpy(at, &v, sizeof(v));
 }
 
-/* The kind of large packet that this one would be to the guest, and the features it takes. */
+/*
+ * The kind of large packet that this one would be to the guest, and the features it takes; each
+ * goes with GUEST_CSUM, without which nobody would complete the sum (VIRTIO 1.2, 5.1.3.1).
+ */
 static uint8_t
 tx_gso_type(const struct vnet_tx_pkt *p, const struct tx_request *r, uint64_t *needs)
 {
 	const uint8_t *l4 = p->head + p->l2_len + p->l3_len;
 	uint8_t type;
 
+	*needs = VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM);
 	if (r->udp) {
-		*needs = VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO);
+		*needs |= VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO);
 		return VIRTIO_NET_HDR_GSO_UDP;
 	}
 	type = r->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-	*needs = VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4);
+	*needs |= VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4);
 	if (l4[offsetof(struct rte_tcp_hdr, tcp_flags)] & RTE_TCP_CWR_FLAG) {
 		*needs |= VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN);
 		type |= VIRTIO_NET_HDR_GSO_ECN;

@@ -137,6 +137,7 @@ struct vring_port {
 	bool rarp_wanted;	/* the first receive queue has an announcement to deliver */
 	uint64_t features, protocol_features; /* negotiated */
 	uint16_t guest_mtu;	/* as the front-end told, 0: it did not */
+	uint64_t refused_ns;	/* when it was logged last that a ring is over max-ring */
 	struct vhu_timer rarp_watch;
 	struct vring_session session_base;
 	struct vring_slot slot[VRING_MAX_QIDS];

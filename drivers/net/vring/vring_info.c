@@ -3,8 +3,10 @@
  * Names of what was negotiated, and the dump of a port's private state.
  */
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "vring_info.h"
 
@@ -160,11 +162,24 @@ dump_in_ctrl(void *arg)
 	return 0;
 }
 
+/* To memory first: who reads `f` may be slow, and the control thread serves all ports. */
 int
 vring_priv_dump(struct rte_eth_dev *dev, FILE *f)
 {
 	struct vring_port *port = dev->data->dev_private;
-	struct dump_call call = { port, f };
+	struct dump_call call = { .port = port };
+	char *text = NULL;
+	size_t size = 0;
+	int ret;
 
-	return vhu_loop_call(port->loop, dump_in_ctrl, &call);
+	call.f = open_memstream(&text, &size);
+	if (call.f == NULL)
+		return -ENOMEM;
+	ret = vhu_loop_call(port->loop, dump_in_ctrl, &call);
+	if (fclose(call.f) != 0)
+		ret = -ENOMEM;
+	else if (ret == 0 && fwrite(text, 1, size, f) != size)
+		ret = -EIO;
+	free(text);
+	return ret;
 }

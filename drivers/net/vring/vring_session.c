@@ -12,13 +12,25 @@
 /* How often it is asked whether an announcement was delivered. */
 #define WATCH_MS 200
 
+/* A ring is offered again whenever anything of it changes, as often as its peer likes. */
+static void
+tell_refused(struct vring_port *port, const struct virtq_run *run)
+{
+	const uint64_t now = vhu_now_ns();
+
+	if (port->refused_ns != 0 && now - port->refused_ns < 1000000000)
+		return;
+	port->refused_ns = now;
+	VRING_LOG(WARNING, port->name, "vring %u has %u entries and is not served: "
+		  "allowed are %u, see max-ring=", run->qid, run->size, port->args.max_ring);
+}
+
 static const struct virtq_run *
-admit(const struct vring_port *port, const struct virtq_run *run)
+admit(struct vring_port *port, const struct virtq_run *run)
 {
 	if (run == NULL || run->size <= port->args.max_ring)
 		return run;
-	VRING_LOG(WARNING, port->name, "vring %u has %u entries and is not served: "
-		  "allowed are %u, see max-ring=", run->qid, run->size, port->args.max_ring);
+	tell_refused(port, run);
 	return NULL;
 }
 
