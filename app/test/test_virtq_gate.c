@@ -394,7 +394,8 @@ struct reader {
 	pthread_t thread;
 	struct virtq_gate gate;
 	uint32_t stop;
-	uint64_t bursts, wrong;
+	uint64_t bursts;	/* atomic */
+	uint64_t wrong;
 };
 
 static void *
@@ -408,11 +409,20 @@ reader_main(void *arg)
 		for (int i = 0; p != NULL && i < 20; i++)
 			r->wrong += *p != 0x600d;
 		virtq_gate_leave(&r->gate);
-		r->bursts++;
+		__atomic_store_n(&r->bursts, r->bursts + 1, __ATOMIC_RELAXED);
 		if (r->bursts % 64 == 0)
 			sched_yield();
 	}
 	return NULL;
+}
+
+static void
+wait_for_burst(struct reader *r)
+{
+	uint64_t before = __atomic_load_n(&r->bursts, __ATOMIC_RELAXED);
+
+	while (__atomic_load_n(&r->bursts, __ATOMIC_RELAXED) == before)
+		sched_yield();
 }
 
 static void
@@ -440,6 +450,7 @@ publish_many(bool fence)
 				*p = 0x600d;
 			next[i] = p;
 		}
+		wait_for_burst(&readers[round % READERS]);
 		virtq_gate_publish_many(gates, next, READERS);
 		for (int i = 0; i < READERS; i++) {
 			if (former[i] != NULL)

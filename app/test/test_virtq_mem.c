@@ -419,7 +419,8 @@ file_is_cut(void **state)
 		for (int i = 0; i < 2; i++) {
 			t[i].host = r.host;
 			t[i].size = size;
-			assert_int_equal(pthread_create(&t[i].thread, NULL, toucher_main, &t[i]), 0);
+			assert_int_equal(pthread_create(&t[i].thread, NULL, toucher_main,
+							&t[i]), 0);
 		}
 		wait_rounds(&t[0], 3);
 		assert_false(virtq_mem_poisoned(mem));

@@ -677,7 +677,7 @@ tx_merged_packet(void **state)
 		}
 		for (uint32_t off = 0; !takes && off < 9000; off += 1400, index++) {
 			assert_true(port_receive(&p, &frame));
-			expect_segment(&k, off, off + 1400 < 9000 ? 1400 : 9000 - off, index, false);
+			expect_segment(&k, off, RTE_MIN(1400u, 9000 - off), index, false);
 		}
 		assert_false(port_receive(&p, &frame));
 		port_close(&p);

@@ -512,7 +512,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	if (off > 0)
 		tcp->tcp_flags &= ~RTE_TCP_CWR_FLAG;
 	tcp->cksum = 0;
-	total = (uint32_t)pseudo_sum(l3, IPPROTO_TCP, p->l4_len + len) + rte_raw_cksum(l4, p->l4_len) +
-		sum_of(p->m, p->head_skip + off, len);
+	total = (uint32_t)pseudo_sum(l3, IPPROTO_TCP, p->l4_len + len) +
+		rte_raw_cksum(l4, p->l4_len) + sum_of(p->m, p->head_skip + off, len);
 	tcp->cksum = csum_of(__rte_raw_cksum_reduce(total));
 }
