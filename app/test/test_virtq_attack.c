@@ -359,10 +359,14 @@ static const struct attack attacks[] = {
 
 #define NATTACKS (sizeof(attacks) / sizeof(attacks[0]))
 
-/* Bursts of the port in the attack's direction; how many packets went. */
+/*
+ * Bursts of the port in the attack's direction; how many packets went. A broken ring takes none,
+ * and those meant for it are dropped.
+ */
 static uint16_t
 attack_burst(struct port *p, bool tx)
 {
+	uint64_t before = p->txq.stats.packets;
 	uint16_t n;
 
 	if (!tx) {
@@ -374,7 +378,7 @@ attack_burst(struct port *p, bool tx)
 		pkts[i] = mbuf_new(64, i, SHAPE_LINEAR);
 	n = port_tx(p, pkts, 4);
 	rte_pktmbuf_free_bulk(pkts + n, 4 - n);
-	return n;
+	return (uint16_t)(p->txq.stats.packets - before);
 }
 
 static void
@@ -787,7 +791,8 @@ call_fd_saturated(void **state)
 		rte_pktmbuf_free(pkts[0]);
 		assert_int_equal(port_reap(&p), 1);
 		assert_int_equal(p.d.vq->calls, 1);
-		assert_int_equal(fd_count(p.d.callfd), full);
+		/* Full, or beyond (the kernel's mark of an overflow); and nobody waited. */
+		assert_true(fd_count(p.d.callfd) >= full);
 		port_close(&p);
 	}
 }

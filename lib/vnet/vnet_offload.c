@@ -290,10 +290,7 @@ put16(uint8_t *at, uint16_t v)
 	memcpy(at, &v, sizeof(v));
 }
 
-/*
- * The kind of large packet that this one would be to the guest, and the features it takes; each
- * goes with GUEST_CSUM, without which nobody would complete the sum (VIRTIO 1.2, 5.1.3.1).
- */
+/* The kind of large packet that this one would be to the guest, and the features it takes. */
 static uint8_t
 tx_gso_type(const struct vnet_tx_pkt *p, const struct tx_request *r, uint64_t *needs)
 {
