@@ -39,8 +39,8 @@ l4(void *data)
 static uint16_t *
 csum_field(void *data, bool udp)
 {
-	return udp ? &((struct rte_udp_hdr *)l4(data))->dgram_cksum :
-		     &((struct rte_tcp_hdr *)l4(data))->cksum;
+	return (uint16_t *)((uint8_t *)l4(data) + (udp ? offsetof(struct rte_udp_hdr, dgram_cksum) :
+						   offsetof(struct rte_tcp_hdr, cksum)));
 }
 
 static uint16_t
