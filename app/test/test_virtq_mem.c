@@ -96,8 +96,13 @@ files_that_cannot_be_mapped(void **state)
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
 	assert_int_equal(try_map(fd, 0, PAGE), -EPERM);
 	close(fd);
-	assert_int_equal(try_map(fd, 0, PAGE), -EBADF);
-	assert_int_equal(try_map(-1, 0, PAGE), -EBADF);
+	assert_int_equal(try_map(fd, 0, PAGE), -EINVAL);
+	assert_int_equal(try_map(-1, 0, PAGE), -EINVAL);
+	/* A file that is not memory. */
+	fd = open("/proc/self/comm", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(try_map(fd, 0, 1), -EINVAL);
+	close(fd);
 	assert_int_equal(pipe(pipes), 0);
 	assert_int_equal(try_map(pipes[0], 0, PAGE), -EINVAL);
 	close(pipes[0]);
