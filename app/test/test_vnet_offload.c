@@ -40,7 +40,7 @@ static uint16_t *
 csum_field(void *data, bool udp)
 {
 	return (uint16_t *)((uint8_t *)l4(data) + (udp ? offsetof(struct rte_udp_hdr, dgram_cksum) :
-					      offsetof(struct rte_tcp_hdr, cksum)));
+						   offsetof(struct rte_tcp_hdr, cksum)));
 }
 
 static uint16_t
@@ -623,6 +623,34 @@ tx_tso_waits_for_the_ring(void **state)
 	}
 }
 
+/* Datagrams are cut by the guest or not at all. */
+static void
+tx_ufo(void **state)
+{
+	for (uint32_t i = 0; i < 4 * SHAPE_MAX; i++) {
+		const struct pkt k = {.udp = true, .payload = 9000, .v6 = i & 1};
+		bool takes = i & 2;
+		struct rte_mbuf *m;
+		struct port p;
+
+		build(&k);
+		partial_csum(&k, false);
+		open_tx(&p, F_GUEST_CSUM | (takes ? VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO) : 0));
+		m = mbuf_for(&k, RTE_MBUF_F_TX_UDP_SEG, i / 4);
+		m->tso_segsz = 1480;
+		assert_int_equal(port_tx(&p, &m, 1), 1);
+		assert_int_equal(port_receive(&p, &frame), takes);
+		assert_int_equal(p.txq.stats.drop[VNET_DROP_OFFLOAD], !takes);
+		if (takes) {
+			assert_int_equal(frame.hdr.hdr.gso_type, VIRTIO_NET_HDR_GSO_UDP);
+			assert_int_equal(frame.hdr.hdr.gso_size, 1480);
+			finish_csum(&frame);
+			expect_good_csum(frame.data, k.v6);
+		}
+		port_close(&p);
+	}
+}
+
 /* What came merged from another guest: passed on as it is, or cut, checksums right either way. */
 static void
 tx_merged_packet(void **state)
@@ -649,8 +677,7 @@ tx_merged_packet(void **state)
 		}
 		for (uint32_t off = 0; !takes && off < 9000; off += 1400, index++) {
 			assert_true(port_receive(&p, &frame));
-			expect_segment(&k, off, off + 1400 < 9000 ? 1400 : 9000 - off, index,
-				       false);
+			expect_segment(&k, off, RTE_MIN(1400u, 9000 - off), index, false);
 		}
 		assert_false(port_receive(&p, &frame));
 		port_close(&p);
@@ -825,6 +852,7 @@ main(void)
 		cmocka_unit_test(tx_tso_not_for_this_guest),
 		cmocka_unit_test(tx_tso_waits_for_the_ring),
 		cmocka_unit_test(tx_merged_packet),
+		cmocka_unit_test(tx_ufo),
 		cmocka_unit_test(tx_vlan_insert),
 		cmocka_unit_test(tx_vlan_and_work),
 		cmocka_unit_test(tx_impossible),

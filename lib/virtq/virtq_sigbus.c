@@ -21,7 +21,6 @@ static uint32_t nranges;	/* slots ever used */
 static uint32_t looking;	/* handlers in repair() */
 static pthread_mutex_t ranges_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction former;
-static bool installed;
 
 static bool
 repair(void *fault)
@@ -62,19 +61,20 @@ on_sigbus(int sig, siginfo_t *info, void *context)
 		sigaction(SIGBUS, &former, NULL); /* the access repeats and ends as it used to */
 }
 
+/* With each mapping anew: a handler that came after ours would take the faults we wait for. */
 static int
 install(void)
 {
-	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER}, now;
 
-	if (installed)
+	if (sigaction(SIGBUS, NULL, &now) < 0)
+		return -errno;
+	if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_sigbus)
 		return 0;
+	former = now;
 	sa.sa_sigaction = on_sigbus;
 	sigemptyset(&sa.sa_mask);
-	if (sigaction(SIGBUS, &sa, &former) < 0)
-		return -errno;
-	installed = true;
-	return 0;
+	return sigaction(SIGBUS, &sa, NULL) < 0 ? -errno : 0;
 }
 
 int
