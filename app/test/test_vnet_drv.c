@@ -27,9 +27,6 @@ static const uint32_t lens[] = {
 
 #define NLENS (sizeof(lens) / sizeof(lens[0]))
 
-/* External memory that the device shares. */
-static struct rte_mempool *ext_pool;
-
 static void
 shared_free(void *addr, void *opaque)
 {
@@ -137,8 +134,9 @@ make_kind(enum kind kind, uint32_t len, uint32_t seed, struct rte_mbuf **kept)
 		if (len > 2000)
 			return NULL;
 		m = linear(len, seed);
-		memmove(rte_pktmbuf_prepend(m, 118), rte_pktmbuf_mtod_offset(m, void *, 118), len);
-		rte_pktmbuf_trim(m, 118);
+		m->data_off -= 118;
+		memset((uint8_t *)m->buf_addr - 4, 0xa5, 4);
+		frame_fill(rte_pktmbuf_mtod(m, uint8_t *), len, seed);
 		assert_true(rte_pktmbuf_headroom(m) == 10);
 		return m;
 	default:
@@ -164,6 +162,9 @@ send_every_kind(void **state)
 			if (m == NULL)
 				continue;
 			assert_int_equal(link_tx(&l, &m, 1), 1);
+			if (k % KIND_MAX == KIND_NO_HEADROOM)
+				assert_memory_equal((uint8_t *)m->buf_addr - 4, "\xa5\xa5\xa5\xa5",
+						    4);
 			if (link_rx(&l, &got, 1) != 1)
 				fail_msg("features %lx, %u bytes, kind %u: dropped %lu, %lu",
 					 features, len, k % KIND_MAX, link_drops(&l.txq.stats),
@@ -332,15 +333,15 @@ small_ring_large_packets(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
 		for (uint16_t size = 4; size <= 64; size *= 2) {
-			uint32_t len = (size - 1) * 2000u;
+			uint32_t len = RTE_MIN((size - 1) * 2000u, 65000u);
 			struct link l;
 
-			len = RTE_MIN(len, 65000u);
 			link_open(&l, size, F_V1 | F_MRG | (packed ? F_PACKED : 0), true,
 				  small_pool);
 			vnet_drv_rx_fill(&l.rxq, l.drv, l.run);
-			for (uint32_t i = 0; i < 50; i++) {
-				uint32_t n = i % 2 ? len : 60;
+			for (uint32_t i = 0; i < 500; i++) {
+				/* Other numbers of small ones before each large one. */
+				uint32_t n = i % 13 == 0 || i % 5 == 0 ? len : 60;
 				struct rte_mbuf *m = mbuf_new(n, i, SHAPE_CHAIN), *got;
 				int turns = 0;
 
@@ -497,37 +498,51 @@ longer_than_the_ring(void **state)
 	}
 }
 
+/* A packet of a pool's mbuf with memory of the application's attached. */
+static struct rte_mbuf *
+mbuf_with(struct rte_mempool *pool, uint8_t *mem, uint16_t room)
+{
+	struct rte_mbuf_ext_shared_info *info =
+		rte_pktmbuf_ext_shinfo_init_helper(mem, &room, ext_free, mem);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+
+	rte_pktmbuf_attach_extbuf(m, mem, 0, room, info);
+	m->data_off = 0;
+	return m;
+}
+
 /* A buffer that cannot be shared is copied; a packet for which that fails is dropped. */
 static void
-copy_without_room(void **state)
+copies(void **state)
 {
-	for (int k = 0; k < 2; k++) {
+	enum {NO_ROOM, PINNED, GOOD};
+
+	for (int k = NO_ROOM; k <= GOOD; k++) {
+		struct rte_pktmbuf_extmem area = {.buf_len = 32 * 2048, .elt_size = 2048};
+		struct rte_mempool *pool;
 		struct rte_mbuf *m, *got;
 		struct link l;
-		uint8_t *mem = malloc(1000);
-		uint16_t room = 1000;
-		struct rte_mbuf_ext_shared_info *info =
-			rte_pktmbuf_ext_shinfo_init_helper(mem, &room, ext_free, mem);
 
-		ext_pool = rte_pktmbuf_pool_create("ext", 31, 0, 0, k == 0 ? 0 : 2048, 0);
+		area.buf_ptr = malloc(area.buf_len);
+		pool = k == PINNED ?
+		       rte_pktmbuf_pool_create_extbuf("ext", 31, 0, 0, 2048, 0, &area, 1) :
+		       rte_pktmbuf_pool_create("ext", 31, 0, 0, k == NO_ROOM ? 0 : 2048, 0);
+		assert_non_null(pool);
 		link_open(&l, 16, F_V1, false, small_pool);
-		m = rte_pktmbuf_alloc(ext_pool);
-		rte_pktmbuf_attach_extbuf(m, mem, 0, room, info);
-		m->data_off = 0;
+		m = k == PINNED ? rte_pktmbuf_alloc(pool) : mbuf_with(pool, malloc(1000), 1000);
 		frame_fill((uint8_t *)rte_pktmbuf_append(m, 500), 500, 1);
 		assert_int_equal(link_tx(&l, &m, 1), 1);
-		if (k == 0) {
-			assert_int_equal(link_rx(&l, &got, 1), 0);
-			assert_int_equal(link_drops(&l.txq.stats), 1);
-		} else {
-			assert_int_equal(link_rx(&l, &got, 1), 1);
+		assert_int_equal(link_drops(&l.txq.stats), k != GOOD);
+		assert_int_equal(l.txq.stats.packets, k == GOOD);
+		assert_int_equal(link_rx(&l, &got, 1), k == GOOD);
+		if (k == GOOD) {
 			expect_packet(got, 500, 1);
 			rte_pktmbuf_free(got);
 		}
-		assert_int_equal(l.txq.stats.packets, k);
 		link_close(&l);
-		assert_int_equal(rte_mempool_avail_count(ext_pool), 31);
-		rte_mempool_free(ext_pool);
+		assert_int_equal(rte_mempool_avail_count(pool), 31);
+		rte_mempool_free(pool);
+		free(area.buf_ptr);
 	}
 }
 
@@ -645,7 +660,7 @@ main(void)
 		cmocka_unit_test(full_ring),
 		cmocka_unit_test(full_ring_of_chains),
 		cmocka_unit_test(longer_than_the_ring),
-		cmocka_unit_test(copy_without_room),
+		cmocka_unit_test(copies),
 		cmocka_unit_test(kicks),
 		cmocka_unit_test(clean_some),
 		cmocka_unit_test(drain_anywhere),
