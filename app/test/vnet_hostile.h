@@ -133,7 +133,7 @@ scribbled(uint64_t features, bool receive, uint16_t size)
 	link_open(&l, size, features, receive, small_pool);
 	s = receive ? &l.rxq.stats : &l.txq.stats;
 	restart(&l, size, features);
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 1500; i++) {
 		for (uint32_t k = rd_random(&x) % 8; k > 0; k--)
 			scribble(&l, &x);
 		burst(&l, &x);
@@ -180,7 +180,7 @@ mutated(uint64_t features, bool receive)
 	m.l = &l;
 	m.run = *l.run;
 	assert_int_equal(pthread_create(&thread, NULL, mutate, &m), 0);
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 300; i++) {
 		burst(&l, &x);
 		if (l.drv->vq.broken || i % 32 == 0)
 			restart(&l, 64, features);
