@@ -11,6 +11,7 @@
 #include "perf.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <getopt.h>
 #include <sched.h>
 #include <signal.h>
@@ -30,7 +31,6 @@ struct options {
 	const char *peer;	/* at the other end of both; NULL: what DPDK has */
 	enum perf_role role;	/* the end that is measured */
 	const char *plugin;
-	const char *dir;
 	uint32_t sizes[MAX_SIZES], nsizes;
 	bool split, packed, rx, tx, csv;
 	uint32_t mrg, in_order, rounds, slice_ms, burst, ring, think;
@@ -47,6 +47,9 @@ struct line {
 };
 
 static pid_t children[PERF_ROLES];
+static volatile sig_atomic_t interrupted;
+static const char *socket_dir = "/run";
+static pid_t coordinator;
 
 static void
 usage(FILE *f)
@@ -76,10 +79,50 @@ fail(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);
 	va_end(ap);
-	for (int i = 0; i < PERF_ROLES; i++)
-		if (children[i] > 0)
-			kill(children[i], SIGKILL);
 	exit(1);
+}
+
+static void
+on_signal(int sig)
+{
+	interrupted = sig;
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int type, struct FTW *place)
+{
+	return remove(path);
+}
+
+/* The directory that EAL makes for a worker, and leaves. */
+static void
+remove_runtime_dir(pid_t worker)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/var/run/dpdk/vperf%d", worker);
+	nftw(path, remove_entry, 4, FTW_DEPTH | FTW_PHYS);
+}
+
+/* At every end of the coordinator: no process, socket or directory of the run stays. */
+static void
+clean_up(void)
+{
+	char path[64];
+
+	if (getpid() != coordinator)
+		return;
+	for (int i = 0; i < PERF_ROLES; i++) {
+		if (children[i] <= 0)
+			continue;
+		kill(children[i], SIGKILL);
+		waitpid(children[i], NULL, 0);
+		remove_runtime_dir(children[i]);
+	}
+	for (int i = 0; i < PERF_PAIRS; i++) {
+		snprintf(path, sizeof(path), "%s/vperf%d.%d", socket_dir, getpid(), i);
+		unlink(path);
+	}
 }
 
 static uint32_t
@@ -123,7 +166,6 @@ parse(struct options *o, int argc, char **argv)
 	*o = (struct options){
 		.sizes = {64}, .nsizes = 1, .split = true, .packed = true, .rx = true, .tx = true,
 		.mrg = 1, .rounds = 15, .slice_ms = 200, .burst = 32, .ring = 256, .think = 3000,
-		.dir = "/run",
 	};
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
@@ -177,24 +219,39 @@ text(const char *fmt, ...)
 	return s;
 }
 
-/* "DRIVER[,key=value...]" as port i of a role. */
+/* "DRIVER[,key=value...]" of port i of a role. */
+static const char *
+driver_of(const struct options *o, enum perf_role role, int i)
+{
+	if (role == o->role)
+		return o->driver[i];
+	if (o->peer != NULL)
+		return o->peer;
+	return role == PERF_BACKEND ? "net_vhost" : "net_virtio_user";
+}
+
+static const char *
+end_of(enum perf_role role)
+{
+	return role == PERF_BACKEND ? "back-end" : "front-end";
+}
+
+/* The same with what makes it port i. */
 static char *
 vdev(const struct options *o, enum perf_role role, int i, bool packed)
 {
-	const char *name = role == PERF_BACKEND ? "net_vhost" : "net_virtio_user";
-	size_t stem;
+	const char *name = driver_of(o, role, i), *mac = "";
+	size_t stem = strcspn(name, ",");
 
-	if (role == o->role)
-		name = o->driver[i];
-	else if (o->peer != NULL)
-		name = o->peer;
-	stem = strcspn(name, ",");
+	/* DPDK's front-end complains where it has to make an address up. */
+	if (strncmp(name, "net_virtio_user", stem) == 0 && strstr(name, ",mac=") == NULL)
+		mac = i == 0 ? ",mac=02:00:00:00:00:01" : ",mac=02:00:00:00:00:02";
 	if (role == PERF_BACKEND)
-		return text("%.*s%d,iface=%s/vperf%d.%d%s", (int)stem, name, i, o->dir, getppid(),
+		return text("%.*s%d,iface=%s/vperf%d.%d%s", (int)stem, name, i, socket_dir, getppid(),
 			    i, name + stem);
 	return text("%.*s%d,path=%s/vperf%d.%d,packed_vq=%d,mrg_rxbuf=%u,in_order=%u,"
-		    "queue_size=%u%s", (int)stem, name, i, o->dir, getppid(), i, packed, o->mrg,
-		    o->in_order, o->ring, name + stem);
+		    "queue_size=%u%s%s", (int)stem, name, i, socket_dir, getppid(), i, packed,
+		    o->mrg, o->in_order, o->ring, mac, name + stem);
 }
 
 static void
@@ -214,6 +271,9 @@ worker_args(struct perf_worker *w, const struct options *o, bool packed)
 	v[n++] = text("--file-prefix=vperf%d", getpid());
 	v[n++] = text("-m");
 	v[n++] = text("256");
+	for (int i = 0; i < PERF_PAIRS; i++)
+		if (strncmp(driver_of(o, w->role, i), "net_vring", 9) == 0)
+			w->needs_vring = o->plugin == NULL;
 	if (o->plugin != NULL) {
 		v[n++] = text("-d");
 		v[n++] = text("%s", o->plugin);
@@ -225,25 +285,45 @@ worker_args(struct perf_worker *w, const struct options *o, bool packed)
 	w->eal_argc = n;
 }
 
-static void
-check_alive(void)
+static void __attribute__((noreturn))
+worker_failed(const struct options *o, enum perf_role role, const char *how)
 {
-	int status;
-	pid_t p = waitpid(-1, &status, WNOHANG);
-
-	if (p > 0)
-		fail("a worker ended early; are there hugepages (2 x 256 MiB), and does the driver "
-		     "load?");
+	fail("the %s (%s, %s) %s", end_of(role), driver_of(o, role, 0), driver_of(o, role, 1),
+	     how);
+	abort();
 }
 
 static void
-wait_for(const uint32_t *word, uint32_t value, unsigned int ms)
+check_alive(const struct options *o)
+{
+	int status;
+	pid_t p;
+
+	if (interrupted != 0)
+		exit(128 + interrupted);
+	p = waitpid(-1, &status, WNOHANG);
+	for (int role = 0; role < PERF_ROLES; role++) {
+		if (p <= 0 || p != children[role])
+			continue;
+		remove_runtime_dir(p);
+		children[role] = 0;
+		if (WIFSIGNALED(status))
+			worker_failed(o, role, text("was ended by signal %d",
+						    WTERMSIG(status)));
+		worker_failed(o, role, "ended: the lines above say why (each end needs 256 MiB of "
+			      "hugepages)");
+	}
+}
+
+static void
+wait_for(const struct options *o, enum perf_role role, const uint32_t *word, uint32_t value,
+	 unsigned int ms)
 {
 	for (unsigned int i = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) < value; i++) {
 		if (i > ms)
-			fail("a worker does not answer");
+			worker_failed(o, role, "does not answer");
 		usleep(1000);
-		check_alive();
+		check_alive(o);
 	}
 }
 
@@ -267,9 +347,9 @@ start_workers(struct perf_shared *s, const struct options *o, bool packed)
 			worker_args(&w, o, packed);
 			perf_worker_main(&w);
 		}
-		wait_for(&s->ready[role], role == PERF_BACKEND ? 1 : 2, 20000);
+		wait_for(o, role, &s->ready[role], role == PERF_BACKEND ? 1 : 2, 20000);
 	}
-	wait_for(&s->ready[PERF_BACKEND], 2, 10000);
+	wait_for(o, PERF_BACKEND, &s->ready[PERF_BACKEND], 2, 10000);
 }
 
 static void
@@ -277,7 +357,11 @@ stop_workers(struct perf_shared *s)
 {
 	__atomic_store_n(&s->go, UINT32_MAX, __ATOMIC_RELEASE);
 	for (int i = 0; i < PERF_ROLES; i++) {
-		waitpid(children[i], NULL, 0);
+		while (waitpid(children[i], NULL, 0) < 0 && errno == EINTR && interrupted == 0)
+			;
+		if (interrupted != 0)
+			exit(128 + interrupted);
+		remove_runtime_dir(children[i]);
 		children[i] = 0;
 	}
 	memset(s, 0, offsetof(struct perf_shared, result));
@@ -324,8 +408,8 @@ slice(struct perf_shared *s, const struct options *o, uint32_t pair, enum perf_p
 				   .think = o->think};
 	s->stop = 0;
 	__atomic_store_n(&s->go, id, __ATOMIC_RELEASE);
-	wait_for(&s->done[PERF_BACKEND], id, 20000);
-	wait_for(&s->done[PERF_FRONTEND], id, 20000);
+	wait_for(o, PERF_BACKEND, &s->done[PERF_BACKEND], id, 20000);
+	wait_for(o, PERF_FRONTEND, &s->done[PERF_FRONTEND], id, 20000);
 	if (r->nsamples == 0)
 		fail("%s carried no full burst", o->driver[pair]);
 	qsort(r->sample, r->nsamples, sizeof(r->sample[0]), by_u32);
@@ -384,9 +468,28 @@ measure(struct perf_shared *s, const struct options *o, bool packed, enum perf_p
 }
 
 static void
+print_head(const struct options *o)
+{
+	if (o->csv)
+		printf("layout,path,size,round,cycles_a,cycles_b,ratio,distance\n");
+	else
+		printf("%ss A %s, B %s; mrg %u, in order %u, bursts of %u; medians [p10-p90] of %u "
+		       "rounds\n%-17s | %-20s | %-20s | %-17s | %-9s | %-11s | %s\n",
+		       end_of(o->role), o->driver[0], o->driver[1], o->mrg, o->in_order, o->burst,
+		       o->rounds, "path", "A cycles/packet", "B cycles/packet", "B/A by round",
+		       "empty A B", "Mpps A    B", "line round trip");
+	fflush(stdout);
+}
+
+static void
 measure_layout(struct perf_shared *s, const struct options *o, bool packed)
 {
+	static bool headed;
+
 	start_workers(s, o, packed);
+	if (!headed)
+		print_head(o);
+	headed = true;
 	for (uint32_t i = 0; i < o->nsizes; i++) {
 		if (o->rx)
 			measure(s, o, packed, PERF_RX, o->sizes[i]);
@@ -408,16 +511,11 @@ main(int argc, char **argv)
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (s == MAP_FAILED)
 		fail("memory: %s", strerror(errno));
-	if (o.csv)
-		printf("layout,path,size,round,cycles_a,cycles_b,ratio,distance\n");
-	else
-		printf("%s A %s, B %s; mrg %u, in order %u, bursts of %u; medians [p10-p90] of %u "
-		       "rounds\n%-17s | %-20s | %-20s | %-17s | %-9s | %-11s | %s\n",
-		       o.role == PERF_BACKEND ? "back-ends" : "front-ends", o.driver[0],
-		       o.driver[1], o.mrg, o.in_order, o.burst, o.rounds,
-		       "path", "A cycles/packet", "B cycles/packet", "B/A by round", "empty A B",
-		       "Mpps A    B", "line round trip");
-	fflush(stdout);
+	coordinator = getpid();
+	atexit(clean_up);
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+	signal(SIGHUP, on_signal);
 	if (o.split)
 		measure_layout(s, &o, false);
 	if (o.packed)

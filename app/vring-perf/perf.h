@@ -56,6 +56,7 @@ struct perf_worker {
 	char *eal_argv[24];
 	uint32_t mbuf_room;	/* data room of the pool */
 	uint16_t ring;		/* descriptors */
+	bool needs_vring;	/* net_vring has to be installed, for no plugin is named */
 	struct perf_shared *shared;
 };
 

@@ -217,6 +217,24 @@ die(const struct perf_worker *w, const char *what, int err)
 }
 
 static void
+die_at_port(const struct perf_worker *w, uint16_t port, const char *what, int err)
+{
+	char name[RTE_ETH_NAME_MAX_LEN] = "port", text[RTE_ETH_NAME_MAX_LEN + 64];
+
+	rte_eth_dev_get_name_by_port(port, name);
+	snprintf(text, sizeof(text), "%s: %s", name, what);
+	die(w, text, err);
+}
+
+static void
+die_at_init(const struct perf_worker *w, int err)
+{
+	if (w->needs_vring && access(RTE_EAL_PMD_PATH "/librte_net_vring.so", F_OK) != 0)
+		fputs("vring-perf: net_vring is not installed: give --plugin FILE\n", stderr);
+	die(w, "EAL", err);
+}
+
+static void
 wait_links(const struct perf_worker *w)
 {
 	for (uint16_t port = 0; port < PERF_PAIRS; port++) {
@@ -227,7 +245,7 @@ wait_links(const struct perf_worker *w)
 			rte_eth_link_get_nowait(port, &link);
 		}
 		if (link.link_status == 0)
-			die(w, "no link within 5 s", 0);
+			die_at_port(w, port, "no link within 5 s", ETIMEDOUT);
 	}
 }
 
@@ -239,11 +257,15 @@ perf_worker_main(struct perf_worker *w)
 	uint32_t seen = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* What the terminal or a user tells the coordinator, it tells the workers. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGTERM, SIG_DFL);
 	signal(SIGALRM, on_alarm);
 	if (rte_eal_init(w->eal_argc, w->eal_argv) < 0)
-		die(w, "EAL", rte_errno);
+		die_at_init(w, rte_errno);
 	if (rte_eth_dev_count_avail() != PERF_PAIRS)
-		die(w, "ports", ENODEV);
+		die(w, "not all of its ports are there", ENODEV);
 	pool = rte_pktmbuf_pool_create("perf", 8191, 256, 0, (uint16_t)w->mbuf_room,
 				       SOCKET_ID_ANY);
 	if (pool == NULL)
@@ -252,7 +274,7 @@ perf_worker_main(struct perf_worker *w)
 		int ret = port_start(port, pool, w->ring);
 
 		if (ret != 0)
-			die(w, "port", -ret);
+			die_at_port(w, port, "does not start", -ret);
 	}
 	s->tsc_hz = rte_get_tsc_hz();
 	if (w->role == PERF_BACKEND)

@@ -201,6 +201,13 @@ class Testpmd(Process):
             sock.send(command.encode())
             return json.loads(sock.recv(1 << 20))[command.split(",")[0]]
 
+    def end(self, *args, **options):
+        """End it, and remove the directory that EAL leaves in /run/dpdk."""
+        status = super().end(*args, **options)
+        for base in ("/run/dpdk", "/tmp/dpdk"):
+            shutil.rmtree(os.path.join(base, self.prefix), ignore_errors=True)
+        return status
+
     def link_up(self, port):
         return "Link status: up" in self.cmd("show port info %d" % port)
 
