@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import bed  # noqa: E402
 import devargs  # noqa: E402
 import docs  # noqa: E402
+import front  # noqa: E402
 import guests  # noqa: E402
 import matrix  # noqa: E402
 import ovs  # noqa: E402
@@ -24,6 +25,7 @@ import tap  # noqa: E402
 
 GROUPS = {
     "matrix": matrix.run,
+    "front": front.run,
     "tap": tap.run,
     "guests-qemu7": guests.run7,
     "guests-qemu10": guests.run10,

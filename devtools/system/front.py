@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The port as a front-end: path= drives DPDK's net_vhost and a port of our own."""
+
+import itertools
+import os
+import re
+import signal
+import time
+
+import bed
+import matrix
+import pcap
+from bed import check, path
+
+MBUFS = 8192
+
+
+class Front(matrix.Mode):
+    """A front-end of ours, and who serves it."""
+
+    front_plugin = True
+
+    def __init__(self, back, *args, **options):
+        super().__init__(*args, **options)
+        self.back_driver = back
+
+    def name(self):
+        return "%s-%s" % (self.back_driver[4:], super().name())
+
+    def front(self, sock):
+        return ("net_vring0,path=%s,mac=52:54:00:00:00:11,queues=%d,queue_size=1024,"
+                "packed_vq=%d,mrg_rxbuf=%d,in_order=%d%s" % (
+                    sock, self.queues, self.packed, self.mrg, self.in_order,
+                    "" if self.server else ",server=1"))
+
+
+def modes():
+    for back, packed, mrg, in_order in itertools.product(
+            ("net_vhost", "net_vring"), (0, 1), (1, 0), (0, 1)):
+        yield Front(back, packed, mrg, in_order)
+        if mrg != in_order:
+            yield Front(back, packed, mrg, in_order, queues=4)
+            yield Front(back, packed, mrg, in_order, server=False)
+
+
+class Bench:
+    """A back-end that receives (be) and a front-end that sends (fe), or the other way round."""
+
+    def __init__(self, back="net_vring", options="", server=False, eal=("--single-file-segments",),
+                 queues=1, memory=96):
+        self.back, self.server, self.queues = back, server, queues
+        self.sock = path("f")
+        if os.path.exists(self.sock):
+            os.unlink(self.sock)
+        self.fe = self.be = None
+        try:
+            self.fe = bed.Testpmd(
+                "fe", ["net_vring0,path=%s,queues=%d%s%s" % (
+                    self.sock, queues, ",server=1" if server else "", options)],
+                cpu=1, memory=memory, mbufs=MBUFS, eal=list(eal), args=self.arguments())
+            self.start_back()
+        except bed.Failure:
+            self.close()
+            raise
+
+    def arguments(self):
+        return ["--rxq=%d" % self.queues, "--txq=%d" % self.queues]
+
+    def start_back(self):
+        if not self.server and os.path.exists(self.sock):
+            os.unlink(self.sock)  # net_vhost does not replace what a killed one left
+        self.be = bed.Testpmd(
+            "be", ["%s0,iface=%s,queues=%d%s" % (self.back, self.sock, self.queues,
+                                                 ",client=1" if self.server else "")],
+            cpu=0, memory=96, eal=matrix.QUIET, args=self.arguments())
+        self.fe.wait_link(0)
+        self.be.wait_link(0)
+
+    def flow(self, source, sink, seconds=0.3):
+        """Send for a while; every packet that the source has sent has to arrive."""
+        sink.cmd("set fwd rxonly")
+        source.cmd("set fwd txonly")
+        for end in (sink, source):
+            end.cmd("clear port stats 0")
+            end.cmd("start")
+        time.sleep(seconds)
+        source.cmd("stop")
+        sent = source.stats(0)["opackets"]
+        check(sent > 1000, "only %d packets were sent" % sent)
+        bed.wait_for("the last of %d packets" % sent,
+                     lambda: sink.stats(0)["ipackets"] == sent, 3)
+        sink.cmd("stop")
+
+    def both_ways(self):
+        self.flow(self.fe, self.be)
+        self.flow(self.be, self.fe)
+
+    def all_mbufs_back(self):
+        self.fe.cmd("port stop 0")
+        free = self.fe.mbufs_available()
+        check(free == MBUFS, "%d of %d mbufs are gone" % (MBUFS - free, MBUFS))
+        self.fe.cmd("port start 0")
+
+    def close(self):
+        for end in (self.fe, self.be):
+            if end is not None:
+                end.quit()
+
+
+def restarts(back, packed):
+    """Stopped and started again and again, every mbuf comes back and traffic flows."""
+    bench = Bench(back, ",packed_vq=%d" % packed)
+    try:
+        for _ in range(3):
+            bench.both_ways()
+            bench.all_mbufs_back()
+            bench.fe.wait_link(0)
+    finally:
+        bench.close()
+
+
+def reconnects(back, server, how=signal.SIGKILL):
+    """The back-end dies under traffic and is replaced: the port finds the next one."""
+    bench = Bench(back, server=server)
+    try:
+        fds = bench.fe.fds()
+        for _ in range(3):
+            bench.fe.cmd("set fwd txonly")
+            bench.fe.cmd("start")
+            time.sleep(0.2)
+            bench.be.end(how)
+            bed.wait_for("link down", lambda: not bench.fe.link_up(0), 5)
+            bench.fe.cmd("stop")
+            bench.start_back()
+            bench.both_ways()
+        check(bench.fe.fds() <= fds, "%d descriptors before, %d after" % (fds, bench.fe.fds()))
+        bench.all_mbufs_back()
+        status = bench.fe.telemetry("/net_vring/status,0")
+        check(status["role"] == "front-end" and status["connects"] == 4
+              and status["disconnects"] == 3, "status: %s" % status)
+    finally:
+        bench.close()
+
+
+def memory_grows(back):
+    """Hugepages that come and go while rings run are known to the back-end before they are used."""
+    bench = Bench(back, eal=("--single-file-segments",), memory=64)
+    try:
+        before = bench.fe.telemetry("/net_vring/memory,0")["bytes"]
+        bench.fe.cmd("port attach net_null7")
+        bench.fe.cmd("set portlist 0")
+        bench.fe.cmd("port detach 1")
+        bench.both_ways()
+        after = bench.fe.telemetry("/net_vring/memory,0")["bytes"]
+        check(after >= before, "%d bytes before, %d after" % (before, after))
+    finally:
+        bench.close()
+
+
+def many_pages():
+    """One file a page: a back-end that takes eight regions says no, and the port why."""
+    fe = bed.Testpmd("fe", ["net_vring0,path=%s" % path("p")], cpu=1, memory=64)
+    be = None
+    try:
+        be = bed.Testpmd("be", ["net_vhost0,iface=%s" % path("p")], cpu=0, memory=64)
+        bed.wait_for("a line about memory", lambda: "--single-file-segments" in fe.log(), 5)
+        lines = [line for line in fe.log().splitlines() if "single-file-segments" in line]
+        check(len(lines) == 1, "%d lines: %s" % (len(lines), lines[0]))
+        check(re.search(r"net_vring0: .*pieces.*takes 8", lines[0]), lines[0])
+    finally:
+        fe.quit()
+        if be is not None:
+            be.quit()
+
+
+def folded():
+    """More queues than the back-end has pairs: those share, and nothing is lost."""
+    bench = Bench("net_vring", queues=4)
+    try:
+        bench.both_ways()
+        bench.be.quit()
+        bench.queues = 2
+        bench.start_back()
+        bench.both_ways()
+    finally:
+        bench.close()
+
+
+def run(report):
+    for mode in modes():
+        report.case(mode.name(), matrix.one_mode, mode)
+    for packed in (0, 1):
+        layout = "packed" if packed else "split"
+        report.case("9000-chained-" + layout, matrix.large, Front("net_vring", packed), 9000)
+        report.case("restarts-vhost-" + layout, restarts, "net_vhost", packed)
+        report.case("restarts-vring-" + layout, restarts, "net_vring", packed)
+    for back in ("net_vhost", "net_vring"):
+        report.case("reconnect-client-" + back[4:], reconnects, back, False)
+        report.case("reconnect-server-" + back[4:], reconnects, back, True)
+        report.case("memory-" + back[4:], memory_grows, back)
+    report.case("many-pages", many_pages)
+    report.case("folded", folded)
