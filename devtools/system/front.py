@@ -18,7 +18,7 @@ MBUFS = 8192
 class Front(matrix.Mode):
     """A front-end of ours, and who serves it."""
 
-    front_plugin = True
+    front_driver = "net_vring"
 
     def __init__(self, back, *args, **options):
         super().__init__(*args, **options)

@@ -17,6 +17,7 @@ import bed  # noqa: E402
 import devargs  # noqa: E402
 import docs  # noqa: E402
 import front  # noqa: E402
+import front_matrix  # noqa: E402
 import guests  # noqa: E402
 import matrix  # noqa: E402
 import ovs  # noqa: E402
@@ -26,6 +27,7 @@ import tap  # noqa: E402
 GROUPS = {
     "matrix": matrix.run,
     "front": front.run,
+    "fe-matrix": front_matrix.run,
     "tap": tap.run,
     "guests-qemu7": guests.run7,
     "guests-qemu10": guests.run10,
