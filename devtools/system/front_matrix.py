@@ -13,6 +13,7 @@ from bed import check
 
 # a stand-in of DPDK's own for the front-end needs no plugin
 FRONT = os.environ.get("FRONT", "net_vring")
+GROWTH = 64         # MiB
 PEERS = ("net_vhost", "net_vring")
 
 
@@ -99,10 +100,52 @@ def segmentation(peer, packed):
         pair.close()
 
 
+def grows(peer):
+    """The heap grows and shrinks while packets go round: the back-end can follow."""
+    sock = bed.path("grow")
+    back = front = None
+    try:
+        back = bed.Testpmd("be", ["%s0,iface=%s" % (peer, sock)], cpu=0, memory=64,
+                           eal=matrix.QUIET)
+        front = bed.Testpmd("fe", ["%s0,path=%s" % (FRONT, sock)], cpu=1, memory=64,
+                            plugin=FRONT == "net_vring", eal=["--single-file-segments"],
+                            args=["--noisy-lkup-memory=%d" % GROWTH, "--forward-mode=noisy"])
+
+        def mapped():
+            return front.telemetry("/net_vring/memory,0")["bytes"]
+
+        def received():
+            return back.telemetry("/ethdev/stats,0")["ipackets"]
+
+        def flows():
+            before = received()
+            bed.wait_for("traffic", lambda: received() > before + 64, 5)
+        front.wait_link(0)
+        back.wait_link(0)
+        back.cmd("set fwd flowgen")
+        back.cmd("start")
+        before = mapped()
+        for _ in range(3):
+            front.cmd("start", 30)
+            flows()
+            during = mapped()
+            front.cmd("stop", 30)
+            check(during >= before + (GROWTH << 20), "%d bytes are known to the back-end, %d when "
+                  "there were %d MiB more" % (before, during, GROWTH))
+            check(mapped() == before, "%d bytes are known to the back-end after that, %d before"
+                  % (mapped(), before))
+        check(front.telemetry("/net_vring/status,0")["disconnects"] == 0, "it was reconnected")
+    finally:
+        for end in (front, back):
+            if end:
+                end.quit()
+
+
 def run(report):
     for mode in itertools.chain(all_modes("net_vhost"), some_modes("net_vring")):
         report.case(mode.name(), matrix.one_mode, mode)
     for peer in PEERS:
+        report.case("memory-grows-" + peer[4:], grows, peer)
         for packed in (0, 1):
             name = peer[4:] + ("-packed" if packed else "-split")
             # frames of 9000 bytes are among those

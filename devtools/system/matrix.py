@@ -131,12 +131,13 @@ class Pair(Ends):
             return ["--rxq=%d" % self.queues[side], "--txq=%d" % self.queues[side],
                     "--txd=1024", "--rxd=1024"]
         start = {
-            "be": lambda: bed.Testpmd("be", devices["be"], cpu=0, wait=False, memory=192, eal=QUIET,
-                                      args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
+            "be": lambda: bed.Testpmd(
+                "be", devices["be"], cpu=0, wait=False, memory=192, eal=QUIET,
+                args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
             "fe": lambda: bed.Testpmd(
-                "fe", devices["fe"], cpu=1, wait=False, mbufs=FRONT_MBUFS,
-                plugin=mode.front_driver == "net_vring", memory=48, eal=["--single-file-segments", "--force-max-simd-bitwidth=512"],
-                args=arguments("fe"))}
+                "fe", devices["fe"], cpu=1, wait=False, mbufs=FRONT_MBUFS, memory=48,
+                plugin=mode.front_driver == "net_vring", args=arguments("fe"),
+                eal=["--single-file-segments", "--force-max-simd-bitwidth=512"])}
         # a front-end that listens waits for the other one in its probe
         order = ["be", "fe"] if mode.server else ["fe", "be"]
         try:

@@ -3,6 +3,7 @@
 which returns each frame that is sent to its own address."""
 
 import base64
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import time
 import bed
 import overlay
 import pcap
+import probe
 from bed import check
 
 # without a byte of zero, where the simulator's comparison of addresses ends
@@ -19,7 +21,6 @@ OTHER = "52:54:11:22:33:0a"
 DEVICE = "/dev/vhost-vdpa-0"
 PLUGIN = "/plugin/librte_net_vring.so"
 FRONT = os.environ.get("FRONT", "net_vring")
-PROBE = os.path.join(bed.ROOT, "build/app/vring-probe/vring-probe")
 COUNT = 200         # fewer than the device's rings are deep, since it drops what finds no buffer
 MBUFS = 4096
 
@@ -119,8 +120,8 @@ class Device:
                 data.append(("/%s.pcap" % name, file.read()))
         if FRONT == "net_vring":
             programs.append((bed.PLUGIN, PLUGIN))
-        if os.path.exists(PROBE):
-            programs.append((PROBE, "/bin/vring-probe"))
+        check(os.path.exists(probe.PROGRAM), "no %s: devtools/build makes it" % probe.PROGRAM)
+        programs.append((probe.PROGRAM, "/bin/vring-probe"))
         self.guest = bed.Guest("vdpa", [], qemu=10, cpus=2, memory=1024, image="guest-vdpa",
                                initrd=overlay.initrd("guest-vdpa", "vdpa", programs, data))
         self.guest.must("mkdir -p /dev/hugepages /var/run; mount -t tmpfs none /dev/shm; "
@@ -324,6 +325,26 @@ def taken(device):
         device.guest.run("kill $(cat /tmp/holder)")
 
 
+def probed(device):
+    """What vring-probe says of the device, and that it leaves it alone while it is in use."""
+    guest = device.guest
+    text = guest.must("vring-probe " + DEVICE)
+    found = json.loads(guest.must("vring-probe --json --traffic " + DEVICE))
+    probe.agree(text, found)
+    check("vdpa" in found["role"].lower(), "role: " + found["role"])
+    for name in ("VIRTIO_F_VERSION_1", "VIRTIO_F_ACCESS_PLATFORM", "VIRTIO_NET_F_CTRL_VQ"):
+        check(name in found["features_names"], "no %s in features_names" % name)
+    check(MAC in text, "no address in " + text)
+    check(found["packets_sent"] == found["packets_returned"] > 0,
+          "%d of %d packets came back" % (found["packets_returned"], found["packets_sent"]))
+
+    def body(pmd):
+        status, said = guest.run("vring-probe " + DEVICE)
+        check(status == probe.IN_USE, "status %s while it is in use: %s" % (status, said))
+        device.verify(pmd)
+    session(device, body)
+
+
 def run(report):
     device = Device()
 
@@ -345,6 +366,7 @@ def run(report):
         driver = "/sys/bus/vdpa/drivers/vhost_vdpa/"
         case("unbound", goes, "echo v0 > %sunbind" % driver, "echo v0 > %sbind" % driver)
         case("taken", taken)
+        case("probe", probed)
         case("memlock", says, r"(?i)memlock|ulimit", memlock="1024")
         device.guest.must("vdpa dev del v0")
         device.pins(False)
