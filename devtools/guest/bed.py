@@ -137,29 +137,10 @@ def lcores(cpu):
     return "0@(%s),1@%d" % (",".join(map(str, CPUS)), CPUS[cpu % len(CPUS)])
 
 
-class Testpmd(Process):
-    """An interactive dpdk-testpmd. Counts prompts to know when a command is done."""
+class Console:
+    """What one says to an interactive dpdk-testpmd, which its process sends and logs."""
 
     PROMPT = "testpmd> "
-    count = 0
-
-    def __init__(self, name, vdevs, args=(), eal=(), memory=128, plugin=True, cpu=0, wait=True,
-                 prefix=(), mbufs=4096, huge=True, **options):
-        Testpmd.count += 1
-        self.prefix = "%s-%d" % (os.path.basename(RUN), Testpmd.count)
-        argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores(cpu),
-                               "--no-pci", "-m", str(memory),
-                               "--file-prefix", self.prefix]
-        argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
-        argv += plugin_options() if plugin else []
-        argv += eal
-        for device in vdevs:
-            argv += ["--vdev", device]
-        argv += ["--", "-i", "--total-num-mbufs=%d" % mbufs, "--no-mlockall"] + list(args)
-        super().__init__(name, argv, stdin=subprocess.PIPE, **options)
-        self.prompts = 1
-        if wait:
-            self.wait_prompt()
 
     def wait_prompt(self, seconds=30):
         def done():
@@ -169,13 +150,6 @@ class Testpmd(Process):
             return self.log().count(self.PROMPT) >= self.prompts
         wait_for("prompt of testpmd %s" % self.name, done, seconds)
 
-    def send(self, line):
-        try:
-            self.child.stdin.write((line + "\n").encode())
-            self.child.stdin.flush()
-        except BrokenPipeError:
-            raise Failure("%s ended: %s" % (self.name, self.last_line()))
-
     def cmd(self, line, seconds=15):
         """Run one command and return what it printed."""
         before = len(self.log())
@@ -184,36 +158,12 @@ class Testpmd(Process):
         self.wait_prompt(seconds)
         return self.log()[before:].replace(line, "", 1).replace(self.PROMPT, "").strip()
 
-    def quit(self):
-        try:
-            self.send("quit")
-            self.child.wait(10)
-        except (Failure, subprocess.TimeoutExpired):
-            pass
-        return self.end()
-
-    def telemetry(self, command):
-        """What DPDK's telemetry socket answers to a command."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.settimeout(5)
-            sock.connect("/run/dpdk/%s/dpdk_telemetry.v2" % self.prefix)
-            sock.recv(16384)
-            sock.send(command.encode())
-            return json.loads(sock.recv(1 << 20))[command.split(",")[0]]
-
-    def end(self, *args, **options):
-        """End it, and remove the directory that EAL leaves in /run/dpdk."""
-        status = super().end(*args, **options)
-        for base in ("/run/dpdk", "/tmp/dpdk"):
-            shutil.rmtree(os.path.join(base, self.prefix), ignore_errors=True)
-        return status
-
     def link_up(self, port):
         return "Link status: up" in self.cmd("show port info %d" % port)
 
-    def wait_link(self, port, seconds=10):
-        wait_for("link of port %d of %s" % (port, self.name), lambda: self.link_up(port), seconds,
-                 0.05)
+    def wait_link(self, port, seconds=10, up=True):
+        wait_for("link %s of port %d of %s" % ("up" if up else "down", port, self.name),
+                 lambda: self.link_up(port) == up, seconds, 0.05)
 
     def stats(self, port):
         """Basic statistics, as ipackets, opackets, imissed, ierrors, oerrors, rx_nombuf."""
@@ -240,6 +190,61 @@ class Testpmd(Process):
         return total - twice
 
 
+class Testpmd(Console, Process):
+    """An interactive dpdk-testpmd. Counts prompts to know when a command is done."""
+
+    count = 0
+
+    def __init__(self, name, vdevs, args=(), eal=(), memory=128, plugin=True, cpu=0, wait=True,
+                 prefix=(), mbufs=4096, huge=True, **options):
+        Testpmd.count += 1
+        self.prefix = "%s-%d" % (os.path.basename(RUN), Testpmd.count)
+        argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores(cpu),
+                               "--no-pci", "-m", str(memory),
+                               "--file-prefix", self.prefix]
+        argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
+        argv += plugin_options() if plugin else []
+        argv += eal
+        for device in vdevs:
+            argv += ["--vdev", device]
+        argv += ["--", "-i", "--total-num-mbufs=%d" % mbufs, "--no-mlockall"] + list(args)
+        super().__init__(name, argv, stdin=subprocess.PIPE, **options)
+        self.prompts = 1
+        if wait:
+            self.wait_prompt()
+
+    def send(self, line):
+        try:
+            self.child.stdin.write((line + "\n").encode())
+            self.child.stdin.flush()
+        except BrokenPipeError:
+            raise Failure("%s ended: %s" % (self.name, self.last_line()))
+
+    def quit(self):
+        try:
+            self.send("quit")
+            self.child.wait(10)
+        except (Failure, subprocess.TimeoutExpired):
+            pass
+        return self.end()
+
+    def end(self, *args, **options):
+        """End it, and remove the directory that EAL leaves in /run/dpdk."""
+        status = super().end(*args, **options)
+        for base in ("/run/dpdk", "/tmp/dpdk"):
+            shutil.rmtree(os.path.join(base, self.prefix), ignore_errors=True)
+        return status
+
+    def telemetry(self, command):
+        """What DPDK's telemetry socket answers to a command."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.settimeout(5)
+            sock.connect("/run/dpdk/%s/dpdk_telemetry.v2" % self.prefix)
+            sock.recv(16384)
+            sock.send(command.encode())
+            return json.loads(sock.recv(1 << 20))[command.split(",")[0]]
+
+
 class Nic:
     """A virtio-net card of a guest: chardev, netdev and device options in QEMU's words."""
 
@@ -260,7 +265,7 @@ class Guest(Process):
     """A guest under TCG, its command agent on one socket and QMP on another."""
 
     def __init__(self, name, nics, qemu=7, cpus=1, memory=256, memory_options="", extra=(),
-                 wait=True):
+                 wait=True, image="guest", initrd=None):
         self.sockets = {kind: path("%s.%s" % (name, kind)) for kind in ("cmd", "qmp")}
         for stale in self.sockets.values():
             if os.path.exists(stale):
@@ -270,8 +275,8 @@ class Guest(Process):
             "-smp", str(cpus), "-m", "%d%s" % (memory, memory_options),
             "-object", "memory-backend-memfd,id=m0,size=%dM,share=on" % memory,
             "-nodefaults", "-display", "none", "-no-reboot",
-            "-kernel", os.path.join(CACHE, "guest/vmlinuz"),
-            "-initrd", os.path.join(CACHE, "guest/initrd"),
+            "-kernel", os.path.join(CACHE, image, "vmlinuz"),
+            "-initrd", initrd or os.path.join(CACHE, image, "initrd"),
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off "
             "memhp_default_state=online_movable",
             "-serial", "file:" + path(name + ".console"),

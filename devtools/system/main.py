@@ -19,14 +19,20 @@ import devargs  # noqa: E402
 import docs  # noqa: E402
 import front  # noqa: E402
 import guests  # noqa: E402
+import kill  # noqa: E402
 import matrix  # noqa: E402
 import ovs  # noqa: E402
+import probe  # noqa: E402
 import surface  # noqa: E402
 import tap  # noqa: E402
+import vdpa  # noqa: E402
 
 GROUPS = {
     "matrix": matrix.run,
     "front": front.run,
+    "fe-vdpa": vdpa.run,
+    "fe-kill": kill.run,
+    "probe": probe.run,
     "tap": tap.run,
     "guests-qemu7": guests.run7,
     "guests-qemu10": guests.run10,
