@@ -247,8 +247,8 @@ vdev(const struct options *o, enum perf_role role, int i, bool packed)
 	if (strncmp(name, "net_virtio_user", stem) == 0 && strstr(name, ",mac=") == NULL)
 		mac = i == 0 ? ",mac=02:00:00:00:00:01" : ",mac=02:00:00:00:00:02";
 	if (role == PERF_BACKEND)
-		return text("%.*s%d,iface=%s/vperf%d.%d%s", (int)stem, name, i, socket_dir, getppid(),
-			    i, name + stem);
+		return text("%.*s%d,iface=%s/vperf%d.%d%s", (int)stem, name, i, socket_dir,
+			    getppid(), i, name + stem);
 	return text("%.*s%d,path=%s/vperf%d.%d,packed_vq=%d,mrg_rxbuf=%u,in_order=%u,"
 		    "queue_size=%u%s%s", (int)stem, name, i, socket_dir, getppid(), i, packed,
 		    o->mrg, o->in_order, o->ring, mac, name + stem);
