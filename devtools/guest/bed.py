@@ -141,6 +141,11 @@ class Console:
     """What one says to an interactive dpdk-testpmd, which its process sends and logs."""
 
     PROMPT = "testpmd> "
+    # another thread prints these, also in the middle of a prompt
+    EVENT = re.compile(r"Port \d+: [a-z ]+ event\n")
+
+    def log(self):
+        return self.EVENT.sub("", super().log())
 
     def wait_prompt(self, seconds=30):
         def done():

@@ -198,7 +198,7 @@ static const struct key keys[] = {
 	NUMBER(EITHER, "tx-retries", tx_retries, 0, 1000, "0 to 1000 rounds"),
 	NUMBER(EITHER, "reconnect-ms", reconnect_ms, 10, 60000, "10 to 60000 milliseconds"),
 	{ EITHER, "sock-mode", parse_sock_mode, "octal permissions, 0001 to 0777", 0, 1, 0777 },
-	OTHER(EITHER, "sock-group", parse_sock_group, "a group's name or number"),
+	OTHER(EITHER, "sock-group", parse_sock_group, "the name or number of a group that exists"),
 	SWITCH(EITHER, "stats", stats),
 	OTHER(EITHER, "vdpa", parse_relay, NULL),
 };

@@ -220,8 +220,8 @@ choose_numa(struct rte_vdev_device *vdev, const char *name, uint32_t wanted)
 			vdev->device.numa_node = wanted;
 			return 0;
 		}
-	VRING_LOG(ERR, name, "numa=%u: allowed is a node with memory, of which this machine has %u",
-		  wanted, rte_socket_count());
+	VRING_LOG(ERR, name, "numa=%u: allowed is a node with memory, 0 to %u here",
+		  wanted, rte_socket_count() - 1);
 	return -EINVAL;
 }
 

@@ -15,7 +15,12 @@
 static int
 port_configure(struct rte_eth_dev *dev)
 {
-	dev->data->scattered_rx = (vring_rx_flags(dev->data->dev_private) & VNET_F_SCATTER) != 0;
+	const struct vring_port *port = dev->data->dev_private;
+
+	dev->data->scattered_rx = (vring_rx_flags(port) & VNET_F_SCATTER) != 0;
+	/* ethdev puts its default where the application asked for nothing: there mtu= stands. */
+	if (port->args.mtu != 0 && dev->data->mtu == RTE_ETHER_MTU)
+		dev->data->mtu = (uint16_t)port->args.mtu;
 	return 0;
 }
 
