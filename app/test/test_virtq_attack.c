@@ -586,6 +586,29 @@ cve_2026_86566_runt_buffers(void **state)
 	}
 }
 
+/* The same entries offered twice, so that together they are more than the table has. */
+static void
+chain_offered_twice(void **state)
+{
+	struct rte_mbuf *m;
+	struct port p;
+
+	port_open(&p, SIZE, F_V1 | F_MRG, 128, 1);
+	for (uint16_t i = 0; i < 3; i++)
+		split_desc(&p, i, bytes_at(&p), 100, VRING_DESC_F_WRITE |
+			   (i < 2 ? VRING_DESC_F_NEXT : 0), (uint16_t)(i + 1));
+	for (int i = 0; i < 3; i++)
+		p.r.avail->ring[i] = 0;
+	p.r.avail->idx = 3;
+	m = mbuf_new(1500, 0, SHAPE_LINEAR);
+	assert_int_equal(port_tx(&p, &m, 1), 1); /* dropped: there is nothing to wait for */
+	assert_int_equal(p.txq.stats.packets, 0);
+	assert_int_equal(p.d.vq->broken, VIRTQ_E_CHAIN_LOOP);
+	assert_int_equal(p.txq.stats.error[VIRTQ_E_CHAIN_LOOP], 1);
+	assert_int_equal(p.r.used->idx, 0);
+	port_close(&p);
+}
+
 /* More segments than there is room for, alone in the ring. */
 static void
 too_many_segments(void **state)
@@ -1237,6 +1260,7 @@ main(void)
 		cmocka_unit_test(cve_2020_10726_zero_length_unmapped),
 		cmocka_unit_test(cve_2022_2132_chain_is_header),
 		cmocka_unit_test(cve_2026_86566_runt_buffers),
+		cmocka_unit_test(chain_offered_twice),
 		cmocka_unit_test(too_many_segments),
 		cmocka_unit_test(header_fields),
 		cmocka_unit_test(packed_ids_are_echoed),

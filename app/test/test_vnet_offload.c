@@ -575,6 +575,26 @@ tx_tso_in_software(void **state)
 	}
 }
 
+/* A header length that is odd, as only a mistaken application has it, still makes no wrong sum. */
+static void
+tx_odd_header(void **state)
+{
+	const struct pkt k = {.payload = 1001};
+	struct rte_mbuf *m;
+	struct port p;
+
+	build(&k);
+	partial_csum(&k, true);
+	open_tx(&p, 0);
+	m = mbuf_tso(&k, 1400, SHAPE_LINEAR);
+	m->l4_len++;
+	assert_int_equal(port_tx(&p, &m, 1), 1);
+	assert_true(port_receive(&p, &frame));
+	assert_int_equal(frame.len, bytes_len);
+	expect_good_csum(frame.data, false);
+	port_close(&p);
+}
+
 /* The other version only, or CWR without ECN: not for this guest. */
 static void
 tx_tso_not_for_this_guest(void **state)
@@ -849,6 +869,7 @@ main(void)
 		cmocka_unit_test(tx_ip_csum_only),
 		cmocka_unit_test(tx_tso_described),
 		cmocka_unit_test(tx_tso_in_software),
+		cmocka_unit_test(tx_odd_header),
 		cmocka_unit_test(tx_tso_not_for_this_guest),
 		cmocka_unit_test(tx_tso_waits_for_the_ring),
 		cmocka_unit_test(tx_merged_packet),
