@@ -520,9 +520,9 @@ cve_2018_1059_partly_unmapped(void **state)
 	bad_chain_everywhere(sg, 1, VNET_DROP_UNMAPPED, VNET_DROP_UNMAPPED);
 }
 
-/* CVE-2020-10726: nothing at an address that is not mapped. */
+/* CVE-2020-10725: nothing at an address that is not mapped. */
 static void
-cve_2020_10726_zero_length_unmapped(void **state)
+cve_2020_10725_zero_length_unmapped(void **state)
 {
 	bad_chain_everywhere(&(struct rd_sg){0x1000, 0}, 1, VNET_DROP_RUNT, VNET_DROP_OVERSIZE);
 	bad_chain_everywhere(&(struct rd_sg){UINT64_MAX, 0}, 1, VNET_DROP_RUNT,
@@ -1257,7 +1257,7 @@ main(void)
 		cmocka_unit_test(unmapped_address),
 		cmocka_unit_test(address_and_length_wrap),
 		cmocka_unit_test(cve_2018_1059_partly_unmapped),
-		cmocka_unit_test(cve_2020_10726_zero_length_unmapped),
+		cmocka_unit_test(cve_2020_10725_zero_length_unmapped),
 		cmocka_unit_test(cve_2022_2132_chain_is_header),
 		cmocka_unit_test(cve_2026_86566_runt_buffers),
 		cmocka_unit_test(chain_offered_twice),
