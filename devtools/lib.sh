@@ -9,6 +9,7 @@
 #
 # Sets ROOT, the top of the source tree, and an EXIT trap that undoes, in reverse order,
 # what was registered by on_exit. INT, TERM and HUP end the script through the same trap.
+# With -h or --help among its arguments the script prints the comment at its head, and ends.
 
 # shellcheck disable=SC2034	# used by the scripts
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -16,6 +17,15 @@ PASSED=0
 FAILED=0
 _cleanups=()
 export STEPS_SINCE=${STEPS_SINCE:-$EPOCHSECONDS}
+
+for _arg; do
+	case $_arg in
+	-h | --help)
+		awk 'NR > 3 && !/^#/ { exit } NR > 3 { sub(/^# ?/, ""); print }' "$0"
+		exit 0
+		;;
+	esac
+done
 
 # step TEXT...: name what happens next, with the seconds since the outermost script began.
 step()

@@ -68,7 +68,7 @@ guest_alloc(struct guest *g, uint64_t len, uint64_t align)
 	return GUEST_GPA + at;
 }
 
-/* As above, ending where a region ends and another one (or nothing) begins: g->used then is there. */
+/* As above, ending where a region ends and another one (or nothing) begins: g->used is there. */
 static inline void
 guest_new(struct guest *g, uint64_t region_size, uint32_t nregions)
 {
@@ -309,7 +309,7 @@ rd_add_split(struct rd *r, const struct rd_sg *sg, uint16_t slots, uint16_t dir,
  */
 static inline int
 rd_add(struct rd *r, const struct rd_sg *sg, uint32_t n, enum rd_form form, bool write,
-       uint64_t cookie)
+	uint64_t cookie)
 {
 	uint32_t direct = form == RD_DIRECT ? n : form == RD_MIXED ? 1 : 0;
 	uint16_t dir = write ? VRING_DESC_F_WRITE : 0;

@@ -376,6 +376,41 @@ across_regions(void **state)
 	}
 }
 
+/* The last byte of the address space and the first one are no neighbours. */
+static void
+around_the_world(void **state)
+{
+	for (int packed = 0; packed < 2; packed++) {
+		static uint8_t low[4096], high[4096];
+		struct virtq_region first = {0, sizeof(low), 0, low, NULL};
+		struct virtq_region last = {-4096ul, sizeof(high), -4096ul, high, NULL};
+		struct rd_sg sg[2] = {{-64ul, 128}, {-64ul, 64}};
+		struct virtq_chain c[VIRTQ_FETCH_MAX];
+		struct virtq_mem *one, *all;
+		struct virtq_run_config cfg;
+		struct ring t;
+
+		ring_open(&t, 8, packed ? F_PACKED : 0);
+		virtq_run_free(t.d.run);
+		assert_int_equal(virtq_mem_add(t.g.mem, &first, &one), 0);
+		assert_int_equal(virtq_mem_add(one, &last, &all), 0);
+		virtq_mem_put(one);
+		cfg = dev_config(&t.d, &t.r);
+		assert_int_equal(virtq_run_new(&cfg, all, &t.d.run), 0);
+		virtq_mem_put(all);
+		assert_true(rd_add(&t.r, sg, 1, RD_DIRECT, false, 0) >= 0);
+		assert_true(rd_add(&t.r, sg + 1, 1, RD_DIRECT, false, 1) >= 0);
+		rd_publish(&t.r);
+		assert_int_equal(device_fetch(&t, c, 8, false), 2);
+		assert_int_equal(c[0].fault, VIRTQ_FAULT_UNMAPPED);
+		assert_int_equal(c[0].nseg, 0);
+		/* Right up to the end is still inside. */
+		assert_int_equal(device_round(&t, 8, false, 0), 2);
+		expect_back(&t, 2, 0, 0);
+		ring_close(&t);
+	}
+}
+
 /* A round whose segments do not fit the scratch ends early, and goes on with the next. */
 static void
 scratch_is_bounded(void **state)
@@ -402,6 +437,30 @@ scratch_is_bounded(void **state)
 		}
 		ring_close(&t);
 	}
+}
+
+/* Nor does it take for ever to walk a chain of descriptors that have no length. */
+static void
+walk_is_bounded(void **state)
+{
+	struct virtq_chain c[VIRTQ_FETCH_MAX];
+	const uint16_t pieces = VIRTQ_MAX_SEGS + 1;
+	struct ring t;
+
+	ring_open(&t, 2048, F_INDIRECT);
+	for (uint16_t i = 0; i < pieces; i++)
+		t.r.desc[i] = (struct vring_desc){0, 0, VRING_DESC_F_NEXT, (uint16_t)(i + 1)};
+	t.r.desc[pieces] = (struct vring_desc){0, 0, VRING_DESC_F_NEXT, 0}; /* never come to */
+	t.r.desc[2000] = (struct vring_desc){t.r.desc_gpa, 1600 * 16, VRING_DESC_F_INDIRECT, 0};
+	t.r.avail->ring[0] = 0;
+	t.r.avail->ring[1] = 2000;
+	virtq_store16_release(&t.r.avail->idx, 2);
+	assert_int_equal(device_fetch(&t, c, 8, false), 2);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(c[i].fault, VIRTQ_FAULT_TOO_LONG);
+		assert_int_equal(c[i].nseg, 0);
+	}
+	ring_close(&t);
 }
 
 static void
@@ -792,7 +851,9 @@ main(void)
 		cmocka_unit_test(all_chains_packed_4),
 		cmocka_unit_test(zero_length),
 		cmocka_unit_test(across_regions),
+		cmocka_unit_test(around_the_world),
 		cmocka_unit_test(scratch_is_bounded),
+		cmocka_unit_test(walk_is_bounded),
 		cmocka_unit_test(call_flags_split),
 		cmocka_unit_test(call_event_split),
 		cmocka_unit_test(first_call_is_never_suppressed),

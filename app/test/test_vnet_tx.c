@@ -107,7 +107,8 @@ bursts(uint64_t features, uint16_t size, uint32_t bytes)
 	port_open(&p, size, features, bytes, 4);
 	while (received < 3000) {
 		while (have < 64 && made - received < 256) {
-			uint32_t len = 14 + rd_random(&x) % (features & F_MRG ? bytes * 3 : bytes - 26);
+			uint32_t range = features & F_MRG ? bytes * 3 : bytes - 26;
+			uint32_t len = 14 + rd_random(&x) % range;
 
 			len_of[made % 256] = len;
 			pkts[have++] = mbuf_new(len, made++, rd_random(&x) % SHAPE_MAX);
@@ -278,7 +279,7 @@ larger_than_the_ring(void **state)
 			assert_int_equal(port_tx(&p, pkts, 3), mrg ? 1 : 3);
 			expect_frame(&p, 100, 0);
 			if (mrg) {
-				/* There could be more to come; when the ring is full there is not. */
+				/* More could come; when the ring is full it cannot. */
 				fill_ring(&p, 1024, &layouts[pieces - 1]);
 				assert_int_equal(port_tx(&p, pkts + 1, 2), 2);
 			}

@@ -151,9 +151,6 @@ test_not_yet(void **state)
 	refused("iface=/s,postcopy-support=1", "postcopy-support=1", "not supported yet");
 	refused("iface=/s,zero-copy=1", "zero-copy=1", "not supported yet");
 	refused("iface=/s,zero-copy-min=128", "zero-copy-min=128", "not supported yet");
-	refused("path=/s", "path=/s", "not supported yet");
-	refused("path=/s,server=1", "path=/s", "not supported yet");
-	refused("iface=/s,queue_size=256", "queue_size=256", "not supported yet");
 	refused("iface=/s,vdpa=/dev/vhost-vdpa-0", "vdpa=", "not supported yet");
 }
 
@@ -164,6 +161,84 @@ test_together(void **state)
 	assert_int_equal(parse("iface=/s,tso=1"), 0);
 	refused("iface=/s,client=1,sock-mode=0600", "sock-mode", "client=0");
 	refused("iface=/s,client=1,sock-group=0", "sock-group", "client=0");
+}
+
+static void
+test_roles(void **state)
+{
+	static const char *const front[] = {
+		"server=1", "queue_size=256", "cq=1", "packed_vq=1", "mrg_rxbuf=0", "in_order=0",
+		"vectorized=1",
+	};
+	static const char *const back[] = {
+		"client=1", "tso=1", "linear-buffer=0", "ext-buffer=0", "legacy-ol-flags=1",
+		"max-ring=256", "packed=0",
+	};
+	char text[64];
+	unsigned int i;
+
+	refused("iface=/s,path=/s", "path=", "one of them");
+	for (i = 0; i < RTE_DIM(front); i++) {
+		snprintf(text, sizeof(text), "path=/s,%s", front[i]);
+		assert_int_equal(parse(text), 0);
+		snprintf(text, sizeof(text), "iface=/s,%s", front[i]);
+		refused(text, "belongs to a port with path=", "leave it out");
+	}
+	for (i = 0; i < RTE_DIM(back); i++) {
+		snprintf(text, sizeof(text), "iface=/s,%s", back[i]);
+		assert_int_equal(parse(text), 0);
+		snprintf(text, sizeof(text), "path=/s,%s", back[i]);
+		refused(text, "belongs to a port with iface=", "leave it out");
+	}
+}
+
+static void
+test_front_end(void **state)
+{
+	assert_int_equal(parse("iface=/s"), 0);
+	assert_false(vring_args_front(&args));
+	assert_int_equal(parse("path=/s"), 0);
+	assert_true(vring_args_front(&args));
+	assert_false(vring_args_vdpa(&args));
+	assert_string_equal(args.path, "/s");
+	assert_int_equal(args.queue_size, 256);
+	assert_int_equal(args.mrg_rxbuf, 1);
+	assert_int_equal(args.in_order, 1);
+	assert_int_equal(args.packed_vq, 0);
+	assert_int_equal(args.server, 0);
+	assert_int_equal(args.cq, VRING_CQ_AUTO);
+	assert_int_equal(parse("path=/dev/vhost-vdpa-77"), 0);
+	assert_true(vring_args_vdpa(&args));
+	refused("path=/dev/vhost-vdpa-77,server=1", "server=1", "server=0");
+	refused("path=/s,queue_size=300", "queue_size=", "power of two");
+	assert_int_equal(parse("path=/s,queue_size=300,packed_vq=1"), 0);
+	refused("path=/s,queue_size=1", "queue_size=1", "2 to 32768");
+	refused("path=/s,sock-mode=0600", "sock-mode=", "server=1");
+	assert_int_equal(parse("path=/s,server=1,sock-mode=0600"), 0);
+}
+
+static void
+test_wanted(void **state)
+{
+	const uint64_t mrg = VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF);
+	const uint64_t in_order = VIRTQ_BIT(VIRTIO_F_IN_ORDER);
+	const uint64_t packed = VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	const uint64_t iommu = VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
+	const uint64_t all = mrg | in_order | packed | VRING_FRONT_CSUM_FEATURES;
+	uint64_t got;
+
+	parse("path=/s");
+	got = vring_args_wanted(&args, all);
+	assert_true((got & all) == (all & ~packed));
+	assert_true((got & (VRING_FRONT_CTRL_FEATURES | iommu)) == 0);
+	parse("path=/s,packed_vq=1,mrg_rxbuf=0,in_order=0,csum=0");
+	assert_true((vring_args_wanted(&args, all) & all) == packed);
+	parse("path=/dev/vhost-vdpa-77");
+	got = vring_args_wanted(&args, all);
+	assert_true((got & VRING_FRONT_CTRL_FEATURES) == VRING_FRONT_CTRL_FEATURES);
+	assert_true(got & iommu);
+	parse("path=/dev/vhost-vdpa-77,cq=0");
+	assert_true((vring_args_wanted(&args, all) & VRING_FRONT_CTRL_FEATURES) == 0);
 }
 
 static void
@@ -189,6 +264,8 @@ test_param_string(void **state)
 		"linear-buffer", "ext-buffer", "legacy-ol-flags", "mac", "mtu", "speed", "numa",
 		"ctrl-lcore", "max-ring", "csum", "packed", "zero-copy", "zero-copy-min",
 		"tx-retries", "reconnect-ms", "sock-mode", "sock-group", "stats",
+		"path", "server", "queue_size", "cq", "packed_vq", "mrg_rxbuf", "in_order",
+		"vectorized",
 	};
 	char word[64];
 	unsigned int i;
@@ -212,6 +289,9 @@ main(void)
 		cmocka_unit_test(test_wrong_values),
 		cmocka_unit_test(test_not_yet),
 		cmocka_unit_test(test_together),
+		cmocka_unit_test(test_roles),
+		cmocka_unit_test(test_front_end),
+		cmocka_unit_test(test_wanted),
 		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_param_string),
 	};

@@ -96,10 +96,23 @@ vnet_teardown(void **state)
 	return rte_eal_cleanup();
 }
 
-/* After every test. */
+static inline void
+expect_mbuf_fresh(struct rte_mempool *pool, void *opaque, void *obj, unsigned int i)
+{
+	const struct rte_mbuf *m = obj;
+
+	assert_null(m->next);
+	assert_int_equal(m->nb_segs, 1);
+	assert_int_equal(rte_mbuf_refcnt_read(m), 1);
+	assert_ptr_equal(m->buf_addr, (const uint8_t *)m + sizeof(*m));
+}
+
+/* After every test: they are all there, and as a pool wants them. */
 static inline void
 expect_no_mbuf_lost(void)
 {
+	rte_mempool_obj_iter(small_pool, expect_mbuf_fresh, NULL);
+	rte_mempool_obj_iter(large_pool, expect_mbuf_fresh, NULL);
 	assert_int_equal(rte_mempool_avail_count(small_pool), SMALL_MBUFS);
 	assert_int_equal(rte_mempool_avail_count(large_pool), LARGE_MBUFS);
 	assert_int_equal(rte_mempool_avail_count(big_pool), BIG_BUFS);

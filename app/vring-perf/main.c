@@ -11,6 +11,7 @@
 #include "perf.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <getopt.h>
 #include <sched.h>
 #include <signal.h>
@@ -26,9 +27,10 @@
 enum { MAX_ROUNDS = 200, MAX_SIZES = 8 };
 
 struct options {
-	const char *driver[PERF_PAIRS];
+	const char *driver[PERF_PAIRS]; /* at the end that is measured */
+	const char *peer;	/* at the other end of both; NULL: what DPDK has */
+	enum perf_role role;	/* the end that is measured */
 	const char *plugin;
-	const char *dir;
 	uint32_t sizes[MAX_SIZES], nsizes;
 	bool split, packed, rx, tx, csv;
 	uint32_t mrg, in_order, rounds, slice_ms, burst, ring, think;
@@ -45,17 +47,22 @@ struct line {
 };
 
 static pid_t children[PERF_ROLES];
+static volatile sig_atomic_t interrupted;
+static const char *socket_dir = "/run";
+static pid_t coordinator;
 
 static void
 usage(FILE *f)
 {
 	fprintf(f,
-		"usage: vring-perf --compare A B [options]\n"
+		"usage: vring-perf --compare A B | --compare-front A B [options]\n"
 		"  --compare A B     back-end drivers, e.g. net_vring net_vhost,tso=1\n"
+		"  --compare-front A B  front-end drivers, e.g. net_vring net_virtio_user\n"
+		"  --peer DRIVER     at the other end (net_virtio_user, or net_vhost in front)\n"
 		"  --plugin FILE     driver to load (EAL -d)\n"
 		"  --size N,N,...    bytes of a packet (64)\n"
 		"  --layout L        split, packed or both (both)\n"
-		"  --path P          rx (from the front-end), tx (to it) or both (both)\n"
+		"  --path P          rx (what the measured end receives), tx or both (both)\n"
 		"  --mrg 0|1         mergeable buffers (1)      --in-order 0|1 (0)\n"
 		"  --burst N (32)    --ring N (256)             --rounds N (15)\n"
 		"  --slice MS (200)  --think CYCLES between bursts (3000)\n"
@@ -72,10 +79,50 @@ fail(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);
 	va_end(ap);
-	for (int i = 0; i < PERF_ROLES; i++)
-		if (children[i] > 0)
-			kill(children[i], SIGKILL);
 	exit(1);
+}
+
+static void
+on_signal(int sig)
+{
+	interrupted = sig;
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int type, struct FTW *place)
+{
+	return remove(path);
+}
+
+/* The directory that EAL makes for a worker, and leaves. */
+static void
+remove_runtime_dir(pid_t worker)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/var/run/dpdk/vperf%d", worker);
+	nftw(path, remove_entry, 4, FTW_DEPTH | FTW_PHYS);
+}
+
+/* At every end of the coordinator: no process, socket or directory of the run stays. */
+static void
+clean_up(void)
+{
+	char path[64];
+
+	if (getpid() != coordinator)
+		return;
+	for (int i = 0; i < PERF_ROLES; i++) {
+		if (children[i] <= 0)
+			continue;
+		kill(children[i], SIGKILL);
+		waitpid(children[i], NULL, 0);
+		remove_runtime_dir(children[i]);
+	}
+	for (int i = 0; i < PERF_PAIRS; i++) {
+		snprintf(path, sizeof(path), "%s/vperf%d.%d", socket_dir, getpid(), i);
+		unlink(path);
+	}
 }
 
 static uint32_t
@@ -107,7 +154,8 @@ static void
 parse(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"compare", 1, NULL, 'c'}, {"plugin", 1, NULL, 'd'}, {"size", 1, NULL, 's'},
+		{"compare", 1, NULL, 'c'}, {"compare-front", 1, NULL, 'f'},
+		{"peer", 1, NULL, 'o'}, {"plugin", 1, NULL, 'd'}, {"size", 1, NULL, 's'},
 		{"layout", 1, NULL, 'l'}, {"path", 1, NULL, 'p'}, {"mrg", 1, NULL, 'm'},
 		{"in-order", 1, NULL, 'i'}, {"burst", 1, NULL, 'b'}, {"ring", 1, NULL, 'r'},
 		{"rounds", 1, NULL, 'n'}, {"slice", 1, NULL, 't'}, {"think", 1, NULL, 'k'},
@@ -118,16 +166,18 @@ parse(struct options *o, int argc, char **argv)
 	*o = (struct options){
 		.sizes = {64}, .nsizes = 1, .split = true, .packed = true, .rx = true, .tx = true,
 		.mrg = 1, .rounds = 15, .slice_ms = 200, .burst = 32, .ring = 256, .think = 3000,
-		.dir = "/run",
 	};
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
+		case 'f':
+			o->role = c == 'c' ? PERF_BACKEND : PERF_FRONTEND;
 			o->driver[0] = optarg;
 			if (optind >= argc || argv[optind][0] == '-')
 				fail("--compare takes two drivers");
 			o->driver[1] = argv[optind++];
 			break;
+		case 'o': o->peer = optarg; break;
 		case 'd': o->plugin = optarg; break;
 		case 's': sizes_of(o, optarg); break;
 		case 'l':
@@ -169,10 +219,44 @@ text(const char *fmt, ...)
 	return s;
 }
 
+/* "DRIVER[,key=value...]" of port i of a role. */
+static const char *
+driver_of(const struct options *o, enum perf_role role, int i)
+{
+	if (role == o->role)
+		return o->driver[i];
+	if (o->peer != NULL)
+		return o->peer;
+	return role == PERF_BACKEND ? "net_vhost" : "net_virtio_user";
+}
+
+static const char *
+end_of(enum perf_role role)
+{
+	return role == PERF_BACKEND ? "back-end" : "front-end";
+}
+
+/* The same with what makes it port i. */
+static char *
+vdev(const struct options *o, enum perf_role role, int i, bool packed)
+{
+	const char *name = driver_of(o, role, i), *mac = "";
+	size_t stem = strcspn(name, ",");
+
+	/* DPDK's front-end complains where it has to make an address up. */
+	if (strncmp(name, "net_virtio_user", stem) == 0 && strstr(name, ",mac=") == NULL)
+		mac = i == 0 ? ",mac=02:00:00:00:00:01" : ",mac=02:00:00:00:00:02";
+	if (role == PERF_BACKEND)
+		return text("%.*s%d,iface=%s/vperf%d.%d%s", (int)stem, name, i, socket_dir,
+			    getppid(), i, name + stem);
+	return text("%.*s%d,path=%s/vperf%d.%d,packed_vq=%d,mrg_rxbuf=%u,in_order=%u,"
+		    "queue_size=%u%s%s", (int)stem, name, i, socket_dir, getppid(), i, packed,
+		    o->mrg, o->in_order, o->ring, mac, name + stem);
+}
+
 static void
 worker_args(struct perf_worker *w, const struct options *o, bool packed)
 {
-	bool be = w->role == PERF_BACKEND;
 	char **v = w->eal_argv;
 	int n = 0;
 
@@ -184,46 +268,62 @@ worker_args(struct perf_worker *w, const struct options *o, bool packed)
 	v[n++] = text("--no-pci");
 	v[n++] = text("--no-telemetry");
 	v[n++] = text("--log-level=error");
-	v[n++] = text("--file-prefix=vperf%d%d", getpid(), w->role);
+	v[n++] = text("--file-prefix=vperf%d", getpid());
 	v[n++] = text("-m");
 	v[n++] = text("256");
-	if (be && o->plugin != NULL) {
+	for (int i = 0; i < PERF_PAIRS; i++)
+		if (strncmp(driver_of(o, w->role, i), "net_vring", 9) == 0)
+			w->needs_vring = o->plugin == NULL;
+	if (o->plugin != NULL) {
 		v[n++] = text("-d");
 		v[n++] = text("%s", o->plugin);
 	}
 	for (int i = 0; i < PERF_PAIRS; i++) {
 		v[n++] = text("--vdev");
-		if (be)
-			v[n++] = text("%.*s%d,iface=%s/vperf%d.%d%s",
-				      (int)strcspn(o->driver[i], ","), o->driver[i], i, o->dir,
-				      getpid(), i, o->driver[i] + strcspn(o->driver[i], ","));
-		else
-			v[n++] = text("net_virtio_user%d,path=%s/vperf%d.%d,packed_vq=%d,"
-				      "mrg_rxbuf=%u,in_order=%u,queue_size=%u", i, o->dir,
-				      getpid(), i, packed, o->mrg, o->in_order, o->ring);
+		v[n++] = vdev(o, w->role, i, packed);
 	}
 	w->eal_argc = n;
 }
 
-static void
-check_alive(void)
+static void __attribute__((noreturn))
+worker_failed(const struct options *o, enum perf_role role, const char *how)
 {
-	int status;
-	pid_t p = waitpid(-1, &status, WNOHANG);
-
-	if (p > 0)
-		fail("a worker ended early; are there hugepages (2 x 256 MiB), and does the driver "
-		     "load?");
+	fail("the %s (%s, %s) %s", end_of(role), driver_of(o, role, 0), driver_of(o, role, 1),
+	     how);
+	abort();
 }
 
 static void
-wait_for(const uint32_t *word, uint32_t value, unsigned int ms)
+check_alive(const struct options *o)
+{
+	int status;
+	pid_t p;
+
+	if (interrupted != 0)
+		exit(128 + interrupted);
+	p = waitpid(-1, &status, WNOHANG);
+	for (int role = 0; role < PERF_ROLES; role++) {
+		if (p <= 0 || p != children[role])
+			continue;
+		remove_runtime_dir(p);
+		children[role] = 0;
+		if (WIFSIGNALED(status))
+			worker_failed(o, role, text("was ended by signal %d",
+						    WTERMSIG(status)));
+		worker_failed(o, role, "ended: the lines above say why (each end needs 256 MiB of "
+			      "hugepages)");
+	}
+}
+
+static void
+wait_for(const struct options *o, enum perf_role role, const uint32_t *word, uint32_t value,
+	 unsigned int ms)
 {
 	for (unsigned int i = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) < value; i++) {
 		if (i > ms)
-			fail("a worker does not answer");
+			worker_failed(o, role, "does not answer");
 		usleep(1000);
-		check_alive();
+		check_alive(o);
 	}
 }
 
@@ -240,15 +340,16 @@ start_workers(struct perf_shared *s, const struct options *o, bool packed)
 					.mbuf_room = room + 128, .ring = (uint16_t)o->ring,
 					.shared = s};
 
-		worker_args(&w, o, packed);
 		children[role] = fork();
 		if (children[role] < 0)
 			fail("fork: %s", strerror(errno));
-		if (children[role] == 0)
+		if (children[role] == 0) {
+			worker_args(&w, o, packed);
 			perf_worker_main(&w);
-		wait_for(&s->ready[role], role == PERF_BACKEND ? 1 : 2, 20000);
+		}
+		wait_for(o, role, &s->ready[role], role == PERF_BACKEND ? 1 : 2, 20000);
 	}
-	wait_for(&s->ready[PERF_BACKEND], 2, 10000);
+	wait_for(o, PERF_BACKEND, &s->ready[PERF_BACKEND], 2, 10000);
 }
 
 static void
@@ -256,7 +357,11 @@ stop_workers(struct perf_shared *s)
 {
 	__atomic_store_n(&s->go, UINT32_MAX, __ATOMIC_RELEASE);
 	for (int i = 0; i < PERF_ROLES; i++) {
-		waitpid(children[i], NULL, 0);
+		while (waitpid(children[i], NULL, 0) < 0 && errno == EINTR && interrupted == 0)
+			;
+		if (interrupted != 0)
+			exit(128 + interrupted);
+		remove_runtime_dir(children[i]);
 		children[i] = 0;
 	}
 	memset(s, 0, offsetof(struct perf_shared, result));
@@ -295,15 +400,16 @@ static double
 slice(struct perf_shared *s, const struct options *o, uint32_t pair, enum perf_path path,
 	uint32_t size, struct line *l)
 {
-	struct perf_result *r = &s->result[PERF_BACKEND];
+	struct perf_result *r = &s->result[o->role];
 	uint32_t id = s->go + 1;
 
-	s->job = (struct perf_job){.pair = pair, .path = path, .size = size, .burst = o->burst,
-				   .slice_ms = o->slice_ms, .think = o->think};
+	s->job = (struct perf_job){.pair = pair, .measured = o->role, .path = path, .size = size,
+				   .burst = o->burst, .slice_ms = o->slice_ms,
+				   .think = o->think};
 	s->stop = 0;
 	__atomic_store_n(&s->go, id, __ATOMIC_RELEASE);
-	wait_for(&s->done[PERF_BACKEND], id, 20000);
-	wait_for(&s->done[PERF_FRONTEND], id, 20000);
+	wait_for(o, PERF_BACKEND, &s->done[PERF_BACKEND], id, 20000);
+	wait_for(o, PERF_FRONTEND, &s->done[PERF_FRONTEND], id, 20000);
 	if (r->nsamples == 0)
 		fail("%s carried no full burst", o->driver[pair]);
 	qsort(r->sample, r->nsamples, sizeof(r->sample[0]), by_u32);
@@ -362,9 +468,28 @@ measure(struct perf_shared *s, const struct options *o, bool packed, enum perf_p
 }
 
 static void
+print_head(const struct options *o)
+{
+	if (o->csv)
+		printf("layout,path,size,round,cycles_a,cycles_b,ratio,distance\n");
+	else
+		printf("%ss A %s, B %s; mrg %u, in order %u, bursts of %u; medians [p10-p90] of %u "
+		       "rounds\n%-17s | %-20s | %-20s | %-17s | %-9s | %-11s | %s\n",
+		       end_of(o->role), o->driver[0], o->driver[1], o->mrg, o->in_order, o->burst,
+		       o->rounds, "path", "A cycles/packet", "B cycles/packet", "B/A by round",
+		       "empty A B", "Mpps A    B", "line round trip");
+	fflush(stdout);
+}
+
+static void
 measure_layout(struct perf_shared *s, const struct options *o, bool packed)
 {
+	static bool headed;
+
 	start_workers(s, o, packed);
+	if (!headed)
+		print_head(o);
+	headed = true;
 	for (uint32_t i = 0; i < o->nsizes; i++) {
 		if (o->rx)
 			measure(s, o, packed, PERF_RX, o->sizes[i]);
@@ -386,15 +511,11 @@ main(int argc, char **argv)
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (s == MAP_FAILED)
 		fail("memory: %s", strerror(errno));
-	if (o.csv)
-		printf("layout,path,size,round,cycles_a,cycles_b,ratio,distance\n");
-	else
-		printf("A %s, B %s; mrg %u, in order %u, bursts of %u; medians [p10-p90] of %u "
-		       "rounds\n%-17s | %-20s | %-20s | %-17s | %-9s | %-11s | %s\n",
-		       o.driver[0], o.driver[1], o.mrg, o.in_order, o.burst, o.rounds,
-		       "path", "A cycles/packet", "B cycles/packet", "B/A by round", "empty A B",
-		       "Mpps A    B", "line round trip");
-	fflush(stdout);
+	coordinator = getpid();
+	atexit(clean_up);
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+	signal(SIGHUP, on_signal);
 	if (o.split)
 		measure_layout(s, &o, false);
 	if (o.packed)

@@ -8,7 +8,7 @@
 
 enum { PERF_PAIRS = 2, PERF_MAX_BURST = 256, PERF_SAMPLES = 1 << 18, PERF_PING = 2000 };
 
-/* Which way packets flow, seen from the back-end. */
+/* Which way packets flow, seen from the end that is measured. */
 enum perf_path { PERF_RX, PERF_TX, PERF_PATHS };
 
 enum perf_role { PERF_BACKEND, PERF_FRONTEND, PERF_ROLES };
@@ -16,6 +16,7 @@ enum perf_role { PERF_BACKEND, PERF_FRONTEND, PERF_ROLES };
 /* What a worker has to do in a slice. */
 struct perf_job {
 	uint32_t pair;
+	enum perf_role measured;
 	enum perf_path path;
 	uint32_t size;		/* bytes of a packet */
 	uint32_t burst;
@@ -55,6 +56,7 @@ struct perf_worker {
 	char *eal_argv[24];
 	uint32_t mbuf_room;	/* data room of the pool */
 	uint16_t ring;		/* descriptors */
+	bool needs_vring;	/* net_vring has to be installed, for no plugin is named */
 	struct perf_shared *shared;
 };
 

@@ -185,8 +185,9 @@ run_slice(struct perf_worker *w, struct rte_mempool *pool)
 	struct perf_shared *s = w->shared;
 	struct perf_result *r = &s->result[w->role];
 	uint16_t port = (uint16_t)s->job.pair;
-	bool receive = (s->job.path == PERF_RX) == (w->role == PERF_BACKEND);
-	uint64_t pause = w->role == PERF_BACKEND ? s->job.think : 0, start;
+	bool measured = w->role == s->job.measured;
+	bool receive = (s->job.path == PERF_RX) == measured;
+	uint64_t pause = measured ? s->job.think : 0, start;
 	pthread_t t;
 
 	r->packets = r->full_bursts = r->part_bursts = r->empty_polls = 0;
@@ -201,11 +202,10 @@ run_slice(struct perf_worker *w, struct rte_mempool *pool)
 	else
 		slice_tx(s, r, port, pool, pause, &s->stop);
 	r->tsc = rte_rdtsc() - start;
-	if (w->role == PERF_BACKEND) {
+	if (w->role == PERF_BACKEND)
 		pthread_join(t, NULL);
-		if (receive)
-			measure_empty(r, port);
-	}
+	if (measured && receive)
+		measure_empty(r, port);
 }
 
 static void
@@ -214,6 +214,24 @@ die(const struct perf_worker *w, const char *what, int err)
 	fprintf(stderr, "vring-perf: %s: %s: %s\n",
 		w->role == PERF_BACKEND ? "back-end" : "front-end", what, rte_strerror(err));
 	_exit(1);
+}
+
+static void
+die_at_port(const struct perf_worker *w, uint16_t port, const char *what, int err)
+{
+	char name[RTE_ETH_NAME_MAX_LEN] = "port", text[RTE_ETH_NAME_MAX_LEN + 64];
+
+	rte_eth_dev_get_name_by_port(port, name);
+	snprintf(text, sizeof(text), "%s: %s", name, what);
+	die(w, text, err);
+}
+
+static void
+die_at_init(const struct perf_worker *w, int err)
+{
+	if (w->needs_vring && access(RTE_EAL_PMD_PATH "/librte_net_vring.so", F_OK) != 0)
+		fputs("vring-perf: net_vring is not installed: give --plugin FILE\n", stderr);
+	die(w, "EAL", err);
 }
 
 static void
@@ -227,7 +245,7 @@ wait_links(const struct perf_worker *w)
 			rte_eth_link_get_nowait(port, &link);
 		}
 		if (link.link_status == 0)
-			die(w, "no link within 5 s", 0);
+			die_at_port(w, port, "no link within 5 s", ETIMEDOUT);
 	}
 }
 
@@ -239,11 +257,15 @@ perf_worker_main(struct perf_worker *w)
 	uint32_t seen = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* What the terminal or a user tells the coordinator, it tells the workers. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGTERM, SIG_DFL);
 	signal(SIGALRM, on_alarm);
 	if (rte_eal_init(w->eal_argc, w->eal_argv) < 0)
-		die(w, "EAL", rte_errno);
+		die_at_init(w, rte_errno);
 	if (rte_eth_dev_count_avail() != PERF_PAIRS)
-		die(w, "ports", ENODEV);
+		die(w, "not all of its ports are there", ENODEV);
 	pool = rte_pktmbuf_pool_create("perf", 8191, 256, 0, (uint16_t)w->mbuf_room,
 				       SOCKET_ID_ANY);
 	if (pool == NULL)
@@ -252,7 +274,7 @@ perf_worker_main(struct perf_worker *w)
 		int ret = port_start(port, pool, w->ring);
 
 		if (ret != 0)
-			die(w, "port", -ret);
+			die_at_port(w, port, "does not start", -ret);
 	}
 	s->tsc_hz = rte_get_tsc_hz();
 	if (w->role == PERF_BACKEND)

@@ -141,6 +141,11 @@ class Console:
     """What one says to an interactive dpdk-testpmd, which its process sends and logs."""
 
     PROMPT = "testpmd> "
+    # another thread prints these, also in the middle of a prompt
+    EVENT = re.compile(r"Port \d+: [a-z ]+ event\n")
+
+    def log(self):
+        return self.EVENT.sub("", super().log())
 
     def wait_prompt(self, seconds=30):
         def done():
@@ -227,6 +232,13 @@ class Testpmd(Console, Process):
         except (Failure, subprocess.TimeoutExpired):
             pass
         return self.end()
+
+    def end(self, *args, **options):
+        """End it, and remove the directory that EAL leaves in /run/dpdk."""
+        status = super().end(*args, **options)
+        for base in ("/run/dpdk", "/tmp/dpdk"):
+            shutil.rmtree(os.path.join(base, self.prefix), ignore_errors=True)
+        return status
 
     def telemetry(self, command):
         """What DPDK's telemetry socket answers to a command."""

@@ -33,6 +33,12 @@ REFUSED = [
     ("sock-group", "iface=SOCK,sock-group=no-such-group", "sock-group", r"group"),
     ("reconnect-ms", "iface=SOCK,client=1,reconnect-ms=-1", "reconnect-ms", r"\d"),
     ("missing-directory", "iface=DIR/none/vr.sock", "none/vr.sock", r"(?i)no such|missing"),
+    ("two-roles", "iface=SOCK,path=SOCK", "path", r"one of them"),
+    ("other-role", "iface=SOCK,queue_size=256", "queue_size", r"path="),
+    ("front-queue-size", "path=SOCK,queue_size=300", "queue_size", r"power of two"),
+    ("front-other-role", "path=SOCK,client=1", "client", r"iface="),
+    ("front-no-device", "path=/dev/vhost-vdpa-77", "vhost-vdpa-77", r"(?i)no such"),
+    ("front-wrong-device", "path=/dev/null", "/dev/null", r"vhost-vdpa"),
     ("path-too-long", "iface=DIR/%s" % ("l" * 120), "iface", r"\b10[78]\b"),
 ]
 

@@ -26,7 +26,7 @@ PAGES = {
     "vring_perf": "doc/guides/howto/vring_perf.rst",
 }
 # change the machine or take long; the tests as a whole do the same
-NOT_TYPED = ("devtools/", "meson ", "dpdk-hugepages.py ")
+NOT_TYPED = ("devtools/", "meson ", "ninja ", "DESTDIR=", "apt ", "echo 512 > /sys/")
 STAY = ("dpdk-testpmd", "qemu-system-x86_64")
 PROMPT = "testpmd> "
 COMPLAINT = re.compile(r"^(?:Bad arguments|Command not found|Ambiguous command|EAL: .*\b[Ee]rror\b"
@@ -35,10 +35,12 @@ COMPLAINT = re.compile(r"^(?:Bad arguments|Command not found|Ambiguous command|E
 WRAPPERS = {
     "dpdk-testpmd": 'exec stdbuf -oL /usr/bin/dpdk-testpmd -d "$PLUGIN" -m 128 "$@" '
                     '--total-num-mbufs=8192 --no-mlockall',
-    "qemu-system-x86_64": 'exec /usr/bin/qemu-system-x86_64 -S -display none "$@"',
+    "qemu-system-x86_64": 'exec /usr/bin/qemu-system-x86_64 -S -display none '
+                          '"${@/accel=kvm/accel=tcg}"',
     "vring-perf": 'exec "$ROOT/build/app/vring-perf/vring-perf" --plugin "$PLUGIN" "$@" '
                   '--rounds 1 --slice 20',
     "ping": 'exec busybox ping "$@"',
+    "update-alternatives": '[ "$1 $2" = "--set ovs-vswitchd" ] && [ $# = 3 ] && [ -x "$3" ]',
     "systemctl": """[ "$*" = "restart openvswitch-switch" ] || exit 1
 pid=/run/openvswitch/ovs-vswitchd.pid
 if [ -e $pid ]; then

@@ -18,7 +18,7 @@ MBUFS = 8192
 class Front(matrix.Mode):
     """A front-end of ours, and who serves it."""
 
-    front_driver = "net_vring"
+    front_plugin = True
 
     def __init__(self, back, *args, **options):
         super().__init__(*args, **options)
@@ -142,17 +142,30 @@ def reconnects(back, server, how=signal.SIGKILL):
         bench.close()
 
 
-def memory_grows(back):
-    """Hugepages that come and go while rings run are known to the back-end before they are used."""
-    bench = Bench(back, eal=("--single-file-segments",), memory=64)
+def memory_changes(back):
+    """Hugepages come and go under traffic: the back-end knows them while they are used."""
+    bench = Bench(back)
     try:
-        before = bench.fe.telemetry("/net_vring/memory,0")["bytes"]
-        bench.fe.cmd("port attach net_null7")
-        bench.fe.cmd("set portlist 0")
-        bench.fe.cmd("port detach 1")
+        def size():
+            return bench.fe.telemetry("/net_vring/memory,0")["bytes"]
+        before = size()
+        bench.be.cmd("set fwd rxonly")
+        bench.be.cmd("start")
+        bench.fe.cmd("set fwd txonly")
+        bench.fe.cmd("start")
+        for _ in range(3):
+            bench.fe.cmd("port attach net_vring9,path=%s,queues=8,queue_size=8192" % path("none"))
+            check(size() > before, "still %d bytes with a large port more" % before)
+            bench.fe.cmd("port close 1")
+            bench.fe.cmd("device detach net_vring9")
+            check(size() == before, "%d bytes before, %d after" % (before, size()))
+        bench.fe.cmd("stop")
+        time.sleep(0.3)  # for the rest to arrive
+        bench.be.cmd("stop")
         bench.both_ways()
-        after = bench.fe.telemetry("/net_vring/memory,0")["bytes"]
-        check(after >= before, "%d bytes before, %d after" % (before, after))
+        bench.all_mbufs_back()
+        status = bench.fe.telemetry("/net_vring/status,0")
+        check(status["disconnects"] == 0, "status: %s" % status)
     finally:
         bench.close()
 
@@ -171,6 +184,58 @@ def many_pages():
         fe.quit()
         if be is not None:
             be.quit()
+
+
+def without_hugepages():
+    """Ordinary memory will do, since EAL puts it into a file as well."""
+    sock = path("n")
+    be = bed.Testpmd("be", ["net_vring0,iface=%s" % sock], cpu=0, memory=96,
+                     args=["--forward-mode=rxonly"])
+    fe = None
+    try:
+        fe = bed.Testpmd("fe", ["net_vring0,path=%s" % sock], cpu=1, memory=96, huge=False,
+                         args=["--forward-mode=txonly"])
+        fe.wait_link(0)
+        be.cmd("start")
+        fe.cmd("start")
+        bed.wait_for("packets", lambda: be.stats(0)["ipackets"] > 1000, 5)
+    finally:
+        if fe is not None:
+            fe.quit()
+        be.quit()
+
+
+def foreign_pool():
+    """Buffers that no device could be given are refused when the queue is set up."""
+    try:
+        bed.Testpmd("fe", ["net_vring0,path=%s" % path("p")], cpu=1, memory=64,
+                    args=["--mp-alloc=anon"]).quit()
+    except bed.Failure:
+        pass
+    with open(path("fe.log")) as log:
+        lines = [line for line in log if "mb_pool_0" in line and "net_vring0" in line]
+    check(len(lines) == 1 and "allowed is" in lines[0], "said: %s" % lines)
+
+
+def hung():
+    """A back-end that does not answer holds nobody up for long, and is used again when it does."""
+    bench = Bench("net_vring")
+    try:
+        os.kill(bench.be.pid, signal.SIGSTOP)
+        for command in ("port stop 0", "port start 0"):
+            began = time.monotonic()
+            bench.fe.cmd(command)
+            took = time.monotonic() - began
+            check(took < 6, "%s took %.1f s" % (command, took))
+        check(not bench.fe.link_up(0), "the link is up")
+        os.kill(bench.be.pid, signal.SIGCONT)
+        bench.fe.wait_link(0)
+        bench.be.wait_link(0)
+        bench.both_ways()
+        bench.all_mbufs_back()
+    finally:
+        os.kill(bench.be.pid, signal.SIGCONT)
+        bench.close()
 
 
 def folded():
@@ -197,6 +262,9 @@ def run(report):
     for back in ("net_vhost", "net_vring"):
         report.case("reconnect-client-" + back[4:], reconnects, back, False)
         report.case("reconnect-server-" + back[4:], reconnects, back, True)
-        report.case("memory-" + back[4:], memory_grows, back)
+        report.case("memory-" + back[4:], memory_changes, back)
     report.case("many-pages", many_pages)
+    report.case("without-hugepages", without_hugepages)
+    report.case("foreign-pool", foreign_pool)
+    report.case("hung", hung)
     report.case("folded", folded)

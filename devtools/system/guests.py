@@ -204,10 +204,14 @@ def change_queues(network, i):
               "port %d: ipackets %d, rx_qN_packets %s" % (port, stats["ipackets"], each))
 
 
-def queues(report):
+def queues7(report):
+    queues(report, 7)
+
+
+def queues(report, qemu=10):
     links = [Link("split", "mq=on", netdev="queues=4"),
              Link("packed", "mq=on,packed=on", netdev="queues=4", have=[PACKED])]
-    network = Network(links, 10, cpus=2, args=["--rxq=4", "--txq=4"], queues=4)
+    network = Network(links, qemu, cpus=2, args=["--rxq=4", "--txq=4"], queues=4)
     try:
         for i, link in enumerate(links):
             report.case(link.name, change_queues, network, i)
@@ -256,19 +260,20 @@ def killed(network, chosen):
     all_ping(network, chosen, "after kill -9")
 
 
-def guest_restart(network, chosen):
-    """A guest dies and comes back; nothing of it stays in the application."""
+def guest_restart(network, chosen, end):
+    """The guest at end 0 (a) or 1 (b) dies and comes back; nothing of it stays behind."""
     switch = network.switch
     fds = switch.fds()
-    network.b.end(signal.SIGKILL)
+    guest = "ab"[end]
+    getattr(network, guest).end(signal.SIGKILL)
     for i in range(len(network.links)):
-        bed.wait_for("link down of port %d" % (2 * i + 1),
-                     lambda port=2 * i + 1: not switch.link_up(port), 5)
-    network.b = network.boot(1)
-    network.b.wait_ready()
-    network.set_up(1, network.b)
+        bed.wait_for("link down of port %d" % (2 * i + end),
+                     lambda port=2 * i + end: not switch.link_up(port), 5)
+    setattr(network, guest, network.boot(end))
+    getattr(network, guest).wait_ready()
+    network.set_up(end, getattr(network, guest))
     for i in chosen:
-        network.a.must("ip neigh flush dev n%d" % i)
+        getattr(network, "ba"[end]).must("ip neigh flush dev n%d" % i)
     all_ping(network, chosen, "after the guest's restart")
     check(iperf(network.a, network.address(chosen[0], 1)) > 1, "iperf3 crawls")
     check(switch.fds() <= fds, "testpmd had %d files open, has %d" % (fds, switch.fds()))
@@ -276,15 +281,20 @@ def guest_restart(network, chosen):
     check(free, "mbufs are missing")
 
 
-def restart(report):
+def restart7(report):
+    restart(report, 7)
+
+
+def restart(report, qemu=10):
     links = [Link("split-guest-connects"), Link("split-guest-listens", listens=True),
              Link("packed-guest-connects", "packed=on"),
              Link("packed-guest-listens", "packed=on", listens=True)]
     everyone, split = [0, 1, 2, 3], [0, 1]
-    network = Network(links, 10)
+    network = Network(links, qemu)
     try:
         report.case("port-stop-start", stop_start, network, everyone)
-        report.case("guest-restart", guest_restart, network, everyone)
+        for end in (0, 1):
+            report.case("guest-restart-" + "ab"[end], guest_restart, network, everyone, end)
         for number in (1, 2):
             report.case("kill-9-%d" % number, killed, network, split)
     finally:

@@ -14,10 +14,10 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../guest"))
 
 import bed  # noqa: E402
+import bother  # noqa: E402
 import devargs  # noqa: E402
 import docs  # noqa: E402
 import front  # noqa: E402
-import front_matrix  # noqa: E402
 import guests  # noqa: E402
 import kill  # noqa: E402
 import matrix  # noqa: E402
@@ -30,21 +30,25 @@ import vdpa  # noqa: E402
 GROUPS = {
     "matrix": matrix.run,
     "front": front.run,
-    "fe-matrix": front_matrix.run,
     "fe-vdpa": vdpa.run,
     "fe-kill": kill.run,
     "probe": probe.run,
     "tap": tap.run,
     "guests-qemu7": guests.run7,
     "guests-qemu10": guests.run10,
-    "queues": guests.queues,
-    "restart": guests.restart,
+    "queues-qemu10": guests.queues,
+    "queues-qemu7": guests.queues7,
+    "restart-qemu10": guests.restart,
+    "restart-qemu7": guests.restart7,
+    "bother": bother.run,
     "remap": guests.remap,
     "ovs": ovs.run,
     "devargs": devargs.run,
     "docs": docs.run,
     "surface": surface.run,
 }
+# the status that says that no case has FILTER in its name
+NO_CASE = 5
 LOGS = os.path.join(bed.ROOT, "build/system-logs")
 
 
@@ -115,6 +119,7 @@ def main():
     if not count and not failed:
         print("no system case has '%s' in its name; groups are %s" % (
             " ".join(sys.argv[1:]), ", ".join(GROUPS)), file=sys.stderr)
+        sys.exit(NO_CASE)
     sys.exit(1 if failed else 0)
 
 

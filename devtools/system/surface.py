@@ -94,6 +94,17 @@ def takes_effect(testpmd):
     check("MTU: 4000" in info, "the MTU was not taken")
 
 
+def argument(testpmd):
+    """mtu= is what the port starts with."""
+    testpmd.cmd("port attach %s" % bed.vdev(7, "iface=%s,mtu=9000" % path("mtu.sock")))
+    port = max(map(int, re.findall(r"Port (\d+) is attached", testpmd.log())))
+    testpmd.cmd("port start %d" % port)
+    info = testpmd.cmd("show port info %d" % port)
+    for command in ("stop", "close"):
+        testpmd.cmd("port %s %d" % (command, port))
+    check("MTU: 9000" in info, "the MTU is not that of mtu=9000")
+
+
 def names(testpmd):
     output = testpmd.cmd("show port xstats 0")
     return re.findall(r"^(\w+): \d+\s*$", output, re.M)
@@ -125,6 +136,7 @@ def alone_and_connected(report):
         before = names(testpmd)
         report.case("commands-without-peer", commands, testpmd)
         report.case("takes-effect", takes_effect, testpmd)
+        report.case("mtu-argument", argument, testpmd)
         peer = Peer(sock, 2)
         testpmd.wait_link(0)
         during = names(testpmd)

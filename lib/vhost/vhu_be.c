@@ -349,6 +349,7 @@ be_alloc(const struct vhu_be_config *cfg)
 	for (uint16_t i = 0; i < be->nrings; i++)
 		vhu_ring_init(&be->ring[i], i);
 	vhu_conn_init(&be->conn, be->loop, &conn_ops, be, false);
+	be->conn.limited = true;
 	vhu_chan_init(be);
 	vhu_be_offer(be, cfg->features);
 	return be;

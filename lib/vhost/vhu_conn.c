@@ -12,6 +12,23 @@ conn_fail(struct vhu_conn *c, const char *why, bool framing)
 	c->ops->closed(c, why, framing);
 }
 
+/* Credit grows with time. Whether there is any. */
+static bool
+conn_has_credit(struct vhu_conn *c)
+{
+	const uint64_t each = 1000000000 / VHU_CONN_PER_SECOND, now = vhu_now_ns();
+	uint64_t more = (now - c->credit_ns) / each;
+
+	if (more > VHU_CONN_CREDIT - c->credit) {
+		c->credit = VHU_CONN_CREDIT;
+		c->credit_ns = now;
+	} else {
+		c->credit += (uint32_t)more;
+		c->credit_ns += more * each;
+	}
+	return c->credit > 0;
+}
+
 /* Read while there is something, but not for ever. False: the connection is closed. */
 static bool
 conn_read(struct vhu_conn *c)
@@ -20,8 +37,14 @@ conn_read(struct vhu_conn *c)
 
 	/* A peer that does not read its answers is not listened to. */
 	for (int n = 0; n < VHU_CONN_MAX_MESSAGES && c->tx.bytes == 0; n++) {
-		int rc = vhu_rx_read(&c->rx, c->watch.fd);
 		const char *why;
+		int rc;
+
+		if (c->limited && !conn_has_credit(c)) {
+			vhu_timer_set(c->loop, &c->rest, VHU_CONN_REST_MS);
+			break;
+		}
+		rc = vhu_rx_read(&c->rx, c->watch.fd);
 
 		if (rc < 0) {
 			conn_fail(c, c->rx.why, rc == -EPROTO);
@@ -29,6 +52,7 @@ conn_read(struct vhu_conn *c)
 		}
 		if (rc == 0)
 			break;
+		c->credit -= c->limited;
 		vhu_timer_cancel(&c->in_deadline);
 		why = c->ops->message(c, &c->rx.msg);
 		vhu_rx_next(&c->rx);
@@ -55,11 +79,13 @@ rearm_in(struct vhu_conn *c)
 static void
 rearm_out(struct vhu_conn *c)
 {
+	uint32_t events = c->tx.bytes > 0 ? EPOLLOUT : c->rest.at_ns == 0 ? EPOLLIN : 0;
+
 	if (c->tx.bytes == 0)
 		vhu_timer_cancel(&c->out_deadline);
 	else if (c->out_deadline.at_ns == 0)
 		vhu_timer_set(c->loop, &c->out_deadline, VHU_CONN_DEADLINE_MS);
-	vhu_watch_mod(&c->watch, c->tx.bytes == 0 ? EPOLLIN : EPOLLOUT);
+	vhu_watch_mod(&c->watch, events);
 }
 
 static void
@@ -85,6 +111,12 @@ in_expired(struct vhu_timer *t)
 }
 
 static void
+rest_expired(struct vhu_timer *t)
+{
+	rearm_out(t->owner);
+}
+
+static void
 out_expired(struct vhu_timer *t)
 {
 	conn_fail(t->owner, "peer does not read its replies", false);
@@ -97,6 +129,7 @@ vhu_conn_init(struct vhu_conn *c, struct vhu_loop *loop, const struct vhu_conn_o
 	c->watch = (struct vhu_watch){ .fd = -1, .ready = conn_ready, .owner = c };
 	c->in_deadline = (struct vhu_timer){ .expired = in_expired, .owner = c };
 	c->out_deadline = (struct vhu_timer){ .expired = out_expired, .owner = c };
+	c->rest = (struct vhu_timer){ .expired = rest_expired, .owner = c };
 	vhu_rx_init(&c->rx, replies);
 	vhu_tx_init(&c->tx);
 	c->ops = ops;
@@ -111,6 +144,8 @@ vhu_conn_open(struct vhu_conn *c, int fd)
 
 	c->watch.fd = fd;
 	c->watch.events = EPOLLIN;
+	c->credit = VHU_CONN_CREDIT;
+	c->credit_ns = vhu_now_ns();
 	rc = vhu_watch_add(c->loop, &c->watch);
 	if (rc < 0) {
 		close(fd);
@@ -126,6 +161,7 @@ vhu_conn_close(struct vhu_conn *c)
 		return;
 	vhu_timer_cancel(&c->in_deadline);
 	vhu_timer_cancel(&c->out_deadline);
+	vhu_timer_cancel(&c->rest);
 	vhu_watch_del(&c->watch);
 	close(c->watch.fd);
 	c->watch.fd = -1;

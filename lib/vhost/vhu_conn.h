@@ -14,6 +14,13 @@
 /* A wakeup ends after so many messages or so much time; the rest waits for the next round. */
 #define VHU_CONN_MAX_MESSAGES 64
 #define VHU_CONN_MAX_NS 2000000
+/*
+ * Messages that a peer may send at once, and in a second from then on. Setting up the largest
+ * device takes fewer; a flood would interrupt every lcore (memory changes do) more often than this.
+ */
+#define VHU_CONN_CREDIT 2048
+#define VHU_CONN_PER_SECOND 1000
+#define VHU_CONN_REST_MS 20
 
 struct vhu_conn;
 
@@ -35,6 +42,10 @@ struct vhu_conn {
 	struct vhu_watch watch;		/* fd -1: not open */
 	struct vhu_timer in_deadline;	/* runs while a message is half received */
 	struct vhu_timer out_deadline;	/* runs while something waits to be read by the peer */
+	struct vhu_timer rest;		/* runs while the peer has used up its credit */
+	bool limited;			/* the peer has credit; set before opening */
+	uint32_t credit;		/* messages that will be read without a rest */
+	uint64_t credit_ns;		/* when it was last added to */
 	struct vhu_rx rx;
 	struct vhu_tx tx;
 	const struct vhu_conn_ops *ops;

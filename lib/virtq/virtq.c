@@ -29,6 +29,8 @@ virtq_error_name(enum virtq_error e)
 		[VIRTQ_E_INDIRECT] = "bad_indirect",
 		[VIRTQ_E_INDIRECT_UNMAPPED] = "unmapped_indirect",
 		[VIRTQ_E_DIRECTION] = "bad_direction",
+		[VIRTQ_E_USED_JUMP] = "used_jump",
+		[VIRTQ_E_USED_ID] = "bad_used",
 	};
 
 	return e < VIRTQ_E_MAX ? names[e] : "unknown";
@@ -140,6 +142,8 @@ virtq_vq_reset(struct virtq_vq *vq)
 	vq->avail_idx = 0;
 	vq->used_idx = 0;
 	vq->avail_seen = 0;
+	vq->next_head = 0;
+	vq->sequential = false;
 	vq->avail_wrap = true;
 	vq->used_wrap = true;
 	vq->called = 0;

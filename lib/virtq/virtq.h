@@ -28,6 +28,8 @@ enum virtq_error {
 	VIRTQ_E_INDIRECT,	/* indirect without the feature, nested, with NEXT, bad length */
 	VIRTQ_E_INDIRECT_UNMAPPED, /* indirect table outside the shared memory */
 	VIRTQ_E_DIRECTION,	/* writable where readable is due, or the reverse */
+	VIRTQ_E_USED_JUMP,	/* driver side: more used than was offered */
+	VIRTQ_E_USED_ID,	/* driver side: a used id that is not outstanding */
 	VIRTQ_E_MAX
 };
 
@@ -63,6 +65,7 @@ struct virtq_run {
 	uint16_t qid;		/* index of the vring in the device: 2i receives, 2i + 1 transmits
 				 * (as the guest sees it) */
 	uint16_t hdr_len;	/* virtio-net header: 12, or 10 without VERSION_1 and MRG_RXBUF */
+	void *doorbell;		/* driver side: the device's notification area, or NULL */
 	uint64_t generation;	/* never the same twice in a process: caches check it */
 };
 
@@ -131,6 +134,8 @@ struct virtq_vq {
 	uint16_t avail_idx;	/* next to fetch. Split: free-running; packed: slot */
 	uint16_t used_idx;	/* next to complete, same units */
 	uint16_t avail_seen;	/* split: avail->idx when it was last read */
+	uint16_t next_head;	/* split: the head that comes next if heads are in sequence */
+	bool sequential;	/* split: they were, last time */
 	bool avail_wrap;	/* packed: wrap counters, 1 at the start */
 	bool used_wrap;
 	uint8_t broken;		/* enum virtq_error; bursts write, the control thread reads */

@@ -73,6 +73,8 @@ walk_add(struct walk *w, uint64_t gpa, uint32_t len, uint16_t flags)
 		return VIRTQ_E_DIRECTION;
 	if (++w->ndesc > w->run->size)
 		return VIRTQ_E_CHAIN_LOOP;
+	if (w->ndesc > VIRTQ_MAX_SEGS) /* descriptors of no length cost time as well */
+		w->full = true;
 	w->total += len;
 	if (gpa + len < gpa)
 		w->c->fault = VIRTQ_FAULT_UNMAPPED;
@@ -169,7 +171,7 @@ walk_table(struct walk *w, struct virtq_desc ref, bool packed)
 		if (flags & VRING_DESC_F_INDIRECT)
 			return VIRTQ_E_INDIRECT;
 		e = walk_add(w, d.addr, d.len, flags);
-		if (e != VIRTQ_OK)
+		if (e != VIRTQ_OK || w->full) /* what is left of a full chain is of no use */
 			return e;
 		if (packed) {
 			i++;
@@ -205,7 +207,7 @@ virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_run *run, struct vi
 		if (e != VIRTQ_OK)
 			return e;
 		c->slots = (uint16_t)(seen + 1);
-		if (!(d.split.flags & VRING_DESC_F_NEXT))
+		if (!(d.split.flags & VRING_DESC_F_NEXT) || w.full)
 			return walk_end(&w);
 		if (d.split.next >= run->size)
 			return VIRTQ_E_BAD_HEAD;

@@ -104,6 +104,14 @@ virtq_dev_plain(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_d
 	return true;
 }
 
+/* Bytes [p, p + len) will be read soon. */
+VIRTQ_INLINE void
+virtq_prefetch_range(const void *p, uint32_t len)
+{
+	for (uint32_t off = 0; off < len; off += VIRTQ_CACHE_LINE)
+		__builtin_prefetch((const uint8_t *)p + off, 0, 3);
+}
+
 /* Bytes [p, p + len) will be written soon; they wait in the other core's cache. */
 VIRTQ_INLINE void
 virtq_prefetch_write_range(const void *p, uint32_t len)
@@ -149,10 +157,17 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 	}
 	if (ready < n)
 		n = ready;
+	/* Most drivers go round the table: then descriptors need not wait for the heads. */
+	if (vq->sequential)
+		virtq_prefetch_range(&run->desc[vq->next_head], n * sizeof(run->desc[0]));
 	virtq_prefetch_write_range(&run->used->ring[vq->used_idx & run->mask],
 				   n * sizeof(run->used->ring[0]));
 	for (i = 0; i < n; i++)
 		head[i] = virtq_load16(&run->avail->ring[(pos->idx + i) & run->mask]);
+	if (n > 0) {
+		vq->sequential = head[0] == vq->next_head;
+		vq->next_head = (head[n - 1] + 1) & run->mask;
+	}
 	for (i = 0; i < n; i++) {
 		struct virtq_desc d;
 

@@ -3,6 +3,7 @@
 #include "virtq_mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,12 @@ virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, ui
 	int ret;
 
 	if (size == 0 || __builtin_add_overflow(offset, size, &end) || end > INT64_MAX)
+		return -EINVAL;
+	/*
+	 * Only files that live in memory (memfd, tmpfs, hugetlbfs) know seals. Any other could make
+	 * us wait for whoever serves it, with every look at the file and every page fault.
+	 */
+	if (fcntl(fd, F_GET_SEALS) < 0)
 		return -EINVAL;
 	if (fstat(fd, &st) < 0)
 		return -errno;

@@ -37,7 +37,8 @@ struct virtq_mem {
 /*
  * Map `size` bytes from `offset` of `fd`, readable and writable. The fd is not kept; the caller
  * still owns it. *host receives the address of the first byte.
- * Returns 0, -EINVAL (size 0, sum wraps, file shorter than offset + size, not a mappable file) or
+ * Returns 0, -EINVAL (size 0, sum wraps, file shorter than offset + size, not a file in memory:
+ * memfd, tmpfs, hugetlbfs) or
  * -errno of mmap (e.g. -EACCES, -EPERM of a read-only or sealed fd). The mapping has one reference.
  */
 int virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -11,14 +12,15 @@
 enum { MAX_RANGES = 16384 };
 
 /*
- * Slots are claimed under the lock and read by the handler without it. A slot's range outlives
- * its mapping's last access, so a handler never sees one that is being freed.
+ * Slots are claimed under the lock and read by the handler without it. A handler looks at all of
+ * them, also at ranges of other peers; so whoever removes one waits until no handler that may
+ * still see it is looking.
  */
 static struct virtq_sigbus_range *ranges[MAX_RANGES];
 static uint32_t nranges;	/* slots ever used */
+static uint32_t looking;	/* handlers in repair() */
 static pthread_mutex_t ranges_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction former;
-static bool installed;
 
 static bool
 repair(void *fault)
@@ -26,7 +28,7 @@ repair(void *fault)
 	uint32_t n = __atomic_load_n(&nranges, __ATOMIC_ACQUIRE);
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct virtq_sigbus_range *r = __atomic_load_n(&ranges[i], __ATOMIC_ACQUIRE);
+		struct virtq_sigbus_range *r = __atomic_load_n(&ranges[i], __ATOMIC_SEQ_CST);
 		uintptr_t at = (uintptr_t)fault;
 
 		if (r == NULL || at - (uintptr_t)r->start >= r->length)
@@ -42,12 +44,15 @@ static void
 on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	int saved = errno;
+	bool ours;
 
-	if (repair(info->si_addr)) {
-		errno = saved;
-		return;
-	}
+	/* Pairs with the loads in virtq_sigbus_remove(). */
+	__atomic_add_fetch(&looking, 1, __ATOMIC_SEQ_CST);
+	ours = repair(info->si_addr);
+	__atomic_sub_fetch(&looking, 1, __ATOMIC_RELEASE);
 	errno = saved;
+	if (ours)
+		return;
 	if (former.sa_flags & SA_SIGINFO)
 		former.sa_sigaction(sig, info, context);
 	else if (former.sa_handler != SIG_DFL && former.sa_handler != SIG_IGN)
@@ -56,19 +61,20 @@ on_sigbus(int sig, siginfo_t *info, void *context)
 		sigaction(SIGBUS, &former, NULL); /* the access repeats and ends as it used to */
 }
 
+/* With each mapping anew: a handler that came after ours would take the faults we wait for. */
 static int
 install(void)
 {
-	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER}, now;
 
-	if (installed)
+	if (sigaction(SIGBUS, NULL, &now) < 0)
+		return -errno;
+	if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_sigbus)
 		return 0;
+	former = now;
 	sa.sa_sigaction = on_sigbus;
 	sigemptyset(&sa.sa_mask);
-	if (sigaction(SIGBUS, &sa, &former) < 0)
-		return -errno;
-	installed = true;
-	return 0;
+	return sigaction(SIGBUS, &sa, NULL) < 0 ? -errno : 0;
 }
 
 int
@@ -98,6 +104,9 @@ virtq_sigbus_remove(struct virtq_sigbus_range *range)
 	pthread_mutex_lock(&ranges_lock);
 	for (uint32_t i = 0; i < nranges; i++)
 		if (ranges[i] == range)
-			__atomic_store_n(&ranges[i], NULL, __ATOMIC_RELEASE);
+			__atomic_store_n(&ranges[i], NULL, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&ranges_lock);
+	/* Handlers at work may have read the slot, later ones find it empty. */
+	while (__atomic_load_n(&looking, __ATOMIC_SEQ_CST) != 0)
+		sched_yield();
 }

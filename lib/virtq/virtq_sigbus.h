@@ -23,6 +23,7 @@ struct virtq_sigbus_range {
  * ours on to the one before it. -ENOSPC when 16,384 mappings are watched.
  */
 int virtq_sigbus_add(struct virtq_sigbus_range *range);
+/* When this returns, no handler looks at the range any more. */
 void virtq_sigbus_remove(struct virtq_sigbus_range *range);
 
 #endif /* VIRTQ_SIGBUS_H */

@@ -8,9 +8,6 @@
 #include "virtq_dev.h"
 #include "vnet_impl.h"
 
-/* An Ethernet frame with two tags around the largest IP packet. */
-#define RX_FRAME_MAX (UINT16_MAX + RTE_ETHER_HDR_LEN + 8u)
-
 #define RX_PACKED	(1u << 0)
 #define RX_OFFLOAD	(1u << 1) /* the header may ask for something */
 #define RX_IN_ORDER	(1u << 2) /* packed: one used entry retires the burst */
@@ -119,7 +116,7 @@ rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 {
 	if (len <= rxq->room)
 		return RX_OK;
-	if ((rxq->flags & VNET_F_SCATTER) && len <= RX_FRAME_MAX)
+	if ((rxq->flags & VNET_F_SCATTER) && len <= VNET_FRAME_MAX)
 		return rx_chain(rxq, m, len);
 	if (rxq->big != NULL && len <= rx_big_size(rxq->big))
 		return rx_attach_big(rxq, m, len);
@@ -138,18 +135,6 @@ rx_fill(struct rx_source *s, struct rte_mbuf *m, uint32_t len)
 		rx_source_read(s, rte_pktmbuf_mtod(m, void *), part);
 		len -= part;
 	}
-}
-
-VIRTQ_INLINE void
-rx_mbuf_init(const struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
-{
-	memcpy(&m->rearm_data, &rxq->rearm, sizeof(rxq->rearm));
-	m->ol_flags = 0;
-	m->packet_type = 0;
-	m->pkt_len = len;
-	m->data_len = (uint16_t)len;
-	m->vlan_tci = 0;
-	m->hash.rss = 0;
 }
 
 /* Everything but one plain descriptor with an empty header. */
@@ -178,7 +163,7 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 		rxq->stats.drop[VNET_DROP_BAD_HDR]++;
 		return RX_DROPPED;
 	}
-	rx_mbuf_init(rxq, m, 0);
+	vnet_rx_mbuf_init(rxq, m, 0);
 	r = rx_make_room(rxq, m, len);
 	if (r != RX_OK)
 		return r;
@@ -200,7 +185,7 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 		return rx_slow(rxq, vq, run, c, m);
 	if ((flags & RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) & 0xffff) != 0))
 		return rx_slow(rxq, vq, run, c, m);
-	rx_mbuf_init(rxq, m, len);
+	vnet_rx_mbuf_init(rxq, m, len);
 	vnet_copy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
 	return RX_OK;
 }
@@ -217,26 +202,6 @@ rx_alloc(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n)
 		got++;
 	rxq->stats.nombuf++;
 	return got;
-}
-
-static void
-rx_strip_vlan(struct rte_mbuf **pkts, uint16_t n)
-{
-	/* A frame that ends within the tag stays whole; rte_vlan_strip() would read beyond. */
-	for (uint16_t i = 0; i < n; i++)
-		if (pkts[i]->data_len >= RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN)
-			rte_vlan_strip(pkts[i]);
-}
-
-static inline void
-rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t bytes)
-{
-	rxq->stats.packets += n;
-	rxq->stats.bytes += bytes;
-	if (rxq->flags & VNET_F_STATS)
-		vnet_count_classes(&rxq->stats, pkts, n);
-	if (unlikely(rxq->flags & VNET_F_VLAN_STRIP))
-		rx_strip_vlan(pkts, n);
 }
 
 static __rte_noinline void
@@ -304,7 +269,7 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	virtq_dev_notify(vq, run, flags & RX_PACKED);
 	if (unlikely(err != VIRTQ_OK && i == have))
 		rx_break(rxq, vq, run, err);
-	rx_account(rxq, pkts, out, bytes);
+	vnet_rx_account(rxq, pkts, out, bytes);
 	virtq_dev_lookahead(vq, run, n, flags & RX_PACKED);
 	return out;
 }

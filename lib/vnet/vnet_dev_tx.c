@@ -8,10 +8,6 @@
 #define TX_PACKED	(1u << 0)
 #define TX_ANY_HDR	(1u << 1) /* header length as the run says, else 12 */
 
-/* Flags that need more than a copy. */
-#define TX_WORK (RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | \
-		 RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_VLAN | RTE_MBUF_F_RX_LRO)
-
 /* What became of a packet. */
 enum tx_result {
 	TX_SENT,
@@ -318,7 +314,7 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 	struct virtq_chain *c = &t->c[t->used];
 	const uint32_t len = m->data_len;
 
-	if (unlikely(t->used == t->have || m->nb_segs != 1 || (m->ol_flags & TX_WORK) ||
+	if (unlikely(t->used == t->have || m->nb_segs != 1 || (m->ol_flags & VNET_TX_WORK) ||
 		     c->nseg != 1 || c->len < len + hdr_len))
 		return tx_slow(t, m);
 	tx_put_header(c->addr, hdr_len);
@@ -326,51 +322,6 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 	c->written = len + hdr_len;
 	t->used++;
 	return TX_SENT;
-}
-
-/*
- * Give mbufs back to their pools in as few calls as can be. An mbuf of one segment has next ==
- * NULL, so its second cache line is left alone.
- */
-static inline void
-tx_free(struct rte_mbuf **pkts, uint16_t n)
-{
-	void *same[VNET_BURST];
-	struct rte_mempool *pool = NULL;
-	unsigned int count = 0;
-
-	for (uint16_t i = 0; i < n; i++) {
-		struct rte_mbuf *m = pkts[i];
-
-		if (unlikely(m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 ||
-			     !RTE_MBUF_DIRECT(m))) {
-			rte_pktmbuf_free(m);
-			continue;
-		}
-		if (unlikely(m->pool != pool)) {
-			if (count > 0)
-				rte_mempool_put_bulk(pool, same, count);
-			pool = m->pool;
-			count = 0;
-		}
-		same[count++] = m;
-	}
-	if (count > 0)
-		rte_mempool_put_bulk(pool, same, count);
-}
-
-static inline void
-tx_account(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, uint32_t dropped)
-{
-	if (likely(dropped == 0)) {
-		if (txq->flags & VNET_F_STATS)
-			vnet_count_classes(&txq->stats, pkts, n);
-		txq->stats.packets += n;
-		return;
-	}
-	for (uint16_t i = 0; i < n; i++)
-		if (!(dropped & 1u << i))
-			tx_account(txq, &pkts[i], 1, 0);
 }
 
 VIRTQ_INLINE uint16_t
@@ -415,8 +366,8 @@ tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 	if (unlikely(err != VIRTQ_OK && t.used == t.have))
 		tx_break(txq, vq, run, err);
 	txq->stats.bytes += bytes;
-	tx_account(txq, pkts, i, dropped);
-	tx_free(pkts, i);
+	vnet_tx_account(&txq->stats, txq->flags, pkts, i, dropped);
+	vnet_free_sent(pkts, i);
 	virtq_dev_lookahead(vq, run, i, flags & TX_PACKED);
 	return i;
 }

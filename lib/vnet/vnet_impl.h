@@ -3,10 +3,14 @@
 #ifndef VNET_IMPL_H
 #define VNET_IMPL_H
 
+#include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <rte_memcpy.h>
 
 #include "vnet.h"
+
+/* An Ethernet frame with two tags around the largest IP packet. */
+#define VNET_FRAME_MAX (UINT16_MAX + RTE_ETHER_HDR_LEN + 8u)
 
 /* A buffer for a packet that no pool element takes, attached to an mbuf as external buffer. */
 struct vnet_big {
@@ -66,14 +70,110 @@ vnet_copy(void *to, const void *from, uint32_t len)
 
 /* Size classes and casts of packets just carried, while they are in the cache. */
 void vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n);
+void vnet_strip_vlan(struct rte_mbuf **pkts, uint16_t n);
 
 /*
  * Whether a driver's header can be true for a packet of `len` bytes under these features. The
  * header is a private copy. VIRTIO 1.2, 5.1.6.2.
  */
 bool vnet_rx_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len);
+/*
+ * Features as the other role reads them: what the device may send is what the driver takes, and
+ * the reverse. The functions here speak as the device does; a driver swaps first.
+ */
+static inline uint64_t
+vnet_swap_roles(uint64_t features)
+{
+	const uint64_t guest = VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) |
+			       VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) |
+			       VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN) |
+			       VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO);
+	const uint64_t csum = VIRTQ_BIT(VIRTIO_NET_F_CSUM);
+	const unsigned int up = VIRTIO_NET_F_HOST_TSO4 - VIRTIO_NET_F_GUEST_TSO4;
+	uint64_t rest = features & ~(guest | guest << up | csum | csum << 1);
+
+	return rest | (features & guest) << up | (features >> up & guest) |
+	       (features & csum) << 1 | (features >> 1 & csum);
+}
+
 /* Carry a checked header over into the mbuf that holds the packet. */
 void vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m);
+
+/* n packets were received. */
+static inline void
+vnet_rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t bytes)
+{
+	rxq->stats.packets += n;
+	rxq->stats.bytes += bytes;
+	if (rxq->flags & VNET_F_STATS)
+		vnet_count_classes(&rxq->stats, pkts, n);
+	if (unlikely(rxq->flags & VNET_F_VLAN_STRIP))
+		vnet_strip_vlan(pkts, n);
+}
+
+/* A raw mbuf of the queue's pool becomes a packet of one segment of len bytes. */
+static inline void
+vnet_rx_mbuf_init(const struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
+{
+	memcpy(&m->rearm_data, &rxq->rearm, sizeof(rxq->rearm));
+	m->ol_flags = 0;
+	m->packet_type = 0;
+	m->pkt_len = len;
+	m->data_len = (uint16_t)len;
+	m->vlan_tci = 0;
+	m->hash.rss = 0;
+}
+
+/* Flags that need more than a copy. */
+#define VNET_TX_WORK (RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | \
+		 RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_VLAN | RTE_MBUF_F_RX_LRO)
+
+/*
+ * Give mbufs back to their pools in as few calls as can be. An mbuf of one segment has next ==
+ * NULL, so its second cache line is left alone.
+ */
+static inline void
+vnet_free_sent(struct rte_mbuf **pkts, uint16_t n)
+{
+	void *same[VNET_BURST];
+	struct rte_mempool *pool = NULL;
+	unsigned int count = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+
+		if (unlikely(m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 ||
+			     !RTE_MBUF_DIRECT(m))) {
+			rte_pktmbuf_free(m);
+			continue;
+		}
+		if (unlikely(m->pool != pool)) {
+			if (count > 0)
+				rte_mempool_put_bulk(pool, same, count);
+			pool = m->pool;
+			count = 0;
+		}
+		same[count++] = m;
+	}
+	if (count > 0)
+		rte_mempool_put_bulk(pool, same, count);
+}
+
+/* Count n packets done with (n <= 32) but for those whose bit is set in `dropped`. */
+static inline void
+vnet_tx_account(struct vnet_stats *stats, uint32_t flags, struct rte_mbuf **pkts, uint16_t n,
+		uint32_t dropped)
+{
+	if (likely(dropped == 0)) {
+		if (flags & VNET_F_STATS)
+			vnet_count_classes(stats, pkts, n);
+		stats->packets += n;
+		return;
+	}
+	for (uint16_t i = 0; i < n; i++)
+		if (!(dropped & 1u << i))
+			vnet_tx_account(stats, flags, &pkts[i], 1, 0);
+}
 
 /* Bytes at the start of a frame that offloads can change: headers, and a VLAN tag to come. */
 #define VNET_HEAD_MAX 256

@@ -46,17 +46,26 @@ vnet_rx_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len)
 	return true;
 }
 
-/* Ones' complement sum of the bytes from `off` to the end, folded to 16 bits. */
+/*
+ * Ones' complement sum of bytes [off, off + len), which the packet has, folded to 16 bits.
+ * rte_raw_cksum_mbuf() loses carries behind a segment of odd length (DPDK 22.11).
+ */
 static uint16_t
-sum_from(const struct rte_mbuf *m, uint32_t off)
+sum_of(const struct rte_mbuf *m, uint32_t off, uint32_t len)
 {
-	uint16_t sum = 0;
+	uint32_t sum = 0, done = 0;
 
-	if (m->nb_segs == 1)
-		return rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off),
-				     m->pkt_len - off);
-	rte_raw_cksum_mbuf(m, off, m->pkt_len - off, &sum);
-	return sum;
+	for (; len > 0 && off >= m->data_len; m = m->next)
+		off -= m->data_len;
+	for (; len > done; m = m->next) {
+		uint32_t part = RTE_MIN(len - done, m->data_len - off);
+		uint16_t s = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off), part);
+
+		sum += done & 1 ? rte_bswap16(s) : s;
+		done += part;
+		off = 0;
+	}
+	return __rte_raw_cksum_reduce(sum);
 }
 
 /* What stands in the checksum field for a sum; 0 would mean "none" in UDP. */
@@ -82,29 +91,54 @@ mbuf_store16(struct rte_mbuf *m, uint32_t off, uint16_t value)
 	}
 }
 
-/* Speak in Tx flags, which the application passes on to a port that takes them. */
-static void
-rx_legacy_flags(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr_lens *lens)
+/*
+ * Transmit flags that say the same as the header, or 0 where the packet's own headers disagree: an
+ * inner checksum of a tunnel, or a driver that lies to the port which these flags are meant for.
+ */
+static uint64_t
+rx_legacy_flags(const struct vnet_hdr *h, uint32_t type, const struct rte_net_hdr_lens *lens)
 {
-	uint64_t flags = 0;
+	bool tcp = (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;
+	bool udp = (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP;
+	bool ipv6 = RTE_ETH_IS_IPV6_HDR(type);
+	uint64_t flags = ipv6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
 
-	if (RTE_ETH_IS_IPV4_HDR(m->packet_type))
-		flags |= RTE_MBUF_F_TX_IPV4;
-	else if (RTE_ETH_IS_IPV6_HDR(m->packet_type))
-		flags |= RTE_MBUF_F_TX_IPV6;
-	if ((m->packet_type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP)
-		flags |= RTE_MBUF_F_TX_TCP_CKSUM;
-	else if ((m->packet_type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP)
-		flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+	if (h->csum_start != lens->l2_len + lens->l3_len ||
+	    !((tcp && h->csum_offset == offsetof(struct rte_tcp_hdr, cksum)) ||
+	      (udp && h->csum_offset == offsetof(struct rte_udp_hdr, dgram_cksum))))
+		return 0;
+	switch (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return flags | (tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM);
+	case VIRTIO_NET_HDR_GSO_UDP:
+		return udp ? flags | RTE_MBUF_F_TX_UDP_CKSUM | RTE_MBUF_F_TX_UDP_SEG : 0;
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		if (!tcp || ipv6 != ((h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) ==
+				     VIRTIO_NET_HDR_GSO_TCPV6))
+			return 0;
+		return flags | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG;
+	default:
+		return 0;
+	}
+}
+
+/* Speak in Tx flags, which the application passes on to a port that takes them. */
+static bool
+rx_legacy(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr_lens *lens)
+{
+	uint64_t flags = rx_legacy_flags(h, m->packet_type, lens);
+
+	if (flags == 0)
+		return false;
 	m->l2_len = lens->l2_len;
 	m->l3_len = lens->l3_len;
 	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		flags |= (h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP ?
-			 RTE_MBUF_F_TX_UDP_SEG : RTE_MBUF_F_TX_TCP_SEG;
 		m->l4_len = lens->l4_len;
 		m->tso_segsz = h->gso_size;
 	}
 	m->ol_flags |= flags;
+	return true;
 }
 
 void
@@ -113,19 +147,17 @@ vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 	struct rte_net_hdr_lens lens = {0};
 
 	m->packet_type = rte_net_get_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
-	if (rxq->flags & VNET_F_LEGACY_OL) {
-		rx_legacy_flags(h, m, &lens);
+	if (!(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) /* then it is not large either */
 		return;
-	}
-	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
-		if (rxq->flags & VNET_F_PARTIAL_CSUM) {
-			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
-		} else {
-			mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
-				     csum_of(sum_from(m, h->csum_start)));
-			m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-			rxq->stats.sw_csum++;
-		}
+	if ((rxq->flags & VNET_F_LEGACY_OL) && rx_legacy(h, m, &lens))
+		return;
+	if (rxq->flags & VNET_F_PARTIAL_CSUM) {
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	} else {
+		mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
+			     csum_of(sum_of(m, h->csum_start, m->pkt_len - h->csum_start)));
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+		rxq->stats.sw_csum++;
 	}
 	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
 		m->ol_flags |= RTE_MBUF_F_RX_LRO;
@@ -265,12 +297,13 @@ tx_gso_type(const struct vnet_tx_pkt *p, const struct tx_request *r, uint64_t *n
 	const uint8_t *l4 = p->head + p->l2_len + p->l3_len;
 	uint8_t type;
 
+	*needs = VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM);
 	if (r->udp) {
-		*needs = VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO);
+		*needs |= VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO);
 		return VIRTIO_NET_HDR_GSO_UDP;
 	}
 	type = r->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-	*needs = VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4);
+	*needs |= VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4);
 	if (l4[offsetof(struct rte_tcp_hdr, tcp_flags)] & RTE_TCP_CWR_FLAG) {
 		*needs |= VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN);
 		type |= VIRTIO_NET_HDR_GSO_ECN;
@@ -289,7 +322,7 @@ tx_head_bytes(const struct vnet_tx_pkt *p, const struct tx_request *r)
 	if (r->l4_csum)
 		want = l4_off + r->csum_offset + 2;
 	if (r->gso)
-		want = l4_off + p->l4_len;
+		want = l4_off + RTE_MAX(p->l4_len, r->csum_offset + 2);
 	if (want > p->m->pkt_len || want > VNET_HEAD_MAX - sizeof(struct rte_vlan_hdr) ||
 	    p->m->pkt_len < RTE_ETHER_HDR_LEN)
 		return 0;
@@ -327,20 +360,75 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 	return 0;
 }
 
+static uint16_t
+pseudo_sum(const uint8_t *l3, uint8_t proto, uint32_t l4_bytes)
+{
+	struct {
+		uint32_t len, proto;
+	} tail = {rte_cpu_to_be_32(l4_bytes), rte_cpu_to_be_32(proto)};
+	bool v4 = (l3[0] >> 4) == 4;
+	uint32_t sum = v4 ? rte_raw_cksum(l3 + offsetof(struct rte_ipv4_hdr, src_addr), 8) :
+			    rte_raw_cksum(l3 + offsetof(struct rte_ipv6_hdr, src_addr), 32);
+
+	sum += rte_raw_cksum(&tail, sizeof(tail));
+	return __rte_raw_cksum_reduce(sum);
+}
+
+/*
+ * Put the pseudo-header's sum in its place. A guest wants the whole length in it even where the
+ * packet is to be cut (VIRTIO 1.2, 5.1.6.2), ethdev wants it without; and an application may have
+ * left it to the driver. Where the headers are no IP, what stands there is taken to be right.
+ */
+static void
+tx_pseudo_header(struct vnet_tx_pkt *p, const struct tx_request *r)
+{
+	uint8_t *l3 = p->head + p->l2_len, *field = l3 + p->l3_len + r->csum_offset;
+	uint8_t proto = r->csum_offset == offsetof(struct rte_tcp_hdr, cksum) ? IPPROTO_TCP :
+										 IPPROTO_UDP;
+	uint32_t l4_bytes = p->len - p->l2_len - p->l3_len;
+
+	if (p->l3_len >= sizeof(struct rte_ipv4_hdr) && (l3[0] >> 4) == 4) {
+		const struct rte_ipv4_hdr *ip = (void *)l3;
+
+		if (!r->gso) /* there may be padding behind it */
+			l4_bytes = (uint16_t)(rte_be_to_cpu_16(ip->total_length) - p->l3_len);
+	} else if (p->l3_len >= sizeof(struct rte_ipv6_hdr) && (l3[0] >> 4) == 6) {
+		const struct rte_ipv6_hdr *ip = (void *)l3;
+
+		if (!r->gso)
+			l4_bytes = (uint16_t)(rte_be_to_cpu_16(ip->payload_len) + sizeof(*ip) -
+					      p->l3_len);
+	} else {
+		return;
+	}
+	put16(field, pseudo_sum(l3, proto, l4_bytes));
+}
+
+/* Sum of the L4 header in the head and of the payload in the mbuf. */
+static uint16_t
+tx_l4_sum(const struct vnet_tx_pkt *p)
+{
+	uint16_t l4_off = p->l2_len + p->l3_len, in_head = p->head_len - l4_off;
+	uint32_t sum = sum_of(p->m, p->head_skip, p->m->pkt_len - p->head_skip);
+
+	if (in_head & 1)
+		sum = rte_bswap16((uint16_t)sum);
+	return __rte_raw_cksum_reduce(sum + rte_raw_cksum(p->head + l4_off, in_head));
+}
+
 static void
 tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 {
 	uint16_t l4_off = p->l2_len + p->l3_len;
 
+	tx_pseudo_header(p, r);
 	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
 		p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		p->hdr.csum_start = l4_off;
 		p->hdr.csum_offset = r->csum_offset;
 		return;
 	}
-	/* The field holds the pseudo-header's sum, which thus enters the whole. */
-	put16(p->head + l4_off + r->csum_offset,
-	      csum_of(sum_from(p->m, p->m->l2_len + p->m->l3_len)));
+	put16(p->head + l4_off + r->csum_offset, csum_of(tx_l4_sum(p)));
 	p->sw_csum = true;
 }
 
@@ -395,27 +483,12 @@ segment_ip(uint8_t *l3, uint16_t l3_len, uint16_t l4_bytes, uint16_t index)
 	}
 }
 
-static uint16_t
-pseudo_sum(const uint8_t *l3, uint16_t l4_bytes)
-{
-	struct {
-		uint32_t len, proto;
-	} tail = {rte_cpu_to_be_32(l4_bytes), rte_cpu_to_be_32(IPPROTO_TCP)};
-	bool v4 = (l3[0] >> 4) == 4;
-	uint32_t sum = v4 ? rte_raw_cksum(l3 + offsetof(struct rte_ipv4_hdr, src_addr), 8) :
-			    rte_raw_cksum(l3 + offsetof(struct rte_ipv6_hdr, src_addr), 32);
-
-	sum += rte_raw_cksum(&tail, sizeof(tail));
-	return __rte_raw_cksum_reduce(sum);
-}
-
 void
 vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct vnet_tx_pkt *frame)
 {
 	uint32_t payload = p->len - p->head_len;
 	uint8_t *l3, *l4;
 	struct rte_tcp_hdr *tcp;
-	uint16_t sum = 0;
 	uint32_t total;
 
 	frame->m = p->m;
@@ -436,7 +509,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	if (off > 0)
 		tcp->tcp_flags &= ~RTE_TCP_CWR_FLAG;
 	tcp->cksum = 0;
-	rte_raw_cksum_mbuf(p->m, p->head_skip + off, len, &sum);
-	total = (uint32_t)pseudo_sum(l3, p->l4_len + len) + rte_raw_cksum(l4, p->l4_len) + sum;
+	total = (uint32_t)pseudo_sum(l3, IPPROTO_TCP, p->l4_len + len) +
+		rte_raw_cksum(l4, p->l4_len) + sum_of(p->m, p->head_skip + off, len);
 	tcp->cksum = csum_of(__rte_raw_cksum_reduce(total));
 }

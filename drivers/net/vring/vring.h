@@ -29,7 +29,7 @@
 #include "vnet.h"
 #include "vring_devargs.h"
 
-/* Vrings of a port: 2i receives and 2i + 1 transmits, as the guest sees it. */
+/* Vrings of a port: 2i receives and 2i + 1 transmits, as the driver's side sees it. */
 #define VRING_MAX_QIDS (2 * VRING_MAX_PAIRS)
 /* MAC addresses an application may add; none filters, the port is promiscuous by nature. */
 #define VRING_MAX_MACS 16
@@ -43,6 +43,23 @@ extern int vring_logtype;
 	rte_log(RTE_LOG_ ## level, vring_logtype, "%s: " fmt "\n", name, ## __VA_ARGS__)
 
 struct vring_port;
+struct vring_fe;
+struct virtq_drv;
+
+/* How vrings and queues meet, seen from one end of the connection. */
+struct vring_sides {
+	uint8_t rx, tx;		/* vring 2i + rx is received from, 2i + tx is sent to */
+	vnet_rx_burst (*rx_select)(const struct virtq_run *run, uint32_t flags, const char **name);
+	vnet_tx_burst (*tx_select)(const struct virtq_run *run, uint32_t flags, const char **name);
+	/* rx: packets that wait; tx: entries that could be filled. 0..size, from any thread. */
+	uint32_t (*rx_count)(const struct virtq_run *run, const struct virtq_vq *vq);
+	uint32_t (*tx_count)(const struct virtq_run *run, const struct virtq_vq *vq);
+	/* Notifications that were sent, and those that the peer did not want. */
+	void (*notified)(const struct virtq_vq *vq, uint64_t *sent, uint64_t *suppressed);
+	/* Free up to n packets that the peer is done with; NULL: they are freed when sent. */
+	uint16_t (*tx_clean)(struct vnet_txq *txq, struct virtq_vq *vq,
+			     const struct virtq_run *run, uint16_t n);
+};
 
 /* One entry of a set: a ring that an ethdev queue serves, or something that acts like one. */
 struct vring_ring {
@@ -100,7 +117,7 @@ struct vring_slot {
 	struct virtq_vq *vq;		/* cursors; always there */
 	const struct virtq_run *run;	/* control: NULL while it does not run */
 	rte_spinlock_t lock;		/* for queues that share the ring */
-	/* vq's counters at the last reset. */
+	/* Notifications at the last reset. */
 	uint64_t calls_base, suppressed_base;
 };
 
@@ -123,20 +140,25 @@ struct vring_port {
 	uint16_t max_mtu;	/* bytes */
 	uint64_t offered;	/* device features */
 	struct rte_eth_dev *dev;	/* primary */
-	struct vhu_loop *loop;		/* primary */
+	struct vring_ctrl *ctrl;	/* primary */
+	struct vhu_loop *loop;		/* primary: ctrl's */
 	TAILQ_ENTRY(vring_port) next;	/* primary */
 
 	/* Buffers; made at queue set-up, primary. */
 	struct rte_mempool *big;	/* for frames over a pool element, or NULL */
 
 	/* Control. */
-	struct vhu_be *be;
+	struct vhu_be *be;	/* back-end */
+	struct vring_fe *fe;	/* front-end */
+	bool open;		/* from the end of the probe to the beginning of the close */
 	bool connected;
+	bool carrier;		/* the peer has nothing against the link being up */
 	bool started;		/* dev_start */
 	bool admin_down;	/* dev_set_link_down */
 	bool rarp_wanted;	/* the first receive queue has an announcement to deliver */
 	uint64_t features, protocol_features; /* negotiated */
 	uint16_t guest_mtu;	/* as the front-end told, 0: it did not */
+	uint64_t refused_ns;	/* when it was logged last that a ring is over max-ring */
 	struct vhu_timer rarp_watch;
 	struct vring_session session_base;
 	struct vring_slot slot[VRING_MAX_QIDS];
@@ -152,17 +174,53 @@ struct vring_port {
 	struct vring_session session;
 	struct vring_tally *rx_tally, *tx_tally; /* one a pair */
 	struct virtq_vq *vqs;
+	struct virtq_drv *drvs;	/* front-end: instead */
 };
+
+struct rte_tel_data;
+
+/*
+ * What a port does at its end of the connection. Where nothing is to be done an entry that says so
+ * may be NULL.
+ */
+struct vring_role {
+	const char *name;		/* "back-end", "front-end" */
+	const char *firmware;		/* what the port calls itself there */
+	const struct eth_dev_ops *(*ops)(void);
+	bool own_ctrl;			/* a control thread for each port, which may wait there */
+	const struct vring_sides *sides;
+	/* The application's thread. 0 or -errno, with one line in err. */
+	int (*open)(struct vring_port *port, char *err, size_t errlen);
+	void (*close)(struct vring_port *port);
+	void (*info)(const struct vring_port *port, struct rte_eth_dev_info *info);
+	/* Whether receive buffers may come from there; NULL: from anywhere. */
+	bool (*takes_pool)(const struct vring_port *port, struct rte_mempool *pool);
+	/* Control thread: the port has been started; is stopped, its rings are unpublished. */
+	void (*start)(struct vring_port *port);	/* or NULL */
+	void (*stop)(struct vring_port *port);	/* or NULL */
+	/* Bring port->session up to date; any thread of the primary. */
+	void (*count)(struct vring_port *port);
+	/* Control thread: for telemetry, into a dictionary; for people. */
+	void (*status)(struct vring_port *port, struct rte_tel_data *d);
+	void (*memory)(struct vring_port *port, struct rte_tel_data *d);
+	void (*dump)(struct vring_port *port, FILE *f);
+};
+
+/* Which end of the connection a port is; any process. */
+const struct vring_role *vring_port_role(const struct vring_port *port);
+const struct vring_sides *vring_port_sides(const struct vring_port *port);
+/* Bring port->session up to date, as far as this process can. */
+void vring_count(struct vring_port *port);
 
 /* vring_ctrl.c: the control thread. */
 
 /*
- * Start the control thread, or share the one that runs. cpu: where it is pinned, UINT32_MAX: off
- * the lcores. 0 or -errno.
+ * A control thread for the port: its own, or the one that all others share, which is started with
+ * the first of them. args.ctrl_lcore: where it is pinned, UINT32_MAX: off the lcores. 0 or -errno.
  */
-int vring_ctrl_get(const char *name, uint32_t cpu, struct vhu_loop **loop);
-/* Ends the thread with the last port. Not to be called in it. */
-void vring_ctrl_put(void);
+int vring_ctrl_get(struct vring_port *port);
+/* Ends the thread with its last port. Not to be called in it. */
+void vring_ctrl_put(struct vring_port *port);
 /* Run fn(port) in the control thread, wait for what it returns. */
 int vring_ctrl_call(struct vring_port *port, int (*fn)(void *port));
 
@@ -172,15 +230,18 @@ int vring_ctrl_call(struct vring_port *port, int (*fn)(void *port));
 size_t vring_set_size(uint16_t pairs);
 /* Whether a ring runs and may carry packets. */
 bool vring_slot_enabled(const struct vring_slot *slot);
-/* The rings of receive queue i of n: every running vring 2j + 1 with j % n == i. */
-void vring_fold_rx(struct vring_slot *slot, uint16_t pairs, uint16_t i, uint16_t n,
-		   uint32_t flags, struct vring_set *set);
+extern const struct vring_sides vring_back_sides;
+extern const struct vring_sides vring_front_sides; /* vring_fe_sides.c */
+/* The rings of receive queue i of n: every running vring 2j + rx with j % n == i. */
+void vring_fold_rx(const struct vring_sides *sides, struct vring_slot *slot, uint16_t pairs,
+		   uint16_t i, uint16_t n, uint32_t flags, struct vring_set *set);
 /*
  * The ring of transmit queue i of n: with m enabled rings, the (i % m)-th; with a lock where
  * another queue has the same. None: `why` says what becomes of packets.
  */
-void vring_fold_tx(struct vring_slot *slot, uint16_t pairs, uint16_t i, uint16_t n,
-		   uint32_t flags, enum vnet_drop why, struct vring_set *set);
+void vring_fold_tx(const struct vring_sides *sides, struct vring_slot *slot, uint16_t pairs,
+		   uint16_t i, uint16_t n, uint32_t flags, enum vnet_drop why,
+		   struct vring_set *set);
 /* Whether a ring is in one set and not, or not in the same way, in the other. NULL: empty. */
 bool vring_set_moved(const struct vring_set *a, const struct vring_set *b);
 bool vring_set_same(const struct vring_set *a, const struct vring_set *b);
@@ -194,10 +255,8 @@ void vring_unpublish(struct vring_port *port);
 /* Link state from the same; tells the application when it changed. */
 void vring_link_refresh(struct vring_port *port);
 
-/* vring_session.c: control thread, except that info may be called by any. */
-int vring_session_open(struct vring_port *port, char *err, size_t errlen);
-void vring_session_close(struct vring_port *port);
-void vring_session_refresh(struct vring_port *port);
+/* vring_session.c: the back-end. */
+extern const struct vring_role vring_back_role;
 
 /* vring_event.c: call-backs run in EAL's interrupt thread, never in the control thread. */
 #define VRING_EVENT_LINK RTE_BIT32(0)
@@ -212,6 +271,7 @@ uint16_t vring_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
 /* A vnet_rx_burst that delivers the announcement once; vq and run are NULL. */
 uint16_t vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq, const struct virtq_run *run,
 			  struct rte_mbuf **pkts, uint16_t n);
+int vring_tx_done_cleanup(void *txq, uint32_t n);
 uint32_t vring_rx_queue_count(void *rxq);
 int vring_rx_descriptor_status(void *rxq, uint16_t offset);
 int vring_tx_descriptor_status(void *txq, uint16_t offset);
@@ -240,6 +300,7 @@ void vring_pools_free(struct vring_port *port);
 
 /* vring_port.c: start, stop, link, addresses, capabilities. */
 extern const struct eth_dev_ops vring_ops;
+const struct eth_dev_ops *vring_back_ops(void);
 /* What a secondary process may call. */
 extern const struct eth_dev_ops vring_secondary_ops;
 int vring_dev_close(struct rte_eth_dev *dev);
@@ -260,7 +321,7 @@ void vring_rxq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_sta
 void vring_txq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
 /* What a released queue had counted stays in the port's tally. */
 void vring_stats_keep(struct vring_tally *tally, const struct vnet_stats *live);
-/* Notifications of the rings that queue `id` of `n` serves; tx: rings the guest receives on. */
+/* Notifications of the rings that queue `id` of `n` serves. */
 void vring_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
 		 uint64_t *calls, uint64_t *suppressed);
 
@@ -268,6 +329,8 @@ void vring_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n
 /* -EEXIST: another port, whose name is put into other[RTE_ETH_NAME_MAX_LEN], has this iface. */
 int vring_list_add(struct vring_port *port, char *other);
 void vring_list_remove(struct vring_port *port);
+/* Whether the port may be asked: its probe is over, its close has not begun. */
+void vring_list_show(struct vring_port *port, bool open);
 int vring_priv_dump(struct rte_eth_dev *dev, FILE *file);
 
 #endif /* VRING_H */

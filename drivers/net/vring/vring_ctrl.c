@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The control thread: one a process, started with the first port and ended with the last.
+ * Control threads. Ports that never wait for a peer share one, started with the first of them and
+ * ended with the last; a port that does wait has its own, so that it delays no other.
  *
  * EAL puts control threads on the CPUs of the process that no lcore uses, or with the main lcore
- * where none is left, which is what is wanted here. The thread takes no lcore id of its own:
+ * where none is left, which is what is wanted here. The threads take no lcore ids of their own:
  * rte_thread_register() fails before the end of EAL's initialisation, when the ports of the
  * command line are probed, and forbids secondary processes (dumpcap, proc-info) for good.
  */
@@ -11,22 +12,22 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_lcore.h>
 
 #include "vring.h"
 
-static struct {
-	pthread_mutex_t lock;
+struct vring_ctrl {
 	unsigned int ports;
 	struct vhu_loop *loop;
 	pthread_t thread;
 	uint32_t cpu;		/* pinned to, UINT32_MAX: not */
-} ctrl = {
-	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.cpu = UINT32_MAX,
 };
+
+static pthread_mutex_t ctrl_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct vring_ctrl shared;
 
 static void *
 ctrl_main(void *loop)
@@ -36,78 +37,89 @@ ctrl_main(void *loop)
 }
 
 static int
-ctrl_start(void)
+ctrl_start(struct vring_ctrl *ctrl)
 {
-	int ret = vhu_loop_new(&ctrl.loop);
+	int ret = vhu_loop_new(&ctrl->loop);
 
 	if (ret != 0)
 		return ret;
-	ret = rte_ctrl_thread_create(&ctrl.thread, "vring-ctrl", NULL, ctrl_main, ctrl.loop);
+	ret = rte_ctrl_thread_create(&ctrl->thread, "vring-ctrl", NULL, ctrl_main, ctrl->loop);
 	if (ret != 0)
-		vhu_loop_free(ctrl.loop);
-	ctrl.cpu = UINT32_MAX;
+		vhu_loop_free(ctrl->loop);
+	ctrl->cpu = UINT32_MAX;
 	return ret;
 }
 
 static void
-ctrl_stop(void)
+ctrl_stop(struct vring_ctrl *ctrl)
 {
-	vhu_loop_quit(ctrl.loop);
-	pthread_join(ctrl.thread, NULL);
-	vhu_loop_free(ctrl.loop);
-	ctrl.loop = NULL;
+	vhu_loop_quit(ctrl->loop);
+	pthread_join(ctrl->thread, NULL);
+	vhu_loop_free(ctrl->loop);
+	ctrl->loop = NULL;
+	if (ctrl != &shared)
+		free(ctrl);
 }
 
-/* The last port that asks has its way; the thread serves them all. */
+/* The last port that asks has its way; a shared thread serves others too. */
 static int
-ctrl_pin(const char *name, uint32_t cpu)
+ctrl_pin(struct vring_ctrl *ctrl, const char *name, uint32_t cpu)
 {
 	cpu_set_t set;
 
-	if (cpu == UINT32_MAX || cpu == ctrl.cpu)
+	if (cpu == UINT32_MAX || cpu == ctrl->cpu)
 		return 0;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	if (pthread_setaffinity_np(ctrl.thread, sizeof(set), &set) != 0) {
+	if (pthread_setaffinity_np(ctrl->thread, sizeof(set), &set) != 0) {
 		VRING_LOG(ERR, name, "ctrl-lcore=%u: allowed is a CPU that this process may use",
 			  cpu);
 		return -EINVAL;
 	}
-	if (ctrl.cpu != UINT32_MAX)
+	if (ctrl->cpu != UINT32_MAX)
 		VRING_LOG(WARNING, name, "ctrl-lcore=%u moves the control thread, which serves "
-			  "all ports, from CPU %u", cpu, ctrl.cpu);
-	ctrl.cpu = cpu;
+			  "all ports, from CPU %u", cpu, ctrl->cpu);
+	ctrl->cpu = cpu;
 	return 0;
 }
 
 int
-vring_ctrl_get(const char *name, uint32_t cpu, struct vhu_loop **loop)
+vring_ctrl_get(struct vring_port *port)
 {
+	struct vring_ctrl *ctrl = &shared;
 	int ret = 0;
 
-	pthread_mutex_lock(&ctrl.lock);
-	if (ctrl.ports == 0)
-		ret = ctrl_start();
+	if (vring_port_role(port)->own_ctrl)
+		ctrl = calloc(1, sizeof(*ctrl));
+	if (ctrl == NULL)
+		return -ENOMEM;
+	pthread_mutex_lock(&ctrl_lock);
+	if (ctrl->ports == 0)
+		ret = ctrl_start(ctrl);
 	if (ret == 0) {
-		ret = ctrl_pin(name, cpu);
+		ret = ctrl_pin(ctrl, port->name, port->args.ctrl_lcore);
 		if (ret == 0) {
-			ctrl.ports++;
-			*loop = ctrl.loop;
-		} else if (ctrl.ports == 0) {
-			ctrl_stop();
+			ctrl->ports++;
+			port->ctrl = ctrl;
+			port->loop = ctrl->loop;
+		} else if (ctrl->ports == 0) {
+			ctrl_stop(ctrl);
 		}
+	} else if (ctrl != &shared) {
+		free(ctrl);
 	}
-	pthread_mutex_unlock(&ctrl.lock);
+	pthread_mutex_unlock(&ctrl_lock);
 	return ret;
 }
 
 void
-vring_ctrl_put(void)
+vring_ctrl_put(struct vring_port *port)
 {
-	pthread_mutex_lock(&ctrl.lock);
-	if (--ctrl.ports == 0)
-		ctrl_stop();
-	pthread_mutex_unlock(&ctrl.lock);
+	pthread_mutex_lock(&ctrl_lock);
+	if (--port->ctrl->ports == 0)
+		ctrl_stop(port->ctrl);
+	port->ctrl = NULL;
+	pthread_mutex_unlock(&ctrl_lock);
 }
 
 int

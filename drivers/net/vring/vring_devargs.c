@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <rte_ethdev.h>
 #include <rte_kvargs.h>
@@ -12,7 +13,15 @@
 #include "vnet.h"
 #include "vring_devargs.h"
 
+/* The roles that take a key. */
+enum roles {
+	BACK = 1 << 0,
+	FRONT = 1 << 1,
+	EITHER = BACK | FRONT,
+};
+
 struct key {
+	enum roles roles;
 	const char *name;	/* as documented; '-' and '_' are the same */
 	int (*parse)(const struct key *key, const char *value, struct vring_args *args);
 	const char *allowed;
@@ -48,14 +57,15 @@ parse_number(const struct key *key, const char *value, struct vring_args *args)
 	return 0;
 }
 
+/* offset: of a char[VRING_PATH_LEN]. */
 static int
-parse_iface(const struct key *key, const char *value, struct vring_args *args)
+parse_path(const struct key *key, const char *value, struct vring_args *args)
 {
 	size_t len = strlen(value);
 
-	if (len == 0 || len >= sizeof(args->iface))
+	if (len == 0 || len >= VRING_PATH_LEN)
 		return -EINVAL;
-	memcpy(args->iface, value, len + 1);
+	memcpy((char *)args + key->offset, value, len + 1);
 	return 0;
 }
 
@@ -78,6 +88,7 @@ parse_speed(const struct key *key, const char *value, struct vring_args *args)
 	    rte_eth_speed_bitflag(n, RTE_ETH_LINK_FULL_DUPLEX) == 0)
 		return -EINVAL;
 	args->speed = n;
+	args->speed_given = true;
 	return 0;
 }
 
@@ -129,7 +140,7 @@ parse_sock_group(const struct key *key, const char *value, struct vring_args *ar
 
 /* Known, but of a role that this version does not have. */
 static int
-parse_front_end(const struct key *key, const char *value, struct vring_args *args)
+parse_relay(const struct key *key, const char *value, struct vring_args *args)
 {
 	return -ENOTSUP;
 }
@@ -146,49 +157,50 @@ parse_zero(const struct key *key, const char *value, struct vring_args *args)
 	return n != 0 ? -ENOTSUP : ret;
 }
 
-#define NUMBER(key, field, lo, hi, text) \
-	{ key, parse_number, text, offsetof(struct vring_args, field), lo, hi }
-#define SWITCH(key, field) NUMBER(key, field, 0, 1, "0 or 1")
-#define ZERO(key, field, hi, text) \
-	{ key, parse_zero, text, offsetof(struct vring_args, field), 0, hi }
-#define OTHER(key, fn, text) { key, fn, text }
-#define FRONT_END(key) { key, parse_front_end, NULL }
+#define NUMBER(roles, key, field, lo, hi, text) \
+	{ roles, key, parse_number, text, offsetof(struct vring_args, field), lo, hi }
+#define SWITCH(roles, key, field) NUMBER(roles, key, field, 0, 1, "0 or 1")
+#define ZERO(roles, key, field, hi, text) \
+	{ roles, key, parse_zero, text, offsetof(struct vring_args, field), 0, hi }
+#define PATH(roles, key, field, text) \
+	{ roles, key, parse_path, text, offsetof(struct vring_args, field) }
+#define OTHER(roles, key, fn, text) { roles, key, fn, text }
 
 static const struct key keys[] = {
-	OTHER("iface", parse_iface, "the path of a socket, 1 to 107 bytes"),
-	NUMBER("queues", queues, 1, VRING_MAX_PAIRS, "1 to 128 queue pairs"),
-	SWITCH("client", client),
-	ZERO("iommu-support", iommu, 1, "0"),
-	ZERO("postcopy-support", postcopy, 1, "0"),
-	SWITCH("tso", tso),
-	NUMBER("linear-buffer", linear, VRING_LINEAR_NO, VRING_LINEAR_YES, "0 or 1"),
-	SWITCH("ext-buffer", ext_buf),
-	SWITCH("legacy-ol-flags", legacy_ol),
-	OTHER("mac", parse_mac, "a unicast address such as 02:00:00:00:00:01"),
-	NUMBER("mtu", mtu, VRING_MIN_MTU, VRING_MAX_MTU, "68 to 65509 bytes"),
-	OTHER("speed", parse_speed, "10, 100, 1000, 2500, 5000, 10000, 20000, 25000, 40000, "
-	      "50000, 56000, 100000 or 200000 Mbit/s"),
-	NUMBER("numa", numa, 0, RTE_MAX_NUMA_NODES - 1, "the number of a NUMA node"),
-	NUMBER("ctrl-lcore", ctrl_lcore, 0, CPU_SETSIZE - 1, "the number of a CPU"),
-	NUMBER("max-ring", max_ring, 64, VIRTQ_MAX_SIZE, "64 to 32768 entries"),
-	OTHER("csum", parse_csum, "0, 1 or partial"),
-	SWITCH("packed", packed),
-	ZERO("zero-copy", zero_copy, 1, "0"),
-	ZERO("zero-copy-min", zero_copy_min, UINT16_MAX, "0"),
-	NUMBER("tx-retries", tx_retries, 0, 1000, "0 to 1000 rounds"),
-	NUMBER("reconnect-ms", reconnect_ms, 10, 60000, "10 to 60000 milliseconds"),
-	{ "sock-mode", parse_sock_mode, "octal permissions, 0001 to 0777", 0, 1, 0777 },
-	OTHER("sock-group", parse_sock_group, "a group's name or number"),
-	SWITCH("stats", stats),
-	FRONT_END("path"),
-	FRONT_END("server"),
-	FRONT_END("queue_size"),
-	FRONT_END("cq"),
-	FRONT_END("packed_vq"),
-	FRONT_END("mrg_rxbuf"),
-	FRONT_END("in_order"),
-	FRONT_END("vectorized"),
-	FRONT_END("vdpa"),
+	PATH(BACK, "iface", iface, "the path of a socket, 1 to 107 bytes"),
+	PATH(FRONT, "path", path, "the path of a socket or of a vhost-vdpa device, 1 to 107 bytes"),
+	NUMBER(EITHER, "queues", queues, 1, VRING_MAX_PAIRS, "1 to 128 queue pairs"),
+	SWITCH(BACK, "client", client),
+	ZERO(BACK, "iommu-support", iommu, 1, "0"),
+	ZERO(BACK, "postcopy-support", postcopy, 1, "0"),
+	SWITCH(BACK, "tso", tso),
+	NUMBER(BACK, "linear-buffer", linear, VRING_LINEAR_NO, VRING_LINEAR_YES, "0 or 1"),
+	SWITCH(BACK, "ext-buffer", ext_buf),
+	SWITCH(BACK, "legacy-ol-flags", legacy_ol),
+	SWITCH(FRONT, "server", server),
+	NUMBER(FRONT, "queue_size", queue_size, 2, VIRTQ_MAX_SIZE, "2 to 32768 entries"),
+	SWITCH(FRONT, "cq", cq),
+	SWITCH(FRONT, "packed_vq", packed_vq),
+	SWITCH(FRONT, "mrg_rxbuf", mrg_rxbuf),
+	SWITCH(FRONT, "in_order", in_order),
+	SWITCH(FRONT, "vectorized", vectorized),
+	OTHER(EITHER, "mac", parse_mac, "a unicast address such as 02:00:00:00:00:01"),
+	NUMBER(EITHER, "mtu", mtu, VRING_MIN_MTU, VRING_MAX_MTU, "68 to 65509 bytes"),
+	OTHER(EITHER, "speed", parse_speed, "10, 100, 1000, 2500, 5000, 10000, 20000, 25000, "
+	      "40000, 50000, 56000, 100000 or 200000 Mbit/s"),
+	NUMBER(EITHER, "numa", numa, 0, RTE_MAX_NUMA_NODES - 1, "the number of a NUMA node"),
+	NUMBER(EITHER, "ctrl-lcore", ctrl_lcore, 0, CPU_SETSIZE - 1, "the number of a CPU"),
+	NUMBER(BACK, "max-ring", max_ring, 64, VIRTQ_MAX_SIZE, "64 to 32768 entries"),
+	OTHER(EITHER, "csum", parse_csum, "0, 1 or partial"),
+	SWITCH(BACK, "packed", packed),
+	ZERO(BACK, "zero-copy", zero_copy, 1, "0"),
+	ZERO(BACK, "zero-copy-min", zero_copy_min, UINT16_MAX, "0"),
+	NUMBER(EITHER, "tx-retries", tx_retries, 0, 1000, "0 to 1000 rounds"),
+	NUMBER(EITHER, "reconnect-ms", reconnect_ms, 10, 60000, "10 to 60000 milliseconds"),
+	{ EITHER, "sock-mode", parse_sock_mode, "octal permissions, 0001 to 0777", 0, 1, 0777 },
+	OTHER(EITHER, "sock-group", parse_sock_group, "the name or number of a group that exists"),
+	SWITCH(EITHER, "stats", stats),
+	OTHER(EITHER, "vdpa", parse_relay, NULL),
 };
 
 static const struct vring_args defaults = {
@@ -204,6 +216,10 @@ static const struct vring_args defaults = {
 	.packed = 1,
 	.reconnect_ms = 100,
 	.stats = 1,
+	.queue_size = 256,
+	.cq = VRING_CQ_AUTO,
+	.mrg_rxbuf = 1,
+	.in_order = 1,
 };
 
 static bool
@@ -234,7 +250,7 @@ unknown_key(const char *name, char *err, size_t errlen)
 
 	used = snprintf(err, errlen, "unknown key '%s', allowed are", name);
 	for (i = 0; i < RTE_DIM(keys) && used < errlen; i++)
-		if (keys[i].parse != parse_front_end)
+		if (keys[i].parse != parse_relay)
 			used += snprintf(err + used, errlen - used, " %s", keys[i].name);
 	return -EINVAL;
 }
@@ -256,9 +272,9 @@ parse_pair(const struct rte_kvargs_pair *pair, uint64_t *seen, struct vring_args
 	}
 	*seen |= RTE_BIT64(i);
 	ret = keys[i].parse(&keys[i], value, args);
-	if (ret == -ENOTSUP && keys[i].parse == parse_front_end)
-		snprintf(err, errlen, "%s=%s: the front-end role is not supported yet, give iface=",
-			 pair->key, value);
+	if (ret == -ENOTSUP && keys[i].parse == parse_relay)
+		snprintf(err, errlen, "%s=%s: relaying is not supported yet, give iface= or path= "
+			 "alone", pair->key, value);
 	else if (ret == -ENOTSUP)
 		snprintf(err, errlen, "%s=%s is not supported yet, allowed is 0", pair->key, value);
 	else if (ret != 0)
@@ -266,19 +282,64 @@ parse_pair(const struct rte_kvargs_pair *pair, uint64_t *seen, struct vring_args
 	return ret == 0 ? 0 : -EINVAL;
 }
 
+/* Keys of the other role mean nothing here, and their user expects something else. */
+static int
+check_role(const struct vring_args *args, uint64_t seen, char *err, size_t errlen)
+{
+	bool front = vring_args_front(args);
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(keys); i++)
+		if ((seen & RTE_BIT64(i)) && !(keys[i].roles & (front ? FRONT : BACK))) {
+			snprintf(err, errlen, "%s= belongs to a port with %s=: allowed is to leave "
+				 "it out", keys[i].name, front ? "iface" : "path");
+			return -EINVAL;
+		}
+	return 0;
+}
+
+static const char *
+check_back(const struct vring_args *args)
+{
+	if (args->tso && args->csum == VRING_CSUM_OFF)
+		return "tso=1 needs checksum offload: allowed with it is csum=1 or csum=partial";
+	if (args->client && (args->sock_mode != 0 || args->sock_gid != (gid_t)-1))
+		return "sock-mode= and sock-group= belong to a socket of our own: "
+		       "allowed with them is client=0";
+	return NULL;
+}
+
+static const char *
+check_front(const struct vring_args *args)
+{
+	if (!args->packed_vq && !rte_is_power_of_2(args->queue_size))
+		return "queue_size= has to be a power of two: any other number is allowed with "
+		       "packed_vq=1 only";
+	if (!args->server && (args->sock_mode != 0 || args->sock_gid != (gid_t)-1))
+		return "sock-mode= and sock-group= belong to a socket of our own: "
+		       "allowed with them is server=1";
+	if (args->server && vring_args_vdpa(args))
+		return "server=1 belongs to a socket: allowed for a vhost-vdpa device is server=0";
+	return NULL;
+}
+
 /* What no key can see alone. */
 static int
-check_together(const struct vring_args *args, char *err, size_t errlen)
+check_together(const struct vring_args *args, uint64_t seen, char *err, size_t errlen)
 {
 	const char *wrong = NULL;
+	int ret;
 
-	if (args->iface[0] == '\0')
-		wrong = "iface= is missing: give the path of the vhost-user socket";
-	else if (args->tso && args->csum == VRING_CSUM_OFF)
-		wrong = "tso=1 needs checksum offload: allowed with it is csum=1 or csum=partial";
-	else if (args->client && (args->sock_mode != 0 || args->sock_gid != (gid_t)-1))
-		wrong = "sock-mode= and sock-group= belong to a socket of our own: "
-			"allowed with them is client=0";
+	if (args->iface[0] != '\0' && args->path[0] != '\0')
+		wrong = "iface= and path= are the two ends of a connection: allowed is one of them";
+	else if (args->iface[0] == '\0' && args->path[0] == '\0')
+		wrong = "iface= or path= is missing: give the path of the vhost-user socket";
+	if (wrong == NULL) {
+		ret = check_role(args, seen, err, errlen);
+		if (ret != 0)
+			return ret;
+		wrong = vring_args_front(args) ? check_front(args) : check_back(args);
+	}
 	if (wrong == NULL)
 		return 0;
 	snprintf(err, errlen, "%s", wrong);
@@ -303,7 +364,7 @@ vring_args_parse(const char *text, struct vring_args *args, char *err, size_t er
 	for (i = 0; i < pairs->count && ret == 0; i++)
 		ret = parse_pair(&pairs->pairs[i], &seen, args, err, errlen);
 	rte_kvargs_free(pairs);
-	return ret != 0 ? ret : check_together(args, err, errlen);
+	return ret != 0 ? ret : check_together(args, seen, err, errlen);
 }
 
 uint64_t
@@ -318,4 +379,40 @@ vring_args_features(const struct vring_args *args)
 	if (!args->packed)
 		features &= ~VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 	return features;
+}
+
+/* Everything, less what the arguments rule out; what packets need comes from `packets`. */
+uint64_t
+vring_args_wanted(const struct vring_args *args, uint64_t packets)
+{
+	uint64_t features = packets | VRING_FRONT_FEATURES;
+
+	if (args->csum == VRING_CSUM_OFF)
+		features &= ~VRING_FRONT_CSUM_FEATURES;
+	if (!args->packed_vq)
+		features &= ~VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	if (!args->mrg_rxbuf)
+		features &= ~VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF);
+	if (!args->in_order)
+		features &= ~VIRTQ_BIT(VIRTIO_F_IN_ORDER);
+	if (!vring_args_vdpa(args))
+		return features & ~(VRING_FRONT_VDPA_FEATURES | VRING_FRONT_CTRL_FEATURES);
+	if (args->cq == 0)
+		features &= ~VRING_FRONT_CTRL_FEATURES;
+	return features;
+}
+
+bool
+vring_args_front(const struct vring_args *args)
+{
+	return args->path[0] != '\0';
+}
+
+bool
+vring_args_vdpa(const struct vring_args *args)
+{
+	struct stat st;
+
+	return strncmp(args->path, "/dev/", 5) == 0 &&
+	       (stat(args->path, &st) != 0 || S_ISCHR(st.st_mode));
 }

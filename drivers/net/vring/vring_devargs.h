@@ -18,6 +18,11 @@
 #define VRING_MIN_MTU 68
 #define VRING_MAX_MTU (UINT16_MAX - VRING_FRAME_OVERHEAD)
 
+/* Bytes of a path with its end, as long as sun_path. */
+#define VRING_PATH_LEN 108
+/* cq= not given: a control queue is used where the device serves one. */
+#define VRING_CQ_AUTO 2
+
 enum vring_csum {
 	VRING_CSUM_OFF,		/* the guest is not offered to leave checksums out */
 	VRING_CSUM_COMPLETE,	/* partial checksums of the guest are completed on the way in */
@@ -30,11 +35,13 @@ enum vring_linear {
 };
 
 struct vring_args {
-	char iface[108];	/* socket path, as long as sun_path */
+	char iface[VRING_PATH_LEN]; /* back-end: socket */
+	char path[VRING_PATH_LEN]; /* front-end: socket, or device of the kernel */
 	struct rte_ether_addr mac; /* zero: random */
 	enum vring_csum csum;
 	mode_t sock_mode;	/* 0: as the umask leaves it */
 	gid_t sock_gid;		/* (gid_t)-1: as the process's */
+	bool speed_given;
 	/* Numbers and switches; all of one type, so that one parser serves them. */
 	uint32_t queues;	/* pairs */
 	uint32_t client;
@@ -53,6 +60,14 @@ struct vring_args {
 	uint32_t reconnect_ms;
 	uint32_t stats;		/* keep size classes and casts */
 	uint32_t zero_copy, zero_copy_min;
+	/* Front-end. */
+	uint32_t server;
+	uint32_t queue_size;	/* entries of each ring */
+	uint32_t cq;		/* VRING_CQ_AUTO: not given */
+	uint32_t packed_vq;
+	uint32_t mrg_rxbuf;
+	uint32_t in_order;
+	uint32_t vectorized;	/* a hint that nothing depends on */
 };
 
 /*
@@ -64,9 +79,40 @@ int vring_args_parse(const char *text, struct vring_args *args, char *err, size_
 /* Device features to offer to a front-end under these arguments. */
 uint64_t vring_args_features(const struct vring_args *args);
 
+/* Whether the port drives a device (path=), and whether that is one of the kernel's. */
+bool vring_args_front(const struct vring_args *args);
+bool vring_args_vdpa(const struct vring_args *args);
+
+/*
+ * Front-end: features to accept where the device offers them. `packets`: those that bursts
+ * serve, VNET_DRV_FEATURES or fewer.
+ */
+uint64_t vring_args_wanted(const struct vring_args *args, uint64_t packets);
+
+/* Front-end features that are the port's own business. */
+#define VRING_FRONT_FEATURES \
+	(VIRTQ_BIT(VIRTIO_NET_F_MAC) | VIRTQ_BIT(VIRTIO_NET_F_STATUS) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_MTU) | VIRTQ_BIT(VIRTIO_NET_F_MQ) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_SPEED_DUPLEX) | VRING_FRONT_CTRL_FEATURES | \
+	 VRING_FRONT_VDPA_FEATURES)
+/* Those that need a control queue, which a back-end behind a socket does not serve. */
+#define VRING_FRONT_CTRL_FEATURES \
+	(VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_CTRL_VLAN) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VIRTQ_BIT(VIRTIO_NET_F_RSS))
+/* Of devices behind an IOMMU: addresses and barriers are the platform's. */
+#define VRING_FRONT_VDPA_FEATURES \
+	(VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM))
+#define VRING_FRONT_CSUM_FEATURES \
+	(VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN))
+
 /* What RTE_PMD_REGISTER_PARAM_STRING shows; a literal, since it lands in a section. */
 #define VRING_PARAM_STRING \
 	"iface=<path> " \
+	"path=<path> " \
 	"queues=<1-128> " \
 	"client=<0|1> " \
 	"iommu-support=<0|1> " \
@@ -75,6 +121,13 @@ uint64_t vring_args_features(const struct vring_args *args);
 	"linear-buffer=<0|1> " \
 	"ext-buffer=<0|1> " \
 	"legacy-ol-flags=<0|1> " \
+	"server=<0|1> " \
+	"queue_size=<2-32768> " \
+	"cq=<0|1> " \
+	"packed_vq=<0|1> " \
+	"mrg_rxbuf=<0|1> " \
+	"in_order=<0|1> " \
+	"vectorized=<0|1> " \
 	"mac=<xx:xx:xx:xx:xx:xx> " \
 	"mtu=<68-65509> " \
 	"speed=<Mbit/s> " \

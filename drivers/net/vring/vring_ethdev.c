@@ -14,6 +14,7 @@
 #include <rte_string_fns.h>
 #include <rte_version.h>
 
+#include "virtq_drv.h"
 #include "vring.h"
 
 RTE_LOG_REGISTER_DEFAULT(vring_logtype, NOTICE);
@@ -57,16 +58,21 @@ init_rings(struct vring_port *port, int numa)
 {
 	unsigned int qid, n = 2 * port->pairs;
 
-	port->vqs = rte_zmalloc_socket("vring_vqs", n * sizeof(*port->vqs), RTE_CACHE_LINE_SIZE,
-				       numa);
+	if (vring_args_front(&port->args))
+		port->drvs = rte_zmalloc_socket("vring_drvs", n * sizeof(*port->drvs),
+						RTE_CACHE_LINE_SIZE, numa);
+	else
+		port->vqs = rte_zmalloc_socket("vring_vqs", n * sizeof(*port->vqs),
+					       RTE_CACHE_LINE_SIZE, numa);
 	port->rx_tally = rte_zmalloc_socket("vring_tally", port->pairs * sizeof(*port->rx_tally), 0,
 					    numa);
 	port->tx_tally = rte_zmalloc_socket("vring_tally", port->pairs * sizeof(*port->tx_tally), 0,
 					    numa);
-	if (port->vqs == NULL || port->rx_tally == NULL || port->tx_tally == NULL)
+	if ((port->vqs == NULL && port->drvs == NULL) || port->rx_tally == NULL ||
+	    port->tx_tally == NULL)
 		return -ENOMEM;
 	for (qid = 0; qid < n; qid++) {
-		port->slot[qid].vq = &port->vqs[qid];
+		port->slot[qid].vq = port->drvs != NULL ? &port->drvs[qid].vq : &port->vqs[qid];
 		rte_spinlock_init(&port->slot[qid].lock);
 		virtq_vq_reset(port->slot[qid].vq);
 	}
@@ -99,7 +105,7 @@ init_dev(struct rte_eth_dev *dev, const struct vring_args *args)
 	dev->data->dev_link.link_duplex = RTE_ETH_LINK_FULL_DUPLEX;
 	dev->data->dev_link.link_autoneg = RTE_ETH_LINK_FIXED;
 	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
-	dev->dev_ops = &vring_ops;
+	dev->dev_ops = vring_port_role(dev->data->dev_private)->ops();
 	dev->rx_pkt_burst = vring_rx_burst;
 	dev->tx_pkt_burst = vring_tx_burst;
 	dev->tx_pkt_prepare = vring_tx_prepare;
@@ -118,7 +124,8 @@ init_port(struct rte_eth_dev *dev, const char *name, const struct vring_args *ar
 	port->args = *args;
 	port->pairs = args->queues;
 	port->max_mtu = RTE_MAX((uint32_t)VRING_MAX_FRAME - VRING_FRAME_OVERHEAD, args->mtu);
-	port->offered = vring_args_features(args);
+	if (!vring_args_front(args))
+		port->offered = vring_args_features(args);
 	port->dev = dev;
 	ret = init_rings(port, dev->data->numa_node);
 	if (ret == 0)
@@ -139,18 +146,21 @@ open_port(struct vring_port *port)
 
 	ret = vring_list_add(port, other);
 	if (ret != 0) {
-		VRING_LOG(ERR, port->name, "iface=%s is port %s's already: allowed is another path",
-			  port->args.iface, other);
+		VRING_LOG(ERR, port->name, "%s is port %s's already: allowed is another path",
+			  vring_args_front(&port->args) ? port->args.path : port->args.iface,
+			  other);
 		return ret;
 	}
-	ret = vring_ctrl_get(port->name, port->args.ctrl_lcore, &port->loop);
+	ret = vring_ctrl_get(port);
 	if (ret != 0)
 		goto listed;
-	ret = vring_session_open(port, err, sizeof(err));
-	if (ret == 0)
+	ret = vring_port_role(port)->open(port, err, sizeof(err));
+	if (ret == 0) {
+		vring_list_show(port, true);
 		return 0;
+	}
 	VRING_LOG(ERR, port->name, "%s", err);
-	vring_ctrl_put();
+	vring_ctrl_put(port);
 listed:
 	vring_list_remove(port);
 	return ret;
@@ -162,6 +172,7 @@ free_port(struct rte_eth_dev *dev)
 	struct vring_port *port = dev->data->dev_private;
 
 	rte_free(port->vqs);
+	rte_free(port->drvs);
 	rte_free(port->rx_tally);
 	rte_free(port->tx_tally);
 	rte_eth_dev_release_port(dev);
@@ -209,8 +220,8 @@ choose_numa(struct rte_vdev_device *vdev, const char *name, uint32_t wanted)
 			vdev->device.numa_node = wanted;
 			return 0;
 		}
-	VRING_LOG(ERR, name, "numa=%u: allowed is a node with memory, of which this machine has %u",
-		  wanted, rte_socket_count());
+	VRING_LOG(ERR, name, "numa=%u: allowed is a node with memory, 0 to %u here",
+		  wanted, rte_socket_count() - 1);
 	return -EINVAL;
 }
 

@@ -15,7 +15,12 @@
 static int
 port_configure(struct rte_eth_dev *dev)
 {
-	dev->data->scattered_rx = (vring_rx_flags(dev->data->dev_private) & VNET_F_SCATTER) != 0;
+	const struct vring_port *port = dev->data->dev_private;
+
+	dev->data->scattered_rx = (vring_rx_flags(port) & VNET_F_SCATTER) != 0;
+	/* ethdev puts its default where the application asked for nothing: there mtu= stands. */
+	if (port->args.mtu != 0 && dev->data->mtu == RTE_ETHER_MTU)
+		dev->data->mtu = (uint16_t)port->args.mtu;
 	return 0;
 }
 
@@ -48,6 +53,8 @@ start_in_ctrl(void *arg)
 	start_queues(port->dev->data, true);
 	port->admin_down = false;
 	port->started = true;
+	if (vring_port_role(port)->start != NULL)
+		vring_port_role(port)->start(port);
 	vring_publish(port);
 	vring_link_refresh(port);
 	return 0;
@@ -90,6 +97,8 @@ stop_in_ctrl(void *arg)
 		return 0;
 	vring_unpublish(port);
 	port->started = false;
+	if (vring_port_role(port)->stop != NULL)
+		vring_port_role(port)->stop(port);
 	start_queues(port->dev->data, false);
 	vring_link_refresh(port);
 	return 0;
@@ -145,15 +154,16 @@ vring_dev_close(struct rte_eth_dev *dev)
 		return 0;
 	port_stop(dev);
 	vring_list_remove(port);
-	vring_session_close(port);
+	vring_port_role(port)->close(port);
 	vring_event_cancel(port);
-	vring_ctrl_put();
+	vring_ctrl_put(port);
 	for (i = 0; i < dev->data->nb_rx_queues; i++)
 		vring_rx_queue_release(dev, i);
 	for (i = 0; i < dev->data->nb_tx_queues; i++)
 		vring_tx_queue_release(dev, i);
 	vring_pools_free(port);
 	rte_free(port->vqs);
+	rte_free(port->drvs);
 	rte_free(port->rx_tally);
 	rte_free(port->tx_tally);
 	return 0;
@@ -164,26 +174,6 @@ static int
 port_reset(struct rte_eth_dev *dev)
 {
 	return 0;
-}
-
-static void
-offload_info(const struct vring_port *port, struct rte_eth_dev_info *info)
-{
-	/*
-	 * SCATTER: frames larger than an element of the pool are taken. Checksums and segmentation
-	 * hold whatever a guest negotiates, since software does what it does not.
-	 */
-	info->rx_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_VLAN_STRIP |
-				RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
-				RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
-	if (port->args.tso) {
-		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
-		info->max_lro_pkt_size = UINT16_MAX;
-	}
-	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_VLAN_INSERT |
-				RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
-				RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |
-				RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 }
 
 static int
@@ -212,7 +202,7 @@ port_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 	info->default_rxportconf.nb_queues = 1;
 	info->default_rxportconf.ring_size = RTE_MIN(lim.nb_max, 256);
 	info->default_txportconf = info->default_rxportconf;
-	offload_info(port, info);
+	vring_port_role(port)->info(port, info);
 	return 0;
 }
 
@@ -300,17 +290,11 @@ port_ptypes(struct rte_eth_dev *dev)
 static int
 port_fw_version(struct rte_eth_dev *dev, char *text, size_t size)
 {
-	int len = snprintf(text, size, "vhost-user back-end, virtio 1.2");
+	const struct vring_port *port = dev->data->dev_private;
+	int len = snprintf(text, size, "%s", vring_port_role(port)->firmware);
 
 	/* ethdev: the size that would have been enough, where this one was not. */
 	return (size_t)len < size ? 0 : len + 1;
-}
-
-/* Packets are copied and freed within the burst: nothing is ever left to clean up. */
-static int
-port_tx_done_cleanup(void *txq, uint32_t n)
-{
-	return 0;
 }
 
 const struct eth_dev_ops vring_ops = {
@@ -347,7 +331,7 @@ const struct eth_dev_ops vring_ops = {
 	.tx_burst_mode_get = vring_tx_burst_mode_get,
 	.dev_supported_ptypes_get = port_ptypes,
 	.fw_version_get = port_fw_version,
-	.tx_done_cleanup = port_tx_done_cleanup,
+	.tx_done_cleanup = vring_tx_done_cleanup,
 	.stats_get = vring_stats_get,
 	.stats_reset = vring_stats_reset,
 	.xstats_get = vring_xstats_get,
@@ -357,6 +341,12 @@ const struct eth_dev_ops vring_ops = {
 	.xstats_reset = vring_stats_reset,
 	.eth_dev_priv_dump = vring_priv_dump,
 };
+
+const struct eth_dev_ops *
+vring_back_ops(void)
+{
+	return &vring_ops;
+}
 
 const struct eth_dev_ops vring_secondary_ops = {
 	.dev_close = vring_dev_close,

@@ -33,8 +33,8 @@ build_rx(struct vring_port *port, struct vring_rxq *rxq, bool announce)
 
 	if (!port->started || port->admin_down || !rxq->q.started)
 		return NULL;
-	vring_fold_rx(port->slot, port->pairs, rxq->q.id, port->dev->data->nb_rx_queues,
-		      rxq->rx.flags, set);
+	vring_fold_rx(vring_port_sides(port), port->slot, port->pairs, rxq->q.id,
+		      port->dev->data->nb_rx_queues, rxq->rx.flags, set);
 	if (announce)
 		add_announcement(set);
 	return set;
@@ -51,8 +51,8 @@ build_tx(struct vring_port *port, struct vring_txq *txq)
 	if (!port->connected)
 		why = VNET_DROP_NO_GUEST;
 	/* Taken down by the application: no ring is served, packets are dropped and counted. */
-	vring_fold_tx(port->slot, port->admin_down ? 0 : port->pairs, txq->q.id,
-		      port->dev->data->nb_tx_queues, txq->tx.flags, why, set);
+	vring_fold_tx(vring_port_sides(port), port->slot, port->admin_down ? 0 : port->pairs,
+		      txq->q.id, port->dev->data->nb_tx_queues, txq->tx.flags, why, set);
 	return set;
 }
 
@@ -178,7 +178,7 @@ vring_link_refresh(struct vring_port *port)
 		.link_status = RTE_ETH_LINK_DOWN,
 	};
 
-	if (port->started && !port->admin_down && port->connected &&
+	if (port->started && !port->admin_down && port->connected && port->carrier &&
 	    any_enabled(port, 0) && any_enabled(port, 1))
 		link.link_status = RTE_ETH_LINK_UP;
 	if (rte_eth_linkstatus_set(port->dev, &link) != 0)

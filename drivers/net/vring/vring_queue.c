@@ -83,7 +83,8 @@ vring_pools_free(struct vring_port *port)
 static bool
 scatters(const struct vring_port *port)
 {
-	return port->args.linear == VRING_LINEAR_NO &&
+	/* A front-end's buffers are whole mbufs: only larger packets are chained. */
+	return (vring_args_front(&port->args) || port->args.linear == VRING_LINEAR_NO) &&
 	       (port->dev->data->dev_conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
 }
 
@@ -99,8 +100,9 @@ make_big_pool(struct vring_port *port, struct rte_mempool *pool)
 	uint32_t room = rte_pktmbuf_data_room_size(pool);
 	char name[RTE_MEMPOOL_NAMESIZE];
 
-	if (port->big != NULL || !port->args.ext_buf || scatters(port) ||
-	    room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
+	/* A front-end's device writes to the application's mbufs. */
+	if (port->big != NULL || vring_args_front(&port->args) || !port->args.ext_buf ||
+	    scatters(port) || room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
 		return;
 	pool_name(name, sizeof(name), "big");
 	port->big = vnet_big_pool_create(name, BIG_BUFFERS,
@@ -139,7 +141,7 @@ queue_init(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t
 
 	q->port = port;
 	q->id = id;
-	q->nb_desc = nb_desc;
+	q->nb_desc = vring_args_front(&port->args) ? port->args.queue_size : nb_desc;
 	rte_spinlock_init(&q->query_lock);
 	for (i = 0; i < RTE_DIM(q->set); i++) {
 		q->set[i] = rte_zmalloc_socket("vring_set", vring_set_size(port->pairs),
@@ -166,6 +168,18 @@ no_memory(const struct vring_port *port, const char *dir, uint16_t id)
 	return -ENOMEM;
 }
 
+static bool
+takes_pool(const struct vring_port *port, uint16_t id, struct rte_mempool *pool)
+{
+	const struct vring_role *role = vring_port_role(port);
+
+	if (role->takes_pool == NULL || role->takes_pool(port, pool))
+		return true;
+	VRING_LOG(ERR, port->name, "rx queue %u: pool %s is not in DPDK's own memory, allowed is "
+		  "one that a device can be given", id, pool->name);
+	return false;
+}
+
 int
 vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 		     unsigned int socket, const struct rte_eth_rxconf *conf,
@@ -175,6 +189,8 @@ vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	struct vring_rxq *rxq;
 	int ret;
 
+	if (!takes_pool(port, id, pool))
+		return -EINVAL;
 	rxq = rte_zmalloc_socket("vring_rxq", sizeof(*rxq), RTE_CACHE_LINE_SIZE, socket);
 	if (rxq == NULL)
 		return no_memory(port, "rx", id);

@@ -131,6 +131,28 @@ vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq __rte_unused,
 	return 1;
 }
 
+/* Called by the lcore that sends, as bursts are. */
+int
+vring_tx_done_cleanup(void *txq, uint32_t n)
+{
+	struct vring_txq *q = txq;
+	const struct vring_sides *sides = vring_port_sides(q->q.port);
+	const struct vring_set *set = virtq_gate_enter(&q->q.gate);
+	uint16_t most = n == 0 || n > UINT16_MAX ? UINT16_MAX : n, done = 0;
+
+	if (set != NULL && set->n > 0 && sides->tx_clean != NULL) {
+		const struct vring_ring *ring = &set->ring[0];
+
+		if (ring->lock != NULL)
+			rte_spinlock_lock(ring->lock);
+		done = sides->tx_clean(&q->tx, ring->vq, ring->run, most);
+		if (ring->lock != NULL)
+			rte_spinlock_unlock(ring->lock);
+	}
+	virtq_gate_leave(&q->q.gate);
+	return done;
+}
+
 /* Questions about a ring come from any thread; the gate for them admits one. */
 static const struct vring_set *
 query_enter(struct vring_queue *q)
@@ -146,10 +168,11 @@ query_leave(struct vring_queue *q)
 	rte_spinlock_unlock(&q->query_lock);
 }
 
-/* Chains that wait in all rings of a queue, and how many entries these have. */
+/* rx: packets that wait in all rings of a queue; tx: free entries. And how many these have. */
 static uint32_t
-query(struct vring_queue *q, uint32_t *size)
+query(struct vring_queue *q, bool tx, uint32_t *size)
 {
+	const struct vring_sides *sides = vring_port_sides(q->port);
 	const struct vring_set *set = query_enter(q);
 	uint32_t count = 0;
 	unsigned int i;
@@ -160,7 +183,8 @@ query(struct vring_queue *q, uint32_t *size)
 
 		if (ring->run == NULL)
 			continue;
-		count += vnet_ring_count(ring->run, ring->vq);
+		count += tx ? sides->tx_count(ring->run, ring->vq) :
+			      sides->rx_count(ring->run, ring->vq);
 		*size += ring->run->size;
 	}
 	query_leave(q);
@@ -173,14 +197,14 @@ vring_rx_queue_count(void *rxq)
 	struct vring_rxq *q = rxq;
 	uint32_t size;
 
-	return q == NULL ? 0 : query(&q->q, &size);
+	return q == NULL ? 0 : query(&q->q, false, &size);
 }
 
 int
 vring_rx_descriptor_status(void *rxq, uint16_t offset)
 {
 	struct vring_rxq *q = rxq;
-	uint32_t size, count = query(&q->q, &size);
+	uint32_t size, count = query(&q->q, false, &size);
 
 	if (size == 0 ? offset >= q->q.nb_desc : offset >= size)
 		return -EINVAL;
@@ -191,7 +215,7 @@ int
 vring_tx_descriptor_status(void *txq, uint16_t offset)
 {
 	struct vring_txq *q = txq;
-	uint32_t size, count = query(&q->q, &size);
+	uint32_t size, count = query(&q->q, true, &size);
 
 	if (size == 0 ? offset >= q->q.nb_desc : offset >= size)
 		return -EINVAL;

@@ -7,18 +7,30 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vring.h"
+#include "vring_info.h"
 
 /* How often it is asked whether an announcement was delivered. */
 #define WATCH_MS 200
 
+/* A ring is offered again whenever anything of it changes, as often as its peer likes. */
+static void
+tell_refused(struct vring_port *port, const struct virtq_run *run)
+{
+	const uint64_t now = vhu_now_ns();
+
+	if (port->refused_ns != 0 && now - port->refused_ns < 1000000000)
+		return;
+	port->refused_ns = now;
+	VRING_LOG(WARNING, port->name, "vring %u has %u entries and is not served: "
+		  "allowed are %u, see max-ring=", run->qid, run->size, port->args.max_ring);
+}
+
 static const struct virtq_run *
-admit(const struct vring_port *port, const struct virtq_run *run)
+admit(struct vring_port *port, const struct virtq_run *run)
 {
 	if (run == NULL || run->size <= port->args.max_ring)
 		return run;
-	VRING_LOG(WARNING, port->name, "vring %u has %u entries and is not served: "
-		  "allowed are %u, see max-ring=", run->qid, run->size, port->args.max_ring);
+	tell_refused(port, run);
 	return NULL;
 }
 
@@ -185,13 +197,14 @@ open_session(void *arg)
 
 	for (qid = 0; qid < 2u * port->pairs; qid++)
 		vq[qid] = port->slot[qid].vq;
+	port->carrier = true;
 	port->rarp_watch.expired = watch_announcement;
 	port->rarp_watch.owner = port;
 	return vhu_be_new(&cfg, &port->be, call->err, call->errlen);
 }
 
-int
-vring_session_open(struct vring_port *port, char *err, size_t errlen)
+static int
+back_open(struct vring_port *port, char *err, size_t errlen)
 {
 	struct open_call call = { port, err, errlen };
 
@@ -209,18 +222,38 @@ close_session(void *arg)
 	return 0;
 }
 
-void
-vring_session_close(struct vring_port *port)
+static void
+back_close(struct vring_port *port)
 {
 	vring_ctrl_call(port, close_session);
 }
 
-void
-vring_session_refresh(struct vring_port *port)
+static void
+back_info(const struct vring_port *port, struct rte_eth_dev_info *info)
+{
+	/*
+	 * SCATTER: frames larger than an element of the pool are taken. Checksums and segmentation
+	 * hold whatever a guest negotiates, since software does what it does not.
+	 */
+	info->rx_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_VLAN_STRIP |
+				RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
+				RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+	if (port->args.tso) {
+		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+		info->max_lro_pkt_size = UINT16_MAX;
+	}
+	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_VLAN_INSERT |
+				RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+				RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |
+				RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+}
+
+static void
+back_count(struct vring_port *port)
 {
 	struct vhu_be_info info;
 
-	if (rte_eal_process_type() != RTE_PROC_PRIMARY || port->be == NULL)
+	if (port->be == NULL)
 		return;
 	vhu_be_get_info(port->be, &info);
 	port->session.connects = info.connects;
@@ -229,3 +262,17 @@ vring_session_refresh(struct vring_port *port)
 	port->session.nacks = info.nacks;
 	port->session.framing_errors = info.framing_errors;
 }
+
+const struct vring_role vring_back_role = {
+	.name = "back-end",
+	.firmware = "vhost-user back-end, virtio 1.2",
+	.ops = vring_back_ops,
+	.sides = &vring_back_sides,
+	.open = back_open,
+	.close = back_close,
+	.info = back_info,
+	.count = back_count,
+	.status = vring_back_status,
+	.memory = vring_back_memory,
+	.dump = vring_back_dump,
+};

@@ -152,10 +152,10 @@ vring_stats_reset(struct rte_eth_dev *dev)
 		total(&port->tx_tally[i], live_tx(dev, i), &port->tx_tally[i].base);
 	}
 	for (i = 0; i < 2 * port->pairs; i++) {
-		port->slot[i].calls_base = port->slot[i].vq->calls;
-		port->slot[i].suppressed_base = port->slot[i].vq->calls_suppressed;
+		vring_port_sides(port)->notified(port->slot[i].vq, &port->slot[i].calls_base,
+						 &port->slot[i].suppressed_base);
 	}
-	vring_session_refresh(port);
+	vring_count(port);
 	port->session_base = port->session;
 	return 0;
 }
@@ -164,13 +164,16 @@ void
 vring_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
 	    uint64_t *calls, uint64_t *suppressed)
 {
+	const struct vring_sides *sides = vring_port_sides(port);
 	unsigned int j, step = n == 0 ? port->pairs : n;
 
 	*calls = *suppressed = 0;
 	for (j = id; id < step && j < port->pairs; j += step) {
-		const struct vring_slot *slot = &port->slot[2 * j + !tx];
+		const struct vring_slot *slot = &port->slot[2 * j + (tx ? sides->tx : sides->rx)];
+		uint64_t sent, unwanted;
 
-		*calls += slot->vq->calls - slot->calls_base;
-		*suppressed += slot->vq->calls_suppressed - slot->suppressed_base;
+		sides->notified(slot->vq, &sent, &unwanted);
+		*calls += sent - slot->calls_base;
+		*suppressed += unwanted - slot->suppressed_base;
 	}
 }

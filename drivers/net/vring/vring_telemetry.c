@@ -27,7 +27,8 @@ vring_list_add(struct vring_port *port, char *other)
 
 	pthread_mutex_lock(&list_lock);
 	TAILQ_FOREACH(p, &ports, next)
-		if (strcmp(p->args.iface, port->args.iface) == 0) {
+		if (strcmp(p->args.iface, port->args.iface) == 0 &&
+		    strcmp(p->args.path, port->args.path) == 0) {
 			rte_strscpy(other, p->name, RTE_ETH_NAME_MAX_LEN);
 			ret = -EEXIST;
 			break;
@@ -46,6 +47,14 @@ vring_list_remove(struct vring_port *port)
 	pthread_mutex_unlock(&list_lock);
 }
 
+void
+vring_list_show(struct vring_port *port, bool open)
+{
+	pthread_mutex_lock(&list_lock);
+	port->open = open;
+	pthread_mutex_unlock(&list_lock);
+}
+
 static int
 list(const char *cmd __rte_unused, const char *params __rte_unused, struct rte_tel_data *d)
 {
@@ -54,7 +63,7 @@ list(const char *cmd __rte_unused, const char *params __rte_unused, struct rte_t
 	rte_tel_data_start_array(d, RTE_TEL_INT_VAL);
 	pthread_mutex_lock(&list_lock);
 	TAILQ_FOREACH(p, &ports, next)
-		if (p->be != NULL)
+		if (p->open)
 			rte_tel_data_add_array_int(d, p->dev->data->port_id);
 	pthread_mutex_unlock(&list_lock);
 	return 0;
@@ -88,7 +97,7 @@ find(const char *params)
 	if (*end != '\0')
 		return NULL;
 	TAILQ_FOREACH(p, &ports, next)
-		if (p->be != NULL && p->dev->data->port_id == id)
+		if (p->open && p->dev->data->port_id == id)
 			return p;
 	return NULL;
 }
@@ -109,8 +118,8 @@ ask(const char *params, struct rte_tel_data *d, answer_fn answer)
 	return ret;
 }
 
-static void
-add_hex(struct rte_tel_data *d, const char *name, uint64_t value)
+void
+vring_tel_hex(struct rte_tel_data *d, const char *name, uint64_t value)
 {
 	char text[20];
 
@@ -132,27 +141,34 @@ add_session(struct rte_tel_data *d, const struct vhu_be_info *info)
 	rte_tel_data_add_dict_u64(d, "refused", info->nacks);
 	rte_tel_data_add_dict_u64(d, "framing_errors", info->framing_errors);
 	rte_tel_data_add_dict_u64(d, "memory_regions", info->nregions);
-	add_hex(d, "device_status", info->status);
+	vring_tel_hex(d, "device_status", info->status);
+}
+
+void
+vring_back_status(struct vring_port *port, struct rte_tel_data *d)
+{
+	struct vhu_be_info info;
+
+	vhu_be_get_info(port->be, &info);
+	rte_tel_data_add_dict_string(d, "mode", port->args.client ? "client" : "server");
+	rte_tel_data_add_dict_string(d, "socket", port->args.iface);
+	add_session(d, &info);
 }
 
 static int
 answer_status(struct vring_port *port, struct rte_tel_data *d)
 {
 	const struct rte_eth_dev_data *data = port->dev->data;
-	struct vhu_be_info info;
 
-	vhu_be_get_info(port->be, &info);
 	rte_tel_data_start_dict(d);
 	rte_tel_data_add_dict_string(d, "name", port->name);
-	rte_tel_data_add_dict_string(d, "role", "back-end");
-	rte_tel_data_add_dict_string(d, "mode", port->args.client ? "client" : "server");
-	rte_tel_data_add_dict_string(d, "socket", port->args.iface);
+	rte_tel_data_add_dict_string(d, "role", vring_port_role(port)->name);
 	rte_tel_data_add_dict_int(d, "started", port->started);
 	rte_tel_data_add_dict_int(d, "link", data->dev_link.link_status);
-	add_session(d, &info);
-	add_hex(d, "offered", port->offered);
-	add_hex(d, "features", port->features);
-	add_hex(d, "protocol_features", port->protocol_features);
+	vring_port_role(port)->status(port, d);
+	vring_tel_hex(d, "offered", port->offered);
+	vring_tel_hex(d, "features", port->features);
+	vring_tel_hex(d, "protocol_features", port->protocol_features);
 	rte_tel_data_add_dict_int(d, "queue_pairs", port->pairs);
 	rte_tel_data_add_dict_int(d, "rx_queues", data->nb_rx_queues);
 	rte_tel_data_add_dict_int(d, "tx_queues", data->nb_tx_queues);
@@ -169,22 +185,25 @@ status(const char *cmd __rte_unused, const char *params, struct rte_tel_data *d)
 }
 
 static void
-add_ring(struct rte_tel_data *d, const struct vring_slot *slot)
+add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid)
 {
+	const struct vring_slot *slot = &port->slot[qid];
 	const struct virtq_run *run = slot->run;
+	uint64_t sent, suppressed;
 
 	rte_tel_data_add_dict_string(d, "state", vring_ring_state(slot));
 	if (run != NULL) {
 		rte_tel_data_add_dict_string(d, "layout", run->packed ? "packed" : "split");
 		rte_tel_data_add_dict_int(d, "size", run->size);
-		rte_tel_data_add_dict_int(d, "waiting", vnet_ring_count(run, slot->vq));
+		rte_tel_data_add_dict_int(d, "waiting", vring_ring_waiting(port, qid));
 		rte_tel_data_add_dict_int(d, "avail_idx", slot->vq->avail_idx);
 		rte_tel_data_add_dict_int(d, "used_idx", slot->vq->used_idx);
 	}
 	if (slot->vq->broken != VIRTQ_OK)
 		rte_tel_data_add_dict_string(d, "error", virtq_error_name(slot->vq->broken));
-	rte_tel_data_add_dict_u64(d, "calls", slot->vq->calls);
-	rte_tel_data_add_dict_u64(d, "calls_suppressed", slot->vq->calls_suppressed);
+	vring_port_sides(port)->notified(slot->vq, &sent, &suppressed);
+	rte_tel_data_add_dict_u64(d, "calls", sent);
+	rte_tel_data_add_dict_u64(d, "calls_suppressed", suppressed);
 }
 
 static int
@@ -200,7 +219,7 @@ answer_queues(struct vring_port *port, struct rte_tel_data *d)
 		if (ring == NULL)
 			return -ENOMEM;
 		rte_tel_data_start_dict(ring);
-		add_ring(ring, &port->slot[qid]);
+		add_ring(ring, port, qid);
 		snprintf(name, sizeof(name), "vring_%u", qid);
 		if (rte_tel_data_add_dict_container(d, name, ring, 0) != 0)
 			rte_tel_data_free(ring);
@@ -248,8 +267,9 @@ features(const char *cmd __rte_unused, const char *params, struct rte_tel_data *
 	return ask(params, d, answer_features);
 }
 
-static void
-add_region(struct rte_tel_data *d, unsigned int i, const struct virtq_region *r)
+void
+vring_tel_region(struct rte_tel_data *d, unsigned int i, uint64_t guest, uint64_t frontend,
+		 uint64_t bytes)
 {
 	struct rte_tel_data *region = rte_tel_data_alloc();
 	char name[24];
@@ -257,16 +277,16 @@ add_region(struct rte_tel_data *d, unsigned int i, const struct virtq_region *r)
 	if (region == NULL)
 		return;
 	rte_tel_data_start_dict(region);
-	add_hex(region, "guest_address", r->gpa);
-	add_hex(region, "frontend_address", r->uva);
-	rte_tel_data_add_dict_u64(region, "bytes", r->size);
+	vring_tel_hex(region, "guest_address", guest);
+	vring_tel_hex(region, "frontend_address", frontend);
+	rte_tel_data_add_dict_u64(region, "bytes", bytes);
 	snprintf(name, sizeof(name), "region_%u", i);
 	if (rte_tel_data_add_dict_container(d, name, region, 0) != 0)
 		rte_tel_data_free(region);
 }
 
-static int
-answer_memory(struct vring_port *port, struct rte_tel_data *d)
+void
+vring_back_memory(struct vring_port *port, struct rte_tel_data *d)
 {
 	const struct virtq_mem *mem = vhu_be_mem(port->be);
 	uint64_t bytes = 0;
@@ -274,11 +294,18 @@ answer_memory(struct vring_port *port, struct rte_tel_data *d)
 
 	for (i = 0; i < n; i++)
 		bytes += mem->region[i].size;
-	rte_tel_data_start_dict(d);
 	rte_tel_data_add_dict_u64(d, "regions", n);
 	rte_tel_data_add_dict_u64(d, "bytes", bytes);
 	for (i = 0; i < n; i++)
-		add_region(d, i, &mem->region[i]);
+		vring_tel_region(d, i, mem->region[i].gpa, mem->region[i].uva,
+				 mem->region[i].size);
+}
+
+static int
+answer_memory(struct vring_port *port, struct rte_tel_data *d)
+{
+	rte_tel_data_start_dict(d);
+	vring_port_role(port)->memory(port, d);
 	return 0;
 }
 

@@ -194,7 +194,7 @@ values(struct rte_eth_dev *dev, const uint64_t *ids, uint64_t *out, unsigned int
 	struct reading r;
 	unsigned int i;
 
-	vring_session_refresh(port);
+	vring_count(port);
 	for (i = 0; i < n; i++) {
 		struct place p = locate(port, ids == NULL ? i : ids[i]);
 

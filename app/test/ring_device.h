@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * For tests: the device's half of both ring layouts, written from the specification (VIRTIO 1.2,
+ * 2.7 and 2.8). It shares no code with what it tests and says what a driver did wrong. It can
+ * lie as well: rdev_lie() writes any used entry.
+ */
+#ifndef RING_DEVICE_H
+#define RING_DEVICE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "virtq.h"
+
+#define RDEV_PIECES 64
+
+/* A chain that the driver made available. */
+struct rdev_chain {
+	uint16_t id, slots;
+	uint32_t n;		/* pieces */
+	uint32_t total;
+	bool write;
+	bool indirect;
+	struct {
+		uint64_t addr;
+		uint32_t len;
+	} sg[RDEV_PIECES];
+};
+
+struct rdev {
+	const struct virtq_run *run;
+	uint64_t ring_offset;	/* iova less address in this process, of the rings' own memory */
+	uint16_t avail_idx, used_idx; /* split: free-running; packed: slots */
+	bool avail_wrap, used_wrap;
+};
+
+static inline void
+rdev_init(struct rdev *d, const struct virtq_run *run, uint64_t ring_offset)
+{
+	*d = (struct rdev){.run = run, .ring_offset = ring_offset, .avail_wrap = true,
+			   .used_wrap = true};
+}
+
+static inline void
+rdev_move(const struct rdev *d, uint16_t *idx, bool *wrap, uint16_t n)
+{
+	if (*idx + n >= d->run->size)
+		*wrap = !*wrap;
+	*idx = (uint16_t)((*idx + n) % d->run->size);
+}
+
+static inline void
+rdev_piece(struct rdev_chain *c, uint64_t addr, uint32_t len, uint16_t flags)
+{
+	bool write = flags & VRING_DESC_F_WRITE;
+
+	assert_true(c->n < RDEV_PIECES);
+	assert_true(len > 0);
+	if (c->n > 0)
+		assert_int_equal(write, c->write); /* this driver never mixes */
+	c->write = write;
+	c->sg[c->n].addr = addr;
+	c->sg[c->n++].len = len;
+	c->total += len;
+}
+
+static inline void
+rdev_table(const struct rdev *d, struct rdev_chain *c, uint64_t addr, uint32_t len)
+{
+	const struct vring_desc *split = (void *)(uintptr_t)(addr - d->ring_offset);
+	const struct vring_packed_desc *packed = (const void *)split;
+	uint32_t n = len / 16;
+
+	assert_true(d->run->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC));
+	assert_true(n > 0 && len % 16 == 0 && n <= d->run->size);
+	c->indirect = true;
+	for (uint32_t i = 0; i < n; i++) {
+		if (d->run->packed) {
+			assert_int_equal(packed[i].flags & ~VRING_DESC_F_WRITE, 0);
+			rdev_piece(c, packed[i].addr, packed[i].len, packed[i].flags);
+			continue;
+		}
+		/* In this order, to the table's end. */
+		assert_int_equal(split[i].flags & ~VRING_DESC_F_WRITE,
+				 i + 1 < n ? VRING_DESC_F_NEXT : 0);
+		if (i + 1 < n)
+			assert_int_equal(split[i].next, i + 1);
+		rdev_piece(c, split[i].addr, split[i].len, split[i].flags);
+	}
+}
+
+static inline void
+rdev_desc(const struct rdev *d, struct rdev_chain *c, uint64_t addr, uint32_t len, uint16_t flags)
+{
+	if (!(flags & VRING_DESC_F_INDIRECT)) {
+		rdev_piece(c, addr, len, flags);
+		return;
+	}
+	assert_int_equal(flags & VRING_DESC_F_NEXT, 0);
+	assert_int_equal(flags & VRING_DESC_F_WRITE, 0);
+	rdev_table(d, c, addr, len);
+}
+
+static inline bool
+rdev_fetch_split(struct rdev *d, struct rdev_chain *c)
+{
+	const struct virtq_run *run = d->run;
+	uint16_t idx = __atomic_load_n(&run->avail->idx, __ATOMIC_ACQUIRE), at, flags, seen = 0;
+
+	assert_true((uint16_t)(idx - d->avail_idx) <= run->size);
+	if (idx == d->avail_idx)
+		return false;
+	at = run->avail->ring[d->avail_idx++ % run->size];
+	c->id = at;
+	c->slots = 1;
+	do {
+		assert_true(at < run->size);
+		assert_true(seen++ < run->size);
+		flags = run->desc[at].flags;
+		rdev_desc(d, c, run->desc[at].addr, run->desc[at].len, flags);
+		at = run->desc[at].next;
+	} while (flags & VRING_DESC_F_NEXT);
+	return true;
+}
+
+static inline bool
+rdev_fetch_packed(struct rdev *d, struct rdev_chain *c)
+{
+	const struct virtq_run *run = d->run;
+	uint16_t flags = __atomic_load_n(&run->pdesc[d->avail_idx].flags, __ATOMIC_ACQUIRE);
+
+	if (!!(flags & 1u << 7) != d->avail_wrap || !!(flags & 1u << 15) == d->avail_wrap)
+		return false;
+	c->slots = 0;
+	do {
+		const struct vring_packed_desc *p = &run->pdesc[d->avail_idx];
+
+		flags = p->flags;
+		assert_int_equal(!!(flags & 1u << 7), d->avail_wrap);
+		assert_int_equal(!!(flags & 1u << 15), !d->avail_wrap);
+		assert_true(c->slots++ < run->size);
+		rdev_desc(d, c, p->addr, p->len, flags & ~(1u << 7 | 1u << 15));
+		c->id = p->id;
+		rdev_move(d, &d->avail_idx, &d->avail_wrap, 1);
+	} while (flags & VRING_DESC_F_NEXT);
+	assert_true(c->id < run->size); /* this driver's choice; the device need not know */
+	return true;
+}
+
+/* The next chain that is available, if there is one. */
+static inline bool
+rdev_fetch(struct rdev *d, struct rdev_chain *c)
+{
+	c->n = 0;
+	c->total = 0;
+	c->id = 0;
+	c->slots = 0;
+	c->write = false;
+	c->indirect = false;
+	return d->run->packed ? rdev_fetch_packed(d, c) : rdev_fetch_split(d, c);
+}
+
+/* One used entry that names `id`, and the ring moves on over so many chains or slots. */
+static inline void
+rdev_lie(struct rdev *d, uint32_t id, uint32_t len, uint16_t chains, uint16_t slots)
+{
+	const struct virtq_run *run = d->run;
+
+	if (!run->packed) {
+		run->used->ring[d->used_idx % run->size] =
+			(struct vring_used_elem){.id = id, .len = len};
+		d->used_idx += chains;
+		__atomic_store_n(&run->used->idx, d->used_idx, __ATOMIC_RELEASE);
+		return;
+	}
+	run->pdesc[d->used_idx].id = (uint16_t)id;
+	run->pdesc[d->used_idx].len = len;
+	__atomic_store_n(&run->pdesc[d->used_idx].flags, d->used_wrap ? 1u << 7 | 1u << 15 : 0,
+			 __ATOMIC_RELEASE);
+	rdev_move(d, &d->used_idx, &d->used_wrap, slots);
+}
+
+static inline void
+rdev_use(struct rdev *d, const struct rdev_chain *c, uint32_t len)
+{
+	rdev_lie(d, c->id, len, 1, c->slots);
+}
+
+/* One entry for n chains, in the order in which they were made available (IN_ORDER). */
+static inline void
+rdev_use_batch(struct rdev *d, const struct rdev_chain *c, uint16_t n, uint32_t len)
+{
+	uint16_t slots = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		slots += c[i].slots;
+	rdev_lie(d, c[n - 1].id, len, n, slots);
+}
+
+#endif /* RING_DEVICE_H */

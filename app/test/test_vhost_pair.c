@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Both ends of vhost-user in one process: a back-end session served by a thread, and a device in
+ * this one.
+ */
+#include <pthread.h>
+
+#include "vhost_dev.h"
+#include "vhu_rig.h"
+
+struct pair {
+	struct rig *rig;		/* the back-end; its loop runs in `thread` */
+	pthread_t thread;
+	struct vhu_loop *loop;		/* the device's */
+	struct vhost_dev dev;
+	struct vhu_sock sock;
+	bool has_sock;
+	unsigned int losts, peers;
+	int open_rc;
+};
+
+static void
+pair_lost(void *ctx, const char *why)
+{
+	struct pair *p = ctx;
+
+	(void)why;
+	p->losts++;
+	vhost_close(&p->dev);
+	if (p->has_sock)
+		vhu_sock_again(&p->sock, true);
+}
+
+static const struct vhost_dev_events pair_events = { .lost = pair_lost };
+
+/* Where connections come from: as a port does it. */
+static void
+pair_peer(struct vhu_sock *s, int fd)
+{
+	struct pair *p = s->owner;
+
+	p->peers++;
+	p->open_rc = vhost_user_open(&p->dev, fd);
+	if (p->open_rc == 0)
+		p->open_rc = vhost_init(&p->dev);
+}
+
+static bool
+pair_vacant(struct vhu_sock *s)
+{
+	struct pair *p = s->owner;
+
+	return !vhost_is_open(&p->dev);
+}
+
+static void
+pair_waiting(struct vhu_sock *s, int error)
+{
+	(void)s;
+	(void)error;
+}
+
+static const struct vhu_sock_ops pair_sock_ops = { pair_peer, pair_vacant, pair_waiting };
+
+static void *
+serve(void *arg)
+{
+	vhu_loop_run(arg);
+	return NULL;
+}
+
+static int
+pair_setup(void **state)
+{
+	struct pair *p = calloc(1, sizeof(*p));
+
+	rig_setup_bare((void **)&p->rig);
+	assert_int_equal(vhu_loop_new(&p->loop), 0);
+	vhost_dev_init(&p->dev, p->loop, &pair_events, p);
+	*state = p;
+	return 0;
+}
+
+static void
+pair_listen(struct pair *p)
+{
+	rig_listen(p->rig);
+	assert_int_equal(pthread_create(&p->thread, NULL, serve, p->rig->loop), 0);
+}
+
+static void
+pair_sock(struct pair *p, bool client)
+{
+	const struct vhu_sock_config cfg = {
+		.path = p->rig->path, .client = client, .reconnect_ms = 1, .gid = (gid_t)-1,
+	};
+	char err[200];
+
+	assert_int_equal(vhu_sock_open(&p->sock, &cfg, p->loop, &pair_sock_ops, p, err,
+				       sizeof(err)), 0);
+	p->has_sock = true;
+}
+
+static void
+pair_until(struct pair *p, const unsigned int *counter, unsigned int value)
+{
+	for (int i = 0; i < 500 && *counter < value; i++)
+		vhu_loop_step(p->loop, 10);
+	assert_int_equal(*counter, value);
+}
+
+static int
+pair_teardown(void **state)
+{
+	struct pair *p = *state;
+	struct rig *rig = p->rig;
+
+	vhost_close(&p->dev);
+	if (p->has_sock)
+		vhu_sock_close(&p->sock);
+	vhu_loop_free(p->loop);
+	vhu_loop_quit(rig->loop);
+	pthread_join(p->thread, NULL);
+	free(p);
+	return rig_teardown((void **)&rig);
+}
+
+/* Run with the back-end's state at rest. */
+struct look {
+	struct rig *rig;
+	void (*fn)(struct rig *rig);
+};
+
+static int
+look_in_loop(void *arg)
+{
+	const struct look *l = arg;
+
+	l->fn(l->rig);
+	return 0;
+}
+
+static void
+in_back_end(struct pair *p, void (*fn)(struct rig *rig))
+{
+	struct look l = { p->rig, fn };
+
+	vhu_loop_call(p->rig->loop, look_in_loop, &l);
+}
+
+static void
+connect_pair(struct pair *p)
+{
+	assert_int_equal(vhost_user_open(&p->dev, connect_to(p->rig->path)), 0);
+	assert_int_equal(vhost_init(&p->dev), 0);
+}
+
+static struct vhost_region
+region_of(struct pair *p)
+{
+	return (struct vhost_region){
+		.iova = (uint64_t)(uintptr_t)p->rig->mem,
+		.size = RIG_MEM,
+		.addr = p->rig->mem,
+		.fd = p->rig->memfd,
+	};
+}
+
+static void
+start_ring(struct pair *p, uint32_t i)
+{
+	uint8_t *at = p->rig->mem + i * RIG_STRIDE;
+	const struct vhost_vring_addr addr = {
+		.desc = at, .avail = at + 0x1000, .used = at + 0x2000,
+	};
+
+	assert_int_equal(vhost_set_vring_num(&p->dev, i, RIG_SIZE), 0);
+	assert_int_equal(vhost_set_vring_base(&p->dev, i, 0), 0);
+	assert_int_equal(vhost_set_vring_addr(&p->dev, i, &addr), 0);
+	assert_int_equal(vhost_set_vring_kick(&p->dev, i, -1), 0);
+	assert_int_equal(vhost_set_vring_call(&p->dev, i, p->rig->call[i]), 0);
+	assert_int_equal(vhost_set_vring_enable(&p->dev, i, true), 0);
+}
+
+static void
+bring_up(struct pair *p)
+{
+	const struct vhost_region r = region_of(p);
+	uint32_t vrings = 0;
+
+	assert_int_equal(vhost_set_owner(&p->dev), 0);
+	assert_int_equal(vhost_get_queue_num(&p->dev, &vrings), 0);
+	assert_int_equal(vrings, RIG_RINGS);
+	assert_int_equal(vhost_set_features(&p->dev, VHU_BIT(VIRTIO_F_VERSION_1)), 0);
+	assert_int_equal(vhost_set_mem_table(&p->dev, &r, 1), 0);
+	for (uint32_t i = 0; i < vrings; i++)
+		start_ring(p, i);
+	assert_int_equal(vhost_dev_start(&p->dev, true), 0);
+}
+
+static void
+check_running(struct rig *rig)
+{
+	for (int i = 0; i < RIG_RINGS; i++) {
+		assert_non_null(rig->run[i]);
+		assert_true(rig->run[i]->enabled);
+		assert_int_equal(rig->run[i]->size, RIG_SIZE);
+	}
+}
+
+static void
+check_stopped(struct rig *rig)
+{
+	for (int i = 0; i < RIG_RINGS; i++)
+		assert_null(rig->run[i]);
+	assert_int_equal(rig->downs, 0);
+}
+
+/* Start, stop, and start again on the same connection. */
+static void
+up_and_down(void **state)
+{
+	struct pair *p = *state;
+	uint32_t base = 1;
+
+	pair_listen(p);
+	connect_pair(p);
+	for (int round = 0; round < 3; round++) {
+		bring_up(p);
+		in_back_end(p, check_running);
+		for (uint32_t i = 0; i < RIG_RINGS; i++) {
+			assert_int_equal(vhost_get_vring_base(&p->dev, i, &base), 0);
+			assert_int_equal(base, 0);
+		}
+		assert_int_equal(vhost_dev_start(&p->dev, false), 0);
+		in_back_end(p, check_stopped);
+	}
+	assert_int_equal(vhost_reset_device(&p->dev), 0);
+	assert_int_equal(vhost_init(&p->dev), 0);
+	bring_up(p);
+	in_back_end(p, check_running);
+}
+
+/* Many regions, which come and go while rings run. */
+static void
+memory_comes_and_goes(void **state)
+{
+	struct pair *p = *state;
+	struct vhost_region r[200];
+	uint8_t *more = mmap(NULL, 2 * RIG_MEM, PROT_NONE, MAP_SHARED, p->rig->memfd, 0);
+	struct vhu_be_info info;
+
+	pair_listen(p);
+	connect_pair(p);
+	bring_up(p);
+	assert_int_equal(vhost_memslots_limit(&p->dev), 300);
+	r[0] = region_of(p);
+	for (int i = 1; i < 200; i++)
+		r[i] = (struct vhost_region){
+			.iova = (uint64_t)(uintptr_t)more + i * 8192ull,
+			.size = 4096,
+			.addr = more + i * 8192,
+			.fd = p->rig->memfd,
+			.fd_offset = i * 4096ull,
+		};
+	assert_int_equal(vhost_set_mem_table(&p->dev, r, 200), 0);
+	vhu_be_get_info(p->rig->be, &info);
+	assert_int_equal(info.nregions, 200);
+	in_back_end(p, check_running);
+	assert_int_equal(vhost_remove_region(&p->dev, &r[7]), 0);
+	assert_int_equal(vhost_set_mem_table(&p->dev, r, 1), 0);
+	vhu_be_get_info(p->rig->be, &info);
+	assert_int_equal(info.nregions, 1);
+	assert_int_equal(info.nacks, 0);
+	in_back_end(p, check_running);
+	munmap(more, 2 * RIG_MEM);
+}
+
+static void
+check_told(struct rig *rig)
+{
+	assert_int_equal(rig->mtu, 1400);
+	assert_int_equal(rig->rarps, 1);
+	assert_memory_equal(rig->mac, "\2\0\0\0\0\1", 6);
+}
+
+static void
+mtu_and_announcement(void **state)
+{
+	struct pair *p = *state;
+
+	pair_listen(p);
+	connect_pair(p);
+	bring_up(p);
+	assert_int_equal(vhost_net_set_mtu(&p->dev, 1400), 0);
+	assert_int_equal(vhost_net_set_mtu(&p->dev, 20), -EIO);
+	assert_int_equal(vhost_migration_done(&p->dev, (const uint8_t *)"\2\0\0\0\0\1"), 0);
+	in_back_end(p, check_told);
+	/* Refused, and still there. */
+	assert_int_equal(vhost_set_vring_num(&p->dev, 0, 3), -EIO);
+	assert_int_equal(vhost_set_vring_num(&p->dev, RIG_RINGS, 256), -EIO);
+	in_back_end(p, check_running);
+}
+
+static void
+drop_and_offer_less(struct rig *rig)
+{
+	struct vhu_be_config cfg = rig_config(rig);
+	char err[200];
+
+	vhu_be_free(rig->be);
+	cfg.features &= ~VHU_BIT(VIRTIO_F_RING_PACKED);
+	cfg.protocol_features = VHU_BIT(VHU_PF_REPLY_ACK);
+	assert_int_equal(vhu_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
+}
+
+/* A back-end that restarts with less than before. */
+static void
+reconnect_with_other_features(void **state)
+{
+	struct pair *p = *state;
+
+	pair_listen(p);
+	pair_sock(p, true);
+	pair_until(p, &p->peers, 1);
+	assert_int_equal(p->open_rc, 0);
+	assert_true(p->dev.offered & VHU_BIT(VIRTIO_F_RING_PACKED));
+	bring_up(p);
+	in_back_end(p, drop_and_offer_less);
+	pair_until(p, &p->losts, 1);
+	pair_until(p, &p->peers, 2);
+	assert_int_equal(p->open_rc, 0);
+	assert_false(p->dev.offered & VHU_BIT(VIRTIO_F_RING_PACKED));
+	assert_int_equal(p->dev.protocol, VHU_BIT(VHU_PF_REPLY_ACK));
+	assert_int_equal(vhost_memslots_limit(&p->dev), 8);
+	assert_int_equal(vhost_set_features(&p->dev, VHU_BIT(VIRTIO_F_VERSION_1)), 0);
+}
+
+static void
+connect_back_end(struct rig *rig)
+{
+	struct vhu_be_config cfg = rig_config(rig);
+	char err[200];
+
+	cfg.client = true;
+	cfg.reconnect_ms = 1;
+	assert_int_equal(vhu_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
+}
+
+/* The front-end listens, and the back-end comes to it. */
+static void
+front_end_as_server(void **state)
+{
+	struct pair *p = *state;
+
+	pair_sock(p, false);
+	assert_int_equal(pthread_create(&p->thread, NULL, serve, p->rig->loop), 0);
+	in_back_end(p, connect_back_end);
+	pair_until(p, &p->peers, 1);
+	assert_int_equal(p->open_rc, 0);
+	bring_up(p);
+	in_back_end(p, check_running);
+	vhost_close(&p->dev);
+	pair_until(p, &p->peers, 2);
+	assert_int_equal(p->open_rc, 0);
+	bring_up(p);
+}
+
+/* One that is in use turns others away. */
+static void
+back_end_in_use(void **state)
+{
+	struct pair *p = *state;
+	struct vhost_dev second;
+	int rc;
+
+	pair_listen(p);
+	connect_pair(p);
+	vhost_dev_init(&second, p->loop, NULL, NULL);
+	assert_int_equal(vhost_user_open(&second, connect_to(p->rig->path)), 0);
+	rc = vhost_init(&second);
+	assert_int_equal(rc, -ECONNRESET);
+	assert_non_null(strstr(second.why, "closed the connection"));
+	vhost_close(&second);
+	bring_up(p);
+}
+
+#define PAIR_TEST(fn) cmocka_unit_test_setup_teardown(fn, pair_setup, pair_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PAIR_TEST(up_and_down),
+		PAIR_TEST(memory_comes_and_goes),
+		PAIR_TEST(mtu_and_announcement),
+		PAIR_TEST(reconnect_with_other_features),
+		PAIR_TEST(front_end_as_server),
+		PAIR_TEST(back_end_in_use),
+	};
+
+	return cmocka_run_group_tests_name("vhost_pair", tests, NULL, NULL);
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Memory given to a back-end: tables, slots, descriptors. Names as in test_vhost_user_fe.c.
+ */
+#include "vhost_mock.h"
+
+#define ACKED_BUT(bit) (vhost_user_protocol & ~VHU_BIT(bit))
+#define ACK VHU_BIT(VHU_PF_REPLY_ACK)
+
+static void
+a_mem_table_has_eight_regions_at_most(void **state)
+{
+	struct mock *m = *state;
+	struct vhost_region r[9];
+	struct seen s;
+
+	for (uint32_t i = 0; i < 9; i++)
+		r[i] = mock_region(m, 2 * i, 1);
+	mock_session(m, ACKED_BUT(VHU_PF_CONFIGURE_MEM_SLOTS));
+	assert_int_equal(vhost_memslots_limit(&m->dev), 8);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 9), -ENOSPC);
+	assert_non_null(strstr(m->dev.why, "9 memory regions"));
+	assert_int_equal(mock_count(m, VHU_SET_MEM_TABLE), 0);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 8), 0);
+	s = mock_last(m, VHU_SET_MEM_TABLE);
+	assert_int_equal(s.nfds, 8);
+	assert_int_equal(s.hdr.size, 8 + 8 * 32);
+	assert_int_equal(s.table.n, 8);
+	assert_int_equal(s.table.pad, 0);
+	/* As many as one could think of: no further than the limit is looked. */
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, UINT32_MAX), -ENOSPC);
+}
+
+static void
+a_memory_without_descriptor_is_an_error(void **state)
+{
+	struct mock *m = *state;
+	struct vhost_region r = mock_region(m, 0, 1);
+
+	mock_session(m, ACKED_BUT(VHU_PF_CONFIGURE_MEM_SLOTS));
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 0), -EINVAL);
+	assert_non_null(strstr(m->dev.why, "share=on"));
+	r.fd = -1;
+	m->dev.why[0] = '\0';
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), -EINVAL);
+	assert_non_null(strstr(m->dev.why, "share=on"));
+	assert_int_equal(vhost_add_region(&m->dev, &r), -EINVAL);
+	mock_settle(m);
+	assert_int_equal(mock_count(m, VHU_SET_MEM_TABLE), 0);
+	assert_true(vhost_is_open(&m->dev));
+}
+
+static void
+better_descriptor_0_is_one_like_others(void **state)
+{
+	struct mock *m = *state;
+	struct vhost_region r = mock_region(m, 0, 1);
+	int saved = dup(0), zero_was_open = saved >= 0;
+	struct stat st;
+
+	assert_int_equal(fstat(m->memfd, &st), 0);
+	assert_int_equal(dup2(m->memfd, 0), 0);
+	r.fd = 0;
+	mock_session(m, ACKED_BUT(VHU_PF_CONFIGURE_MEM_SLOTS));
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), 0);
+	assert_int_equal(mock_last(m, VHU_SET_MEM_TABLE).ino, st.st_ino);
+	assert_int_equal(vhost_set_vring_kick(&m->dev, 0, 0), 0);
+	assert_int_equal(mock_last(m, VHU_SET_VRING_KICK).u64, 0);
+	assert_int_equal(mock_last(m, VHU_SET_VRING_KICK).nfds, 1);
+	if (zero_was_open) {
+		dup2(saved, 0);
+		close(saved);
+	} else {
+		close(0);
+	}
+}
+
+static void
+a_regions_of_one_file_can_merge(void **state)
+{
+	struct mock *m = *state;
+	struct vhost_region a = mock_region(m, 0, 2), b = mock_region(m, 2, 1);
+	int other = memfd_create("other", MFD_CLOEXEC);
+
+	mock_session(m, vhost_user_protocol);
+	assert_true(vhost_can_merge(&m->dev, &a, &b));
+	a.fd = b.fd = -1;
+	assert_true(vhost_can_merge(&m->dev, &a, &b));
+	a.fd = m->memfd;
+	assert_false(vhost_can_merge(&m->dev, &a, &b));
+	b.fd = other;
+	assert_false(vhost_can_merge(&m->dev, &a, &b));
+	/* The same file by another descriptor. */
+	b.fd = dup(m->memfd);
+	assert_true(vhost_can_merge(&m->dev, &a, &b));
+	b.fd_offset += 4096;
+	assert_false(vhost_can_merge(&m->dev, &a, &b));
+	close(b.fd);
+	close(other);
+}
+
+static void
+b_mem_table_is_acknowledged(void **state)
+{
+	struct mock *m = *state;
+	struct vhost_region r = mock_region(m, 4, 8);
+	struct seen s;
+
+	mock_session(m, ACK);
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), 0);
+	s = mock_last(m, VHU_SET_MEM_TABLE);
+	assert_int_equal(s.hdr.flags, 9);
+	assert_int_equal(s.table.region[0].gpa, r.iova);
+	assert_int_equal(s.table.region[0].uva, (uint64_t)(uintptr_t)r.addr);
+	assert_int_equal(s.table.region[0].size, r.size);
+	/* Since 2.8 the offset in the file, not a difference of addresses. */
+	assert_int_equal(s.table.region[0].mmap_offset, 4 * 4096);
+	m->act[VHU_SET_MEM_TABLE] = REFUSE;
+	r = mock_region(m, 0, 1);
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), -EIO);
+	/* What was refused is not taken for known. */
+	m->act[VHU_SET_MEM_TABLE] = AS_IT_SHOULD;
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), 0);
+	assert_int_equal(mock_count(m, VHU_SET_MEM_TABLE), 3);
+}
+
+static void
+b_no_acknowledgement_without_reply_ack(void **state)
+{
+	struct mock *m = *state;
+	struct vhost_region r = mock_region(m, 0, 1);
+
+	mock_session(m, VHU_BIT(VHU_PF_NET_MTU));
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), 0);
+	assert_int_equal(vhost_net_set_mtu(&m->dev, 1400), 0);
+	mock_settle(m);
+	assert_int_equal(mock_last(m, VHU_SET_MEM_TABLE).hdr.flags, 1);
+	assert_int_equal(mock_last(m, VHU_NET_SET_MTU).hdr.flags, 1);
+	/* Memory that is taken away: an answer to something else shows that it is done. */
+	m->nseen = 0;
+	r = mock_region(m, 2, 1);
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), 0);
+	assert_int_equal(m->seen[0].hdr.request, VHU_SET_MEM_TABLE);
+	assert_int_equal(m->seen[1].hdr.request, VHU_GET_FEATURES);
+}
+
+static void
+new_slots(void **state)
+{
+	const uint64_t slots[] = { 1, 32, 509, 510, 4096, ~0ull };
+	struct mock *m = *state;
+
+	for (size_t i = 0; i < 6; i++) {
+		m->slots = slots[i];
+		mock_session(m, vhost_user_protocol);
+		assert_int_equal(vhost_memslots_limit(&m->dev), slots[i] > 509 ? 509 : slots[i]);
+	}
+	m->slots = 0;
+	mock_start(m);
+	assert_int_equal(vhost_init(&m->dev), -EPROTO);
+}
+
+static void
+new_tables_are_sent_as_differences(void **state)
+{
+	struct mock *m = *state;
+	struct vhost_region r[3] = {
+		mock_region(m, 0, 1), mock_region(m, 2, 1), mock_region(m, 4, 1),
+	};
+	struct seen s;
+
+	mock_session(m, vhost_user_protocol);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 2), 0);
+	assert_int_equal(mock_count(m, VHU_ADD_MEM_REG), 2);
+	assert_int_equal(mock_count(m, VHU_SET_MEM_TABLE), 0);
+	m->nseen = 0;
+	assert_int_equal(vhost_set_mem_table(&m->dev, r + 1, 2), 0);
+	/* First what goes, then what comes. */
+	assert_int_equal(m->nseen, 2);
+	assert_int_equal(m->seen[0].hdr.request, VHU_REM_MEM_REG);
+	assert_int_equal(m->seen[0].single.region.gpa, r[0].iova);
+	assert_int_equal(m->seen[0].nfds, 0);
+	assert_int_equal(m->seen[1].hdr.request, VHU_ADD_MEM_REG);
+	assert_int_equal(m->seen[1].single.region.gpa, r[2].iova);
+	assert_int_equal(m->seen[1].single.region.mmap_offset, r[2].fd_offset);
+	assert_int_equal(m->seen[1].hdr.size, 40);
+	assert_int_equal(m->seen[1].nfds, 1);
+	s = m->seen[1];
+	assert_int_equal(s.single.pad, 0);
+	assert_int_equal(vhost_add_region(&m->dev, &r[0]), 0);
+	assert_int_equal(vhost_add_region(&m->dev, &r[0]), 0);
+	assert_int_equal(vhost_remove_region(&m->dev, &r[1]), 0);
+	assert_int_equal(vhost_remove_region(&m->dev, &r[1]), -ENOENT);
+	assert_int_equal(m->nseen, 4);
+	r[1] = mock_region(m, 4, 2);
+	assert_int_equal(vhost_add_region(&m->dev, &r[1]), -EEXIST);
+}
+
+static void
+new_regions_come_and_go_in_a_table(void **state)
+{
+	struct mock *m = *state;
+	struct vhost_region a = mock_region(m, 0, 1), b = mock_region(m, 2, 1);
+
+	mock_session(m, ACK);
+	assert_int_equal(vhost_add_region(&m->dev, &a), 0);
+	assert_int_equal(vhost_add_region(&m->dev, &b), 0);
+	assert_int_equal(mock_last(m, VHU_SET_MEM_TABLE).table.n, 2);
+	assert_int_equal(vhost_remove_region(&m->dev, &a), 0);
+	assert_int_equal(mock_last(m, VHU_SET_MEM_TABLE).table.n, 1);
+	assert_int_equal(mock_last(m, VHU_SET_MEM_TABLE).table.region[0].gpa, b.iova);
+	assert_int_equal(vhost_remove_region(&m->dev, &b), -EINVAL);
+}
+
+/* Another file that came to lie where the old one was. */
+static void
+better_a_new_file_is_sent_anew(void **state)
+{
+	struct mock *m = *state;
+	struct vhost_region r = mock_region(m, 0, 1);
+	int other = memfd_create("other", MFD_CLOEXEC);
+
+	mock_session(m, vhost_user_protocol);
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), 0);
+	r.fd = other;
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), 0);
+	assert_int_equal(mock_count(m, VHU_REM_MEM_REG), 1);
+	assert_int_equal(mock_count(m, VHU_ADD_MEM_REG), 2);
+	close(other);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		MOCK_TEST(a_mem_table_has_eight_regions_at_most),
+		MOCK_TEST(a_memory_without_descriptor_is_an_error),
+		MOCK_TEST(better_descriptor_0_is_one_like_others),
+		MOCK_TEST(a_regions_of_one_file_can_merge),
+		MOCK_TEST(b_mem_table_is_acknowledged),
+		MOCK_TEST(b_no_acknowledgement_without_reply_ack),
+		MOCK_TEST(new_slots),
+		MOCK_TEST(new_tables_are_sent_as_differences),
+		MOCK_TEST(new_regions_come_and_go_in_a_table),
+		MOCK_TEST(better_a_new_file_is_sent_anew),
+	};
+
+	return cmocka_run_group_tests_name("vhost_user_mem", tests, NULL, NULL);
+}

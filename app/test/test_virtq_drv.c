@@ -1,0 +1,761 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The driver's half of both ring layouts: against a device of its own, and against virtq_dev.h.
+ * VIRTIO 1.2, sections 2.7 and 2.8.
+ */
+#include "ring_driver.h"
+
+#include "ring_device.h"
+#include "virtq_dev.h"
+#include "virtq_drv.h"
+
+#define RING_OFFSET 0x1000000000ul /* iova of the ring's memory less its address here */
+#define OTHER 0xa5 /* what the memory held before */
+
+struct ring {
+	struct virtq_drv *drv;
+	struct virtq_run *run;
+	struct rdev dev;
+	uint8_t *mem;
+	int kickfd;
+	uint16_t size;
+	bool packed;
+	uint8_t *with_device;	/* [size * 2] by cookie number modulo that: it is outstanding */
+	uint32_t outstanding;	/* cookies */
+	uint64_t added;		/* cookies in all */
+};
+
+static void
+ring_open(struct ring *t, uint16_t size, uint64_t features)
+{
+	struct virtq_drv_layout l;
+	struct virtq_run_config cfg = {.size = size, .features = features, .enabled = true,
+				       .errfd = -1, .qid = 5};
+
+	*t = (struct ring){.size = size, .packed = features & F_PACKED};
+	t->kickfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	cfg.callfd = t->kickfd;
+	virtq_drv_layout(size, t->packed, &l);
+	t->mem = aligned_alloc(4096, l.bytes);
+	memset(t->mem, OTHER, l.bytes);
+	t->drv = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*t->drv));
+	memset(t->drv, OTHER, sizeof(*t->drv));
+	t->drv->kicks = t->drv->kicks_suppressed = 0;
+	assert_int_equal(virtq_drv_init(t->drv, t->mem, (uintptr_t)t->mem + RING_OFFSET, &cfg,
+					&t->run), 0);
+	rdev_init(&t->dev, t->run, RING_OFFSET);
+	t->with_device = calloc(2, size);
+}
+
+static void
+ring_close(struct ring *t)
+{
+	virtq_drv_fini(t->drv);
+	virtq_run_free(t->run);
+	free(t->with_device);
+	free(t->drv);
+	free(t->mem);
+	close(t->kickfd);
+}
+
+/* Piece i of chain number `cookie`, so that each is told from all others. */
+static struct virtq_drv_seg
+piece(uint64_t cookie, uint32_t i)
+{
+	return (struct virtq_drv_seg){cookie << 16 | i << 8, 1 + (uint32_t)(cookie + i) % 1000};
+}
+
+static uint64_t
+add(struct ring *t, uint16_t n, bool write)
+{
+	struct virtq_drv_seg seg[RDEV_PIECES];
+	uint64_t cookie = ++t->added;
+	uint16_t nfree = t->drv->nfree;
+
+	assert_true(n <= RDEV_PIECES && n <= nfree);
+	for (uint16_t i = 0; i < n; i++)
+		seg[i] = piece(cookie, i);
+	assert_false(t->with_device[cookie % (2 * t->size)]);
+	t->with_device[cookie % (2 * t->size)] = 1;
+	t->outstanding++;
+	virtq_drv_add(t->drv, t->run, (void *)(uintptr_t)cookie, seg, n,
+		      write ? VRING_DESC_F_WRITE : 0, t->packed);
+	assert_int_equal(t->drv->nfree, nfree - n);
+	return cookie;
+}
+
+static void
+publish(struct ring *t)
+{
+	virtq_drv_publish(t->drv, t->run, t->packed);
+}
+
+/* A fetched chain is the one that add() offered under that cookie. */
+static void
+check_chain(const struct rdev_chain *c, uint64_t cookie, uint16_t n, bool write)
+{
+	assert_int_equal(c->n, n);
+	assert_int_equal(c->write, write);
+	for (uint16_t i = 0; i < n; i++) {
+		assert_int_equal(c->sg[i].addr, piece(cookie, i).iova);
+		assert_int_equal(c->sg[i].len, piece(cookie, i).len);
+	}
+}
+
+static void
+came_back(struct ring *t, uint64_t cookie)
+{
+	assert_true(cookie > 0 && cookie <= t->added);
+	assert_true(t->with_device[cookie % (2 * t->size)]);
+	t->with_device[cookie % (2 * t->size)] = 0;
+	t->outstanding--;
+}
+
+/* The next used entry as it stands there; false: there is none. */
+static bool
+next_used(struct ring *t, uint32_t *id, uint32_t *len)
+{
+	uint64_t e;
+
+	if (t->packed) {
+		if (!virtq_drv_used_packed(t->drv, t->run, t->drv->vq.used_idx,
+					   t->drv->vq.used_wrap, &e))
+			return false;
+		*id = (uint16_t)(e >> 32);
+		*len = (uint32_t)e;
+		return true;
+	}
+	if (virtq_drv_used_split(t->drv, t->run) == 0)
+		return false;
+	e = virtq_peek64(&t->run->used->ring[t->drv->vq.used_idx & t->run->mask]);
+	*id = (uint32_t)e;
+	*len = e >> 32;
+	return true;
+}
+
+/* Take the next used buffer; 0: there is none. */
+static uint64_t
+take(struct ring *t, uint32_t *len)
+{
+	uint64_t cookie;
+	uint32_t id;
+
+	if (!next_used(t, &id, len))
+		return 0;
+	assert_true(virtq_drv_outstanding(t->drv, t->run, id));
+	cookie = (uintptr_t)virtq_drv_free_slot(t->drv, t->run, (uint16_t)id, t->packed);
+	came_back(t, cookie);
+	assert_false(virtq_drv_outstanding(t->drv, t->run, id));
+	return cookie;
+}
+
+static void
+parts_are_apart(void **state)
+{
+	static const uint32_t sizes[] = {1, 2, 3, 256, 32768};
+
+	for (unsigned int k = 0; k < 10; k++) {
+		uint64_t n = sizes[k / 2];
+		bool packed = k % 2;
+		struct virtq_drv_layout l;
+
+		virtq_drv_layout(n, packed, &l);
+		assert_true(l.avail >= 16 * n);
+		assert_true(l.used >= l.avail + (packed ? 4 : 6 + 2 * n));
+		assert_true(l.indirect >= l.used + (packed ? 4 : 6 + 8 * n));
+		assert_true(l.header >= l.indirect + n * VIRTQ_DRV_MAX_DESC * 16);
+		assert_true(l.bytes >= l.header + n * VIRTQ_DRV_HEADER);
+		assert_int_equal(l.bytes % 4096, 0);
+		assert_int_equal(l.avail % 64 + l.used % 64 + l.indirect % 64 + l.header % 64, 0);
+	}
+}
+
+static void
+sizes_that_cannot_be(void **state)
+{
+	static const struct {
+		uint32_t size;
+		uint64_t features;
+	} bad[] = {{0, 0}, {0, F_PACKED}, {3, 0}, {32769, 0}, {32769, F_PACKED}, {65536, 0}};
+	struct virtq_drv *drv = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*drv));
+	void *mem = aligned_alloc(4096, 4 << 20);
+
+	for (unsigned int i = 0; i < 6; i++) {
+		struct virtq_run_config cfg = {.size = bad[i].size, .features = bad[i].features};
+		struct virtq_run *run;
+
+		assert_int_equal(virtq_drv_init(drv, mem, 0, &cfg, &run), -EINVAL);
+	}
+	free(mem);
+	free(drv);
+}
+
+/* Whatever memory held before: a fresh ring has nothing available and nothing used. */
+static void
+fresh_ring_is_empty(void **state)
+{
+	for (int packed = 0; packed < 2; packed++) {
+		struct rdev_chain c;
+		struct ring t;
+		uint32_t len;
+
+		ring_open(&t, 8, packed ? F_PACKED : 0);
+		assert_int_equal(t.drv->nfree, 8);
+		assert_false(rdev_fetch(&t.dev, &c));
+		assert_int_equal(take(&t, &len), 0);
+		assert_null(virtq_drv_detach(t.drv, t.size));
+		/* The driver polls. */
+		if (packed)
+			assert_int_equal(t.run->driver_event->flags, 1);
+		else
+			assert_int_equal(t.run->avail->flags, 1);
+		ring_close(&t);
+	}
+}
+
+static void
+nothing_before_publish(void **state)
+{
+	for (int packed = 0; packed < 2; packed++) {
+		struct rdev_chain c;
+		struct ring t;
+
+		ring_open(&t, 8, packed ? F_PACKED : 0);
+		/* Over the ring's end, three laps. */
+		for (int lap = 0; lap < 8; lap++) {
+			uint64_t first = add(&t, 2, false);
+			uint32_t len;
+
+			add(&t, 1, false);
+			add(&t, 2, true);
+			assert_false(rdev_fetch(&t.dev, &c));
+			assert_int_equal(take(&t, &len), 0);
+			publish(&t);
+			for (int i = 0; i < 3; i++) {
+				assert_true(rdev_fetch(&t.dev, &c));
+				check_chain(&c, first + i, i == 1 ? 1 : 2, i == 2);
+				rdev_use(&t.dev, &c, i);
+			}
+			assert_false(rdev_fetch(&t.dev, &c));
+			publish(&t); /* of nothing */
+			assert_false(rdev_fetch(&t.dev, &c));
+			for (int i = 0; i < 3; i++) {
+				assert_int_equal(take(&t, &len), first + i);
+				assert_int_equal(len, i);
+			}
+			assert_int_equal(take(&t, &len), 0);
+		}
+		ring_close(&t);
+	}
+}
+
+/* What a chain was offered as, by cookie. */
+struct offered {
+	uint64_t cookie;
+	uint16_t n;
+	bool write;
+};
+
+/*
+ * Chains of any length, taken by the device in order, given back in any order: all come back once
+ * and unchanged, over more entries than an index has.
+ */
+static void
+any_order(uint16_t size, bool packed, uint64_t entries)
+{
+	struct offered *fifo = calloc(size, sizeof(*fifo)); /* not yet fetched */
+	struct rdev_chain *held = calloc(size, sizeof(*held));
+	uint64_t *held_cookie = calloc(size, sizeof(*held_cookie)), due[64];
+	uint32_t head = 0, tail = 0, nheld = 0, ndue = 0;
+	uint64_t x = size * 2 + packed, total = 0;
+	struct ring t;
+
+	ring_open(&t, size, packed ? F_PACKED : 0);
+	while (total < entries || t.outstanding > 0) {
+		for (uint32_t k = rd_random(&x) % 40; k > 0 && t.drv->nfree > 0; k--) {
+			uint16_t n = 1 + rd_random(&x) % 4;
+			bool write = rd_random(&x) % 2;
+
+			n = rd_random(&x) % 50 == 0 ? RDEV_PIECES : n;
+			n = n > t.drv->nfree ? t.drv->nfree : n;
+			if (total >= entries)
+				break;
+			fifo[tail++ % size] = (struct offered){add(&t, n, write), n, write};
+			total += n;
+		}
+		publish(&t);
+		while (head != tail && (rd_random(&x) % 16 != 0 || nheld == 0)) {
+			struct offered *o = &fifo[head++ % size];
+
+			assert_true(rdev_fetch(&t.dev, &held[nheld]));
+			check_chain(&held[nheld], o->cookie, o->n, o->write);
+			held_cookie[nheld++] = o->cookie;
+		}
+		for (uint32_t k = rd_random(&x) % 64; k > 0 && nheld > 0; k--) {
+			uint32_t i = rd_random(&x) % nheld;
+
+			due[ndue++] = held_cookie[i];
+			rdev_use(&t.dev, &held[i], (uint32_t)held_cookie[i]);
+			held_cookie[i] = held_cookie[--nheld];
+			held[i] = held[nheld];
+		}
+		for (uint32_t i = 0; i < ndue; i++) {
+			uint32_t len;
+
+			assert_int_equal(take(&t, &len), due[i]);
+			assert_int_equal(len, (uint32_t)due[i]);
+		}
+		ndue = 0;
+	}
+	assert_int_equal(t.drv->nfree, size);
+	ring_close(&t);
+	free(fifo);
+	free(held);
+	free(held_cookie);
+}
+
+static void
+any_order_split(void **state)
+{
+	static const uint16_t sizes[] = {1, 2, 4, 64, 256, 32768};
+
+	for (int i = 0; i < 6; i++)
+		any_order(sizes[i], false, 140000);
+}
+
+static void
+any_order_packed(void **state)
+{
+	static const uint16_t sizes[] = {1, 2, 3, 64, 100, 256, 32768};
+
+	for (int i = 0; i < 7; i++)
+		any_order(sizes[i], true, 140000);
+}
+
+/* One chain takes the whole ring. */
+static void
+chain_of_the_whole_ring(void **state)
+{
+	for (int k = 0; k < 2 * 50; k++) {
+		static struct ring t;
+		struct rdev_chain c;
+		uint64_t cookie;
+		uint32_t len;
+
+		if (k % 50 == 0)
+			ring_open(&t, 32, k / 50 ? F_PACKED : 0);
+		/* Not from entry 0 all the time. */
+		cookie = add(&t, 1 + k % 3, false);
+		publish(&t);
+		assert_true(rdev_fetch(&t.dev, &c));
+		rdev_use(&t.dev, &c, 0);
+		assert_int_equal(take(&t, &len), cookie);
+		cookie = add(&t, 32, true);
+		publish(&t);
+		assert_int_equal(t.drv->nfree, 0);
+		assert_true(rdev_fetch(&t.dev, &c));
+		check_chain(&c, cookie, 32, true);
+		rdev_use(&t.dev, &c, 1);
+		assert_int_equal(take(&t, &len), cookie);
+		assert_int_equal(t.drv->nfree, 32);
+		if (k % 50 == 49)
+			ring_close(&t);
+	}
+}
+
+/* What comes back in order is offered in order: heads follow each other round the ring. */
+static void
+in_order_stays_in_order(void **state)
+{
+	for (int packed = 0; packed < 2; packed++) {
+		uint64_t x = 1;
+		uint32_t at = 0;
+		struct ring t;
+
+		ring_open(&t, 16, F_IN_ORDER | (packed ? F_PACKED : 0));
+		for (int i = 0; i < 1000; i++) {
+			struct rdev_chain c[4];
+			uint32_t n = 1 + rd_random(&x) % 4, len;
+
+			for (uint32_t k = 0; k < n; k++) {
+				uint16_t pieces = 1 + rd_random(&x) % 4;
+
+				assert_int_equal(virtq_drv_next_slot(t.drv), at);
+				add(&t, pieces, false);
+				at = (at + (packed ? 1 : pieces)) % 16;
+			}
+			publish(&t);
+			for (uint32_t k = 0; k < n; k++) {
+				assert_true(rdev_fetch(&t.dev, &c[k]));
+				rdev_use(&t.dev, &c[k], 0);
+			}
+			for (uint32_t k = 0; k < n; k++)
+				assert_int_equal(take(&t, &len), t.added - n + 1 + k);
+		}
+		ring_close(&t);
+	}
+}
+
+/* The device of this library, which fetches and completes in bursts. */
+static void
+with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
+{
+	struct virtq_region all = {.gpa = 0, .size = 1ul << 47, .uva = 0, .host = NULL};
+	uint64_t features = packed ? F_PACKED : 0, x = size, next_back = 1, next_seen = 1;
+	struct virtq_vq *vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*vq));
+	struct virtq_run_config cfg = {.size = size, .features = features, .callfd = -1,
+				       .errfd = -1};
+	struct virtq_run *run;
+	struct virtq_mem *mem;
+	struct ring t;
+
+	/* All addresses are "mapped"; nobody looks at what is there. */
+	ring_open(&t, size, features);
+	all.host = (void *)(uintptr_t)0;
+	assert_int_equal(virtq_mem_new(&all, 1, &mem), 0);
+	cfg.desc_uva = (uintptr_t)t.run->desc;
+	cfg.avail_uva = (uintptr_t)t.run->avail;
+	cfg.used_uva = (uintptr_t)t.run->used;
+	assert_int_equal(virtq_run_new(&cfg, mem, &run), 0);
+	virtq_mem_put(mem);
+	assert_int_equal(virtq_vq_set_base(vq, run, virtq_fresh_base(packed)), 0);
+	for (uint32_t i = 0; i < rounds; i++) {
+		struct virtq_chain c[VIRTQ_FETCH_MAX];
+		struct virtq_pos pos;
+		enum virtq_error err;
+		uint16_t n;
+		uint32_t len;
+
+		for (uint32_t k = rd_random(&x) % 50; k > 0 && t.drv->nfree > 0; k--) {
+			uint16_t want = 1 + rd_random(&x) % 3;
+
+			add(&t, want > t.drv->nfree ? t.drv->nfree : want, true);
+		}
+		publish(&t);
+		virtq_dev_begin(vq, run);
+		pos = virtq_dev_pos(vq);
+		n = virtq_dev_fetch(vq, run, &pos, c, 1 + rd_random(&x) % 32, packed, true,
+				    virtq_touch_nothing, NULL, &err);
+		assert_int_equal(err, VIRTQ_OK);
+		for (uint16_t k = 0; k < n; k++) {
+			assert_int_equal((uintptr_t)c[k].addr, piece(next_seen, 0).iova);
+			assert_int_equal(c[k].fault, VIRTQ_FAULT_NONE);
+			c[k].written = (uint32_t)next_seen++;
+		}
+		if (n > 0)
+			virtq_dev_complete(vq, run, c, n, packed, true, false);
+		for (uint64_t cookie; (cookie = take(&t, &len)) != 0; next_back++) {
+			assert_int_equal(cookie, next_back);
+			assert_int_equal(len, cookie);
+		}
+		assert_int_equal(next_back, next_seen);
+	}
+	assert_true(size == 1 || next_seen > 70000 || size > 70000 / 2);
+	virtq_run_free(run);
+	ring_close(&t);
+	free(vq);
+}
+
+static void
+with_virtq_dev_split(void **state)
+{
+	with_virtq_dev(1, false, 70000);
+	with_virtq_dev(2, false, 70000);
+	with_virtq_dev(256, false, 10000);
+	with_virtq_dev(32768, false, 10000);
+}
+
+static void
+with_virtq_dev_packed(void **state)
+{
+	with_virtq_dev(1, true, 70000);
+	with_virtq_dev(3, true, 70000);
+	with_virtq_dev(256, true, 10000);
+	with_virtq_dev(32768, true, 10000);
+}
+
+/* One round of n chains; whether the device was kicked. */
+static bool
+kicked_by(struct ring *t, uint16_t n)
+{
+	uint64_t kicks = t->drv->kicks, all = kicks + t->drv->kicks_suppressed;
+	uint64_t signals;
+
+	for (uint16_t i = 0; i < n; i++)
+		add(t, 1, true);
+	publish(t);
+	virtq_drv_kick(t->drv, t->run, t->packed);
+	signals = fd_count(t->kickfd);
+	assert_int_equal(t->drv->kicks - kicks, signals);
+	assert_int_equal(t->drv->kicks + t->drv->kicks_suppressed, all + 1);
+	for (uint16_t i = 0; i < n; i++) {
+		struct rdev_chain c;
+		uint32_t len;
+
+		assert_true(rdev_fetch(&t->dev, &c));
+		rdev_use(&t->dev, &c, 0);
+		assert_int_equal(take(t, &len), t->added - n + 1 + i);
+	}
+	return signals != 0;
+}
+
+static void
+kicks_as_flags_say(void **state)
+{
+	struct ring t;
+
+	ring_open(&t, 8, 0);
+	assert_true(kicked_by(&t, 1));
+	t.run->used->flags = VRING_USED_F_NO_NOTIFY;
+	assert_false(kicked_by(&t, 3));
+	t.run->used->flags = 0xfffe; /* bits that mean nothing */
+	assert_true(kicked_by(&t, 3));
+	ring_close(&t);
+
+	for (uint64_t event = 0; event < 2; event++) {
+		ring_open(&t, 8, F_PACKED | (event ? F_EVENT_IDX : 0));
+		assert_true(kicked_by(&t, 1));
+		t.run->device_event->flags = VRING_PACKED_EVENT_FLAG_DISABLE;
+		assert_false(kicked_by(&t, 3));
+		t.run->device_event->flags = 3; /* reserved: rather once too often */
+		assert_true(kicked_by(&t, 3));
+		t.run->device_event->flags = VRING_PACKED_EVENT_FLAG_ENABLE;
+		assert_true(kicked_by(&t, 3));
+		ring_close(&t);
+	}
+	/* "At that descriptor" counts with EVENT_IDX only. */
+	ring_open(&t, 8, F_PACKED);
+	t.run->device_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
+	t.run->device_event->off_wrap = 7;
+	assert_true(kicked_by(&t, 1));
+	ring_close(&t);
+}
+
+/* Whether going from `from` n entries on passes the entry `event`, counted one by one. */
+static bool
+passes(uint32_t from, uint16_t n, uint32_t event, uint32_t lap)
+{
+	for (uint16_t i = 0; i < n; i++)
+		if ((from + i) % lap == event)
+			return true;
+	return false;
+}
+
+static void
+kicks_at_event_index_split(void **state)
+{
+	struct ring t;
+	uint64_t x = 9;
+	uint32_t at = 0, kicks = 0;
+
+	ring_open(&t, 16, F_EVENT_IDX);
+	for (int i = 0; i < 40000; i++) {
+		uint16_t n = 1 + rd_random(&x) % 16, event = at + rd_random(&x) % 24 - 4;
+
+		memcpy(&t.run->used->ring[16], &event, 2);
+		t.run->used->flags = i % 2; /* means nothing now */
+		assert_int_equal(kicked_by(&t, n), passes(at, n, event, 65536));
+		kicks += passes(at, n, event, 65536);
+		at = (at + n) % 65536;
+	}
+	assert_true(kicks > 10000 && kicks < 30000);
+	ring_close(&t);
+}
+
+static void
+kicks_at_event_index_packed(void **state)
+{
+	static const uint16_t sizes[] = {1, 2, 3, 16};
+
+	for (int k = 0; k < 4; k++) {
+		uint16_t size = sizes[k];
+		uint64_t x = size;
+		uint32_t at = 0; /* position on two laps */
+		struct ring t;
+
+		ring_open(&t, size, F_PACKED | F_EVENT_IDX);
+		t.run->device_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
+		for (int i = 0; i < 10000; i++) {
+			uint16_t n = 1 + rd_random(&x) % size;
+			uint32_t event = rd_random(&x) % (2 * size);
+
+			t.run->device_event->off_wrap =
+				(uint16_t)(event % size | (event < size ? 1u << 15 : 0));
+			assert_int_equal(kicked_by(&t, n), passes(at, n, event, 2 * size));
+			at = (at + n) % (2 * size);
+		}
+		ring_close(&t);
+	}
+}
+
+static void
+doorbell_instead_of_fd(void **state)
+{
+	for (int packed = 0; packed < 2; packed++) {
+		uint16_t bell[2] = {0xffff, 0xffff};
+		struct ring t;
+
+		ring_open(&t, 8, packed ? F_PACKED : 0);
+		t.run->callfd = -1;
+		t.run->doorbell = bell;
+		add(&t, 1, true);
+		publish(&t);
+		virtq_drv_kick(t.drv, t.run, packed);
+		assert_int_equal(bell[0], 5);
+		assert_int_equal(bell[1], 0xffff);
+		assert_int_equal(t.drv->kicks, 1);
+		assert_int_equal(fd_count(t.kickfd), 0);
+		ring_close(&t);
+	}
+}
+
+static void
+nobody_to_kick(void **state)
+{
+	struct ring t;
+
+	ring_open(&t, 8, 0);
+	t.run->callfd = -1;
+	add(&t, 1, true);
+	publish(&t);
+	virtq_drv_kick(t.drv, t.run, false);
+	assert_int_equal(t.drv->kicks + t.drv->kicks_suppressed, 0);
+	ring_close(&t);
+}
+
+/* A ring that stops anywhere gives back what it holds, each buffer once. */
+static void
+detach_everything(void **state)
+{
+	for (uint32_t k = 0; k < 2000; k++) {
+		uint16_t size = k % 4 < 2 ? 16 : k % 4 == 2 ? 7 : 1;
+		uint64_t x = k;
+		struct ring t;
+		void *cookie;
+
+		ring_open(&t, size, (k % 4 == 0 ? 0 : F_PACKED) | F_IN_ORDER);
+		for (uint32_t i = rd_random(&x) % 40; i > 0; i--) {
+			struct rdev_chain c;
+			uint32_t len;
+
+			if (rd_random(&x) % 2 && t.drv->nfree > 0) {
+				uint16_t n = 1 + rd_random(&x) % 3;
+
+				add(&t, n > t.drv->nfree ? t.drv->nfree : n, false);
+				if (rd_random(&x) % 2)
+					publish(&t);
+			} else if (t.drv->unpublished == 0 && rdev_fetch(&t.dev, &c)) {
+				rdev_use(&t.dev, &c, 0);
+				take(&t, &len);
+				t.drv->oldest = rd_random(&x) % size; /* wherever it stands */
+			}
+		}
+		while ((cookie = virtq_drv_detach(t.drv, size)) != NULL)
+			came_back(&t, (uintptr_t)cookie);
+		assert_int_equal(t.outstanding, 0);
+		assert_null(virtq_drv_detach(t.drv, size));
+		ring_close(&t);
+	}
+}
+
+static void
+used_index_jumps(void **state)
+{
+	static const uint16_t jumps[] = {4, 8, 9, 32768, 65535};
+
+	for (int i = 0; i < 5; i++) {
+		struct ring t;
+
+		ring_open(&t, 8, 0);
+		add(&t, 1, true);
+		add(&t, 2, true); /* 3 descriptors */
+		publish(&t);
+		t.run->used->idx = jumps[i];
+		assert_int_equal(virtq_drv_used_split(t.drv, t.run), 0);
+		assert_int_equal(t.drv->vq.broken, VIRTQ_E_USED_JUMP);
+		ring_close(&t);
+	}
+}
+
+static void
+ids_that_are_not_outstanding(void **state)
+{
+	for (int packed = 0; packed < 2; packed++) {
+		struct rdev_chain c;
+		struct ring t;
+		uint32_t len;
+
+		ring_open(&t, 8, packed ? F_PACKED : 0);
+		add(&t, 3, true);
+		add(&t, 1, true);
+		publish(&t);
+		assert_true(rdev_fetch(&t.dev, &c));
+		for (uint32_t id = 0; id < 70000; id++) {
+			bool is = id == 0 || id == (packed ? 1 : 3);
+
+			assert_int_equal(virtq_drv_outstanding(t.drv, t.run, id), is);
+		}
+		assert_false(virtq_drv_outstanding(t.drv, t.run, UINT32_MAX));
+		rdev_use(&t.dev, &c, 0);
+		take(&t, &len);
+		assert_false(virtq_drv_outstanding(t.drv, t.run, 0));
+		ring_close(&t);
+	}
+}
+
+/* A packed entry that is marked used with the other lap's wrap counter is not used. */
+static void
+wrap_lies(void **state)
+{
+	for (int lap = 0; lap < 4; lap++) {
+		struct rdev_chain c;
+		struct ring t;
+		uint32_t id, len;
+
+		ring_open(&t, 3, F_PACKED);
+		for (int i = 0; i < lap * 3; i++) {
+			add(&t, 1, true);
+			publish(&t);
+			assert_true(rdev_fetch(&t.dev, &c));
+			rdev_use(&t.dev, &c, 0);
+			assert_true(take(&t, &len) != 0);
+		}
+		add(&t, 1, true);
+		publish(&t);
+		for (int f = 0; f < 4; f++) {
+			bool is = f == (lap % 2 ? 0 : 3);
+
+			t.run->pdesc[0].flags = (f & 1 ? 1u << 7 : 0) | (f & 2 ? 1u << 15 : 0);
+			assert_int_equal(next_used(&t, &id, &len), is);
+		}
+		ring_close(&t);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(parts_are_apart),
+		cmocka_unit_test(sizes_that_cannot_be),
+		cmocka_unit_test(fresh_ring_is_empty),
+		cmocka_unit_test(nothing_before_publish),
+		cmocka_unit_test(any_order_split),
+		cmocka_unit_test(any_order_packed),
+		cmocka_unit_test(chain_of_the_whole_ring),
+		cmocka_unit_test(in_order_stays_in_order),
+		cmocka_unit_test(with_virtq_dev_split),
+		cmocka_unit_test(with_virtq_dev_packed),
+		cmocka_unit_test(kicks_as_flags_say),
+		cmocka_unit_test(kicks_at_event_index_split),
+		cmocka_unit_test(kicks_at_event_index_packed),
+		cmocka_unit_test(doorbell_instead_of_fd),
+		cmocka_unit_test(nobody_to_kick),
+		cmocka_unit_test(detach_everything),
+		cmocka_unit_test(used_index_jumps),
+		cmocka_unit_test(ids_that_are_not_outstanding),
+		cmocka_unit_test(wrap_lies),
+	};
+
+	return cmocka_run_group_tests_name("virtq_drv", tests, NULL, NULL);
+}

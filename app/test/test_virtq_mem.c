@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Guest memory: what can be mapped, how regions are kept, and a file that is cut short. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "ring_driver.h"
+
+#define PAGE 4096ul
+
+static int
+file_of(uint64_t size)
+{
+	int fd = memfd_create("mem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return fd;
+}
+
+static int
+try_map(int fd, uint64_t offset, uint64_t size)
+{
+	struct virtq_map *map = NULL;
+	uint8_t *host = NULL;
+	int ret = virtq_map_new(fd, offset, size, &map, &host);
+
+	if (ret == 0) {
+		/* First and last byte are there, to be read and to be written. */
+		host[0] = 1;
+		host[size - 1] = 2;
+		virtq_map_put(map);
+	} else {
+		assert_null(map);
+		assert_null(host);
+	}
+	return ret;
+}
+
+static void
+sizes_and_offsets(void **state)
+{
+	int fd = file_of(3 * PAGE);
+
+	assert_int_equal(try_map(fd, 0, 3 * PAGE), 0);
+	assert_int_equal(try_map(fd, 0, 1), 0);
+	assert_int_equal(try_map(fd, 2 * PAGE, PAGE), 0);
+	assert_int_equal(try_map(fd, 0, 0), -EINVAL);
+	assert_int_equal(try_map(fd, 3 * PAGE, 0), -EINVAL);
+	assert_int_equal(try_map(fd, 0, 3 * PAGE + 1), -EINVAL);
+	assert_int_equal(try_map(fd, 1, 3 * PAGE), -EINVAL);
+	assert_int_equal(try_map(fd, 3 * PAGE, 1), -EINVAL);
+	/* Sums that wrap, in 64 bits and in an off_t. */
+	assert_int_equal(try_map(fd, PAGE, -PAGE), -EINVAL);
+	assert_int_equal(try_map(fd, -PAGE, 2 * PAGE), -EINVAL);
+	assert_int_equal(try_map(fd, -1ul, 1), -EINVAL);
+	assert_int_equal(try_map(fd, 1ul << 63, PAGE), -EINVAL);
+	assert_int_equal(try_map(fd, (1ul << 63) - PAGE, PAGE), -EINVAL);
+	close(fd);
+}
+
+/* An offset that is no multiple of a page: the byte there is the one that is found. */
+static void
+unaligned_offset(void **state)
+{
+	int fd = file_of(3 * PAGE);
+
+	for (uint64_t offset = 1; offset < 2 * PAGE; offset += 1021) {
+		uint8_t byte = (uint8_t)(offset * 7), last = 0;
+		struct virtq_map *map;
+		uint8_t *host;
+
+		assert_int_equal(pwrite(fd, &byte, 1, (off_t)offset), 1);
+		assert_int_equal(virtq_map_new(fd, offset, PAGE, &map, &host), 0);
+		assert_int_equal(host[0], byte);
+		host[PAGE - 1] = 0x5a;
+		assert_int_equal(pread(fd, &last, 1, (off_t)(offset + PAGE - 1)), 1);
+		assert_int_equal(last, 0x5a);
+		virtq_map_put(map);
+	}
+	close(fd);
+}
+
+static void
+files_that_cannot_be_mapped(void **state)
+{
+	int fd = file_of(PAGE), pipes[2], ro;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ro = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(ro >= 0);
+	assert_int_equal(try_map(ro, 0, PAGE), -EACCES);
+	close(ro);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	assert_int_equal(try_map(fd, 0, PAGE), -EPERM);
+	close(fd);
+	assert_int_equal(try_map(fd, 0, PAGE), -EINVAL);
+	assert_int_equal(try_map(-1, 0, PAGE), -EINVAL);
+	/* A file that is not memory. */
+	fd = open("/proc/self/comm", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(try_map(fd, 0, 1), -EINVAL);
+	close(fd);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(try_map(pipes[0], 0, PAGE), -EINVAL);
+	close(pipes[0]);
+	close(pipes[1]);
+	fd = eventfd(0, EFD_CLOEXEC);
+	assert_int_equal(try_map(fd, 0, PAGE), -EINVAL);
+	close(fd);
+	fd = open("/", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(try_map(fd, 0, PAGE), -EINVAL);
+	close(fd);
+}
+
+/* How many mappings this process has of a file; the kernel counts. */
+static int
+mappings_of(const char *name)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[512];
+	int n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL)
+		n += strstr(line, name) != NULL;
+	fclose(f);
+	return n;
+}
+
+/* The last reference unmaps, and the fd is not kept. */
+static void
+references(void **state)
+{
+	int fd = memfd_create("counted", MFD_CLOEXEC);
+	struct virtq_map *map;
+	uint8_t *host;
+
+	assert_int_equal(ftruncate(fd, PAGE), 0);
+	assert_int_equal(virtq_map_new(fd, 0, PAGE, &map, &host), 0);
+	close(fd);
+	assert_int_equal(mappings_of("memfd:counted"), 1);
+	assert_ptr_equal(virtq_map_get(map), map);
+	virtq_map_put(map);
+	assert_int_equal(mappings_of("memfd:counted"), 1);
+	host[0] = 1;
+	virtq_map_put(map);
+	assert_int_equal(mappings_of("memfd:counted"), 0);
+	virtq_map_put(NULL);
+	assert_null(virtq_map_get(NULL));
+	virtq_mem_put(NULL);
+}
+
+/* Regions that are only numbers. */
+
+static struct virtq_region
+region(uint64_t gpa, uint64_t size, uint64_t uva)
+{
+	return (struct virtq_region){.gpa = gpa, .size = size, .uva = uva,
+				     .host = (uint8_t *)(uintptr_t)(gpa ^ 0x5000000000ul)};
+}
+
+static int
+two_regions(struct virtq_region a, struct virtq_region b)
+{
+	struct virtq_mem *one, *two, *both;
+	struct virtq_region r[2] = {a, b};
+	int added, at_once = virtq_mem_new(r, 2, &both);
+
+	if (at_once == 0)
+		virtq_mem_put(both);
+	/* Either way of saying it has the same answer. */
+	assert_int_equal(virtq_mem_new(r, 1, &one), 0);
+	added = virtq_mem_add(one, &b, &two);
+	assert_int_equal(added, at_once);
+	if (added == 0)
+		virtq_mem_put(two);
+	virtq_mem_put(one);
+	return at_once;
+}
+
+static void
+regions_that_overlap(void **state)
+{
+	struct virtq_region a = region(0x10000, 0x4000, 0x700000);
+
+	assert_int_equal(two_regions(a, region(0x14000, 0x1000, 0x704000)), 0);
+	assert_int_equal(two_regions(a, region(0xf000, 0x1000, 0x6ff000)), 0);
+	assert_int_equal(two_regions(a, region(0, 0x10000, 0x704000)), 0);
+	assert_int_equal(two_regions(a, a), -EEXIST);
+	/* In guest-physical addresses. */
+	assert_int_equal(two_regions(a, region(0x13fff, 1, 0x900000)), -EEXIST);
+	assert_int_equal(two_regions(a, region(0xf000, 0x1001, 0x900000)), -EEXIST);
+	assert_int_equal(two_regions(a, region(0, 0x100000, 0x900000)), -EEXIST);
+	assert_int_equal(two_regions(a, region(0x11000, 0x1000, 0x900000)), -EEXIST);
+	/* In user addresses. */
+	assert_int_equal(two_regions(a, region(0x90000, 1, 0x703fff)), -EEXIST);
+	assert_int_equal(two_regions(a, region(0x90000, 0x1001, 0x6ff000)), -EEXIST);
+	assert_int_equal(two_regions(a, region(0x90000, 0x110000, 0x600000)), -EEXIST);
+}
+
+static void
+regions_that_are_none(void **state)
+{
+	static struct virtq_region many[VIRTQ_MEM_MAX_REGIONS + 1];
+	struct virtq_region a = region(0x10000, 0x4000, 0x700000);
+	struct virtq_mem *mem = NULL;
+
+	assert_int_equal(two_regions(a, region(0x90000, 0, 0x900000)), -EINVAL);
+	assert_int_equal(two_regions(a, region(-0x1000ul, 0x1001, 0x900000)), -EINVAL);
+	assert_int_equal(two_regions(a, region(0x90000, 0x1001, -0x1000ul)), -EINVAL);
+	/* To the very end of either address space is not beyond it. */
+	assert_int_equal(two_regions(a, region(-0x1000ul, 0x1000, 0x900000)), 0);
+	assert_int_equal(two_regions(a, region(0x90000, 0x1000, -0x1000ul)), 0);
+	for (uint32_t i = 0; i <= VIRTQ_MEM_MAX_REGIONS; i++)
+		many[i] = region(i * 0x1000ul, 0x1000, i * 0x1000ul);
+	assert_int_equal(virtq_mem_new(many, VIRTQ_MEM_MAX_REGIONS + 1, &mem), -EINVAL);
+	assert_null(mem);
+}
+
+/* Translation against a plain walk over the list, at every border. */
+static void
+expect_translation(const struct virtq_mem *mem, const struct virtq_region *list, uint32_t n,
+		   uint64_t gpa, uint64_t len)
+{
+	const struct virtq_region *r = NULL;
+	uint64_t got = len;
+	void *p;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (list[i].size != 0 && gpa >= list[i].gpa && gpa - list[i].gpa < list[i].size)
+			r = &list[i];
+	p = virtq_mem_gpa(mem, gpa, &got);
+	if (r == NULL) {
+		assert_null(p);
+		assert_null(virtq_mem_find(mem, gpa));
+		return;
+	}
+	assert_int_equal(virtq_mem_find(mem, gpa)->gpa, r->gpa);
+	assert_ptr_equal(p, r->host + (gpa - r->gpa));
+	assert_int_equal(got, len < r->gpa + r->size - gpa ? len : r->gpa + r->size - gpa);
+	/* By user address it is all or nothing. */
+	p = virtq_mem_uva(mem, r->uva + (gpa - r->gpa), len);
+	assert_ptr_equal(p, len <= r->gpa + r->size - gpa ? r->host + (gpa - r->gpa) : NULL);
+}
+
+static void
+expect_translations(const struct virtq_mem *mem, const struct virtq_region *list, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t size = 0x1000;
+
+		for (uint64_t len = 0; len <= 2 * size; len += size / 2) {
+			expect_translation(mem, list, n, list[i].gpa, len);
+			expect_translation(mem, list, n, list[i].gpa - 1, len);
+			expect_translation(mem, list, n, list[i].gpa + size - 1, len);
+			expect_translation(mem, list, n, list[i].gpa + size, len);
+			expect_translation(mem, list, n, list[i].gpa + 77, len);
+		}
+	}
+	expect_translation(mem, list, n, 0, 1);
+	expect_translation(mem, list, n, UINT64_MAX, 1);
+}
+
+/* All slots, taken in a wild order and given back in another; snapshots before stay as they are. */
+static void
+slots_come_and_go(void **state)
+{
+	static struct virtq_region list[VIRTQ_MEM_MAX_REGIONS];
+	struct virtq_mem *mem = NULL, *next, *half = NULL;
+	const uint32_t n = VIRTQ_MEM_MAX_REGIONS;
+	struct virtq_region more;
+
+	for (uint32_t k = 0; k < n; k++) {
+		uint32_t i = k * 187 % n; /* gaps of varying size, neighbours as well */
+
+		list[i] = region(0x100000 + i * 0x1000ul + i / 3 * 0x2000ul, 0x1000,
+				 0x70000000 + (n - i) * 0x3000ul);
+		assert_int_equal(virtq_mem_add(mem, &list[i], &next), 0);
+		virtq_mem_put(mem);
+		mem = next;
+		if (k == n / 2 - 1)
+			half = virtq_mem_get(mem);
+		if (k % 64 == 63)
+			expect_translations(mem, list, n);
+	}
+	more = region(0x90000000, 0x1000, 0x90000000);
+	assert_int_equal(virtq_mem_add(mem, &more, &next), -ENOSPC);
+	assert_int_equal(mem->nregions, n);
+	assert_int_equal(half->nregions, n / 2);
+	for (uint32_t k = 0; k < n; k++) {
+		uint32_t i = k * 91 % n;
+
+		if (k % 64 == 0)
+			expect_translations(mem, list, n);
+		assert_int_equal(virtq_mem_remove(mem, list[i].gpa, list[i].uva, 0x1000, &next), 0);
+		virtq_mem_put(mem);
+		mem = next;
+		list[i].size = 0;
+	}
+	assert_int_equal(mem->nregions, 0);
+	virtq_mem_put(mem);
+	assert_int_equal(half->nregions, n / 2);
+	for (uint32_t i = 1; i < half->nregions; i++)
+		assert_true(half->region[i - 1].gpa < half->region[i].gpa);
+	virtq_mem_put(half);
+}
+
+static void
+remove_wants_the_same_numbers(void **state)
+{
+	struct virtq_region a = region(0x10000, 0x4000, 0x700000);
+	struct virtq_mem *mem, *next = NULL;
+
+	assert_int_equal(virtq_mem_new(&a, 1, &mem), 0);
+	assert_int_equal(virtq_mem_remove(mem, a.gpa + 1, a.uva, a.size, &next), -ENOENT);
+	assert_int_equal(virtq_mem_remove(mem, a.gpa, a.uva + 1, a.size, &next), -ENOENT);
+	assert_int_equal(virtq_mem_remove(mem, a.gpa, a.uva, a.size + 1, &next), -ENOENT);
+	assert_int_equal(virtq_mem_remove(NULL, a.gpa, a.uva, a.size, &next), -ENOENT);
+	assert_null(next);
+	assert_int_equal(virtq_mem_remove(mem, a.gpa, a.uva, a.size, &next), 0);
+	assert_int_equal(next->nregions, 0);
+	assert_null(virtq_mem_find(next, a.gpa));
+	assert_null(virtq_mem_uva(next, a.uva, 1));
+	virtq_mem_put(next);
+	virtq_mem_put(mem);
+}
+
+/* A region of a file of its own; the map's reference goes to the snapshot. */
+static struct virtq_region
+mapped(int fd, uint64_t gpa, uint64_t size)
+{
+	struct virtq_region r = {.gpa = gpa, .uva = gpa, .size = size};
+
+	assert_int_equal(virtq_map_new(fd, 0, size, &r.map, &r.host), 0);
+	return r;
+}
+
+/* A mapping lives as long as a snapshot that has it, and not longer; errors take nothing over. */
+static void
+snapshots_share_maps(void **state)
+{
+	int fd = memfd_create("shared", MFD_CLOEXEC);
+	struct virtq_mem *one, *two, *third;
+	struct virtq_region a, b, again;
+
+	assert_int_equal(ftruncate(fd, PAGE), 0);
+	a = mapped(fd, 0x10000, PAGE);
+	b = mapped(fd, 0x20000, PAGE);
+	again = mapped(fd, 0x10000, PAGE);
+	close(fd);
+	assert_int_equal(mappings_of("memfd:shared"), 3);
+	assert_int_equal(virtq_mem_new(&a, 1, &one), 0);
+	assert_int_equal(virtq_mem_add(one, &b, &two), 0);
+	assert_int_equal(virtq_mem_add(two, &again, &third), -EEXIST);
+	virtq_map_put(again.map);
+	assert_int_equal(mappings_of("memfd:shared"), 2);
+	assert_int_equal(virtq_mem_remove(two, a.gpa, a.uva, a.size, &third), 0);
+	virtq_mem_put(two);
+	assert_int_equal(mappings_of("memfd:shared"), 2);
+	a.host[0] = 1; /* one has it */
+	virtq_mem_put(one);
+	assert_int_equal(mappings_of("memfd:shared"), 1);
+	b.host[0] = 1;
+	virtq_mem_put(third);
+	assert_int_equal(mappings_of("memfd:shared"), 0);
+}
+
+/* SIGBUS. */
+
+/* What a burst does to memory, while the file behind it is cut. */
+struct toucher {
+	pthread_t thread;
+	volatile uint8_t *host;
+	uint64_t size;
+	uint32_t stop;
+	bool write;
+	uint64_t rounds;
+};
+
+static void *
+toucher_main(void *arg)
+{
+	struct toucher *t = arg;
+	uint8_t sum = 0;
+
+	while (!__atomic_load_n(&t->stop, __ATOMIC_RELAXED)) {
+		for (uint64_t i = 0; i < t->size; i += 64) {
+			if (t->write)
+				__atomic_store_n(&t->host[i], (uint8_t)i, __ATOMIC_RELAXED);
+			else
+				sum += __atomic_load_n(&t->host[i], __ATOMIC_RELAXED);
+		}
+		__atomic_fetch_add(&t->rounds, 1, __ATOMIC_RELAXED);
+	}
+	return sum ? NULL : arg;
+}
+
+static void
+wait_rounds(struct toucher *t, uint64_t more)
+{
+	uint64_t until = __atomic_load_n(&t->rounds, __ATOMIC_RELAXED) + more;
+
+	while (__atomic_load_n(&t->rounds, __ATOMIC_RELAXED) < until)
+		usleep(100);
+}
+
+/* The process lives, what is left of the file is still shared, and the cut is told. */
+static void
+file_is_cut(void **state)
+{
+	const uint64_t size = 64 * PAGE;
+
+	for (int round = 0; round < 8; round++) {
+		struct toucher t[2] = {{.write = false}, {.write = true}};
+		int fd = file_of(size);
+		struct virtq_region r = mapped(fd, 0x100000, size);
+		struct virtq_mem *mem;
+		uint8_t byte;
+
+		assert_int_equal(virtq_mem_new(&r, 1, &mem), 0);
+		for (int i = 0; i < 2; i++) {
+			t[i].host = r.host;
+			t[i].size = size;
+			assert_int_equal(pthread_create(&t[i].thread, NULL, toucher_main,
+							&t[i]), 0);
+		}
+		wait_rounds(&t[0], 3);
+		assert_false(virtq_mem_poisoned(mem));
+		assert_int_equal(ftruncate(fd, (off_t)(round % 2 ? 5 * PAGE : 0)), 0);
+		wait_rounds(&t[0], 3);
+		wait_rounds(&t[1], 3);
+		assert_true(virtq_mem_poisoned(mem));
+		assert_true(virtq_map_poisoned(r.map));
+		for (int i = 0; i < 2; i++) {
+			__atomic_store_n(&t[i].stop, 1, __ATOMIC_RELAXED);
+			pthread_join(t[i].thread, NULL);
+		}
+		if (round % 2) { /* the pages before the cut are the file's */
+			r.host[100] = 0x77;
+			assert_int_equal(pread(fd, &byte, 1, 100), 1);
+			assert_int_equal(byte, 0x77);
+		}
+		/* What is gone was replaced; it does not come back, and does not grow the file. */
+		r.host[size - 1] = 0x11;
+		assert_int_equal(r.host[size - 1], 0x11);
+		assert_int_equal(lseek(fd, 0, SEEK_END), round % 2 ? 5 * PAGE : 0);
+		virtq_mem_put(mem);
+		close(fd);
+	}
+}
+
+/* Only the map that was cut is poisoned. */
+static void
+other_maps_are_not_poisoned(void **state)
+{
+	int fd[3] = {file_of(PAGE), file_of(PAGE), file_of(PAGE)};
+	struct virtq_map *map[3];
+	uint8_t *host[3];
+
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(virtq_map_new(fd[i], 0, PAGE, &map[i], &host[i]), 0);
+	assert_int_equal(ftruncate(fd[1], 0), 0);
+	host[0][5] = host[1][5] = host[2][5] = 1;
+	assert_false(virtq_map_poisoned(map[0]));
+	assert_true(virtq_map_poisoned(map[1]));
+	assert_false(virtq_map_poisoned(map[2]));
+	assert_false(virtq_map_poisoned(NULL));
+	assert_false(virtq_mem_poisoned(NULL));
+	for (int i = 0; i < 3; i++) {
+		virtq_map_put(map[i]);
+		close(fd[i]);
+	}
+}
+
+/* A fault of somebody else still ends the process as it used to. */
+static void
+foreign_fault_is_passed_on(void **state)
+{
+	int fd = file_of(PAGE), status;
+	pid_t child;
+
+	child = fork();
+	if (child == 0) {
+		volatile uint8_t *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		struct virtq_map *map;
+		uint8_t *host;
+
+		signal(SIGBUS, SIG_DFL);
+		alarm(10); /* a handler that repairs nothing would be called for ever */
+		if (virtq_map_new(fd, 0, PAGE, &map, &host) == 0 && ftruncate(fd, 0) == 0) {
+			host[0] = 1; /* ours */
+			p[0] = 1;
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGBUS);
+	close(fd);
+}
+
+/* Whoever takes the signal away from us loses it to us with the next mapping. */
+static void
+handler_is_put_back(void **state)
+{
+	int fd[2] = {file_of(PAGE), file_of(PAGE)};
+	struct virtq_map *map[2];
+	uint8_t *host[2];
+
+	assert_int_equal(virtq_map_new(fd[0], 0, PAGE, &map[0], &host[0]), 0);
+	signal(SIGBUS, SIG_IGN);
+	assert_int_equal(virtq_map_new(fd[1], 0, PAGE, &map[1], &host[1]), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(ftruncate(fd[i], 0), 0);
+		host[i][0] = 1;
+		assert_true(virtq_map_poisoned(map[i]));
+		virtq_map_put(map[i]);
+		close(fd[i]);
+	}
+}
+
+/* Cut while another page of the same map is used, many times over, with slots being reused. */
+static void
+watched_ranges_are_reused(void **state)
+{
+	for (int i = 0; i < 300; i++) {
+		int fd = file_of(2 * PAGE);
+		struct virtq_map *map;
+		uint8_t *host;
+
+		assert_int_equal(virtq_map_new(fd, 0, 2 * PAGE, &map, &host), 0);
+		host[PAGE] = 1;
+		if (i % 3 == 0) {
+			assert_int_equal(ftruncate(fd, PAGE), 0);
+			host[PAGE] = 2;
+		}
+		assert_int_equal(virtq_map_poisoned(map), i % 3 == 0);
+		virtq_map_put(map);
+		close(fd);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sizes_and_offsets),
+		cmocka_unit_test(unaligned_offset),
+		cmocka_unit_test(files_that_cannot_be_mapped),
+		cmocka_unit_test(references),
+		cmocka_unit_test(regions_that_overlap),
+		cmocka_unit_test(regions_that_are_none),
+		cmocka_unit_test(slots_come_and_go),
+		cmocka_unit_test(remove_wants_the_same_numbers),
+		cmocka_unit_test(snapshots_share_maps),
+		cmocka_unit_test(file_is_cut),
+		cmocka_unit_test(other_maps_are_not_poisoned),
+		cmocka_unit_test(foreign_fault_is_passed_on),
+		cmocka_unit_test(handler_is_put_back),
+		cmocka_unit_test(watched_ranges_are_reused),
+	};
+
+	return cmocka_run_group_tests_name("virtq_mem", tests, NULL, NULL);
+}

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A vhost-vdpa device made of the table of system calls: it keeps what it is told, enforces what
+ * the kernel enforces, and can fail any of its calls.
+ *
+ * Every test that uses fake_setup() and fake_teardown() also fails when descriptors or mapped pages
+ * are left.
+ */
+#ifndef VDPA_FAKE_H
+#define VDPA_FAKE_H
+
+#include <dirent.h>
+#include <endian.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "vhost_dev.h"
+#include "vhost_uapi.h"
+#include "virtq_compat.h"
+
+#define BIT(b) (1ull << (b))
+#define FAKE_FD 1000000		/* no descriptor of the process */
+#define FAKE_RINGS 5
+#define FAKE_MAPS 64
+#define FAKE_LOG 4096
+#define FAKE_PAGE 4096ull
+/* The features that a driver has to take. */
+#define FAKE_WANTED (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
+
+struct fake_map {
+	uint32_t asid;
+	uint64_t iova, size, uaddr;
+	uint8_t perm;
+};
+
+struct fake_ring {
+	uint32_t num, base;
+	struct vhost_uapi_vring_addr addr;
+	int kick, call, err;
+	bool enabled;
+};
+
+struct fake {
+	int fds_before;
+	struct vhu_loop *loop;
+	struct vhost_dev dev;
+	struct vhost_vdpa_sys sys;
+	unsigned int configs, losts;
+
+	/* What it is. */
+	uint32_t id;
+	uint64_t features, backend;
+	uint64_t first, last;
+	uint16_t max_num;
+	uint32_t vqs;
+	struct virtio_net_config config;
+	unsigned int last_ioctl;	/* number of the newest that it has */
+	bool wide_base;			/* 32 bits of base */
+	bool drops_features_ok, ignores_driver_ok, stays_up;
+
+	/* What became of it. */
+	bool open, owned, suspended;
+	uint8_t status;
+	uint64_t acked, backend_acked;
+	int config_call;
+	uint32_t asid[3];		/* of each group */
+	struct fake_ring ring[FAKE_RINGS];
+	struct fake_map map[FAKE_MAPS];
+	uint32_t nmaps, npages, nevents;
+	bool in_batch;
+	uint32_t batch_asid;
+	uint32_t batches, writes;
+
+	/* What was called: an ioctl's number, or one of these. */
+	uint32_t ncalls;
+	uint16_t log[FAKE_LOG];
+	uint32_t fail_at;		/* this call fails, 0: none */
+	int fail_with;			/* -errno; 1: a short write */
+	int open_result;		/* -errno, 0: as it should */
+};
+
+enum { CALL_OPEN = 0x100, CALL_WRITE, CALL_MMAP, CALL_EVENTFD };
+
+/* -errno when this call is to fail. */
+static inline int
+fake_call(struct fake *f, uint16_t what)
+{
+	if (f->ncalls < FAKE_LOG)
+		f->log[f->ncalls] = what;
+	f->ncalls++;
+	return f->ncalls == f->fail_at ? f->fail_with : 0;
+}
+
+static inline int
+fake_open(void *ctx, const char *path, int flags)
+{
+	struct fake *f = ctx;
+	int rc = fake_call(f, CALL_OPEN);
+
+	(void)path;
+	(void)flags;
+	if (rc == 0)
+		rc = f->open_result;
+	if (rc < 0)
+		return rc;
+	assert_false(f->open);
+	f->open = true;
+	return FAKE_FD;
+}
+
+static inline void
+fake_reset(struct fake *f)
+{
+	f->status = 0;
+	f->acked = 0;
+	f->suspended = false;
+	memset(f->asid, 0, sizeof(f->asid));
+	for (int i = 0; i < FAKE_RINGS; i++)
+		f->ring[i] = (struct fake_ring){ .kick = -1, .call = -1, .err = -1 };
+	if (!(f->backend_acked & BIT(VHOST_BACKEND_F_IOTLB_PERSIST)))
+		f->nmaps = 0;
+}
+
+static inline int
+fake_close(void *ctx, int fd)
+{
+	struct fake *f = ctx;
+
+	if (fd != FAKE_FD) {
+		f->nevents--;
+		return close(fd);
+	}
+	assert_true(f->open);
+	f->open = f->owned = false;
+	f->backend_acked = 0;
+	f->config_call = -1;
+	fake_reset(f);
+	return 0;
+}
+
+static inline int
+fake_set_status(struct fake *f, uint8_t status)
+{
+	if (status == 0) {
+		fake_reset(f);
+		if (f->stays_up)
+			f->status = 1;
+		return 0;
+	}
+	if (f->status & ~status) /* bits are only added */
+		return -EINVAL;
+	if (f->drops_features_ok)
+		status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+	if (f->ignores_driver_ok)
+		status &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+	f->status |= status;
+	return 0;
+}
+
+static inline int
+fake_config(struct fake *f, struct vhost_vdpa_config *c, bool set)
+{
+	uint8_t *at = (uint8_t *)&f->config + c->off;
+
+	if (c->len == 0 || c->off > sizeof(f->config))
+		return -EINVAL;
+	if (c->len > sizeof(f->config) - c->off)
+		return -E2BIG;
+	memcpy(set ? at : c->buf, set ? c->buf : at, c->len);
+	return 0;
+}
+
+/* Requests about a ring; the argument begins with its index. */
+static inline int
+fake_ring_ioctl(struct fake *f, unsigned int nr, void *arg)
+{
+	struct vhost_vring_state *s = arg;
+	const struct vhost_vring_file *file = arg;
+	struct fake_ring *r;
+
+	if (s == NULL)
+		return -EFAULT;
+	if (s->index >= f->vqs)
+		return -ENOBUFS;
+	r = &f->ring[s->index];
+	switch (nr) {
+	case 0x10:
+		r->num = s->num;
+		return s->num == 0 || s->num > f->max_num || (s->num & (s->num - 1)) ? -EINVAL : 0;
+	case 0x11: r->addr = *(struct vhost_uapi_vring_addr *)arg; return 0;
+	case 0x12:
+		if (s->num > UINT16_MAX && !f->wide_base)
+			return -EINVAL;
+		r->base = s->num;
+		return 0;
+	case 0x20: r->kick = file->fd; return 0;
+	case 0x21: r->call = file->fd; return 0;
+	case 0x22: r->err = file->fd; return 0;
+	case 0x75: r->enabled = s->num; return 0;
+	case 0x7b: s->num = s->index == 4 ? 1 : 0; return 0;
+	case 0x82: s->num = f->max_num; return 0;
+	default: return -ENOTTY;
+	}
+}
+
+static inline int
+fake_group_asid(struct fake *f, const struct vhost_vring_state *s)
+{
+	if (s->index >= 3 || s->num >= 2)
+		return -EINVAL;
+	f->asid[s->index] = s->num;
+	return 0;
+}
+
+static inline int
+fake_backend(struct fake *f, uint64_t features)
+{
+	if (features & ~f->backend)
+		return -EOPNOTSUPP;
+	f->backend_acked = features;
+	return 0;
+}
+
+static inline int
+fake_features(struct fake *f, uint64_t features)
+{
+	if (f->status & VIRTIO_CONFIG_S_FEATURES_OK)
+		return -EBUSY;
+	if (features & ~f->features)
+		return -EINVAL;
+	f->acked = features;
+	return 0;
+}
+
+static inline int
+fake_ioctl_known(struct fake *f, unsigned long request, void *arg)
+{
+	uint64_t *u64 = arg;
+	uint32_t *u32 = arg;
+	uint8_t *u8 = arg;
+
+	switch (_IOC_NR(request)) {
+	case 0x00:
+		if (_IOC_DIR(request) == _IOC_WRITE)
+			return fake_features(f, *u64);
+		*u64 = f->features;
+		return 0;
+	case 0x01:
+		if (f->owned)
+			return -EBUSY;
+		f->owned = true;
+		return 0;
+	case 0x12:
+		if (_IOC_DIR(request) == _IOC_WRITE)
+			return fake_ring_ioctl(f, 0x12, arg);
+		((struct vhost_vring_state *)arg)->num = f->ring[*u32 % FAKE_RINGS].base;
+		return 0;
+	case 0x25: return fake_backend(f, *u64);
+	case 0x26: *u64 = f->backend; return 0;
+	case 0x70: *u32 = f->id; return 0;
+	case 0x71: *u8 = f->status; return 0;
+	case 0x72: return fake_set_status(f, *u8);
+	case 0x73: return fake_config(f, arg, false);
+	case 0x74: return fake_config(f, arg, true);
+	case 0x76: *(uint16_t *)arg = f->max_num; return 0;
+	case 0x77: f->config_call = *(int *)arg; return 0;
+	case 0x78: u64[0] = f->first; u64[1] = f->last; return 0;
+	case 0x79: *u32 = sizeof(f->config); return 0;
+	case 0x7a: *u32 = 2; return 0;
+	case 0x7c: return fake_group_asid(f, arg);
+	case 0x7d: f->suspended = true; return 0;
+	case 0x7e: f->suspended = false; return 0;
+	case 0x80: *u32 = f->vqs; return 0;
+	case 0x81: *u32 = 3; return 0;
+	default: return fake_ring_ioctl(f, _IOC_NR(request), arg);
+	}
+}
+
+static inline int
+fake_ioctl(void *ctx, int fd, unsigned long request, void *arg)
+{
+	struct fake *f = ctx;
+	const unsigned int nr = _IOC_NR(request);
+	int rc = fake_call(f, (uint16_t)nr);
+
+	assert_true(f->open);
+	assert_int_equal(fd, FAKE_FD);
+	assert_int_equal(_IOC_TYPE(request), 0xaf);
+	if (rc < 0)
+		return rc;
+	/* As an old kernel does: what it does not know may be about a ring. */
+	if (nr >= 0x70 && nr > f->last_ioctl)
+		return fake_ring_ioctl(f, 0xff, arg);
+	return fake_ioctl_known(f, request, arg);
+}
+
+static inline int
+fake_update(struct fake *f, const struct vhost_msg_v2 *m)
+{
+	const struct vhost_iotlb_msg *i = &m->iotlb;
+
+	if (i->size == 0 || ((i->iova | i->size | i->uaddr) & (FAKE_PAGE - 1)) ||
+	    i->iova < f->first || i->iova > UINT64_MAX - i->size + 1 ||
+	    i->iova + i->size - 1 > f->last)
+		return -EINVAL;
+	for (uint32_t k = 0; k < f->nmaps; k++)
+		if (f->map[k].asid == m->asid && i->iova < f->map[k].iova + f->map[k].size &&
+		    f->map[k].iova < i->iova + i->size)
+			return -EEXIST;
+	assert_true(f->nmaps < FAKE_MAPS);
+	f->map[f->nmaps++] = (struct fake_map){ m->asid, i->iova, i->size, i->uaddr, i->perm };
+	return 0;
+}
+
+static inline int
+fake_invalidate(struct fake *f, const struct vhost_msg_v2 *m)
+{
+	for (uint32_t k = 0; k < f->nmaps; k++)
+		if (f->map[k].asid == m->asid && f->map[k].iova == m->iotlb.iova &&
+		    f->map[k].size == m->iotlb.size) {
+			f->map[k] = f->map[--f->nmaps];
+			return 0;
+		}
+	fail_msg("what is not mapped was unmapped");
+	return -EINVAL;
+}
+
+static inline ssize_t
+fake_write(void *ctx, int fd, const void *buf, size_t len)
+{
+	const struct vhost_msg_v2 *m = buf;
+	struct fake *f = ctx;
+	int rc = fake_call(f, CALL_WRITE);
+
+	assert_true(f->open);
+	assert_int_equal(fd, FAKE_FD);
+	assert_int_equal(len, 72);
+	assert_int_equal(m->type, 2);
+	assert_true(f->backend_acked & BIT(VHOST_BACKEND_F_IOTLB_MSG_V2));
+	assert_true(m->asid == 0 || (f->backend_acked & BIT(VHOST_BACKEND_F_IOTLB_ASID)));
+	if (f->in_batch)
+		assert_int_equal(m->asid, f->batch_asid);
+	f->writes++;
+	if (rc != 0)
+		return rc < 0 ? rc : 71;
+	switch (m->iotlb.type) {
+	case VHOST_IOTLB_UPDATE: rc = fake_update(f, m); break;
+	case VHOST_IOTLB_INVALIDATE: rc = fake_invalidate(f, m); break;
+	case VHOST_IOTLB_BATCH_BEGIN:
+		assert_false(f->in_batch);
+		assert_true(f->backend_acked & BIT(VHOST_BACKEND_F_IOTLB_BATCH));
+		f->in_batch = true;
+		f->batch_asid = m->asid;
+		f->batches++;
+		break;
+	case VHOST_IOTLB_BATCH_END:
+		assert_true(f->in_batch);
+		f->in_batch = false;
+		break;
+	default: fail_msg("IOTLB message %u", m->iotlb.type);
+	}
+	return rc < 0 ? rc : (ssize_t)len;
+}
+
+static inline int
+fake_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr)
+{
+	struct fake *f = ctx;
+	int rc = fake_call(f, CALL_MMAP);
+
+	assert_int_equal(fd, FAKE_FD);
+	assert_int_equal(len, FAKE_PAGE);
+	assert_int_equal(offset % (off_t)FAKE_PAGE, 0);
+	if (rc < 0)
+		return rc;
+	f->npages++;
+	*addr = (void *)(uintptr_t)(0x10000 + offset);
+	return 0;
+}
+
+static inline int
+fake_munmap(void *ctx, void *addr, size_t len)
+{
+	struct fake *f = ctx;
+
+	(void)addr;
+	(void)len;
+	f->npages--;
+	return 0;
+}
+
+static inline int
+fake_eventfd(void *ctx)
+{
+	struct fake *f = ctx;
+	int rc = fake_call(f, CALL_EVENTFD);
+
+	if (rc < 0)
+		return rc;
+	f->nevents++;
+	return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
+static inline void
+fake_config_changed(void *ctx)
+{
+	((struct fake *)ctx)->configs++;
+}
+
+static inline void
+fake_lost(void *ctx, const char *why)
+{
+	(void)why;
+	((struct fake *)ctx)->losts++;
+}
+
+static const struct vhost_dev_events fake_events = { fake_config_changed, fake_lost };
+
+static inline int
+fake_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* A device of a recent kernel that can do everything. */
+static inline int
+fake_setup(void **state)
+{
+	struct fake *f = calloc(1, sizeof(*f));
+
+	f->fds_before = fake_fds();
+	assert_int_equal(vhu_loop_new(&f->loop), 0);
+	vhost_dev_init(&f->dev, f->loop, &fake_events, f);
+	f->sys = (struct vhost_vdpa_sys){
+		.open = fake_open,
+		.close = fake_close,
+		.ioctl = fake_ioctl,
+		.write = fake_write,
+		.mmap = fake_mmap,
+		.munmap = fake_munmap,
+		.eventfd = fake_eventfd,
+		.ctx = f,
+	};
+	f->id = VIRTIO_ID_NET;
+	f->features = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) |
+		      BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_NET_F_MQ) |
+		      BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_MAC);
+	f->backend = 0x17e | BIT(VHOST_BACKEND_F_DESC_ASID);
+	f->first = FAKE_PAGE;
+	f->last = (1ull << 48) - 1;
+	f->max_num = 256;
+	f->vqs = FAKE_RINGS;
+	f->config.max_virtqueue_pairs = htole16(2);
+	memcpy(f->config.mac, "\2\0\0\0\0\7", 6);
+	f->last_ioctl = 0xff;
+	f->wide_base = true;
+	f->config_call = -1;
+	fake_reset(f);
+	*state = f;
+	return 0;
+}
+
+static inline int
+fake_teardown(void **state)
+{
+	struct fake *f = *state;
+	int before = f->fds_before, left;
+
+	vhost_close(&f->dev);
+	vhu_loop_free(f->loop);
+	left = f->open + (int)f->npages + (int)f->nevents + f->in_batch;
+	free(f);
+	if (left != 0 || fake_fds() != before) {
+		print_message("%d left, %d descriptors before, %d after\n", left, before,
+			      fake_fds());
+		return -1;
+	}
+	return 0;
+}
+
+static inline int
+fake_open_dev(struct fake *f)
+{
+	vhost_close(&f->dev);
+	return vhost_vdpa_open(&f->dev, "/dev/vhost-vdpa-0", &f->sys);
+}
+
+/* Memory that is never touched. */
+static inline struct vhost_region
+fake_region(uint64_t iova, uint64_t pages)
+{
+	return (struct vhost_region){
+		.iova = iova,
+		.size = pages * FAKE_PAGE,
+		.addr = (void *)(uintptr_t)(0x7f0000000000 + iova),
+		.fd = -1,
+	};
+}
+
+static inline int
+fake_init(struct fake *f)
+{
+	int rc = fake_open_dev(f);
+
+	return rc < 0 ? rc : vhost_init(&f->dev);
+}
+
+/* How often something was called. */
+static inline uint32_t
+fake_count(struct fake *f, uint16_t what)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < f->ncalls && i < FAKE_LOG; i++)
+		n += f->log[i] == what;
+	return n;
+}
+
+#define FAKE_TEST(fn) cmocka_unit_test_setup_teardown(fn, fake_setup, fake_teardown)
+
+#endif /* VDPA_FAKE_H */

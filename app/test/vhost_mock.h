@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A device on one end of a socket pair, and a back-end made to order on the other, in a thread of
+ * its own. The back-end answers as it should, except for the requests that a test gave another act.
+ *
+ * Every test that uses mock_setup() and mock_teardown() also fails when it leaks a descriptor.
+ */
+#ifndef VHOST_MOCK_H
+#define VHOST_MOCK_H
+
+#include <pthread.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "vhost_dev.h"
+#include "vhu_rig.h"
+
+#define MOCK_LOG 4096
+#define MOCK_FEATURES \
+	(VHU_BIT(VIRTIO_F_VERSION_1) | VHU_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
+	 VHU_BIT(VHOST_F_LOG_ALL) | VHU_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | \
+	 VHU_BIT(VIRTIO_F_ACCESS_PLATFORM) | VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES))
+/* The features that a driver of no ambition takes. */
+#define MOCK_ACKED VHU_BIT(VIRTIO_F_VERSION_1)
+#define MOCK_WAIT_MS 100	/* for an answer, where there will be none */
+
+/* What the back-end does with a request, instead of what it should. */
+enum act {
+	AS_IT_SHOULD,
+	REFUSE,			/* a u64 of 1 where an answer is due */
+	STAY_SILENT,
+	HANG_UP,
+	SAY_RAW,		/* mock.raw, whatever was asked */
+	SAY_RAW_AND_FD,
+	SAY_TWICE,		/* the right answer, two times */
+	SAY_BYTEWISE,		/* the right answer, in pieces */
+	SAY_HALF,		/* half of the right answer, then nothing */
+	HALF_THEN_HANG_UP,
+	ASK_FIRST,		/* mock.ask on the channel; its answer first, then ours */
+	FLOOD_FIRST,		/* many requests on the channel before the answer */
+};
+
+/* A message that the back-end received. */
+struct seen {
+	struct vhu_hdr hdr;
+	uint32_t nfds;
+	ino_t ino;		/* of the first fd */
+	union {
+		uint64_t u64;
+		struct vhu_vring_state state;
+		struct vhu_vring_addr addr;
+		struct vhu_mem_table table;
+		struct vhu_mem_single single;
+		struct vhu_log log;
+		struct vhu_iotlb iotlb;
+		struct vhu_config config;
+		uint8_t raw[512];
+	} VHU_PACKED;
+};
+
+struct mock {
+	int fds_before;
+	struct vhu_loop *loop;
+	struct vhost_dev dev;
+	unsigned int configs, losts;	/* events */
+	char lost_why[VHOST_WHY];
+	bool close_when_lost;
+	int memfd;
+	uint8_t *mem;
+
+	/* The back-end. What a test sets, it sets before mock_start() or under no request. */
+	int fd;				/* its end */
+	pthread_t thread;
+	bool running;
+	uint64_t features, protocol, queue_num, slots;
+	uint32_t base;
+	uint32_t log_reply;		/* bytes of the answer to SET_LOG_BASE */
+	enum act act[VHU_REQUEST_MAX];
+	uint32_t act_from;		/* the first so many of such a request are served well */
+	uint8_t raw[8192];
+	uint32_t raw_len;
+	struct vhu_hdr ask;		/* for the channel */
+	int ask_fd;			/* goes with it, -1: none */
+	uint64_t acked;			/* protocol features */
+	uint64_t status;
+	int chan;			/* the channel, -1: none */
+	struct vhu_hdr chan_hdr;	/* the last answer on it */
+	uint64_t chan_u64;
+
+	pthread_mutex_t lock;		/* the rest */
+	struct seen *seen;
+	uint32_t nseen;
+};
+
+static inline void
+mock_write(int fd, const void *bytes, size_t len)
+{
+	/* The other end may be gone: that is the point of some tests. */
+	if (send(fd, bytes, len, MSG_NOSIGNAL) < 0)
+		return;
+}
+
+static inline bool
+mock_read(int fd, void *bytes, size_t len)
+{
+	return len == 0 || recv(fd, bytes, len, MSG_WAITALL) == (ssize_t)len;
+}
+
+/* Receive one message and its fds; false: the end. */
+static inline bool
+mock_receive(struct mock *m, struct seen *s, int *fds)
+{
+	union {
+		char buf[CMSG_SPACE(VHU_MAX_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { &s->hdr, sizeof(s->hdr) };
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *c;
+	struct stat st;
+
+	memset(s, 0, sizeof(*s));
+	if (recvmsg(m->fd, &mh, MSG_CMSG_CLOEXEC | MSG_WAITALL) != sizeof(s->hdr) ||
+	    s->hdr.size > sizeof(s->raw) || !mock_read(m->fd, s->raw, s->hdr.size))
+		return false;
+	c = CMSG_FIRSTHDR(&mh);
+	if (c != NULL && c->cmsg_type == SCM_RIGHTS) {
+		s->nfds = (uint32_t)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(fds, CMSG_DATA(c), s->nfds * sizeof(int));
+		if (fstat(fds[0], &st) == 0)
+			s->ino = st.st_ino;
+	}
+	return true;
+}
+
+/* The right answer's payload; bytes of it, or -1: none is due. */
+static inline int
+mock_answer(struct mock *m, const struct seen *s, uint8_t *out)
+{
+	uint64_t u64 = 0;
+	struct vhu_vring_state state = { s->state.index, m->base };
+
+	switch (s->hdr.request) {
+	case VHU_GET_FEATURES: u64 = m->features; break;
+	case VHU_GET_PROTOCOL_FEATURES: u64 = m->protocol; break;
+	case VHU_GET_QUEUE_NUM: u64 = m->queue_num; break;
+	case VHU_GET_MAX_MEM_SLOTS: u64 = m->slots; break;
+	case VHU_GET_STATUS: u64 = m->status; break;
+	case VHU_GET_VRING_BASE: memcpy(&u64, &state, sizeof(u64)); break;
+	case VHU_SET_LOG_BASE:
+		memset(out, 0, m->log_reply);
+		return m->acked & VHU_BIT(VHU_PF_LOG_SHMFD) ? (int)m->log_reply : -1;
+	case VHU_GET_CONFIG:
+		memcpy(out, s->raw, s->hdr.size);
+		for (uint32_t i = VHU_CONFIG_HEAD; i < s->hdr.size; i++)
+			out[i] = (uint8_t)(s->config.offset + i - VHU_CONFIG_HEAD);
+		return (int)s->hdr.size;
+	case VHU_IOTLB_MSG: break;
+	default:
+		if (!(s->hdr.flags & VHU_FLAG_NEED_REPLY))
+			return -1;
+	}
+	memcpy(out, &u64, sizeof(u64));
+	return sizeof(u64);
+}
+
+static inline void
+mock_send_fd(int to, const void *bytes, size_t len, int fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { (void *)(uintptr_t)bytes, len };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	if (fd >= 0) {
+		memset(&control, 0, sizeof(control));
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.align), &fd, sizeof(int));
+		mh.msg_control = control.buf;
+		mh.msg_controllen = sizeof(control.buf);
+	}
+	if (sendmsg(to, &mh, MSG_NOSIGNAL) < 0)
+		return;
+}
+
+/* A request of the back-end, and its answer if one is due. */
+static inline void
+mock_ask(struct mock *m)
+{
+	uint8_t msg[sizeof(m->ask) + 256] = { 0 };
+
+	memcpy(msg, &m->ask, sizeof(m->ask));
+	mock_send_fd(m->chan, msg, sizeof(m->ask) + m->ask.size, m->ask_fd);
+	if (m->ask.flags & VHU_FLAG_NEED_REPLY && mock_read(m->chan, &m->chan_hdr, 12))
+		mock_read(m->chan, &m->chan_u64, sizeof(m->chan_u64));
+}
+
+/* False: the connection is to be closed. */
+static inline bool
+mock_act(struct mock *m, const struct seen *s, enum act act)
+{
+	uint8_t out[sizeof(struct vhu_hdr) + 8192];
+	struct vhu_hdr hdr = { s->hdr.request, VHU_FLAGS_REPLY, 0 };
+	int n = mock_answer(m, s, out + sizeof(hdr));
+	size_t len = sizeof(hdr) + (size_t)(n < 0 ? 0 : n);
+
+	if (act == SAY_RAW || act == SAY_RAW_AND_FD) {
+		memcpy(out, m->raw, m->raw_len);
+		mock_send_fd(m->fd, out, m->raw_len, act == SAY_RAW ? -1 : m->memfd);
+		return true;
+	}
+	if (act == REFUSE && n == (int)sizeof(uint64_t))
+		memcpy(out + sizeof(hdr), &(uint64_t){ 1 }, sizeof(uint64_t));
+	hdr.size = (uint32_t)(n < 0 ? 0 : n);
+	memcpy(out, &hdr, sizeof(hdr));
+	if (act == ASK_FIRST)
+		mock_ask(m);
+	for (int i = 0; act == FLOOD_FIRST && i < 5000; i++)
+		mock_ask(m);
+	switch (act) {
+	case STAY_SILENT: return true;
+	case HANG_UP: return false;
+	case SAY_HALF: mock_write(m->fd, out, len / 2); return true;
+	case HALF_THEN_HANG_UP: mock_write(m->fd, out, len / 2); return false;
+	default: break;
+	}
+	if (n < 0)
+		return true;
+	for (size_t i = 0; act == SAY_BYTEWISE && i < len; i++) {
+		mock_write(m->fd, out + i, 1);
+		nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);
+	}
+	if (act != SAY_BYTEWISE)
+		mock_write(m->fd, out, len);
+	if (act == SAY_TWICE)
+		mock_write(m->fd, out, len);
+	return true;
+}
+
+/* What a back-end has to remember of a request. */
+static inline void
+mock_note(struct mock *m, const struct seen *s, int *fds)
+{
+	if (s->hdr.request == VHU_SET_PROTOCOL_FEATURES)
+		m->acked = s->u64;
+	if (s->hdr.request == VHU_SET_STATUS)
+		m->status = s->u64;
+	if (s->hdr.request == VHU_SET_BACKEND_REQ_FD && s->nfds == 1) {
+		if (m->chan >= 0)
+			close(m->chan);
+		m->chan = fds[0];
+	} else {
+		for (uint32_t i = 0; i < s->nfds; i++)
+			close(fds[i]);
+	}
+}
+
+static inline void *
+mock_thread(void *arg)
+{
+	uint32_t served[VHU_REQUEST_MAX] = { 0 };
+	struct mock *m = arg;
+	int fds[VHU_MAX_FDS];
+	struct seen s;
+	bool go = true;
+
+	while (go && mock_receive(m, &s, fds)) {
+		const uint32_t r = s.hdr.request < VHU_REQUEST_MAX ? s.hdr.request : 0;
+
+		pthread_mutex_lock(&m->lock);
+		if (m->nseen < MOCK_LOG)
+			m->seen[m->nseen++] = s;
+		mock_note(m, &s, fds);
+		pthread_mutex_unlock(&m->lock);
+		go = mock_act(m, &s, served[r]++ < m->act_from ? AS_IT_SHOULD : m->act[r]);
+	}
+	shutdown(m->fd, SHUT_RDWR);
+	return NULL;
+}
+
+static inline void
+mock_config_changed(void *ctx)
+{
+	struct mock *m = ctx;
+
+	m->configs++;
+}
+
+static inline void
+mock_lost(void *ctx, const char *why)
+{
+	struct mock *m = ctx;
+
+	m->losts++;
+	strcpy(m->lost_why, why);
+	if (m->close_when_lost)
+		vhost_close(&m->dev);
+}
+
+static const struct vhost_dev_events mock_events = {
+	.config_changed = mock_config_changed,
+	.lost = mock_lost,
+};
+
+/* The back-end ends when its front-end is closed, or has ended already. */
+static inline void
+mock_stop(struct mock *m)
+{
+	vhost_close(&m->dev);
+	if (!m->running)
+		return;
+	pthread_join(m->thread, NULL);
+	m->running = false;
+	close(m->fd);
+	if (m->chan >= 0)
+		close(m->chan);
+	m->chan = -1;
+}
+
+/* Connect, and begin to serve. */
+static inline void
+mock_start(struct mock *m)
+{
+	int pair[2];
+
+	mock_stop(m);
+	m->nseen = 0;
+	m->acked = m->status = 0;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	m->fd = pair[1];
+	assert_int_equal(pthread_create(&m->thread, NULL, mock_thread, m), 0);
+	m->running = true;
+	assert_int_equal(vhost_user_open(&m->dev, pair[0]), 0);
+}
+
+/* A session that has negotiated this much and gone as far as SET_FEATURES. */
+static inline void
+mock_session(struct mock *m, uint64_t protocol)
+{
+	m->protocol = protocol;
+	mock_start(m);
+	assert_int_equal(vhost_init(&m->dev), 0);
+	assert_int_equal(vhost_set_owner(&m->dev), 0);
+	assert_int_equal(vhost_set_features(&m->dev, MOCK_ACKED), 0);
+}
+
+/* Serve the loop until nothing moves any more. */
+static inline void
+mock_pump(struct mock *m)
+{
+	for (int i = 0; i < 4; i++)
+		vhu_loop_step(m->loop, 1);
+}
+
+/* Everything that was sent so far has been seen when this returns. */
+static inline void
+mock_settle(struct mock *m)
+{
+	uint64_t features;
+
+	if (vhost_is_open(&m->dev))
+		vhost_get_features(&m->dev, &features);
+}
+
+/* How often a request was seen. */
+static inline uint32_t
+mock_count(struct mock *m, uint32_t request)
+{
+	uint32_t n = 0;
+
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < m->nseen; i++)
+		n += m->seen[i].hdr.request == request;
+	pthread_mutex_unlock(&m->lock);
+	return n;
+}
+
+/* The last one of a request; the test fails when there is none. */
+static inline struct seen
+mock_last(struct mock *m, uint32_t request)
+{
+	struct seen s = { 0 };
+
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < m->nseen; i++)
+		if (m->seen[i].hdr.request == request)
+			s = m->seen[i];
+	pthread_mutex_unlock(&m->lock);
+	assert_int_equal(s.hdr.request, request);
+	return s;
+}
+
+/* Pages of the shared memory, alike for the device. */
+static inline struct vhost_region
+mock_region(struct mock *m, uint32_t page, uint32_t pages)
+{
+	return (struct vhost_region){
+		.iova = (uint64_t)(uintptr_t)m->mem + page * 4096,
+		.size = pages * 4096ull,
+		.addr = m->mem + page * 4096,
+		.fd = m->memfd,
+		.fd_offset = page * 4096,
+	};
+}
+
+static inline int
+mock_setup(void **state)
+{
+	struct mock *m = calloc(1, sizeof(*m));
+
+	m->fds_before = open_fds();
+	m->seen = calloc(MOCK_LOG, sizeof(*m->seen));
+	assert_int_equal(vhu_loop_new(&m->loop), 0);
+	vhost_dev_init(&m->dev, m->loop, &mock_events, m);
+	pthread_mutex_init(&m->lock, NULL);
+	m->memfd = memfd_create("mock", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(m->memfd, RIG_MEM), 0);
+	m->mem = mmap(NULL, RIG_MEM, PROT_READ | PROT_WRITE, MAP_SHARED, m->memfd, 0);
+	m->features = MOCK_FEATURES;
+	m->protocol = vhost_user_protocol;
+	m->queue_num = 4;
+	m->slots = 32;
+	m->log_reply = 8;
+	m->ask_fd = -1;
+	m->chan = -1;
+	*state = m;
+	return 0;
+}
+
+static inline int
+mock_teardown(void **state)
+{
+	struct mock *m = *state;
+	int before = m->fds_before;
+
+	mock_stop(m);
+	vhu_loop_free(m->loop);
+	munmap(m->mem, RIG_MEM);
+	close(m->memfd);
+	pthread_mutex_destroy(&m->lock);
+	free(m->seen);
+	free(m);
+	if (open_fds() != before) {
+		print_message("%d descriptors before, %d after\n", before, open_fds());
+		return -1;
+	}
+	return 0;
+}
+
+#define MOCK_TEST(fn) cmocka_unit_test_setup_teardown(fn, mock_setup, mock_teardown)
+
+#endif /* VHOST_MOCK_H */

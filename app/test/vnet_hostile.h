@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* For tests: devices that lie to a driver, between its bursts and during them. */
+#ifndef VNET_HOSTILE_H
+#define VNET_HOSTILE_H
+
+#include "vnet_link.h"
+
+#include <pthread.h>
+
+#define SIZE 16
+
+/* Each test is tried on all of these. */
+static const uint64_t rings[] = {
+	F_V1,
+	F_V1 | F_MRG,
+	0,
+	F_V1 | F_PACKED,
+	F_V1 | F_MRG | F_PACKED,
+	F_PACKED,
+	F_V1 | F_IN_ORDER,
+	F_V1 | F_MRG | F_IN_ORDER,
+	F_V1 | F_PACKED | F_IN_ORDER,
+	F_V1 | F_MRG | F_PACKED | F_IN_ORDER,
+};
+
+#define NRINGS (sizeof(rings) / sizeof(rings[0]))
+
+/* A driver that receives, and a device that knows its buffers. */
+struct victim {
+	struct link l;
+	struct rdev_chain c[SIZE];
+	uint16_t next;		/* of c */
+};
+
+/* The ring broke for this reason, once, and stays so. */
+static inline void
+expect_broken(struct link *l, enum virtq_error e)
+{
+	struct vnet_stats *s = l->receive ? &l->rxq.stats : &l->txq.stats;
+	struct rte_mbuf *pkts[4];
+
+	assert_int_equal(l->drv->vq.broken, e);
+	assert_int_equal(s->error[e], 1);
+	assert_int_equal(link_errors(s), 1);
+	if (l->receive) {
+		assert_int_equal(link_rx(l, pkts, 4), 0);
+	} else {
+		pkts[0] = mbuf_new(100, 0, SHAPE_LINEAR);
+		assert_int_equal(link_tx(l, pkts, 1), 0);
+		rte_pktmbuf_free(pkts[0]);
+		assert_int_equal(link_clean(l), 0);
+	}
+	assert_int_equal(link_errors(s), 1);
+}
+
+/* What a hostile device might write next. */
+static inline void
+scribble(struct link *l, uint64_t *x)
+{
+	struct virtq_drv_layout layout;
+	uint64_t v, *word;
+
+	virtq_drv_layout(l->run->size, l->run->packed, &layout);
+	switch (rd_random(x) % 8) {
+	case 0: /* anything anywhere */
+		v = (uint64_t)rd_random(x) << 40 ^ (uint64_t)rd_random(x) << 20 ^ rd_random(x);
+		word = (uint64_t *)(void *)l->ring + rd_random(x) % (l->ring_bytes / 8);
+		__atomic_store_n(word, v, __ATOMIC_RELAXED);
+		break;
+	case 1: /* an index that goes on */
+		if (!l->run->packed)
+			__atomic_add_fetch(&l->run->used->idx, rd_random(x) % 4,
+					   __ATOMIC_RELEASE);
+		break;
+	default: /* a used entry that might be true */
+		v = (uint64_t)(rd_random(x) % l->run->size) |
+		    (uint64_t)(rd_random(x) % 3000) << 32;
+		if (!l->run->packed) {
+			word = (void *)&l->run->used->ring[rd_random(x) % l->run->size];
+			/* 4 bytes off: as two */
+			__atomic_store_n((uint32_t *)(void *)word, (uint32_t)v, __ATOMIC_RELAXED);
+			__atomic_store_n((uint32_t *)(void *)word + 1, v >> 32, __ATOMIC_RELAXED);
+			break;
+		}
+		v = v >> 32 | (v & 0xffff) << 32 | (rd_random(x) % 2 ? 0x8080ull << 48 : 0);
+		word = (void *)&l->run->pdesc[rd_random(x) % l->run->size].len;
+		__atomic_store_n(word, v, __ATOMIC_RELEASE);
+	}
+}
+
+/* Start again where the ring is broken, or has stood still for long. */
+static inline void
+restart(struct link *l, uint16_t size, uint64_t features)
+{
+	link_stop(l);
+	link_start(l, size, features);
+	if (l->receive)
+		vnet_drv_rx_fill(&l->rxq, l->drv, l->run);
+}
+
+static inline void
+burst(struct link *l, uint64_t *x)
+{
+	struct rte_mbuf *pkts[64];
+	uint16_t n = 1 + rd_random(x) % 64, done;
+
+	if (l->receive) {
+		n = link_rx(l, pkts, n);
+		for (uint16_t i = 0; i < n; i++) {
+			/* What is delivered can be read. */
+			assert_true(pkts[i]->pkt_len <= 70000);
+			mbuf_bytes(pkts[i]);
+		}
+		rte_pktmbuf_free_bulk(pkts, n);
+		return;
+	}
+	for (uint16_t i = 0; i < n; i++)
+		pkts[i] = mbuf_new(20 + rd_random(x) % 200, i, rd_random(x) % SHAPE_MAX);
+	done = link_tx(l, pkts, n);
+	rte_pktmbuf_free_bulk(pkts + done, n - done);
+	if (rd_random(x) % 4 == 0)
+		link_clean(l);
+}
+
+/* Random writes between bursts: the same in every run. */
+static inline void
+scribbled(uint64_t features, bool receive, uint16_t size)
+{
+	uint64_t x = features + receive + size, breaks = 0;
+	struct vnet_stats *s;
+	struct link l;
+
+	link_open(&l, size, features, receive, small_pool);
+	s = receive ? &l.rxq.stats : &l.txq.stats;
+	restart(&l, size, features);
+	for (int i = 0; i < 1500; i++) {
+		for (uint32_t k = rd_random(&x) % 8; k > 0; k--)
+			scribble(&l, &x);
+		burst(&l, &x);
+		assert_int_equal(l.drv->vq.broken != 0, link_errors(s) > breaks);
+		if (l.drv->vq.broken || i % 64 == 0) {
+			breaks = link_errors(s);
+			restart(&l, size, features);
+			expect_pool_whole(large_pool, LARGE_MBUFS);
+		}
+	}
+	assert_true(breaks > 0);
+	link_close(&l);
+}
+
+/* The same from another thread, between any two loads of the driver. */
+struct mutator {
+	struct link *l;
+	struct virtq_run run;	/* a copy: the rings stay where they are */
+	bool stop;
+};
+
+static inline void *
+mutate(void *arg)
+{
+	struct mutator *m = arg;
+	struct link own = *m->l;
+	uint64_t x = 77;
+
+	own.run = &m->run;
+	while (!__atomic_load_n(&m->stop, __ATOMIC_RELAXED))
+		scribble(&own, &x);
+	return NULL;
+}
+
+static inline void
+mutated(uint64_t features, bool receive)
+{
+	uint64_t x = features + receive;
+	struct mutator m = {.stop = false};
+	pthread_t thread;
+	struct link l;
+
+	link_open(&l, 64, features, receive, small_pool);
+	m.l = &l;
+	m.run = *l.run;
+	assert_int_equal(pthread_create(&thread, NULL, mutate, &m), 0);
+	for (int i = 0; i < 300; i++) {
+		burst(&l, &x);
+		if (l.drv->vq.broken || i % 32 == 0)
+			restart(&l, 64, features);
+	}
+	__atomic_store_n(&m.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	link_close(&l);
+}
+
+#endif /* VNET_HOSTILE_H */

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * For tests: both ends of one virtio-net ring in one process. The device sees DPDK's memory, at
+ * the addresses it has here, and nothing else.
+ */
+#ifndef VNET_LINK_H
+#define VNET_LINK_H
+
+#include "vnet_guest.h"
+
+#include <rte_malloc.h>
+
+#include "ring_device.h"
+#include "virtq_drv.h"
+#include "vnet_drv.h"
+
+struct link {
+	bool receive;		/* the driver receives */
+	struct virtq_drv *drv;	/* the driver's end */
+	struct virtq_run *run;
+	struct virtq_vq *vq;	/* the device's */
+	struct virtq_run *dev_run;
+	struct rdev rdev;	/* or another device, which can lie */
+	uint8_t *ring;
+	uint64_t ring_bytes;
+	int kickfd;
+	struct vnet_rxq rxq;	/* the driver's, or else the device's */
+	struct vnet_txq txq;	/* that of the other end */
+	vnet_rx_burst rx;
+	vnet_tx_burst tx;
+};
+
+static inline bool
+link_is_shared(const void *addr, uint32_t len)
+{
+	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list(addr);
+
+	return msl != NULL && (const uint8_t *)addr + len <= (uint8_t *)msl->base_va + msl->len;
+}
+
+static inline struct virtq_mem *
+link_memory(void)
+{
+	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list(small_pool);
+	struct virtq_region all = {
+		.gpa = (uintptr_t)msl->base_va,
+		.size = msl->len,
+		.uva = (uintptr_t)msl->base_va,
+		.host = msl->base_va,
+	};
+	struct virtq_mem *mem;
+
+	assert_true(link_is_shared(large_pool, 1));
+	assert_int_equal(virtq_mem_new(&all, 1, &mem), 0);
+	return mem;
+}
+
+static inline void
+link_open_device(struct link *l, const struct virtq_run_config *driver)
+{
+	struct virtq_run_config cfg = *driver;
+	struct virtq_mem *mem = link_memory();
+
+	cfg.callfd = -1;
+	cfg.desc_uva = (uintptr_t)l->run->desc;
+	cfg.avail_uva = (uintptr_t)l->run->avail;
+	cfg.used_uva = (uintptr_t)l->run->used;
+	assert_int_equal(virtq_run_new(&cfg, mem, &l->dev_run), 0);
+	virtq_mem_put(mem);
+	assert_int_equal(virtq_vq_set_base(l->vq, l->dev_run,
+					   virtq_fresh_base(l->dev_run->packed)), 0);
+	rdev_init(&l->rdev, l->run, 0);
+}
+
+/* A new ring in the old one's place; its mbufs are to be drained before. */
+static inline void
+link_start(struct link *l, uint16_t size, uint64_t features)
+{
+	struct virtq_run_config cfg = {.size = size, .features = features, .enabled = true,
+				       .callfd = l->kickfd, .errfd = -1};
+
+	assert_int_equal(virtq_drv_init(l->drv, l->ring, (uintptr_t)l->ring, &cfg, &l->run), 0);
+	link_open_device(l, &cfg);
+	l->rx = l->receive ? vnet_drv_rx_select(l->run, l->rxq.flags, NULL) :
+		vnet_dev_rx_select(l->dev_run, l->rxq.flags, NULL);
+	l->tx = l->receive ? vnet_dev_tx_select(l->dev_run, l->txq.flags, NULL) :
+		vnet_drv_tx_select(l->run, l->txq.flags, NULL);
+}
+
+static inline void
+link_stop(struct link *l)
+{
+	vnet_drv_drain(l->drv, l->run->size);
+	virtq_drv_fini(l->drv);
+	virtq_run_free(l->run);
+	virtq_run_free(l->dev_run);
+}
+
+/* `pool`: of the end that receives. A driver that receives has not yet offered buffers. */
+static inline void
+link_open(struct link *l, uint16_t size, uint64_t features, bool receive,
+	  struct rte_mempool *pool)
+{
+	struct virtq_drv_layout layout;
+
+	memset(l, 0, sizeof(*l));
+	l->receive = receive;
+	vnet_drv_is_shared = link_is_shared;
+	virtq_drv_layout(size, features & F_PACKED, &layout);
+	l->ring_bytes = layout.bytes;
+	l->ring = rte_malloc(NULL, layout.bytes, GUEST_PAGE);
+	assert_non_null(l->ring);
+	l->drv = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*l->drv));
+	memset(l->drv, 0, sizeof(*l->drv));
+	l->vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*l->vq));
+	memset(l->vq, 0, sizeof(*l->vq));
+	l->kickfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	assert_int_equal(vnet_rxq_init(&l->rxq, pool, 7, VNET_F_STATS | VNET_F_SCATTER), 0);
+	l->txq.flags = VNET_F_STATS;
+	link_start(l, size, features);
+}
+
+/* Every mbuf is in its pool, once. */
+static inline void
+expect_pool_whole(struct rte_mempool *pool, unsigned int n)
+{
+	void **all = calloc(n + 1, sizeof(*all));
+
+	assert_int_equal(rte_mempool_avail_count(pool), n);
+	for (unsigned int i = 0; i < n; i++) {
+		struct rte_mbuf *m;
+
+		assert_int_equal(rte_mempool_get(pool, &all[i]), 0);
+		m = all[i];
+		assert_int_equal(rte_mbuf_refcnt_read(m), 1);
+		assert_null(m->next);
+		assert_int_equal(m->nb_segs, 1);
+		assert_true(RTE_MBUF_DIRECT(m));
+		assert_ptr_equal(m->pool, pool);
+		rte_mbuf_refcnt_set(m, 2); /* nobody else has it */
+	}
+	for (unsigned int i = 0; i < n; i++)
+		rte_mbuf_refcnt_set(all[i], 1);
+	rte_mempool_put_bulk(pool, all, n);
+	free(all);
+}
+
+static inline void
+expect_all_mbufs(void)
+{
+	expect_pool_whole(small_pool, SMALL_MBUFS);
+	expect_pool_whole(large_pool, LARGE_MBUFS);
+}
+
+static inline void
+link_close(struct link *l)
+{
+	link_stop(l);
+	free(l->drv);
+	free(l->vq);
+	close(l->kickfd);
+	rte_free(l->ring);
+	expect_all_mbufs();
+}
+
+static inline struct virtq_vq *
+link_rx_vq(struct link *l)
+{
+	return l->receive ? &l->drv->vq : l->vq;
+}
+
+static inline struct virtq_vq *
+link_tx_vq(struct link *l)
+{
+	return l->receive ? l->vq : &l->drv->vq;
+}
+
+static inline uint16_t
+link_rx(struct link *l, struct rte_mbuf **pkts, uint16_t n)
+{
+	return l->rx(&l->rxq, link_rx_vq(l), l->receive ? l->run : l->dev_run, pkts, n);
+}
+
+static inline uint16_t
+link_tx(struct link *l, struct rte_mbuf **pkts, uint16_t n)
+{
+	return l->tx(&l->txq, link_tx_vq(l), l->receive ? l->dev_run : l->run, pkts, n);
+}
+
+/* The driver takes back what the device has sent. */
+static inline uint16_t
+link_clean(struct link *l)
+{
+	return vnet_drv_tx_clean(&l->txq, l->drv, l->run, UINT16_MAX);
+}
+
+static inline uint64_t
+link_drops(const struct vnet_stats *s)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < VNET_DROP_MAX; i++)
+		n += s->drop[i];
+	return n;
+}
+
+static inline uint64_t
+link_errors(const struct vnet_stats *s)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < VIRTQ_E_MAX; i++)
+		n += s->error[i];
+	return n;
+}
+
+#endif /* VNET_LINK_H */

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The front-end: what the files vring_fe*.c know of one another. All of it belongs to the port's
+ * own control thread unless something else is said.
+ *
+ * The thread takes nothing from EAL's heaps and gives nothing back there: whoever makes these grow
+ * or shrink waits for it (see vring_fe_mem.c).
+ */
+#ifndef VRING_FE_H
+#define VRING_FE_H
+
+#include <pthread.h>
+
+#include <rte_memzone.h>
+
+#include "vhost_dev.h"
+#include "vhu_sock.h"
+#include "virtq_drv.h"
+#include "vring_fe_cmd.h"
+#include "vring_fe_region.h"
+#include "vring_info.h"
+
+/* Multicast addresses that can be asked for. */
+#define VRING_MAX_MCS VRING_CMD_MACS
+
+/* A data ring. */
+struct vring_fe_ring {
+	const struct rte_memzone *zone;	/* from open to close */
+	struct virtq_drv *drv;		/* likewise */
+	struct virtq_run *run;		/* NULL: not set up */
+	int kickfd;			/* from open to close */
+	void *doorbell;			/* while it is set up; NULL: the kick fd is used */
+};
+
+/* The control queue. */
+struct vring_fe_cvq {
+	const struct rte_memzone *zone;	/* the ring, then a page of command and ack; or NULL */
+	struct virtq_drv *drv;
+	struct virtq_run *run;		/* NULL: not set up */
+	int kickfd;
+	uint32_t qid;
+	uint8_t *cmd;			/* VRING_CMD_MAX bytes, then the ack */
+};
+
+/* The application's memory as the device has to know it. */
+struct vring_fe_mem {
+	pthread_mutex_t lock;		/* of the members down to `live` */
+	pthread_cond_t served;
+	struct vhost_region *region;	/* ascending, merged */
+	uint32_t n;
+	uint64_t wanted, done;		/* changes so far; of them known to the device */
+	bool live;			/* the loop tells the device of changes */
+	bool registered;
+	bool files;			/* the device maps files: vhost-user */
+	uint32_t unshared;		/* pieces left out since no file is behind them */
+	struct vhu_watch wake;		/* eventfd: `wanted` has moved */
+};
+
+struct vring_fe {
+	struct vring_port *port;
+	bool vdpa;
+	struct vhu_sock sock;
+	struct vhost_dev dev;
+	struct vhu_timer again;		/* vDPA: open the device again */
+	struct vhu_timer later;		/* what a call-back of the device left to be done */
+	struct vhu_timer watch;		/* look for broken rings */
+	bool lost, changed;		/* for `later` */
+	bool told;			/* why it does not work has been said */
+	bool running;			/* rings are set up, the device is started */
+	int callfd, errfd;		/* shared by all rings: nobody waits for calls */
+	struct vhu_watch err;
+
+	/* What the device says. */
+	uint64_t offered;
+	uint16_t max_pairs;
+	uint16_t mtu;			/* 0: it did not say */
+	uint16_t rss_entries;		/* 0: no RSS */
+	uint8_t rss_keylen;
+	uint32_t rss_types;
+	bool link;			/* its status; true where it has none */
+	uint16_t pairs;			/* in use while running */
+
+	struct vring_fe_ring *ring;	/* [2 * port->pairs] */
+	struct vring_fe_cvq cvq;
+	struct vring_fe_mem mem;
+
+	/* What the application wants, kept for the next session. */
+	struct rte_ether_addr mac;
+	bool mac_given;			/* by the user or the application */
+	bool promisc, allmulti;
+	struct rte_ether_addr unicast[VRING_MAX_MACS]; /* zero: free */
+	struct rte_ether_addr multicast[VRING_MAX_MCS];
+	uint32_t nmulticast;
+	uint64_t vlan[64];		/* bit: the VLAN is let through */
+	struct vring_rss rss;
+
+	uint64_t up_since_ns;
+	char why[VHOST_WHY];		/* the last session's end */
+};
+
+/* vring_fe.c: sessions. */
+extern const struct vring_role vring_front_role;
+/* End the session, take rings back, try again later. */
+void vring_fe_down(struct vring_fe *fe, const char *why);
+
+/* vring_fe_peer.c */
+/* The negotiated features have the bit. */
+bool vring_fe_has(const struct vring_fe *fe, unsigned int bit);
+/* "device" or "back-end". */
+const char *vring_fe_peer(const struct vring_fe *fe);
+/* Ask a device that was just opened, or reset, what it has. 0 or -errno, with fe->dev.why. */
+int vring_fe_greet(struct vring_fe *fe);
+/* The link's state, fe->link; announcements that the device asks for are acknowledged. */
+int vring_fe_read_link(struct vring_fe *fe);
+uint64_t vring_fe_choose_features(const struct vring_fe *fe);
+/* Pairs to carry packets: as many as the application has queues, within what the device has. */
+uint16_t vring_fe_choose_pairs(const struct vring_fe *fe);
+
+/* vring_fe_ring.c */
+int vring_fe_rings_alloc(struct vring_fe *fe);	/* application's thread */
+void vring_fe_rings_free(struct vring_fe *fe);	/* likewise */
+/* Set up the first 2 * pairs rings with buffers in them. 0, or -errno with fe->dev.why. */
+int vring_fe_rings_up(struct vring_fe *fe);
+int vring_fe_rings_enable(struct vring_fe *fe);
+/* Tell the device that there is something in them. */
+void vring_fe_rings_kick(struct vring_fe *fe);
+/* Say where the port's address is now, before or while they are published. */
+void vring_fe_rings_announce(struct vring_fe *fe);
+/* Ask the device to stop using them. */
+void vring_fe_rings_stop(struct vring_fe *fe);
+/* Take them from the bursts, free what they hold. */
+void vring_fe_rings_down(struct vring_fe *fe);
+bool vring_fe_rings_broken(const struct vring_fe *fe, unsigned int *qid);
+
+/* vring_fe_mem.c */
+/* Whether the device can write to the buffers of a pool; any thread. */
+bool vring_fe_mem_takes_pool(const struct vring_port *port, struct rte_mempool *pool);
+int vring_fe_mem_open(struct vring_fe *fe);	/* application's thread */
+void vring_fe_mem_close(struct vring_fe *fe);	/* likewise, after vring_fe_mem_unwatch() */
+int vring_fe_mem_watch(struct vring_fe *fe);
+void vring_fe_mem_unwatch(struct vring_fe *fe);
+/* Give the device all memory, and all changes from now on. 0 or -errno, with fe->dev.why. */
+int vring_fe_mem_start(struct vring_fe *fe);
+/* No changes any more: whoever waits for them goes on. */
+void vring_fe_mem_stop(struct vring_fe *fe);
+
+/* vring_fe_cvq.c */
+int vring_fe_cvq_alloc(struct vring_fe *fe);	/* application's thread */
+void vring_fe_cvq_free(struct vring_fe *fe);	/* likewise */
+int vring_fe_cvq_up(struct vring_fe *fe);
+void vring_fe_cvq_down(struct vring_fe *fe);
+/* Send and wait. -EOPNOTSUPP: no control queue; -EIO: refused; -ETIMEDOUT: the session is over. */
+int vring_fe_cvq_send(struct vring_fe *fe, size_t len);
+/* Tell the device all that the application wants. */
+int vring_fe_cvq_replay(struct vring_fe *fe);
+/* One piece of it; 0 where the device does not filter or will be told later. */
+int vring_fe_cvq_mac(struct vring_fe *fe);
+int vring_fe_cvq_mac_table(struct vring_fe *fe);
+int vring_fe_cvq_rx_mode(struct vring_fe *fe);
+int vring_fe_cvq_vlan(struct vring_fe *fe, uint16_t id, bool on);
+int vring_fe_cvq_rss(struct vring_fe *fe);
+int vring_fe_cvq_announced(struct vring_fe *fe);
+
+/* vring_fe_ops.c */
+const struct eth_dev_ops *vring_front_ops(void);
+/* Before the port starts: hash and table that fit its queues. */
+void vring_fe_rss_prepare(struct vring_fe *fe);
+void vring_fe_info(const struct vring_port *port, struct rte_eth_dev_info *info);
+
+/* vring_fe_info.c */
+void vring_fe_status(struct vring_port *port, struct rte_tel_data *d);
+void vring_fe_memory(struct vring_port *port, struct rte_tel_data *d);
+void vring_fe_dump(struct vring_port *port, FILE *f);
+
+#endif /* VRING_FE_H */

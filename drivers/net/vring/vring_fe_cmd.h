@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Commands of the control queue, VIRTIO 1.2, 5.1.6.5. Plain functions: each writes a command, from
+ * its class to the end of its data, into `cmd` and returns its bytes; the ack byte that the device
+ * writes is not part of it.
+ */
+#ifndef VRING_FE_CMD_H
+#define VRING_FE_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rte_ether.h>
+
+/* Bytes of the longest command, so many addresses and entries at most. */
+#define VRING_CMD_MAX 2048
+#define VRING_CMD_MACS 64	/* each of unicast and multicast */
+#define VRING_CMD_RETA 512	/* entries of the indirection table */
+#define VRING_CMD_KEY 40	/* bytes of the hash key */
+
+/* Class CTRL_RX; cmd VIRTIO_NET_CTRL_RX_PROMISC, _ALLMULTI. */
+size_t vring_cmd_rx(uint8_t *cmd, uint8_t what, bool on);
+size_t vring_cmd_mac(uint8_t *cmd, const struct rte_ether_addr *mac);
+/* The filter as a whole: addresses besides the port's own. */
+size_t vring_cmd_mac_table(uint8_t *cmd, const struct rte_ether_addr *unicast, uint32_t nunicast,
+			   const struct rte_ether_addr *multicast, uint32_t nmulticast);
+size_t vring_cmd_vlan(uint8_t *cmd, uint16_t id, bool on);
+size_t vring_cmd_pairs(uint8_t *cmd, uint16_t pairs);
+size_t vring_cmd_announce_ack(uint8_t *cmd);
+
+/* What a device does to spread packets over receive queues. */
+struct vring_rss {
+	uint32_t types;		/* VIRTIO_NET_RSS_HASH_TYPE_ */
+	uint16_t entries;	/* of the table, a power of two */
+	uint16_t table[VRING_CMD_RETA]; /* receive queues */
+	uint8_t keylen;
+	uint8_t key[VRING_CMD_KEY];
+};
+/* pairs: transmit queues that are in use. */
+size_t vring_cmd_rss(uint8_t *cmd, const struct vring_rss *rss, uint16_t pairs);
+
+/* Between RTE_ETH_RSS_ and VIRTIO_NET_RSS_HASH_TYPE_; what has no counterpart is left out. */
+uint32_t vring_rss_types(uint64_t ethdev);
+uint64_t vring_rss_hf(uint32_t types);
+
+#endif /* VRING_FE_CMD_H */

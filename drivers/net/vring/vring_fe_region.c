@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <stdlib.h>
+
+#include "vring_fe_region.h"
+
+static int
+by_address(const void *a, const void *b)
+{
+	const struct vhost_region *x = a, *y = b;
+
+	return x->iova < y->iova ? -1 : x->iova > y->iova;
+}
+
+/* Neighbours in this process, and in the file where one is shared. */
+static bool
+adjoin(const struct vhost_region *a, const struct vhost_region *b, bool files)
+{
+	if (a->iova + a->size != b->iova || a->read_only != b->read_only)
+		return false;
+	return !files || (a->fd == b->fd && a->fd_offset + a->size == b->fd_offset);
+}
+
+uint32_t
+vring_regions_merge(struct vhost_region *r, uint32_t n, bool files)
+{
+	uint32_t i, last = 0;
+
+	if (n == 0)
+		return 0;
+	qsort(r, n, sizeof(r[0]), by_address);
+	for (i = 1; i < n; i++) {
+		if (adjoin(&r[last], &r[i], files))
+			r[last].size += r[i].size;
+		else
+			r[++last] = r[i];
+	}
+	return last + 1;
+}
+
+const struct vhost_region *
+vring_regions_beyond(const struct vhost_region *r, uint32_t n, uint64_t first, uint64_t last)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		if (r[i].iova < first || r[i].iova + (r[i].size - 1) > last)
+			return &r[i];
+	return NULL;
+}
+
+uint64_t
+vring_regions_bytes(const struct vhost_region *r, uint32_t n)
+{
+	uint64_t bytes = 0;
+
+	while (n-- > 0)
+		bytes += r[n].size;
+	return bytes;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The data rings of a front-end. Their memory is reserved when the port is made, by the
+ * application's thread; everything else happens in the control thread.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <rte_arp.h>
+
+#include "vnet_drv.h"
+#include "vring_fe.h"
+
+/* Room for either layout: which one it is shows with each session. */
+static uint64_t
+ring_bytes(uint32_t size)
+{
+	struct virtq_drv_layout split, packed;
+
+	virtq_drv_layout(size, false, &split);
+	virtq_drv_layout(size, true, &packed);
+	return RTE_MAX(split.bytes, packed.bytes);
+}
+
+static int
+ring_alloc(struct vring_fe *fe, unsigned int qid)
+{
+	struct vring_fe_ring *ring = &fe->ring[qid];
+	const struct rte_eth_dev_data *data = fe->port->dev->data;
+	char name[RTE_MEMZONE_NAMESIZE];
+
+	snprintf(name, sizeof(name), "vring_%u_%u", data->port_id, qid);
+	ring->zone = rte_memzone_reserve_aligned(name, ring_bytes(fe->port->args.queue_size),
+						 data->numa_node, 0, 4096);
+	ring->drv = &fe->port->drvs[qid];
+	ring->kickfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (ring->kickfd < 0)
+		return -errno;
+	return ring->zone == NULL ? -ENOMEM : 0;
+}
+
+int
+vring_fe_rings_alloc(struct vring_fe *fe)
+{
+	unsigned int qid, n = 2u * fe->port->pairs;
+	int ret = 0;
+
+	fe->ring = calloc(n, sizeof(*fe->ring));
+	if (fe->ring == NULL)
+		return -ENOMEM;
+	for (qid = 0; qid < n; qid++)
+		fe->ring[qid].kickfd = -1;
+	for (qid = 0; qid < n && ret == 0; qid++)
+		ret = ring_alloc(fe, qid);
+	return ret;
+}
+
+void
+vring_fe_rings_free(struct vring_fe *fe)
+{
+	unsigned int qid;
+
+	if (fe->ring == NULL)
+		return;
+	for (qid = 0; qid < 2u * fe->port->pairs; qid++) {
+		rte_memzone_free(fe->ring[qid].zone);
+		if (fe->ring[qid].kickfd >= 0)
+			close(fe->ring[qid].kickfd);
+	}
+	free(fe->ring);
+	fe->ring = NULL;
+}
+
+/* What the device allows; a split ring has a power of two. */
+static int
+ring_size(struct vring_fe *fe, unsigned int qid, uint32_t *size)
+{
+	uint32_t most = 0;
+	int ret = vhost_get_vring_max(&fe->dev, qid, &most);
+
+	*size = fe->port->args.queue_size;
+	if (ret != 0 && ret != -EOPNOTSUPP)
+		return ret;
+	if (ret == 0 && most != 0)
+		*size = RTE_MIN(*size, most);
+	if (!vring_fe_has(fe, VIRTIO_F_RING_PACKED))
+		*size = rte_align32prevpow2(*size);
+	return 0;
+}
+
+/* Receive buffers come from the queue that is going to take the packets. */
+static void
+fill(struct vring_fe *fe, unsigned int qid)
+{
+	const struct rte_eth_dev_data *data = fe->port->dev->data;
+	struct vring_fe_ring *ring = &fe->ring[qid];
+	struct vring_rxq *rxq;
+
+	if (data->nb_rx_queues == 0)
+		return;
+	rxq = data->rx_queues[qid / 2 % data->nb_rx_queues];
+	if (vnet_drv_rx_fill(&rxq->rx, ring->drv, ring->run) == 0)
+		VRING_LOG(WARNING, fe->port->name, "vring %u has no buffers: pool %s is empty, a "
+			  "larger one would help", qid, rxq->pool->name);
+}
+
+static int
+ring_init(struct vring_fe *fe, unsigned int qid)
+{
+	struct vring_fe_ring *ring = &fe->ring[qid];
+	struct virtq_run_config cfg = {
+		.features = fe->port->features,
+		.enabled = true,
+		.callfd = ring->kickfd,
+		.errfd = -1,
+		.qid = qid,
+	};
+	void *base = ring->zone->addr;
+	int ret = ring_size(fe, qid, &cfg.size);
+
+	if (ret != 0)
+		return ret;
+	ret = virtq_drv_init(ring->drv, base, (uintptr_t)base, &cfg, &ring->run);
+	if (ret != 0)
+		return vhost_fail(&fe->dev, ret, "vring %u: %s", qid, strerror(-ret));
+	if (vhost_map_doorbell(&fe->dev, qid, &ring->doorbell) != 0)
+		ring->doorbell = NULL;
+	ring->run->doorbell = ring->doorbell;
+	if (qid % 2 == 0)
+		fill(fe, qid);
+	return 0;
+}
+
+/* Vrings, VIRTIO 1.2, 2.7 and 2.8: what the device is told of one. */
+static int
+ring_tell(struct vring_fe *fe, unsigned int qid)
+{
+	const struct vring_fe_ring *ring = &fe->ring[qid];
+	const struct virtq_run *run = ring->run;
+	const struct vhost_vring_addr addr = {
+		.desc = run->desc,
+		.avail = run->avail,
+		.used = run->used,
+		.desc_iova = (uintptr_t)run->desc,
+		.avail_iova = (uintptr_t)run->avail,
+		.used_iova = (uintptr_t)run->used,
+	};
+	int ret = vhost_set_vring_num(&fe->dev, qid, run->size);
+
+	if (ret == 0)
+		ret = vhost_set_vring_base(&fe->dev, qid, virtq_fresh_base(run->packed));
+	if (ret == 0)
+		ret = vhost_set_vring_addr(&fe->dev, qid, &addr);
+	if (ret == 0)
+		ret = vhost_set_vring_kick(&fe->dev, qid, ring->kickfd);
+	if (ret == 0)
+		ret = vhost_set_vring_call(&fe->dev, qid, fe->callfd);
+	if (ret == 0)
+		ret = vhost_set_vring_err(&fe->dev, qid, fe->errfd);
+	return ret == -EOPNOTSUPP ? 0 : ret;
+}
+
+int
+vring_fe_rings_up(struct vring_fe *fe)
+{
+	unsigned int qid;
+	int ret = 0;
+
+	for (qid = 0; qid < 2u * fe->pairs && ret == 0; qid++) {
+		ret = ring_init(fe, qid);
+		if (ret == 0)
+			ret = ring_tell(fe, qid);
+	}
+	return ret;
+}
+
+int
+vring_fe_rings_enable(struct vring_fe *fe)
+{
+	unsigned int qid;
+	int ret = 0;
+
+	for (qid = 0; qid < 2u * fe->pairs && ret == 0; qid++)
+		ret = vhost_set_vring_enable(&fe->dev, qid, true);
+	/* A back-end without protocol features has its rings enabled. */
+	return ret == -EOPNOTSUPP && !fe->vdpa ? 0 : ret;
+}
+
+/* vhost-user, "Ring states": the first kick starts a ring, also an empty one. */
+void
+vring_fe_rings_kick(struct vring_fe *fe)
+{
+	unsigned int qid;
+
+	for (qid = 0; qid < 2u * fe->pairs; qid++)
+		virtq_drv_notify(fe->ring[qid].drv, fe->ring[qid].run);
+}
+
+/* VIRTIO 1.2, 5.1.6.5.4: sent between two bursts of the application. */
+void
+vring_fe_rings_announce(struct vring_fe *fe)
+{
+	const struct rte_eth_dev_data *data = fe->port->dev->data;
+	const struct vring_fe_ring *ring = &fe->ring[1];
+	struct vnet_txq txq = { .flags = 0 };
+	struct vring_rxq *rxq;
+	struct rte_mbuf *m;
+
+	if (ring->run == NULL || data->nb_rx_queues == 0)
+		return;
+	rxq = data->rx_queues[0];
+	m = rte_net_make_rarp_packet(rxq->pool, &fe->mac);
+	if (m == NULL)
+		return;
+	vring_unpublish(fe->port);
+	if (vnet_drv_tx_select(ring->run, 0, NULL)(&txq, &ring->drv->vq, ring->run, &m, 1) == 0)
+		rte_pktmbuf_free(m);
+	vring_publish(fe->port);
+}
+
+void
+vring_fe_rings_stop(struct vring_fe *fe)
+{
+	unsigned int qid;
+	uint32_t base;
+	int ret = 0;
+
+	for (qid = 0; qid < 2u * fe->pairs && !vhost_is_fatal(ret); qid++)
+		if (fe->ring[qid].run != NULL && !fe->vdpa)
+			ret = vhost_set_vring_enable(&fe->dev, qid, false);
+	/* Answered when the back-end is done with what it had taken. */
+	for (qid = 0; qid < 2u * fe->pairs && !vhost_is_fatal(ret); qid++)
+		if (fe->ring[qid].run != NULL)
+			ret = vhost_get_vring_base(&fe->dev, qid, &base);
+}
+
+static void
+ring_down(struct vring_fe *fe, unsigned int qid)
+{
+	struct vring_fe_ring *ring = &fe->ring[qid];
+	uint64_t count;
+
+	if (ring->run == NULL)
+		return;
+	if (ring->doorbell != NULL)
+		vhost_unmap_doorbell(&fe->dev, qid, ring->doorbell);
+	ring->doorbell = NULL;
+	vnet_drv_drain(ring->drv, ring->run->size);
+	virtq_drv_fini(ring->drv);
+	virtq_run_free(ring->run);
+	ring->run = NULL;
+	/* Kicks that nobody took are not the next session's. */
+	if (read(ring->kickfd, &count, sizeof(count)) < 0)
+		return;
+}
+
+void
+vring_fe_rings_down(struct vring_fe *fe)
+{
+	unsigned int qid, n = 2u * fe->port->pairs;
+
+	for (qid = 0; qid < n; qid++)
+		fe->port->slot[qid].run = NULL;
+	vring_publish(fe->port);
+	for (qid = 0; qid < n; qid++)
+		ring_down(fe, qid);
+}
+
+bool
+vring_fe_rings_broken(const struct vring_fe *fe, unsigned int *qid)
+{
+	for (*qid = 0; *qid < 2u * fe->pairs; (*qid)++)
+		if (fe->ring[*qid].run != NULL &&
+		    __atomic_load_n(&fe->ring[*qid].drv->vq.broken, __ATOMIC_RELAXED) != VIRTQ_OK)
+			return true;
+	return false;
+}

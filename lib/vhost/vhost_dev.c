@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What devices of either kind share: reasons, and the steps of the device status. */
+#include "vhost_dev.h"
+
+#include <linux/virtio_config.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void
+vhost_dev_init(struct vhost_dev *dev, struct vhu_loop *loop,
+	       const struct vhost_dev_events *events, void *ctx)
+{
+	*dev = (struct vhost_dev){
+		.loop = loop,
+		.events = events,
+		.ctx = ctx,
+		.timeout_ms = VHOST_TIMEOUT_MS,
+		.protocol_mask = vhost_user_protocol,
+		.backend_mask = vhost_vdpa_backend,
+	};
+}
+
+void
+vhost_close(struct vhost_dev *dev)
+{
+	if (dev->ops == NULL)
+		return;
+	dev->ops->cleanup(dev);
+	dev->ops = NULL;
+	dev->priv = NULL;
+	dev->features = 0;
+	dev->status = 0;
+}
+
+int
+vhost_fail(struct vhost_dev *dev, int rc, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(dev->why, sizeof(dev->why), fmt, ap);
+	va_end(ap);
+	return rc;
+}
+
+int
+vhost_missing(struct vhost_dev *dev, const char *operation)
+{
+	if (dev->ops == NULL)
+		return -ENOTCONN; /* why it was closed is worth more than that it is */
+	return vhost_fail(dev, -EOPNOTSUPP, "%s has no %s", dev->ops->name, operation);
+}
+
+/*
+ * VIRTIO 1.2, 3.1.1: bits are added one step at a time. Those that the device has set meanwhile
+ * (NEEDS_RESET) may not be taken away either.
+ */
+static int
+status_add(struct vhost_dev *dev, uint8_t bits)
+{
+	uint8_t status = 0;
+	int rc = dev->ops->get_status(dev, &status);
+
+	return rc == 0 ? dev->ops->set_status(dev, status | bits) : rc;
+}
+
+int
+vhost_status_driver(struct vhost_dev *dev)
+{
+	int rc = 0;
+
+	if (!(dev->status & VIRTIO_CONFIG_S_ACKNOWLEDGE))
+		rc = status_add(dev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+	if (rc == 0 && !(dev->status & VIRTIO_CONFIG_S_DRIVER))
+		rc = status_add(dev, VIRTIO_CONFIG_S_DRIVER);
+	return rc;
+}
+
+int
+vhost_status_features_ok(struct vhost_dev *dev)
+{
+	uint8_t status = 0;
+	int rc = status_add(dev, VIRTIO_CONFIG_S_FEATURES_OK);
+
+	if (rc == 0)
+		rc = dev->ops->get_status(dev, &status);
+	if (rc == 0 && !(status & VIRTIO_CONFIG_S_FEATURES_OK))
+		rc = vhost_fail(dev, -EINVAL, "the device does not work with features 0x%llx: "
+				"FEATURES_OK did not stay", (unsigned long long)dev->features);
+	return rc;
+}
+
+int
+vhost_status_driver_ok(struct vhost_dev *dev)
+{
+	const uint8_t bad = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
+	uint8_t status = 0;
+	int rc = status_add(dev, VIRTIO_CONFIG_S_DRIVER_OK);
+
+	if (rc == 0)
+		rc = dev->ops->get_status(dev, &status);
+	if (rc == 0 && (!(status & VIRTIO_CONFIG_S_DRIVER_OK) || (status & bad)))
+		rc = vhost_fail(dev, -EIO, "the device did not start: its status is 0x%02x",
+				status);
+	return rc;
+}

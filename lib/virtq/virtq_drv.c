@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "virtq_drv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "virtq_signal.h"
+
+static uint64_t
+align_up(uint64_t v, uint64_t unit)
+{
+	return (v + unit - 1) & ~(unit - 1);
+}
+
+/* Parts that different sides write have cache lines of their own. VIRTIO 1.2, 2.7 and 2.8 */
+void
+virtq_drv_layout(uint32_t size, bool packed, struct virtq_drv_layout *l)
+{
+	uint64_t n = size, at = align_up(16 * n, 2 * VIRTQ_CACHE_LINE);
+
+	l->avail = at;
+	at = align_up(at + (packed ? 4 : 6 + 2 * n), 2 * VIRTQ_CACHE_LINE);
+	l->used = at;
+	at = align_up(at + (packed ? 4 : 6 + 8 * n), 2 * VIRTQ_CACHE_LINE);
+	l->indirect = at;
+	at += n * VIRTQ_DRV_MAX_DESC * sizeof(struct vring_desc);
+	l->header = at;
+	l->bytes = align_up(at + n * VIRTQ_DRV_HEADER, 4096);
+}
+
+static void
+suppress_calls(const struct virtq_run *run)
+{
+	if (run->packed)
+		virtq_store16(&run->driver_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+	else
+		virtq_store16(&run->avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+static void
+init_slots(struct virtq_drv *drv, uint16_t size)
+{
+	for (uint16_t i = 0; i < size; i++)
+		drv->slot[i].next = i + 1;
+	drv->free_first = 0;
+	drv->free_last = size - 1;
+	drv->nfree = size;
+	drv->nids = size;
+	drv->oldest = 0;
+	drv->batch = false;
+	drv->unpublished = 0;
+	drv->kicked = 0;
+}
+
+int
+virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
+	       const struct virtq_run_config *cfg, struct virtq_run **out)
+{
+	struct virtq_run_config local = *cfg;
+	bool packed = cfg->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	struct virtq_drv_layout l;
+	struct virtq_mem *mem;
+	struct virtq_region all;
+	int ret;
+
+	if (cfg->size == 0 || cfg->size > VIRTQ_MAX_SIZE)
+		return -EINVAL;
+	virtq_drv_layout(cfg->size, packed, &l);
+	memset(ring, 0, l.indirect);
+	/* One region, the ring itself: the run's addresses pass the checks of any other. */
+	all = (struct virtq_region){.gpa = iova, .size = l.bytes, .uva = (uintptr_t)ring,
+				    .host = ring};
+	ret = virtq_mem_new(&all, 1, &mem);
+	if (ret < 0)
+		return ret;
+	local.desc_uva = (uintptr_t)ring;
+	local.avail_uva = (uintptr_t)ring + l.avail;
+	local.used_uva = (uintptr_t)ring + l.used;
+	ret = virtq_run_new(&local, mem, out);
+	virtq_mem_put(mem);
+	if (ret < 0)
+		return ret;
+	drv->slot = calloc(cfg->size, sizeof(drv->slot[0]));
+	if (drv->slot == NULL) {
+		virtq_run_free(*out);
+		return -ENOMEM;
+	}
+	virtq_vq_reset(&drv->vq);
+	init_slots(drv, (uint16_t)cfg->size);
+	drv->indirect = cfg->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC) ?
+			(struct vring_desc *)((uint8_t *)ring + l.indirect) : NULL;
+	drv->indirect_iova = iova + l.indirect;
+	drv->header = (uint8_t *)ring + l.header;
+	drv->header_iova = iova + l.header;
+	suppress_calls(*out);
+	return 0;
+}
+
+void
+virtq_drv_fini(struct virtq_drv *drv)
+{
+	free(drv->slot);
+	drv->slot = NULL;
+}
+
+void *
+virtq_drv_detach(struct virtq_drv *drv, uint16_t size)
+{
+	/* Once round the ring from where the last search ended, or from the oldest of all. */
+	for (uint16_t i = 0; drv->slot != NULL && i < size; i++) {
+		struct virtq_drv_slot *s = &drv->slot[drv->oldest];
+		void *cookie = s->cookie;
+
+		drv->oldest = drv->oldest + 1 < size ? drv->oldest + 1 : 0;
+		if (cookie != NULL) {
+			s->cookie = NULL;
+			return cookie;
+		}
+	}
+	return NULL;
+}
+
+void
+virtq_drv_break(struct virtq_drv *drv, enum virtq_error e)
+{
+	__atomic_store_n(&drv->vq.broken, (uint8_t)e, __ATOMIC_RELAXED);
+}
+
+void
+virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run)
+{
+	drv->kicks++;
+	if (run->doorbell != NULL)
+		__atomic_store_n((uint16_t *)run->doorbell, run->qid, __ATOMIC_RELEASE);
+	else
+		virtq_signal(run->callfd);
+}

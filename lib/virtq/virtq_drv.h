@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The driver's half of a virtqueue: offer buffers, take them back used. VIRTIO 1.2, 2.7 and 2.8.
+ *
+ * The device is as little trusted as a guest: what it may name in a used entry is only what is
+ * outstanding, once, and no more bytes than were offered. Everything that the driver needs to
+ * find its buffers again lies in its own memory, never in the ring.
+ *
+ * Offering: virtq_drv_add() for each packet, then virtq_drv_publish() once, virtq_drv_kick().
+ * Taking back: virtq_drv_used_split() tells how many entries are there, virtq_drv_used_packed()
+ * whether one is; what it names is checked with virtq_drv_outstanding() and taken with
+ * virtq_drv_free_slot().
+ */
+#ifndef VIRTQ_DRV_H
+#define VIRTQ_DRV_H
+
+#include "virtq.h"
+#include "virtq_shared.h"
+
+#ifndef VIRTQ_INLINE
+#define VIRTQ_INLINE static inline __attribute__((always_inline))
+#endif
+
+/*
+ * Descriptors of one packet at most, the header's included; longer ones are refused. A frame of
+ * 64 KiB in mbufs of 2 KiB has 33 pieces.
+ */
+#define VIRTQ_DRV_MAX_DESC 48
+/* Bytes a slot has for what the driver writes itself: virtio-net header, rewritten headers. */
+#define VIRTQ_DRV_HEADER 320
+
+/*
+ * What is outstanding under a descriptor (split: of the chain's head) or a buffer id (packed).
+ * Free ones form a queue, so that a ring that completes in order is also offered in order.
+ */
+struct virtq_drv_slot {
+	void *cookie;		/* the owner's; NULL: not outstanding */
+	uint32_t len;		/* writable bytes offered */
+	uint16_t ndesc;		/* ring entries taken */
+	uint16_t next;		/* split: next of the chain; free: next free */
+};
+
+struct virtq_drv {
+	/*
+	 * Cursors. Split: avail_idx and used_idx run freely. Packed: slots of the ring, with wraps.
+	 * First member: bursts are given a pointer to it.
+	 */
+	struct virtq_vq vq;
+	struct virtq_drv_slot *slot; /* [size] */
+	uint16_t free_first, free_last; /* the queue of free slots; valid while nfree > 0 */
+	uint16_t nfree;		/* ring entries not in use */
+	uint16_t nids;		/* packed: ids not in use */
+	uint16_t oldest;	/* IN_ORDER: slot that is due next */
+	/*
+	 * IN_ORDER, receiving: a used entry stood for all slots from `oldest` to batch_last, which
+	 * has batch_len bytes; those before it are full. Valid while `batch` is set.
+	 */
+	bool batch;
+	uint16_t batch_last;
+	uint32_t batch_len;
+	uint16_t unpublished;	/* chains added since the last publication */
+	struct virtq_pos_drv {
+		uint16_t idx;
+		uint16_t flags;
+	} first;		/* packed: head that is made available last */
+	uint16_t kicked;	/* avail position of the last decision on a kick */
+	uint64_t kicks, kicks_suppressed;
+	struct vring_desc *indirect; /* VIRTQ_DRV_MAX_DESC a slot; NULL without INDIRECT_DESC */
+	uint64_t indirect_iova;
+	uint8_t *header;	/* VIRTQ_DRV_HEADER bytes a slot, for the device to read */
+	uint64_t header_iova;
+};
+
+/* One piece of a packet as the device will see it. */
+struct virtq_drv_seg {
+	uint64_t iova;
+	uint32_t len;
+};
+
+/* Bytes that a ring needs in memory which the device can access, and where its parts lie. */
+struct virtq_drv_layout {
+	uint64_t avail, used, indirect, header; /* offsets from the ring's start, desc is at 0 */
+	uint64_t bytes;		/* in all, a multiple of 4096; the ring starts on a page */
+};
+void virtq_drv_layout(uint32_t size, bool packed, struct virtq_drv_layout *layout);
+
+/*
+ * Set up an empty ring in virtq_drv_layout() bytes at `ring`, which the device sees at `iova`;
+ * what was there is overwritten. `cfg` gives size, features, qid and enabled; callfd is the fd
+ * to kick the device with (-1: it polls). *run is freed with virtq_run_free(). Calls are
+ * suppressed: the driver polls. -EINVAL, -ENOMEM.
+ */
+int virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
+		   const struct virtq_run_config *cfg, struct virtq_run **run);
+/* Frees what virtq_drv_init() allocated; the buffers are to be detached before. */
+void virtq_drv_fini(struct virtq_drv *drv);
+/* Take one outstanding buffer back from a ring that has stopped for good; NULL: none is left. */
+void *virtq_drv_detach(struct virtq_drv *drv, uint16_t size);
+
+/* The device broke a rule: the ring stops. */
+void virtq_drv_break(struct virtq_drv *drv, enum virtq_error e);
+void virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run);
+
+VIRTQ_INLINE uint16_t
+virtq_drv_take_slot(struct virtq_drv *drv)
+{
+	uint16_t id = drv->free_first;
+
+	drv->free_first = drv->slot[id].next;
+	return id;
+}
+
+VIRTQ_INLINE void
+virtq_drv_give_slot(struct virtq_drv *drv, uint16_t id, bool empty)
+{
+	if (empty)
+		drv->free_first = id;
+	else
+		drv->slot[drv->free_last].next = id;
+	drv->free_last = id;
+}
+
+/* The slot that virtq_drv_add() is going to use, to fill its header area before. */
+VIRTQ_INLINE uint16_t
+virtq_drv_next_slot(const struct virtq_drv *drv)
+{
+	return drv->free_first;
+}
+
+VIRTQ_INLINE void
+virtq_drv_put_desc(void *at, uint64_t addr, uint32_t len, uint16_t third, uint16_t fourth)
+{
+	virtq_store64(at, addr);
+	virtq_store64((uint8_t *)at + 8,
+		      len | (uint64_t)third << 32 | (uint64_t)fourth << 48);
+}
+
+VIRTQ_INLINE void
+virtq_drv_add_split(struct virtq_drv *drv, const struct virtq_run *run, void *cookie,
+		    const struct virtq_drv_seg *seg, uint16_t n, uint16_t flags)
+{
+	const uint16_t head = virtq_drv_take_slot(drv);
+	struct virtq_drv_slot *s = &drv->slot[head];
+	uint16_t at = head;
+	uint32_t len = seg[0].len;
+
+	for (uint16_t i = 0; i + 1 < n; i++) {
+		uint16_t next = virtq_drv_take_slot(drv);
+
+		virtq_drv_put_desc(&run->desc[at], seg[i].iova, seg[i].len,
+				   flags | VRING_DESC_F_NEXT, next);
+		drv->slot[at].next = next;
+		at = next;
+		len += seg[i + 1].len;
+	}
+	virtq_drv_put_desc(&run->desc[at], seg[n - 1].iova, seg[n - 1].len, flags, 0);
+	drv->slot[at].next = at; /* overwritten when it is given back */
+	s->cookie = cookie;
+	s->len = len;
+	s->ndesc = n;
+	drv->nfree -= n;
+	virtq_store16(&run->avail->ring[drv->vq.avail_idx & run->mask], head);
+	drv->vq.avail_idx++;
+	drv->unpublished++;
+}
+
+VIRTQ_INLINE uint16_t
+virtq_drv_packed_phase(bool wrap)
+{
+	return wrap ? 1u << VRING_PACKED_DESC_F_AVAIL : 1u << VRING_PACKED_DESC_F_USED;
+}
+
+VIRTQ_INLINE void
+virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_run *run, void *cookie,
+		     const struct virtq_drv_seg *seg, uint16_t n, uint16_t flags)
+{
+	const uint16_t id = virtq_drv_take_slot(drv), head = drv->vq.avail_idx;
+	struct virtq_drv_slot *s = &drv->slot[id];
+	uint16_t head_flags = 0;
+	uint32_t len = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		uint16_t f = flags | virtq_drv_packed_phase(drv->vq.avail_wrap);
+
+		if (i + 1 < n)
+			f |= VRING_DESC_F_NEXT;
+		if (i == 0)
+			head_flags = f;
+		/* A head stays unavailable until all of its chain is written. */
+		virtq_drv_put_desc(&run->pdesc[drv->vq.avail_idx], seg[i].iova, seg[i].len, id,
+				   i > 0 ? f : virtq_drv_packed_phase(!drv->vq.avail_wrap));
+		len += seg[i].len;
+		if (++drv->vq.avail_idx == run->size) {
+			drv->vq.avail_idx = 0;
+			drv->vq.avail_wrap = !drv->vq.avail_wrap;
+		}
+	}
+	s->cookie = cookie;
+	s->len = len;
+	s->ndesc = n;
+	drv->nfree -= n;
+	drv->nids--;
+	/* The first of a batch is made available last: the device looks at no other before it. */
+	if (drv->unpublished++ == 0)
+		drv->first = (struct virtq_pos_drv){head, head_flags};
+	else
+		virtq_store16_release(&run->pdesc[head].flags, head_flags);
+}
+
+/*
+ * Offer a packet of n pieces (n > 0, at most nfree), all readable or all writable by the device
+ * (flags VRING_DESC_F_WRITE). Visible to the device with the next virtq_drv_publish().
+ */
+VIRTQ_INLINE void
+virtq_drv_add(struct virtq_drv *drv, const struct virtq_run *run, void *cookie,
+	      const struct virtq_drv_seg *seg, uint16_t n, uint16_t flags, bool packed)
+{
+	if (packed)
+		virtq_drv_add_packed(drv, run, cookie, seg, n, flags);
+	else
+		virtq_drv_add_split(drv, run, cookie, seg, n, flags);
+}
+
+/* Barrier A: descriptors are visible before the index or the first head's flags. */
+VIRTQ_INLINE void
+virtq_drv_publish(struct virtq_drv *drv, const struct virtq_run *run, bool packed)
+{
+	if (drv->unpublished == 0)
+		return;
+	drv->unpublished = 0;
+	if (packed)
+		virtq_store16_release(&run->pdesc[drv->first.idx].flags, drv->first.flags);
+	else
+		virtq_store16_release(&run->avail->idx, drv->vq.avail_idx);
+}
+
+VIRTQ_INLINE bool
+virtq_drv_wants_kick_split(struct virtq_drv *drv, const struct virtq_run *run)
+{
+	uint16_t old = drv->kicked;
+
+	drv->kicked = drv->vq.avail_idx;
+	if (!(run->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
+		return !(virtq_load16(&run->used->flags) & VRING_USED_F_NO_NOTIFY);
+	return virtq_event_passed(virtq_load16((const uint16_t *)&run->used->ring[run->size]),
+				  drv->vq.avail_idx, old);
+}
+
+VIRTQ_INLINE bool
+virtq_drv_wants_kick_packed(struct virtq_drv *drv, const struct virtq_run *run)
+{
+	uint32_t event = virtq_load32(run->device_event);
+	uint16_t flags = event >> 16, off = event & 0x7fff, old = drv->kicked;
+
+	drv->kicked = drv->vq.avail_idx;
+	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
+		return false;
+	if (flags != VRING_PACKED_EVENT_FLAG_DESC ||
+	    !(run->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
+		return true;
+	if (old >= drv->vq.avail_idx)
+		old -= run->size;
+	if (((event >> 15) & 1) != drv->vq.avail_wrap)
+		off -= run->size;
+	return virtq_event_passed(off, drv->vq.avail_idx, old);
+}
+
+/* Once a burst, after publishing: kick the device if it wants to be. */
+VIRTQ_INLINE void
+virtq_drv_kick(struct virtq_drv *drv, const struct virtq_run *run, bool packed)
+{
+	if (run->callfd < 0 && run->doorbell == NULL)
+		return;
+	virtq_barrier_event(); /* Barrier C */
+	if (packed ? virtq_drv_wants_kick_packed(drv, run) : virtq_drv_wants_kick_split(drv, run))
+		virtq_drv_notify(drv, run);
+	else
+		drv->kicks_suppressed++;
+}
+
+/*
+ * Split: how many used entries wait; more than are outstanding is the device's lie: the ring breaks
+ * and 0 is returned. Barrier B: what the device wrote before is visible.
+ */
+VIRTQ_INLINE uint16_t
+virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_run *run)
+{
+	uint16_t n = virtq_load16_acquire(&run->used->idx) - drv->vq.used_idx;
+
+	if (__builtin_expect(n > (uint16_t)(run->size - drv->nfree), 0)) {
+		virtq_drv_break(drv, VIRTQ_E_USED_JUMP);
+		return 0;
+	}
+	return n;
+}
+
+/* Packed: whether the next entry is used; *meta is its one copy. */
+VIRTQ_INLINE bool
+virtq_drv_used_packed(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t slot,
+		      bool wrap, uint64_t *meta)
+{
+	/* Barrier B: pairs with the device's release of the flags. */
+	uint64_t m = virtq_load64_acquire(&run->pdesc[slot].len);
+	uint16_t flags = m >> 48;
+	bool avail = flags & 1u << VRING_PACKED_DESC_F_AVAIL;
+	bool used = flags & 1u << VRING_PACKED_DESC_F_USED;
+
+	(void)drv;
+	*meta = m;
+	return avail == used && used == wrap;
+}
+
+/* The id a device named, if it is outstanding. */
+VIRTQ_INLINE bool
+virtq_drv_outstanding(const struct virtq_drv *drv, const struct virtq_run *run, uint32_t id)
+{
+	return id < run->size && drv->slot[id].cookie != NULL;
+}
+
+/* Take an outstanding slot back: its descriptors, then its cookie. */
+VIRTQ_INLINE void *
+virtq_drv_free_slot(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id, bool packed)
+{
+	struct virtq_drv_slot *s = &drv->slot[id];
+	uint16_t n = s->ndesc, at = id;
+	void *cookie = s->cookie;
+
+	s->cookie = NULL;
+	if (packed) {
+		uint32_t idx = (uint32_t)drv->vq.used_idx + n;
+
+		virtq_drv_give_slot(drv, id, drv->nids++ == 0);
+		drv->nfree += n;
+		if (idx >= run->size) {
+			idx -= run->size;
+			drv->vq.used_wrap = !drv->vq.used_wrap;
+		}
+		drv->vq.used_idx = (uint16_t)idx;
+	} else {
+		while (n-- > 0) {
+			uint16_t next = drv->slot[at].next;
+
+			virtq_drv_give_slot(drv, at, drv->nfree++ == 0);
+			at = next;
+		}
+		drv->vq.used_idx++;
+	}
+	return cookie;
+}
+
+#endif /* VIRTQ_DRV_H */

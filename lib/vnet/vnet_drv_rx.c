@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Driver side, receive: the device fills mbufs that were offered; take them, offer others. */
+#include <rte_ether.h>
+
+#include "virtq_dev.h"
+#include "vnet_drv.h"
+#include "vnet_impl.h"
+
+#define RX_PACKED	(1u << 0)
+#define RX_MERGE	(1u << 1) /* a packet may lie in several buffers */
+#define RX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
+
+/* Entries taken from the ring in one go, each copied and checked. */
+struct drv_batch {
+	uint16_t id[VNET_BURST];
+	uint32_t len[VNET_BURST];
+};
+
+static inline struct virtq_drv *
+drv_of(struct virtq_vq *vq)
+{
+	return container_of(vq, struct virtq_drv, vq);
+}
+
+static inline uint8_t *
+drv_header(struct rte_mbuf *m, uint32_t hdr_len)
+{
+	return (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM - hdr_len;
+}
+
+static __rte_noinline void
+drv_rx_break(struct vnet_rxq *rxq, struct virtq_drv *drv, enum virtq_error e)
+{
+	rxq->stats.error[e]++;
+	virtq_drv_break(drv, e);
+}
+
+/* Check what the device says of used entry i, and note it. False: it lies. */
+VIRTQ_INLINE bool
+drv_note(struct virtq_drv *drv, const struct virtq_run *run, struct drv_batch *b, uint16_t i,
+	uint32_t id, uint32_t len, uint32_t hdr_len)
+{
+	struct rte_mbuf *m;
+
+	if (unlikely(!virtq_drv_outstanding(drv, run, id)))
+		return false;
+	b->id[i] = (uint16_t)id;
+	b->len[i] = RTE_MIN(len, drv->slot[id].len);
+	m = drv->slot[id].cookie;
+	rte_prefetch0(drv_header(m, hdr_len));
+	rte_prefetch0((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
+	return true;
+}
+
+/* Used entries of a split ring; breaks it when they are more than can be. */
+VIRTQ_INLINE uint16_t
+drv_have_split(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run)
+{
+	uint16_t n = virtq_drv_used_split(drv, run);
+
+	if (unlikely(drv->vq.broken != VIRTQ_OK))
+		rxq->stats.error[drv->vq.broken]++;
+	return n;
+}
+
+/* The slot of the ring `ahead` entries after the next used one, and its wrap counter. */
+VIRTQ_INLINE uint16_t
+drv_used_slot(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead, bool *wrap)
+{
+	uint32_t slot = (uint32_t)drv->vq.used_idx + ahead;
+
+	*wrap = drv->vq.used_wrap;
+	if (slot < run->size)
+		return (uint16_t)slot;
+	*wrap = !*wrap;
+	return (uint16_t)(slot - run->size);
+}
+
+/* The used entry `ahead` of the next one; false: it is not there. Split: the caller knows. */
+VIRTQ_INLINE bool
+drv_used_entry(struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead, bool packed,
+	uint32_t *id, uint32_t *len)
+{
+	uint16_t slot;
+	uint64_t e;
+	bool wrap;
+
+	if (!packed) {
+		slot = (drv->vq.used_idx + ahead) & run->mask;
+		e = virtq_peek64(&run->used->ring[slot]);
+		*id = (uint32_t)e;
+		*len = e >> 32;
+		return true;
+	}
+	slot = drv_used_slot(drv, run, ahead, &wrap);
+	if (!virtq_drv_used_packed(drv, run, slot, wrap, &e))
+		return false;
+	*id = (uint16_t)(e >> 32);
+	*len = (uint32_t)e;
+	return true;
+}
+
+static inline uint16_t
+drv_after(const struct virtq_run *run, uint32_t slot)
+{
+	return slot + 1 < run->size ? (uint16_t)(slot + 1) : 0;
+}
+
+/*
+ * As drv_gather() for IN_ORDER: an entry stands for all buffers up to the one it names. Where
+ * such a batch begins is kept, since the entries of the others are never written.
+ */
+static uint16_t
+drv_gather_in_order(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct drv_batch *b, uint16_t n, uint32_t hdr_len)
+{
+	uint16_t i, due = drv->oldest;
+	bool batch = drv->batch;
+
+	for (i = 0; i < n; i++) {
+		uint32_t id = due, len = UINT32_MAX;
+
+		if (!batch && !drv_used_entry(drv, run, i, run->packed, &id, &len))
+			break;
+		if (unlikely(!virtq_drv_outstanding(drv, run, id))) {
+			if (i == 0)
+				drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
+			break;
+		}
+		if (id != due) {
+			if (i > 0)
+				break;
+			drv->batch = batch = true;
+			drv->batch_last = (uint16_t)id;
+			drv->batch_len = len;
+			len = UINT32_MAX;
+		}
+		if (batch && due == drv->batch_last) {
+			batch = false;
+			len = drv->batch_len;
+		}
+		if (unlikely(!drv_note(drv, run, b, i, due, len, hdr_len)))
+			break;
+		due = drv_after(run, due);
+	}
+	return i;
+}
+
+/* Note up to n used entries; nothing is taken yet. */
+VIRTQ_INLINE uint16_t
+drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct drv_batch *b, uint16_t n, uint32_t hdr_len, const unsigned int flags)
+{
+	uint16_t i;
+
+	if (!(flags & RX_PACKED))
+		n = RTE_MIN(n, drv_have_split(rxq, drv, run));
+	if (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))
+		return drv_gather_in_order(rxq, drv, run, b, n, hdr_len);
+	for (i = 0; i < n; i++) {
+		uint32_t id, len;
+
+		if (!drv_used_entry(drv, run, i, flags & RX_PACKED, &id, &len))
+			break;
+		if (unlikely(!drv_note(drv, run, b, i, id, len, hdr_len))) {
+			if (i == 0)
+				drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
+			break;
+		}
+	}
+	return i;
+}
+
+/* The buffer of a noted entry is the port's again. */
+VIRTQ_INLINE struct rte_mbuf *
+drv_take(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id, bool packed)
+{
+	if (drv->batch && id == drv->batch_last)
+		drv->batch = false;
+	drv->oldest = drv_after(run, id);
+	return virtq_drv_free_slot(drv, run, id, packed);
+}
+
+/* The header, read once; false: it cannot be true. */
+static bool
+drv_offload(struct vnet_rxq *rxq, const struct virtq_run *run, const struct vnet_hdr *h,
+	struct rte_mbuf *m)
+{
+	uint64_t features = vnet_swap_roles(run->features);
+
+	if (!vnet_rx_hdr_ok(h, features, m->pkt_len))
+		return false;
+	if ((h->flags & VIRTIO_NET_HDR_F_DATA_VALID) &&
+	    (features & VIRTQ_BIT(VIRTIO_NET_F_CSUM)))
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	if ((h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
+	    h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		vnet_rx_offload(rxq, h, m);
+	return true;
+}
+
+static struct rte_mbuf *
+drv_drop(struct vnet_rxq *rxq, struct rte_mbuf *m, enum vnet_drop why)
+{
+	rxq->stats.drop[why]++;
+	rte_pktmbuf_free(m);
+	return NULL;
+}
+
+/* A packet of one buffer whose header says something, or that is too short. */
+static __rte_noinline struct rte_mbuf *
+drv_rx_slow(struct vnet_rxq *rxq, const struct virtq_run *run, struct rte_mbuf *m, uint32_t len)
+{
+	struct vnet_hdr h = {.flags = 0};
+
+	vnet_rx_mbuf_init(rxq, m, 0);
+	if (len < run->hdr_len + (uint32_t)RTE_ETHER_HDR_LEN)
+		return drv_drop(rxq, m, VNET_DROP_RUNT);
+	virtq_copy_out(&h, drv_header(m, run->hdr_len), run->hdr_len);
+	m->pkt_len = m->data_len = (uint16_t)(len - run->hdr_len);
+	if (!drv_offload(rxq, run, &h, m))
+		return drv_drop(rxq, m, VNET_DROP_BAD_HDR);
+	return m;
+}
+
+/* The buffer that the ring's next used entry names. NULL: the device lies, the ring is broken. */
+static struct rte_mbuf *
+drv_next_buffer(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	uint32_t *len)
+{
+	struct drv_batch b;
+	uint16_t n = run->packed ? drv_gather(rxq, drv, run, &b, 1, run->hdr_len, RX_PACKED) :
+				   drv_gather(rxq, drv, run, &b, 1, run->hdr_len, 0);
+
+	if (n == 0) {
+		/* It was there when drv_used_ready() looked. */
+		if (drv->vq.broken == VIRTQ_OK)
+			drv_rx_break(rxq, drv, VIRTQ_E_USED_JUMP);
+		return NULL;
+	}
+	*len = b.len[0];
+	return drv_take(drv, run, b.id[0], run->packed);
+}
+
+/* Buffers that a used entry stands for when `due` is the first of them. */
+static uint32_t
+drv_entry_covers(const struct virtq_run *run, uint32_t due, uint32_t id)
+{
+	if (!(run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) || id >= run->size)
+		return 1;
+	return (id >= due ? id - due : id + run->size - due) + 1;
+}
+
+/* Whether the n next buffers are all used. */
+static bool
+drv_used_ready(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	uint16_t n)
+{
+	uint32_t covered = drv->batch ? drv_entry_covers(run, drv->oldest, drv->batch_last) : 0;
+
+	if (!run->packed)
+		return drv_have_split(rxq, drv, run) >= n;
+	while (covered < n) {
+		uint32_t id, len;
+
+		if (!drv_used_entry(drv, run, (uint16_t)covered, true, &id, &len))
+			return false;
+		covered += drv_entry_covers(run, (drv->oldest + covered) % run->size, id);
+	}
+	return true;
+}
+
+/* A buffer more of a packet: only the first one has a header, so it begins where that would. */
+static void
+drv_append(struct rte_mbuf *m, struct rte_mbuf *last, struct rte_mbuf *next, uint32_t hdr_len)
+{
+	next->data_off -= hdr_len;
+	last->next = next;
+	m->nb_segs++;
+	m->pkt_len += next->data_len;
+}
+
+/* The packet that n used buffers hold. NULL: the device lies. */
+static struct rte_mbuf *
+drv_collect(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+{
+	struct rte_mbuf *last = NULL, *m = NULL;
+	uint32_t len;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *next = drv_next_buffer(rxq, drv, run, &len);
+
+		if (next == NULL) {
+			rte_pktmbuf_free(m);
+			return NULL;
+		}
+		vnet_rx_mbuf_init(rxq, next, i == 0 ? len - RTE_MIN(len, run->hdr_len) : len);
+		if (i == 0)
+			m = next;
+		else
+			drv_append(m, last, next, run->hdr_len);
+		last = next;
+	}
+	return m;
+}
+
+/*
+ * The next packet lies in several buffers. Returns 1 with *out (NULL: it was dropped), 0 when not
+ * all of them are there yet: nothing is taken then.
+ */
+static __rte_noinline int
+drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct rte_mbuf *first, struct rte_mbuf **out)
+{
+	struct vnet_hdr h;
+	struct rte_mbuf *m;
+
+	*out = NULL;
+	virtq_copy_out(&h, drv_header(first, run->hdr_len), sizeof(h));
+	if (h.num_buffers > run->size - drv->nfree) {
+		drv_rx_break(rxq, drv, VIRTQ_E_USED_JUMP);
+		return 0;
+	}
+	if (h.num_buffers == 0)
+		h.num_buffers = 1;
+	if (!drv_used_ready(rxq, drv, run, h.num_buffers))
+		return 0;
+	m = drv_collect(rxq, drv, run, h.num_buffers);
+	if (m == NULL)
+		return 1;
+	if (m->data_len < RTE_ETHER_HDR_LEN)
+		*out = drv_drop(rxq, m, VNET_DROP_RUNT);
+	else if (m->pkt_len > VNET_FRAME_MAX)
+		*out = drv_drop(rxq, m, VNET_DROP_OVERSIZE);
+	else if (!drv_offload(rxq, run, &h, m))
+		*out = drv_drop(rxq, m, VNET_DROP_BAD_HDR);
+	else
+		*out = m;
+	return 1;
+}
+
+VIRTQ_INLINE void
+drv_offer(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf *m, uint32_t room,
+	uint32_t hdr_len, bool packed)
+{
+	const struct virtq_drv_seg seg = {(uintptr_t)drv_header(m, hdr_len), room + hdr_len};
+
+	virtq_drv_add(drv, run, m, &seg, 1, VRING_DESC_F_WRITE, packed);
+}
+
+/* Offer mbufs for the entries that are free, up to a burst of them. Returns how many. */
+VIRTQ_INLINE uint16_t
+drv_refill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	uint32_t hdr_len, bool packed)
+{
+	struct rte_mbuf *m[VNET_BURST];
+	uint16_t n = RTE_MIN(drv->nfree, (uint16_t)VNET_BURST);
+
+	if (unlikely(rte_mempool_get_bulk(rxq->pool, (void **)m, n) < 0)) {
+		uint16_t got = 0;
+
+		while (got < n && rte_mempool_get(rxq->pool, (void **)&m[got]) == 0)
+			got++;
+		rxq->stats.nombuf++;
+		n = got;
+	}
+	for (uint16_t i = 0; i < n; i++)
+		drv_offer(drv, run, m[i], rxq->room, hdr_len, packed);
+	virtq_drv_publish(drv, run, packed);
+	return n;
+}
+
+VIRTQ_INLINE uint16_t
+drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct rte_mbuf **pkts, uint16_t n, bool *merged, const unsigned int flags)
+{
+	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
+	uint16_t out = 0, have;
+	struct drv_batch b;
+	uint64_t bytes = 0;
+
+	have = drv_gather(rxq, drv, run, &b, n, hdr_len, flags);
+	for (uint16_t i = 0; i < have; i++) {
+		struct rte_mbuf *m = drv->slot[b.id[i]].cookie;
+		const uint8_t *h;
+
+		/* Named twice in one batch: the first time it was taken. */
+		if (unlikely(m == NULL)) {
+			drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
+			break;
+		}
+		h = drv_header(m, hdr_len);
+		/* Without all of a header the device cannot have said how many. */
+		if ((flags & RX_MERGE) && unlikely(b.len[i] >= hdr_len &&
+						   virtq_load16((const void *)(h + 10)) != 1)) {
+			*merged = true;
+			break;
+		}
+		drv_take(drv, run, b.id[i], flags & RX_PACKED);
+		if (unlikely((virtq_peek64(h) & 0xffff) != 0 ||
+			     b.len[i] < hdr_len + RTE_ETHER_HDR_LEN)) {
+			m = drv_rx_slow(rxq, run, m, b.len[i]);
+			if (m == NULL)
+				continue;
+		} else {
+			vnet_rx_mbuf_init(rxq, m, b.len[i] - hdr_len);
+		}
+		bytes += m->pkt_len;
+		pkts[out++] = m;
+	}
+	vnet_rx_account(rxq, pkts, out, bytes);
+	return out;
+}
+
+/* The mergeable packet that a round stopped before. */
+static __rte_noinline uint16_t
+drv_rx_one_merged(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct rte_mbuf **pkts, bool *stuck)
+{
+	struct drv_batch b;
+	uint16_t have = run->packed ? drv_gather(rxq, drv, run, &b, 1, run->hdr_len, RX_PACKED) :
+				      drv_gather(rxq, drv, run, &b, 1, run->hdr_len, 0);
+	struct rte_mbuf *m;
+
+	*stuck = true;
+	if (have == 0 || drv_rx_merge(rxq, drv, run, drv->slot[b.id[0]].cookie, &m) == 0)
+		return 0;
+	*stuck = false;
+	if (m == NULL)
+		return 0;
+	vnet_rx_account(rxq, &m, 1, m->pkt_len);
+	*pkts = m;
+	return 1;
+}
+
+/*
+ * Whether to offer buffers: when it is worth a publication. An idle ring offers all it can where
+ * the device may be waiting for more buffers than it has, to put one large packet into.
+ */
+VIRTQ_INLINE bool
+drv_rx_hungry(const struct vnet_rxq *rxq, const struct virtq_drv *drv, const struct virtq_run *run,
+	bool idle, bool merge)
+{
+	const uint16_t some = RTE_MIN((uint16_t)VNET_BURST, (uint16_t)(run->size / 4 + 1));
+
+	if (drv->nfree >= some)
+		return true;
+	return merge && idle && drv->nfree > 0 &&
+	       (uint64_t)(run->size - drv->nfree) * rxq->room < VNET_FRAME_MAX;
+}
+
+VIRTQ_INLINE uint16_t
+drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
+{
+	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
+	struct virtq_drv *drv = drv_of(vq);
+	uint16_t done = 0, offered = 0;
+
+	while (done < n && likely(vq->broken == VIRTQ_OK)) {
+		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
+		bool merged = false, stuck = false;
+		uint16_t got = drv_rx_round(rxq, drv, run, pkts + done, want, &merged, flags);
+
+		done += got;
+		if ((flags & RX_MERGE) && unlikely(merged)) {
+			if (done < n)
+				done += drv_rx_one_merged(rxq, drv, run, pkts + done, &stuck);
+			if (stuck)
+				break;
+			continue;
+		}
+		if (got < want)
+			break;
+	}
+	while (vq->broken == VIRTQ_OK &&
+	       drv_rx_hungry(rxq, drv, run, done == 0, flags & RX_MERGE)) {
+		uint16_t more = drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
+
+		offered += more;
+		if (more < VNET_BURST)
+			break;
+	}
+	if (offered > 0)
+		virtq_drv_kick(drv, run, flags & RX_PACKED);
+	return done;
+}
+
+uint16_t
+vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run)
+{
+	uint16_t offered = 0;
+
+	while (drv->nfree > 0) {
+		uint16_t more = drv_refill(rxq, drv, run, run->hdr_len, run->packed);
+
+		offered += more;
+		if (more == 0)
+			break;
+	}
+	return offered;
+}
+
+#define DRV_RX_INSTANCE(name, flags) \
+static uint16_t \
+name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run, \
+	struct rte_mbuf **pkts, uint16_t n) \
+{ \
+	return drv_rx_burst(rxq, vq, run, pkts, n, flags); \
+}
+
+DRV_RX_INSTANCE(drv_rx_split, 0)
+DRV_RX_INSTANCE(drv_rx_split_merge, RX_MERGE)
+DRV_RX_INSTANCE(drv_rx_split_any, RX_ANY_HDR)
+DRV_RX_INSTANCE(drv_rx_packed, RX_PACKED)
+DRV_RX_INSTANCE(drv_rx_packed_merge, RX_PACKED | RX_MERGE)
+DRV_RX_INSTANCE(drv_rx_packed_any, RX_PACKED | RX_ANY_HDR)
+
+vnet_rx_burst
+vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
+{
+	static const struct {
+		vnet_rx_burst burst;
+		const char *name;
+	} table[] = {
+		[0] = {drv_rx_split, "front-end, split"},
+		[RX_MERGE] = {drv_rx_split_merge, "front-end, split, mergeable"},
+		[RX_ANY_HDR] = {drv_rx_split_any, "front-end, split, legacy header"},
+		[RX_PACKED] = {drv_rx_packed, "front-end, packed"},
+		[RX_PACKED | RX_MERGE] = {drv_rx_packed_merge, "front-end, packed, mergeable"},
+		[RX_PACKED | RX_ANY_HDR] = {drv_rx_packed_any, "front-end, packed, legacy header"},
+	};
+	unsigned int f = run->packed ? RX_PACKED : 0;
+
+	if (run->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF))
+		f |= RX_MERGE;
+	else if (run->hdr_len != 12)
+		f |= RX_ANY_HDR;
+	if (name != NULL)
+		*name = table[f].name;
+	return table[f].burst;
+}
+
+void
+vnet_drv_drain(struct virtq_drv *drv, uint16_t size)
+{
+	struct rte_mbuf *m;
+
+	while ((m = virtq_drv_detach(drv, size)) != NULL) {
+		/* A receive buffer is raw; what a sent one was holds for it as well. */
+		rte_pktmbuf_free(m);
+	}
+}
