@@ -132,8 +132,12 @@ class Device:
     def pins(self, yes):
         """A simulator that has memory pinned and mapped, as hardware has, or that uses the
         process's own addresses."""
-        self.guest.must("rmmod vdpa_sim_net vdpa_sim && insmod /modules/*-vdpa_sim.ko use_va=%d &&"
-                        " insmod /modules/*-vdpa_sim_net.ko" % (not yes))
+        self.guest.must(
+            "rmmod vdpa_sim_net vdpa_sim vhost_vdpa; cd /modules; "
+            # of small pages that are not neighbours there are more than the usual 2048
+            "insmod *-vhost_vdpa.ko max_iotlb_entries=65536 && "
+            "insmod *-vdpa_sim.ko max_iotlb_entries=65536 use_va=%d && "
+            "insmod *-vdpa_sim_net.ko" % (not yes))
         self.add()
 
     def add(self):
