@@ -24,6 +24,16 @@
 
 #include "virtq.h"
 
+/* Threads that change what is being read: TSan would only tell that they do. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define NO_MUTATORS 1
+#endif
+#endif
+#ifndef NO_MUTATORS
+#define NO_MUTATORS 0
+#endif
+
 #define GUEST_PAGE 4096ul
 #define GUEST_GPA 0x100000000ul
 #define GUEST_UVA 0x7f0000000000ul /* user address less guest-physical address */

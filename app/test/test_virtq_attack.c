@@ -7,15 +7,6 @@
 
 #include "vnet_guest.h"
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NO_MUTATORS 1
-#endif
-#endif
-#ifndef NO_MUTATORS
-#define NO_MUTATORS 0
-#endif
-
 #define SIZE 8
 #define F_ALL (F_V1 | F_INDIRECT | F_CSUM | F_HOST_TSO4 | F_MRG)
 

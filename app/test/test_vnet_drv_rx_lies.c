@@ -525,7 +525,7 @@ rx_scribbled_ring(void **state)
 static void
 rx_mutator_thread(void **state)
 {
-	for (uint32_t i = 0; i < NRINGS; i++)
+	for (uint32_t i = 0; !NO_MUTATORS && i < NRINGS; i++)
 		mutated(rings[i], true);
 }
 

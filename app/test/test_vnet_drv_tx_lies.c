@@ -196,7 +196,7 @@ tx_scribbled_ring(void **state)
 static void
 tx_mutator_thread(void **state)
 {
-	for (uint32_t i = 0; i < NRINGS; i++) {
+	for (uint32_t i = 0; !NO_MUTATORS && i < NRINGS; i++) {
 		mutated(rings[i], false);
 		mutated(rings[i] | F_INDIRECT | F_EVENT_IDX, false);
 	}
