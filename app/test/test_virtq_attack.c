@@ -1265,14 +1265,18 @@ main(void)
 		cmocka_unit_test(memory_that_changes),
 	};
 	enum { NOTHERS = sizeof(others) / sizeof(others[0]) - (NO_MUTATORS ? 2 : 0) };
+	static char names[NATTACKS][64];
 	struct CMUnitTest tests[NATTACKS + NOTHERS];
 	struct attack *copies = malloc(sizeof(attacks));
 	int failed;
 
 	memcpy(copies, attacks, sizeof(attacks));
-	for (uint32_t i = 0; i < NATTACKS; i++)
-		tests[i] = (struct CMUnitTest){copies[i].name, rules_that_break_a_ring, NULL, NULL,
+	for (uint32_t i = 0; i < NATTACKS; i++) {
+		snprintf(names[i], sizeof(names[i]), "%s/%s", copies[i].tx ? "tx" : "rx",
+			 copies[i].name);
+		tests[i] = (struct CMUnitTest){names[i], rules_that_break_a_ring, NULL, NULL,
 					       &copies[i]};
+	}
 	memcpy(&tests[NATTACKS], others, NOTHERS * sizeof(others[0]));
 	failed = cmocka_run_group_tests_name("virtq_attack", tests, vnet_setup, vnet_teardown);
 	free(copies);
