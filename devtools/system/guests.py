@@ -211,7 +211,8 @@ def queues7(report):
 def queues(report, qemu=10):
     links = [Link("split", "mq=on", netdev="queues=4"),
              Link("packed", "mq=on,packed=on", netdev="queues=4", have=[PACKED])]
-    network = Network(links, qemu, cpus=2, args=["--rxq=4", "--txq=4"], queues=4)
+    # Debian's QEMU 7.2 emulates several processors badly: guests oops or it crashes
+    network = Network(links, qemu, cpus=2 if qemu == 10 else 1, args=["--rxq=4", "--txq=4"], queues=4)
     try:
         for i, link in enumerate(links):
             report.case(link.name, change_queues, network, i)

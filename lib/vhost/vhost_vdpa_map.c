@@ -46,8 +46,10 @@ map_failed(struct vdpa *v, int rc, const struct vdpa_map *m, const char *what)
 {
 	const char *hint = "";
 
-	if (rc == -ENOMEM)
-		hint = "; the limit of locked memory (RLIMIT_MEMLOCK) may be too low";
+	/* Kernels answer EFAULT whatever was the matter inside. */
+	if (rc == -ENOMEM || rc == -EFAULT)
+		hint = "; the limit of locked memory (RLIMIT_MEMLOCK, ulimit -l) or vhost_vdpa's "
+		       "max_iotlb_entries may be too low";
 	else if (rc == -EEXIST)
 		hint = "; something is mapped there already";
 	return vhost_fail(v->dev, rc, "memory at IOVA 0x%llx, 0x%llx bytes, cannot be %s: %s%s",

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vhost_uapi.h"
@@ -78,6 +79,15 @@ show_rings(struct vring_fe *fe)
 	vring_link_refresh(port);
 }
 
+/* What tells the device at the path from another that takes its place. */
+static ino_t
+node_at(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
 /* The port is started and a peer is there. */
 static int
 run(struct vring_fe *fe)
@@ -86,6 +96,7 @@ run(struct vring_fe *fe)
 
 	fe->port->dev->data->dev_link.link_speed = fe->port->args.speed;
 	fe->running = true;
+	fe->node = fe->vdpa ? node_at(fe->port->args.path) : 0;
 	ret = set_up(fe);
 	if (ret != 0)
 		return ret;
@@ -319,6 +330,11 @@ watch_rings(struct vhu_timer *t)
 	struct vring_fe *fe = t->owner;
 	unsigned int qid;
 
+	/* The kernel tells nobody that a device goes, and waits until we have let go of it. */
+	if (fe->vdpa && node_at(fe->port->args.path) != fe->node) {
+		vring_fe_down(fe, "the device was removed");
+		return;
+	}
 	vhu_timer_set(fe->port->loop, &fe->watch, WATCH_MS);
 	if (!vring_fe_rings_broken(fe, &qid))
 		return;

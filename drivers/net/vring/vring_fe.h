@@ -67,6 +67,7 @@ struct vring_fe {
 	bool lost, changed;		/* for `later` */
 	bool told;			/* why it does not work has been said */
 	bool running;			/* rings are set up, the device is started */
+	ino_t node;		/* vDPA: the device's node while the port runs */
 	int callfd, errfd;		/* shared by all rings: nobody waits for calls */
 	struct vhu_watch err;
 
