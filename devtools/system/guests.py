@@ -204,15 +204,10 @@ def change_queues(network, i):
               "port %d: ipackets %d, rx_qN_packets %s" % (port, stats["ipackets"], each))
 
 
-def queues7(report):
-    queues(report, 7)
-
-
-def queues(report, qemu=10):
+def queues(report):
     links = [Link("split", "mq=on", netdev="queues=4"),
              Link("packed", "mq=on,packed=on", netdev="queues=4", have=[PACKED])]
-    # Debian's QEMU 7.2 emulates several processors badly: guests oops or it crashes
-    network = Network(links, qemu, cpus=2 if qemu == 10 else 1, args=["--rxq=4", "--txq=4"], queues=4)
+    network = Network(links, 10, cpus=2, args=["--rxq=4", "--txq=4"], queues=4)
     try:
         for i, link in enumerate(links):
             report.case(link.name, change_queues, network, i)
