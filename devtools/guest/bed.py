@@ -141,18 +141,23 @@ class Console:
     """What one says to an interactive dpdk-testpmd, which its process sends and logs."""
 
     PROMPT = "testpmd> "
-    # another thread prints these, also in the middle of a prompt
-    EVENT = re.compile(r"Port \d+: [a-z ]+ event\n")
+    # what other threads print, a line or the newline before it at a time; a prompt is written
+    # byte by byte, so that any of it may stand in its middle
+    EVENT = r"Port \d+: [a-z ]+ event\n"
+    MESSAGE = EVENT + r"|(?:net_vring\d+: |VHOST_[A-Z]+: |EAL: |virtio_user)[^\n]*\n"
 
     def log(self):
-        return self.EVENT.sub("", super().log())
+        return re.sub(self.EVENT, "", super().log())
+
+    def prompts_seen(self):
+        return re.sub(self.MESSAGE, "", self.log()).replace("\n", "").count(self.PROMPT)
 
     def wait_prompt(self, seconds=30):
         def done():
             if not self.alive():
                 # with no prompt there is none to wait for
                 raise Failure("%s ended: %s" % (self.name, self.last_line()))
-            return self.log().count(self.PROMPT) >= self.prompts
+            return self.prompts_seen() >= self.prompts
         wait_for("prompt of testpmd %s" % self.name, done, seconds)
 
     def cmd(self, line, seconds=15):

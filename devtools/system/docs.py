@@ -28,7 +28,7 @@ PAGES = {
 # change the machine or take long; the tests as a whole do the same
 NOT_TYPED = ("devtools/", "meson ", "ninja ", "DESTDIR=", "apt ", "echo 512 > /sys/")
 STAY = ("dpdk-testpmd", "qemu-system-x86_64")
-PROMPT = "testpmd> "
+PROMPT = bed.Console.PROMPT
 COMPLAINT = re.compile(r"^(?:Bad arguments|Command not found|Ambiguous command|EAL: .*\b[Ee]rror\b"
                        r"|net_vring.*(?:[Ff]ailed|[Cc]annot|allowed)).*", re.M)
 
@@ -100,6 +100,10 @@ def commands(block):
     return re.sub(r"\\\n\s*", "", "\n".join(block)).split("\n")
 
 
+class Console(bed.Console, bed.Process):
+    """A testpmd that a page starts."""
+
+
 class Section:
     """Namespaces of a section and the programs that run in them."""
 
@@ -146,10 +150,12 @@ class Section:
 
     def stay(self, text):
         self.count += 1
-        program = bed.Process("docs-%d" % self.count, self.inside("exec " + text),
-                              stdin=subprocess.PIPE, env=self.env)
+        testpmd = text.startswith("dpdk-testpmd")
+        program = (Console if testpmd else bed.Process)(
+            "docs-%d" % self.count, self.inside("exec " + text), stdin=subprocess.PIPE,
+            env=self.env)
         self.staying.append(program)
-        program.testpmd = text.startswith("dpdk-testpmd")
+        program.testpmd = testpmd
         if program.testpmd:
             program.prompts = 0
             self.prompt(program)
@@ -160,7 +166,7 @@ class Section:
     def prompt(self, program):
         program.prompts += 1
         bed.wait_for("prompt of testpmd", lambda: not program.alive() or
-                     program.log().count(PROMPT) >= program.prompts, 30)
+                     program.prompts_seen() >= program.prompts, 30)
 
     def testpmd(self, line):
         program = [program for program in self.staying if program.testpmd][-1]
