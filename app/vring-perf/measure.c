@@ -106,6 +106,8 @@ hand_out(const struct perf_options *o, const struct perf_sinks *sinks, const str
 		perf_csv_line(sinks->csv, l);
 	if (sinks->table == NULL)
 		return;
+	if (before == NULL)
+		perf_table_settings(sinks->table, o);
 	if (before == NULL || (before->path == PERF_LATENCY) != (l->path == PERF_LATENCY))
 		perf_table_head(sinks->table, o, l->path);
 	perf_table_line(sinks->table, o, l);
@@ -153,8 +155,6 @@ perf_measure(const struct perf_options *o, const struct perf_sinks *sinks,
 		perf_fail("no memory");
 	if (sinks->csv != NULL)
 		perf_csv_head(sinks->csv);
-	if (sinks->table != NULL)
-		perf_table_settings(sinks->table, o);
 	if (o->split)
 		measure_layout(o, sinks, report, false, &p);
 	if (o->packed)

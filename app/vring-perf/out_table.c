@@ -28,7 +28,7 @@ void
 perf_table_head(FILE *f, const struct perf_options *o, enum perf_path path)
 {
 	bool latency = path == PERF_LATENCY;
-	int width = latency ? 38 : 20;
+	int width = latency ? 38 : 22;
 
 	fprintf(f, "%-21s", "path");
 	for (uint32_t p = 0; p < o->pairs; p++)
@@ -49,9 +49,9 @@ static void
 spread(FILE *f, struct perf_spread s, const char *format)
 {
 	if (s.n == 0)
-		fprintf(f, " | %*s", format[0] == 'w' ? 20 : 17, "-");
+		fprintf(f, " | %*s", format[0] == 'w' ? 22 : 17, "-");
 	else if (format[0] == 'w')
-		fprintf(f, " | %6.1f [%5.1f-%5.1f]", s.median, s.p10, s.p90);
+		fprintf(f, " | %6.1f [%6.1f-%6.1f]", s.median, s.p10, s.p90);
 	else
 		fprintf(f, " | %5.2f [%4.2f-%4.2f]", s.median, s.p10, s.p90);
 }
@@ -84,8 +84,8 @@ perf_table_line(FILE *f, const struct perf_options *o, const struct perf_line *l
 	struct perf_spread d = perf_distances(l);
 	char size[12];
 
-	fprintf(f, "%-6s %-7s %4s B", l->packed ? "packed" : "split", perf_path_name(l->path),
-		perf_size_name(l->size, size));
+	fprintf(f, "%-6s %-7s %4s %s", l->packed ? "packed" : "split", perf_path_name(l->path),
+		perf_size_name(l->size, size), l->size == PERF_IMIX ? " " : "B");
 	if (l->path == PERF_LATENCY)
 		latencies(f, l);
 	else

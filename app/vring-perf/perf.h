@@ -95,7 +95,6 @@ struct perf_worker {
 	uint16_t mbuf_room;	/* bytes of data in an mbuf, headroom included */
 	uint32_t mbufs;
 	bool offloads;		/* ask for checksums and TSO */
-	bool needs_vring;	/* net_vring has to be installed, for no plugin is named */
 	struct perf_shared *shared;
 };
 

@@ -11,10 +11,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <rte_config.h>
+
 enum { PATIENCE_MS = 20000 };
 
 static const char socket_dir[] = "/run";
-static const struct perf_options *options;
+static struct perf_options options;	/* a copy: it is needed at exit */
 static struct perf_shared *shared;
 static pid_t children[PERF_PAIRS][PERF_ROLES];
 static pid_t coordinator;
@@ -97,21 +99,37 @@ clean_up(void)
 	for (uint32_t pair = 0; pair < PERF_PAIRS; pair++) {
 		for (int role = 0; role < PERF_ROLES; role++)
 			end_child(&children[pair][role]);
-		for (uint32_t port = 0; port <= options->idle_ports; port++) {
+		for (uint32_t port = 0; port <= options.idle_ports; port++) {
 			socket_path(path, sizeof(path), pair, port);
 			unlink(path);
 		}
 	}
 }
 
+static void
+check_plugin(uint32_t pair, enum perf_role role)
+{
+	static const char installed[] = RTE_EAL_PMD_PATH "/librte_net_vring.so";
+	const char *plugin = perf_plugin(&options, pair, role);
+
+	if (plugin != NULL && access(plugin, R_OK) != 0)
+		perf_fail("%s: %s", plugin, strerror(errno));
+	if (plugin == NULL && access(installed, R_OK) != 0 &&
+	    strncmp(perf_driver(&options, pair, role), "net_vring", 9) == 0)
+		perf_fail("net_vring is not installed (%s): give --plugin FILE", installed);
+}
+
 void
 perf_run_init(const struct perf_options *o)
 {
-	options = o;
+	options = *o;
 	coordinator = getpid();
 	if (access(socket_dir, W_OK) != 0)
 		perf_fail("%s cannot be written, where the sockets are: run it as root",
 			  socket_dir);
+	for (uint32_t pair = 0; pair < options.pairs; pair++)
+		for (int role = 0; role < PERF_ROLES; role++)
+			check_plugin(pair, role);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	if (shared == MAP_FAILED)
@@ -131,14 +149,14 @@ perf_run_tsc_hz(void)
 static void
 eal_args(struct perf_worker *w, bool packed)
 {
-	const char *plugin = perf_plugin(options, w->pair, w->role);
-	const char *driver = perf_driver(options, w->pair, w->role);
+	const char *plugin = perf_plugin(&options, w->pair, w->role);
+	const char *driver = perf_driver(&options, w->pair, w->role);
 	char **v = w->eal_argv, path[64];
 	int n = 0;
 
 	v[n++] = text("vring-perf");
 	v[n++] = text("--lcores");
-	v[n++] = text("0@%u", options->cpu[w->role]);
+	v[n++] = text("0@%u", options.cpu[w->role]);
 	v[n++] = text("--in-memory");
 	v[n++] = text("--single-file-segments");
 	v[n++] = text("--no-pci");
@@ -146,12 +164,11 @@ eal_args(struct perf_worker *w, bool packed)
 	v[n++] = text("--log-level=error");
 	v[n++] = text("--file-prefix=vperf%d", getpid());
 	v[n++] = text("-m");
-	v[n++] = text("%u", perf_memory(options));
+	v[n++] = text("%u", perf_memory(&options));
 	/* DPDK's front-end wants 512 bits for packed rings; EAL's default is 256. */
-	if (options->vectorized && w->role == PERF_FRONTEND)
+	if (options.vectorized && w->role == PERF_FRONTEND)
 		v[n++] = text("--force-max-simd-bitwidth=512");
 	snprintf(w->driver, sizeof(w->driver), "%.*s", (int)strcspn(driver, ","), driver);
-	w->needs_vring = plugin == NULL && strcmp(w->driver, "net_vring") == 0;
 	if (plugin != NULL) {
 		v[n++] = text("-d");
 		v[n++] = text("%s", plugin);
@@ -159,7 +176,7 @@ eal_args(struct perf_worker *w, bool packed)
 	for (uint32_t port = 0; port < w->ports; port++) {
 		socket_path(path, sizeof(path), w->pair, port);
 		v[n++] = text("--vdev");
-		v[n++] = perf_vdev(options, w->pair, w->role, packed, port, path);
+		v[n++] = perf_vdev(&options, w->pair, w->role, packed, port, path);
 	}
 	w->eal_argc = n;
 }
@@ -168,7 +185,7 @@ static void __attribute__((noreturn))
 worker_failed(uint32_t pair, enum perf_role role, const char *how)
 {
 	perf_fail("%s %c (%s) %s", perf_end_name(role), 'A' + pair,
-		  perf_driver(options, pair, role), how);
+		  perf_driver(&options, pair, role), how);
 }
 
 static void
@@ -209,13 +226,13 @@ static void
 start_worker(uint32_t pair, enum perf_role role, bool packed)
 {
 	struct perf_worker w = {
-		.role = role, .pair = pair, .ports = (uint16_t)(options->idle_ports + 1),
-		.queues = (uint16_t)options->queues, .ring = (uint16_t)options->ring,
-		.offloads = options->offloads != 0, .shared = shared,
+		.role = role, .pair = pair, .ports = (uint16_t)(options.idle_ports + 1),
+		.queues = (uint16_t)options.queues, .ring = (uint16_t)options.ring,
+		.offloads = options.offloads != 0, .shared = shared,
 	};
 	pid_t child;
 
-	perf_pool(options, &w.mbufs, &w.mbuf_room);
+	perf_pool(&options, &w.mbufs, &w.mbuf_room);
 	shared->ready[pair][role] = shared->go[pair][role] = 0;
 	fflush(NULL);
 	child = fork();
@@ -231,14 +248,14 @@ start_worker(uint32_t pair, enum perf_role role, bool packed)
 void
 perf_run_start(bool packed)
 {
-	for (uint32_t pair = 0; pair < options->pairs; pair++) {
+	for (uint32_t pair = 0; pair < options.pairs; pair++) {
 		start_worker(pair, PERF_BACKEND, packed);
 	}
-	for (uint32_t pair = 0; pair < options->pairs; pair++) {
+	for (uint32_t pair = 0; pair < options.pairs; pair++) {
 		wait_for(pair, PERF_BACKEND, &shared->ready[pair][PERF_BACKEND], 1, PATIENCE_MS);
 		start_worker(pair, PERF_FRONTEND, packed);
 	}
-	for (uint32_t pair = 0; pair < options->pairs; pair++)
+	for (uint32_t pair = 0; pair < options.pairs; pair++)
 		for (int role = PERF_FRONTEND; role >= 0; role--)
 			wait_for(pair, role, &shared->ready[pair][role], 2, PATIENCE_MS);
 }
@@ -262,7 +279,7 @@ void
 perf_run_stop(void)
 {
 	for (int role = PERF_FRONTEND; role >= 0; role--)
-		for (uint32_t pair = 0; pair < options->pairs; pair++)
+		for (uint32_t pair = 0; pair < options.pairs; pair++)
 			stop_worker(pair, role);
 }
 
@@ -273,13 +290,13 @@ perf_run_slice(uint32_t pair, enum perf_path path, uint32_t size, double v[PERF_
 
 	id++;
 	shared->job = (struct perf_job){
-		.id = id, .measured = options->measured, .path = path, .size = size,
-		.burst = options->burst, .slice_ms = options->slice_ms, .think = options->think,
+		.id = id, .measured = options.measured, .path = path, .size = size,
+		.burst = options.burst, .slice_ms = options.slice_ms, .think = options.think,
 	};
 	for (int role = 0; role < PERF_ROLES; role++)
 		__atomic_store_n(&shared->go[pair][role], id, __ATOMIC_RELEASE);
 	/* Asleep while they work, for it would take a core away from them. */
-	usleep(options->slice_ms * 1000);
+	usleep(options.slice_ms * 1000);
 	for (int role = 0; role < PERF_ROLES; role++)
 		wait_for(pair, role, &shared->done[pair][role], id, PATIENCE_MS);
 	perf_slice_figures(shared->result, &shared->job, (double)shared->tsc_hz, v);

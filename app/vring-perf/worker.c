@@ -35,14 +35,6 @@ die_at_port(const struct perf_worker *w, uint16_t port, const char *what, int er
 	die(w, text, err);
 }
 
-static void __attribute__((noreturn))
-die_at_init(const struct perf_worker *w, int err)
-{
-	if (w->needs_vring && access(RTE_EAL_PMD_PATH "/librte_net_vring.so", F_OK) != 0)
-		fputs("vring-perf: net_vring is not installed: give --plugin FILE\n", stderr);
-	die(w, "EAL", err);
-}
-
 static int
 port_start(const struct perf_worker *w, uint16_t port, struct rte_mempool *pool, uint64_t *tx)
 {
@@ -134,7 +126,7 @@ perf_worker_main(struct perf_worker *w)
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGTERM, SIG_DFL);
 	if (rte_eal_init(w->eal_argc, w->eal_argv) < 0)
-		die_at_init(w, rte_errno);
+		die(w, "EAL", rte_errno);
 	e.shared = w->shared;
 	e.role = w->role;
 	e.pool = rte_pktmbuf_pool_create("perf", w->mbufs, 256, 0, w->mbuf_room, SOCKET_ID_ANY);
