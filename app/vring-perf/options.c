@@ -291,6 +291,12 @@ parse_one(struct perf_options *o, int code, int argc, char **argv, const struct 
 	return 0;
 }
 
+static bool
+same(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
 static int
 check(const struct perf_options *o, const struct reason *why)
 {
@@ -299,8 +305,8 @@ check(const struct perf_options *o, const struct reason *why)
 			      "--measure-front A is due (--help lists the options)");
 	if (o->pairs == 1 && (o->args[1] != NULL || o->own_plugin[1] != NULL))
 		return refuse(why, "--b-args and --b-plugin are for a comparison");
-	if (o->csv != NULL && o->json != NULL && strcmp(o->csv, o->json) == 0)
-		return refuse(why, "--csv and --json: one of them needs a file of its own");
+	if (same(o->csv, o->json) || same(o->csv, o->plot) || same(o->json, o->plot))
+		return refuse(why, "--csv, --json, --plot: each needs a file of its own");
 	return 0;
 }
 
