@@ -69,16 +69,25 @@ panel_height(const struct panel *p, const struct perf_report *r)
 	return n == 0 ? 0 : PANEL_HEAD + (int)n * group_height(r) + PANEL_FOOT;
 }
 
-/* Distance of the ticks of an axis up to max: 1, 2 or 5 times a power of ten. */
-static double
-tick_of(double max)
+/* An axis from 0 to n ticks. */
+struct axis {
+	double tick, scale;	/* units between ticks, pixels a unit */
+	int n;
+};
+
+/* Ticks are 1, 2 or 5 times a power of ten. */
+static struct axis
+axis_for(double max)
 {
 	static const double factors[] = {2, 2.5, 2};
-	double tick = 0.001;
+	struct axis a = {.tick = 0.001, .n = 1};
 
-	for (int i = 0; max > tick * TICKS; i++)
-		tick *= factors[i % 3];
-	return tick;
+	for (int i = 0; max > a.tick * TICKS; i++)
+		a.tick *= factors[i % 3];
+	while (a.n < TICKS && a.n * a.tick < max)
+		a.n++;
+	a.scale = BARS / (a.tick * a.n);
+	return a;
 }
 
 static double
@@ -96,14 +105,14 @@ largest(const struct panel *p, const struct perf_report *r)
 }
 
 static void
-axis(FILE *f, int top, int height, double tick, double scale)
+draw_axis(FILE *f, int top, int height, const struct axis *a)
 {
-	for (int i = 0; i <= TICKS; i++) {
-		double x = LEFT + i * tick * scale;
+	for (int i = 0; i <= a->n; i++) {
+		double x = LEFT + i * a->tick * a->scale;
 
 		fprintf(f, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#d0d0d0\"/>\n"
 			"<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" fill=\"#555555\">%g"
-			"</text>\n", x, top, x, top + height, x, top + height + 15, i * tick);
+			"</text>\n", x, top, x, top + height, x, top + height + 15, i * a->tick);
 	}
 }
 
@@ -141,18 +150,18 @@ static int
 draw_panel(FILE *f, const struct panel *p, const struct perf_report *r, int y)
 {
 	int height = panel_height(p, r), at = y + PANEL_HEAD;
-	double tick = tick_of(largest(p, r)), scale = BARS / (tick * TICKS);
+	struct axis a = axis_for(largest(p, r));
 
 	if (height == 0)
 		return y;
 	fprintf(f, "<text x=\"20\" y=\"%d\" font-weight=\"bold\">", y + 20);
 	text(f, p->title);
 	fputs("</text>\n", f);
-	axis(f, at - 4, height - PANEL_HEAD - PANEL_FOOT + 4, tick, scale);
+	draw_axis(f, at - 4, height - PANEL_HEAD - PANEL_FOOT + 4, &a);
 	for (uint32_t i = 0; i < r->nlines; i++) {
 		if (!belongs(p, &r->lines[i]))
 			continue;
-		group(f, p, &r->lines[i], at, scale);
+		group(f, p, &r->lines[i], at, a.scale);
 		at += group_height(r);
 	}
 	return y + height;
