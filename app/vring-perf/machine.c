@@ -34,8 +34,8 @@ perf_choose_cpus(struct perf_options *o, char *why, size_t len)
 	uint32_t n = allowed_cpus(&set, first);
 
 	if (n < PERF_ROLES) {
-		snprintf(why, len, "two CPUs are needed, one for each end, and this process may use "
-			 "%u: see taskset and cgroups", n);
+		snprintf(why, len, "two CPUs are needed, one for each end, and this process may "
+			 "use %u: see taskset and cgroups", n);
 		return -ENODEV;
 	}
 	if (!o->cpus_given) {
@@ -71,7 +71,8 @@ count_in(const char *dir, const char *file)
 int
 perf_check_hugepages(uint32_t processes, uint32_t mib, char *why, size_t len)
 {
-	uint64_t bytes = 0, pages = 0, smallest = UINT64_MAX, need = (uint64_t)processes * mib << 20;
+	uint64_t need = (uint64_t)processes * mib << 20;
+	uint64_t bytes = 0, pages = 0, smallest = UINT64_MAX;
 	char dir[64] = "hugepages-2048kB";
 	const struct dirent *entry;
 	DIR *d = opendir(HUGEPAGES);

@@ -439,7 +439,7 @@ run_half(struct perf_end *e, enum perf_half half)
 	meet(e, 4 * half + 2);
 }
 
-/* What an empty poll costs when nothing else is done; several at a time, since clocks are coarse. */
+/* What an empty poll costs when nothing else is done; clocks are coarse, so many together. */
 static void
 measure_empty(struct perf_end *e)
 {

@@ -206,6 +206,18 @@ def mistakes():
     refused("No such file", "--measure", "net_vring", "--plot", path("none/chart.svg"))
 
 
+def guide():
+    """The guide's table of options and the program's own list have the same ones."""
+    with open(os.path.join(bed.ROOT, "doc/guides/howto/vring_perf.rst")) as page:
+        options = re.search(r"^Options\n-+\n(.*?)\n\n\n", page.read(), re.M | re.S).group(1)
+    rows = "\n".join(re.findall(r"^   \* - (.*)$", options, re.M))
+    code, out, err = perf("--help", plugin=False)
+    check(code == 0 and not err, "status %d, %s" % (code, err))
+    check(set(re.findall(r"--[a-z-]+", rows)) == set(re.findall(r"--[a-z-]+", out)),
+          "options differ: %s" % " ".join(sorted(set(re.findall(r"--[a-z-]+", rows)) ^
+                                                 set(re.findall(r"--[a-z-]+", out)))))
+
+
 def children_of(pid):
     with open("/proc/%d/task/%d/children" % (pid, pid)) as children:
         return [int(child) for child in children.read().split()]
@@ -229,5 +241,5 @@ def interrupted():
 def run(report):
     check(os.path.exists(PROGRAM), "no %s: devtools/build makes it" % PROGRAM)
     for function in (compare, compare_front, arguments_of_one_side, many_polls, large_packets,
-                     two_plugins, one_core, no_hugepages, mistakes, interrupted):
+                     two_plugins, one_core, no_hugepages, mistakes, guide, interrupted):
         report.case(function.__name__.replace("_", "-"), function)
