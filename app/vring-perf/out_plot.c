@@ -111,8 +111,9 @@ draw_axis(FILE *f, int top, int height, const struct axis *a)
 		double x = LEFT + i * a->tick * a->scale;
 
 		fprintf(f, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" "
-			"stroke=\"#d0d0d0\"/>\n<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" fill=\"#555555\">%g"
-			"</text>\n", x, top, x, top + height, x, top + height + 15, i * a->tick);
+			"stroke=\"#d0d0d0\"/>\n<text x=\"%.1f\" y=\"%d\" "
+			"text-anchor=\"middle\" fill=\"#555555\">%g</text>\n",
+			x, top, x, top + height, x, top + height + 15, i * a->tick);
 	}
 }
 

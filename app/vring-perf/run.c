@@ -3,17 +3,22 @@
 
 #include <errno.h>
 #include <ftw.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <rte_config.h>
 
-enum { PATIENCE_MS = 20000 };
+enum {
+	PATIENCE_MS = 20000,
+	SURPLUS_MS = 2,		/* a slice takes about so much longer than its two halves */
+};
 
 static const char socket_dir[] = "/run";
 static struct perf_options options;	/* a copy: it is needed at exit */
@@ -260,12 +265,22 @@ perf_run_start(bool packed)
 			wait_for(pair, role, &shared->ready[pair][role], 2, PATIENCE_MS);
 }
 
+/* Wake a worker for a slice, or to end. */
+static void
+order(uint32_t pair, enum perf_role role, uint32_t value)
+{
+	uint32_t *go = &shared->go[pair][role];
+
+	__atomic_store_n(go, value, __ATOMIC_RELEASE);
+	syscall(SYS_futex, go, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 static void
 stop_worker(uint32_t pair, enum perf_role role)
 {
 	pid_t *child = &children[pair][role];
 
-	__atomic_store_n(&shared->go[pair][role], UINT32_MAX, __ATOMIC_RELEASE);
+	order(pair, role, UINT32_MAX);
 	while (waitpid(*child, NULL, 0) < 0 && errno == EINTR && interrupted == 0)
 		;
 	if (interrupted != 0)
@@ -294,9 +309,9 @@ perf_run_slice(uint32_t pair, enum perf_path path, uint32_t size, double v[PERF_
 		.burst = options.burst, .slice_ms = options.slice_ms, .think = options.think,
 	};
 	for (int role = 0; role < PERF_ROLES; role++)
-		__atomic_store_n(&shared->go[pair][role], id, __ATOMIC_RELEASE);
+		order(pair, role, id);
 	/* Asleep while they work, for it would take a core away from them. */
-	usleep(options.slice_ms * 1000);
+	usleep((options.slice_ms + SURPLUS_MS) * 1000);
 	for (int role = 0; role < PERF_ROLES; role++)
 		wait_for(pair, role, &shared->done[pair][role], id, PATIENCE_MS);
 	perf_slice_figures(shared->result, &shared->job, (double)shared->tsc_hz, v);

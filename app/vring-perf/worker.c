@@ -2,10 +2,12 @@
 /* One end of a pair: an EAL process with its ports, which runs slices when told to. */
 #include "perf.h"
 
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <rte_eal.h>
@@ -100,12 +102,13 @@ wait_links(const struct perf_worker *w, const struct perf_end *e)
 static void
 serve(const struct perf_worker *w, struct perf_end *e)
 {
-	const uint32_t *order = &w->shared->go[w->pair][w->role];
+	uint32_t *order = &w->shared->go[w->pair][w->role];
 	uint32_t seen = 0, go;
 
 	while ((go = __atomic_load_n(order, __ATOMIC_ACQUIRE)) != UINT32_MAX) {
 		if (go == seen) {
-			usleep(500);
+			/* Not a wink while the other pair is measured on the same cores. */
+			syscall(SYS_futex, order, FUTEX_WAIT, seen, NULL, NULL, 0);
 			continue;
 		}
 		seen = go;
