@@ -96,8 +96,9 @@ make_frame(struct perf_frame *f, uint32_t size, uint64_t ask)
 	ip->total_length = rte_cpu_to_be_16((uint16_t)(size - sizeof(*eth)));
 	ip->time_to_live = 64;
 	ip->next_proto_id = IPPROTO_TCP;
-	ip->src_addr = RTE_BE32(RTE_IPV4(198, 18, 0, 1));
-	ip->dst_addr = RTE_BE32(RTE_IPV4(198, 18, 0, 2));
+	/* 198.18.0.0/15 is for benchmarks (RFC 2544). */
+	ip->src_addr = RTE_BE32(0xc6120001);
+	ip->dst_addr = RTE_BE32(0xc6120002);
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
 	tcp->src_port = tcp->dst_port = RTE_BE16(9);
 	tcp->data_off = sizeof(*tcp) / 4 << 4;
