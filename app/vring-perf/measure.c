@@ -91,10 +91,10 @@ measure_line(const struct perf_options *o, struct perf_line *l, const struct pro
 
 			perf_run_slice(pair, l->path, l->size, r->v[pair]);
 		}
-		counted += perf_round_like(l, r);
 		l->nrounds++;
+		perf_settle(l);
+		counted = perf_distances(l).n;
 	}
-	perf_settle(l);
 	clear_progress(p);
 }
 

@@ -69,7 +69,7 @@ double perf_distance(const struct perf_round *r, uint32_t pairs);
 /* Do all slices of a round say the same of the distance, and did they measure something? */
 bool perf_round_like(const struct perf_line *l, const struct perf_round *r);
 
-/* Mark the rounds that count: like in themselves, and like most of the line. */
+/* Mark the rounds that count: like in themselves, and like most of the line so far. */
 void perf_settle(struct perf_line *l);
 
 /* The figure that a path is about: cycles, or the median round trip. */
