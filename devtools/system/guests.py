@@ -204,10 +204,18 @@ def change_queues(network, i):
               "port %d: ipackets %d, rx_qN_packets %s" % (port, stats["ipackets"], each))
 
 
-def queues(report):
+def queues7(report):
+    queues(report, 7)
+
+
+def queues10(report):
+    queues(report, 10)
+
+
+def queues(report, qemu):
     links = [Link("split", "mq=on", netdev="queues=4"),
              Link("packed", "mq=on,packed=on", netdev="queues=4", have=[PACKED])]
-    network = Network(links, 10, cpus=2, args=["--rxq=4", "--txq=4"], queues=4)
+    network = Network(links, qemu, cpus=2, args=["--rxq=4", "--txq=4"], queues=4)
     try:
         for i, link in enumerate(links):
             report.case(link.name, change_queues, network, i)
@@ -291,8 +299,7 @@ def restart(report, qemu=10):
         report.case("port-stop-start", stop_start, network, everyone)
         for end in (0, 1):
             report.case("guest-restart-" + "ab"[end], guest_restart, network, everyone, end)
-        # an emulated guest under QEMU 7.2 now and then takes longer than two seconds
-        for number in (1, 2) if qemu == 10 else ():
+        for number in (1, 2):
             report.case("kill-9-%d" % number, killed, network, split)
     finally:
         network.close()
