@@ -115,7 +115,7 @@ typedef uint16_t (*vnet_tx_burst)(struct vnet_txq *txq, struct virtq_vq *vq,
  * rx/tx_burst_mode_get, static storage; NULL is allowed.
  */
 vnet_rx_burst vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **name);
-vnet_tx_burst vnet_dev_tx_select(const struct virtq_run *run, uint32_t flags, const char **name);
+vnet_tx_burst vnet_dev_tx_select(const struct virtq_run *run, const char **name);
 
 /* Drop n packets for one reason: free, count. */
 void vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet_drop why);

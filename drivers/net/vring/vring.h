@@ -50,7 +50,7 @@ struct virtq_drv;
 struct vring_sides {
 	uint8_t rx, tx;		/* vring 2i + rx is received from, 2i + tx is sent to */
 	vnet_rx_burst (*rx_select)(const struct virtq_run *run, uint32_t flags, const char **name);
-	vnet_tx_burst (*tx_select)(const struct virtq_run *run, uint32_t flags, const char **name);
+	vnet_tx_burst (*tx_select)(const struct virtq_run *run, const char **name);
 	/* rx: packets that wait; tx: entries that could be filled. 0..size, from any thread. */
 	uint32_t (*rx_count)(const struct virtq_run *run, const struct virtq_vq *vq);
 	uint32_t (*tx_count)(const struct virtq_run *run, const struct virtq_vq *vq);
@@ -240,8 +240,7 @@ void vring_fold_rx(const struct vring_sides *sides, struct vring_slot *slot, uin
  * another queue has the same. None: `why` says what becomes of packets.
  */
 void vring_fold_tx(const struct vring_sides *sides, struct vring_slot *slot, uint16_t pairs,
-		   uint16_t i, uint16_t n, uint32_t flags, enum vnet_drop why,
-		   struct vring_set *set);
+		   uint16_t i, uint16_t n, enum vnet_drop why, struct vring_set *set);
 /* Whether a ring is in one set and not, or not in the same way, in the other. NULL: empty. */
 bool vring_set_moved(const struct vring_set *a, const struct vring_set *b);
 bool vring_set_same(const struct vring_set *a, const struct vring_set *b);

@@ -217,7 +217,7 @@ vring_fe_rings_announce(struct vring_fe *fe)
 	if (m == NULL)
 		return;
 	vring_unpublish(fe->port);
-	if (vnet_drv_tx_select(ring->run, 0, NULL)(&txq, &ring->drv->vq, ring->run, &m, 1) == 0)
+	if (vnet_drv_tx_select(ring->run, NULL)(&txq, &ring->drv->vq, ring->run, &m, 1) == 0)
 		rte_pktmbuf_free(m);
 	vring_publish(fe->port);
 }
