@@ -155,11 +155,11 @@ vring_dev_close(struct rte_eth_dev *dev)
 	vring_list_remove(port);
 	vring_port_role(port)->close(port);
 	vring_event_cancel(port);
-	vring_ctrl_put(port);
 	for (i = 0; i < dev->data->nb_rx_queues; i++)
 		vring_rx_queue_release(dev, i);
 	for (i = 0; i < dev->data->nb_tx_queues; i++)
 		vring_tx_queue_release(dev, i);
+	vring_ctrl_put(port);
 	vring_pools_free(port);
 	rte_free(port->vqs);
 	rte_free(port->drvs);
