@@ -315,6 +315,10 @@ int vring_xstats_get_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *n
 			   unsigned int n);
 int vring_xstats_get_names_by_id(struct rte_eth_dev *dev, const uint64_t *ids,
 				 struct rte_eth_xstat_name *names, unsigned int n);
+/* Every counter of receive or transmit queue `id`, a pair's of the port, in the order of xstats. */
+typedef void (*vring_xstats_fn)(void *ctx, const char *name, uint64_t value);
+void vring_xstats_each(const struct rte_eth_dev *dev, bool tx, uint16_t id, vring_xstats_fn each,
+		       void *ctx);
 /* Totals of one queue since the last reset, the queues it had before included. */
 void vring_rxq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
 void vring_txq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
