@@ -246,7 +246,7 @@ struct farewell {
 };
 
 static int
-leave_in_ctrl(void *arg)
+take_away_in_ctrl(void *arg)
 {
 	const struct farewell *f = arg;
 
@@ -260,12 +260,12 @@ leave_in_ctrl(void *arg)
  * there a queue can be taken from among them.
  */
 static void
-leave(struct vring_port *port, void **place, struct vring_tally *tally,
-      const struct vnet_stats *stats)
+take_away(struct vring_port *port, void **place, struct vring_tally *tally,
+	  const struct vnet_stats *stats)
 {
 	struct farewell f = { place, tally, stats };
 
-	vhu_loop_call(port->loop, leave_in_ctrl, &f);
+	vhu_loop_call(port->loop, take_away_in_ctrl, &f);
 }
 
 void
@@ -276,7 +276,7 @@ vring_rx_queue_release(struct rte_eth_dev *dev, uint16_t id)
 
 	if (rxq == NULL)
 		return;
-	leave(port, &dev->data->rx_queues[id], &port->rx_tally[id], &rxq->rx.stats);
+	take_away(port, &dev->data->rx_queues[id], &port->rx_tally[id], &rxq->rx.stats);
 	queue_free(&rxq->q);
 }
 
@@ -288,7 +288,7 @@ vring_tx_queue_release(struct rte_eth_dev *dev, uint16_t id)
 
 	if (txq == NULL)
 		return;
-	leave(port, &dev->data->tx_queues[id], &port->tx_tally[id], &txq->tx.stats);
+	take_away(port, &dev->data->tx_queues[id], &port->tx_tally[id], &txq->tx.stats);
 	queue_free(&txq->q);
 }
 
