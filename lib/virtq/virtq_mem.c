@@ -17,7 +17,7 @@
 struct virtq_map {
 	uint32_t refs;		/* atomic */
 	struct virtq_sigbus_range range; /* what mmap gave, and whether the peer cut it */
-	dev_t dev;		/* the file, and where in it */
+	dev_t dev;		/* the file, and where in it; 0 of a device */
 	ino_t ino;
 	uint64_t offset, size;
 };
@@ -54,10 +54,6 @@ map_units(int fd, uint64_t start, uint64_t length, uint64_t unit, int prot,
 	}
 	madvise(p, length, MADV_DONTDUMP);
 	m->refs = 1;
-	m->dev = st.st_dev;
-	m->ino = st.st_ino;
-	m->offset = offset;
-	m->size = size;
 	m->range.start = p;
 	m->range.length = length;
 	m->range.unit = unit;
@@ -94,9 +90,14 @@ virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, ui
 	start = offset & ~(unit - 1);
 	ret = map_units(fd, start, (end - start + unit - 1) & ~(unit - 1), unit,
 			PROT_READ | PROT_WRITE, map);
-	if (ret == 0)
-		*host = (uint8_t *)(*map)->range.start + (offset - start);
-	return ret;
+	if (ret < 0)
+		return ret;
+	(*map)->dev = st.st_dev;
+	(*map)->ino = st.st_ino;
+	(*map)->offset = offset;
+	(*map)->size = size;
+	*host = (uint8_t *)(*map)->range.start + (offset - start);
+	return 0;
 }
 
 int
