@@ -235,4 +235,11 @@ vhost_unmap_doorbell(struct vhost_dev *dev, uint32_t index, void *doorbell)
 		dev->ops->unmap_doorbell(dev, index, doorbell);
 }
 
+static inline bool
+vhost_doorbell_lost(struct vhost_dev *dev, uint32_t index)
+{
+	return dev->ops != NULL && dev->ops->doorbell_lost != NULL &&
+	       dev->ops->doorbell_lost(dev, index);
+}
+
 #endif /* VHOST_DEV_H */

@@ -29,7 +29,6 @@ struct vring_fe_ring {
 	struct virtq_drv *drv;		/* likewise */
 	struct virtq_run *run;		/* NULL: not set up */
 	int kickfd;			/* from open to close */
-	void *doorbell;			/* while it is set up; NULL: the kick fd is used */
 };
 
 /* The control queue. */
@@ -130,6 +129,10 @@ int vring_fe_rings_up(struct vring_fe *fe);
 int vring_fe_rings_enable(struct vring_fe *fe);
 /* Tell the device that there is something in them. */
 void vring_fe_rings_kick(struct vring_fe *fe);
+/* Doorbells came or went: go on with those that there are now. 0, or -errno with fe->dev.why. */
+int vring_fe_rings_doorbells(struct vring_fe *fe);
+/* A doorbell in use has lost the file behind it. */
+bool vring_fe_rings_unheard(struct vring_fe *fe);
 /* Say where the port's address is now, before or while they are published. */
 void vring_fe_rings_announce(struct vring_fe *fe);
 /* Ask the device to stop using them. */
