@@ -12,7 +12,7 @@ vnet_drv_shared vnet_drv_is_shared;
 
 enum tx_result { TX_SENT, TX_DROPPED, TX_SHORT };
 
-_Static_assert(VIRTQ_DRV_HEADER >= sizeof(struct vnet_hdr) + VNET_HEAD_MAX, "room for headers");
+_Static_assert(VIRTQ_DRV_HEADER >= VIRTQ_HDR_HASH + VNET_HEAD_MAX, "room for headers");
 
 static inline struct virtq_drv *
 drv_of(struct virtq_vq *vq)
@@ -210,7 +210,8 @@ drv_frame(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *r
 	if (drv_entries(drv, n) > drv->nfree)
 		return TX_SHORT;
 	hdr.num_buffers = 0; /* the device counts buffers, and only those it writes */
-	memcpy(head, &hdr, run->hdr_len);
+	memset(head, 0, run->hdr_len);
+	memcpy(head, &hdr, RTE_MIN((size_t)run->hdr_len, sizeof(hdr)));
 	memcpy(head + run->hdr_len, p->head, p->head_len);
 	seg[0].iova = drv->header_iova + (uint64_t)slot * VIRTQ_DRV_HEADER;
 	seg[0].len = run->hdr_len + p->head_len;
@@ -448,15 +449,15 @@ vnet_drv_tx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 	} table[] = {
 		[0] = {drv_tx_split, "front-end, split"},
 		[TX_IN_ORDER] = {drv_tx_split_in_order, "front-end, split, in order"},
-		[TX_ANY_HDR] = {drv_tx_split_any, "front-end, split, legacy header"},
+		[TX_ANY_HDR] = {drv_tx_split_any, "front-end, split, other header"},
 		[TX_ANY_HDR | TX_IN_ORDER] = {drv_tx_split_in_order_any,
-					      "front-end, split, in order, legacy header"},
+					      "front-end, split, in order, other header"},
 		[TX_PACKED] = {drv_tx_packed, "front-end, packed"},
 		[TX_PACKED | TX_IN_ORDER] = {drv_tx_packed_in_order,
 					     "front-end, packed, in order"},
-		[TX_PACKED | TX_ANY_HDR] = {drv_tx_packed_any, "front-end, packed, legacy header"},
+		[TX_PACKED | TX_ANY_HDR] = {drv_tx_packed_any, "front-end, packed, other header"},
 		[TX_PACKED | TX_ANY_HDR | TX_IN_ORDER] = {drv_tx_packed_in_order_any,
-					"front-end, packed, in order, legacy header"},
+					"front-end, packed, in order, other header"},
 	};
 	unsigned int f = run->packed ? TX_PACKED : 0;
 
