@@ -28,8 +28,9 @@ uint16_t vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv,
 			   const struct virtq_run *run, uint16_t n);
 
 /*
- * Memory the device cannot reach must not be offered: tells whether the packet's data may be
- * (`shared` is called for external buffers only). Set by the owner once, before any burst.
+ * Memory the device cannot reach must not be offered. It reaches all that is DPDK's own, which this
+ * tells (NULL: any is), and what txq->given names. A list of DPDK's segments stays where it is, so
+ * that one in which a buffer was found is remembered. Set by the owner once, before any burst.
  */
 typedef bool (*vnet_drv_shared)(const void *addr, uint32_t len);
 extern vnet_drv_shared vnet_drv_is_shared;

@@ -48,6 +48,8 @@ struct vring_fe_mem {
 	pthread_cond_t served;
 	struct vhost_region *region;	/* ascending, merged */
 	uint32_t n;
+	struct vnet_range outside[VNET_GIVEN_MAX]; /* of these: not DPDK's own */
+	uint32_t noutside;
 	uint64_t wanted, done;		/* changes so far; of them known to the device */
 	bool live;			/* the loop tells the device of changes */
 	bool registered;
@@ -136,6 +138,8 @@ bool vring_fe_rings_broken(const struct vring_fe *fe, unsigned int *qid);
 /* vring_fe_mem.c */
 /* Whether the device can write to the buffers of a pool; any thread. */
 bool vring_fe_mem_takes_pool(const struct vring_port *port, struct rte_mempool *pool);
+/* Application's thread; see struct vring_role. */
+int vring_fe_mem_moves(struct vring_port *port, const void *addr, size_t len, bool comes);
 int vring_fe_mem_open(struct vring_fe *fe);	/* application's thread */
 void vring_fe_mem_close(struct vring_fe *fe);	/* likewise, after vring_fe_mem_unwatch() */
 int vring_fe_mem_watch(struct vring_fe *fe);

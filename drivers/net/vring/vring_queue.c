@@ -232,6 +232,7 @@ vring_tx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	}
 	txq->tx.flags = port->args.stats ? VNET_F_STATS : 0;
 	txq->tx.retries = port->args.tx_retries;
+	txq->tx.given = &port->given;
 	txq->q.deferred = conf->tx_deferred_start;
 	txq->conf = *conf;
 	dev->data->tx_queues[id] = txq;
