@@ -20,6 +20,12 @@
 #include "vring_fe_region.h"
 #include "vring_info.h"
 
+/* Receive offloads, as feature bits, that VIRTIO_NET_F_CTRL_GUEST_OFFLOADS turns on and off. */
+#define VRING_GUEST_LRO \
+	(VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN))
+#define VRING_GUEST_OFFLOADS (VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | VRING_GUEST_LRO)
+
 /* Multicast addresses that can be asked for. */
 #define VRING_MAX_MCS VRING_CMD_MACS
 
@@ -78,10 +84,13 @@ struct vring_fe {
 	uint16_t max_pairs;
 	uint16_t mtu;			/* 0: it did not say */
 	uint16_t rss_entries;		/* 0: no RSS */
-	uint8_t rss_keylen;
-	uint32_t rss_types;
+	uint32_t rss_types;		/* 0: it computes no hash */
+	bool hash_report;		/* it can tell the hash of a packet */
+	uint32_t ring_max;		/* entries of a ring; 0: it did not say */
+	bool no_guest_offloads;		/* it refused to be told; until the port is closed */
 	bool link;			/* its status; true where it has none */
 	uint16_t pairs;			/* in use while running */
+	uint64_t guest_offloads;	/* VRING_GUEST_OFFLOADS that are negotiated and wanted */
 
 	struct vring_fe_ring *ring;	/* [2 * port->pairs] */
 	struct vring_fe_cvq cvq;
@@ -115,11 +124,14 @@ const char *vring_fe_peer(const struct vring_fe *fe);
 int vring_fe_greet(struct vring_fe *fe);
 /* The link's state, fe->link; announcements that the device asks for are acknowledged. */
 int vring_fe_read_link(struct vring_fe *fe);
-uint64_t vring_fe_choose_features(const struct vring_fe *fe);
+/* Also decides on fe->guest_offloads. */
+uint64_t vring_fe_choose_features(struct vring_fe *fe);
 /* Pairs to carry packets: as many as the application has queues, within what the device has. */
 uint16_t vring_fe_choose_pairs(const struct vring_fe *fe);
 
 /* vring_fe_ring.c */
+/* Entries of a ring that the device limits to `most` (0: it does not). */
+uint32_t vring_fe_ring_size(const struct vring_fe *fe, uint32_t most, bool packed);
 int vring_fe_rings_alloc(struct vring_fe *fe);	/* application's thread */
 void vring_fe_rings_free(struct vring_fe *fe);	/* likewise */
 /* Set up the first 2 * pairs rings with buffers in them. 0, or -errno with fe->dev.why. */
@@ -163,7 +175,8 @@ int vring_fe_cvq_mac(struct vring_fe *fe);
 int vring_fe_cvq_mac_table(struct vring_fe *fe);
 int vring_fe_cvq_rx_mode(struct vring_fe *fe);
 int vring_fe_cvq_vlan(struct vring_fe *fe, uint16_t id, bool on);
-int vring_fe_cvq_rss(struct vring_fe *fe);
+int vring_fe_cvq_rss(struct vring_fe *fe); /* with HASH_REPORT alone: the hash */
+int vring_fe_cvq_guest_offloads(struct vring_fe *fe);
 int vring_fe_cvq_announced(struct vring_fe *fe);
 
 /* vring_fe_ops.c */
