@@ -17,6 +17,9 @@
 struct virtq_map {
 	uint32_t refs;		/* atomic */
 	struct virtq_sigbus_range range; /* what mmap gave, and whether the peer cut it */
+	dev_t dev;		/* the file, and where in it */
+	ino_t ino;
+	uint64_t offset, size;
 };
 
 /* The unit in which this file can be mapped: a huge page on hugetlbfs, else a page. */
@@ -68,6 +71,10 @@ virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, ui
 	}
 	madvise(p, length, MADV_DONTDUMP);
 	m->refs = 1;
+	m->dev = st.st_dev;
+	m->ino = st.st_ino;
+	m->offset = offset;
+	m->size = size;
 	m->range.start = p;
 	m->range.length = length;
 	m->range.unit = unit;
@@ -98,6 +105,12 @@ virtq_map_put(struct virtq_map *map)
 	virtq_sigbus_remove(&map->range);
 	munmap(map->range.start, map->range.length);
 	free(map);
+}
+
+bool
+virtq_map_same(const struct virtq_map *a, const struct virtq_map *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->offset == b->offset && a->size == b->size;
 }
 
 bool

@@ -44,6 +44,8 @@ struct virtq_mem {
 int virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host);
 struct virtq_map *virtq_map_get(struct virtq_map *map);
 void virtq_map_put(struct virtq_map *map);
+/* True where both show the same bytes of the same file. */
+bool virtq_map_same(const struct virtq_map *a, const struct virtq_map *b);
 /*
  * True once the peer has cut the file short under the mapping: the pages that are gone were
  * replaced by private zero pages, and the peer has to go.
