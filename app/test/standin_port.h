@@ -197,16 +197,46 @@ sport_receive(struct sport *p, uint16_t queue)
 	return SPORT_BECOMES(rte_eth_rx_burst(p->id, queue, &m, 1) == 1) ? m : NULL;
 }
 
-/* That what was sent has been served, and nothing comes. */
-static inline void
-sport_expect_none(struct sport *p, uint16_t queue, uint64_t taken)
+/* The device has taken so many packets since it was made and holds none. */
+static inline bool
+sport_served(struct sport *p, uint64_t taken)
 {
-	struct rte_mbuf *m;
+	bool done;
 
-	assert_true(SPORT_BECOMES(__atomic_load_n(&p->s.taken, __ATOMIC_ACQUIRE) >= taken));
 	standin_lock(&p->s);
+	done = p->s.taken >= taken;
+	for (unsigned int i = 0; i < STANDIN_PAIRS; i++)
+		done &= p->s.pair[i].nhold == 0;
 	standin_unlock(&p->s);
-	assert_int_equal(rte_eth_rx_burst(p->id, queue, &m, 1), 0);
+	return done;
+}
+
+/* A number of the device's that its thread, or the port's, may be changing. */
+#define SPORT_READ(p, field) \
+	({ \
+		standin_lock(&(p)->s); \
+		__typeof__((p)->s.field) value_ = (p)->s.field; \
+		standin_unlock(&(p)->s); \
+		value_; \
+	})
+
+/* Whether a packet that is sent comes back, to that queue. */
+static inline bool
+sport_returns(struct sport *p, struct rte_mbuf *m, uint16_t from, uint16_t to)
+{
+	uint64_t taken = SPORT_READ(p, taken);
+	struct rte_mbuf *got;
+	uint16_t n = 0;
+
+	sport_send(p, from, m);
+	assert_true(SPORT_BECOMES(sport_served(p, taken + 1)));
+	for (uint16_t i = 0; i < p->queues; i++)
+		if (rte_eth_rx_burst(p->id, i, &got, 1) == 1) {
+			n += i == to ? 1 : 100;
+			rte_pktmbuf_free(got);
+		}
+	assert_true(n <= 1);
+	return n == 1;
 }
 
 /* Sizes of frames, and how they are made up; each has its number. */
