@@ -294,9 +294,7 @@ sys_eventfd(void *ctx)
 	return fd;
 }
 
-/* The linker puts it in the place of the kernel's calls. */
-extern const struct vhost_vdpa_sys __wrap_vhost_vdpa_linux;
-const struct vhost_vdpa_sys __wrap_vhost_vdpa_linux = {
+static const struct vhost_vdpa_sys calls = {
 	.open = sys_open,
 	.close = sys_close,
 	.ioctl = sys_ioctl,
@@ -305,6 +303,19 @@ const struct vhost_vdpa_sys __wrap_vhost_vdpa_linux = {
 	.munmap = sys_munmap,
 	.eventfd = sys_eventfd,
 };
+
+/* The linker has it called by the port, which asks for the kernel's calls. */
+int __real_vhost_vdpa_open(struct vhost_dev *dev, const char *path,
+			   const struct vhost_vdpa_sys *sys);
+int __wrap_vhost_vdpa_open(struct vhost_dev *dev, const char *path,
+			   const struct vhost_vdpa_sys *sys);
+
+int
+__wrap_vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys *sys)
+{
+	assert_null(sys);
+	return __real_vhost_vdpa_open(dev, path, &calls);
+}
 
 /*
  * EAL tells nobody of changes of memory where there are no hugepages: a test that changes it does,
