@@ -37,13 +37,26 @@ ask(struct rte_eth_dev *dev, int (*fn)(void *wish), const void *what, uint32_t n
 	return vhu_loop_call(port->loop, fn, &wish);
 }
 
+/* What a device refuses is not asked of the next one either. */
+static int
+mode_in_ctrl(struct vring_fe *fe, bool *mode, bool on)
+{
+	bool old = *mode;
+	int ret;
+
+	*mode = on;
+	ret = settle(fe, vring_fe_cvq_rx_mode(fe));
+	if (ret != 0)
+		*mode = old;
+	return ret;
+}
+
 static int
 promisc_in_ctrl(void *arg)
 {
 	const struct wish *wish = arg;
 
-	wish->fe->promisc = wish->on;
-	return settle(wish->fe, vring_fe_cvq_rx_mode(wish->fe));
+	return mode_in_ctrl(wish->fe, &wish->fe->promisc, wish->on);
 }
 
 static int
@@ -51,8 +64,7 @@ allmulti_in_ctrl(void *arg)
 {
 	const struct wish *wish = arg;
 
-	wish->fe->allmulti = wish->on;
-	return settle(wish->fe, vring_fe_cvq_rx_mode(wish->fe));
+	return mode_in_ctrl(wish->fe, &wish->fe->allmulti, wish->on);
 }
 
 static int
@@ -83,9 +95,11 @@ front_allmulti_off(struct rte_eth_dev *dev)
 static bool
 mac_is_fixed(const struct vring_fe *fe)
 {
+	const uint64_t need = RTE_BIT64(VIRTIO_NET_F_CTRL_VQ) |
+			      RTE_BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR);
+
 	return fe->vdpa && fe->port->connected &&
-	       !(fe->offered & vring_args_wanted(&fe->port->args, 0) &
-		 RTE_BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR));
+	       (fe->offered & vring_args_wanted(&fe->port->args, 0) & need) != need;
 }
 
 static int
@@ -147,13 +161,22 @@ multicast_in_ctrl(void *arg)
 {
 	const struct wish *wish = arg;
 	struct vring_fe *fe = wish->fe;
+	struct rte_ether_addr old[VRING_MAX_MCS];
+	const uint32_t nold = fe->nmulticast;
+	int ret;
 
 	if (wish->n > VRING_MAX_MCS)
 		return -ENOSPC;
+	memcpy(old, fe->multicast, sizeof(old));
 	if (wish->n > 0)
 		memcpy(fe->multicast, wish->what, wish->n * sizeof(fe->multicast[0]));
 	fe->nmulticast = wish->n;
-	return settle(fe, vring_fe_cvq_mac_table(fe));
+	ret = settle(fe, vring_fe_cvq_mac_table(fe));
+	if (ret != 0) {
+		memcpy(fe->multicast, old, sizeof(old));
+		fe->nmulticast = nold;
+	}
+	return ret;
 }
 
 static int
