@@ -185,12 +185,12 @@ tell_queues(struct vring_fe *fe)
 	const struct rte_eth_dev_data *data = fe->port->dev->data;
 	unsigned int i;
 
-	for (i = 0; i < data->nb_rx_queues; i++) {
+	for (i = 0; fe->pairs > 0 && i < data->nb_rx_queues; i++) {
 		struct vring_rxq *rxq = data->rx_queues[i];
 
 		rxq->q.nb_desc = fe->ring[2 * (i % fe->pairs)].run->size;
 	}
-	for (i = 0; i < data->nb_tx_queues; i++) {
+	for (i = 0; fe->pairs > 0 && i < data->nb_tx_queues; i++) {
 		struct vring_txq *txq = data->tx_queues[i];
 
 		txq->q.nb_desc = fe->ring[2 * (i % fe->pairs) + 1].run->size;
