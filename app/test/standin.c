@@ -47,7 +47,7 @@ choose_burst(struct standin *s, uint32_t index)
 	} else if (is_tx(index)) {
 		p->take = vnet_dev_rx_select(run, p->from.flags, NULL);
 	} else {
-		p->give = vnet_dev_tx_select(run, p->to.flags, NULL);
+		p->give = vnet_dev_tx_select(run, NULL);
 	}
 }
 

@@ -261,7 +261,7 @@ burst_modes(void **state)
 
 		open_ring(&l, rings[i] | F_HASH_REPORT);
 		vnet_drv_rx_select(l.run, 0, &rx);
-		vnet_drv_tx_select(l.run, 0, &tx);
+		vnet_drv_tx_select(l.run, &tx);
 		assert_non_null(strstr(rx, "hash"));
 		assert_non_null(strstr(rx, rings[i] & F_PACKED ? "packed" : "split"));
 		assert_int_equal(strstr(rx, "mergeable") != NULL, !!(rings[i] & F_MRG));

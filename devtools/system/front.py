@@ -54,7 +54,7 @@ class Bench:
     """A back-end that receives (be) and a front-end that sends (fe), or the other way round."""
 
     def __init__(self, back="net_vring", options="", server=False, eal=("--single-file-segments",),
-                 queues=1, memory=96, mbuf_args=()):
+                 queues=1, memory=96, args=()):
         self.back, self.server, self.queues = back, server, queues
         self.sock = path("f")
         if os.path.exists(self.sock):
@@ -65,7 +65,7 @@ class Bench:
                 "fe", ["net_vring0,path=%s,queues=%d%s%s" % (
                     self.sock, queues, ",server=1" if server else "", options)],
                 cpu=1, memory=memory, mbufs=MBUFS, eal=list(eal),
-                args=self.arguments() + list(mbuf_args))
+                args=self.arguments() + list(args))
             self.start_back()
         except bed.Failure:
             self.close()
@@ -227,7 +227,7 @@ def foreign_pool():
 
 def pinned_pool():
     """Buffers apart from their mbufs, in DPDK's own memory, are as good as any."""
-    bench = Bench("net_vring", mbuf_args=["--mp-alloc=xbuf"])
+    bench = Bench("net_vring", args=["--mp-alloc=xbuf"])
     try:
         bench.both_ways()
         bench.all_mbufs_back()
