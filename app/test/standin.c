@@ -232,6 +232,9 @@ sys_ioctl(void *ctx, int fd, unsigned long request, void *arg)
 	return rc;
 }
 
+static bool serve_data(struct standin *s);
+
+/* A device does not stand still between two messages: it uses what is mapped after each. */
 static ssize_t
 sys_write(void *ctx, int fd, const void *buf, size_t len)
 {
@@ -240,8 +243,10 @@ sys_write(void *ctx, int fd, const void *buf, size_t len)
 
 	standin_lock(s);
 	rc = s->gone ? -ENODEV : fake_write(&s->fake, fd, buf, len);
-	if (!s->fake.in_batch)
+	if (!s->fake.in_batch) {
 		remap(s);
+		serve_data(s);
+	}
 	standin_unlock(s);
 	return rc;
 }
