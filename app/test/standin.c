@@ -131,6 +131,8 @@ runs(const struct standin *s)
 static void
 settle(struct standin *s)
 {
+	const uint64_t one = 1;
+
 	for (uint32_t i = 0; i < s->fake.vqs; i++) {
 		bool on = runs(s) && s->fake.ring[i].enabled;
 
@@ -139,6 +141,7 @@ settle(struct standin *s)
 		else if (!on && s->ring[i].run != NULL)
 			ring_stop(s, i);
 	}
+	assert_int_equal(write(s->wake, &one, sizeof(one)), sizeof(one));
 }
 
 /* What is mapped has changed; rings go on where they are. */
@@ -421,14 +424,17 @@ static void *
 serve(void *arg)
 {
 	struct standin *s = arg;
-	bool busy;
+	bool busy, sleeps;
 
 	while (!__atomic_load_n(&s->quit, __ATOMIC_RELAXED)) {
 		pthread_mutex_lock(&s->lock);
 		busy = standin_cvq_serve(s);
 		busy |= serve_data(s);
+		sleeps = s->sleeps;
 		pthread_mutex_unlock(&s->lock);
-		if (!busy)
+		if (!busy && sleeps)
+			standin_doze(s);
+		else if (!busy)
 			usleep(IDLE_US);
 		while (__atomic_load_n(&s->waiting, __ATOMIC_RELAXED) > 0)
 			sched_yield();
@@ -523,6 +529,7 @@ standin_new(struct standin *s, struct rte_mempool *pool)
 	memset(s, 0, sizeof(*s));
 	s->pool = pool;
 	pthread_mutex_init(&s->lock, NULL);
+	s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	fake_make(&s->fake);
 	describe(&s->fake);
 	memcpy(&s->mac, s->fake.config.mac, sizeof(s->mac));
@@ -559,5 +566,6 @@ standin_free(struct standin *s)
 		assert_null(s->ring[i].run);
 		free(s->ring[i].vq);
 	}
+	close(s->wake);
 	pthread_mutex_destroy(&s->lock);
 }

@@ -7,7 +7,8 @@
  * The port's library calls the table of system calls (struct vhost_vdpa_sys), which a program with
  * this file replaces when it is linked. What is told there struct fake keeps; the data rings are
  * served by lib/virtq's and lib/vnet's device side, the control queue by code of this file's own,
- * in a thread that polls. The device returns each packet that its filter lets through, to the
+ * in a thread that polls or,
+ * where a test wants that, waits for kicks. The device returns each packet that its filter lets through, to the
  * queue that its steering chooses, and drops none for want of a buffer: it waits for one.
  */
 #ifndef STANDIN_H
@@ -77,6 +78,7 @@ struct standin {
 	struct rte_ether_addr mac;	/* after a reset */
 	pthread_t thread;
 	uint32_t waiting;		/* threads that want the lock; atomic */
+	int wake;			/* eventfd: rings have come or gone */
 	bool quit;			/* atomic */
 
 	/* Below: with the lock. */
@@ -89,6 +91,7 @@ struct standin {
 	enum standin_mood mood;
 	uint8_t refused[2];		/* class and command; class 0xff: any */
 	bool gone;			/* every call says so */
+	bool sleeps;			/* it waits for kicks, instead of polling */
 	void *doorbell[FAKE_RINGS];	/* pages */
 	bool has_doorbells;
 
@@ -98,6 +101,7 @@ struct standin {
 	uint32_t commands[STANDIN_CLASSES][8];
 	uint32_t unknown, refusals;
 	uint32_t resets, starts;	/* of the device */
+	uint32_t naps, missed;		/* waits for kicks; for such as did not come */
 	uint32_t bad_rings;		/* rings that could not be set up, or lost their memory */
 };
 
@@ -125,6 +129,9 @@ void standin_insert(struct standin *s);
  * port has told its device.
  */
 void standin_memory_changed(bool grown, const void *addr, size_t len);
+
+/* standin_kick.c: wait until there may be something to do. Without the lock. */
+void standin_doze(struct standin *s);
 
 /* standin_cvq.c: with the lock. */
 

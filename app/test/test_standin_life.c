@@ -247,9 +247,7 @@ death(struct sport *p, const char *args)
 	standin_tell(&p->s);
 	standin_unlock(&p->s);
 	assert_true(STREAM_UNTIL(&t, !sport_link(p)));
-	standin_lock(&p->s);
-	p->s.gone = false;
-	standin_unlock(&p->s);
+	SPORT_WRITE(p, gone, false);
 	assert_true(STREAM_UNTIL(&t, sport_link(p)));
 	stream_run(&t, 500);
 	stream_end(&t);
@@ -344,9 +342,7 @@ refusal(struct sport *p, const char *args)
 	assert_int_equal(rte_eth_dev_start(p->id), 0);
 	assert_false(sport_link(p));
 	assert_int_equal(heard("FEATURES_OK did not stay"), 1);
-	standin_lock(&p->s);
-	p->s.fake.drops_features_ok = false;
-	standin_unlock(&p->s);
+	SPORT_WRITE(p, fake.drops_features_ok, false);
 	assert_true(STREAM_UNTIL(&t, sport_link(p)));
 	stream_run(&t, 300);
 	stream_end(&t);
