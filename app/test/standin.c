@@ -44,7 +44,7 @@ choose_burst(struct standin *s, uint32_t index)
 	if (is_tx(index))
 		p->take = vnet_dev_rx_select(run, p->from.flags, NULL);
 	else
-		p->give = vnet_dev_tx_select(run, p->to.flags, NULL);
+		p->give = vnet_dev_tx_select(run, NULL);
 }
 
 /* A run on the memory as it is now. */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A virtio-net device that stands in for one of the kernel, in this process: a port that is made
- * with path=STANDIN_PATH finds it. It differs from the kernel's simulator in that it has packed
- * rings, offloads, several queues, and a control queue that does what it is told.
+ * A virtio-net device that stands in for one of the kernel, in this process: a port whose path= is
+ * standin_path finds it. It differs from the kernel's simulator in that it has packed rings,
+ * offloads, several queues, and a control queue that does what it is told.
  *
- * The port's library calls the table of system calls (struct vhost_vdpa_sys), which a program with
- * this file replaces when it is linked. What is told there struct fake keeps; the data rings are
- * served by lib/virtq's and lib/vnet's device side, the control queue by code of this file's own,
- * in a thread that polls or,
- * where a test wants that, waits for kicks. The device returns each packet that its filter lets through, to the
- * queue that its steering chooses, and drops none for want of a buffer: it waits for one.
+ * It is made of the system calls that lib/vhost is given for a vDPA device (struct vhost_vdpa_sys):
+ * programs with it are linked such that the port's call of vhost_vdpa_open() gets them. What is
+ * told there struct fake keeps. The data rings are served by the device side of lib/virtq and
+ * lib/vnet, the control queue by code of its own, in a thread that polls or, where a test wants
+ * that, waits for kicks. It returns each packet that its filter lets through, to the queue that
+ * its steering chooses, and drops none for want of a buffer: it waits for one.
  */
 #ifndef STANDIN_H
 #define STANDIN_H

@@ -48,6 +48,8 @@ static void
 want_kick(const struct place *p)
 {
 	const bool event = p->run->features & BIT(VIRTIO_RING_F_EVENT_IDX);
+	const uint16_t flags = event ? VRING_PACKED_EVENT_FLAG_DESC :
+				       VRING_PACKED_EVENT_FLAG_ENABLE;
 
 	if (!p->run->packed) {
 		if (event)
@@ -58,8 +60,7 @@ want_kick(const struct place *p)
 	}
 	virtq_store16(&p->run->device_event->off_wrap,
 		      (uint16_t)(p->idx | (unsigned int)p->wrap << 15));
-	virtq_store16_release(&p->run->device_event->flags,
-			      event ? VRING_PACKED_EVENT_FLAG_DESC : VRING_PACKED_EVENT_FLAG_ENABLE);
+	virtq_store16_release(&p->run->device_event->flags, flags);
 }
 
 static bool
