@@ -3,7 +3,7 @@
 #include "standin_port.h"
 #include "vnet_tcp.h"
 
-#define FRAMES 1500
+#define FRAMES 1000
 
 /* Of the sizes that a user may meet, those where something changes come first. */
 static uint32_t
