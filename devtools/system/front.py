@@ -34,6 +34,13 @@ class Front(matrix.Mode):
                     "" if self.server else ",server=1"))
 
 
+class Unasked(Front):
+    """One whose user says nothing about buffers."""
+
+    def front(self, sock):
+        return super().front(sock).replace(",mrg_rxbuf=%d" % self.mrg, "")
+
+
 def modes():
     for back, packed, mrg, in_order in itertools.product(
             ("net_vhost", "net_vring"), (0, 1), (1, 0), (0, 1)):
@@ -47,7 +54,7 @@ class Bench:
     """A back-end that receives (be) and a front-end that sends (fe), or the other way round."""
 
     def __init__(self, back="net_vring", options="", server=False, eal=("--single-file-segments",),
-                 queues=1, memory=96):
+                 queues=1, memory=96, args=()):
         self.back, self.server, self.queues = back, server, queues
         self.sock = path("f")
         if os.path.exists(self.sock):
@@ -57,7 +64,8 @@ class Bench:
             self.fe = bed.Testpmd(
                 "fe", ["net_vring0,path=%s,queues=%d%s%s" % (
                     self.sock, queues, ",server=1" if server else "", options)],
-                cpu=1, memory=memory, mbufs=MBUFS, eal=list(eal), args=self.arguments())
+                cpu=1, memory=memory, mbufs=MBUFS, eal=list(eal),
+                args=self.arguments() + list(args))
             self.start_back()
         except bed.Failure:
             self.close()
@@ -217,6 +225,34 @@ def foreign_pool():
     check(len(lines) == 1 and "allowed is" in lines[0], "said: %s" % lines)
 
 
+def pinned_pool():
+    """Buffers apart from their mbufs, in DPDK's own memory, are as good as any."""
+    bench = Bench("net_vring", args=["--mp-alloc=xbuf"])
+    try:
+        bench.both_ways()
+        bench.all_mbufs_back()
+        dropped = [name for name, value in bench.fe.xstats(0).items()
+                   if name.endswith("_dropped") and value]
+        check(not dropped, "dropped: %s" % ", ".join(dropped))
+    finally:
+        bench.close()
+
+
+def oversize(packed):
+    """An application that asked for no chains gets none: larger frames are dropped and counted."""
+    pair = matrix.Pair(Unasked("net_vring", packed))
+    try:
+        offered = pair.frames["be"][0]
+        fits = [frame for frame in offered if len(frame) <= matrix.BUFFER]
+        pair.carry("be", "fe", len(fits))
+        pcap.compare("to the front-end", fits, pair.received("fe")[0])
+        count = pair.side["fe"].xstats(0).get("rx_q0_oversize_dropped")
+        check(0 < count == len(offered) - len(fits), "rx_q0_oversize_dropped is %s, not %d" % (
+            count, len(offered) - len(fits)))
+    finally:
+        pair.close()
+
+
 def hung():
     """A back-end that does not answer holds nobody up for long, and is used again when it does."""
     bench = Bench("net_vring")
@@ -257,6 +293,7 @@ def run(report):
     for packed in (0, 1):
         layout = "packed" if packed else "split"
         report.case("9000-chained-" + layout, matrix.large, Front("net_vring", packed), 9000)
+        report.case("oversize-" + layout, oversize, packed)
         report.case("restarts-vhost-" + layout, restarts, "net_vhost", packed)
         report.case("restarts-vring-" + layout, restarts, "net_vring", packed)
     for back in ("net_vhost", "net_vring"):
@@ -266,5 +303,6 @@ def run(report):
     report.case("many-pages", many_pages)
     report.case("without-hugepages", without_hugepages)
     report.case("foreign-pool", foreign_pool)
+    report.case("pinned-pool", pinned_pool)
     report.case("hung", hung)
     report.case("folded", folded)

@@ -86,11 +86,12 @@ scatters(const struct vring_port *port)
 	uint64_t offloads = port->dev->data->dev_conf.rxmode.offloads;
 
 	/*
-	 * A front-end's buffers are whole mbufs: only larger packets are chained, and who asks for
-	 * packets merged from several has asked for those.
+	 * A front-end's buffers are whole mbufs: only larger packets are chained. Who asks for
+	 * packets merged from several, or writes mrg_rxbuf=1 as for net_virtio_user, wants those.
 	 */
 	if (vring_args_front(&port->args))
-		return offloads & (RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO);
+		return port->args.mrg_rxbuf == 1 ||
+		       (offloads & (RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO));
 	return port->args.linear == VRING_LINEAR_NO && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
 }
 
