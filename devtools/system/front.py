@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The port as a front-end: path= drives DPDK's net_vhost and a port of our own."""
 
-import itertools
+import functools
 import os
 import re
 import signal
@@ -29,18 +29,10 @@ class Front(matrix.Mode):
 
     def front(self, sock):
         return ("net_vring0,path=%s,mac=52:54:00:00:00:11,queues=%d,queue_size=1024,"
-                "packed_vq=%d,mrg_rxbuf=%d,in_order=%d%s" % (
+                "packed_vq=%d,mrg_rxbuf=%d,in_order=%d%s%s" % (
                     sock, self.queues, self.packed, self.mrg, self.in_order,
+                    ",vectorized=1" if self.vectorized else "",
                     "" if self.server else ",server=1"))
-
-
-def modes():
-    for back, packed, mrg, in_order in itertools.product(
-            ("net_vhost", "net_vring"), (0, 1), (1, 0), (0, 1)):
-        yield Front(back, packed, mrg, in_order)
-        if mrg != in_order:
-            yield Front(back, packed, mrg, in_order, queues=4)
-            yield Front(back, packed, mrg, in_order, server=False)
 
 
 class Bench:
@@ -252,8 +244,9 @@ def folded():
 
 
 def run(report):
-    for mode in modes():
-        report.case(mode.name(), matrix.one_mode, mode)
+    for back in ("net_vhost", "net_vring"):
+        for mode in matrix.modes(functools.partial(Front, back)):
+            report.case(mode.name(), matrix.one_mode, mode)
     for packed in (0, 1):
         layout = "packed" if packed else "split"
         report.case("9000-chained-" + layout, matrix.large, Front("net_vring", packed), 9000)
