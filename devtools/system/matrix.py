@@ -76,11 +76,13 @@ class Ends:
         """Have a testpmd wait where a ring is full, so that only its peer drops."""
         # start would read the source file to its end and throw that away
         self.side[side].cmd("set flush_rx off")
-        self.side[side].cmd("set fwd io retry")
+        self.side[side].cmd("set fwd io retry")  # tx retries can be set from then on
         self.side[side].cmd("set burst tx delay 50 retry 2000")
 
-    def carry(self, source, sink, expected):
+    def carry(self, source, sink, expected, forward="io"):
         """Send all of source's frames; wait until the sink has so many, or got no more."""
+        self.side[source].cmd("set fwd %s retry" % forward)
+        self.side[sink].cmd("set fwd io retry")
         here, there = self.side[source], self.side[sink]
         there.cmd("set portlist 0,1")
         there.cmd("start")
