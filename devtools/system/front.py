@@ -4,6 +4,7 @@
 import functools
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -201,6 +202,28 @@ def memory_changes(back):
         bench.close()
 
 
+def grown(back):
+    """Packets out of memory that came while the port was running, every byte compared."""
+    sock = path("g")
+    if os.path.exists(sock):
+        os.unlink(sock)
+    be = bed.Testpmd("be", ["%s0,iface=%s" % (back, sock)], cpu=0, memory=96, eal=matrix.QUIET,
+                     args=["--auto-start", "--forward-mode=io"])
+    prefix = "grow-%s" % os.path.basename(bed.RUN)
+    fe = bed.Process("grow", [
+        bed.GROW_POOL, "--lcores", "0@%d" % bed.CPUS[-1], "--no-pci", "-m", "16",
+        "--in-memory", "--single-file-segments", "--file-prefix", prefix,
+        "--vdev", "net_vring0,path=%s" % sock] + bed.plugin_options())
+    try:
+        bed.wait_for("grow-pool ends", lambda: not fe.alive(), 60)
+        lines = [line for line in fe.log().splitlines() if "grow-pool: " in line]
+        check(fe.end() == 0, " ".join(lines[-2:]) or fe.last_line())
+    finally:
+        fe.end()
+        shutil.rmtree("/run/dpdk/" + prefix, ignore_errors=True)
+        be.quit()
+
+
 def many_pages():
     """One file a page: a back-end that takes eight regions says no, and the port why."""
     fe = bed.Testpmd("fe", ["net_vring0,path=%s" % path("p")], cpu=1, memory=64)
@@ -297,6 +320,7 @@ def run(report):
         report.case("reconnect-client-" + back[4:], reconnects, back, False)
         report.case("reconnect-server-" + back[4:], reconnects, back, True)
         report.case("memory-" + back[4:], memory_changes, back)
+        report.case("memory-grown-" + back[4:], grown, back)
     report.case("many-pages", many_pages)
     report.case("without-hugepages", without_hugepages)
     report.case("foreign-pool", foreign_pool)
