@@ -116,6 +116,8 @@ vhost_is_fatal(int rc)
 	       rc == -ENODEV;
 }
 
+/* For implementations: the device is open and nothing has been negotiated yet. */
+void vhost_opened(struct vhost_dev *dev, const struct vhost_ops *ops, void *priv);
 /* For implementations: write dev->why, return rc. */
 int vhost_fail(struct vhost_dev *dev, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -48,12 +48,7 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 		free(u);
 		return vhost_fail(dev, rc, "the socket cannot be watched: %s", strerror(-rc));
 	}
-	dev->priv = u;
-	dev->ops = &vhost_user_ops;
-	dev->offered = dev->features = 0;
-	dev->protocol_offered = dev->protocol = 0;
-	dev->backend_offered = dev->backend = 0;
-	dev->status = 0;
+	vhost_opened(dev, &vhost_user_ops, u);
 	return 0;
 }
 

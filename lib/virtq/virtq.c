@@ -42,12 +42,6 @@ struct part {
 	void *host;
 };
 
-static bool
-parts_overlap(const struct part *a, const struct part *b)
-{
-	return a->uva < b->uva ? b->uva - a->uva < a->bytes : a->uva - b->uva < b->bytes;
-}
-
 /* Sizes and alignments: VIRTIO 1.2, 2.7 and 2.8. */
 static void
 parts_of(const struct virtq_run_config *cfg, struct part part[3])
@@ -73,7 +67,8 @@ parts_translate(struct part part[3], const struct virtq_mem *mem)
 		if (part[i].uva % part[i].align != 0 || part[i].uva + part[i].bytes < part[i].uva)
 			return -EINVAL;
 		for (int j = 0; j < i; j++)
-			if (parts_overlap(&part[i], &part[j]))
+			if (virtq_ranges_overlap(part[i].uva, part[i].bytes, part[j].uva,
+						 part[j].bytes))
 				return -EINVAL;
 	}
 	for (int i = 0; i < 3; i++) {

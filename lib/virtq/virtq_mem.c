@@ -144,12 +144,6 @@ virtq_map_poisoned(const struct virtq_map *map)
 	return map != NULL && __atomic_load_n(&map->range.poisoned, __ATOMIC_RELAXED);
 }
 
-static bool
-ranges_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
-{
-	return a < b ? b - a < alen : a - b < blen;
-}
-
 static int
 region_check(const struct virtq_region *r)
 {
@@ -184,8 +178,8 @@ mem_insert(struct virtq_mem *mem, const struct virtq_region *r)
 	for (uint32_t i = 0; i < mem->nregions; i++) {
 		const struct virtq_region *o = &mem->region[i];
 
-		if (ranges_overlap(o->gpa, o->size, r->gpa, r->size) ||
-		    ranges_overlap(o->uva, o->size, r->uva, r->size))
+		if (virtq_ranges_overlap(o->gpa, o->size, r->gpa, r->size) ||
+		    virtq_ranges_overlap(o->uva, o->size, r->uva, r->size))
 			return -EEXIST;
 		if (o->gpa > r->gpa && i < at)
 			at = i;

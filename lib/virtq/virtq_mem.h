@@ -16,6 +16,13 @@
 /* Regions a snapshot can hold; also what GET_MAX_MEM_SLOTS answers. */
 #define VIRTQ_MEM_MAX_REGIONS 512
 
+/* Whether two ranges, neither of which is empty, have an address in common. */
+static inline bool
+virtq_ranges_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
+{
+	return a < b ? b - a < alen : a - b < blen;
+}
+
 /* One mmap of a peer's file, shared by the snapshots that use it. */
 struct virtq_map;
 

@@ -119,6 +119,11 @@ uint16_t vring_fe_choose_pairs(const struct vring_fe *fe);
 /* vring_fe_ring.c */
 int vring_fe_rings_alloc(struct vring_fe *fe);	/* application's thread */
 void vring_fe_rings_free(struct vring_fe *fe);	/* likewise */
+/*
+ * What the device has to know of a ring: VIRTIO 1.2, 2.7 and 2.8. 0 or -errno, with fe->dev.why.
+ * The fd stays the caller's.
+ */
+int vring_fe_ring_tell(struct vring_fe *fe, uint32_t qid, const struct virtq_run *run, int kickfd);
 /* Set up the first 2 * pairs rings with buffers in them. 0, or -errno with fe->dev.why. */
 int vring_fe_rings_up(struct vring_fe *fe);
 int vring_fe_rings_enable(struct vring_fe *fe);

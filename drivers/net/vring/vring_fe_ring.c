@@ -150,12 +150,9 @@ ring_init(struct vring_fe *fe, unsigned int qid)
 	return 0;
 }
 
-/* Vrings, VIRTIO 1.2, 2.7 and 2.8: what the device is told of one. */
-static int
-ring_tell(struct vring_fe *fe, unsigned int qid)
+int
+vring_fe_ring_tell(struct vring_fe *fe, uint32_t qid, const struct virtq_run *run, int kickfd)
 {
-	const struct vring_fe_ring *ring = &fe->ring[qid];
-	const struct virtq_run *run = ring->run;
 	const struct vhost_vring_addr addr = {
 		.desc = run->desc,
 		.avail = run->avail,
@@ -171,9 +168,17 @@ ring_tell(struct vring_fe *fe, unsigned int qid)
 	if (ret == 0)
 		ret = vhost_set_vring_addr(&fe->dev, qid, &addr);
 	if (ret == 0)
-		ret = vhost_set_vring_kick(&fe->dev, qid, ring->kickfd);
+		ret = vhost_set_vring_kick(&fe->dev, qid, kickfd);
 	if (ret == 0)
 		ret = vhost_set_vring_call(&fe->dev, qid, fe->callfd);
+	return ret;
+}
+
+static int
+ring_tell(struct vring_fe *fe, unsigned int qid)
+{
+	int ret = vring_fe_ring_tell(fe, qid, fe->ring[qid].run, fe->ring[qid].kickfd);
+
 	if (ret == 0)
 		ret = vhost_set_vring_err(&fe->dev, qid, fe->errfd);
 	return ret == -EOPNOTSUPP ? 0 : ret;
@@ -290,7 +295,7 @@ vring_fe_rings_announce(struct vring_fe *fe)
 	if (m == NULL)
 		return;
 	vring_unpublish(fe->port);
-	if (vnet_drv_tx_select(ring->run, 0, NULL)(&txq, &ring->drv->vq, ring->run, &m, 1) == 0)
+	if (vnet_drv_tx_select(ring->run, NULL)(&txq, &ring->drv->vq, ring->run, &m, 1) == 0)
 		rte_pktmbuf_free(m);
 	vring_publish(fe->port);
 }
