@@ -483,6 +483,7 @@ dev_start(struct dev *d, const struct rd *r)
 	d->vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*d->vq));
 	memset(d->vq, 0xa5, sizeof(*d->vq)); /* nothing relies on zeroes but the counters */
 	d->vq->calls = d->vq->calls_suppressed = 0;
+	d->vq->loans = NULL;
 	cfg = dev_config(d, r);
 	assert_int_equal(virtq_run_new(&cfg, r->g->mem, &d->run), 0);
 	assert_int_equal(virtq_vq_set_base(d->vq, d->run, rd_base(r)), 0);
