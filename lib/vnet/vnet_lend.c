@@ -74,13 +74,13 @@ vnet_loans_tidy(struct vnet_loans *l)
 			virtq_mem_put(l->former[i].mem);
 	}
 	l->nmems = kept;
-	__atomic_store_n(&l->paused, kept == VNET_LOAN_MEMS, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->paused, kept >= VNET_LOAN_MEMS, __ATOMIC_RELAXED);
 }
 
 void
 vnet_loans_moving(struct vnet_loans *l)
 {
-	l->moving_at = __atomic_load_n(&l->seq, __ATOMIC_RELAXED);
+	l->moving_at = __atomic_load_n(&l->lent, __ATOMIC_RELAXED);
 }
 
 /*
@@ -94,7 +94,7 @@ vnet_loans_moved(struct vnet_loans *l, struct virtq_mem *mem)
 
 	if (mem == l->mem)
 		return;
-	if (seq == l->since) {
+	if (__atomic_load_n(&l->lent, __ATOMIC_RELAXED) == l->since) {
 		virtq_mem_put(l->mem);
 	} else {
 		l->former[l->nmems].mem = l->mem;

@@ -53,7 +53,8 @@ struct vnet_loans {
 	uint32_t nspare;
 	uint32_t entries;	/* of the ring, taken by the chains of the queue */
 	uint32_t limit;		/* of entries */
-	uint64_t seq;		/* atomic: loans ever made */
+	uint64_t seq;		/* atomic: loans ever made, those of copied chains included */
+	uint64_t lent;		/* atomic: without these */
 	uint64_t settled;	/* atomic: all before this one have been given back */
 	uint64_t overtaken_at;	/* TSC when the queue was last looked through */
 	uint64_t wait;		/* TSC */
@@ -62,9 +63,9 @@ struct vnet_loans {
 	bool paused;		/* atomic: make no more loans */
 	uint32_t nmems;
 	uint32_t seen_rounds;
-	uint64_t moving_at;	/* seq when the run was about to change */
+	uint64_t moving_at;	/* value of lent when the run was about to change */
 	struct virtq_mem *mem;	/* of the present run; a reference is held */
-	uint64_t since;		/* loans before this one are not of mem */
+	uint64_t since;		/* value of lent: none before it is of mem */
 	struct {
 		struct virtq_mem *mem;	/* a reference is held */
 		uint64_t until;		/* no loan from here on needs it */
@@ -132,6 +133,7 @@ vnet_loans_add(struct vnet_loans *l, const struct virtq_chain *c, bool back)
 	loan->slots = c->slots;
 	__atomic_store_n(&loan->back, back, __ATOMIC_RELAXED);
 	__atomic_store_n(&l->seq, l->seq + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->lent, l->lent + !back, __ATOMIC_RELAXED);
 	l->entries += c->slots;
 	l->queue[l->tail++ & l->mask] = loan;
 	return loan;

@@ -20,6 +20,8 @@
 
 /* Bytes of a path with its end, as long as sun_path. */
 #define VRING_PATH_LEN 108
+/* Shorter packets are copied: that costs less than to lend them. */
+#define VRING_ZERO_COPY_MIN 512
 /* cq= not given: a control queue is used where the device serves one. */
 #define VRING_CQ_AUTO 2
 
@@ -59,7 +61,8 @@ struct vring_args {
 	uint32_t tx_retries;	/* rounds; 0: a full ring is the caller's business */
 	uint32_t reconnect_ms;
 	uint32_t stats;		/* keep size classes and casts */
-	uint32_t zero_copy, zero_copy_min;
+	uint32_t zero_copy;	/* lend packets of guests to the application */
+	uint32_t zero_copy_min;	/* bytes of the shortest packet that is lent */
 	/* Front-end. */
 	uint32_t server;
 	uint32_t queue_size;	/* entries of each ring */
