@@ -175,7 +175,8 @@ def account(pair, offered, delivered):
               "offered %d, delivered %d, dropped %d" % (offered, delivered, dropped(xstats)))
 
 
-def one_mode(mode, **options):
+def one_mode(mode, counts=(), **options):
+    """counts: counters of the port that must not be zero after the traffic."""
     pair = Pair(mode, **options)
     try:
         back = pair.side["be"]
@@ -193,6 +194,9 @@ def one_mode(mode, **options):
             pcap.compare("from the front-end, queue %d" % queue, pair.frames["fe"][queue], got)
         arrived = back.stats(0)["ipackets"]
         check(arrived == total, "ipackets is %d, received were %d" % (arrived, total))
+        xstats = back.xstats(0)
+        for name in counts:
+            check(xstats.get(name), "%s is %s" % (name, xstats.get(name)))
         back.cmd("port stop 2")
         left = back.mbufs_available()
         check(left == free, "%d of %d mbufs are gone" % (free - left, free))
@@ -216,13 +220,29 @@ def folded(mode, back_queues):
         pair.close()
 
 
-def large(mode, largest, options="", scatter=False):
+def large(mode, largest, options="", scatter=False, counts=()):
     """Frames that the application's mbufs do not hold, in one buffer or, if it asks, in chains."""
     sizes = [size for size in pcap.EDGES + pcap.JUMBO + [20000, 40000, 65000, 65521, 65535]
              if size <= largest]
     frames = [pcap.packets(COUNT, 0, seed=7, sizes=sizes * 2, largest=largest)]
     one_mode(mode, back_mbuf=SMALL, scatter=scatter, frames=frames, back_frames=frames,
-             back_options=options)
+             back_options=options, counts=counts)
+
+
+ZERO_COPY = ["rx_q0_zero_copy_packets"]
+
+
+def zero_copy(report):
+    for mode in (Mode(), Mode(1), Mode(0, in_order=1), Mode(1, 0, in_order=1, queues=4),
+                 Mode(0, 0, vectorized=1)):
+        report.case("zero-copy-" + mode.name(), one_mode, mode, back_options=",zero-copy=1",
+                    counts=ZERO_COPY)
+    for packed in (0, 1):
+        layout = "packed" if packed else "split"
+        report.case("zero-copy-9000-" + layout, large, Mode(packed), 9000,
+                    ",zero-copy=1,zero-copy-min=64", counts=ZERO_COPY)
+        report.case("zero-copy-65535-chained-" + layout, large, Mode(packed), 65535,
+                    ",tso=1,linear-buffer=0,zero-copy=1", True, counts=ZERO_COPY)
 
 
 def oversize():
@@ -258,3 +278,4 @@ def run(report):
                     ",tso=1,linear-buffer=0" if ours else "", ours)
     if bed.DRV == "net_vring":
         report.case("oversize-dropped", oversize)
+        zero_copy(report)

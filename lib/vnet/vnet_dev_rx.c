@@ -17,8 +17,8 @@
 
 /* Mbufs that a packet which is not copied may take. */
 #define RX_LEND_SEGS 8
-/* Its first mbuf holds so many bytes, or all: applications expect headers in one piece. */
-#define RX_LEND_HEAD 128
+/* Its first mbuf holds the headers of TCP over IPv4: applications expect them in one piece. */
+#define RX_LEND_HEAD (RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) + sizeof(struct rte_tcp_hdr))
 
 /* What became of a chain. */
 enum rx_result { RX_OK, RX_LENT, RX_DROPPED, RX_NO_BUFFER };
@@ -375,6 +375,25 @@ rx_complete_lent(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_
 	return k > 0;
 }
 
+/* Of a packet that is lent only the header and the first line are looked at. ctx: the queue. */
+VIRTQ_INLINE void
+rx_touch_lend(const void *ctx, uint16_t i, const struct virtq_chain *c)
+{
+	const struct vnet_rxq *rxq = ctx;
+
+	rte_prefetch0(c->addr);
+	if (c->len - 12 < rxq->lend_min || rxq->lend_max == 0)
+		rx_touch_data(ctx, i, c);
+	else
+		rte_prefetch0(c->addr + 12);
+}
+
+VIRTQ_INLINE virtq_touch
+rx_touch(const unsigned int flags)
+{
+	return flags & RX_LEND ? rx_touch_lend : flags & RX_OFFLOAD ? rx_touch_all : rx_touch_data;
+}
+
 VIRTQ_INLINE uint16_t
 rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
@@ -393,8 +412,8 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 		given = vnet_loans_give(loans, vq, run, flags & RX_PACKED);
 		lend = rx_lends(rxq, loans);
 	}
-	have = virtq_dev_fetch(vq, run, &pos, c, n, flags & RX_PACKED, false,
-			       flags & RX_OFFLOAD ? rx_touch_all : rx_touch_data, NULL, &err);
+	have = virtq_dev_fetch(vq, run, &pos, c, n, flags & RX_PACKED, false, rx_touch(flags),
+			       rxq, &err);
 	if (have == 0) {
 		if ((flags & RX_LEND) && given)
 			virtq_dev_notify(vq, run, flags & RX_PACKED);
