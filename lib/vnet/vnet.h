@@ -64,7 +64,7 @@ struct vnet_stats {
 #define VNET_F_LEGACY_OL	(1u << 3) /* rx: speak of offloads in Tx flags, as net_vhost's
 					   * legacy-ol-flags=1 */
 #define VNET_F_VLAN_STRIP	(1u << 4) /* rx: the application enabled VLAN stripping */
-#define VNET_F_ZERO_COPY	(1u << 5) /* rx, for the choice of an instance: the vring has loans */
+#define VNET_F_ZERO_COPY	(1u << 5) /* rx, to choose an instance: the vring has loans */
 
 /* Receive side of an ethdev queue. */
 struct vnet_rxq {
@@ -94,9 +94,9 @@ struct vnet_txq {
 int vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_id,
 		  uint32_t flags);
 /*
- * Attach packets of `min` bytes and more to the guest's memory rather than copy them, where the ring
- * has loans (vnet_lend.h). Called when flags and big are set. -ENOTSUP: buffers of this pool cannot
- * be replaced (RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF).
+ * Attach packets of `min` bytes and more to the guest's memory rather than copy them, where the
+ * ring has loans (vnet_lend.h). Called when flags and big are set. -ENOTSUP: buffers of this pool
+ * cannot be replaced (RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF).
  */
 int vnet_rxq_lend(struct vnet_rxq *rxq, uint32_t min);
 /*

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The last mbuf that points to a chain's buffers was freed. Any thread; it does no more than this. */
+/* The last mbuf that points to a chain's buffers was freed. Any thread; no more than this. */
 static void
 loan_returned(void *addr __rte_unused, void *opaque)
 {

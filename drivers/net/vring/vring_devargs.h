@@ -20,8 +20,6 @@
 
 /* Bytes of a path with its end, as long as sun_path. */
 #define VRING_PATH_LEN 108
-/* Shorter packets are copied: that costs less than to lend them. */
-#define VRING_ZERO_COPY_MIN 512
 /* cq= not given: a control queue is used where the device serves one. */
 #define VRING_CQ_AUTO 2
 
