@@ -58,7 +58,7 @@ struct vnet_loans {
 	uint64_t settled;	/* atomic: all before this one have been given back */
 	uint64_t overtaken_at;	/* TSC when the queue was last looked through */
 	uint64_t wait;		/* TSC */
-	uint32_t rounds;	/* atomic: of bursts; the control thread sees whether any are made */
+	uint32_t rounds;	/* atomic: of bursts, for vnet_loans_neglected() */
 	/* The control thread's. */
 	bool paused;		/* atomic: make no more loans */
 	uint32_t nmems;
