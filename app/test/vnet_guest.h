@@ -140,7 +140,7 @@ port_open(struct port *p, uint16_t size, uint64_t features, uint32_t slot_bytes,
 	assert_int_equal(vnet_rxq_init(&p->rxq, small_pool, 7, VNET_F_STATS), 0);
 	p->txq.flags = VNET_F_STATS;
 	p->rx = vnet_dev_rx_select(p->d.run, 0, NULL);
-	p->tx = vnet_dev_tx_select(p->d.run, 0, NULL);
+	p->tx = vnet_dev_tx_select(p->d.run, NULL);
 }
 
 static inline void

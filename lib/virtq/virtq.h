@@ -86,6 +86,8 @@ struct virtq_run_config {
  */
 int virtq_run_new(const struct virtq_run_config *cfg, struct virtq_mem *mem,
 		  struct virtq_run **run);
+/* The same ring with another doorbell. NULL: out of memory. To be freed as any other. */
+struct virtq_run *virtq_run_with_doorbell(const struct virtq_run *run, void *doorbell);
 /* NULL is allowed. */
 void virtq_run_free(struct virtq_run *run);
 

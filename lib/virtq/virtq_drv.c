@@ -129,11 +129,17 @@ virtq_drv_break(struct virtq_drv *drv, enum virtq_error e)
 }
 
 void
-virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run)
+virtq_drv_ring_bell(const struct virtq_run *run)
 {
-	drv->kicks++;
 	if (run->doorbell != NULL)
 		__atomic_store_n((uint16_t *)run->doorbell, run->qid, __ATOMIC_RELEASE);
 	else
 		virtq_signal(run->callfd);
+}
+
+void
+virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run)
+{
+	drv->kicks++;
+	virtq_drv_ring_bell(run);
 }

@@ -16,7 +16,7 @@
  * offer one mbuf of rxq->pool an entry; the header lies in the mbuf's headroom.
  */
 vnet_rx_burst vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags, const char **name);
-vnet_tx_burst vnet_drv_tx_select(const struct virtq_run *run, uint32_t flags, const char **name);
+vnet_tx_burst vnet_drv_tx_select(const struct virtq_run *run, const char **name);
 
 /* Offer as many buffers as ring and pool allow, before the ring is published. Returns how many. */
 uint16_t vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv,

@@ -440,7 +440,7 @@ DRV_TX_INSTANCE(drv_tx_packed_any, TX_PACKED | TX_ANY_HDR)
 DRV_TX_INSTANCE(drv_tx_packed_in_order_any, TX_PACKED | TX_ANY_HDR | TX_IN_ORDER)
 
 vnet_tx_burst
-vnet_drv_tx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
+vnet_drv_tx_select(const struct virtq_run *run, const char **name)
 {
 	static const struct {
 		vnet_tx_burst burst;

@@ -263,8 +263,19 @@ lost(void *ctx, const char *why)
 	vhu_timer_set(fe->port->loop, &fe->later, 0);
 }
 
+/* The device tells of these from the loop, and never from within an operation. */
+static void
+doorbells_changed(void *ctx)
+{
+	struct vring_fe *fe = ctx;
+
+	if (fe->running && vring_fe_rings_doorbells(fe) != 0)
+		vring_fe_down(fe, fe->dev.why);
+}
+
 static const struct vhost_dev_events events = {
 	.config_changed = config_changed,
+	.doorbells = doorbells_changed,
 	.lost = lost,
 };
 
@@ -333,6 +344,10 @@ watch_rings(struct vhu_timer *t)
 	/* The kernel tells nobody that a device goes, and waits until we have let go of it. */
 	if (fe->vdpa && node_at(fe->port->args.path) != fe->node) {
 		vring_fe_down(fe, "the device was removed");
+		return;
+	}
+	if (vring_fe_rings_unheard(fe)) {
+		vring_fe_down(fe, "the back-end cut the file of a doorbell short");
 		return;
 	}
 	vhu_timer_set(fe->port->loop, &fe->watch, WATCH_MS);

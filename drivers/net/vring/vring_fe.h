@@ -29,7 +29,6 @@ struct vring_fe_ring {
 	struct virtq_drv *drv;		/* likewise */
 	struct virtq_run *run;		/* NULL: not set up */
 	int kickfd;			/* from open to close */
-	void *doorbell;			/* while it is set up; NULL: the kick fd is used */
 };
 
 /* The control queue. */
@@ -120,11 +119,20 @@ uint16_t vring_fe_choose_pairs(const struct vring_fe *fe);
 /* vring_fe_ring.c */
 int vring_fe_rings_alloc(struct vring_fe *fe);	/* application's thread */
 void vring_fe_rings_free(struct vring_fe *fe);	/* likewise */
+/*
+ * What the device has to know of a ring: VIRTIO 1.2, 2.7 and 2.8. 0 or -errno, with fe->dev.why.
+ * The fd stays the caller's.
+ */
+int vring_fe_ring_tell(struct vring_fe *fe, uint32_t qid, const struct virtq_run *run, int kickfd);
 /* Set up the first 2 * pairs rings with buffers in them. 0, or -errno with fe->dev.why. */
 int vring_fe_rings_up(struct vring_fe *fe);
 int vring_fe_rings_enable(struct vring_fe *fe);
 /* Tell the device that there is something in them. */
 void vring_fe_rings_kick(struct vring_fe *fe);
+/* Doorbells came or went: go on with those that there are now. 0, or -errno with fe->dev.why. */
+int vring_fe_rings_doorbells(struct vring_fe *fe);
+/* A doorbell in use has lost the file behind it. */
+bool vring_fe_rings_unheard(struct vring_fe *fe);
 /* Say where the port's address is now, before or while they are published. */
 void vring_fe_rings_announce(struct vring_fe *fe);
 /* Ask the device to stop using them. */

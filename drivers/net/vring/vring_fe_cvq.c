@@ -57,32 +57,6 @@ vring_fe_cvq_free(struct vring_fe *fe)
 	cvq->kickfd = -1;
 }
 
-static int
-set_up(struct vring_fe *fe, uint32_t size)
-{
-	struct vring_fe_cvq *cvq = &fe->cvq;
-	struct virtq_run *run = cvq->run;
-	const struct vhost_vring_addr addr = {
-		.desc = run->desc,
-		.avail = run->avail,
-		.used = run->used,
-		.desc_iova = (uintptr_t)run->desc,
-		.avail_iova = (uintptr_t)run->avail,
-		.used_iova = (uintptr_t)run->used,
-	};
-	int ret = vhost_set_vring_num(&fe->dev, cvq->qid, size);
-
-	if (ret == 0)
-		ret = vhost_set_vring_base(&fe->dev, cvq->qid, virtq_fresh_base(run->packed));
-	if (ret == 0)
-		ret = vhost_set_vring_addr(&fe->dev, cvq->qid, &addr);
-	if (ret == 0)
-		ret = vhost_set_vring_kick(&fe->dev, cvq->qid, cvq->kickfd);
-	if (ret == 0)
-		ret = vhost_set_vring_call(&fe->dev, cvq->qid, fe->callfd);
-	return ret;
-}
-
 int
 vring_fe_cvq_up(struct vring_fe *fe)
 {
@@ -106,7 +80,7 @@ vring_fe_cvq_up(struct vring_fe *fe)
 			     &cvq->run);
 	if (ret != 0)
 		return vhost_fail(&fe->dev, ret, "control queue: %s", strerror(-ret));
-	return set_up(fe, RING_SIZE);
+	return vring_fe_ring_tell(fe, cvq->qid, cvq->run, cvq->kickfd);
 }
 
 void

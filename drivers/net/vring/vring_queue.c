@@ -249,6 +249,36 @@ vring_tx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	return 0;
 }
 
+/* A queue on its way out: its place among ethdev's, and where its counts go. */
+struct farewell {
+	void **place;
+	struct vring_tally *tally;
+	const struct vnet_stats *stats;
+};
+
+static int
+take_away_in_ctrl(void *arg)
+{
+	const struct farewell *f = arg;
+
+	vring_stats_keep(f->tally, f->stats);
+	*f->place = NULL;
+	return 0;
+}
+
+/*
+ * The control thread goes through a port's queues whenever the peer does something, so that only
+ * there a queue can be taken from among them.
+ */
+static void
+take_away(struct vring_port *port, void **place, struct vring_tally *tally,
+	  const struct vnet_stats *stats)
+{
+	struct farewell f = { place, tally, stats };
+
+	vhu_loop_call(port->loop, take_away_in_ctrl, &f);
+}
+
 void
 vring_rx_queue_release(struct rte_eth_dev *dev, uint16_t id)
 {
@@ -257,8 +287,7 @@ vring_rx_queue_release(struct rte_eth_dev *dev, uint16_t id)
 
 	if (rxq == NULL)
 		return;
-	vring_stats_keep(&port->rx_tally[id], &rxq->rx.stats);
-	dev->data->rx_queues[id] = NULL;
+	take_away(port, &dev->data->rx_queues[id], &port->rx_tally[id], &rxq->rx.stats);
 	queue_free(&rxq->q);
 }
 
@@ -270,8 +299,7 @@ vring_tx_queue_release(struct rte_eth_dev *dev, uint16_t id)
 
 	if (txq == NULL)
 		return;
-	vring_stats_keep(&port->tx_tally[id], &txq->tx.stats);
-	dev->data->tx_queues[id] = NULL;
+	take_away(port, &dev->data->tx_queues[id], &port->tx_tally[id], &txq->tx.stats);
 	queue_free(&txq->q);
 }
 
