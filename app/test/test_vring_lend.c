@@ -139,7 +139,7 @@ packets_outlive_port(void **state)
 	assert_null(p.d.vq->loans);
 	assert_int_equal(port_reap(&p), 1);
 	expect_bytes(rte_pktmbuf_mtod(m[0], uint8_t *), m[0]->pkt_len, 600, 0);
-	/* It reconnects, and the guest uses the buffer for another packet; the next end comes too soon to be waited for. */
+	/* It comes back, and the guest uses the buffer anew; the next end is too soon to wait. */
 	set_run(p.d.run);
 	assert_non_null(p.d.vq->loans);
 	m[1] = receive(&p, 1);

@@ -306,8 +306,9 @@ def restart7(report):
 def restart(report, qemu=10):
     links = [Link("split-guest-connects"), Link("split-guest-listens", listens=True),
              Link("packed-guest-connects", "packed=on"),
-             Link("packed-guest-listens", "packed=on", listens=True)]
-    everyone, split = [0, 1, 2, 3], [0, 1]
+             Link("packed-guest-listens", "packed=on", listens=True),
+             Link("zero-copy", "csum=off," + NO_RX_OFFLOAD + ",gso=off", port=ZERO_COPY)]
+    everyone, split = [0, 1, 2, 3, 4], [0, 1, 4]
     network = Network(links, qemu)
     try:
         report.case("port-stop-start", stop_start, network, everyone)
