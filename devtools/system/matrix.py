@@ -204,7 +204,8 @@ def account(pair, side, offered, delivered, arrived):
                   side, offered, delivered, dropped(xstats)))
 
 
-def one_mode(mode, **options):
+def one_mode(mode, counts=(), **options):
+    """counts: counters of the port that must not be zero after the traffic."""
     pair = Pair(mode, **options)
     try:
         offered = pair.frames["be"]
@@ -219,6 +220,9 @@ def one_mode(mode, **options):
             pcap.compare("from the front-end, queue %d" % queue, pair.frames["fe"][queue], got)
         account(pair, "be", sum(map(len, offered)), to_front, to_back)
         account(pair, "fe", to_back, to_back, to_front)
+        xstats = pair.side["be"].xstats(0)
+        for name in counts:
+            check(xstats.get(name), "%s is %s" % (name, xstats.get(name)))
         # DPDK's front-end keeps what its rings have
         for side in ("be", "fe") if mode.ours("fe") else ("be",):
             pair.all_mbufs_back(side)
@@ -242,13 +246,29 @@ def folded(mode, back_queues):
         pair.close()
 
 
-def large(mode, largest, options="", scatter=False):
+def large(mode, largest, options="", scatter=False, counts=()):
     """Frames that the application's mbufs do not hold, in one buffer or, if it asks, in chains."""
     sizes = [size for size in pcap.EDGES + pcap.JUMBO + [20000, 40000, 65000, 65521, 65535]
              if size <= largest]
     frames = [pcap.packets(COUNT, 0, seed=7, sizes=sizes * 2, largest=largest)]
-    one_mode(mode, back_mbuf=SMALL, frames=frames, back_frames=frames, back_options=options,
+    one_mode(mode, counts, back_mbuf=SMALL, frames=frames, back_frames=frames, back_options=options,
              setup={"be": ["port config 0 rx_offload scatter on"]} if scatter else None)
+
+
+ZERO_COPY = ["rx_q0_zero_copy_packets"]
+
+
+def zero_copy(report):
+    for mode in (Mode(), Mode(1), Mode(0, in_order=1), Mode(1, 0, in_order=1, queues=4),
+                 Mode(0, 0, vectorized=1)):
+        report.case("zero-copy-" + mode.name(), one_mode, mode, back_options=",zero-copy=1",
+                    counts=ZERO_COPY)
+    for packed in (0, 1):
+        layout = "packed" if packed else "split"
+        report.case("zero-copy-9000-" + layout, large, Mode(packed), 9000,
+                    ",zero-copy=1,zero-copy-min=64", counts=ZERO_COPY)
+        report.case("zero-copy-65535-chained-" + layout, large, Mode(packed), 65535,
+                    ",tso=1,linear-buffer=0,zero-copy=1", True, counts=ZERO_COPY)
 
 
 def oversize():
@@ -284,3 +304,4 @@ def run(report):
                     ",tso=1,linear-buffer=0" if ours else "", ours)
     if bed.DRV == "net_vring":
         report.case("oversize-dropped", oversize)
+        zero_copy(report)
