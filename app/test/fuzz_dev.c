@@ -337,7 +337,7 @@ burst(struct target *t, struct fuzz *f)
 	check(t, &b, done);
 	if (b.vq.broken != VIRTQ_OK)
 		assert_int_equal(done, 0);
-	/* Without mergeable buffers any chain is a packet's, or too small for it: then it is lost. */
+	/* Without mergeable buffers any chain does for a packet, or the packet is lost. */
 	if (t->tx && done < n && !(t->p.r.features & F_MRG))
 		assert_false(ready(t));
 	if (vq->avail_idx == b.vq.avail_idx && vq->avail_wrap == b.vq.avail_wrap)

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -12,10 +13,7 @@
 
 #define RINGS 3
 
-static struct {
-	struct vring_set set;
-	struct vring_ring ring[RINGS];
-} rings;
+static struct vring_set *set;
 static uint16_t holds[RINGS];	/* packets in, or room of, each ring; its cursors tell which */
 static struct virtq_vq cursors[RINGS];
 static struct vring_rxq rxq;
@@ -57,11 +55,11 @@ set_up(bool tx, uint16_t n, uint16_t each)
 {
 	memset(&rxq, 0, sizeof(rxq));
 	memset(&txq, 0, sizeof(txq));
-	memset(&rings, 0, sizeof(rings));
-	rings.set.n = n;
-	rings.set.why = VNET_DROP_NO_GUEST;
+	memset(set, 0, vring_set_size(RINGS));
+	set->n = n;
+	set->why = VNET_DROP_NO_GUEST;
 	for (unsigned int i = 0; i < n; i++) {
-		struct vring_ring *ring = &rings.set.ring[i];
+		struct vring_ring *ring = &set->ring[i];
 
 		ring->vq = &cursors[i];
 		if (tx)
@@ -70,7 +68,7 @@ set_up(bool tx, uint16_t n, uint16_t each)
 			ring->rx = ring_rx;
 		holds[i] = each;
 	}
-	rxq.q.gate.ptr = txq.q.gate.ptr = &rings.set;
+	rxq.q.gate.ptr = txq.q.gate.ptr = set;
 }
 
 /* Which classes have counted, as a bit each; every one of them once. */
@@ -157,6 +155,20 @@ classes_have_names(void **state)
 	assert_string_equal(vnet_burst_bin_name(VNET_BURST_BINS), "unknown");
 }
 
+static int
+group_setup(void **state)
+{
+	set = calloc(1, vring_set_size(RINGS));
+	return set == NULL ? -1 : 0;
+}
+
+static int
+group_teardown(void **state)
+{
+	free(set);
+	return 0;
+}
+
 int
 main(void)
 {
@@ -168,5 +180,5 @@ main(void)
 		cmocka_unit_test(classes_have_names),
 	};
 
-	return cmocka_run_group_tests_name("vring_bursts", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("vring_bursts", tests, group_setup, group_teardown);
 }
