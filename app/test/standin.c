@@ -41,10 +41,14 @@ choose_burst(struct standin *s, uint32_t index)
 	struct standin_pair *p = &s->pair[index / 2];
 	const struct virtq_run *run = s->ring[index].run;
 
-	if (is_tx(index))
+	if (standin_has(s, VIRTIO_NET_F_HASH_REPORT)) {
+		p->take = standin_hash_take;
+		p->give = standin_hash_give;
+	} else if (is_tx(index)) {
 		p->take = vnet_dev_rx_select(run, p->from.flags, NULL);
-	else
+	} else {
 		p->give = vnet_dev_tx_select(run, NULL);
+	}
 }
 
 /* A run on the memory as it is now. */
@@ -366,6 +370,7 @@ flush(struct standin *s, uint16_t i)
 		drop_held(s, p);
 		return true;
 	}
+	r->run->features = standin_in_use(s);
 	n = p->give(&p->to, r->vq, r->run, p->hold, p->nhold);
 	p->nhold -= n;
 	memmove(p->hold, p->hold + n, p->nhold * sizeof(p->hold[0]));
@@ -384,6 +389,7 @@ sort(struct standin *s, struct rte_mbuf *m, uint16_t from)
 		rte_pktmbuf_free(m);
 		return;
 	}
+	standin_report(s, m);
 	to = &s->pair[standin_steer(s, m, from)];
 	assert_true(to->nhold < STANDIN_HOLD);
 	to->hold[to->nhold++] = m;

@@ -68,6 +68,8 @@ struct standin_wishes {
 	uint64_t vlan[64];
 	uint16_t pairs;		/* in use */
 	uint32_t hash_types;	/* 0: no hash decides on the queue */
+	uint32_t report_types;	/* hashes of these are told with the packets */
+	uint64_t offloads;	/* of GUEST_CSUM, GUEST_TSO4, ... that were negotiated */
 	uint16_t reta[STANDIN_RETA], reta_mask, unclassified;
 	uint8_t key[STANDIN_KEY];
 };
@@ -142,6 +144,16 @@ bool standin_cvq_serve(struct standin *s);
 bool standin_wants(const struct standin *s, const struct rte_mbuf *m);
 /* The queue for a packet that queue `from` sent. */
 uint16_t standin_steer(const struct standin *s, const struct rte_mbuf *m, uint16_t from);
+/* Leave a packet's hash in hash.rss, the kind of report in hash.fdir.hi. */
+void standin_report(const struct standin *s, struct rte_mbuf *m);
+/* Negotiated features, less offloads that are not in use now. */
+uint64_t standin_in_use(const struct standin *s);
+
+/* standin_hash.c: bursts of packets of one buffer whose header has room for a hash. */
+uint16_t standin_hash_take(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+			   struct rte_mbuf **pkts, uint16_t n);
+uint16_t standin_hash_give(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+			   struct rte_mbuf **pkts, uint16_t n);
 
 static inline bool
 standin_has(const struct standin *s, unsigned int feature)

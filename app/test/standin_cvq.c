@@ -59,6 +59,15 @@ get32(struct reader *r)
 	return le32toh(v);
 }
 
+static uint64_t
+get64(struct reader *r)
+{
+	uint64_t v;
+
+	get(r, &v, sizeof(v));
+	return le64toh(v);
+}
+
 /* Whether the data was of this length exactly. */
 static bool
 complete(const struct reader *r)
@@ -185,8 +194,50 @@ set_rss(struct standin *s, struct reader *r)
 	get(r, new.key, STANDIN_KEY);
 	if (!complete(r) || !valid_pairs(s, new.pairs))
 		return false;
+	new.report_types = new.hash_types;
 	*w = new;
 	return true;
+}
+
+/* VIRTIO 1.2, 5.1.6.5.6.4: for a device that does not choose queues by the hash. */
+static bool
+set_hash(struct standin *s, struct reader *r)
+{
+	struct standin_wishes *w = &s->wishes, new = *w;
+	uint64_t reserved;
+
+	new.report_types = get32(r);
+	reserved = get64(r);
+	if (get8(r) != STANDIN_KEY || reserved != 0 || standin_has(s, VIRTIO_NET_F_RSS) ||
+	    (new.report_types & ~le32toh(s->fake.config.supported_hash_types)) != 0)
+		return false;
+	get(r, new.key, STANDIN_KEY);
+	if (!complete(r))
+		return false;
+	*w = new;
+	return true;
+}
+
+#define OFFLOADS \
+	(BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
+	 BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) | BIT(VIRTIO_NET_F_GUEST_UFO))
+
+/* Nothing may be turned on that was not negotiated. */
+static bool
+set_offloads(struct standin *s, struct reader *r)
+{
+	const uint64_t offloads = get64(r);
+
+	if (!complete(r) || (offloads & ~(s->fake.acked & OFFLOADS)) != 0)
+		return false;
+	s->wishes.offloads = offloads;
+	return true;
+}
+
+uint64_t
+standin_in_use(const struct standin *s)
+{
+	return s->fake.acked & ~(OFFLOADS & ~s->wishes.offloads);
 }
 
 /* One row a command. */
@@ -207,6 +258,9 @@ static const struct command {
 	  announced },
 	{ VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, VIRTIO_NET_F_MQ, set_pairs },
 	{ VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_RSS_CONFIG, VIRTIO_NET_F_RSS, set_rss },
+	{ VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_HASH_CONFIG, VIRTIO_NET_F_HASH_REPORT, set_hash },
+	{ VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
+	  VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, set_offloads },
 };
 
 static bool
@@ -289,7 +343,7 @@ standin_cvq_serve(struct standin *s)
 void
 standin_wishes_reset(struct standin *s)
 {
-	s->wishes = (struct standin_wishes){ .pairs = 1 };
+	s->wishes = (struct standin_wishes){ .pairs = 1, .offloads = UINT64_MAX };
 	memcpy(s->fake.config.mac, &s->mac, sizeof(s->mac));
 }
 
@@ -397,4 +451,25 @@ standin_steer(const struct standin *s, const struct rte_mbuf *m, uint16_t from)
 	if (len == 0)
 		return w->unclassified;
 	return w->reta[toeplitz(w->key, input, len) & w->reta_mask];
+}
+
+void
+standin_report(const struct standin *s, struct rte_mbuf *m)
+{
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	const bool v6 = frame[12] == 0x86;
+	uint8_t input[36];
+	size_t len;
+
+	m->hash.rss = 0;
+	m->hash.fdir.hi = VIRTIO_NET_HASH_REPORT_NONE;
+	if (s->wishes.report_types == 0)
+		return;
+	len = hash_input(s->wishes.report_types, m, input);
+	if (len == 0)
+		return;
+	m->hash.rss = toeplitz(s->wishes.key, input, len);
+	m->hash.fdir.hi = v6 ? VIRTIO_NET_HASH_REPORT_IPv6 : VIRTIO_NET_HASH_REPORT_IPv4;
+	if (len % 8 != 0) /* with ports */
+		m->hash.fdir.hi += frame[14 + (v6 ? 6 : 9)] == IPPROTO_TCP ? 1 : 2;
 }

@@ -575,6 +575,7 @@ const struct vring_role vring_front_role = {
 	.close = front_close,
 	.info = vring_fe_info,
 	.takes_pool = vring_fe_mem_takes_pool,
+	.memory_moves = vring_fe_mem_moves,
 	.start = front_start,
 	.stop = front_stop,
 	.count = front_count,
