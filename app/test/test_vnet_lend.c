@@ -782,6 +782,85 @@ no_mbufs(void **state)
 	}
 }
 
+/* Where the device looks next there stands something else, of a shape that may be valid. */
+static void
+scribble(struct port *p, uint64_t *x)
+{
+	static const uint16_t shapes[] = {0, 0, 0, VRING_DESC_F_NEXT, VRING_DESC_F_INDIRECT, 7};
+	const uint16_t wrap = p->d.vq->avail_wrap ? 1u << 7 : 1u << 15;
+
+	for (uint32_t k = 0; k < 8; k++) {
+		uint64_t gpa = GUEST_GPA + rd_random(x) % p->g.size;
+		uint32_t len = rd_random(x) % 16 == 0 ? rd_random(x) : rd_random(x) % 3000;
+		uint16_t shape = shapes[rd_random(x) % 6], at = rd_random(x) % 64;
+
+		if (p->r.packed) {
+			at = (p->d.vq->avail_idx + k) % 64;
+			p->r.pdesc[at] = (struct vring_packed_desc){gpa, len, at, wrap | shape};
+			continue;
+		}
+		p->r.desc[at] = (struct vring_desc){gpa, len, shape, rd_random(x) % 64};
+		p->r.avail->ring[(p->d.vq->avail_idx + k) % 64] = rd_random(x) % 64;
+	}
+	if (!p->r.packed)
+		p->r.avail->idx = p->d.vq->avail_idx + rd_random(x) % 9;
+}
+
+/* The ring ends and starts again, as it does when the peer has broken it. */
+static void
+start_over(struct port *p, struct rte_mbuf **kept, uint32_t n)
+{
+	struct vnet_loans *loans = p->d.vq->loans;
+
+	vnet_loans_end(loans, p->d.vq, p->d.run);
+	for (uint32_t k = 0; k < n; k++) {
+		rte_pktmbuf_free(kept[k]);
+		kept[k] = NULL;
+	}
+	assert_true(vnet_loans_free(loans));
+	assert_int_equal(virtq_vq_set_base(p->d.vq, p->d.run, virtq_fresh_base(p->r.packed)), 0);
+	assert_int_equal(vnet_loans_new(p->d.run, &loans), 0);
+	p->d.vq->loans = loans;
+}
+
+/* Whatever stands in the ring: packets are within the guest's memory, and all are accounted for. */
+static void
+hostile_rings(void **state)
+{
+	for (uint32_t i = 0; i < NRINGS; i++) {
+		struct rte_mbuf *kept[64] = {0};
+		uint64_t x = i, lent = 0, got = 0, breaks = 0;
+		struct port p;
+
+		lend_open(&p, 64, rings[i], 2048, VNET_F_SCATTER);
+		for (uint32_t k = 0; k < 20000; k++) {
+			struct rte_mbuf *pkts[8];
+			uint16_t n;
+
+			scribble(&p, &x);
+			n = port_rx(&p, pkts, 8);
+			for (uint16_t m = 0; m < n; m++) {
+				uint32_t at = rd_random(&x) % 64;
+
+				assert_true(mbuf_bytes(pkts[m]) != NULL);
+				lent += is_lent(&p, pkts[m]);
+				rte_pktmbuf_free(kept[at]);
+				kept[at] = pkts[m];
+			}
+			got += n;
+			if (p.d.vq->broken == VIRTQ_OK)
+				continue;
+			breaks++;
+			start_over(&p, kept, 64);
+		}
+		start_over(&p, kept, 64);
+		assert_true(lent > 1000 && got > lent && breaks > 10);
+		assert_int_equal(p.rxq.stats.packets, got);
+		assert_int_equal(p.rxq.stats.zero_copy, lent);
+		lend_close(&p);
+	}
+}
+
 /* The front-end cuts its file short: whoever reads a packet reads zeroes and lives. */
 static void
 memory_cut_short(void **state)
@@ -846,6 +925,7 @@ main(void)
 		cmocka_unit_test(buffers_are_not_written),
 		cmocka_unit_test(bad_headers),
 		cmocka_unit_test(no_mbufs),
+		cmocka_unit_test(hostile_rings),
 		cmocka_unit_test(memory_cut_short),
 	};
 
