@@ -1,24 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packets that are lent rather than copied: what the application may do with them, and for long. */
-#include "vnet_guest.h"
+#include "vnet_lent.h"
 
 #include <pthread.h>
-#include <time.h>
-
-#include "vnet_lend.h"
-
-#define MIN 256u
-
-static const uint64_t rings[] = {
-	F_V1 | F_INDIRECT,
-	F_V1 | F_INDIRECT | F_CSUM,
-	F_INDIRECT,
-	F_V1 | F_INDIRECT | F_PACKED,
-	F_V1 | F_INDIRECT | F_PACKED | F_CSUM,
-	F_INDIRECT | F_PACKED,
-};
-
-#define NRINGS (sizeof(rings) / sizeof(rings[0]))
 
 static const struct layout two_pieces = {.n = 2, .form = RD_DIRECT, .piece = {400}};
 /* The header by itself, and two pieces. */
@@ -26,89 +10,6 @@ static struct layout
 three_pieces(const struct port *p)
 {
 	return (struct layout){.n = 3, .form = RD_INDIRECT, .piece = {p->hdr_len, 300}};
-}
-
-static void
-lend_open(struct port *p, uint16_t size, uint64_t features, uint32_t bytes, uint32_t flags)
-{
-	struct vnet_loans *loans;
-
-	port_open(p, size, features, bytes, 1);
-	p->r.any_order = true;
-	p->rxq.flags |= flags;
-	p->rxq.big = flags & VNET_F_SCATTER ? NULL : big_pool;
-	assert_int_equal(vnet_rxq_lend(&p->rxq, MIN), 0);
-	assert_int_equal(vnet_loans_new(p->d.run, &loans), 0);
-	p->d.vq->loans = loans;
-	p->rx = vnet_dev_rx_select(p->d.run, VNET_F_ZERO_COPY, NULL);
-}
-
-/* No packet is out any more. */
-static void
-lend_close(struct port *p)
-{
-	struct vnet_loans *loans = p->d.vq->loans;
-	struct rte_mbuf *m;
-
-	port_rx(p, &m, 0);
-	vnet_loans_end(loans, p->d.vq, p->d.run);
-	assert_null(p->d.vq->loans);
-	assert_true(vnet_loans_free(loans));
-	port_reap(p);
-	assert_int_equal(rd_pending(&p->r), 0);
-	port_close(p);
-}
-
-static bool
-send_frame(struct port *p, uint32_t len, uint32_t seed, const struct layout *l)
-{
-	static uint8_t data[FRAME_MAX];
-
-	frame_fill(data, len, seed);
-	return port_send(p, NULL, data, len, l);
-}
-
-static bool
-is_lent(const struct port *p, const struct rte_mbuf *m)
-{
-	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
-
-	return RTE_MBUF_HAS_EXTBUF(m) && data >= p->g.base && data < p->g.base + p->g.size;
-}
-
-static void
-expect_packet(const struct port *p, struct rte_mbuf *m, uint32_t len, uint32_t seed, bool lent)
-{
-	const char *why = NULL;
-
-	assert_int_equal(rte_mbuf_check(m, 1, &why), 0);
-	assert_int_equal(is_lent(p, m), lent);
-	assert_int_equal(m->port, 7);
-	expect_bytes(mbuf_bytes(m), m->pkt_len, len, seed);
-	for (struct rte_mbuf *s = lent ? m : NULL; s != NULL; s = s->next) {
-		assert_int_equal(rte_pktmbuf_headroom(s), 0);
-		assert_int_equal(rte_pktmbuf_tailroom(s), 0);
-		assert_null(rte_pktmbuf_prepend(s, 1));
-	}
-}
-
-/* One poll; nothing is expected. */
-static void
-poll_nothing(struct port *p)
-{
-	struct rte_mbuf *m;
-
-	assert_int_equal(port_rx(p, &m, 1), 0);
-}
-
-/* Longer than a chain waits for older ones. */
-static void
-poll_late(struct port *p)
-{
-	const struct timespec pause = {.tv_nsec = 2000 * VNET_LOAN_WAIT_US};
-
-	nanosleep(&pause, NULL);
-	poll_nothing(p);
 }
 
 /* Every length in every shape of buffer: attached where it lies in one piece, else copied. */
@@ -406,193 +307,6 @@ freed_elsewhere(void **state)
 	}
 }
 
-/* The ring ends with packets out: the guest has all back, the packets stay readable. */
-static void
-ring_ends(void **state)
-{
-	for (uint32_t i = 0; i < NRINGS; i++) {
-		struct vnet_loans *loans;
-		struct rte_mbuf *m[8];
-		struct virtq_mem *mem;
-		struct port p;
-
-		lend_open(&p, 64, rings[i], 2048, 0);
-		loans = p.d.vq->loans;
-		mem = p.g.mem;
-		for (uint32_t k = 0; k < 8; k++)
-			send_frame(&p, 600, k, PLAIN);
-		assert_int_equal(port_rx(&p, m, 8), 8);
-		assert_int_equal(vnet_loans_out(loans), 8);
-		rte_pktmbuf_free(m[3]);
-		fd_count(p.d.callfd);
-		vnet_loans_end(loans, p.d.vq, p.d.run);
-		assert_int_equal(fd_count(p.d.callfd), 1);
-		assert_int_equal(port_reap(&p), 8);
-		assert_int_equal(rd_pending(&p.r), 0);
-		if (p.r.packed)
-			assert_int_equal(p.d.vq->used_idx, p.d.vq->avail_idx);
-		else
-			assert_int_equal(virtq_vq_get_base(p.d.vq, false), p.d.vq->used_idx);
-		/* The run goes, and with it the session's hold on the memory. */
-		assert_int_equal(mem->refs, 3);
-		virtq_run_free(p.d.run);
-		p.d.run = NULL;
-		assert_int_equal(mem->refs, 2);
-		for (uint32_t k = 0; k < 8; k++) {
-			assert_false(vnet_loans_free(loans));
-			if (k == 3)
-				continue;
-			expect_packet(&p, m[k], 600, k, true);
-			rte_pktmbuf_free(m[k]);
-		}
-		assert_true(vnet_loans_free(loans));
-		assert_int_equal(mem->refs, 1);
-		port_close(&p);
-	}
-}
-
-/* Snapshots of the same memory, as they come when regions elsewhere come and go. */
-static struct virtq_mem *
-other_mem(const struct virtq_mem *mem)
-{
-	struct virtq_mem *other;
-
-	assert_int_equal(virtq_mem_new(mem->region, mem->nregions, &other), 0);
-	return other;
-}
-
-static void
-move_run(struct port *p, struct virtq_mem *mem)
-{
-	struct virtq_run_config cfg = dev_config(&p->d, &p->r);
-
-	virtq_run_free(p->d.run);
-	assert_int_equal(virtq_run_new(&cfg, mem, &p->d.run), 0);
-}
-
-static void
-move_to(struct port *p, struct virtq_mem *mem)
-{
-	struct vnet_loans *loans = p->d.vq->loans;
-
-	vnet_loans_moving(loans);
-	move_run(p, mem);
-	vnet_loans_moved(loans, mem);
-}
-
-/* Memory goes under packets that are out: it is kept for them, and no longer. */
-static void
-memory_moves(void **state)
-{
-	struct virtq_mem *a, *b;
-	struct vnet_loans *loans;
-	struct rte_mbuf *m[3];
-	struct port p;
-
-	lend_open(&p, 64, rings[0], 2048, 0);
-	loans = p.d.vq->loans;
-	a = other_mem(p.g.mem);
-	b = other_mem(p.g.mem);
-	move_to(&p, a);
-	assert_int_equal(a->refs, 3); /* here, run, loans */
-	assert_int_equal(p.g.mem->refs, 1);
-	send_frame(&p, 600, 0, PLAIN);
-	assert_int_equal(port_rx(&p, &m[0], 1), 1);
-	move_to(&p, b);
-	assert_int_equal(a->refs, 2);
-	send_frame(&p, 600, 1, PLAIN);
-	assert_int_equal(port_rx(&p, &m[1], 1), 1);
-	expect_packet(&p, m[0], 600, 0, true);
-	/* The newer one comes back first, and its memory stays. */
-	rte_pktmbuf_free(m[1]);
-	poll_late(&p);
-	vnet_loans_tidy(loans);
-	assert_int_equal(a->refs, 2);
-	assert_int_equal(b->refs, 3);
-	rte_pktmbuf_free(m[0]);
-	poll_nothing(&p);
-	vnet_loans_tidy(loans);
-	assert_int_equal(a->refs, 1);
-	assert_int_equal(b->refs, 3);
-	/* Nothing is lent of b when it goes. */
-	move_to(&p, a);
-	vnet_loans_tidy(loans);
-	assert_int_equal(b->refs, 1);
-	lend_close(&p);
-	assert_int_equal(a->refs, 1);
-	virtq_mem_put(a);
-	virtq_mem_put(b);
-}
-
-/* A front-end that changes its memory without end, and an application that keeps packets. */
-static void
-memory_moves_often(void **state)
-{
-	struct rte_mbuf *kept[200];
-	struct virtq_mem *mem[200];
-	uint32_t n = 0, lent = 0, held = 0;
-	struct vnet_loans *loans;
-	struct port p;
-
-	lend_open(&p, 1024, rings[0], 2048, 0);
-	loans = p.d.vq->loans;
-	for (uint32_t k = 0; k < 200; k++) {
-		mem[k] = other_mem(p.g.mem);
-		move_to(&p, mem[k]);
-		send_frame(&p, 600, k, PLAIN);
-		assert_int_equal(port_rx(&p, &kept[n], 1), 1);
-		lent += is_lent(&p, kept[n++]);
-	}
-	for (uint32_t k = 0; k < 200; k++)
-		held += mem[k]->refs > 1;
-	assert_true(lent >= VNET_LOAN_MEMS && lent <= VNET_LOAN_MEMS + 2);
-	assert_true(held <= VNET_LOAN_MEMS + 3);
-	for (uint32_t k = 0; k < n; k++)
-		expect_packet(&p, kept[k], 600, k, is_lent(&p, kept[k]));
-	rte_pktmbuf_free_bulk(kept, n);
-	poll_nothing(&p);
-	vnet_loans_tidy(loans);
-	send_frame(&p, 600, 1, PLAIN);
-	assert_int_equal(port_rx(&p, kept, 1), 1);
-	assert_true(is_lent(&p, kept[0]));
-	rte_pktmbuf_free(kept[0]);
-	lend_close(&p);
-	for (uint32_t k = 0; k < 200; k++) {
-		assert_int_equal(mem[k]->refs, 1);
-		virtq_mem_put(mem[k]);
-	}
-}
-
-/* A queue that nobody polls: the control thread sees it, and gives back what was freed. */
-static void
-neglected(void **state)
-{
-	for (uint32_t i = 0; i < NRINGS; i++) {
-		struct vnet_loans *loans;
-		struct rte_mbuf *m[2];
-		struct port p;
-
-		lend_open(&p, 64, rings[i], 2048, 0);
-		loans = p.d.vq->loans;
-		assert_false(vnet_loans_neglected(loans)); /* nothing is out */
-		send_frame(&p, 600, 0, PLAIN);
-		send_frame(&p, 600, 1, PLAIN);
-		assert_int_equal(port_rx(&p, m, 2), 2);
-		assert_false(vnet_loans_neglected(loans));
-		assert_true(vnet_loans_neglected(loans));
-		rte_pktmbuf_free(m[1]);
-		fd_count(p.d.callfd);
-		vnet_loans_reclaim(loans, p.d.vq, p.d.run);
-		assert_int_equal(port_reap(&p), 1);
-		assert_int_equal(fd_count(p.d.callfd), 1);
-		rte_pktmbuf_free(m[0]);
-		vnet_loans_reclaim(loans, p.d.vq, p.d.run);
-		assert_int_equal(port_reap(&p), 1);
-		assert_false(vnet_loans_neglected(loans));
-		lend_close(&p);
-	}
-}
-
 /* Disabled while packets are out: what is sent is dropped, what was lent comes back. */
 static void
 disabled(void **state)
@@ -782,48 +496,6 @@ no_mbufs(void **state)
 	}
 }
 
-/* The front-end cuts its file short: whoever reads a packet reads zeroes and lives. */
-static void
-memory_cut_short(void **state)
-{
-	struct virtq_region region;
-	struct vnet_loans *loans;
-	struct virtq_mem *mem;
-	struct rte_mbuf *m;
-	struct port p;
-	uint8_t *host;
-	int fd;
-
-	port_open(&p, 64, rings[0], 2048, 1);
-	fd = memfd_create("cut", MFD_CLOEXEC);
-	assert_int_equal(ftruncate(fd, (off_t)p.g.size), 0);
-	region = p.g.mem->region[0];
-	assert_int_equal(virtq_map_new(fd, 0, region.size, &region.map, &host), 0);
-	/* The ring and its buffers as the driver made them, in a file that can be cut. */
-	send_frame(&p, 600, 1, PLAIN);
-	memcpy(host, p.g.base, region.size);
-	region.host = host;
-	assert_int_equal(virtq_mem_new(&region, 1, &mem), 0);
-	move_run(&p, mem);
-	assert_int_equal(vnet_rxq_lend(&p.rxq, MIN), 0);
-	assert_int_equal(vnet_loans_new(p.d.run, &loans), 0);
-	p.d.vq->loans = loans;
-	p.rx = vnet_dev_rx_select(p.d.run, VNET_F_ZERO_COPY, NULL);
-	assert_int_equal(port_rx(&p, &m, 1), 1);
-	assert_true(RTE_MBUF_HAS_EXTBUF(m));
-	expect_bytes(rte_pktmbuf_mtod(m, uint8_t *), m->pkt_len, 600, 1);
-	assert_int_equal(ftruncate(fd, 0), 0);
-	for (uint32_t k = 0; k < m->pkt_len; k++)
-		assert_int_equal(rte_pktmbuf_mtod(m, volatile uint8_t *)[k], 0);
-	assert_true(virtq_mem_poisoned(mem));
-	rte_pktmbuf_free(m);
-	vnet_loans_end(loans, p.d.vq, p.d.run);
-	assert_true(vnet_loans_free(loans));
-	virtq_mem_put(mem);
-	close(fd);
-	port_close(&p);
-}
-
 int
 main(void)
 {
@@ -836,17 +508,12 @@ main(void)
 		cmocka_unit_test(order_of_return),
 		cmocka_unit_test(one_is_kept),
 		cmocka_unit_test(freed_elsewhere),
-		cmocka_unit_test(ring_ends),
-		cmocka_unit_test(memory_moves),
-		cmocka_unit_test(memory_moves_often),
-		cmocka_unit_test(neglected),
 		cmocka_unit_test(disabled),
 		cmocka_unit_test(rings_that_are_copied),
 		cmocka_unit_test(pools_that_are_copied),
 		cmocka_unit_test(buffers_are_not_written),
 		cmocka_unit_test(bad_headers),
 		cmocka_unit_test(no_mbufs),
-		cmocka_unit_test(memory_cut_short),
 	};
 
 	return cmocka_run_group_tests_name("vnet_lend", tests, vnet_setup, vnet_teardown);
