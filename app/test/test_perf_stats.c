@@ -123,6 +123,23 @@ test_latency(void **state)
 	near(v[PERF_RECEIVED], 801);
 }
 
+/* A handful of bursts in a slice is none. */
+static void
+test_few_samples(void **state)
+{
+	struct perf_job job = {.path = PERF_RX, .burst = 32};
+	double v[PERF_FIGURES];
+
+	fill_results();
+	results[PERF_BACKEND].nsamples = results[PERF_FRONTEND].nsamples = 19;
+	perf_slice_figures(results, &job, 1e9, v);
+	near(v[PERF_CYCLES], 0);
+	near(v[PERF_CYCLES_P99], 0);
+	job.path = PERF_LATENCY;
+	perf_slice_figures(results, &job, 1e9, v);
+	near(v[PERF_P50], 0);
+}
+
 /* A line of rounds, each with its distance; A costs 10, B 20 cycles. */
 static struct perf_line
 line_of(uint32_t n, const double *distance)
@@ -208,6 +225,7 @@ main(void)
 		cmocka_unit_test(test_quantiles),
 		cmocka_unit_test(test_slice),
 		cmocka_unit_test(test_latency),
+		cmocka_unit_test(test_few_samples),
 		cmocka_unit_test(test_like_with_like),
 		cmocka_unit_test(test_mixed_distances),
 		cmocka_unit_test(test_nothing_counts),

@@ -72,6 +72,10 @@ latencies(FILE *f, const struct perf_line *l)
 	for (uint32_t p = 0; p < l->pairs; p++) {
 		struct perf_spread s = perf_spread(l, p, PERF_P50);
 
+		if (s.n == 0) {
+			fprintf(f, " | %38s", "-");
+			continue;
+		}
 		fprintf(f, " | %5.0f [%5.0f-%5.0f]", s.median, s.p10, s.p90);
 		for (int i = PERF_P90; i <= PERF_P999; i++)
 			fprintf(f, " %6.0f", perf_spread(l, p, i).median);

@@ -7,6 +7,9 @@
 /* Beyond this factor the cores were not equally far from each other. */
 #define ALIKE 2.0
 
+/* A median of fewer bursts or pings says more of the scheduler than of the driver. */
+enum { ENOUGH = 20 };
+
 static int
 by_u32(const void *a, const void *b)
 {
@@ -115,6 +118,8 @@ burst_figures(struct perf_result *r, const struct perf_job *job, double v[PERF_F
 		{PERF_CYCLES_P99, .99},
 	};
 
+	if (r->nsamples < ENOUGH)
+		return;
 	perf_sort(r->sample, r->nsamples);
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		v[wanted[i].f] = (double)perf_sorted_quantile(r->sample, r->nsamples,
@@ -126,6 +131,8 @@ ping_figures(struct perf_result *r, double tsc_hz, double v[PERF_FIGURES])
 {
 	static const double q[] = {.5, .9, .99, .999};
 
+	if (r->nsamples < ENOUGH)
+		return;
 	perf_sort(r->sample, r->nsamples);
 	for (int i = 0; i < 4; i++)
 		v[PERF_P50 + i] = perf_sorted_quantile(r->sample, r->nsamples, q[i]) * 1e9 /

@@ -59,7 +59,10 @@ void perf_sort(uint32_t *v, uint32_t n);
 /* Of n values in any order, which are sorted in place; 0 for n = 0. */
 double perf_quantile(double *v, uint32_t n, double q);
 
-/* The figures of a slice of which both ends gave their results; sorts the samples. */
+/*
+ * The figures of a slice of which both ends gave their results; sorts the samples. Cycles or
+ * latencies are 0 where there were hardly any.
+ */
 void perf_slice_figures(struct perf_result result[PERF_ROLES], const struct perf_job *job,
 	double tsc_hz, double v[PERF_FIGURES]);
 
