@@ -4,6 +4,8 @@ and mode that DPDK's front-end has, every byte of every frame compared, every fr
 
 import itertools
 import os
+import platform
+import re
 
 import bed
 import pcap
@@ -106,7 +108,7 @@ class Pair(Ends):
     """The port (be) and DPDK's front-end (fe)."""
 
     def __init__(self, mode, back_queues=None, back_options="", scatter=False, back_mbuf=LINEAR,
-                 frames=None, back_frames=None):
+                 frames=None, back_frames=None, back_eal=()):
         super().__init__()
         self.mode = mode
         self.queues = {"be": back_queues or mode.queues, "fe": mode.queues}
@@ -131,7 +133,7 @@ class Pair(Ends):
                     "--txd=1024", "--rxd=1024"]
         start = {
             "be": lambda: bed.Testpmd(
-                "be", devices["be"], cpu=0, wait=False, memory=192, eal=QUIET,
+                "be", devices["be"], cpu=0, wait=False, memory=192, eal=QUIET + list(back_eal),
                 args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
             "fe": lambda: bed.Testpmd(
                 "fe", devices["fe"], cpu=1, wait=False, plugin=mode.front_plugin, mbufs=10000,
@@ -175,10 +177,15 @@ def account(pair, offered, delivered):
               "offered %d, delivered %d, dropped %d" % (offered, delivered, dropped(xstats)))
 
 
-def one_mode(mode, **options):
+def one_mode(mode, says=None, **options):
+    """All frames both ways; `says`: what the burst mode of either direction has to name."""
     pair = Pair(mode, **options)
     try:
         back = pair.side["be"]
+        for queue in ("rxq", "txq") if says else ():
+            said = re.search(r"Burst mode: (.*)", back.cmd("show %s info 0 0" % queue))
+            check(said and says in said.group(1).replace(" (per queue)", "").split(", "),
+                  "%s: burst mode '%s', no '%s'" % (queue, said and said.group(1), says))
         free = back.mbufs_available()
         offered = pair.frames["be"]
         fits = [[f for f in frames if mode.mrg or len(f) <= BUFFER] for frames in offered]
@@ -225,6 +232,17 @@ def large(mode, largest, options="", scatter=False):
              back_options=options)
 
 
+def levels():
+    """Instruction-set levels that --force-max-simd-bitwidth= leads to on this processor."""
+    if platform.machine() != "x86_64":
+        return dict.fromkeys((64, 128, 256, 512), "baseline")
+    v3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}
+    with open("/proc/cpuinfo") as info:
+        flags = set(re.search(r"^flags\s*:(.*)$", info.read(), re.M).group(1).split())
+    wide = "x86-64-v3" if v3 <= flags else "x86-64-v2"
+    return {64: "x86-64-v2", 128: "x86-64-v2", 256: wide, 512: wide}
+
+
 def oversize():
     """With neither of these, such a frame is dropped and counted."""
     mode = Mode()
@@ -258,3 +276,8 @@ def run(report):
                     ",tso=1,linear-buffer=0" if ours else "", ours)
     if bed.DRV == "net_vring":
         report.case("oversize-dropped", oversize)
+        for bits, level in levels().items():
+            for packed in (0, 1):
+                report.case("simd-%d-%s" % (bits, "packed" if packed else "split"), one_mode,
+                            Mode(packed), level,
+                            back_eal=["--force-max-simd-bitwidth=%d" % bits])
