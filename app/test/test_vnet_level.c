@@ -247,7 +247,7 @@ to_guest(const struct vnet_ops *ops, uint64_t features, struct record *r)
 	struct port p;
 
 	port_open(&p, 64, features, MOST + 26, 4);
-	p.tx = ops->dev_tx_select(p.d.run, p.txq.flags, NULL);
+	p.tx = ops->dev_tx_select(p.d.run, NULL);
 	for (uint32_t round = 0; round < 400; round++) {
 		uint16_t n;
 
@@ -312,7 +312,7 @@ anything(const struct vnet_ops *ops, uint64_t features, struct record *r)
 
 		port_open(&p, 16, features, 2100, 1);
 		p.rx = ops->dev_rx_select(p.d.run, p.rxq.flags, NULL);
-		p.tx = ops->dev_tx_select(p.d.run, p.txq.flags, NULL);
+		p.tx = ops->dev_tx_select(p.d.run, NULL);
 		scramble(&p, &x);
 		n = round % 2 ? port_rx(&p, pkts, 64) : 0;
 		note_number(r, n);
@@ -345,8 +345,8 @@ between(const struct vnet_ops *ops, uint64_t features, bool receive, struct reco
 	link_open(&l, 64, features, receive, small_pool);
 	l.rx = receive ? ops->drv_rx_select(l.run, l.rxq.flags, NULL) :
 		ops->dev_rx_select(l.dev_run, l.rxq.flags, NULL);
-	l.tx = receive ? ops->dev_tx_select(l.dev_run, l.txq.flags, NULL) :
-		ops->drv_tx_select(l.run, l.txq.flags, NULL);
+	l.tx = receive ? ops->dev_tx_select(l.dev_run, NULL) :
+		ops->drv_tx_select(l.run, NULL);
 	if (receive)
 		note_number(r, ops->drv_rx_fill(&l.rxq, l.drv, l.run));
 	for (uint32_t round = 0; round < 300; round++) {

@@ -99,7 +99,10 @@ void *virtq_drv_detach(struct virtq_drv *drv, uint16_t size);
 
 /* The device broke a rule: the ring stops. */
 void virtq_drv_break(struct virtq_drv *drv, enum virtq_error e);
+/* Whoever has the ring tells the device that there is something in it. */
 void virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run);
+/* The same from any thread; not counted. */
+void virtq_drv_ring_bell(const struct virtq_run *run);
 
 VIRTQ_INLINE uint16_t
 virtq_drv_take_slot(struct virtq_drv *drv)

@@ -17,7 +17,7 @@
 struct virtq_map {
 	uint32_t refs;		/* atomic */
 	struct virtq_sigbus_range range; /* what mmap gave, and whether the peer cut it */
-	dev_t dev;		/* the file, and where in it */
+	dev_t dev;		/* the file, and where in it; 0 of a device */
 	ino_t ino;
 	uint64_t offset, size;
 };
@@ -35,13 +35,43 @@ map_unit(int fd)
 	return page;
 }
 
+/* `start` and `length` are multiples of `unit`. 0 or -errno. */
+static int
+map_units(int fd, uint64_t start, uint64_t length, uint64_t unit, int prot,
+	  struct virtq_map **map)
+{
+	struct virtq_map *m = calloc(1, sizeof(*m));
+	void *p;
+	int ret;
+
+	if (m == NULL)
+		return -ENOMEM;
+	p = mmap(NULL, length, prot, MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
+	if (p == MAP_FAILED) {
+		ret = -errno;
+		free(m);
+		return ret;
+	}
+	madvise(p, length, MADV_DONTDUMP);
+	m->refs = 1;
+	m->range.start = p;
+	m->range.length = length;
+	m->range.unit = unit;
+	ret = virtq_sigbus_add(&m->range);
+	if (ret < 0) {
+		munmap(p, length);
+		free(m);
+		return ret;
+	}
+	*map = m;
+	return 0;
+}
+
 int
 virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host)
 {
-	uint64_t end, start, length, unit;
-	struct virtq_map *m;
+	uint64_t end, start, unit;
 	struct stat st;
-	void *p;
 	int ret;
 
 	if (size == 0 || __builtin_add_overflow(offset, size, &end) || end > INT64_MAX)
@@ -58,35 +88,30 @@ virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, ui
 		return -EINVAL;
 	unit = map_unit(fd);
 	start = offset & ~(unit - 1);
-	length = (end - start + unit - 1) & ~(unit - 1);
-	m = calloc(1, sizeof(*m));
-	if (m == NULL)
-		return -ENOMEM;
-	p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
-		 (off_t)start);
-	if (p == MAP_FAILED) {
-		ret = -errno;
-		free(m);
+	ret = map_units(fd, start, (end - start + unit - 1) & ~(unit - 1), unit,
+			PROT_READ | PROT_WRITE, map);
+	if (ret < 0)
 		return ret;
-	}
-	madvise(p, length, MADV_DONTDUMP);
-	m->refs = 1;
-	m->dev = st.st_dev;
-	m->ino = st.st_ino;
-	m->offset = offset;
-	m->size = size;
-	m->range.start = p;
-	m->range.length = length;
-	m->range.unit = unit;
-	ret = virtq_sigbus_add(&m->range);
-	if (ret < 0) {
-		munmap(p, length);
-		free(m);
-		return ret;
-	}
-	*map = m;
-	*host = (uint8_t *)p + (offset - start);
+	(*map)->dev = st.st_dev;
+	(*map)->ino = st.st_ino;
+	(*map)->offset = offset;
+	(*map)->size = size;
+	*host = (uint8_t *)(*map)->range.start + (offset - start);
 	return 0;
+}
+
+int
+virtq_map_device(int fd, uint64_t offset, struct virtq_map **map, uint8_t **host)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	int ret;
+
+	if (offset > INT64_MAX - page || offset % page != 0)
+		return -EINVAL;
+	ret = map_units(fd, offset, page, page, PROT_WRITE, map);
+	if (ret == 0)
+		*host = (*map)->range.start;
+	return ret;
 }
 
 struct virtq_map *
@@ -117,12 +142,6 @@ bool
 virtq_map_poisoned(const struct virtq_map *map)
 {
 	return map != NULL && __atomic_load_n(&map->range.poisoned, __ATOMIC_RELAXED);
-}
-
-static bool
-ranges_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
-{
-	return a < b ? b - a < alen : a - b < blen;
 }
 
 static int
@@ -159,8 +178,8 @@ mem_insert(struct virtq_mem *mem, const struct virtq_region *r)
 	for (uint32_t i = 0; i < mem->nregions; i++) {
 		const struct virtq_region *o = &mem->region[i];
 
-		if (ranges_overlap(o->gpa, o->size, r->gpa, r->size) ||
-		    ranges_overlap(o->uva, o->size, r->uva, r->size))
+		if (virtq_ranges_overlap(o->gpa, o->size, r->gpa, r->size) ||
+		    virtq_ranges_overlap(o->uva, o->size, r->uva, r->size))
 			return -EEXIST;
 		if (o->gpa > r->gpa && i < at)
 			at = i;

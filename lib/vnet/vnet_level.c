@@ -94,9 +94,9 @@ vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **nam
 }
 
 vnet_tx_burst
-vnet_dev_tx_select(const struct virtq_run *run, uint32_t flags, const char **name)
+vnet_dev_tx_select(const struct virtq_run *run, const char **name)
 {
-	return vnet_level()->ops->dev_tx_select(run, flags, name);
+	return vnet_level()->ops->dev_tx_select(run, name);
 }
 
 vnet_rx_burst
@@ -106,9 +106,9 @@ vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags, const char **nam
 }
 
 vnet_tx_burst
-vnet_drv_tx_select(const struct virtq_run *run, uint32_t flags, const char **name)
+vnet_drv_tx_select(const struct virtq_run *run, const char **name)
 {
-	return vnet_level()->ops->drv_tx_select(run, flags, name);
+	return vnet_level()->ops->drv_tx_select(run, name);
 }
 
 uint16_t

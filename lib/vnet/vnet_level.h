@@ -17,12 +17,10 @@
 struct vnet_ops {
 	vnet_rx_burst (*dev_rx_select)(const struct virtq_run *run, uint32_t flags,
 				       const char **name);
-	vnet_tx_burst (*dev_tx_select)(const struct virtq_run *run, uint32_t flags,
-				       const char **name);
+	vnet_tx_burst (*dev_tx_select)(const struct virtq_run *run, const char **name);
 	vnet_rx_burst (*drv_rx_select)(const struct virtq_run *run, uint32_t flags,
 				       const char **name);
-	vnet_tx_burst (*drv_tx_select)(const struct virtq_run *run, uint32_t flags,
-				       const char **name);
+	vnet_tx_burst (*drv_tx_select)(const struct virtq_run *run, const char **name);
 	uint16_t (*drv_rx_fill)(struct vnet_rxq *rxq, struct virtq_drv *drv,
 				const struct virtq_run *run);
 	void (*drv_drain)(struct virtq_drv *drv, uint16_t size);
