@@ -4,6 +4,8 @@ and mode that DPDK's front-end has, every byte of every frame compared, every fr
 
 import itertools
 import os
+import platform
+import re
 
 import bed
 import pcap
@@ -115,7 +117,7 @@ class Pair(Ends):
 
     def __init__(self, mode, back_queues=None, back_options="", back_mbuf=LINEAR,
                  frames=None, back_frames=None, front_mbuf=None, setup=None, mbufs=None,
-                 memory=None):
+                 memory=None, back_eal=()):
         """setup: for each side, commands for which its port 0 is stopped."""
         super().__init__()
         self.mode = mode
@@ -144,7 +146,8 @@ class Pair(Ends):
                     "--txd=1024", "--rxd=1024"]
         start = {
             "be": lambda: bed.Testpmd(
-                "be", devices["be"], cpu=0, wait=False, memory=memory["be"], eal=QUIET,
+                "be", devices["be"], cpu=0, wait=False, memory=memory["be"],
+                eal=QUIET + list(back_eal),
                 mbufs=self.mbufs["be"], args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
             "fe": lambda: bed.Testpmd(
                 "fe", devices["fe"], cpu=1, wait=False, plugin=mode.front_plugin,
@@ -204,10 +207,16 @@ def account(pair, side, offered, delivered, arrived):
                   side, offered, delivered, dropped(xstats)))
 
 
-def one_mode(mode, counts=(), **options):
-    """counts: counters of the port that must not be zero after the traffic."""
+def one_mode(mode, counts=(), says=None, **options):
+    """All frames both ways. `says`: what the burst mode of either direction has to name; `counts`:
+    counters of the port that must not be zero after the traffic."""
     pair = Pair(mode, **options)
     try:
+        back = pair.side["be"]
+        for queue in ("rxq", "txq") if says else ():
+            said = re.search(r"Burst mode: (.*)", back.cmd("show %s info 0 0" % queue))
+            check(said and says in said.group(1).replace(" (per queue)", "").split(", "),
+                  "%s: burst mode '%s', no '%s'" % (queue, said and said.group(1), says))
         offered = pair.frames["be"]
         fits = [[f for f in frames if mode.mrg or len(f) <= BUFFER] for frames in offered]
         to_front = sum(map(len, fits))
@@ -271,6 +280,17 @@ def zero_copy(report):
                     ",tso=1,linear-buffer=0,zero-copy=1", True, counts=ZERO_COPY)
 
 
+def levels():
+    """Instruction-set levels that --force-max-simd-bitwidth= leads to on this processor."""
+    if platform.machine() != "x86_64":
+        return dict.fromkeys((64, 128, 256, 512), "baseline")
+    v3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}
+    with open("/proc/cpuinfo") as info:
+        flags = set(re.search(r"^flags\s*:(.*)$", info.read(), re.M).group(1).split())
+    wide = "x86-64-v3" if v3 <= flags else "x86-64-v2"
+    return {64: "x86-64-v2", 128: "x86-64-v2", 256: wide, 512: wide}
+
+
 def oversize():
     """With neither of these, such a frame is dropped and counted."""
     mode = Mode()
@@ -305,3 +325,8 @@ def run(report):
     if bed.DRV == "net_vring":
         report.case("oversize-dropped", oversize)
         zero_copy(report)
+        for bits, level in levels().items():
+            for packed in (0, 1):
+                report.case("simd-%d-%s" % (bits, "packed" if packed else "split"), one_mode,
+                            Mode(packed), says=level,
+                            back_eal=["--force-max-simd-bitwidth=%d" % bits])

@@ -9,7 +9,10 @@
 #include <rte_net.h>
 
 #include "virtq_dev.h"
+#include "vnet_drv.h"
 #include "vnet_impl.h"
+
+vnet_drv_shared vnet_drv_is_shared;
 
 static const struct {
 	const char *name;

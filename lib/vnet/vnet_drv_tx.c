@@ -10,8 +10,6 @@
 #define TX_IN_ORDER	(1u << 1) /* a used entry may stand for all up to it */
 #define TX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
 
-vnet_drv_shared vnet_drv_is_shared;
-
 enum tx_result { TX_SENT, TX_DROPPED, TX_SHORT };
 
 _Static_assert(VIRTQ_DRV_HEADER >= VIRTQ_HDR_HASH + VNET_HEAD_MAX, "room for headers");

@@ -10,6 +10,7 @@
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
+#include "vnet_level.h"
 #include "vring.h"
 
 /* Frames over a pool element that can be on their way at once. */
@@ -407,10 +408,15 @@ mode_in_ctrl(void *arg)
 {
 	const struct mode_call *call = arg;
 	const struct vring_set *set = call->q->published;
-	const char *name = set == NULL || set->mode == NULL ? "no ring" : set->mode;
+	char *info = call->mode->info;
+	size_t room = sizeof(call->mode->info);
 
-	snprintf(call->mode->info, sizeof(call->mode->info), "%s%s", name,
-		 set != NULL && set->n > 0 && set->ring[0].lock != NULL ? ", shared ring" : "");
+	if (set == NULL || set->mode == NULL)
+		snprintf(info, room, "no ring");
+	else
+		snprintf(info, room, "%s%s, %s", set->mode,
+			 set->n > 0 && set->ring[0].lock != NULL ? ", shared ring" : "",
+			 vnet_level()->name);
 	return 0;
 }
 

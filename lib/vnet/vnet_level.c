@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vnet_level.h"
+
+#include <rte_cpuflags.h>
+#include <rte_vect.h>
+
+extern const struct vnet_ops vnet_level_ops_base;
+
+/* The compiler was told to stay with the processor that DPDK was built for. */
+#if defined(__x86_64__) && defined(__SSE4_2__) && !defined(__AVX__)
+#define BASE_NAME "x86-64-v2"
+#else
+#define BASE_NAME "baseline"
+#endif
+
+#ifdef VNET_LEVEL_V3
+extern const struct vnet_ops vnet_level_ops_v3;
+
+/* All that the compiler may use for it and not for the one below. System V ABI for AMD64, 3.1.1 */
+static const enum rte_cpu_flag_t v3_flags[] = {
+	RTE_CPUFLAG_AVX, RTE_CPUFLAG_AVX2, RTE_CPUFLAG_BMI1, RTE_CPUFLAG_BMI2, RTE_CPUFLAG_F16C,
+	RTE_CPUFLAG_FMA, RTE_CPUFLAG_LZCNT, RTE_CPUFLAG_MOVBE, RTE_CPUFLAG_OSXSAVE,
+};
+
+/* That the processor has wide registers is not enough: the kernel has to save them. */
+static bool
+kernel_saves_ymm(void)
+{
+	const uint32_t sse_and_avx = 6;
+	uint32_t low, high;
+
+	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (low & sse_and_avx) == sse_and_avx;
+}
+
+static bool
+has_v3(void)
+{
+	for (unsigned int i = 0; i < RTE_DIM(v3_flags); i++)
+		if (rte_cpu_get_flag_enabled(v3_flags[i]) <= 0)
+			return false;
+	return kernel_saves_ymm();
+}
+#endif
+
+/* From the lowest, which every processor has that DPDK runs on, to the highest. */
+static const struct {
+	struct vnet_level level;
+	bool (*has)(void);
+} levels[] = {
+	{.level = {BASE_NAME, 0, &vnet_level_ops_base}},
+#ifdef VNET_LEVEL_V3
+	{.level = {"x86-64-v3", 256, &vnet_level_ops_v3}, .has = has_v3},
+#endif
+};
+
+const struct vnet_level *
+vnet_level_at(unsigned int i)
+{
+	for (unsigned int k = 0; k < RTE_DIM(levels); k++)
+		if ((levels[k].has == NULL || levels[k].has()) && i-- == 0)
+			return &levels[k].level;
+	return NULL;
+}
+
+const struct vnet_level *
+vnet_level_for(uint16_t bits)
+{
+	const struct vnet_level *best = vnet_level_at(0), *level;
+
+	for (unsigned int i = 1; (level = vnet_level_at(i)) != NULL; i++)
+		if (level->bits <= bits)
+			best = level;
+	return best;
+}
+
+const struct vnet_level *
+vnet_level(void)
+{
+	static const struct vnet_level *chosen;
+	const struct vnet_level *level = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
+
+	if (level == NULL) {
+		level = vnet_level_for(rte_vect_get_max_simd_bitwidth());
+		__atomic_store_n(&chosen, level, __ATOMIC_RELAXED);
+	}
+	return level;
+}
+
+vnet_rx_burst
+vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **name)
+{
+	return vnet_level()->ops->dev_rx_select(run, flags, name);
+}
+
+vnet_tx_burst
+vnet_dev_tx_select(const struct virtq_run *run, const char **name)
+{
+	return vnet_level()->ops->dev_tx_select(run, name);
+}
+
+vnet_rx_burst
+vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags, const char **name)
+{
+	return vnet_level()->ops->drv_rx_select(run, flags, name);
+}
+
+vnet_tx_burst
+vnet_drv_tx_select(const struct virtq_run *run, const char **name)
+{
+	return vnet_level()->ops->drv_tx_select(run, name);
+}
+
+uint16_t
+vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run)
+{
+	return vnet_level()->ops->drv_rx_fill(rxq, drv, run);
+}
+
+void
+vnet_drv_drain(struct virtq_drv *drv, uint16_t size)
+{
+	vnet_level()->ops->drv_drain(drv, size);
+}
+
+uint16_t
+vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+		  uint16_t n)
+{
+	return vnet_level()->ops->drv_tx_clean(txq, drv, run, n);
+}
