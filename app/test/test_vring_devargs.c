@@ -205,7 +205,7 @@ test_front_end(void **state)
 	assert_false(vring_args_vdpa(&args));
 	assert_string_equal(args.path, "/s");
 	assert_int_equal(args.queue_size, 256);
-	assert_int_equal(args.mrg_rxbuf, 1);
+	assert_int_equal(args.mrg_rxbuf, VRING_MRG_AUTO);
 	assert_int_equal(args.in_order, 1);
 	assert_int_equal(args.packed_vq, 0);
 	assert_int_equal(args.server, 0);

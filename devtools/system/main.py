@@ -14,6 +14,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../guest"))
 
 import bed  # noqa: E402
+import bell  # noqa: E402
 import bother  # noqa: E402
 import devargs  # noqa: E402
 import docs  # noqa: E402
@@ -22,6 +23,7 @@ import guests  # noqa: E402
 import kill  # noqa: E402
 import matrix  # noqa: E402
 import ovs  # noqa: E402
+import perf  # noqa: E402
 import probe  # noqa: E402
 import surface  # noqa: E402
 import tap  # noqa: E402
@@ -30,9 +32,11 @@ import vdpa  # noqa: E402
 GROUPS = {
     "matrix": matrix.run,
     "front": front.run,
+    "fe-bell": bell.run,
     "fe-vdpa": vdpa.run,
     "fe-kill": kill.run,
     "probe": probe.run,
+    "perf": perf.run,
     "tap": tap.run,
     "guests-qemu7": guests.run7,
     "guests-qemu10": guests.run10,

@@ -94,6 +94,8 @@ virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
 	drv->indirect_iova = iova + l.indirect;
 	drv->header = (uint8_t *)ring + l.header;
 	drv->header_iova = iova + l.header;
+	if (cfg->features & VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT))
+		(*out)->hdr_len = VIRTQ_HDR_HASH;
 	suppress_calls(*out);
 	return 0;
 }

@@ -21,7 +21,8 @@
 /* Reasons for which a packet is dropped; rx: taken from the guest, tx: meant for it. */
 enum vnet_drop {
 	VNET_DROP_RUNT,		/* rx: chain without a whole header, or no byte of packet */
-	VNET_DROP_UNMAPPED,	/* rx: a buffer is (partly) outside the shared memory */
+	VNET_DROP_UNMAPPED,	/* rx: a buffer is (partly) outside the shared memory;
+				 * tx, driver side: so is the mbuf's, and it cannot be copied */
 	VNET_DROP_OVERSIZE,	/* rx: larger than a linear mbuf holds (and scatter is off);
 				 * tx: larger than the guest's buffers take */
 	VNET_DROP_BAD_HDR,	/* rx: checksum or segmentation fields that cannot be true */
@@ -94,10 +95,28 @@ struct vnet_rxq {
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 
+/* Addresses of this process, from `base` on. */
+struct vnet_range {
+	uintptr_t base;
+	size_t len;
+};
+
+/*
+ * Memory that is not DPDK's own, yet known to the device. Bursts read it while it changes: a base
+ * that is set stays, and a length of 0 means that the memory is not, or no longer, to be used.
+ */
+#define VNET_GIVEN_MAX 64
+struct vnet_given {
+	struct vnet_range range[VNET_GIVEN_MAX];
+};
+
 /* Transmit side of an ethdev queue. */
 struct vnet_txq {
 	uint32_t flags;			/* VNET_F_ */
 	uint32_t retries;		/* rounds to try when the ring is full, tx-retries= */
+	/* Driver side: memory that buffers were found in, the last first; see vnet_drv.h. */
+	struct vnet_range reach[2];
+	const struct vnet_given *given;	/* driver side: NULL: none */
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 

@@ -28,11 +28,22 @@ uint16_t vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv,
 			   const struct virtq_run *run, uint16_t n);
 
 /*
- * Memory the device cannot reach must not be offered: tells whether the packet's data may be
- * (`shared` is called for external buffers only). Set by the owner once, before any burst.
+ * Memory the device cannot reach must not be offered. It reaches all that is DPDK's own, which this
+ * tells (NULL: any is), and what txq->given names. A list of DPDK's segments stays where it is, so
+ * that one in which a buffer was found is remembered. Set by the owner once, before any burst.
  */
 typedef bool (*vnet_drv_shared)(const void *addr, uint32_t len);
 extern vnet_drv_shared vnet_drv_is_shared;
+
+/*
+ * Segments of the longest packet that a ring of so many entries takes. The header has a piece of
+ * its own, unless there is room for it before the data of the only one.
+ */
+static inline uint16_t
+vnet_drv_tx_segs(uint32_t entries)
+{
+	return entries < 2 ? 1 : (uint16_t)(RTE_MIN(entries, (uint32_t)VIRTQ_DRV_MAX_DESC) - 1);
+}
 
 /* Driver features this library serves. */
 #define VNET_DRV_FEATURES \
@@ -43,6 +54,6 @@ extern vnet_drv_shared vnet_drv_is_shared;
 	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6) | VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN))
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN) | VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT))
 
 #endif /* VNET_DRV_H */

@@ -9,6 +9,7 @@
 #define RX_PACKED	(1u << 0)
 #define RX_MERGE	(1u << 1) /* a packet may lie in several buffers */
 #define RX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
+#define RX_HASH		(1u << 3) /* the header reports a hash, and has its length */
 
 /* Entries taken from the ring in one go, each copied and checked. */
 struct drv_batch {
@@ -20,6 +21,14 @@ static inline struct virtq_drv *
 drv_of(struct virtq_vq *vq)
 {
 	return container_of(vq, struct virtq_drv, vq);
+}
+
+VIRTQ_INLINE uint32_t
+drv_hdr_len(const struct virtq_run *run, const unsigned int flags)
+{
+	if (flags & RX_HASH)
+		return VIRTQ_HDR_HASH;
+	return flags & RX_ANY_HDR ? run->hdr_len : 12;
 }
 
 static inline uint8_t *
@@ -181,6 +190,23 @@ drv_take(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id, bool p
 	return virtq_drv_free_slot(drv, run, id, packed);
 }
 
+/*
+ * What follows the header proper: the hash, the kind of packet it was computed for, padding. Of
+ * kinds that are not known it cannot be said what the hash means. VIRTIO 1.2, 5.1.6.4.4.
+ */
+VIRTQ_INLINE void
+drv_hash(struct rte_mbuf *m)
+{
+	const uint8_t *at = drv_header(m, VIRTQ_HDR_HASH) + sizeof(struct vnet_hdr);
+	const uint64_t said = virtq_peek64(at);
+	const uint16_t report = (uint16_t)(said >> 32);
+
+	if (report == VIRTIO_NET_HASH_REPORT_NONE || report > VIRTIO_NET_HASH_REPORT_UDPv6_EX)
+		return;
+	m->hash.rss = (uint32_t)said;
+	m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
+}
+
 /* The header, read once; false: it cannot be true. */
 static bool
 drv_offload(struct vnet_rxq *rxq, const struct virtq_run *run, const struct vnet_hdr *h,
@@ -196,6 +222,8 @@ drv_offload(struct vnet_rxq *rxq, const struct virtq_run *run, const struct vnet
 	if ((h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
 	    h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
 		vnet_rx_offload(rxq, h, m);
+	if (run->hdr_len == VIRTQ_HDR_HASH)
+		drv_hash(m);
 	return true;
 }
 
@@ -216,7 +244,8 @@ drv_rx_slow(struct vnet_rxq *rxq, const struct virtq_run *run, struct rte_mbuf *
 	vnet_rx_mbuf_init(rxq, m, 0);
 	if (len < run->hdr_len + (uint32_t)RTE_ETHER_HDR_LEN)
 		return drv_drop(rxq, m, VNET_DROP_RUNT);
-	virtq_copy_out(&h, drv_header(m, run->hdr_len), run->hdr_len);
+	virtq_copy_out(&h, drv_header(m, run->hdr_len),
+		       RTE_MIN((size_t)run->hdr_len, sizeof(h)));
 	m->pkt_len = m->data_len = (uint16_t)(len - run->hdr_len);
 	if (!drv_offload(rxq, run, &h, m))
 		return drv_drop(rxq, m, VNET_DROP_BAD_HDR);
@@ -305,6 +334,18 @@ drv_collect(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run 
 }
 
 /*
+ * An application that did not ask for chains gets the packet in its first buffer, or not at all.
+ * NULL: it was dropped.
+ */
+static struct rte_mbuf *
+drv_unchain(struct vnet_rxq *rxq, struct rte_mbuf *m)
+{
+	if (m->nb_segs == 1 || (rxq->flags & VNET_F_SCATTER))
+		return m;
+	return rte_pktmbuf_linearize(m) == 0 ? m : drv_drop(rxq, m, VNET_DROP_OVERSIZE);
+}
+
+/*
  * The next packet lies in several buffers. Returns 1 with *out (NULL: it was dropped), 0 when not
  * all of them are there yet: nothing is taken then.
  */
@@ -335,7 +376,7 @@ drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	else if (!drv_offload(rxq, run, &h, m))
 		*out = drv_drop(rxq, m, VNET_DROP_BAD_HDR);
 	else
-		*out = m;
+		*out = drv_unchain(rxq, m);
 	return 1;
 }
 
@@ -374,7 +415,7 @@ VIRTQ_INLINE uint16_t
 drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
 	struct rte_mbuf **pkts, uint16_t n, bool *merged, const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
+	const uint32_t hdr_len = drv_hdr_len(run, flags);
 	uint16_t out = 0, have;
 	struct drv_batch b;
 	uint64_t bytes = 0;
@@ -404,6 +445,8 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 				continue;
 		} else {
 			vnet_rx_mbuf_init(rxq, m, b.len[i] - hdr_len);
+			if (flags & RX_HASH)
+				drv_hash(m);
 		}
 		bytes += m->pkt_len;
 		pkts[out++] = m;
@@ -453,7 +496,7 @@ VIRTQ_INLINE uint16_t
 drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
+	const uint32_t hdr_len = drv_hdr_len(run, flags);
 	struct virtq_drv *drv = drv_of(vq);
 	uint16_t done = 0, offered = 0;
 
@@ -515,6 +558,10 @@ DRV_RX_INSTANCE(drv_rx_split_any, RX_ANY_HDR)
 DRV_RX_INSTANCE(drv_rx_packed, RX_PACKED)
 DRV_RX_INSTANCE(drv_rx_packed_merge, RX_PACKED | RX_MERGE)
 DRV_RX_INSTANCE(drv_rx_packed_any, RX_PACKED | RX_ANY_HDR)
+DRV_RX_INSTANCE(drv_rx_split_hash, RX_HASH)
+DRV_RX_INSTANCE(drv_rx_split_merge_hash, RX_MERGE | RX_HASH)
+DRV_RX_INSTANCE(drv_rx_packed_hash, RX_PACKED | RX_HASH)
+DRV_RX_INSTANCE(drv_rx_packed_merge_hash, RX_PACKED | RX_MERGE | RX_HASH)
 
 vnet_rx_burst
 vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
@@ -529,11 +576,19 @@ vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 		[RX_PACKED] = {drv_rx_packed, "front-end, packed"},
 		[RX_PACKED | RX_MERGE] = {drv_rx_packed_merge, "front-end, packed, mergeable"},
 		[RX_PACKED | RX_ANY_HDR] = {drv_rx_packed_any, "front-end, packed, legacy header"},
+		[RX_HASH] = {drv_rx_split_hash, "front-end, split, hash"},
+		[RX_MERGE | RX_HASH] = {drv_rx_split_merge_hash,
+					"front-end, split, mergeable, hash"},
+		[RX_PACKED | RX_HASH] = {drv_rx_packed_hash, "front-end, packed, hash"},
+		[RX_PACKED | RX_MERGE | RX_HASH] = {drv_rx_packed_merge_hash,
+						    "front-end, packed, mergeable, hash"},
 	};
 	unsigned int f = run->packed ? RX_PACKED : 0;
 
 	if (run->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF))
 		f |= RX_MERGE;
+	if (run->hdr_len == VIRTQ_HDR_HASH)
+		f |= RX_HASH;
 	else if (run->hdr_len != 12)
 		f |= RX_ANY_HDR;
 	if (name != NULL)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Driver side, transmit: mbufs are offered as they lie; they come back used and are freed. */
+#include <rte_memory.h>
+
 #include "virtq_dev.h"
 #include "vnet_drv.h"
 #include "vnet_impl.h"
@@ -12,7 +14,7 @@ vnet_drv_shared vnet_drv_is_shared;
 
 enum tx_result { TX_SENT, TX_DROPPED, TX_SHORT };
 
-_Static_assert(VIRTQ_DRV_HEADER >= sizeof(struct vnet_hdr) + VNET_HEAD_MAX, "room for headers");
+_Static_assert(VIRTQ_DRV_HEADER >= VIRTQ_HDR_HASH + VNET_HEAD_MAX, "room for headers");
 
 static inline struct virtq_drv *
 drv_of(struct virtq_vq *vq)
@@ -210,7 +212,8 @@ drv_frame(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *r
 	if (drv_entries(drv, n) > drv->nfree)
 		return TX_SHORT;
 	hdr.num_buffers = 0; /* the device counts buffers, and only those it writes */
-	memcpy(head, &hdr, run->hdr_len);
+	memset(head, 0, run->hdr_len);
+	memcpy(head, &hdr, RTE_MIN((size_t)run->hdr_len, sizeof(hdr)));
 	memcpy(head + run->hdr_len, p->head, p->head_len);
 	seg[0].iova = drv->header_iova + (uint64_t)slot * VIRTQ_DRV_HEADER;
 	seg[0].len = run->hdr_len + p->head_len;
@@ -272,6 +275,58 @@ drv_segments(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
 	return TX_SENT;
 }
 
+static bool
+drv_within(const struct vnet_range *r, const void *addr, uint32_t len)
+{
+	const uintptr_t off = (uintptr_t)addr - r->base;
+
+	return off < r->len && len <= r->len - off;
+}
+
+static bool
+drv_was_given(const struct vnet_given *given, const void *addr, uint32_t len)
+{
+	for (unsigned int i = 0; given != NULL && i < VNET_GIVEN_MAX; i++) {
+		const struct vnet_range *shared = &given->range[i];
+		struct vnet_range r;
+
+		r.len = __atomic_load_n(&shared->len, __ATOMIC_ACQUIRE);
+		r.base = __atomic_load_n(&shared->base, __ATOMIC_RELAXED);
+		if (r.base == 0)
+			break;
+		if (drv_within(&r, addr, len))
+			return true;
+	}
+	return false;
+}
+
+static void
+drv_remember(struct vnet_txq *txq, const void *addr)
+{
+	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list(addr);
+
+	if (msl == NULL || msl->external)
+		return;
+	txq->reach[1] = txq->reach[0];
+	txq->reach[0] = (struct vnet_range){(uintptr_t)msl->base_va, msl->len};
+}
+
+/* Whether the device reaches the bytes. */
+static __rte_noinline bool
+drv_reaches(struct vnet_txq *txq, const void *addr, uint32_t len)
+{
+	if (drv_within(&txq->reach[0], addr, len))
+		return true;
+	if (drv_within(&txq->reach[1], addr, len)) {
+		RTE_SWAP(txq->reach[0], txq->reach[1]);
+		return true;
+	}
+	if (vnet_drv_is_shared != NULL && !vnet_drv_is_shared(addr, len))
+		return drv_was_given(txq->given, addr, len);
+	drv_remember(txq, addr);
+	return true;
+}
+
 /* Whether a copy to mbufs of this pool is in memory that is shared. */
 static bool
 drv_pool_takes_copies(struct rte_mempool *pool)
@@ -280,27 +335,35 @@ drv_pool_takes_copies(struct rte_mempool *pool)
 	       !(rte_pktmbuf_priv_flags(pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF);
 }
 
-/* Buffers that the device cannot reach are copied. NULL: no buffer for that. */
+static bool
+drv_all_in_reach(struct vnet_txq *txq, const struct rte_mbuf *m)
+{
+	for (; m != NULL; m = m->next)
+		if (!drv_reaches(txq, m->buf_addr, m->buf_len))
+			return false;
+	return true;
+}
+
+/* Buffers that the device cannot reach are copied. NULL: there is nothing to copy them to. */
 static struct rte_mbuf *
-drv_reachable(struct rte_mbuf *m)
+drv_reachable(struct vnet_txq *txq, struct rte_mbuf *m)
 {
 	struct rte_mbuf *copy;
-	bool all = true;
 
-	for (const struct rte_mbuf *s = m; s != NULL; s = s->next)
-		if (RTE_MBUF_HAS_EXTBUF(s) && vnet_drv_is_shared != NULL &&
-		    !vnet_drv_is_shared(s->buf_addr, s->buf_len))
-			all = false;
-	if (all)
+	if (drv_all_in_reach(txq, m))
 		return m;
 	if (!drv_pool_takes_copies(m->pool))
 		return NULL;
 	copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
-	if (copy != NULL) {
-		copy->ol_flags |= m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
-		copy->tx_offload = m->tx_offload;
-		rte_pktmbuf_free(m);
+	if (copy == NULL)
+		return NULL;
+	if (!drv_all_in_reach(txq, copy)) {
+		rte_pktmbuf_free(copy);
+		return NULL;
 	}
+	copy->ol_flags |= m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
+	copy->tx_offload = m->tx_offload;
+	rte_pktmbuf_free(m);
 	return copy;
 }
 
@@ -308,14 +371,17 @@ static __rte_noinline enum tx_result
 drv_tx_slow(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
 	struct rte_mbuf **pkt)
 {
-	struct rte_mbuf *m = drv_reachable(*pkt);
+	struct rte_mbuf *m = drv_reachable(txq, *pkt);
 	const uint64_t sw_csum = txq->stats.sw_csum;
 	struct vnet_tx_pkt p;
 	enum tx_result r;
 
-	if (m != NULL)
-		*pkt = m;
-	if (m == NULL || vnet_tx_offload(vnet_swap_roles(run->features), m, &p) < 0) {
+	if (m == NULL) {
+		txq->stats.drop[VNET_DROP_UNMAPPED]++;
+		return TX_DROPPED;
+	}
+	*pkt = m;
+	if (vnet_tx_offload(vnet_swap_roles(run->features), m, &p) < 0) {
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
 		return TX_DROPPED;
 	}
@@ -325,12 +391,20 @@ drv_tx_slow(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run 
 	return r;
 }
 
+/* A buffer of the mbuf's own is in one piece of memory, so that its address says it all. */
+VIRTQ_INLINE bool
+drv_in_reach(struct vnet_txq *txq, const struct rte_mbuf *m)
+{
+	return likely((uintptr_t)m->buf_addr - txq->reach[0].base < txq->reach[0].len) ||
+	       drv_reaches(txq, m->buf_addr, m->buf_len);
+}
+
 /* One segment of our own, without work to do, and room for the header before the data. */
 VIRTQ_INLINE bool
-drv_tx_plain(const struct rte_mbuf *m, uint32_t hdr_len)
+drv_tx_plain(struct vnet_txq *txq, const struct rte_mbuf *m, uint32_t hdr_len)
 {
 	return m->nb_segs == 1 && rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m) &&
-	       !(m->ol_flags & VNET_TX_WORK) && m->data_off >= hdr_len;
+	       !(m->ol_flags & VNET_TX_WORK) && m->data_off >= hdr_len && drv_in_reach(txq, m);
 }
 
 VIRTQ_INLINE enum tx_result
@@ -344,7 +418,7 @@ drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *
 
 	if (unlikely(drv->nfree == 0))
 		return TX_SHORT;
-	if (unlikely(!drv_tx_plain(m, hdr_len)))
+	if (unlikely(!drv_tx_plain(txq, m, hdr_len)))
 		return drv_tx_slow(txq, drv, run, pkt);
 	h = rte_pktmbuf_mtod(m, uint8_t *) - hdr_len;
 	memset(h, 0, hdr_len);
@@ -448,15 +522,15 @@ vnet_drv_tx_select(const struct virtq_run *run, const char **name)
 	} table[] = {
 		[0] = {drv_tx_split, "front-end, split"},
 		[TX_IN_ORDER] = {drv_tx_split_in_order, "front-end, split, in order"},
-		[TX_ANY_HDR] = {drv_tx_split_any, "front-end, split, legacy header"},
+		[TX_ANY_HDR] = {drv_tx_split_any, "front-end, split, other header"},
 		[TX_ANY_HDR | TX_IN_ORDER] = {drv_tx_split_in_order_any,
-					      "front-end, split, in order, legacy header"},
+					      "front-end, split, in order, other header"},
 		[TX_PACKED] = {drv_tx_packed, "front-end, packed"},
 		[TX_PACKED | TX_IN_ORDER] = {drv_tx_packed_in_order,
 					     "front-end, packed, in order"},
-		[TX_PACKED | TX_ANY_HDR] = {drv_tx_packed_any, "front-end, packed, legacy header"},
+		[TX_PACKED | TX_ANY_HDR] = {drv_tx_packed_any, "front-end, packed, other header"},
 		[TX_PACKED | TX_ANY_HDR | TX_IN_ORDER] = {drv_tx_packed_in_order_any,
-					"front-end, packed, in order, legacy header"},
+					"front-end, packed, in order, other header"},
 	};
 	unsigned int f = run->packed ? TX_PACKED : 0;
 

@@ -170,6 +170,8 @@ struct vring_port {
 	/* Data path to control. */
 	struct rte_ether_addr rarp_mac;	/* constant while it is published */
 	uint32_t rarp_done;		/* set once by the lcore that delivered it */
+	/* Control to data path: memory of the application's own that the device knows. */
+	struct vnet_given given;
 
 	/* Events for the application; see vring_event.c. */
 	uint32_t events;
@@ -199,6 +201,11 @@ struct vring_role {
 	void (*info)(const struct vring_port *port, struct rte_eth_dev_info *info);
 	/* Whether receive buffers may come from there; NULL: from anywhere. */
 	bool (*takes_pool)(const struct vring_port *port, struct rte_mempool *pool);
+	/*
+	 * Memory that the application has registered with DPDK is for the device to use, or (comes:
+	 * false) no longer. 0, or -ENOTSUP: the device cannot be given such. NULL: none has to be.
+	 */
+	int (*memory_moves)(struct vring_port *port, const void *addr, size_t len, bool comes);
 	/* Control thread: the port has been started; is stopped, its rings are unpublished. */
 	void (*start)(struct vring_port *port);	/* or NULL */
 	void (*stop)(struct vring_port *port);	/* or NULL */

@@ -219,7 +219,7 @@ static const struct vring_args defaults = {
 	.stats = 1,
 	.queue_size = 256,
 	.cq = VRING_CQ_AUTO,
-	.mrg_rxbuf = 1,
+	.mrg_rxbuf = VRING_MRG_AUTO,
 	.in_order = 1,
 };
 

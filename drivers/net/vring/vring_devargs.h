@@ -22,6 +22,8 @@
 #define VRING_PATH_LEN 108
 /* cq= not given: a control queue is used where the device serves one. */
 #define VRING_CQ_AUTO 2
+/* mrg_rxbuf= not given: on, and packets are chained if the application asks; 1: in any case. */
+#define VRING_MRG_AUTO 2
 
 enum vring_csum {
 	VRING_CSUM_OFF,		/* the guest is not offered to leave checksums out */
@@ -66,7 +68,7 @@ struct vring_args {
 	uint32_t queue_size;	/* entries of each ring */
 	uint32_t cq;		/* VRING_CQ_AUTO: not given */
 	uint32_t packed_vq;
-	uint32_t mrg_rxbuf;
+	uint32_t mrg_rxbuf;	/* VRING_MRG_AUTO: not given */
 	uint32_t in_order;
 	uint32_t vectorized;	/* a hint that nothing depends on */
 };
@@ -100,7 +102,8 @@ uint64_t vring_args_wanted(const struct vring_args *args, uint64_t packets);
 #define VRING_FRONT_CTRL_FEATURES \
 	(VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_CTRL_VLAN) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VIRTQ_BIT(VIRTIO_NET_F_RSS))
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VIRTQ_BIT(VIRTIO_NET_F_RSS) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
 /* Of devices behind an IOMMU: addresses and barriers are the platform's. */
 #define VRING_FRONT_VDPA_FEATURES \
 	(VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM))

@@ -44,6 +44,7 @@ vring_fe_status(struct vring_port *port, struct rte_tel_data *d)
 	rte_tel_data_add_dict_int(d, "pairs_in_use", fe->running ? fe->pairs : 0);
 	rte_tel_data_add_dict_int(d, "control_queue", fe->cvq.run != NULL);
 	rte_tel_data_add_dict_int(d, "doorbells", doorbells(fe));
+	vring_tel_hex(d, "receive_offloads", fe->running ? fe->guest_offloads : 0);
 	vring_tel_hex(d, "device_status", fe->dev.status);
 	if (fe->vdpa)
 		vring_tel_hex(d, "backend_features", fe->dev.backend);

@@ -77,20 +77,34 @@ vring_fe_rings_free(struct vring_fe *fe)
 }
 
 /* What the device allows; a split ring has a power of two. */
+uint32_t
+vring_fe_ring_size(const struct vring_fe *fe, uint32_t most, bool packed)
+{
+	uint32_t size = fe->port->args.queue_size;
+
+	if (most != 0)
+		size = RTE_MIN(size, most);
+	return packed ? size : rte_align32prevpow2(size);
+}
+
 static int
 ring_size(struct vring_fe *fe, unsigned int qid, uint32_t *size)
 {
 	uint32_t most = 0;
 	int ret = vhost_get_vring_max(&fe->dev, qid, &most);
 
-	*size = fe->port->args.queue_size;
 	if (ret != 0 && ret != -EOPNOTSUPP)
 		return ret;
-	if (ret == 0 && most != 0)
-		*size = RTE_MIN(*size, most);
-	if (!vring_fe_has(fe, VIRTIO_F_RING_PACKED))
-		*size = rte_align32prevpow2(*size);
+	*size = vring_fe_ring_size(fe, ret == 0 ? most : 0,
+				   vring_fe_has(fe, VIRTIO_F_RING_PACKED));
 	return 0;
+}
+
+/* What a burst may take for true. Before the device is told it may have merged packets. */
+static uint64_t
+ring_features(const struct vring_fe *fe)
+{
+	return fe->port->features & ~(VRING_GUEST_LRO & ~fe->guest_offloads);
 }
 
 /* Receive buffers come from the queue that is going to take the packets. */
@@ -130,7 +144,7 @@ ring_init(struct vring_fe *fe, unsigned int qid)
 {
 	struct vring_fe_ring *ring = &fe->ring[qid];
 	struct virtq_run_config cfg = {
-		.features = fe->port->features,
+		.features = ring_features(fe),
 		.enabled = true,
 		.callfd = ring->kickfd,
 		.errfd = -1,
@@ -184,6 +198,25 @@ ring_tell(struct vring_fe *fe, unsigned int qid)
 	return ret == -EOPNOTSUPP ? 0 : ret;
 }
 
+/* Queues tell the application what their rings have. */
+static void
+tell_queues(struct vring_fe *fe)
+{
+	const struct rte_eth_dev_data *data = fe->port->dev->data;
+	unsigned int i;
+
+	for (i = 0; fe->pairs > 0 && i < data->nb_rx_queues; i++) {
+		struct vring_rxq *rxq = data->rx_queues[i];
+
+		rxq->q.nb_desc = fe->ring[2 * (i % fe->pairs)].run->size;
+	}
+	for (i = 0; fe->pairs > 0 && i < data->nb_tx_queues; i++) {
+		struct vring_txq *txq = data->tx_queues[i];
+
+		txq->q.nb_desc = fe->ring[2 * (i % fe->pairs) + 1].run->size;
+	}
+}
+
 int
 vring_fe_rings_up(struct vring_fe *fe)
 {
@@ -195,6 +228,8 @@ vring_fe_rings_up(struct vring_fe *fe)
 		if (ret == 0)
 			ret = ring_tell(fe, qid);
 	}
+	if (ret == 0)
+		tell_queues(fe);
 	return ret;
 }
 

@@ -83,9 +83,16 @@ vring_pools_free(struct vring_port *port)
 static bool
 scatters(const struct vring_port *port)
 {
-	/* A front-end's buffers are whole mbufs: only larger packets are chained. */
-	return (vring_args_front(&port->args) || port->args.linear == VRING_LINEAR_NO) &&
-	       (port->dev->data->dev_conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
+	uint64_t offloads = port->dev->data->dev_conf.rxmode.offloads;
+
+	/*
+	 * A front-end's buffers are whole mbufs: only larger packets are chained. Who asks for
+	 * packets merged from several, or writes mrg_rxbuf=1 as for net_virtio_user, wants those.
+	 */
+	if (vring_args_front(&port->args))
+		return port->args.mrg_rxbuf == 1 ||
+		       (offloads & (RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO));
+	return port->args.linear == VRING_LINEAR_NO && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
 }
 
 static uint32_t
@@ -190,6 +197,19 @@ takes_pool(const struct vring_port *port, uint16_t id, struct rte_mempool *pool)
 	return false;
 }
 
+/* What the port is configured for and the queue cannot deliver. */
+static void
+warn_of_loss(const struct vring_rxq *rxq)
+{
+	const struct vring_port *port = rxq->q.port;
+	uint32_t frame = port->dev->data->mtu + RTE_ETHER_HDR_LEN;
+
+	if (vring_args_front(&port->args) && !scatters(port) && frame > rxq->rx.room)
+		VRING_LOG(WARNING, port->name, "rx queue %u: elements of pool %s hold frames of up "
+			  "to %u bytes, larger ones are dropped: RTE_ETH_RX_OFFLOAD_SCATTER or "
+			  "larger mbufs would help", rxq->q.id, rxq->pool->name, rxq->rx.room);
+}
+
 int
 vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 		     unsigned int socket, const struct rte_eth_rxconf *conf,
@@ -223,6 +243,7 @@ vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	rxq->q.deferred = conf->rx_deferred_start;
 	rxq->conf = *conf;
 	rxq->pool = pool;
+	warn_of_loss(rxq);
 	dev->data->rx_queues[id] = rxq;
 	return 0;
 }
@@ -243,6 +264,7 @@ vring_tx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	}
 	txq->tx.flags = port->args.stats ? VNET_F_STATS : 0;
 	txq->tx.retries = port->args.tx_retries;
+	txq->tx.given = &port->given;
 	txq->q.deferred = conf->tx_deferred_start;
 	txq->conf = *conf;
 	dev->data->tx_queues[id] = txq;

@@ -195,8 +195,9 @@ static uint64_t
 session_value(const struct vring_port *port, unsigned int index)
 {
 	size_t offset = session_counters[index].offset;
+	const uint64_t *now = (const uint64_t *)((const char *)&port->session + offset);
 
-	return *(const uint64_t *)((const char *)&port->session + offset) -
+	return __atomic_load_n(now, __ATOMIC_RELAXED) -
 	       *(const uint64_t *)((const char *)&port->session_base + offset);
 }
 
