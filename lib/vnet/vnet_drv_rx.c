@@ -3,6 +3,7 @@
 #include <rte_ether.h>
 
 #include "virtq_dev.h"
+#include "virtq_drv_bulk.h"
 #include "vnet_drv.h"
 #include "vnet_impl.h"
 
@@ -46,7 +47,7 @@ drv_note(struct virtq_drv *drv, const struct virtq_run *run, struct drv_batch *b
 		return false;
 	b->id[i] = (uint16_t)id;
 	b->len[i] = RTE_MIN(len, drv->slot[id].len);
-	m = drv->slot[id].cookie;
+	m = drv->cookie[id];
 	rte_prefetch0(drv_header(m, hdr_len));
 	rte_prefetch0((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
 	return true;
@@ -63,49 +64,6 @@ drv_have_split(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_r
 	return n;
 }
 
-/* The slot of the ring `ahead` entries after the next used one, and its wrap counter. */
-VIRTQ_INLINE uint16_t
-drv_used_slot(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead, bool *wrap)
-{
-	uint32_t slot = (uint32_t)drv->vq.used_idx + ahead;
-
-	*wrap = drv->vq.used_wrap;
-	if (slot < run->size)
-		return (uint16_t)slot;
-	*wrap = !*wrap;
-	return (uint16_t)(slot - run->size);
-}
-
-/* The used entry `ahead` of the next one; false: it is not there. Split: the caller knows. */
-VIRTQ_INLINE bool
-drv_used_entry(struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead, bool packed,
-	uint32_t *id, uint32_t *len)
-{
-	uint16_t slot;
-	uint64_t e;
-	bool wrap;
-
-	if (!packed) {
-		slot = (drv->vq.used_idx + ahead) & run->mask;
-		e = virtq_peek64(&run->used->ring[slot]);
-		*id = (uint32_t)e;
-		*len = e >> 32;
-		return true;
-	}
-	slot = drv_used_slot(drv, run, ahead, &wrap);
-	if (!virtq_drv_used_packed(drv, run, slot, wrap, &e))
-		return false;
-	*id = (uint16_t)(e >> 32);
-	*len = (uint32_t)e;
-	return true;
-}
-
-static inline uint16_t
-drv_after(const struct virtq_run *run, uint32_t slot)
-{
-	return slot + 1 < run->size ? (uint16_t)(slot + 1) : 0;
-}
-
 /*
  * As drv_gather() for IN_ORDER: an entry stands for all buffers up to the one it names. Where
  * such a batch begins is kept, since the entries of the others are never written.
@@ -120,7 +78,7 @@ drv_gather_in_order(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct vi
 	for (i = 0; i < n; i++) {
 		uint32_t id = due, len = UINT32_MAX;
 
-		if (!batch && !drv_used_entry(drv, run, i, run->packed, &id, &len))
+		if (!batch && !virtq_drv_used_entry(drv, run, i, &id, &len, run->packed))
 			break;
 		if (unlikely(!virtq_drv_outstanding(drv, run, id))) {
 			if (i == 0)
@@ -141,7 +99,7 @@ drv_gather_in_order(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct vi
 		}
 		if (unlikely(!drv_note(drv, run, b, i, due, len, hdr_len)))
 			break;
-		due = drv_after(run, due);
+		due = virtq_drv_round(run, due + 1u);
 	}
 	return i;
 }
@@ -160,7 +118,7 @@ drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *
 	for (i = 0; i < n; i++) {
 		uint32_t id, len;
 
-		if (!drv_used_entry(drv, run, i, flags & RX_PACKED, &id, &len))
+		if (!virtq_drv_used_entry(drv, run, i, &id, &len, flags & RX_PACKED))
 			break;
 		if (unlikely(!drv_note(drv, run, b, i, id, len, hdr_len))) {
 			if (i == 0)
@@ -177,7 +135,6 @@ drv_take(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id, bool p
 {
 	if (drv->batch && id == drv->batch_last)
 		drv->batch = false;
-	drv->oldest = drv_after(run, id);
 	return virtq_drv_free_slot(drv, run, id, packed);
 }
 
@@ -263,7 +220,7 @@ drv_used_ready(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_r
 	while (covered < n) {
 		uint32_t id, len;
 
-		if (!drv_used_entry(drv, run, (uint16_t)covered, true, &id, &len))
+		if (!virtq_drv_used_entry(drv, run, (uint16_t)covered, &id, &len, true))
 			return false;
 		covered += drv_entry_covers(run, (drv->oldest + covered) % run->size, id);
 	}
@@ -381,7 +338,7 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 
 	have = drv_gather(rxq, drv, run, &b, n, hdr_len, flags);
 	for (uint16_t i = 0; i < have; i++) {
-		struct rte_mbuf *m = drv->slot[b.id[i]].cookie;
+		struct rte_mbuf *m = drv->cookie[b.id[i]];
 		const uint8_t *h;
 
 		/* Named twice in one batch: the first time it was taken. */
@@ -423,7 +380,7 @@ drv_rx_one_merged(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virt
 	struct rte_mbuf *m;
 
 	*stuck = true;
-	if (have == 0 || drv_rx_merge(rxq, drv, run, drv->slot[b.id[0]].cookie, &m) == 0)
+	if (have == 0 || drv_rx_merge(rxq, drv, run, drv->cookie[b.id[0]], &m) == 0)
 		return 0;
 	*stuck = false;
 	if (m == NULL)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Driver side, transmit: mbufs are offered as they lie; they come back used and are freed. */
 #include "virtq_dev.h"
+#include "virtq_drv_bulk.h"
 #include "vnet_drv.h"
 #include "vnet_impl.h"
 
@@ -27,80 +28,58 @@ drv_tx_break(struct vnet_txq *txq, struct virtq_drv *drv, enum virtq_error e)
 	virtq_drv_break(drv, e);
 }
 
-/* The slot after s in the order of offering: split by descriptor, packed by id. */
-VIRTQ_INLINE uint16_t
-drv_successor(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t s, bool packed)
-{
-	uint32_t next = (uint32_t)s + (packed ? 1 : drv->slot[s].ndesc);
-
-	return (uint16_t)(next >= run->size ? next - run->size : next);
-}
-
 /* Take back what a used entry names; with IN_ORDER all that was offered before it as well. */
-VIRTQ_INLINE uint16_t
+static uint16_t
 drv_take_back(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id,
-	struct rte_mbuf **sent, uint16_t room, const unsigned int flags)
+	struct rte_mbuf **sent, uint16_t room)
 {
-	uint16_t n = 0;
+	uint16_t n = 0, last = id;
 
-	if (!(flags & TX_IN_ORDER)) {
-		sent[0] = virtq_drv_free_slot(drv, run, id, flags & TX_PACKED);
+	if (!(run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))) {
+		sent[0] = virtq_drv_free_slot(drv, run, id, run->packed);
 		return 1;
 	}
-	while (n < room) {
-		uint16_t o = drv->oldest, next;
-
-		if (unlikely(drv->slot[o].cookie == NULL))
+	do {
+		last = drv->oldest;
+		if (unlikely(drv->cookie[last] == NULL))
 			break;
-		next = drv_successor(drv, run, o, flags & TX_PACKED);
-		sent[n++] = virtq_drv_free_slot(drv, run, o, flags & TX_PACKED);
-		drv->oldest = next;
-		if (o == id)
-			break;
-	}
+		sent[n++] = virtq_drv_free_slot(drv, run, last, run->packed);
+	} while (n < room && last != id);
 	return n;
 }
 
 /* The id that the next used entry names; false: there is none. */
-VIRTQ_INLINE bool
+static bool
 drv_next_used(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
-	uint32_t *id, bool packed)
+	uint32_t *id)
 {
-	uint64_t e;
+	uint32_t len;
 
-	if (packed) {
-		if (!virtq_drv_used_packed(drv, run, drv->vq.used_idx, drv->vq.used_wrap, &e))
-			return false;
-		*id = (uint16_t)(e >> 32);
-		return true;
-	}
-	if (virtq_drv_used_split(drv, run) == 0) {
-		if (unlikely(drv->vq.broken != VIRTQ_OK))
+	if (!run->packed && virtq_drv_used_split(drv, run) == 0) {
+		if (drv->vq.broken != VIRTQ_OK)
 			txq->stats.error[drv->vq.broken]++;
 		return false;
 	}
-	*id = (uint32_t)virtq_peek64(&run->used->ring[drv->vq.used_idx & run->mask]);
-	return true;
+	return virtq_drv_used_entry(drv, run, 0, id, &len, run->packed);
 }
 
-/* Free what the device has sent, up to about n mbufs. */
-VIRTQ_INLINE uint16_t
-drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run, uint16_t n,
-	const unsigned int flags)
+/* Free what the device has sent, up to about n mbufs, whatever they are and in whatever order. */
+static __rte_noinline uint16_t
+drv_clean_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
 {
 	struct rte_mbuf *sent[VNET_BURST];
 	uint16_t total = 0, count = 0;
 	uint32_t id;
 
-	while (total + count < n && drv_next_used(txq, drv, run, &id, flags & TX_PACKED)) {
+	while (total + count < n && drv_next_used(txq, drv, run, &id)) {
 		if (unlikely(!virtq_drv_outstanding(drv, run, id))) {
 			drv_tx_break(txq, drv, VIRTQ_E_USED_ID);
 			break;
 		}
 		/* One entry may stand for more than `sent` takes: go on until it is served. */
-		while (drv->slot[id].cookie != NULL) {
+		while (drv->cookie[id] != NULL) {
 			uint16_t got = drv_take_back(drv, run, (uint16_t)id, sent + count,
-						     VNET_BURST - count, flags);
+						     VNET_BURST - count);
 
 			count += got;
 			if (unlikely(got == 0)) {
@@ -118,6 +97,52 @@ drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *r
 	}
 	vnet_free_sent(sent, count);
 	return total + count;
+}
+
+/* Free the n oldest mbufs, which the device has used. */
+VIRTQ_INLINE void
+drv_free_oldest(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, bool packed)
+{
+	while (n > 0) {
+		void **from = &drv->cookie[drv->oldest];
+		uint16_t k = RTE_MIN(RTE_MIN(n, (uint16_t)VNET_BURST),
+				     (uint16_t)(run->size - drv->oldest));
+
+		/* All were seen to be plain, of one pool, when they were offered: nobody else has
+		 * touched them since.
+		 */
+		if (likely(drv->mixed == 0))
+			rte_mempool_put_bulk((void *)(uintptr_t)drv->common, from, k);
+		else
+			vnet_free_sent((struct rte_mbuf **)from, k);
+		memset(from, 0, k * sizeof(from[0]));
+		virtq_drv_bulk_take(drv, run, k, packed);
+		n -= k;
+	}
+}
+
+/* Free what the device has sent, up to about n mbufs. */
+VIRTQ_INLINE uint16_t
+drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run, uint16_t n,
+	const unsigned int flags)
+{
+	uint16_t total = 0;
+
+	while (total < n && likely(virtq_drv_bulk_can_take(drv))) {
+		int k = virtq_drv_bulk_used(drv, run, n - total, flags & TX_PACKED,
+					    flags & TX_IN_ORDER);
+
+		if (k < 0)
+			break;
+		if (k == 0) {
+			if (unlikely(drv->vq.broken != VIRTQ_OK))
+				txq->stats.error[drv->vq.broken]++;
+			return total;
+		}
+		drv_free_oldest(drv, run, (uint16_t)k, flags & TX_PACKED);
+		total += (uint16_t)k;
+	}
+	return total < n ? total + drv_clean_any(txq, drv, run, n - total) : total;
 }
 
 /* Entries that a packet of n pieces takes. */
@@ -304,7 +329,7 @@ drv_reachable(struct rte_mbuf *m)
 	return copy;
 }
 
-static __rte_noinline enum tx_result
+static enum tx_result
 drv_tx_slow(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
 	struct rte_mbuf **pkt)
 {
@@ -325,58 +350,132 @@ drv_tx_slow(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run 
 	return r;
 }
 
+/* refcnt and nb_segs as they lie in an mbuf's rearm word. */
+#define DRV_SOLE_MASK 0x0000ffffffff0000u
+#define DRV_SOLE 0x0000000100010000u
+
+_Static_assert(offsetof(struct rte_mbuf, data_off) == offsetof(struct rte_mbuf, rearm_data) &&
+	       offsetof(struct rte_mbuf, refcnt) == offsetof(struct rte_mbuf, rearm_data) + 2 &&
+	       offsetof(struct rte_mbuf, nb_segs) == offsetof(struct rte_mbuf, rearm_data) + 4,
+	       "rearm word");
+
 /* One segment of our own, without work to do, and room for the header before the data. */
 VIRTQ_INLINE bool
 drv_tx_plain(const struct rte_mbuf *m, uint32_t hdr_len)
 {
-	return m->nb_segs == 1 && rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m) &&
-	       !(m->ol_flags & VNET_TX_WORK) && m->data_off >= hdr_len;
+	uint64_t rearm;
+
+	memcpy(&rearm, &m->rearm_data, sizeof(rearm));
+	return (rearm & DRV_SOLE_MASK) == DRV_SOLE && (uint16_t)rearm >= hdr_len &&
+	       !(m->ol_flags & (VNET_TX_WORK | RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL));
 }
 
-VIRTQ_INLINE enum tx_result
-drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkt, const unsigned int flags)
+/*
+ * The header of a plain packet is empty. It mostly stands there from the last time, and both sides
+ * have a copy of its line: not writing it saves the line two trips. hdr_len is 8 to 24.
+ */
+VIRTQ_INLINE void
+drv_put_no_header(uint8_t *h, uint32_t hdr_len)
 {
-	const uint32_t hdr_len = flags & TX_ANY_HDR ? run->hdr_len : 12;
+	uint64_t old = virtq_peek64(h) | virtq_peek64(h + hdr_len - 8);
+
+	if (hdr_len > 16)
+		old |= virtq_peek64(h + 8);
+	if (old != 0)
+		memset(h, 0, hdr_len);
+}
+
+/* A packet that does not go with others. */
+static __rte_noinline enum tx_result
+drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct rte_mbuf **pkt)
+{
 	struct rte_mbuf *m = *pkt;
 	struct virtq_drv_seg seg;
-	uint8_t *h;
+	enum tx_result r = TX_SENT;
 
-	if (unlikely(drv->nfree == 0))
+	if (drv->nfree == 0)
 		return TX_SHORT;
-	if (unlikely(!drv_tx_plain(m, hdr_len)))
-		return drv_tx_slow(txq, drv, run, pkt);
-	h = rte_pktmbuf_mtod(m, uint8_t *) - hdr_len;
-	memset(h, 0, hdr_len);
-	seg.iova = (uintptr_t)h;
-	seg.len = m->data_len + hdr_len;
-	virtq_drv_add(drv, run, m, &seg, 1, 0, flags & TX_PACKED);
-	return TX_SENT;
+	if (drv_tx_plain(m, run->hdr_len)) {
+		seg.iova = (uintptr_t)rte_pktmbuf_mtod(m, uint8_t *) - run->hdr_len;
+		seg.len = m->data_len + (uint32_t)run->hdr_len;
+		drv_put_no_header((uint8_t *)(uintptr_t)seg.iova, run->hdr_len);
+		virtq_drv_add(drv, run, m, &seg, 1, 0, run->packed);
+	} else {
+		r = drv_tx_slow(txq, drv, run, pkt);
+	}
+	drv->mixed = run->size - drv->nfree;
+	return r;
+}
+
+/* Offer plain packets from the first on, up to n, for which there is room. Returns how many. */
+VIRTQ_INLINE uint16_t
+drv_tx_plain_run(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf **pkts,
+	uint16_t n, uint64_t *bytes, const unsigned int flags)
+{
+	const uint32_t hdr_len = flags & TX_ANY_HDR ? run->hdr_len : 12;
+	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv);
+	const struct rte_mempool *pool = pkts[0]->pool;
+	uintptr_t differ = (uintptr_t)drv->common ^ (uintptr_t)pool;
+
+	while (b.n < n) {
+		struct rte_mbuf *m = pkts[b.n];
+		uint8_t *h = rte_pktmbuf_mtod(m, uint8_t *) - hdr_len;
+
+		if (unlikely(!drv_tx_plain(m, hdr_len)))
+			break;
+		differ |= (uintptr_t)pool ^ (uintptr_t)m->pool;
+		*bytes += m->data_len;
+		drv_put_no_header(h, hdr_len);
+		drv->cookie[b.slot] = m;
+		virtq_drv_bulk_put(drv, run, &b, (uintptr_t)h, m->data_len + hdr_len, 0,
+				   flags & TX_PACKED);
+	}
+	virtq_drv_bulk_end(drv, run, &b, 0, flags & TX_PACKED);
+	if (unlikely(differ != 0)) {
+		drv->common = pool;
+		drv->mixed = run->size - drv->nfree;
+	}
+	return b.n;
 }
 
 VIRTQ_INLINE uint16_t
 drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
+	struct rte_mbuf **pkts, uint16_t n, bool *offered, const unsigned int flags)
 {
 	struct rte_mbuf *lost[VNET_BURST];
 	uint32_t dropped = 0;
 	uint64_t bytes = 0;
-	uint16_t i, nlost = 0;
+	uint16_t i = 0, nlost = 0;
 
-	for (i = 0; i < n; i++) {
-		uint32_t len = pkts[i]->pkt_len;
-		enum tx_result r = drv_tx_one(txq, drv, run, &pkts[i], flags);
+	while (i < n) {
+		uint32_t len;
+		enum tx_result r;
 
-		if (unlikely(r == TX_SHORT))
+		if (likely(drv->sequential)) {
+			i += drv_tx_plain_run(drv, run, pkts + i,
+					      RTE_MIN((uint16_t)(n - i), drv->nfree), &bytes,
+					      flags);
+			if (likely(i == n))
+				break;
+		}
+		len = pkts[i]->pkt_len;
+		r = drv_tx_one(txq, drv, run, &pkts[i]);
+		if (r == TX_SHORT)
 			break;
-		if (unlikely(r == TX_DROPPED)) {
+		if (r == TX_DROPPED) {
 			dropped |= 1u << i;
 			lost[nlost++] = pkts[i];
 		} else {
 			bytes += len;
 		}
+		i++;
 	}
-	/* Counted while the packets are still ours: once published they may be gone. */
+	*offered |= virtq_drv_publish(drv, run, flags & TX_PACKED);
+	/*
+	 * The packets are ours until they are taken back. Now is the time to look at them: while the
+	 * line that the device polls comes here, nothing else can be done.
+	 */
 	vnet_tx_account(&txq->stats, txq->flags, pkts, i, dropped);
 	txq->stats.bytes += bytes;
 	if (unlikely(nlost > 0))
@@ -384,28 +483,61 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
 	return i;
 }
 
+/*
+ * Send for the lines that the next burst of n will begin with, so that they travel while the
+ * application works: entries to be written, which the device has read, and used ones. Packed:
+ * these are the same.
+ */
+VIRTQ_INLINE void
+drv_tx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, bool packed)
+{
+	if (packed) {
+		virtq_prefetch_write_range(&run->pdesc[drv->vq.avail_idx],
+					   n * sizeof(run->pdesc[0]));
+		return;
+	}
+	virtq_prefetch_write_range(&run->desc[drv->free_first], n * sizeof(run->desc[0]));
+	virtq_prefetch_range(&run->used->ring[drv->vq.used_idx & run->mask],
+			     n * sizeof(run->used->ring[0]));
+}
+
+/*
+ * Mbufs to be freed before a burst of n, for which there is no room. On a split ring IN_ORDER all
+ * that the index says cost as much as one.
+ */
+VIRTQ_INLINE uint16_t
+drv_clean_want(const struct virtq_run *run, uint16_t n, const unsigned int flags)
+{
+	if ((flags & TX_IN_ORDER) && !(flags & TX_PACKED))
+		return run->size;
+	return RTE_MAX(n, (uint16_t)VNET_BURST);
+}
+
 VIRTQ_INLINE uint16_t
 drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
 	struct virtq_drv *drv = drv_of(vq);
+	bool offered = false;
 	uint16_t done = 0;
 
 	if (unlikely(vq->broken != VIRTQ_OK))
 		return 0;
-	if (drv->nfree <= run->size / 2 || drv->nfree < n)
-		drv_clean(txq, drv, run, RTE_MAX(n, (uint16_t)(2 * VNET_BURST)), flags);
+	if (drv->nfree < n)
+		drv_clean(txq, drv, run, drv_clean_want(run, n, flags), flags);
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
-		uint16_t got = drv_tx_round(txq, drv, run, pkts + done, want, flags);
+		uint16_t got = drv_tx_round(txq, drv, run, pkts + done, want, &offered, flags);
 
 		done += got;
 		if (got < want && drv_clean(txq, drv, run, 2 * VNET_BURST, flags) == 0)
 			break;
 	}
-	if (drv->unpublished > 0) {
-		virtq_drv_publish(drv, run, flags & TX_PACKED);
+	if (likely(offered)) {
 		virtq_drv_kick(drv, run, flags & TX_PACKED);
+		if (likely(done == n))
+			drv_tx_lookahead(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST),
+					 flags & TX_PACKED);
 	}
 	return done;
 }
