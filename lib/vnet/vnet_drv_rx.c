@@ -13,8 +13,10 @@
 
 /* Entries taken from the ring in one go, each copied and checked. */
 struct drv_batch {
-	uint16_t id[VNET_BURST];
+	struct rte_mbuf *m[VNET_BURST];
 	uint32_t len[VNET_BURST];
+	uint16_t id[VNET_BURST]; /* unless they are in sequence */
+	bool in_sequence;	/* they name the slots that are due, without a gap */
 };
 
 static inline struct virtq_drv *
@@ -36,28 +38,42 @@ drv_rx_break(struct vnet_rxq *rxq, struct virtq_drv *drv, enum virtq_error e)
 	virtq_drv_break(drv, e);
 }
 
+/* The header and the packet's first line: the device has just written them. */
+VIRTQ_INLINE void
+drv_prefetch(const struct rte_mbuf *m, uint32_t hdr_len)
+{
+	rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM - hdr_len);
+	rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
+}
+
+/* Note used entry i, whose slot is outstanding. */
+VIRTQ_INLINE void
+drv_note(struct virtq_drv *drv, struct drv_batch *b, uint16_t i, uint16_t id, uint32_t len,
+	uint32_t hdr_len)
+{
+	b->len[i] = RTE_MIN(len, drv->slot[id].len);
+	b->m[i] = drv->cookie[id];
+	drv_prefetch(b->m[i], hdr_len);
+}
+
 /* Check what the device says of used entry i, and note it. False: it lies. */
-VIRTQ_INLINE bool
-drv_note(struct virtq_drv *drv, const struct virtq_run *run, struct drv_batch *b, uint16_t i,
+static bool
+drv_note_any(struct virtq_drv *drv, const struct virtq_run *run, struct drv_batch *b, uint16_t i,
 	uint32_t id, uint32_t len, uint32_t hdr_len)
 {
-	struct rte_mbuf *m;
-
-	if (unlikely(!virtq_drv_outstanding(drv, run, id)))
+	if (!virtq_drv_outstanding(drv, run, id))
 		return false;
 	b->id[i] = (uint16_t)id;
-	b->len[i] = RTE_MIN(len, drv->slot[id].len);
-	m = drv->cookie[id];
-	rte_prefetch0(drv_header(m, hdr_len));
-	rte_prefetch0((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
+	drv_note(drv, b, i, (uint16_t)id, len, hdr_len);
 	return true;
 }
 
-/* Used entries of a split ring; breaks it when they are more than can be. */
+/* Used entries of a split ring, `want` or all; breaks it when they are more than can be. */
 VIRTQ_INLINE uint16_t
-drv_have_split(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run)
+drv_have_split(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	uint16_t want)
 {
-	uint16_t n = virtq_drv_used_split(drv, run);
+	uint16_t n = virtq_drv_bulk_used_split(drv, run, want);
 
 	if (unlikely(drv->vq.broken != VIRTQ_OK))
 		rxq->stats.error[drv->vq.broken]++;
@@ -65,7 +81,7 @@ drv_have_split(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_r
 }
 
 /*
- * As drv_gather() for IN_ORDER: an entry stands for all buffers up to the one it names. Where
+ * As drv_gather_any() for IN_ORDER: an entry stands for all buffers up to the one it names. Where
  * such a batch begins is kept, since the entries of the others are never written.
  */
 static uint16_t
@@ -97,30 +113,29 @@ drv_gather_in_order(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct vi
 			batch = false;
 			len = drv->batch_len;
 		}
-		if (unlikely(!drv_note(drv, run, b, i, due, len, hdr_len)))
+		if (unlikely(!drv_note_any(drv, run, b, i, due, len, hdr_len)))
 			break;
 		due = virtq_drv_round(run, due + 1u);
 	}
 	return i;
 }
 
-/* Note up to n used entries; nothing is taken yet. */
-VIRTQ_INLINE uint16_t
-drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct drv_batch *b, uint16_t n, uint32_t hdr_len, const unsigned int flags)
+/* Note up to n used entries, whatever their order; split: so many are there. */
+static __rte_noinline uint16_t
+drv_gather_any(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct drv_batch *b, uint16_t n, uint32_t hdr_len)
 {
 	uint16_t i;
 
-	if (!(flags & RX_PACKED))
-		n = RTE_MIN(n, drv_have_split(rxq, drv, run));
+	b->in_sequence = false;
 	if (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))
 		return drv_gather_in_order(rxq, drv, run, b, n, hdr_len);
 	for (i = 0; i < n; i++) {
 		uint32_t id, len;
 
-		if (!virtq_drv_used_entry(drv, run, i, &id, &len, flags & RX_PACKED))
+		if (!virtq_drv_used_entry(drv, run, i, &id, &len, run->packed))
 			break;
-		if (unlikely(!drv_note(drv, run, b, i, id, len, hdr_len))) {
+		if (!drv_note_any(drv, run, b, i, id, len, hdr_len)) {
 			if (i == 0)
 				drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
 			break;
@@ -129,13 +144,69 @@ drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *
 	return i;
 }
 
+/*
+ * Note up to n used entries; nothing is taken yet. With IN_ORDER an entry that names the slot that
+ * is due stands for that alone.
+ */
+VIRTQ_INLINE uint16_t
+drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct drv_batch *b, uint16_t n, uint32_t hdr_len, bool packed)
+{
+	uint16_t have = run->size - drv->nfree, i;
+
+	b->in_sequence = true;
+	if (!packed)
+		have = drv_have_split(rxq, drv, run, n);
+	n = RTE_MIN(n, have);
+	if (unlikely(!virtq_drv_bulk_can_take(drv) || drv->batch))
+		return drv_gather_any(rxq, drv, run, b, n, hdr_len);
+	for (i = 0; i < n; i++) {
+		const uint16_t due = virtq_drv_round(run, (uint32_t)drv->oldest + i);
+		uint32_t id, len;
+
+		if (!virtq_drv_used_entry(drv, run, i, &id, &len, packed))
+			break;
+		/* Entries are read, then written: one trip for both, for all lines at once. */
+		if (packed && i == 0)
+			virtq_prefetch_write_range(&run->pdesc[drv->vq.used_idx],
+						   n * sizeof(run->pdesc[0]));
+		if (unlikely(id != due))
+			return i > 0 ? i : drv_gather_any(rxq, drv, run, b, n, hdr_len);
+		drv_note(drv, b, i, due, len, hdr_len);
+	}
+	return i;
+}
+
 /* The buffer of a noted entry is the port's again. */
-VIRTQ_INLINE struct rte_mbuf *
-drv_take(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id, bool packed)
+static struct rte_mbuf *
+drv_take(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id)
 {
 	if (drv->batch && id == drv->batch_last)
 		drv->batch = false;
-	return virtq_drv_free_slot(drv, run, id, packed);
+	return virtq_drv_free_slot(drv, run, id, run->packed);
+}
+
+/* The same for the n first of a batch that is in sequence. */
+VIRTQ_INLINE void
+drv_take_sequence(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, bool packed)
+{
+	const uint16_t left = run->size - drv->oldest, k = RTE_MIN(n, left);
+
+	virtq_drv_bulk_forget(&drv->cookie[drv->oldest], k);
+	virtq_drv_bulk_forget(drv->cookie, n - k);
+	virtq_drv_bulk_take(drv, run, n, packed);
+}
+
+/* The next used entry, noted. Returns whether there is one. */
+static bool
+drv_gather_one(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct drv_batch *b)
+{
+	uint16_t n = drv_gather(rxq, drv, run, b, 1, run->hdr_len, run->packed);
+
+	if (n > 0 && b->in_sequence)
+		b->id[0] = drv->oldest;
+	return n > 0;
 }
 
 /* The header, read once; false: it cannot be true. */
@@ -186,17 +257,15 @@ drv_next_buffer(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_
 	uint32_t *len)
 {
 	struct drv_batch b;
-	uint16_t n = run->packed ? drv_gather(rxq, drv, run, &b, 1, run->hdr_len, RX_PACKED) :
-				   drv_gather(rxq, drv, run, &b, 1, run->hdr_len, 0);
 
-	if (n == 0) {
+	if (!drv_gather_one(rxq, drv, run, &b)) {
 		/* It was there when drv_used_ready() looked. */
 		if (drv->vq.broken == VIRTQ_OK)
 			drv_rx_break(rxq, drv, VIRTQ_E_USED_JUMP);
 		return NULL;
 	}
 	*len = b.len[0];
-	return drv_take(drv, run, b.id[0], run->packed);
+	return drv_take(drv, run, b.id[0]);
 }
 
 /* Buffers that a used entry stands for when `due` is the first of them. */
@@ -216,7 +285,7 @@ drv_used_ready(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_r
 	uint32_t covered = drv->batch ? drv_entry_covers(run, drv->oldest, drv->batch_last) : 0;
 
 	if (!run->packed)
-		return drv_have_split(rxq, drv, run) >= n;
+		return drv_have_split(rxq, drv, run, n) >= n;
 	while (covered < n) {
 		uint32_t id, len;
 
@@ -296,13 +365,35 @@ drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	return 1;
 }
 
+/* Offer n raw mbufs, for which there are entries. */
 VIRTQ_INLINE void
-drv_offer(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf *m, uint32_t room,
-	uint32_t hdr_len, bool packed)
+drv_offer(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf **m, uint16_t n,
+	uint32_t room, uint32_t hdr_len, bool packed)
 {
-	const struct virtq_drv_seg seg = {(uintptr_t)drv_header(m, hdr_len), room + hdr_len};
+	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv);
 
-	virtq_drv_add(drv, run, m, &seg, 1, VRING_DESC_F_WRITE, packed);
+	while (b.n < n) {
+		struct rte_mbuf *one = m[b.n];
+
+		drv->cookie[b.slot] = one;
+		drv->slot[b.slot].len = room + hdr_len;
+		virtq_drv_bulk_put(drv, run, &b, (uintptr_t)drv_header(one, hdr_len),
+				   room + hdr_len, VRING_DESC_F_WRITE, packed);
+	}
+	virtq_drv_bulk_end(drv, run, &b, VRING_DESC_F_WRITE, packed);
+}
+
+/* The same where free slots do not follow each other. */
+static __rte_noinline void
+drv_offer_any(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf **m, uint16_t n,
+	uint32_t room, uint32_t hdr_len)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		const struct virtq_drv_seg seg = {(uintptr_t)drv_header(m[i], hdr_len),
+						  room + hdr_len};
+
+		virtq_drv_add(drv, run, m[i], &seg, 1, VRING_DESC_F_WRITE, run->packed);
+	}
 }
 
 /* Offer mbufs for the entries that are free, up to a burst of them. Returns how many. */
@@ -321,72 +412,72 @@ drv_refill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *
 		rxq->stats.nombuf++;
 		n = got;
 	}
-	for (uint16_t i = 0; i < n; i++)
-		drv_offer(drv, run, m[i], rxq->room, hdr_len, packed);
+	if (likely(drv->sequential))
+		drv_offer(drv, run, m, n, rxq->room, hdr_len, packed);
+	else
+		drv_offer_any(drv, run, m, n, rxq->room, hdr_len);
 	virtq_drv_publish(drv, run, packed);
 	return n;
 }
 
 VIRTQ_INLINE uint16_t
 drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkts, uint16_t n, bool *merged, const unsigned int flags)
+	struct rte_mbuf **pkts, uint16_t n, bool *merged, uint64_t *bytes,
+	const unsigned int flags)
 {
 	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
-	uint16_t out = 0, have;
+	uint16_t out = 0, have, i;
 	struct drv_batch b;
-	uint64_t bytes = 0;
 
-	have = drv_gather(rxq, drv, run, &b, n, hdr_len, flags);
-	for (uint16_t i = 0; i < have; i++) {
-		struct rte_mbuf *m = drv->cookie[b.id[i]];
-		const uint8_t *h;
+	have = drv_gather(rxq, drv, run, &b, n, hdr_len, flags & RX_PACKED);
+	for (i = 0; i < have; i++) {
+		struct rte_mbuf *m = b.m[i];
+		const uint8_t *h = drv_header(m, hdr_len);
 
 		/* Named twice in one batch: the first time it was taken. */
-		if (unlikely(m == NULL)) {
+		if (unlikely(!b.in_sequence && drv->cookie[b.id[i]] == NULL)) {
 			drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
 			break;
 		}
-		h = drv_header(m, hdr_len);
 		/* Without all of a header the device cannot have said how many. */
 		if ((flags & RX_MERGE) && unlikely(b.len[i] >= hdr_len &&
 						   virtq_load16((const void *)(h + 10)) != 1)) {
 			*merged = true;
 			break;
 		}
-		drv_take(drv, run, b.id[i], flags & RX_PACKED);
+		if (unlikely(!b.in_sequence))
+			drv_take(drv, run, b.id[i]);
 		if (unlikely((virtq_peek64(h) & 0xffff) != 0 ||
 			     b.len[i] < hdr_len + RTE_ETHER_HDR_LEN)) {
 			m = drv_rx_slow(rxq, run, m, b.len[i]);
 			if (m == NULL)
 				continue;
+			*bytes += m->pkt_len;
 		} else {
 			vnet_rx_mbuf_init(rxq, m, b.len[i] - hdr_len);
+			*bytes += b.len[i] - hdr_len;
 		}
-		bytes += m->pkt_len;
 		pkts[out++] = m;
 	}
-	vnet_rx_account(rxq, pkts, out, bytes);
+	if (likely(b.in_sequence))
+		drv_take_sequence(drv, run, i, flags & RX_PACKED);
 	return out;
 }
 
 /* The mergeable packet that a round stopped before. */
 static __rte_noinline uint16_t
 drv_rx_one_merged(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkts, bool *stuck)
+	struct rte_mbuf **pkts, uint64_t *bytes, bool *stuck)
 {
 	struct drv_batch b;
-	uint16_t have = run->packed ? drv_gather(rxq, drv, run, &b, 1, run->hdr_len, RX_PACKED) :
-				      drv_gather(rxq, drv, run, &b, 1, run->hdr_len, 0);
-	struct rte_mbuf *m;
 
 	*stuck = true;
-	if (have == 0 || drv_rx_merge(rxq, drv, run, drv->cookie[b.id[0]], &m) == 0)
+	if (!drv_gather_one(rxq, drv, run, &b) || drv_rx_merge(rxq, drv, run, b.m[0], pkts) == 0)
 		return 0;
 	*stuck = false;
-	if (m == NULL)
+	if (*pkts == NULL)
 		return 0;
-	vnet_rx_account(rxq, &m, 1, m->pkt_len);
-	*pkts = m;
+	*bytes += (*pkts)->pkt_len;
 	return 1;
 }
 
@@ -406,6 +497,22 @@ drv_rx_hungry(const struct vnet_rxq *rxq, const struct virtq_drv *drv, const str
 	       (uint64_t)(run->size - drv->nfree) * rxq->room < VNET_FRAME_MAX;
 }
 
+/*
+ * Split: send for the lines that the next burst of n will begin with, so that they travel while
+ * the application works: used entries, and descriptors to be written, which the device has read.
+ * On a packed ring these are the same, and the device may be writing them.
+ */
+VIRTQ_INLINE void
+drv_rx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+{
+	const uint16_t left = drv->used_seen - drv->vq.used_idx;
+
+	n = RTE_MIN(n, left);
+	virtq_prefetch_write_range(&run->desc[drv->free_first], n * sizeof(run->desc[0]));
+	virtq_prefetch_range(&run->used->ring[drv->vq.used_idx & run->mask],
+			     n * sizeof(run->used->ring[0]));
+}
+
 VIRTQ_INLINE uint16_t
 drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
@@ -413,16 +520,19 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
 	struct virtq_drv *drv = drv_of(vq);
 	uint16_t done = 0, offered = 0;
+	uint64_t bytes = 0;
 
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
 		bool merged = false, stuck = false;
-		uint16_t got = drv_rx_round(rxq, drv, run, pkts + done, want, &merged, flags);
+		uint16_t got = drv_rx_round(rxq, drv, run, pkts + done, want, &merged, &bytes,
+					    flags);
 
 		done += got;
 		if ((flags & RX_MERGE) && unlikely(merged)) {
 			if (done < n)
-				done += drv_rx_one_merged(rxq, drv, run, pkts + done, &stuck);
+				done += drv_rx_one_merged(rxq, drv, run, pkts + done, &bytes,
+							  &stuck);
 			if (stuck)
 				break;
 			continue;
@@ -430,6 +540,8 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 		if (got < want)
 			break;
 	}
+	/* Before buffers are offered: what lines are still to come does so meanwhile. */
+	vnet_rx_account(rxq, pkts, done, bytes);
 	while (vq->broken == VIRTQ_OK &&
 	       drv_rx_hungry(rxq, drv, run, done == 0, flags & RX_MERGE)) {
 		uint16_t more = drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
@@ -440,6 +552,8 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 	}
 	if (offered > 0)
 		virtq_drv_kick(drv, run, flags & RX_PACKED);
+	if (!(flags & RX_PACKED) && likely(done == n))
+		drv_rx_lookahead(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST));
 	return done;
 }
 

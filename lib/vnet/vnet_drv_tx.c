@@ -115,7 +115,7 @@ drv_free_oldest(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, 
 			rte_mempool_put_bulk((void *)(uintptr_t)drv->common, from, k);
 		else
 			vnet_free_sent((struct rte_mbuf **)from, k);
-		memset(from, 0, k * sizeof(from[0]));
+		virtq_drv_bulk_forget(from, k);
 		virtq_drv_bulk_take(drv, run, k, packed);
 		n -= k;
 	}
