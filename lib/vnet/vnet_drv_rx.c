@@ -160,6 +160,9 @@ drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *
 	n = RTE_MIN(n, have);
 	if (unlikely(!virtq_drv_bulk_can_take(drv) || drv->batch))
 		return drv_gather_any(rxq, drv, run, b, n, hdr_len);
+	/* Those that are going to be offered again when this burst ends. */
+	if (!packed)
+		virtq_drv_bulk_own(run, drv->free_first, n);
 	for (i = 0; i < n; i++) {
 		const uint16_t due = virtq_drv_round(run, (uint32_t)drv->oldest + i);
 		uint32_t id, len;
@@ -498,19 +501,16 @@ drv_rx_hungry(const struct vnet_rxq *rxq, const struct virtq_drv *drv, const str
 }
 
 /*
- * Split: send for the lines that the next burst of n will begin with, so that they travel while
- * the application works: used entries, and descriptors to be written, which the device has read.
- * On a packed ring these are the same, and the device may be writing them.
+ * Split: send for the used entries that the next burst of n will begin with, so that they travel
+ * while the application works. On a packed ring the device may be writing them.
  */
 VIRTQ_INLINE void
 drv_rx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
 {
 	const uint16_t left = drv->used_seen - drv->vq.used_idx;
 
-	n = RTE_MIN(n, left);
-	virtq_prefetch_write_range(&run->desc[drv->free_first], n * sizeof(run->desc[0]));
 	virtq_prefetch_range(&run->used->ring[drv->vq.used_idx & run->mask],
-			     n * sizeof(run->used->ring[0]));
+			     RTE_MIN(n, left) * sizeof(run->used->ring[0]));
 }
 
 VIRTQ_INLINE uint16_t
