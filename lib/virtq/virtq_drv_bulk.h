@@ -66,17 +66,24 @@ virtq_drv_bulk_put(const struct virtq_drv *drv, const struct virtq_run *run,
 }
 
 /*
- * Split: get the lines of n descriptors, which nobody uses now, ready to be written. The device has
- * read them, so both sides have a copy; on such lines prefetchw was seen to do nothing. Storing
- * what stands there does it, for all at once, while other work goes on.
+ * Get the lines of n entries, the first to be offered next, ready to be written. Where both sides
+ * have a copy of a line, prefetchw was seen to do nothing; storing what stands there does it, for
+ * all at once, while other work goes on. It harms nobody who reads them, and nobody else writes
+ * addresses.
  */
 VIRTQ_INLINE void
-virtq_drv_bulk_own(const struct virtq_run *run, uint16_t first, uint16_t n)
+virtq_drv_bulk_own(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n,
+		   bool packed)
 {
-	for (uint16_t i = 0; i < n; i += VIRTQ_CACHE_LINE / sizeof(run->desc[0])) {
-		uint64_t *word = (uint64_t *)&run->desc[(first + i) & run->mask];
+	const uint32_t first = packed ? drv->vq.avail_idx : drv->free_first;
 
-		virtq_store64(word, virtq_load64(word));
+	if (n > run->size)
+		n = run->size;
+	for (uint32_t i = first; i < first + n; i += VIRTQ_CACHE_LINE / sizeof(run->desc[0])) {
+		/* Both layouts begin with it. */
+		uint64_t *addr = (uint64_t *)&run->desc[virtq_drv_round(run, i)].addr;
+
+		virtq_store64(addr, virtq_load64(addr));
 	}
 }
 

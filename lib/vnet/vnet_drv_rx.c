@@ -160,19 +160,15 @@ drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *
 	n = RTE_MIN(n, have);
 	if (unlikely(!virtq_drv_bulk_can_take(drv) || drv->batch))
 		return drv_gather_any(rxq, drv, run, b, n, hdr_len);
-	/* Those that are going to be offered again when this burst ends. */
-	if (!packed)
-		virtq_drv_bulk_own(run, drv->free_first, n);
 	for (i = 0; i < n; i++) {
 		const uint16_t due = virtq_drv_round(run, (uint32_t)drv->oldest + i);
 		uint32_t id, len;
 
 		if (!virtq_drv_used_entry(drv, run, i, &id, &len, packed))
 			break;
-		/* Entries are read, then written: one trip for both, for all lines at once. */
-		if (packed && i == 0)
-			virtq_prefetch_write_range(&run->pdesc[drv->vq.used_idx],
-						   n * sizeof(run->pdesc[0]));
+		/* These are going to be offered again when the burst ends. */
+		if (i == 0)
+			virtq_drv_bulk_own(drv, run, n, packed);
 		if (unlikely(id != due))
 			return i > 0 ? i : drv_gather_any(rxq, drv, run, b, n, hdr_len);
 		drv_note(drv, b, i, due, len, hdr_len);

@@ -108,7 +108,8 @@ drv_free_oldest(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, 
 		uint16_t k = RTE_MIN(RTE_MIN(n, (uint16_t)VNET_BURST),
 				     (uint16_t)(run->size - drv->oldest));
 
-		/* All were seen to be plain, of one pool, when they were offered: nobody else has
+		/*
+		 * All were seen to be plain, of one pool, when they were offered: nobody else has
 		 * touched them since.
 		 */
 		if (likely(drv->mixed == 0))
@@ -484,19 +485,12 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
 }
 
 /*
- * Send for the lines that the next burst of n will begin with, so that they travel while the
- * application works: entries to be written, which the device has read, and used ones. Packed:
- * these are the same.
+ * Split: send for the used entries that the next burst of n will begin with, so that they travel
+ * while the application works.
  */
 VIRTQ_INLINE void
-drv_tx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, bool packed)
+drv_tx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
 {
-	if (packed) {
-		virtq_prefetch_write_range(&run->pdesc[drv->vq.avail_idx],
-					   n * sizeof(run->pdesc[0]));
-		return;
-	}
-	virtq_prefetch_write_range(&run->desc[drv->free_first], n * sizeof(run->desc[0]));
 	virtq_prefetch_range(&run->used->ring[drv->vq.used_idx & run->mask],
 			     n * sizeof(run->used->ring[0]));
 }
@@ -523,6 +517,7 @@ drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *
 
 	if (unlikely(vq->broken != VIRTQ_OK))
 		return 0;
+	virtq_drv_bulk_own(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST), flags & TX_PACKED);
 	if (drv->nfree < n)
 		drv_clean(txq, drv, run, drv_clean_want(run, n, flags), flags);
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
@@ -535,9 +530,8 @@ drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *
 	}
 	if (likely(offered)) {
 		virtq_drv_kick(drv, run, flags & TX_PACKED);
-		if (likely(done == n))
-			drv_tx_lookahead(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST),
-					 flags & TX_PACKED);
+		if (!(flags & TX_PACKED) && likely(done == n))
+			drv_tx_lookahead(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST));
 	}
 	return done;
 }
