@@ -507,6 +507,18 @@ drv_clean_want(const struct virtq_run *run, uint16_t n, const unsigned int flags
 	return RTE_MAX(n, (uint16_t)VNET_BURST);
 }
 
+/* Whether the device has done any of its work: if not, it may be at the next entries now. */
+VIRTQ_INLINE bool
+drv_some_used(const struct virtq_drv *drv, const struct virtq_run *run, bool packed)
+{
+	uint32_t id, len;
+
+	if (packed)
+		return virtq_drv_used_entry(drv, run, 0, &id, &len, true);
+	return drv->used_seen != drv->vq.used_idx ||
+	       virtq_load16(&run->used->idx) != drv->vq.used_idx;
+}
+
 VIRTQ_INLINE uint16_t
 drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
@@ -517,7 +529,8 @@ drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *
 
 	if (unlikely(vq->broken != VIRTQ_OK))
 		return 0;
-	virtq_drv_bulk_own(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST), flags & TX_PACKED);
+	if (drv->nfree >= n || drv_some_used(drv, run, flags & TX_PACKED))
+		virtq_drv_bulk_own(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST), flags & TX_PACKED);
 	if (drv->nfree < n)
 		drv_clean(txq, drv, run, drv_clean_want(run, n, flags), flags);
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
