@@ -5,7 +5,7 @@
  */
 #include "vnet_link.h"
 
-#define MOST 256 /* entries of the largest ring */
+#define MOST 257 /* entries of the largest ring, and one to look for more with */
 
 /* Features, and a size that goes with them. */
 static const struct shape_of_ring {
