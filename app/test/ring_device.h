@@ -25,8 +25,10 @@ struct rdev_chain {
 	uint16_t id, slots;
 	uint32_t n;		/* pieces */
 	uint32_t total;
-	bool write;
+	uint32_t nread;		/* pieces to read; of a command the others follow them */
+	bool write;		/* the last piece is to be written */
 	bool indirect;
+	bool command;		/* pieces to read, then such to write, are in order */
 	struct {
 		uint64_t addr;
 		uint32_t len;
@@ -38,6 +40,7 @@ struct rdev {
 	uint64_t ring_offset;	/* iova less address in this process, of the rings' own memory */
 	uint16_t avail_idx, used_idx; /* split: free-running; packed: slots */
 	bool avail_wrap, used_wrap;
+	bool commands;		/* a control queue: chains are read and written */
 };
 
 static inline void
@@ -62,9 +65,11 @@ rdev_piece(struct rdev_chain *c, uint64_t addr, uint32_t len, uint16_t flags)
 
 	assert_true(c->n < RDEV_PIECES);
 	assert_true(len > 0);
-	if (c->n > 0)
+	if (c->n > 0 && !c->command)
 		assert_int_equal(write, c->write); /* this driver never mixes */
+	assert_false(c->write && !write);
 	c->write = write;
+	c->nread += !write;
 	c->sg[c->n].addr = addr;
 	c->sg[c->n++].len = len;
 	c->total += len;
@@ -161,8 +166,10 @@ rdev_fetch(struct rdev *d, struct rdev_chain *c)
 	c->total = 0;
 	c->id = 0;
 	c->slots = 0;
+	c->nread = 0;
 	c->write = false;
 	c->indirect = false;
+	c->command = d->commands;
 	return d->run->packed ? rdev_fetch_packed(d, c) : rdev_fetch_split(d, c);
 }
 
@@ -171,6 +178,7 @@ static inline void
 rdev_lie(struct rdev *d, uint32_t id, uint32_t len, uint16_t chains, uint16_t slots)
 {
 	const struct virtq_run *run = d->run;
+	uint64_t meta;
 
 	if (!run->packed) {
 		run->used->ring[d->used_idx % run->size] =
@@ -179,10 +187,11 @@ rdev_lie(struct rdev *d, uint32_t id, uint32_t len, uint16_t chains, uint16_t sl
 		__atomic_store_n(&run->used->idx, d->used_idx, __ATOMIC_RELEASE);
 		return;
 	}
-	run->pdesc[d->used_idx].id = (uint16_t)id;
-	run->pdesc[d->used_idx].len = len;
-	__atomic_store_n(&run->pdesc[d->used_idx].flags, d->used_wrap ? 1u << 7 | 1u << 15 : 0,
-			 __ATOMIC_RELEASE);
+	meta = len | (uint64_t)(uint16_t)id << 32;
+	if (d->used_wrap)
+		meta |= (1ull << 7 | 1ull << 15) << 48;
+	/* At once: a driver in another thread may be looking. */
+	__atomic_store_n((uint64_t *)(void *)&run->pdesc[d->used_idx].len, meta, __ATOMIC_RELEASE);
 	rdev_move(d, &d->used_idx, &d->used_wrap, slots);
 }
 

@@ -214,6 +214,48 @@ regions_come_and_go(void **state)
 	assert_non_null(rig->run[1]);
 }
 
+/* As QEMU 7.2 does with several queue pairs. */
+static void
+each_pair_brings_the_same_memory(void **state)
+{
+	struct rig *rig = *state;
+	const uint64_t size = RIG_MEM;
+
+	fe_negotiate(rig, RIG_ACKED, VHU_SERVED_PROTOCOL);
+	fe_ring(rig, 0);
+	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, size, 0), ACK);
+	assert_non_null(rig->run[0]);
+	assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, 0, 0, PAGE, 0), NACK);
+	/* Known by its numbers, but other bytes. */
+	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, PAGE, 0), NACK);
+	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, size, 0), ACK);
+	assert_int_equal(vhu_be_mem(rig->be)->nregions, 1);
+	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA + PAGE, size, 0), NACK);
+
+	for (int pair = 0; pair < 2; pair++) {
+		assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, RIG_GPA, RIG_UVA, size, 0), ACK);
+		assert_int_equal(vhu_be_mem(rig->be)->nregions, 0);
+	}
+	assert_null(rig->run[0]);
+}
+
+static void
+the_same_numbers_of_another_file_are_refused(void **state)
+{
+	struct rig *rig = *state;
+	const int ok = rig->memfd;
+
+	fe_negotiate(rig, RIG_ACKED, VHU_SERVED_PROTOCOL);
+	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, PAGE, 0), ACK);
+	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, PAGE, PAGE), NACK);
+	rig->memfd = memfd_create("other", MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(rig->memfd, RIG_MEM), 0);
+	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, PAGE, 0), NACK);
+	close(rig->memfd);
+	rig->memfd = ok;
+	assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, 0, 0, PAGE, 0), NACK);
+}
+
 static void
 slots_are_as_many_as_announced(void **state)
 {
@@ -290,6 +332,8 @@ main(void)
 		RIG_TEST(wrong_memory_fds_are_refused),
 		RIG_TEST(offsets_need_no_alignment),
 		RIG_TEST(regions_come_and_go),
+		RIG_TEST(each_pair_brings_the_same_memory),
+		RIG_TEST(the_same_numbers_of_another_file_are_refused),
 		RIG_TEST(slots_are_as_many_as_announced),
 		RIG_TEST(nothing_stays_mapped),
 	};

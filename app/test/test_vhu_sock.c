@@ -340,6 +340,103 @@ client_connects_and_reconnects(void **state)
 	unlink(rig->path);
 }
 
+/* The session's client is connected within a second, and disconnected again. */
+static void
+sees_at_once(struct rig *rig, int fd)
+{
+	unsigned int ups = rig->ups;
+
+	WAIT(rig, rig->ups == ups + 1, 1000);
+	rig->fe = accept(fd, NULL, NULL);
+	fe_start(rig);
+	rig_disconnect(rig);
+	close(fd);
+	unlink(rig->path);
+	vhu_loop_step(rig->loop, 50);
+}
+
+static void
+client_waits(struct rig *rig, uint32_t reconnect_ms)
+{
+	struct vhu_be_config cfg = rig_config(rig);
+	char err[200];
+
+	cfg.client = true;
+	cfg.reconnect_ms = reconnect_ms;
+	assert_int_equal(try_new(rig, &cfg, err), 0);
+	vhu_loop_step(rig->loop, 50);
+}
+
+/* The socket's file tells that somebody comes: the delay is not waited out. */
+static void
+client_sees_the_socket_appear(void **state)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct rig *rig = *state;
+	char elsewhere[80];
+	int fd;
+
+	client_waits(rig, 20000);
+	sees_at_once(rig, listen_at(rig->path));
+	/* Under another name first, as some servers do it. */
+	snprintf(elsewhere, sizeof(elsewhere), "%s/other", rig->dir);
+	fd = listen_at(elsewhere);
+	assert_int_equal(rename(elsewhere, rig->path), 0);
+	sees_at_once(rig, fd);
+	/* Made, and nobody listens for a while. */
+	strcpy(addr.sun_path, rig->path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	for (int i = 0; i < 10; i++)
+		vhu_loop_step(rig->loop, 10);
+	assert_int_equal(rig->ups, 2);
+	assert_int_equal(listen(fd, 8), 0);
+	sees_at_once(rig, fd);
+}
+
+/* A directory that is made anew is found by the next attempt, and watched from then on. */
+static void
+client_sees_another_directory(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t until;
+
+	client_waits(rig, 2000);
+	assert_int_equal(rmdir(rig->dir), 0);
+	vhu_loop_step(rig->loop, 50);
+	assert_int_equal(mkdir(rig->dir, 0700), 0);
+	until = vhu_now_ns() + 2100000000ull;
+	while (vhu_now_ns() < until)
+		vhu_loop_step(rig->loop, 10);
+	sees_at_once(rig, listen_at(rig->path));
+}
+
+/* Who makes and removes the file all the time does not get an attempt each time. */
+static void
+client_is_not_hurried_for_ever(void **state)
+{
+	struct rig *rig = *state;
+	struct vhu_be_config cfg = rig_config(rig);
+	uint64_t until = vhu_now_ns() + 1500000000ull;
+	char err[200];
+
+	cfg.client = true;
+	assert_int_equal(try_new(rig, &cfg, err), 0);
+	while (vhu_now_ns() < until) {
+		int fd = listen_at(rig->path), c;
+
+		for (int i = 0; i < 3; i++)
+			vhu_loop_step(rig->loop, 1);
+		c = accept(fd, NULL, NULL);
+		if (c >= 0)
+			close(c);
+		close(fd);
+		unlink(rig->path);
+	}
+	/* Hurried ten times at most, each time with a delay that grows from there; not 500 times. */
+	assert_in_range(rig->ups, 1, 60);
+}
+
 /* A peer that takes connections only to close them is not called on all the time. */
 static void
 client_backs_off(void **state)
@@ -586,9 +683,8 @@ flooding_peer_delays_nobody(void **state)
 		assert_in_range(bad->many_publishes - served, 0, 2 * VHU_CONN_MAX_MESSAGES);
 	}
 	__atomic_store_n(&f.stop, true, __ATOMIC_RELAXED);
-	for (int i = 0; i < 200; i++) /* let the flooder's last send end */
+	while (pthread_tryjoin_np(thread, NULL) != 0) /* its last send has to end */
 		vhu_loop_step(rig->loop, 1);
-	pthread_join(thread, NULL);
 	assert_true(bad->many_publishes > before);
 	assert_int_equal(bad->downs, 0);
 	check_answers(&a);
@@ -610,6 +706,9 @@ main(void)
 		RIG_TEST(restarted_front_end_is_welcome),
 		RIG_TEST(reconnect_storm_leaks_nothing),
 		BARE_TEST(client_connects_and_reconnects),
+		BARE_TEST(client_sees_the_socket_appear),
+		BARE_TEST(client_sees_another_directory),
+		BARE_TEST(client_is_not_hurried_for_ever),
 		BARE_TEST(client_backs_off),
 		RIG_TEST(out_of_descriptors),
 		RIG_TEST(out_of_descriptors_in_a_message),

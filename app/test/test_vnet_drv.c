@@ -636,7 +636,7 @@ instances_have_names(void **state)
 		struct link l;
 
 		link_open(&l, 4, combination(i), false, small_pool);
-		assert_ptr_equal(vnet_drv_tx_select(l.run, 0, &names[i]), l.tx);
+		assert_ptr_equal(vnet_drv_tx_select(l.run, &names[i]), l.tx);
 		assert_non_null(vnet_drv_rx_select(l.run, 0, &names[COMBINATIONS + i]));
 		assert_int_equal(strncmp(names[i], "front-end, ", 11), 0);
 		assert_int_equal(strncmp(names[COMBINATIONS + i], "front-end, ", 11), 0);

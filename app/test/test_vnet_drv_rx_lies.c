@@ -32,7 +32,8 @@ put(struct victim *v, const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t seed)
 	struct rdev_chain *c = &v->c[v->next++];
 	uint8_t *at = (void *)(uintptr_t)c->sg[0].addr;
 
-	memcpy(at, hdr, v->l.run->hdr_len);
+	memset(at, 0, v->l.run->hdr_len);
+	memcpy(at, hdr, RTE_MIN(sizeof(*hdr), v->l.run->hdr_len));
 	frame_fill(at + v->l.run->hdr_len, 100, seed);
 	return c;
 }
@@ -193,7 +194,8 @@ static void
 rx_runts(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		uint32_t least = rings[i] & (F_V1 | F_MRG) ? 26 : 24;
+		uint32_t least = 14 + (rings[i] & F_HASH_REPORT ? 20 :
+				       rings[i] & (F_V1 | F_MRG) ? 12 : 10);
 
 		for (uint32_t len = 0; len <= least; len++) {
 			struct victim v;
@@ -296,7 +298,7 @@ rx_num_buffers_0(void **state)
 		if (!(rings[i] & F_MRG))
 			continue;
 		victim_open(&v, rings[i]);
-		rdev_use(&v.l.rdev, put(&v, &none, 7), 112);
+		rdev_use(&v.l.rdev, put(&v, &none, 7), v.l.run->hdr_len + 100u);
 		use(&v, 8);
 		expect_frame(&v, 7);
 		expect_frame(&v, 8);
@@ -418,7 +420,7 @@ rx_packet_of_the_whole_ring(void **state)
 		}
 		assert_int_equal(link_rx(&l, &m, 1), !over);
 		if (!over) {
-			assert_int_equal(m->pkt_len, 64 * 1000 - 12);
+			assert_int_equal(m->pkt_len, 64 * 1000 - l.run->hdr_len);
 			rte_pktmbuf_free(m);
 		}
 		assert_int_equal(l.rxq.stats.drop[VNET_DROP_OVERSIZE], over);
@@ -449,15 +451,17 @@ rx_batches_in_order(void **state)
 			v.next = merged;
 			while (v.next < n)
 				put(&v, &plain, v.next);
-			rdev_use_batch(&v.l.rdev, v.c, n, 112);
+			rdev_use_batch(&v.l.rdev, v.c, n, v.l.run->hdr_len + 100u);
 			while (done < n) {
 				uint16_t k = done == 0 ? merged : 1;
+				uint16_t full = v.l.run->hdr_len + 2048;
 
 				assert_int_equal(link_rx(&v.l, &m, 1), 1);
 				assert_int_equal(m->nb_segs, k);
 				done += k;
-				assert_int_equal(m->pkt_len, done < n ? 2048 + (k - 1) * 2060 :
-						 k == 1 ? 100 : 2048 + (k - 2) * 2060 + 112);
+				assert_int_equal(m->pkt_len, done < n ? 2048 + (k - 1) * full :
+						 k == 1 ? 100 :
+						 2048 + (k - 2) * full + full - 2048 + 100);
 				rte_pktmbuf_free(m);
 			}
 			assert_int_equal(receive(&v), 0);
@@ -493,8 +497,11 @@ rx_batches_round_the_ring(void **state)
 			uint16_t n = 0, want = 1 + rd_random(&x) % 64, got;
 
 			while (n < want && rdev_fetch(&l.rdev, &c[n])) {
-				memcpy((void *)(uintptr_t)c[n].sg[0].addr, &plain, 12);
-				memcpy((void *)(uintptr_t)(c[n].sg[0].addr + 12), &used, 4);
+				uint8_t *at = (void *)(uintptr_t)c[n].sg[0].addr;
+
+				memset(at, 0, l.run->hdr_len);
+				memcpy(at, &plain, 12);
+				memcpy(at + l.run->hdr_len, &used, 4);
 				used++;
 				n++;
 			}

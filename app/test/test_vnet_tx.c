@@ -348,7 +348,7 @@ disabled_ring_gets_nothing(void **state)
 		port_open(&p, 16, rings[i], 1024, 1);
 		fill_ring(&p, 1024, PLAIN);
 		p.d.run->enabled = false;
-		p.tx = vnet_dev_tx_select(p.d.run, 0, &name);
+		p.tx = vnet_dev_tx_select(p.d.run, &name);
 		assert_string_equal(name, "disabled");
 		pkts[0] = mbuf_new(100, 0, SHAPE_CHAIN);
 		pkts[1] = mbuf_new(100, 0, SHAPE_LINEAR);

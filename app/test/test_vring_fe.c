@@ -159,7 +159,7 @@ test_sides(void **state)
 	assert_int_equal(set->n, 2);
 	assert_int_equal(set->ring[0].run->qid, 0);
 	assert_int_equal(set->ring[1].run->qid, 2);
-	vring_fold_tx(&vring_front_sides, slot, 2, 1, 2, 0, VNET_DROP_DISABLED, set);
+	vring_fold_tx(&vring_front_sides, slot, 2, 1, 2, VNET_DROP_DISABLED, set);
 	assert_int_equal(set->n, 1);
 	assert_int_equal(set->ring[0].run->qid, 3);
 	assert_int_equal(vring_front_sides.tx_count(set->ring[0].run, set->ring[0].vq), 5);

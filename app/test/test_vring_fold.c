@@ -97,7 +97,7 @@ check_tx(unsigned int mask, unsigned int n)
 	unsigned int i, served = 0, users[PAIRS] = { 0 };
 
 	for (i = 0; i < n; i++) {
-		vring_fold_tx(&vring_back_sides, slots, PAIRS, i, n, 0, VNET_DROP_DISABLED,
+		vring_fold_tx(&vring_back_sides, slots, PAIRS, i, n, VNET_DROP_DISABLED,
 			      sets[i]);
 		if (mask == 0) {
 			assert_int_equal(sets[i]->n, 0);
@@ -144,7 +144,7 @@ test_disabled(void **state)
 	runs[1].enabled = false;
 	vring_fold_rx(&vring_back_sides, slots, PAIRS, 0, 1, 0, sets[0]);
 	assert_int_equal(sets[0]->n, 2);
-	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, 0, VNET_DROP_DISABLED, sets[0]);
+	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, VNET_DROP_DISABLED, sets[0]);
 	assert_int_equal(sets[0]->n, 1);
 	assert_int_equal(sets[0]->ring[0].run->qid, 2);
 }
@@ -153,25 +153,25 @@ static void
 test_compare(void **state)
 {
 	run_pairs(3);
-	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, 0, VNET_DROP_NO_GUEST, sets[0]);
-	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, 0, VNET_DROP_NO_GUEST, sets[1]);
+	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[0]);
+	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[1]);
 	assert_true(vring_set_same(sets[0], sets[1]));
 	/* Another run on the same ring: nothing moved, yet it is not the same. */
 	slots[0].run = &runs[4];
-	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, 0, VNET_DROP_NO_GUEST, sets[1]);
+	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[1]);
 	assert_false(vring_set_moved(sets[0], sets[1]));
 	assert_false(vring_set_same(sets[0], sets[1]));
 	/* A second user: the ring is not held in the same way any more. */
 	run_pairs(1);
-	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 2, 0, VNET_DROP_NO_GUEST, sets[1]);
+	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 2, VNET_DROP_NO_GUEST, sets[1]);
 	assert_true(vring_set_moved(sets[0], sets[1]));
 	assert_true(vring_set_moved(sets[0], NULL));
 	assert_false(vring_set_same(NULL, sets[0]));
 	assert_true(vring_set_same(NULL, NULL));
 	/* Empty sets differ by what becomes of packets. */
 	run_pairs(0);
-	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, 0, VNET_DROP_NO_GUEST, sets[0]);
-	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, 0, VNET_DROP_DISABLED, sets[1]);
+	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[0]);
+	vring_fold_tx(&vring_back_sides, slots, PAIRS, 0, 1, VNET_DROP_DISABLED, sets[1]);
 	assert_false(vring_set_moved(sets[0], sets[1]));
 	assert_false(vring_set_same(sets[0], sets[1]));
 }

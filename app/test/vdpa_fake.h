@@ -198,7 +198,10 @@ fake_ring_ioctl(struct fake *f, unsigned int nr, void *arg)
 	switch (nr) {
 	case 0x10:
 		r->num = s->num;
-		return s->num == 0 || s->num > f->max_num || (s->num & (s->num - 1)) ? -EINVAL : 0;
+		if (s->num == 0 || s->num > f->max_num)
+			return -EINVAL;
+		return (s->num & (s->num - 1)) && !(f->acked & BIT(VIRTIO_F_RING_PACKED)) ?
+		       -EINVAL : 0;
 	case 0x11: r->addr = *(struct vhost_uapi_vring_addr *)arg; return 0;
 	case 0x12:
 		if (s->num > UINT16_MAX && !f->wide_base)
@@ -440,15 +443,10 @@ fake_fds(void)
 	return n;
 }
 
-/* A device of a recent kernel that can do everything. */
-static inline int
-fake_setup(void **state)
+/* A device of a recent kernel that can do everything; f is zero. */
+static inline void
+fake_make(struct fake *f)
 {
-	struct fake *f = calloc(1, sizeof(*f));
-
-	f->fds_before = fake_fds();
-	assert_int_equal(vhu_loop_new(&f->loop), 0);
-	vhost_dev_init(&f->dev, f->loop, &fake_events, f);
 	f->sys = (struct vhost_vdpa_sys){
 		.open = fake_open,
 		.close = fake_close,
@@ -474,6 +472,17 @@ fake_setup(void **state)
 	f->wide_base = true;
 	f->config_call = -1;
 	fake_reset(f);
+}
+
+static inline int
+fake_setup(void **state)
+{
+	struct fake *f = calloc(1, sizeof(*f));
+
+	f->fds_before = fake_fds();
+	assert_int_equal(vhu_loop_new(&f->loop), 0);
+	vhost_dev_init(&f->dev, f->loop, &fake_events, f);
+	fake_make(f);
 	*state = f;
 	return 0;
 }

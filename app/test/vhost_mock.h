@@ -62,7 +62,7 @@ struct mock {
 	int fds_before;
 	struct vhu_loop *loop;
 	struct vhost_dev dev;
-	unsigned int configs, losts;	/* events */
+	unsigned int configs, losts, bells; /* events */
 	char lost_why[VHOST_WHY];
 	bool close_when_lost;
 	int memfd;
@@ -80,6 +80,7 @@ struct mock {
 	uint8_t raw[8192];
 	uint32_t raw_len;
 	struct vhu_hdr ask;		/* for the channel */
+	uint8_t ask_raw[256];		/* its payload */
 	int ask_fd;			/* goes with it, -1: none */
 	uint64_t acked;			/* protocol features */
 	uint64_t status;
@@ -196,9 +197,10 @@ mock_send_fd(int to, const void *bytes, size_t len, int fd)
 static inline void
 mock_ask(struct mock *m)
 {
-	uint8_t msg[sizeof(m->ask) + 256] = { 0 };
+	uint8_t msg[sizeof(m->ask) + sizeof(m->ask_raw)];
 
 	memcpy(msg, &m->ask, sizeof(m->ask));
+	memcpy(msg + sizeof(m->ask), m->ask_raw, sizeof(m->ask_raw));
 	mock_send_fd(m->chan, msg, sizeof(m->ask) + m->ask.size, m->ask_fd);
 	if (m->ask.flags & VHU_FLAG_NEED_REPLY && mock_read(m->chan, &m->chan_hdr, 12))
 		mock_read(m->chan, &m->chan_u64, sizeof(m->chan_u64));
@@ -306,8 +308,17 @@ mock_lost(void *ctx, const char *why)
 		vhost_close(&m->dev);
 }
 
+static inline void
+mock_doorbells(void *ctx)
+{
+	struct mock *m = ctx;
+
+	m->bells++;
+}
+
 static const struct vhost_dev_events mock_events = {
 	.config_changed = mock_config_changed,
+	.doorbells = mock_doorbells,
 	.lost = mock_lost,
 };
 

@@ -315,10 +315,10 @@ rig_teardown(void **state)
 	return 0;
 }
 
-/* One sendmsg() of header and payload, with fds. */
-static inline void
-fe_send_on(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
-	   const int *fds, uint32_t nfds)
+/* One sendmsg() of header and payload, with fds. False: not all of it was taken. */
+static inline bool
+fe_try_send(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
+	    const int *fds, uint32_t nfds)
 {
 	struct vhu_hdr hdr = { request, VHU_VERSION | flags, size };
 	struct iovec iov[2] = { { &hdr, sizeof(hdr) }, { (void *)(uintptr_t)payload, size } };
@@ -337,7 +337,14 @@ fe_send_on(int fd, uint32_t request, uint32_t flags, const void *payload, uint32
 		mh.msg_control = control.buf;
 		mh.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
 	}
-	assert_int_equal(sendmsg(fd, &mh, MSG_NOSIGNAL), sizeof(hdr) + size);
+	return sendmsg(fd, &mh, MSG_NOSIGNAL) == (ssize_t)(sizeof(hdr) + size);
+}
+
+static inline void
+fe_send_on(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
+	   const int *fds, uint32_t nfds)
+{
+	assert_true(fe_try_send(fd, request, flags, payload, size, fds, nfds));
 }
 
 /* What is there to be read now; what was answered is in *m. */

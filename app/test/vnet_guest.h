@@ -27,6 +27,8 @@
 #define F_HOST_ECN VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN)
 #define F_HOST_UFO VIRTQ_BIT(VIRTIO_NET_F_HOST_UFO)
 
+#define F_HASH_REPORT VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT)
+
 #define FRAME_MAX 66000
 #define CHAIN_PIECES 8
 
@@ -140,7 +142,7 @@ port_open(struct port *p, uint16_t size, uint64_t features, uint32_t slot_bytes,
 	assert_int_equal(vnet_rxq_init(&p->rxq, small_pool, 7, VNET_F_STATS), 0);
 	p->txq.flags = VNET_F_STATS;
 	p->rx = vnet_dev_rx_select(p->d.run, 0, NULL);
-	p->tx = vnet_dev_tx_select(p->d.run, 0, NULL);
+	p->tx = vnet_dev_tx_select(p->d.run, NULL);
 }
 
 static inline void

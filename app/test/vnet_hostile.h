@@ -21,6 +21,10 @@ static const uint64_t rings[] = {
 	F_V1 | F_MRG | F_IN_ORDER,
 	F_V1 | F_PACKED | F_IN_ORDER,
 	F_V1 | F_MRG | F_PACKED | F_IN_ORDER,
+	F_V1 | F_HASH_REPORT,
+	F_V1 | F_MRG | F_HASH_REPORT,
+	F_V1 | F_PACKED | F_HASH_REPORT,
+	F_V1 | F_MRG | F_PACKED | F_IN_ORDER | F_HASH_REPORT,
 };
 
 #define NRINGS (sizeof(rings) / sizeof(rings[0]))
@@ -53,38 +57,56 @@ expect_broken(struct link *l, enum virtq_error e)
 	assert_int_equal(link_errors(s), 1);
 }
 
+/* Anything anywhere in the ring's memory, that of tables and headers included. */
+static inline void
+scribble_word(struct link *l, uint64_t at, uint64_t v)
+{
+	uint64_t *word = (uint64_t *)(void *)l->ring + at % (l->ring_bytes / 8);
+
+	__atomic_store_n(word, v, __ATOMIC_RELAXED);
+}
+
+/* A used entry that might be true; packed: `used` as far as its flags are concerned. */
+static inline void
+scribble_used(struct link *l, uint32_t slot, uint16_t id, uint32_t len, bool used)
+{
+	const struct virtq_run *run = l->run;
+	uint64_t meta = len | (uint64_t)id << 32 | (used ? 0x8080ull << 48 : 0);
+	uint32_t *elem;
+
+	if (run->packed) {
+		__atomic_store_n((uint64_t *)(void *)&run->pdesc[slot % run->size].len, meta,
+				 __ATOMIC_RELEASE);
+		return;
+	}
+	/* 4 bytes off: as two */
+	elem = (void *)&run->used->ring[slot % run->size];
+	__atomic_store_n(elem, id, __ATOMIC_RELAXED);
+	__atomic_store_n(elem + 1, len, __ATOMIC_RELAXED);
+}
+
 /* What a hostile device might write next. */
 static inline void
 scribble(struct link *l, uint64_t *x)
 {
-	struct virtq_drv_layout layout;
-	uint64_t v, *word;
+	uint16_t id;
+	uint32_t len;
+	uint64_t v;
 
-	virtq_drv_layout(l->run->size, l->run->packed, &layout);
 	switch (rd_random(x) % 8) {
-	case 0: /* anything anywhere */
+	case 0:
 		v = (uint64_t)rd_random(x) << 40 ^ (uint64_t)rd_random(x) << 20 ^ rd_random(x);
-		word = (uint64_t *)(void *)l->ring + rd_random(x) % (l->ring_bytes / 8);
-		__atomic_store_n(word, v, __ATOMIC_RELAXED);
+		scribble_word(l, rd_random(x), v);
 		break;
 	case 1: /* an index that goes on */
 		if (!l->run->packed)
 			__atomic_add_fetch(&l->run->used->idx, rd_random(x) % 4,
 					   __ATOMIC_RELEASE);
 		break;
-	default: /* a used entry that might be true */
-		v = (uint64_t)(rd_random(x) % l->run->size) |
-		    (uint64_t)(rd_random(x) % 3000) << 32;
-		if (!l->run->packed) {
-			word = (void *)&l->run->used->ring[rd_random(x) % l->run->size];
-			/* 4 bytes off: as two */
-			__atomic_store_n((uint32_t *)(void *)word, (uint32_t)v, __ATOMIC_RELAXED);
-			__atomic_store_n((uint32_t *)(void *)word + 1, v >> 32, __ATOMIC_RELAXED);
-			break;
-		}
-		v = v >> 32 | (v & 0xffff) << 32 | (rd_random(x) % 2 ? 0x8080ull << 48 : 0);
-		word = (void *)&l->run->pdesc[rd_random(x) % l->run->size].len;
-		__atomic_store_n(word, v, __ATOMIC_RELEASE);
+	default:
+		id = (uint16_t)(rd_random(x) % l->run->size);
+		len = rd_random(x) % 3000;
+		scribble_used(l, rd_random(x), id, len, l->run->packed && rd_random(x) % 2);
 	}
 }
 

@@ -83,8 +83,8 @@ link_start(struct link *l, uint16_t size, uint64_t features)
 	link_open_device(l, &cfg);
 	l->rx = l->receive ? vnet_drv_rx_select(l->run, l->rxq.flags, NULL) :
 		vnet_dev_rx_select(l->dev_run, l->rxq.flags, NULL);
-	l->tx = l->receive ? vnet_dev_tx_select(l->dev_run, l->txq.flags, NULL) :
-		vnet_drv_tx_select(l->run, l->txq.flags, NULL);
+	l->tx = l->receive ? vnet_dev_tx_select(l->dev_run, NULL) :
+		vnet_drv_tx_select(l->run, NULL);
 }
 
 static inline void

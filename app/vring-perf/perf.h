@@ -1,62 +1,100 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the coordinator and its two worker processes share. */
+/* What the coordinator and its worker processes share, and the words both use. */
 #ifndef PERF_H
 #define PERF_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PERF_PAIRS = 2, PERF_MAX_BURST = 256, PERF_SAMPLES = 1 << 18, PERF_PING = 2000 };
+enum {
+	PERF_PAIRS = 2,		/* A and B, each a back-end and a front-end */
+	PERF_MAX_BURST = 256,
+	PERF_MAX_PORTS = 32,	/* of a process: one that works, the others idle */
+	PERF_SAMPLES = 1 << 20,
+	PERF_IDLE_SAMPLES = 1 << 16,
+	PERF_PING = 2000,	/* round trips of a cache line in one measurement */
+	PERF_IMIX = 0,		/* as a size: 7 of 64, 4 of 570, 1 of 1518 bytes */
+};
 
 /* Which way packets flow, seen from the end that is measured. */
-enum perf_path { PERF_RX, PERF_TX, PERF_PATHS };
+enum perf_path {
+	PERF_RX,
+	PERF_TX,
+	PERF_FORWARD,	/* the measured end sends back what it receives */
+	PERF_LATENCY,	/* one packet: front-end, back-end, front-end */
+	PERF_PATHS
+};
 
 enum perf_role { PERF_BACKEND, PERF_FRONTEND, PERF_ROLES };
 
-/* What a worker has to do in a slice. */
+/* A slice has two halves; that of PERF_LATENCY is all flat out. */
+enum perf_half {
+	PERF_PACED,	/* with pauses, so that bursts are full: gives cycles */
+	PERF_FLAT_OUT,	/* without: gives packets a second */
+	PERF_HALVES
+};
+
+/* What both ends of a pair have to do in a slice. */
 struct perf_job {
-	uint32_t pair;
+	uint32_t id;		/* slices are numbered from 1, over both pairs */
 	enum perf_role measured;
 	enum perf_path path;
-	uint32_t size;		/* bytes of a packet */
+	uint32_t size;		/* bytes of a packet, or PERF_IMIX */
 	uint32_t burst;
 	uint32_t slice_ms;
-	uint32_t think;		/* cycles between bursts, so that they are full */
+	uint32_t think;		/* cycles between bursts of the measured end, PERF_PACED */
 };
 
-/* What one worker found in a slice. */
+/* What one end counted in one half of a slice. */
+struct perf_count {
+	uint64_t offered;	/* packets given to the driver to send */
+	uint64_t sent;		/* those it took */
+	uint64_t received;
+	uint64_t full_bursts, part_bursts, empty_polls;
+	uint64_t busy;		/* cycles in burst calls that were not for nothing */
+	uint64_t tsc;		/* cycles that the half took */
+};
+
+/* What one end found in a slice. */
 struct perf_result {
-	uint64_t packets, full_bursts, part_bursts, empty_polls;
-	uint64_t tsc;		/* cycles that the slice took */
-	uint32_t nsamples;	/* cycles of each full burst, as many as fit */
-	uint32_t empty_cycles;	/* median cost of an empty poll */
+	struct perf_count half[PERF_HALVES];
+	uint32_t empty_cycles;	/* median cost of a poll when all is silent */
+	uint32_t nsamples;	/* as many as fit: cycles of a full burst, or of a ping */
+	uint32_t nidle;		/* as many as fit: cycles of a poll of an idle port */
 	uint32_t sample[PERF_SAMPLES];
+	uint32_t idle[PERF_IDLE_SAMPLES];
 };
 
-/* Lives in memory that both workers inherit. */
+/* A word that one process writes and others spin on. */
+struct perf_word {
+	uint64_t value __attribute__((aligned(128)));
+};
+
+/* Lives in memory that all workers inherit. */
 struct perf_shared {
 	struct perf_job job;
-	uint32_t go;		/* number of the slice to run; UINT32_MAX: end */
-	uint32_t done[PERF_ROLES];
-	uint32_t ready[PERF_ROLES];
-	uint32_t stop;		/* the back-end's clock ended the slice */
+	uint32_t go[PERF_PAIRS][PERF_ROLES];	/* the slice to run; UINT32_MAX: end */
+	uint32_t done[PERF_PAIRS][PERF_ROLES];
+	uint32_t ready[PERF_PAIRS][PERF_ROLES];	/* 1: ports started, 2: link is up */
 	uint64_t tsc_hz;
-	uint32_t distance;	/* cycles of a cache line's round trip */
-	struct {
-		uint64_t line __attribute__((aligned(128)));
-	} ping[2];
-	struct perf_result result[PERF_ROLES];
+	uint32_t distance[2];	/* cycles of a line's round trip, before and after the slice */
+	struct perf_word stop;	/* the back-end's clock ended this half */
+	struct perf_word ping[PERF_ROLES];
+	struct perf_word step[PERF_ROLES];	/* how far each end of the pair is */
+	struct perf_result result[PERF_ROLES];	/* of the pair that ran last */
 };
 
-/* How a worker starts: EAL arguments and the names of its two ports. */
+/* How a worker starts. */
 struct perf_worker {
 	enum perf_role role;
-	int cpu;
+	uint32_t pair;
 	int eal_argc;
-	char *eal_argv[24];
-	uint32_t mbuf_room;	/* data room of the pool */
-	uint16_t ring;		/* descriptors */
-	bool needs_vring;	/* net_vring has to be installed, for no plugin is named */
+	char *eal_argv[2 * PERF_MAX_PORTS + 32];
+	char driver[32];	/* its ports are DRIVER0, DRIVER1... */
+	uint16_t ports, queues, ring;
+	uint16_t mbuf_room;	/* bytes of data in an mbuf, headroom included */
+	uint32_t mbufs;
+	bool offloads;		/* ask for checksums and TSO */
 	struct perf_shared *shared;
 };
 

@@ -22,6 +22,7 @@ import guests  # noqa: E402
 import kill  # noqa: E402
 import matrix  # noqa: E402
 import ovs  # noqa: E402
+import perf  # noqa: E402
 import probe  # noqa: E402
 import surface  # noqa: E402
 import tap  # noqa: E402
@@ -33,10 +34,12 @@ GROUPS = {
     "fe-vdpa": vdpa.run,
     "fe-kill": kill.run,
     "probe": probe.run,
+    "perf": perf.run,
     "tap": tap.run,
     "guests-qemu7": guests.run7,
     "guests-qemu10": guests.run10,
-    "queues": guests.queues,
+    "queues-qemu10": guests.queues10,
+    "queues-qemu7": guests.queues7,
     "restart-qemu10": guests.restart,
     "restart-qemu7": guests.restart7,
     "bother": bother.run,

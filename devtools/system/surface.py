@@ -10,6 +10,7 @@ from bed import check, path
 
 MAC = "52:54:00:00:00:99"
 CYCLES = 100
+PAIRS = 16          # of the port whose telemetry is read
 MAX_PORTS = 32      # RTE_MAX_ETHPORTS of Debian's DPDK
 
 # commands and what must be in what they print; without a pattern: no complaint is enough
@@ -219,7 +220,72 @@ def many_ports():
     check(not left, "sockets of %d ports are left behind" % len(left))
 
 
+def same_as_xstats(testpmd, pair, xstats):
+    """All of a queue pair: its counters as xstats have them, and its two vrings."""
+    told = testpmd.telemetry("/net_vring/queues,0,%d" % pair)
+    check(set(told) == {"rx", "tx", "vring_%d" % (2 * pair), "vring_%d" % (2 * pair + 1)},
+          "pair %d: told of %s" % (pair, ", ".join(told or ["nothing"])))
+    for side in ("rx", "tx"):
+        prefix = "%s_q%d_" % (side, pair)
+        expected = {name[len(prefix):]: value for name, value in xstats.items()
+                    if name.startswith(prefix)}
+        check(told[side] == expected, "pair %d: %s differs from its xstats" % (pair, side))
+        check(told[side]["packets"] > 0, "pair %d: no packets in %s" % (pair, side))
+    for vring in (2 * pair, 2 * pair + 1):
+        check(told["vring_%d" % vring]["state"] == "enabled", "vring %d is not enabled" % vring)
+        check(told["vring_%d" % vring]["size"] > 0, "vring %d has no size" % vring)
+
+
+def histograms(testpmd, pair, xstats):
+    """Classes that add up to the packets there were."""
+    told = testpmd.telemetry("/net_vring/hist,0,%d" % pair)
+    for side in ("rx", "tx"):
+        packets = xstats["%s_q%d_packets" % (side, pair)]
+        check(sum(told[side + "_packets"].values()) == packets,
+              "pair %d: %s sizes of %s for %d packets" % (pair, side, told, packets))
+        bursts = {int(name.split("_")[0]): count for name, count in
+                  told[side + "_bursts"].items()}
+        check(sorted(bursts) == [0, 1, 2, 4, 8, 16, 32, 64], "classes %s" % sorted(bursts))
+        least = sum(size * count for size, count in bursts.items())
+        check(least <= packets <= 2 * least,
+              "pair %d: %s bursts of %s for %d packets" % (pair, side, bursts, packets))
+        check(side == "tx" or bursts[0] > 0, "pair %d: no poll found nothing" % pair)
+
+
+def telemetry():
+    """Every queue of a port with more of them than one answer has room for counters."""
+    sock = path("telemetry")
+    args = ["--rxq=%d" % PAIRS, "--txq=%d" % PAIRS]
+    testpmd = bed.Testpmd("telemetry", [bed.vdev(0, "iface=%s,queues=%d" % (sock, PAIRS))],
+                          args=args, mbufs=16384)
+    try:
+        peer = bed.Testpmd("peer", [bed.vdev(1, "path=%s,queues=%d" % (sock, PAIRS))], args=args,
+                           mbufs=16384, cpu=1, eal=["--single-file-segments"])
+        testpmd.wait_link(0)
+        testpmd.cmd("start")
+        peer.cmd("start tx_first")
+        bed.wait_for("packets", lambda: testpmd.stats(0)["opackets"] > 64 * PAIRS, 10)
+        peer.cmd("stop")
+        testpmd.cmd("stop")
+        xstats = testpmd.xstats(0)
+        rings = testpmd.telemetry("/net_vring/queues,0")
+        check(list(rings) == ["vring_%d" % n for n in range(2 * PAIRS)], "told of %s" % rings)
+        check(all(set(ring) == {"state", "waiting"} for ring in rings.values()),
+              "told of %s" % rings)
+        for pair in range(PAIRS):
+            same_as_xstats(testpmd, pair, xstats)
+            histograms(testpmd, pair, xstats)
+        for wrong in ("queues,0,%d" % PAIRS, "hist,0,%d" % PAIRS, "hist,0", "hist", "hist,0,x",
+                      "hist,0,0,0", "hist,1,0", "queues,0,", "queues,0,-1", "status,0,0"):
+            check(testpmd.telemetry("/net_vring/" + wrong) is None, "an answer to " + wrong)
+        peer.quit()
+    finally:
+        testpmd.quit()
+
+
 def run(report):
     alone_and_connected(report)
+    if bed.DRV == "net_vring":
+        report.case("telemetry-of-%d-pairs" % PAIRS, telemetry)
     report.case("hot-plug-%d-times" % CYCLES, hot_plug)
     report.case("%d-ports" % MAX_PORTS, many_ports)

@@ -22,6 +22,17 @@ vhost_dev_init(struct vhost_dev *dev, struct vhu_loop *loop,
 }
 
 void
+vhost_opened(struct vhost_dev *dev, const struct vhost_ops *ops, void *priv)
+{
+	dev->ops = ops;
+	dev->priv = priv;
+	dev->offered = dev->features = 0;
+	dev->protocol_offered = dev->protocol = 0;
+	dev->backend_offered = dev->backend = 0;
+	dev->status = 0;
+}
+
+void
 vhost_close(struct vhost_dev *dev)
 {
 	if (dev->ops == NULL)

@@ -116,6 +116,8 @@ vhost_is_fatal(int rc)
 	       rc == -ENODEV;
 }
 
+/* For implementations: the device is open and nothing has been negotiated yet. */
+void vhost_opened(struct vhost_dev *dev, const struct vhost_ops *ops, void *priv);
 /* For implementations: write dev->why, return rc. */
 int vhost_fail(struct vhost_dev *dev, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -231,6 +233,13 @@ vhost_unmap_doorbell(struct vhost_dev *dev, uint32_t index, void *doorbell)
 {
 	if (dev->ops != NULL && dev->ops->unmap_doorbell != NULL)
 		dev->ops->unmap_doorbell(dev, index, doorbell);
+}
+
+static inline bool
+vhost_doorbell_lost(struct vhost_dev *dev, uint32_t index)
+{
+	return dev->ops != NULL && dev->ops->doorbell_lost != NULL &&
+	       dev->ops->doorbell_lost(dev, index);
 }
 
 #endif /* VHOST_DEV_H */

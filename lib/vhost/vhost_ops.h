@@ -87,9 +87,15 @@ struct vhost_ops {
 	int (*suspend)(struct vhost_dev *dev);
 	int (*resume)(struct vhost_dev *dev);
 	int (*device_id)(struct vhost_dev *dev, uint32_t *id);
-	/* Map the notification area of a ring. *doorbell: store the ring's index there to kick. */
+	/*
+	 * Map the notification area of a ring. *doorbell: store the ring's index there, 16 bits, to
+	 * kick. -EOPNOTSUPP: there is none, the kick fd is used. A ring's next one can be mapped
+	 * before the former is unmapped.
+	 */
 	int (*map_doorbell)(struct vhost_dev *dev, uint32_t index, void **doorbell);
 	void (*unmap_doorbell)(struct vhost_dev *dev, uint32_t index, void *doorbell);
+	/* A mapped one has lost the file behind it: what is stored there reaches nobody. */
+	bool (*doorbell_lost)(struct vhost_dev *dev, uint32_t index);
 	bool (*force_iommu)(struct vhost_dev *dev); /* rings and buffers are given as IOVAs */
 };
 
@@ -97,6 +103,11 @@ struct vhost_ops {
 struct vhost_dev_events {
 	void (*config_changed)(void *ctx);	/* also NEEDS_RESET: read status and config anew */
 	void (*lost)(void *ctx, const char *why); /* the connection is dead, the device gone */
+	/*
+	 * Doorbells came or went: map those of all rings anew. Kicks may have gone to a former one
+	 * meanwhile, so kick once more. Who has no such entry is given no doorbells by a socket.
+	 */
+	void (*doorbells)(void *ctx);
 };
 
 extern const struct vhost_ops vhost_user_ops;

@@ -13,7 +13,8 @@
 const uint64_t vhost_user_protocol =
 	VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_LOG_SHMFD) | VHU_BIT(VHU_PF_RARP) |
 	VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_NET_MTU) | VHU_BIT(VHU_PF_BACKEND_REQ) |
-	VHU_BIT(VHU_PF_CONFIG) | VHU_BIT(VHU_PF_RESET_DEVICE) |
+	VHU_BIT(VHU_PF_CONFIG) | VHU_BIT(VHU_PF_BACKEND_SEND_FD) |
+	VHU_BIT(VHU_PF_HOST_NOTIFIER) | VHU_BIT(VHU_PF_RESET_DEVICE) |
 	VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) | VHU_BIT(VHU_PF_STATUS);
 
 #define PROTOCOL_FEATURES VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES)
@@ -37,6 +38,7 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 		.owner = u,
 	};
 	u->soon = (struct vhu_timer){ .expired = vhost_user_soon, .owner = u };
+	u->bells = (struct vhu_timer){ .expired = vhost_user_bells_tell, .owner = u };
 	vhu_rx_init(&u->rx, true);
 	vhu_tx_init(&u->tx);
 	vhost_user_chan_init(u);
@@ -46,12 +48,7 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 		free(u);
 		return vhost_fail(dev, rc, "the socket cannot be watched: %s", strerror(-rc));
 	}
-	dev->priv = u;
-	dev->ops = &vhost_user_ops;
-	dev->offered = dev->features = 0;
-	dev->protocol_offered = dev->protocol = 0;
-	dev->backend_offered = dev->backend = 0;
-	dev->status = 0;
+	vhost_opened(dev, &vhost_user_ops, u);
 	return 0;
 }
 
@@ -68,6 +65,7 @@ user_cleanup(struct vhost_dev *dev)
 	vhu_rx_reset(&u->rx);
 	vhu_tx_reset(&u->tx);
 	vhu_conn_close(&u->chan);
+	vhost_user_bells_free(u);
 	free(u);
 }
 
@@ -104,6 +102,7 @@ static int
 user_init(struct vhost_dev *dev)
 {
 	struct vhost_user *u = dev->priv;
+	uint64_t protocol;
 	int rc = vhost_user_ask_u64(u, VHU_GET_FEATURES, &dev->offered);
 
 	u->owned = false;
@@ -113,11 +112,12 @@ user_init(struct vhost_dev *dev)
 		rc = vhost_user_ask_u64(u, VHU_GET_PROTOCOL_FEATURES, &dev->protocol_offered);
 		if (rc < 0)
 			return rc;
+		protocol = vhost_user_bell_features(dev, dev->protocol_offered &
+						    dev->protocol_mask);
 		/* Its own acknowledgement is not negotiated yet. */
-		rc = vhost_user_order_u64(u, VHU_SET_PROTOCOL_FEATURES,
-					  dev->protocol_offered & dev->protocol_mask);
+		rc = vhost_user_order_u64(u, VHU_SET_PROTOCOL_FEATURES, protocol);
 		if (rc == 0)
-			dev->protocol = dev->protocol_offered & dev->protocol_mask;
+			dev->protocol = protocol;
 	}
 	if (rc == 0)
 		rc = ask_limits(u);
@@ -168,6 +168,7 @@ user_reset_device(struct vhost_dev *dev)
 	struct vhost_user *u = dev->priv;
 	int rc;
 
+	vhost_user_bells_forget(u);
 	if (u->last == request)
 		return 0;
 	if (request == VHU_RESET_OWNER) {
@@ -321,6 +322,7 @@ user_get_vring_base(struct vhost_dev *dev, uint32_t index, uint32_t *base)
 		return vhost_user_dead(u, -EPROTO, "asked for the base of ring %u, the back-end "
 				       "answered about ring %u", index, u->rx.msg.state.index);
 	*base = u->rx.msg.state.num;
+	vhost_user_bell_forget(u, index);
 	return 0;
 }
 
@@ -406,6 +408,8 @@ user_set_status(struct vhost_dev *dev, uint8_t status)
 	rc = vhost_user_order_u64(dev->priv, VHU_SET_STATUS, status);
 	if (rc == 0)
 		dev->status = status;
+	if (status == 0)
+		vhost_user_bells_forget(dev->priv);
 	return rc;
 }
 
@@ -558,7 +562,7 @@ user_force_iommu(struct vhost_dev *dev)
 
 /*
  * Missing: the capabilities of vhost-vdpa, and what only a device of the kernel has (addresses it
- * can reach, groups, suspension, an id, a notification area).
+ * can reach, groups, suspension, an id).
  */
 const struct vhost_ops vhost_user_ops = {
 	.name = "vhost-user",
@@ -593,5 +597,8 @@ const struct vhost_ops vhost_user_ops = {
 	.migration_done = user_migration_done,
 	.net_set_mtu = user_net_set_mtu,
 	.send_iotlb = user_send_iotlb,
+	.map_doorbell = vhost_user_map_doorbell,
+	.unmap_doorbell = vhost_user_unmap_doorbell,
+	.doorbell_lost = vhost_user_doorbell_lost,
 	.force_iommu = user_force_iommu,
 };

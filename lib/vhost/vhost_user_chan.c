@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The back-end channel: what the back-end asks of us. None of it is acted on here, since a request
- * of ours may be under way: the owner is told later, from the loop.
+ * The back-end channel: what the back-end asks of us. The owner is told later, from the loop, since
+ * a request of ours may be under way.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -11,17 +11,30 @@
 
 /* Requests of the back-end that are served; its numbers are of their own. */
 #define CONFIG_CHANGE 2
+#define VRING_HOST_NOTIFIER 3
 
-/* Whether the request was served. Its fds are closed in any case. */
 static bool
-serve(struct vhost_user *u, const struct vhu_msg *msg)
+serve_config_change(struct vhost_user *u, const struct vhu_msg *msg)
 {
-	if (msg->hdr.request != CONFIG_CHANGE || msg->hdr.size != 0 || msg->nfds != 0 ||
-	    !vhost_user_has(u->dev, VHU_PF_CONFIG))
+	if (msg->hdr.size != 0 || msg->nfds != 0 || !vhost_user_has(u->dev, VHU_PF_CONFIG))
 		return false;
 	u->config_changed = true;
 	vhu_timer_set(u->dev->loop, &u->soon, 0);
 	return true;
+}
+
+/* Whether the request was served. Its fds are closed in any case. */
+static bool
+serve(struct vhost_user *u, struct vhu_msg *msg)
+{
+	switch (msg->hdr.request) {
+	case CONFIG_CHANGE:
+		return serve_config_change(u, msg);
+	case VRING_HOST_NOTIFIER:
+		return vhost_user_bell_serve(u, msg);
+	default:
+		return false;
+	}
 }
 
 static const char *

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "vhost_user_priv.h"
+#include "virtq_mem.h"
 
 /* The file behind a region. False: there is none. */
 static bool
@@ -33,17 +34,11 @@ same(const struct vhost_user_region *a, const struct vhost_user_region *b)
 }
 
 static bool
-ranges_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
-{
-	return a < b ? b - a < alen : a - b < blen;
-}
-
-static bool
 overlap(const struct vhost_region *a, const struct vhost_region *b)
 {
-	return ranges_overlap(a->iova, a->size, b->iova, b->size) ||
-	       ranges_overlap((uint64_t)(uintptr_t)a->addr, a->size,
-			      (uint64_t)(uintptr_t)b->addr, b->size);
+	return virtq_ranges_overlap(a->iova, a->size, b->iova, b->size) ||
+	       virtq_ranges_overlap((uint64_t)(uintptr_t)a->addr, a->size,
+				    (uint64_t)(uintptr_t)b->addr, b->size);
 }
 
 static int

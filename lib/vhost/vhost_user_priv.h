@@ -6,6 +6,7 @@
  *   vhost_user_mem.c	memory tables and single regions
  *   vhost_user_io.c	requests and their answers; how a session ends
  *   vhost_user_chan.c	the back-end channel: requests of the back-end
+ *   vhost_user_bell.c	doorbells: pages that the back-end wants to be notified by
  */
 #ifndef VHOST_USER_PRIV_H
 #define VHOST_USER_PRIV_H
@@ -15,12 +16,24 @@
 #include "vhost_dev.h"
 #include "vhu_conn.h"
 #include "vhu_msg.h"
+#include "virtq_mem.h"
 
 /* A region that the back-end has, and the file that it came from. */
 struct vhost_user_region {
 	struct vhost_region r;
 	dev_t dev;
 	ino_t ino;
+};
+
+/* A mapped doorbell. */
+struct vhost_user_page {
+	struct virtq_map *map;		/* one reference; NULL: none */
+	uint8_t *addr;
+};
+
+struct vhost_user_bell {
+	struct vhost_user_page given;	/* the last one that the back-end gave for a ring */
+	struct vhost_user_page lent[2];	/* those the owner has mapped: in use, and the former */
 };
 
 struct vhost_user {
@@ -32,6 +45,8 @@ struct vhost_user {
 	struct vhu_timer soon;		/* tells the owner, from the loop, what is pending */
 	bool lost, config_changed;	/* pending */
 	int error;			/* why the session is over, -errno */
+	struct vhu_timer bells;		/* tells the owner that doorbells came or went */
+	struct vhost_user_bell bell[VHOST_MAX_VRINGS];
 
 	uint32_t last;			/* the request sent last, 0: none */
 	bool owned;			/* SET_OWNER was sent */
@@ -93,6 +108,20 @@ int vhost_user_send(struct vhost_user *u, const struct vhost_user_req *req, uint
 void vhost_user_chan_init(struct vhost_user *u);
 /* Give the back-end a channel; one that does not want it goes without. */
 int vhost_user_chan_open(struct vhost_user *u);
+
+/* A protocol feature set without what doorbells need: all of it or nothing. */
+uint64_t vhost_user_bell_features(const struct vhost_dev *dev, uint64_t protocol);
+/* VRING_HOST_NOTIFIER_MSG. False: refused, and nothing has changed. */
+bool vhost_user_bell_serve(struct vhost_user *u, struct vhu_msg *msg);
+/* A ring has stopped: its doorbell is of no use until the back-end gives it again. */
+void vhost_user_bell_forget(struct vhost_user *u, uint32_t index);
+void vhost_user_bells_forget(struct vhost_user *u);
+/* Also those that the owner did not give back. */
+void vhost_user_bells_free(struct vhost_user *u);
+void vhost_user_bells_tell(struct vhu_timer *t);
+int vhost_user_map_doorbell(struct vhost_dev *dev, uint32_t index, void **doorbell);
+void vhost_user_unmap_doorbell(struct vhost_dev *dev, uint32_t index, void *doorbell);
+bool vhost_user_doorbell_lost(struct vhost_dev *dev, uint32_t index);
 
 int vhost_user_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);
 int vhost_user_add_region(struct vhost_dev *dev, const struct vhost_region *r);

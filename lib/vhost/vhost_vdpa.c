@@ -152,12 +152,7 @@ vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa
 	v->page = (uint64_t)sysconf(_SC_PAGESIZE);
 	v->last = UINT64_MAX;
 	v->spaces = 1;
-	dev->priv = v;
-	dev->ops = &vhost_vdpa_ops;
-	dev->offered = dev->features = 0;
-	dev->protocol_offered = dev->protocol = 0;
-	dev->backend_offered = dev->backend = 0;
-	dev->status = 0;
+	vhost_opened(dev, &vhost_vdpa_ops, v);
 	return 0;
 }
 

@@ -263,6 +263,7 @@ peer_came(struct vhu_sock *s, int fd)
 
 	be->offered = be->next_features;
 	be->spoken = 0;
+	be->mem_repeated = false;
 	be->turned_away = false;
 	if (vhu_conn_open(&be->conn, fd) < 0) {
 		vhu_sock_again(s, false);

@@ -100,20 +100,38 @@ vhu_on_get_max_mem_slots(struct vhu_be *be, struct vhu_msg *msg)
 	return 0;
 }
 
+static bool
+is_known(const struct virtq_mem *mem, const struct virtq_region *region)
+{
+	const struct virtq_region *r = mem == NULL ? NULL : virtq_mem_find(mem, region->gpa);
+
+	return r != NULL && r->gpa == region->gpa && r->uva == region->uva &&
+	       r->size == region->size && virtq_map_same(r->map, region->map);
+}
+
+/*
+ * QEMU 7.2 sends each change of its memory once for each queue pair. What is there already is
+ * not added again, and from then on what is gone already need not be there to be removed.
+ */
 int
 vhu_on_add_mem_reg(struct vhu_be *be, struct vhu_msg *msg)
 {
 	const struct vhu_mem_region wire = msg->single.region;
 	struct virtq_region region;
 	struct virtq_mem *mem;
-	int rc;
+	int rc = map_region(&wire, msg->fds[0], &region);
 
-	if (be->mem != NULL && be->mem->nregions >= be->mem_slots)
-		return vhu_refuse(be, -ENOSPC, mem_error(-ENOSPC));
-	rc = map_region(&wire, msg->fds[0], &region);
 	if (rc < 0)
 		return vhu_refuse(be, rc, mem_error(rc));
-	rc = virtq_mem_add(be->mem, &region, &mem);
+	if (is_known(be->mem, &region)) {
+		virtq_map_put(region.map);
+		be->mem_repeated = true;
+		return 0;
+	}
+	if (be->mem != NULL && be->mem->nregions >= be->mem_slots)
+		rc = -ENOSPC;
+	else
+		rc = virtq_mem_add(be->mem, &region, &mem);
 	if (rc < 0) {
 		virtq_map_put(region.map);
 		return vhu_refuse(be, rc, mem_error(rc));
@@ -129,6 +147,8 @@ vhu_on_rem_mem_reg(struct vhu_be *be, struct vhu_msg *msg)
 	struct virtq_mem *mem;
 	int rc = virtq_mem_remove(be->mem, wire.gpa, wire.uva, wire.size, &mem);
 
+	if (rc == -ENOENT && be->mem_repeated)
+		return 0;
 	if (rc < 0)
 		return vhu_refuse(be, rc, mem_error(rc));
 	vhu_mem_swap(be, mem);

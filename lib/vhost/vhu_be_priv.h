@@ -59,6 +59,7 @@ struct vhu_be {
 	bool turned_away;		/* a second front-end was refused, and that was logged */
 	uint8_t status;			/* virtio device status */
 	struct virtq_mem *mem;		/* NULL: none yet */
+	bool mem_repeated;		/* regions are added and removed once a queue pair */
 
 	struct vhu_ring *ring;		/* nrings of them */
 	struct virtq_run **runs;	/* scratch for ops->rings_publish */

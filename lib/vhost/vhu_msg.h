@@ -177,6 +177,13 @@ struct vhu_inflight {
 	uint32_t pad;
 } VHU_PACKED;
 
+/* A page to write to instead of kicking. */
+struct vhu_vring_area {
+	uint64_t word;		/* ring, and whether an fd comes, as in the fd word above */
+	uint64_t size;		/* bytes: one page */
+	uint64_t offset;	/* in the file */
+} VHU_PACKED;
+
 struct vhu_device_state {
 	uint32_t direction;
 	uint32_t phase;
@@ -192,6 +199,7 @@ static_assert(sizeof(struct vhu_log) == 16, "log");
 static_assert(sizeof(struct vhu_iotlb) == 32, "iotlb");
 static_assert(sizeof(struct vhu_config) == VHU_CONFIG_HEAD + 256, "config");
 static_assert(sizeof(struct vhu_inflight) == 24, "inflight");
+static_assert(sizeof(struct vhu_vring_area) == 24, "vring area");
 static_assert(sizeof(struct vhu_device_state) == 8, "device state");
 
 /* A message in memory. The header and the payload lie side by side as on the wire. */
@@ -207,6 +215,7 @@ struct vhu_msg {
 		struct vhu_iotlb iotlb;
 		struct vhu_config config;
 		struct vhu_inflight inflight;
+		struct vhu_vring_area area;
 		struct vhu_device_state devstate;
 		uint8_t raw[VHU_MAX_PAYLOAD];
 	} VHU_PACKED;

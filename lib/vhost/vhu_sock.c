@@ -3,10 +3,12 @@
 #include "vhu_sock.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -148,24 +150,117 @@ listener_ready(struct vhu_watch *w, uint32_t events)
 	}
 }
 
-/* Client: try again after the current delay, and wait longer the time after. */
-static void
-try_later(struct vhu_sock *s)
+static uint32_t
+longer(const struct vhu_sock *s, uint32_t delay_ms)
 {
 	uint32_t most = s->first_ms > VHU_SOCK_RECONNECT_MAX_MS ? s->first_ms :
 								  VHU_SOCK_RECONNECT_MAX_MS;
 
+	return delay_ms * 2 > most ? most : delay_ms * 2;
+}
+
+/* Client: try again after the current delay, and wait longer the time after. */
+static void
+try_later(struct vhu_sock *s)
+{
 	vhu_timer_set(s->loop, &s->timer, s->delay_ms);
-	s->delay_ms = s->delay_ms * 2 > most ? most : s->delay_ms * 2;
+	s->delay_ms = longer(s, s->delay_ms);
+}
+
+static bool
+names_us(const struct vhu_sock *s, const struct inotify_event *e)
+{
+	const char *slash = strrchr(s->addr.sun_path, '/');
+
+	return e->len > 0 && strcmp(e->name, slash == NULL ? s->addr.sun_path : slash + 1) == 0;
+}
+
+static void
+unwatch_dir(struct vhu_sock *s)
+{
+	if (s->dir.fd < 0)
+		return;
+	vhu_watch_del(&s->dir);
+	close(s->dir.fd);
+	s->dir.fd = -1;
+}
+
+/*
+ * Whoever is to listen has made the socket's file, or given us access: no need to wait out the
+ * present delay. Each time counts for less, until a peer has spoken: a file that comes and goes all
+ * the time does not own the loop.
+ */
+static void
+hurry(struct vhu_sock *s)
+{
+	if (vhu_now_ns() + s->appeared_ms * UINT64_C(1000000) >= s->timer.at_ns)
+		return;
+	s->delay_ms = s->appeared_ms;
+	s->appeared_ms = longer(s, s->appeared_ms);
+	try_later(s);
+}
+
+static void
+dir_changed(struct vhu_watch *w, uint32_t events)
+{
+	union {
+		struct inotify_event event;
+		char bytes[sizeof(struct inotify_event) + NAME_MAX + 1];
+	} buf[8];
+	bool appeared = false, gone = false;
+	struct vhu_sock *s = w->owner;
+	ssize_t n = read(w->fd, buf, sizeof(buf)), at = 0;
+
+	(void)events;
+	while (at < n) {
+		const struct inotify_event *e = (const void *)((const char *)buf + at);
+
+		appeared |= names_us(s, e);
+		gone |= e->mask & IN_IGNORED;
+		at += (ssize_t)(sizeof(*e) + e->len);
+	}
+	/* The directory itself: the next attempt looks for another in its place. */
+	if (gone)
+		unwatch_dir(s);
+	if (appeared)
+		hurry(s);
+}
+
+/* Where that cannot be had, the delays between attempts will do. */
+static void
+watch_dir(struct vhu_sock *s)
+{
+	char dir[sizeof(s->addr.sun_path) + 1];
+	char *slash;
+
+	if (s->dir.fd >= 0)
+		return;
+	strcpy(dir, s->addr.sun_path);
+	slash = strrchr(dir, '/');
+	if (slash == NULL)
+		strcpy(dir, ".");
+	else
+		slash[slash == dir] = '\0';
+	s->dir.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (s->dir.fd < 0)
+		return;
+	if (inotify_add_watch(s->dir.fd, dir, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0 ||
+	    vhu_watch_add(s->loop, &s->dir) < 0) {
+		close(s->dir.fd);
+		s->dir.fd = -1;
+	}
 }
 
 static void
 attempt(struct vhu_sock *s)
 {
-	int fd = -1;
-	int rc = try_connect(&s->addr, &fd);
+	int fd = -1, rc;
 
+	/* Before the attempt, so that no file appears unseen. */
+	watch_dir(s);
+	rc = try_connect(&s->addr, &fd);
 	if (rc == 0) {
+		unwatch_dir(s);
 		s->told = false;
 		s->ops->peer(s, fd);
 		return;
@@ -192,8 +287,11 @@ vhu_sock_again(struct vhu_sock *s, bool healthy)
 {
 	if (!s->client)
 		return;
-	if (healthy)
+	if (healthy) {
 		s->delay_ms = s->first_ms;
+		s->appeared_ms = VHU_SOCK_APPEARED_MS;
+	}
+	watch_dir(s);
 	/* Never at once: a peer that takes connections only to close them would own the loop. */
 	try_later(s);
 }
@@ -234,6 +332,12 @@ vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct vhu_
 		.ready = listener_ready,
 		.owner = s,
 	};
+	s->dir = (struct vhu_watch){
+		.fd = -1,
+		.events = EPOLLIN,
+		.ready = dir_changed,
+		.owner = s,
+	};
 	s->timer = (struct vhu_timer){ .expired = timer_expired, .owner = s };
 	s->loop = loop;
 	s->ops = ops;
@@ -241,6 +345,7 @@ vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct vhu_
 	s->client = cfg->client;
 	s->first_ms = cfg->reconnect_ms != 0 ? cfg->reconnect_ms : VHU_SOCK_RECONNECT_MS;
 	s->delay_ms = s->first_ms;
+	s->appeared_ms = VHU_SOCK_APPEARED_MS;
 	s->addr.sun_family = AF_UNIX;
 	if (cfg->path[0] == '\0')
 		return fail(err, errlen, -EINVAL, "the path of the socket is empty");
@@ -259,6 +364,7 @@ void
 vhu_sock_close(struct vhu_sock *s)
 {
 	vhu_timer_cancel(&s->timer);
+	unwatch_dir(s);
 	if (s->watch.fd < 0)
 		return;
 	remove_path(s);

@@ -17,6 +17,8 @@
 /* Milliseconds between attempts to connect when nothing else is asked for, and at most. */
 #define VHU_SOCK_RECONNECT_MS 100
 #define VHU_SOCK_RECONNECT_MAX_MS 1000
+/* The first delay after the socket's file has appeared: it is made before anybody listens. */
+#define VHU_SOCK_APPEARED_MS 1
 
 struct vhu_sock;
 
@@ -49,6 +51,8 @@ struct vhu_sock {
 	void *owner;
 	bool client;
 	uint32_t first_ms, delay_ms;	/* client: first and next delay between attempts */
+	struct vhu_watch dir;		/* client: inotify, fd -1: the peer is there, or unusable */
+	uint32_t appeared_ms;		/* client: delay when the file appears the next time */
 	bool told;			/* client: ops->waiting was called */
 	dev_t dev;			/* server: the socket file that this one made */
 	ino_t ino;

@@ -42,12 +42,6 @@ struct part {
 	void *host;
 };
 
-static bool
-parts_overlap(const struct part *a, const struct part *b)
-{
-	return a->uva < b->uva ? b->uva - a->uva < a->bytes : a->uva - b->uva < b->bytes;
-}
-
 /* Sizes and alignments: VIRTIO 1.2, 2.7 and 2.8. */
 static void
 parts_of(const struct virtq_run_config *cfg, struct part part[3])
@@ -73,7 +67,8 @@ parts_translate(struct part part[3], const struct virtq_mem *mem)
 		if (part[i].uva % part[i].align != 0 || part[i].uva + part[i].bytes < part[i].uva)
 			return -EINVAL;
 		for (int j = 0; j < i; j++)
-			if (parts_overlap(&part[i], &part[j]))
+			if (virtq_ranges_overlap(part[i].uva, part[i].bytes, part[j].uva,
+						 part[j].bytes))
 				return -EINVAL;
 	}
 	for (int i = 0; i < 3; i++) {
@@ -87,10 +82,24 @@ parts_translate(struct part part[3], const struct virtq_mem *mem)
 	return 0;
 }
 
+static uint64_t
+new_generation(void)
+{
+	static uint64_t generation;
+
+	return __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED);
+}
+
+static struct virtq_run *
+run_alloc(void)
+{
+	return aligned_alloc(VIRTQ_CACHE_LINE, (sizeof(struct virtq_run) + VIRTQ_CACHE_LINE - 1) &
+			     ~(VIRTQ_CACHE_LINE - 1ul));
+}
+
 int
 virtq_run_new(const struct virtq_run_config *cfg, struct virtq_mem *mem, struct virtq_run **out)
 {
-	static uint64_t generation;
 	bool packed = cfg->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 	struct virtq_run *run;
 	struct part part[3];
@@ -103,8 +112,7 @@ virtq_run_new(const struct virtq_run_config *cfg, struct virtq_mem *mem, struct 
 	ret = parts_translate(part, mem);
 	if (ret < 0)
 		return ret;
-	run = aligned_alloc(VIRTQ_CACHE_LINE,
-			    (sizeof(*run) + VIRTQ_CACHE_LINE - 1) & ~(VIRTQ_CACHE_LINE - 1ul));
+	run = run_alloc();
 	if (run == NULL)
 		return -ENOMEM;
 	memset(run, 0, sizeof(*run));
@@ -122,9 +130,23 @@ virtq_run_new(const struct virtq_run_config *cfg, struct virtq_mem *mem, struct 
 	run->qid = cfg->qid;
 	run->hdr_len = cfg->features & (VIRTQ_BIT(VIRTIO_F_VERSION_1) |
 					VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF)) ? 12 : 10;
-	run->generation = __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED);
+	run->generation = new_generation();
 	*out = run;
 	return 0;
+}
+
+struct virtq_run *
+virtq_run_with_doorbell(const struct virtq_run *run, void *doorbell)
+{
+	struct virtq_run *copy = run_alloc();
+
+	if (copy == NULL)
+		return NULL;
+	*copy = *run;
+	copy->mem = virtq_mem_get(run->mem);
+	copy->doorbell = doorbell;
+	copy->generation = new_generation();
+	return copy;
 }
 
 void

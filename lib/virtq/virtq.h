@@ -18,6 +18,7 @@
 #define VIRTQ_MAX_SIZE 32768	/* entries, VIRTIO 1.2 section 2.7 */
 #define VIRTQ_CACHE_LINE 64
 #define VIRTQ_BIT(b) (1ULL << (b))
+#define VIRTQ_HDR_HASH 20	/* bytes of a header with a hash, VIRTIO 1.2 section 5.1.6 */
 
 /* Why a ring was declared broken: the peer broke a rule that leaves nothing to go on with. */
 enum virtq_error {
@@ -64,7 +65,8 @@ struct virtq_run {
 	int errfd;		/* eventfd that tells the peer its ring broke, or -1. Not owned */
 	uint16_t qid;		/* index of the vring in the device: 2i receives, 2i + 1 transmits
 				 * (as the guest sees it) */
-	uint16_t hdr_len;	/* virtio-net header: 12, or 10 without VERSION_1 and MRG_RXBUF */
+	uint16_t hdr_len;	/* virtio-net header: 12, or 10 without VERSION_1 and MRG_RXBUF;
+				 * driver side: VIRTQ_HDR_HASH with HASH_REPORT */
 	void *doorbell;		/* driver side: the device's notification area, or NULL */
 	uint64_t generation;	/* never the same twice in a process: caches check it */
 };
@@ -86,6 +88,8 @@ struct virtq_run_config {
  */
 int virtq_run_new(const struct virtq_run_config *cfg, struct virtq_mem *mem,
 		  struct virtq_run **run);
+/* The same ring with another doorbell. NULL: out of memory. To be freed as any other. */
+struct virtq_run *virtq_run_with_doorbell(const struct virtq_run *run, void *doorbell);
 /* NULL is allowed. */
 void virtq_run_free(struct virtq_run *run);
 

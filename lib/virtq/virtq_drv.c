@@ -109,6 +109,8 @@ virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
 	drv->indirect_iova = iova + l.indirect;
 	drv->header = (uint8_t *)ring + l.header;
 	drv->header_iova = iova + l.header;
+	if (cfg->features & VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT))
+		(*out)->hdr_len = VIRTQ_HDR_HASH;
 	suppress_calls(*out);
 	return 0;
 }
@@ -145,11 +147,17 @@ virtq_drv_break(struct virtq_drv *drv, enum virtq_error e)
 }
 
 void
-virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run)
+virtq_drv_ring_bell(const struct virtq_run *run)
 {
-	drv->kicks++;
 	if (run->doorbell != NULL)
 		__atomic_store_n((uint16_t *)run->doorbell, run->qid, __ATOMIC_RELEASE);
 	else
 		virtq_signal(run->callfd);
+}
+
+void
+virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run)
+{
+	drv->kicks++;
+	virtq_drv_ring_bell(run);
 }

@@ -55,8 +55,8 @@ struct virtq_drv {
 	bool sequential;	/* so far all came back in order: free slots follow each other */
 	bool heads_in_place;	/* split: entry i of the available ring names descriptor i */
 	/*
-	 * Sequential: among so many of the entries in use, from the oldest on, there may be chains of
-	 * several; or cookies that differ in kind, if their owner says so.
+	 * Sequential: among so many of the entries in use, from the oldest on, there may be chains
+	 * of several; or cookies that differ in kind, if their owner says so.
 	 */
 	uint16_t uneven, mixed;
 	uint16_t used_seen;	/* split: used->idx when it was last read */
@@ -109,7 +109,10 @@ void *virtq_drv_detach(struct virtq_drv *drv, uint16_t size);
 
 /* The device broke a rule: the ring stops. */
 void virtq_drv_break(struct virtq_drv *drv, enum virtq_error e);
+/* Whoever has the ring tells the device that there is something in it. */
 void virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run);
+/* The same from any thread; not counted. */
+void virtq_drv_ring_bell(const struct virtq_run *run);
 
 VIRTQ_INLINE uint16_t
 virtq_drv_take_slot(struct virtq_drv *drv)

@@ -214,8 +214,8 @@ virtq_drv_bulk_used(struct virtq_drv *drv, const struct virtq_run *run, uint16_t
 		if (n != 1)
 			return n == 0 ? -1 : n;
 		/*
-		 * Entries one by one. Split: the index, which never points into a batch, has said it
-		 * of all that there are; the last of them confirms it.
+		 * Entries one by one. Split: the index, which never points into a batch, has said
+		 * it of all that there are; the last of them confirms it.
 		 */
 		if (!packed && want == have &&
 		    virtq_drv_used_entry(drv, run, have - 1, &id, &len, packed) &&

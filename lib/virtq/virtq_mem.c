@@ -17,6 +17,9 @@
 struct virtq_map {
 	uint32_t refs;		/* atomic */
 	struct virtq_sigbus_range range; /* what mmap gave, and whether the peer cut it */
+	dev_t dev;		/* the file, and where in it; 0 of a device */
+	ino_t ino;
+	uint64_t offset, size;
 };
 
 /* The unit in which this file can be mapped: a huge page on hugetlbfs, else a page. */
@@ -32,35 +35,18 @@ map_unit(int fd)
 	return page;
 }
 
-int
-virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host)
+/* `start` and `length` are multiples of `unit`. 0 or -errno. */
+static int
+map_units(int fd, uint64_t start, uint64_t length, uint64_t unit, int prot,
+	  struct virtq_map **map)
 {
-	uint64_t end, start, length, unit;
-	struct virtq_map *m;
-	struct stat st;
+	struct virtq_map *m = calloc(1, sizeof(*m));
 	void *p;
 	int ret;
 
-	if (size == 0 || __builtin_add_overflow(offset, size, &end) || end > INT64_MAX)
-		return -EINVAL;
-	/*
-	 * Only files that live in memory (memfd, tmpfs, hugetlbfs) know seals. Any other could make
-	 * us wait for whoever serves it, with every look at the file and every page fault.
-	 */
-	if (fcntl(fd, F_GET_SEALS) < 0)
-		return -EINVAL;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || end > (uint64_t)st.st_size)
-		return -EINVAL;
-	unit = map_unit(fd);
-	start = offset & ~(unit - 1);
-	length = (end - start + unit - 1) & ~(unit - 1);
-	m = calloc(1, sizeof(*m));
 	if (m == NULL)
 		return -ENOMEM;
-	p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
-		 (off_t)start);
+	p = mmap(NULL, length, prot, MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
 	if (p == MAP_FAILED) {
 		ret = -errno;
 		free(m);
@@ -78,8 +64,54 @@ virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, ui
 		return ret;
 	}
 	*map = m;
-	*host = (uint8_t *)p + (offset - start);
 	return 0;
+}
+
+int
+virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host)
+{
+	uint64_t end, start, unit;
+	struct stat st;
+	int ret;
+
+	if (size == 0 || __builtin_add_overflow(offset, size, &end) || end > INT64_MAX)
+		return -EINVAL;
+	/*
+	 * Only files that live in memory (memfd, tmpfs, hugetlbfs) know seals. Any other could make
+	 * us wait for whoever serves it, with every look at the file and every page fault.
+	 */
+	if (fcntl(fd, F_GET_SEALS) < 0)
+		return -EINVAL;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || end > (uint64_t)st.st_size)
+		return -EINVAL;
+	unit = map_unit(fd);
+	start = offset & ~(unit - 1);
+	ret = map_units(fd, start, (end - start + unit - 1) & ~(unit - 1), unit,
+			PROT_READ | PROT_WRITE, map);
+	if (ret < 0)
+		return ret;
+	(*map)->dev = st.st_dev;
+	(*map)->ino = st.st_ino;
+	(*map)->offset = offset;
+	(*map)->size = size;
+	*host = (uint8_t *)(*map)->range.start + (offset - start);
+	return 0;
+}
+
+int
+virtq_map_device(int fd, uint64_t offset, struct virtq_map **map, uint8_t **host)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	int ret;
+
+	if (offset > INT64_MAX - page || offset % page != 0)
+		return -EINVAL;
+	ret = map_units(fd, offset, page, page, PROT_WRITE, map);
+	if (ret == 0)
+		*host = (*map)->range.start;
+	return ret;
 }
 
 struct virtq_map *
@@ -101,15 +133,15 @@ virtq_map_put(struct virtq_map *map)
 }
 
 bool
+virtq_map_same(const struct virtq_map *a, const struct virtq_map *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->offset == b->offset && a->size == b->size;
+}
+
+bool
 virtq_map_poisoned(const struct virtq_map *map)
 {
 	return map != NULL && __atomic_load_n(&map->range.poisoned, __ATOMIC_RELAXED);
-}
-
-static bool
-ranges_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
-{
-	return a < b ? b - a < alen : a - b < blen;
 }
 
 static int
@@ -146,8 +178,8 @@ mem_insert(struct virtq_mem *mem, const struct virtq_region *r)
 	for (uint32_t i = 0; i < mem->nregions; i++) {
 		const struct virtq_region *o = &mem->region[i];
 
-		if (ranges_overlap(o->gpa, o->size, r->gpa, r->size) ||
-		    ranges_overlap(o->uva, o->size, r->uva, r->size))
+		if (virtq_ranges_overlap(o->gpa, o->size, r->gpa, r->size) ||
+		    virtq_ranges_overlap(o->uva, o->size, r->uva, r->size))
 			return -EEXIST;
 		if (o->gpa > r->gpa && i < at)
 			at = i;

@@ -16,6 +16,13 @@
 /* Regions a snapshot can hold; also what GET_MAX_MEM_SLOTS answers. */
 #define VIRTQ_MEM_MAX_REGIONS 512
 
+/* Whether two ranges, neither of which is empty, have an address in common. */
+static inline bool
+virtq_ranges_overlap(uint64_t a, uint64_t alen, uint64_t b, uint64_t blen)
+{
+	return a < b ? b - a < alen : a - b < blen;
+}
+
 /* One mmap of a peer's file, shared by the snapshots that use it. */
 struct virtq_map;
 
@@ -42,8 +49,15 @@ struct virtq_mem {
  * -errno of mmap (e.g. -EACCES, -EPERM of a read-only or sealed fd). The mapping has one reference.
  */
 int virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host);
+/*
+ * Map one page of a device, for writing only; `offset` is a multiple of the page size. The caller
+ * has made sure that no peer serves the file, since an access might wait for it. 0 or -errno.
+ */
+int virtq_map_device(int fd, uint64_t offset, struct virtq_map **map, uint8_t **host);
 struct virtq_map *virtq_map_get(struct virtq_map *map);
 void virtq_map_put(struct virtq_map *map);
+/* True where both show the same bytes of the same file. */
+bool virtq_map_same(const struct virtq_map *a, const struct virtq_map *b);
 /*
  * True once the peer has cut the file short under the mapping: the pages that are gone were
  * replaced by private zero pages, and the peer has to go.

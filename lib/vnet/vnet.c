@@ -54,6 +54,16 @@ vnet_size_bin_name(unsigned int bin)
 	return bin < VNET_SIZE_BINS ? names[bin] : "unknown";
 }
 
+const char *
+vnet_burst_bin_name(unsigned int bin)
+{
+	static const char *const names[VNET_BURST_BINS] = {
+		"0", "1", "2_3", "4_7", "8_15", "16_31", "32_63", "64_max",
+	};
+
+	return bin < VNET_BURST_BINS ? names[bin] : "unknown";
+}
+
 /* Every pool element starts a packet alike: one segment, one reference, headroom, port. */
 int
 vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_id, uint32_t flags)

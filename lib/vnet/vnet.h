@@ -21,7 +21,8 @@
 /* Reasons for which a packet is dropped; rx: taken from the guest, tx: meant for it. */
 enum vnet_drop {
 	VNET_DROP_RUNT,		/* rx: chain without a whole header, or no byte of packet */
-	VNET_DROP_UNMAPPED,	/* rx: a buffer is (partly) outside the shared memory */
+	VNET_DROP_UNMAPPED,	/* rx: a buffer is (partly) outside the shared memory;
+				 * tx, driver side: so is the mbuf's, and it cannot be copied */
 	VNET_DROP_OVERSIZE,	/* rx: larger than a linear mbuf holds (and scatter is off);
 				 * tx: larger than the guest's buffers take */
 	VNET_DROP_BAD_HDR,	/* rx: checksum or segmentation fields that cannot be true */
@@ -43,9 +44,14 @@ bool vnet_drop_is_tx(enum vnet_drop reason);
 #define VNET_SIZE_BINS 7
 const char *vnet_size_bin_name(unsigned int bin); /* "size_64", "size_65_127", ... */
 
+/* Burst size classes of the counters: 0, 1, 2-3, 4-7, 8-15, 16-31, 32-63, 64 and more. */
+#define VNET_BURST_BINS 8
+const char *vnet_burst_bin_name(unsigned int bin); /* "0", "1", "2_3", ..., "64_max" */
+
 /* Counters of one ethdev queue. One writer, the lcore that bursts; read by anyone. */
 struct vnet_stats {
 	uint64_t packets, bytes;
+	uint64_t burst_bin[VNET_BURST_BINS]; /* calls, by how many packets the port was done with */
 	uint64_t multicast, broadcast;	/* with VNET_F_STATS, as size_bin */
 	uint64_t size_bin[VNET_SIZE_BINS];
 	uint64_t nombuf;	/* rx: bursts cut short because no mbuf was to be had */
@@ -55,6 +61,15 @@ struct vnet_stats {
 	uint64_t drop[VNET_DROP_MAX];
 	uint64_t error[VIRTQ_E_MAX]; /* rings that broke, by reason */
 };
+
+/* Count a burst of n packets; n == 0: there was nothing, or no room. */
+static inline void
+vnet_count_burst(struct vnet_stats *stats, uint16_t n)
+{
+	unsigned int bits = n == 0 ? 0 : 32 - (unsigned int)__builtin_clz(n);
+
+	stats->burst_bin[bits < VNET_BURST_BINS ? bits : VNET_BURST_BINS - 1]++;
+}
 
 #define VNET_F_STATS		(1u << 0) /* keep size classes and casts */
 #define VNET_F_SCATTER		(1u << 1) /* rx: the application takes chained mbufs */
@@ -75,10 +90,28 @@ struct vnet_rxq {
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 
+/* Addresses of this process, from `base` on. */
+struct vnet_range {
+	uintptr_t base;
+	size_t len;
+};
+
+/*
+ * Memory that is not DPDK's own, yet known to the device. Bursts read it while it changes: a base
+ * that is set stays, and a length of 0 means that the memory is not, or no longer, to be used.
+ */
+#define VNET_GIVEN_MAX 64
+struct vnet_given {
+	struct vnet_range range[VNET_GIVEN_MAX];
+};
+
 /* Transmit side of an ethdev queue. */
 struct vnet_txq {
 	uint32_t flags;			/* VNET_F_ */
 	uint32_t retries;		/* rounds to try when the ring is full, tx-retries= */
+	/* Driver side: memory that buffers were found in, the last first; see vnet_drv.h. */
+	struct vnet_range reach[2];
+	const struct vnet_given *given;	/* driver side: NULL: none */
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 
@@ -115,7 +148,7 @@ typedef uint16_t (*vnet_tx_burst)(struct vnet_txq *txq, struct virtq_vq *vq,
  * rx/tx_burst_mode_get, static storage; NULL is allowed.
  */
 vnet_rx_burst vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **name);
-vnet_tx_burst vnet_dev_tx_select(const struct virtq_run *run, uint32_t flags, const char **name);
+vnet_tx_burst vnet_dev_tx_select(const struct virtq_run *run, const char **name);
 
 /* Drop n packets for one reason: free, count. */
 void vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet_drop why);

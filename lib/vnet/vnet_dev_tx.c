@@ -417,7 +417,7 @@ tx_disabled(struct vnet_txq *txq, struct virtq_vq *vq __rte_unused,
 }
 
 vnet_tx_burst
-vnet_dev_tx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
+vnet_dev_tx_select(const struct virtq_run *run, const char **name)
 {
 	static const struct {
 		vnet_tx_burst burst;

@@ -16,7 +16,7 @@
  * offer one mbuf of rxq->pool an entry; the header lies in the mbuf's headroom.
  */
 vnet_rx_burst vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags, const char **name);
-vnet_tx_burst vnet_drv_tx_select(const struct virtq_run *run, uint32_t flags, const char **name);
+vnet_tx_burst vnet_drv_tx_select(const struct virtq_run *run, const char **name);
 
 /* Offer as many buffers as ring and pool allow, before the ring is published. Returns how many. */
 uint16_t vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv,
@@ -28,11 +28,19 @@ uint16_t vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv,
 			   const struct virtq_run *run, uint16_t n);
 
 /*
- * Memory the device cannot reach must not be offered: tells whether the packet's data may be
- * (`shared` is called for external buffers only). Set by the owner once, before any burst.
+ * Memory the device cannot reach must not be offered. It reaches all that is DPDK's own, which this
+ * tells (NULL: any is), and what txq->given names. A list of DPDK's segments stays where it is, so
+ * that one in which a buffer was found is remembered. Set by the owner once, before any burst.
  */
 typedef bool (*vnet_drv_shared)(const void *addr, uint32_t len);
 extern vnet_drv_shared vnet_drv_is_shared;
+
+/* Segments of the longest packet that a ring of so many entries takes; one more is the header. */
+static inline uint16_t
+vnet_drv_tx_segs(uint32_t entries)
+{
+	return (uint16_t)(RTE_MIN(entries, (uint32_t)VIRTQ_DRV_MAX_DESC) - 1);
+}
 
 /* Driver features this library serves. */
 #define VNET_DRV_FEATURES \
@@ -43,6 +51,6 @@ extern vnet_drv_shared vnet_drv_is_shared;
 	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6) | VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN))
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN) | VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT))
 
 #endif /* VNET_DRV_H */

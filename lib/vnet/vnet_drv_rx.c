@@ -3,21 +3,12 @@
 #include <rte_ether.h>
 
 #include "virtq_dev.h"
-#include "virtq_drv_bulk.h"
-#include "vnet_drv.h"
-#include "vnet_impl.h"
+#include "vnet_drv_gather.h"
 
 #define RX_PACKED	(1u << 0)
 #define RX_MERGE	(1u << 1) /* a packet may lie in several buffers */
 #define RX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
-
-/* Entries taken from the ring in one go, each copied and checked. */
-struct drv_batch {
-	struct rte_mbuf *m[VNET_BURST];
-	uint32_t len[VNET_BURST];
-	uint16_t id[VNET_BURST]; /* unless they are in sequence */
-	bool in_sequence;	/* they name the slots that are due, without a gap */
-};
+#define RX_HASH		(1u << 3) /* the header reports a hash, and has its length */
 
 static inline struct virtq_drv *
 drv_of(struct virtq_vq *vq)
@@ -25,187 +16,29 @@ drv_of(struct virtq_vq *vq)
 	return container_of(vq, struct virtq_drv, vq);
 }
 
-static inline uint8_t *
-drv_header(struct rte_mbuf *m, uint32_t hdr_len)
+VIRTQ_INLINE uint32_t
+drv_hdr_len(const struct virtq_run *run, const unsigned int flags)
 {
-	return (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM - hdr_len;
-}
-
-static __rte_noinline void
-drv_rx_break(struct vnet_rxq *rxq, struct virtq_drv *drv, enum virtq_error e)
-{
-	rxq->stats.error[e]++;
-	virtq_drv_break(drv, e);
-}
-
-/* The header and the packet's first line: the device has just written them. */
-VIRTQ_INLINE void
-drv_prefetch(const struct rte_mbuf *m, uint32_t hdr_len)
-{
-	rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM - hdr_len);
-	rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
-}
-
-/* Note used entry i, whose slot is outstanding. */
-VIRTQ_INLINE void
-drv_note(struct virtq_drv *drv, struct drv_batch *b, uint16_t i, uint16_t id, uint32_t len,
-	uint32_t hdr_len)
-{
-	b->len[i] = RTE_MIN(len, drv->slot[id].len);
-	b->m[i] = drv->cookie[id];
-	drv_prefetch(b->m[i], hdr_len);
-}
-
-/* Check what the device says of used entry i, and note it. False: it lies. */
-static bool
-drv_note_any(struct virtq_drv *drv, const struct virtq_run *run, struct drv_batch *b, uint16_t i,
-	uint32_t id, uint32_t len, uint32_t hdr_len)
-{
-	if (!virtq_drv_outstanding(drv, run, id))
-		return false;
-	b->id[i] = (uint16_t)id;
-	drv_note(drv, b, i, (uint16_t)id, len, hdr_len);
-	return true;
-}
-
-/* Used entries of a split ring, `want` or all; breaks it when they are more than can be. */
-VIRTQ_INLINE uint16_t
-drv_have_split(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	uint16_t want)
-{
-	uint16_t n = virtq_drv_bulk_used_split(drv, run, want);
-
-	if (unlikely(drv->vq.broken != VIRTQ_OK))
-		rxq->stats.error[drv->vq.broken]++;
-	return n;
+	if (flags & RX_HASH)
+		return VIRTQ_HDR_HASH;
+	return flags & RX_ANY_HDR ? run->hdr_len : 12;
 }
 
 /*
- * As drv_gather_any() for IN_ORDER: an entry stands for all buffers up to the one it names. Where
- * such a batch begins is kept, since the entries of the others are never written.
+ * What follows the header proper: the hash, the kind of packet it was computed for, padding. Of
+ * kinds that are not known it cannot be said what the hash means. VIRTIO 1.2, 5.1.6.4.4.
  */
-static uint16_t
-drv_gather_in_order(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct drv_batch *b, uint16_t n, uint32_t hdr_len)
-{
-	uint16_t i, due = drv->oldest;
-	bool batch = drv->batch;
-
-	for (i = 0; i < n; i++) {
-		uint32_t id = due, len = UINT32_MAX;
-
-		if (!batch && !virtq_drv_used_entry(drv, run, i, &id, &len, run->packed))
-			break;
-		if (unlikely(!virtq_drv_outstanding(drv, run, id))) {
-			if (i == 0)
-				drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
-			break;
-		}
-		if (id != due) {
-			if (i > 0)
-				break;
-			drv->batch = batch = true;
-			drv->batch_last = (uint16_t)id;
-			drv->batch_len = len;
-			len = UINT32_MAX;
-		}
-		if (batch && due == drv->batch_last) {
-			batch = false;
-			len = drv->batch_len;
-		}
-		if (unlikely(!drv_note_any(drv, run, b, i, due, len, hdr_len)))
-			break;
-		due = virtq_drv_round(run, due + 1u);
-	}
-	return i;
-}
-
-/* Note up to n used entries, whatever their order; split: so many are there. */
-static __rte_noinline uint16_t
-drv_gather_any(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct drv_batch *b, uint16_t n, uint32_t hdr_len)
-{
-	uint16_t i;
-
-	b->in_sequence = false;
-	if (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))
-		return drv_gather_in_order(rxq, drv, run, b, n, hdr_len);
-	for (i = 0; i < n; i++) {
-		uint32_t id, len;
-
-		if (!virtq_drv_used_entry(drv, run, i, &id, &len, run->packed))
-			break;
-		if (!drv_note_any(drv, run, b, i, id, len, hdr_len)) {
-			if (i == 0)
-				drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
-			break;
-		}
-	}
-	return i;
-}
-
-/*
- * Note up to n used entries; nothing is taken yet. With IN_ORDER an entry that names the slot that
- * is due stands for that alone.
- */
-VIRTQ_INLINE uint16_t
-drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct drv_batch *b, uint16_t n, uint32_t hdr_len, bool packed)
-{
-	uint16_t have = run->size - drv->nfree, i;
-
-	b->in_sequence = true;
-	if (!packed)
-		have = drv_have_split(rxq, drv, run, n);
-	n = RTE_MIN(n, have);
-	if (unlikely(!virtq_drv_bulk_can_take(drv) || drv->batch))
-		return drv_gather_any(rxq, drv, run, b, n, hdr_len);
-	for (i = 0; i < n; i++) {
-		const uint16_t due = virtq_drv_round(run, (uint32_t)drv->oldest + i);
-		uint32_t id, len;
-
-		if (!virtq_drv_used_entry(drv, run, i, &id, &len, packed))
-			break;
-		/* These are going to be offered again when the burst ends. */
-		if (i == 0)
-			virtq_drv_bulk_own(drv, run, n, packed);
-		if (unlikely(id != due))
-			return i > 0 ? i : drv_gather_any(rxq, drv, run, b, n, hdr_len);
-		drv_note(drv, b, i, due, len, hdr_len);
-	}
-	return i;
-}
-
-/* The buffer of a noted entry is the port's again. */
-static struct rte_mbuf *
-drv_take(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id)
-{
-	if (drv->batch && id == drv->batch_last)
-		drv->batch = false;
-	return virtq_drv_free_slot(drv, run, id, run->packed);
-}
-
-/* The same for the n first of a batch that is in sequence. */
 VIRTQ_INLINE void
-drv_take_sequence(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, bool packed)
+drv_hash(struct rte_mbuf *m)
 {
-	const uint16_t left = run->size - drv->oldest, k = RTE_MIN(n, left);
+	const uint8_t *at = drv_header(m, VIRTQ_HDR_HASH) + sizeof(struct vnet_hdr);
+	const uint64_t said = virtq_peek64(at);
+	const uint16_t report = (uint16_t)(said >> 32);
 
-	virtq_drv_bulk_forget(&drv->cookie[drv->oldest], k);
-	virtq_drv_bulk_forget(drv->cookie, n - k);
-	virtq_drv_bulk_take(drv, run, n, packed);
-}
-
-/* The next used entry, noted. Returns whether there is one. */
-static bool
-drv_gather_one(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct drv_batch *b)
-{
-	uint16_t n = drv_gather(rxq, drv, run, b, 1, run->hdr_len, run->packed);
-
-	if (n > 0 && b->in_sequence)
-		b->id[0] = drv->oldest;
-	return n > 0;
+	if (report == VIRTIO_NET_HASH_REPORT_NONE || report > VIRTIO_NET_HASH_REPORT_UDPv6_EX)
+		return;
+	m->hash.rss = (uint32_t)said;
+	m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
 }
 
 /* The header, read once; false: it cannot be true. */
@@ -223,6 +56,8 @@ drv_offload(struct vnet_rxq *rxq, const struct virtq_run *run, const struct vnet
 	if ((h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
 	    h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
 		vnet_rx_offload(rxq, h, m);
+	if (run->hdr_len == VIRTQ_HDR_HASH)
+		drv_hash(m);
 	return true;
 }
 
@@ -243,7 +78,8 @@ drv_rx_slow(struct vnet_rxq *rxq, const struct virtq_run *run, struct rte_mbuf *
 	vnet_rx_mbuf_init(rxq, m, 0);
 	if (len < run->hdr_len + (uint32_t)RTE_ETHER_HDR_LEN)
 		return drv_drop(rxq, m, VNET_DROP_RUNT);
-	virtq_copy_out(&h, drv_header(m, run->hdr_len), run->hdr_len);
+	virtq_copy_out(&h, drv_header(m, run->hdr_len),
+		       RTE_MIN((size_t)run->hdr_len, sizeof(h)));
 	m->pkt_len = m->data_len = (uint16_t)(len - run->hdr_len);
 	if (!drv_offload(rxq, run, &h, m))
 		return drv_drop(rxq, m, VNET_DROP_BAD_HDR);
@@ -330,6 +166,18 @@ drv_collect(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run 
 }
 
 /*
+ * An application that did not ask for chains gets the packet in its first buffer, or not at all.
+ * NULL: it was dropped.
+ */
+static struct rte_mbuf *
+drv_unchain(struct vnet_rxq *rxq, struct rte_mbuf *m)
+{
+	if (m->nb_segs == 1 || (rxq->flags & VNET_F_SCATTER))
+		return m;
+	return rte_pktmbuf_linearize(m) == 0 ? m : drv_drop(rxq, m, VNET_DROP_OVERSIZE);
+}
+
+/*
  * The next packet lies in several buffers. Returns 1 with *out (NULL: it was dropped), 0 when not
  * all of them are there yet: nothing is taken then.
  */
@@ -360,7 +208,7 @@ drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	else if (!drv_offload(rxq, run, &h, m))
 		*out = drv_drop(rxq, m, VNET_DROP_BAD_HDR);
 	else
-		*out = m;
+		*out = drv_unchain(rxq, m);
 	return 1;
 }
 
@@ -424,7 +272,7 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	struct rte_mbuf **pkts, uint16_t n, bool *merged, uint64_t *bytes,
 	const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
+	const uint32_t hdr_len = drv_hdr_len(run, flags);
 	uint16_t out = 0, have, i;
 	struct drv_batch b;
 
@@ -455,6 +303,8 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 		} else {
 			vnet_rx_mbuf_init(rxq, m, b.len[i] - hdr_len);
 			*bytes += b.len[i] - hdr_len;
+			if (flags & RX_HASH)
+				drv_hash(m);
 		}
 		pkts[out++] = m;
 	}
@@ -513,7 +363,7 @@ VIRTQ_INLINE uint16_t
 drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
+	const uint32_t hdr_len = drv_hdr_len(run, flags);
 	struct virtq_drv *drv = drv_of(vq);
 	uint16_t done = 0, offered = 0;
 	uint64_t bytes = 0;
@@ -582,6 +432,10 @@ DRV_RX_INSTANCE(drv_rx_split_any, RX_ANY_HDR)
 DRV_RX_INSTANCE(drv_rx_packed, RX_PACKED)
 DRV_RX_INSTANCE(drv_rx_packed_merge, RX_PACKED | RX_MERGE)
 DRV_RX_INSTANCE(drv_rx_packed_any, RX_PACKED | RX_ANY_HDR)
+DRV_RX_INSTANCE(drv_rx_split_hash, RX_HASH)
+DRV_RX_INSTANCE(drv_rx_split_merge_hash, RX_MERGE | RX_HASH)
+DRV_RX_INSTANCE(drv_rx_packed_hash, RX_PACKED | RX_HASH)
+DRV_RX_INSTANCE(drv_rx_packed_merge_hash, RX_PACKED | RX_MERGE | RX_HASH)
 
 vnet_rx_burst
 vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
@@ -596,11 +450,19 @@ vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 		[RX_PACKED] = {drv_rx_packed, "front-end, packed"},
 		[RX_PACKED | RX_MERGE] = {drv_rx_packed_merge, "front-end, packed, mergeable"},
 		[RX_PACKED | RX_ANY_HDR] = {drv_rx_packed_any, "front-end, packed, legacy header"},
+		[RX_HASH] = {drv_rx_split_hash, "front-end, split, hash"},
+		[RX_MERGE | RX_HASH] = {drv_rx_split_merge_hash,
+					"front-end, split, mergeable, hash"},
+		[RX_PACKED | RX_HASH] = {drv_rx_packed_hash, "front-end, packed, hash"},
+		[RX_PACKED | RX_MERGE | RX_HASH] = {drv_rx_packed_merge_hash,
+						    "front-end, packed, mergeable, hash"},
 	};
 	unsigned int f = run->packed ? RX_PACKED : 0;
 
 	if (run->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF))
 		f |= RX_MERGE;
+	if (run->hdr_len == VIRTQ_HDR_HASH)
+		f |= RX_HASH;
 	else if (run->hdr_len != 12)
 		f |= RX_ANY_HDR;
 	if (name != NULL)

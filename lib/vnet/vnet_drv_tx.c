@@ -3,17 +3,11 @@
 #include "virtq_dev.h"
 #include "virtq_drv_bulk.h"
 #include "vnet_drv.h"
-#include "vnet_impl.h"
+#include "vnet_drv_frame.h"
 
 #define TX_PACKED	(1u << 0)
 #define TX_IN_ORDER	(1u << 1) /* a used entry may stand for all up to it */
 #define TX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
-
-vnet_drv_shared vnet_drv_is_shared;
-
-enum tx_result { TX_SENT, TX_DROPPED, TX_SHORT };
-
-_Static_assert(VIRTQ_DRV_HEADER >= sizeof(struct vnet_hdr) + VNET_HEAD_MAX, "room for headers");
 
 static inline struct virtq_drv *
 drv_of(struct virtq_vq *vq)
@@ -146,211 +140,6 @@ drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *r
 	return total < n ? total + drv_clean_any(txq, drv, run, n - total) : total;
 }
 
-/* Entries that a packet of n pieces takes. */
-static uint16_t
-drv_entries(const struct virtq_drv *drv, uint16_t n)
-{
-	return drv->indirect != NULL && n > 1 ? 1 : n;
-}
-
-static void
-drv_add_pieces(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf *cookie,
-	const struct virtq_drv_seg *seg, uint16_t n)
-{
-	uint16_t slot = virtq_drv_next_slot(drv);
-	struct vring_desc *table;
-	struct virtq_drv_seg ref;
-
-	if (drv_entries(drv, n) == n) {
-		virtq_drv_add(drv, run, cookie, seg, n, 0, run->packed);
-		return;
-	}
-	table = drv->indirect + (uint32_t)slot * VIRTQ_DRV_MAX_DESC;
-	for (uint16_t i = 0; i < n; i++) {
-		uint16_t more = i + 1 < n;
-
-		/* Split: flags, next. Packed: id, flags; neither means anything in a table. */
-		if (run->packed)
-			virtq_drv_put_desc(&table[i], seg[i].iova, seg[i].len, 0, 0);
-		else
-			virtq_drv_put_desc(&table[i], seg[i].iova, seg[i].len,
-					   more ? VRING_DESC_F_NEXT : 0, more ? i + 1 : 0);
-	}
-	ref.iova = drv->indirect_iova +
-		   (uint64_t)slot * VIRTQ_DRV_MAX_DESC * sizeof(struct vring_desc);
-	ref.len = n * sizeof(struct vring_desc);
-	virtq_drv_add(drv, run, cookie, &ref, 1, VRING_DESC_F_INDIRECT, run->packed);
-}
-
-/* A chain may have so many: not more than the ring has entries. VIRTIO 1.2, 2.7.5.3.1 */
-static uint16_t
-drv_most_pieces(const struct virtq_run *run)
-{
-	return RTE_MIN((uint16_t)VIRTQ_DRV_MAX_DESC, run->size);
-}
-
-/*
- * The pieces of a frame: its head, which the caller fills in, and `len` bytes of m after the first
- * `skip`. 0: they are too many.
- */
-static uint16_t
-drv_pieces(const struct virtq_run *run, const struct rte_mbuf *m, uint32_t skip, uint32_t len,
-	struct virtq_drv_seg *seg)
-{
-	const uint16_t most = drv_most_pieces(run);
-	uint16_t n = 1;
-
-	for (; m != NULL && len > 0; m = m->next) {
-		uint32_t part;
-
-		if (skip >= m->data_len) {
-			skip -= m->data_len;
-			continue;
-		}
-		if (n >= most)
-			return 0;
-		part = RTE_MIN(len, m->data_len - skip);
-		seg[n].iova = (uintptr_t)rte_pktmbuf_mtod_offset(m, const void *, skip);
-		seg[n++].len = part;
-		skip = 0;
-		len -= part;
-	}
-	return n;
-}
-
-/* A frame with a header, and rewritten first bytes, in the ring's own memory. */
-static enum tx_result
-drv_frame(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
-	const struct vnet_tx_pkt *p)
-{
-	struct virtq_drv_seg seg[VIRTQ_DRV_MAX_DESC];
-	uint32_t slot = virtq_drv_next_slot(drv);
-	uint8_t *head = drv->header + slot * VIRTQ_DRV_HEADER;
-	uint16_t n = drv_pieces(run, p->m, p->head_skip, p->len - p->head_len, seg);
-	struct vnet_hdr hdr = p->hdr;
-
-	if (n == 0) {
-		txq->stats.drop[VNET_DROP_OFFLOAD]++;
-		return TX_DROPPED;
-	}
-	if (drv_entries(drv, n) > drv->nfree)
-		return TX_SHORT;
-	hdr.num_buffers = 0; /* the device counts buffers, and only those it writes */
-	memcpy(head, &hdr, run->hdr_len);
-	memcpy(head + run->hdr_len, p->head, p->head_len);
-	seg[0].iova = drv->header_iova + (uint64_t)slot * VIRTQ_DRV_HEADER;
-	seg[0].len = run->hdr_len + p->head_len;
-	drv_add_pieces(drv, run, p->m, seg, n);
-	txq->stats.sw_csum += p->sw_csum;
-	return TX_SENT;
-}
-
-static void
-drv_hold(struct rte_mbuf *m, int16_t refs)
-{
-	for (; m != NULL; m = m->next)
-		rte_mbuf_refcnt_update(m, refs);
-}
-
-/* Ring entries that the frames of a packet take together. 0: one has too many pieces. */
-static uint32_t
-drv_segments_need(const struct virtq_drv *drv, const struct virtq_run *run,
-	const struct vnet_tx_pkt *p)
-{
-	const uint32_t payload = p->len - p->head_len;
-	struct virtq_drv_seg seg[VIRTQ_DRV_MAX_DESC];
-	uint32_t total = 0;
-
-	for (uint32_t off = 0; off < payload; off += p->mss) {
-		uint16_t n = drv_pieces(run, p->m, p->head_skip + off,
-					RTE_MIN(payload - off, (uint32_t)p->mss), seg);
-
-		if (n == 0)
-			return 0;
-		total += drv_entries(drv, n);
-		if (total > run->size)
-			break;
-	}
-	return total;
-}
-
-/* All frames of a packet or none; each holds the mbuf that its payload lies in. */
-static enum tx_result
-drv_segments(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
-	const struct vnet_tx_pkt *p)
-{
-	uint32_t payload = p->len - p->head_len, frames = (payload + p->mss - 1) / p->mss;
-	uint32_t need = drv_segments_need(drv, run, p);
-	struct vnet_tx_pkt frame;
-
-	if (need == 0 || need > run->size) {
-		txq->stats.drop[VNET_DROP_OFFLOAD]++;
-		return TX_DROPPED;
-	}
-	if (need > drv->nfree)
-		return TX_SHORT;
-	drv_hold(p->m, (int16_t)(frames - 1)); /* at most as many as a ring has entries */
-	for (uint32_t off = 0; off < payload; off += p->mss) {
-		vnet_tx_segment(p, off, RTE_MIN(payload - off, (uint32_t)p->mss), &frame);
-		drv_frame(txq, drv, run, &frame);
-	}
-	txq->stats.sw_gso++;
-	return TX_SENT;
-}
-
-/* Whether a copy to mbufs of this pool is in memory that is shared. */
-static bool
-drv_pool_takes_copies(struct rte_mempool *pool)
-{
-	return rte_pktmbuf_data_room_size(pool) > RTE_PKTMBUF_HEADROOM &&
-	       !(rte_pktmbuf_priv_flags(pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF);
-}
-
-/* Buffers that the device cannot reach are copied. NULL: no buffer for that. */
-static struct rte_mbuf *
-drv_reachable(struct rte_mbuf *m)
-{
-	struct rte_mbuf *copy;
-	bool all = true;
-
-	for (const struct rte_mbuf *s = m; s != NULL; s = s->next)
-		if (RTE_MBUF_HAS_EXTBUF(s) && vnet_drv_is_shared != NULL &&
-		    !vnet_drv_is_shared(s->buf_addr, s->buf_len))
-			all = false;
-	if (all)
-		return m;
-	if (!drv_pool_takes_copies(m->pool))
-		return NULL;
-	copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
-	if (copy != NULL) {
-		copy->ol_flags |= m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
-		copy->tx_offload = m->tx_offload;
-		rte_pktmbuf_free(m);
-	}
-	return copy;
-}
-
-static enum tx_result
-drv_tx_slow(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkt)
-{
-	struct rte_mbuf *m = drv_reachable(*pkt);
-	const uint64_t sw_csum = txq->stats.sw_csum;
-	struct vnet_tx_pkt p;
-	enum tx_result r;
-
-	if (m != NULL)
-		*pkt = m;
-	if (m == NULL || vnet_tx_offload(vnet_swap_roles(run->features), m, &p) < 0) {
-		txq->stats.drop[VNET_DROP_OFFLOAD]++;
-		return TX_DROPPED;
-	}
-	r = p.mss ? drv_segments(txq, drv, run, &p) : drv_frame(txq, drv, run, &p);
-	if (r == TX_SHORT)
-		txq->stats.sw_csum = sw_csum; /* done again when the packet comes again */
-	return r;
-}
-
 /* refcnt and nb_segs as they lie in an mbuf's rearm word. */
 #define DRV_SOLE_MASK 0x0000ffffffff0000u
 #define DRV_SOLE 0x0000000100010000u
@@ -360,15 +149,24 @@ _Static_assert(offsetof(struct rte_mbuf, data_off) == offsetof(struct rte_mbuf, 
 	       offsetof(struct rte_mbuf, nb_segs) == offsetof(struct rte_mbuf, rearm_data) + 4,
 	       "rearm word");
 
+/* A buffer of the mbuf's own is in one piece of memory, so that its address says it all. */
+VIRTQ_INLINE bool
+drv_in_reach(struct vnet_txq *txq, const struct rte_mbuf *m)
+{
+	return likely((uintptr_t)m->buf_addr - txq->reach[0].base < txq->reach[0].len) ||
+	       vnet_drv_reaches(txq, m->buf_addr, m->buf_len);
+}
+
 /* One segment of our own, without work to do, and room for the header before the data. */
 VIRTQ_INLINE bool
-drv_tx_plain(const struct rte_mbuf *m, uint32_t hdr_len)
+drv_tx_plain(struct vnet_txq *txq, const struct rte_mbuf *m, uint32_t hdr_len)
 {
 	uint64_t rearm;
 
 	memcpy(&rearm, &m->rearm_data, sizeof(rearm));
 	return (rearm & DRV_SOLE_MASK) == DRV_SOLE && (uint16_t)rearm >= hdr_len &&
-	       !(m->ol_flags & (VNET_TX_WORK | RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL));
+	       !(m->ol_flags & (VNET_TX_WORK | RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)) &&
+	       drv_in_reach(txq, m);
 }
 
 /*
@@ -397,13 +195,13 @@ drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *
 
 	if (drv->nfree == 0)
 		return TX_SHORT;
-	if (drv_tx_plain(m, run->hdr_len)) {
+	if (drv_tx_plain(txq, m, run->hdr_len)) {
 		seg.iova = (uintptr_t)rte_pktmbuf_mtod(m, uint8_t *) - run->hdr_len;
 		seg.len = m->data_len + (uint32_t)run->hdr_len;
 		drv_put_no_header((uint8_t *)(uintptr_t)seg.iova, run->hdr_len);
 		virtq_drv_add(drv, run, m, &seg, 1, 0, run->packed);
 	} else {
-		r = drv_tx_slow(txq, drv, run, pkt);
+		r = vnet_drv_frame_any(txq, drv, run, pkt);
 	}
 	drv->mixed = run->size - drv->nfree;
 	return r;
@@ -411,8 +209,8 @@ drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *
 
 /* Offer plain packets from the first on, up to n, for which there is room. Returns how many. */
 VIRTQ_INLINE uint16_t
-drv_tx_plain_run(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf **pkts,
-	uint16_t n, uint64_t *bytes, const unsigned int flags)
+drv_tx_plain_run(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct rte_mbuf **pkts, uint16_t n, uint64_t *bytes, const unsigned int flags)
 {
 	const uint32_t hdr_len = flags & TX_ANY_HDR ? run->hdr_len : 12;
 	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv);
@@ -423,7 +221,7 @@ drv_tx_plain_run(struct virtq_drv *drv, const struct virtq_run *run, struct rte_
 		struct rte_mbuf *m = pkts[b.n];
 		uint8_t *h = rte_pktmbuf_mtod(m, uint8_t *) - hdr_len;
 
-		if (unlikely(!drv_tx_plain(m, hdr_len)))
+		if (unlikely(!drv_tx_plain(txq, m, hdr_len)))
 			break;
 		differ |= (uintptr_t)pool ^ (uintptr_t)m->pool;
 		*bytes += m->data_len;
@@ -454,7 +252,7 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
 		enum tx_result r;
 
 		if (likely(drv->sequential)) {
-			i += drv_tx_plain_run(drv, run, pkts + i,
+			i += drv_tx_plain_run(txq, drv, run, pkts + i,
 					      RTE_MIN((uint16_t)(n - i), drv->nfree), &bytes,
 					      flags);
 			if (likely(i == n))
@@ -579,7 +377,7 @@ DRV_TX_INSTANCE(drv_tx_packed_any, TX_PACKED | TX_ANY_HDR)
 DRV_TX_INSTANCE(drv_tx_packed_in_order_any, TX_PACKED | TX_ANY_HDR | TX_IN_ORDER)
 
 vnet_tx_burst
-vnet_drv_tx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
+vnet_drv_tx_select(const struct virtq_run *run, const char **name)
 {
 	static const struct {
 		vnet_tx_burst burst;
@@ -587,15 +385,15 @@ vnet_drv_tx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 	} table[] = {
 		[0] = {drv_tx_split, "front-end, split"},
 		[TX_IN_ORDER] = {drv_tx_split_in_order, "front-end, split, in order"},
-		[TX_ANY_HDR] = {drv_tx_split_any, "front-end, split, legacy header"},
+		[TX_ANY_HDR] = {drv_tx_split_any, "front-end, split, other header"},
 		[TX_ANY_HDR | TX_IN_ORDER] = {drv_tx_split_in_order_any,
-					      "front-end, split, in order, legacy header"},
+					      "front-end, split, in order, other header"},
 		[TX_PACKED] = {drv_tx_packed, "front-end, packed"},
 		[TX_PACKED | TX_IN_ORDER] = {drv_tx_packed_in_order,
 					     "front-end, packed, in order"},
-		[TX_PACKED | TX_ANY_HDR] = {drv_tx_packed_any, "front-end, packed, legacy header"},
+		[TX_PACKED | TX_ANY_HDR] = {drv_tx_packed_any, "front-end, packed, other header"},
 		[TX_PACKED | TX_ANY_HDR | TX_IN_ORDER] = {drv_tx_packed_in_order_any,
-					"front-end, packed, in order, legacy header"},
+					"front-end, packed, in order, other header"},
 	};
 	unsigned int f = run->packed ? TX_PACKED : 0;
 

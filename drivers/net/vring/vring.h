@@ -50,7 +50,7 @@ struct virtq_drv;
 struct vring_sides {
 	uint8_t rx, tx;		/* vring 2i + rx is received from, 2i + tx is sent to */
 	vnet_rx_burst (*rx_select)(const struct virtq_run *run, uint32_t flags, const char **name);
-	vnet_tx_burst (*tx_select)(const struct virtq_run *run, uint32_t flags, const char **name);
+	vnet_tx_burst (*tx_select)(const struct virtq_run *run, const char **name);
 	/* rx: packets that wait; tx: entries that could be filled. 0..size, from any thread. */
 	uint32_t (*rx_count)(const struct virtq_run *run, const struct virtq_vq *vq);
 	uint32_t (*tx_count)(const struct virtq_run *run, const struct virtq_vq *vq);
@@ -166,6 +166,8 @@ struct vring_port {
 	/* Data path to control. */
 	struct rte_ether_addr rarp_mac;	/* constant while it is published */
 	uint32_t rarp_done;		/* set once by the lcore that delivered it */
+	/* Control to data path: memory of the application's own that the device knows. */
+	struct vnet_given given;
 
 	/* Events for the application; see vring_event.c. */
 	uint32_t events;
@@ -195,6 +197,11 @@ struct vring_role {
 	void (*info)(const struct vring_port *port, struct rte_eth_dev_info *info);
 	/* Whether receive buffers may come from there; NULL: from anywhere. */
 	bool (*takes_pool)(const struct vring_port *port, struct rte_mempool *pool);
+	/*
+	 * Memory that the application has registered with DPDK is for the device to use, or (comes:
+	 * false) no longer. 0, or -ENOTSUP: the device cannot be given such. NULL: none has to be.
+	 */
+	int (*memory_moves)(struct vring_port *port, const void *addr, size_t len, bool comes);
 	/* Control thread: the port has been started; is stopped, its rings are unpublished. */
 	void (*start)(struct vring_port *port);	/* or NULL */
 	void (*stop)(struct vring_port *port);	/* or NULL */
@@ -240,8 +247,7 @@ void vring_fold_rx(const struct vring_sides *sides, struct vring_slot *slot, uin
  * another queue has the same. None: `why` says what becomes of packets.
  */
 void vring_fold_tx(const struct vring_sides *sides, struct vring_slot *slot, uint16_t pairs,
-		   uint16_t i, uint16_t n, uint32_t flags, enum vnet_drop why,
-		   struct vring_set *set);
+		   uint16_t i, uint16_t n, enum vnet_drop why, struct vring_set *set);
 /* Whether a ring is in one set and not, or not in the same way, in the other. NULL: empty. */
 bool vring_set_moved(const struct vring_set *a, const struct vring_set *b);
 bool vring_set_same(const struct vring_set *a, const struct vring_set *b);
@@ -316,6 +322,10 @@ int vring_xstats_get_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *n
 			   unsigned int n);
 int vring_xstats_get_names_by_id(struct rte_eth_dev *dev, const uint64_t *ids,
 				 struct rte_eth_xstat_name *names, unsigned int n);
+/* Every counter of receive or transmit queue `id`, a pair's of the port, in the order of xstats. */
+typedef void (*vring_xstats_fn)(void *ctx, const char *name, uint64_t value);
+void vring_xstats_each(const struct rte_eth_dev *dev, bool tx, uint16_t id, vring_xstats_fn each,
+		       void *ctx);
 /* Totals of one queue since the last reset, the queues it had before included. */
 void vring_rxq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
 void vring_txq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);

@@ -9,6 +9,7 @@
 #include <bus_vdev_driver.h>
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
+#include <rte_errno.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <rte_string_fns.h>
@@ -258,9 +259,44 @@ vring_remove(struct rte_vdev_device *vdev)
 	return rte_eth_dev_release_port(dev);
 }
 
+/* rte_dev_dma_map(), which has seen to it that the memory is registered. */
+static int
+memory_moves(struct rte_vdev_device *vdev, const void *addr, size_t len, bool comes)
+{
+	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
+	const struct vring_role *role;
+	int ret = 0;
+
+	if (dev == NULL || rte_eal_process_type() != RTE_PROC_PRIMARY) {
+		rte_errno = ENODEV;
+		return -1;
+	}
+	role = vring_port_role(dev->data->dev_private);
+	if (role->memory_moves != NULL)
+		ret = role->memory_moves(dev->data->dev_private, addr, len, comes);
+	if (ret == 0)
+		return 0;
+	rte_errno = -ret;
+	return -1;
+}
+
+static int
+vring_dma_map(struct rte_vdev_device *vdev, void *addr, uint64_t iova __rte_unused, size_t len)
+{
+	return memory_moves(vdev, addr, len, true);
+}
+
+static int
+vring_dma_unmap(struct rte_vdev_device *vdev, void *addr, uint64_t iova __rte_unused, size_t len)
+{
+	return memory_moves(vdev, addr, len, false);
+}
+
 static struct rte_vdev_driver vring_driver = {
 	.probe = vring_probe,
 	.remove = vring_remove,
+	.dma_map = vring_dma_map,
+	.dma_unmap = vring_dma_unmap,
 };
 
 RTE_PMD_REGISTER_VDEV(net_vring, vring_driver);

@@ -20,6 +20,13 @@
 /* How often rings are looked at that may have broken. */
 #define WATCH_MS 500
 
+/* This thread alone writes; whoever asks for statistics reads. */
+static void
+count_one(uint64_t *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
 /*
  * Enable rings and start the device. What is replayed has to be in force before packets flow, yet
  * needs a device that runs; where rings cannot be enabled late they are enabled first.
@@ -171,7 +178,7 @@ vring_fe_down(struct vring_fe *fe, const char *why)
 	halt(fe, false);
 	vhost_close(&fe->dev);
 	if (port->connected)
-		port->session.disconnects++;
+		count_one(&port->session.disconnects);
 	port->connected = false;
 	port->carrier = false;
 	vring_publish(port);
@@ -189,7 +196,7 @@ up(struct vring_fe *fe)
 
 	if (ret == 0) {
 		port->connected = true;
-		port->session.connects++;
+		count_one(&port->session.connects);
 		fe->up_since_ns = vhu_now_ns();
 		if (port->started)
 			ret = run(fe);
@@ -263,8 +270,19 @@ lost(void *ctx, const char *why)
 	vhu_timer_set(fe->port->loop, &fe->later, 0);
 }
 
+/* The device tells of these from the loop, and never from within an operation. */
+static void
+doorbells_changed(void *ctx)
+{
+	struct vring_fe *fe = ctx;
+
+	if (fe->running && vring_fe_rings_doorbells(fe) != 0)
+		vring_fe_down(fe, fe->dev.why);
+}
+
 static const struct vhost_dev_events events = {
 	.config_changed = config_changed,
+	.doorbells = doorbells_changed,
 	.lost = lost,
 };
 
@@ -333,6 +351,10 @@ watch_rings(struct vhu_timer *t)
 	/* The kernel tells nobody that a device goes, and waits until we have let go of it. */
 	if (fe->vdpa && node_at(fe->port->args.path) != fe->node) {
 		vring_fe_down(fe, "the device was removed");
+		return;
+	}
+	if (vring_fe_rings_unheard(fe)) {
+		vring_fe_down(fe, "the back-end cut the file of a doorbell short");
 		return;
 	}
 	vhu_timer_set(fe->port->loop, &fe->watch, WATCH_MS);
@@ -417,7 +439,7 @@ open_vdpa(struct vring_fe *fe, char *err, size_t errlen)
 		return ret;
 	}
 	fe->port->connected = true;
-	fe->port->session.connects++;
+	count_one(&fe->port->session.connects);
 	fe->up_since_ns = vhu_now_ns();
 	return 0;
 }
@@ -553,6 +575,7 @@ const struct vring_role vring_front_role = {
 	.close = front_close,
 	.info = vring_fe_info,
 	.takes_pool = vring_fe_mem_takes_pool,
+	.memory_moves = vring_fe_mem_moves,
 	.start = front_start,
 	.stop = front_stop,
 	.count = front_count,

@@ -20,6 +20,12 @@
 #include "vring_fe_region.h"
 #include "vring_info.h"
 
+/* Receive offloads, as feature bits, that VIRTIO_NET_F_CTRL_GUEST_OFFLOADS turns on and off. */
+#define VRING_GUEST_LRO \
+	(VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN))
+#define VRING_GUEST_OFFLOADS (VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | VRING_GUEST_LRO)
+
 /* Multicast addresses that can be asked for. */
 #define VRING_MAX_MCS VRING_CMD_MACS
 
@@ -29,7 +35,6 @@ struct vring_fe_ring {
 	struct virtq_drv *drv;		/* likewise */
 	struct virtq_run *run;		/* NULL: not set up */
 	int kickfd;			/* from open to close */
-	void *doorbell;			/* while it is set up; NULL: the kick fd is used */
 };
 
 /* The control queue. */
@@ -48,6 +53,8 @@ struct vring_fe_mem {
 	pthread_cond_t served;
 	struct vhost_region *region;	/* ascending, merged */
 	uint32_t n;
+	struct vnet_range outside[VNET_GIVEN_MAX]; /* of these: not DPDK's own */
+	uint32_t noutside;
 	uint64_t wanted, done;		/* changes so far; of them known to the device */
 	bool live;			/* the loop tells the device of changes */
 	bool registered;
@@ -76,10 +83,13 @@ struct vring_fe {
 	uint16_t max_pairs;
 	uint16_t mtu;			/* 0: it did not say */
 	uint16_t rss_entries;		/* 0: no RSS */
-	uint8_t rss_keylen;
-	uint32_t rss_types;
+	uint32_t rss_types;		/* 0: it computes no hash */
+	bool hash_report;		/* it can tell the hash of a packet */
+	uint32_t ring_max;		/* entries of a ring; 0: it did not say */
+	bool no_guest_offloads;		/* it refused to be told; until the port is closed */
 	bool link;			/* its status; true where it has none */
 	uint16_t pairs;			/* in use while running */
+	uint64_t guest_offloads;	/* VRING_GUEST_OFFLOADS that are negotiated and wanted */
 
 	struct vring_fe_ring *ring;	/* [2 * port->pairs] */
 	struct vring_fe_cvq cvq;
@@ -113,18 +123,30 @@ const char *vring_fe_peer(const struct vring_fe *fe);
 int vring_fe_greet(struct vring_fe *fe);
 /* The link's state, fe->link; announcements that the device asks for are acknowledged. */
 int vring_fe_read_link(struct vring_fe *fe);
-uint64_t vring_fe_choose_features(const struct vring_fe *fe);
+/* Also decides on fe->guest_offloads. */
+uint64_t vring_fe_choose_features(struct vring_fe *fe);
 /* Pairs to carry packets: as many as the application has queues, within what the device has. */
 uint16_t vring_fe_choose_pairs(const struct vring_fe *fe);
 
 /* vring_fe_ring.c */
+/* Entries of a ring that the device limits to `most` (0: it does not). */
+uint32_t vring_fe_ring_size(const struct vring_fe *fe, uint32_t most, bool packed);
 int vring_fe_rings_alloc(struct vring_fe *fe);	/* application's thread */
 void vring_fe_rings_free(struct vring_fe *fe);	/* likewise */
+/*
+ * What the device has to know of a ring: VIRTIO 1.2, 2.7 and 2.8. 0 or -errno, with fe->dev.why.
+ * The fd stays the caller's.
+ */
+int vring_fe_ring_tell(struct vring_fe *fe, uint32_t qid, const struct virtq_run *run, int kickfd);
 /* Set up the first 2 * pairs rings with buffers in them. 0, or -errno with fe->dev.why. */
 int vring_fe_rings_up(struct vring_fe *fe);
 int vring_fe_rings_enable(struct vring_fe *fe);
 /* Tell the device that there is something in them. */
 void vring_fe_rings_kick(struct vring_fe *fe);
+/* Doorbells came or went: go on with those that there are now. 0, or -errno with fe->dev.why. */
+int vring_fe_rings_doorbells(struct vring_fe *fe);
+/* A doorbell in use has lost the file behind it. */
+bool vring_fe_rings_unheard(struct vring_fe *fe);
 /* Say where the port's address is now, before or while they are published. */
 void vring_fe_rings_announce(struct vring_fe *fe);
 /* Ask the device to stop using them. */
@@ -136,6 +158,8 @@ bool vring_fe_rings_broken(const struct vring_fe *fe, unsigned int *qid);
 /* vring_fe_mem.c */
 /* Whether the device can write to the buffers of a pool; any thread. */
 bool vring_fe_mem_takes_pool(const struct vring_port *port, struct rte_mempool *pool);
+/* Application's thread; see struct vring_role. */
+int vring_fe_mem_moves(struct vring_port *port, const void *addr, size_t len, bool comes);
 int vring_fe_mem_open(struct vring_fe *fe);	/* application's thread */
 void vring_fe_mem_close(struct vring_fe *fe);	/* likewise, after vring_fe_mem_unwatch() */
 int vring_fe_mem_watch(struct vring_fe *fe);
@@ -159,7 +183,8 @@ int vring_fe_cvq_mac(struct vring_fe *fe);
 int vring_fe_cvq_mac_table(struct vring_fe *fe);
 int vring_fe_cvq_rx_mode(struct vring_fe *fe);
 int vring_fe_cvq_vlan(struct vring_fe *fe, uint16_t id, bool on);
-int vring_fe_cvq_rss(struct vring_fe *fe);
+int vring_fe_cvq_rss(struct vring_fe *fe); /* with HASH_REPORT alone: the hash */
+int vring_fe_cvq_guest_offloads(struct vring_fe *fe);
 int vring_fe_cvq_announced(struct vring_fe *fe);
 
 /* vring_fe_ops.c */

@@ -32,6 +32,20 @@ put32(uint8_t *cmd, size_t at, uint32_t v)
 }
 
 static size_t
+put64(uint8_t *cmd, size_t at, uint64_t v)
+{
+	v = rte_cpu_to_le_64(v);
+	return put(cmd, at, &v, sizeof(v));
+}
+
+static size_t
+put_key(uint8_t *cmd, size_t at, const struct vring_rss *rss)
+{
+	cmd[at++] = rss->keylen;
+	return put(cmd, at, rss->key, rss->keylen);
+}
+
+static size_t
 begin(uint8_t *cmd, uint8_t class, uint8_t what)
 {
 	cmd[0] = class;
@@ -109,8 +123,24 @@ vring_cmd_rss(uint8_t *cmd, const struct vring_rss *rss, uint16_t pairs)
 	for (i = 0; i < rss->entries; i++)
 		at = put16(cmd, at, rss->table[i]);
 	at = put16(cmd, at, pairs);
-	cmd[at++] = rss->keylen;
-	return put(cmd, at, rss->key, rss->keylen);
+	return put_key(cmd, at, rss);
+}
+
+size_t
+vring_cmd_hash(uint8_t *cmd, const struct vring_rss *rss)
+{
+	size_t at = begin(cmd, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_HASH_CONFIG);
+
+	at = put32(cmd, at, rss->types);
+	at = put64(cmd, at, 0); /* reserved */
+	return put_key(cmd, at, rss);
+}
+
+size_t
+vring_cmd_guest_offloads(uint8_t *cmd, uint64_t offloads)
+{
+	return put64(cmd, begin(cmd, VIRTIO_NET_CTRL_GUEST_OFFLOADS,
+				VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET), offloads);
 }
 
 static const struct {

@@ -39,6 +39,10 @@ struct vring_rss {
 };
 /* pairs: transmit queues that are in use. */
 size_t vring_cmd_rss(uint8_t *cmd, const struct vring_rss *rss, uint16_t pairs);
+/* Types and key alone: hashes are reported, and decide on nothing. */
+size_t vring_cmd_hash(uint8_t *cmd, const struct vring_rss *rss);
+/* Which VIRTIO_NET_F_GUEST_ offloads of those that were negotiated are in use, as feature bits. */
+size_t vring_cmd_guest_offloads(uint8_t *cmd, uint64_t offloads);
 
 /* Between RTE_ETH_RSS_ and VIRTIO_NET_RSS_HASH_TYPE_; what has no counterpart is left out. */
 uint32_t vring_rss_types(uint64_t ethdev);

@@ -57,32 +57,6 @@ vring_fe_cvq_free(struct vring_fe *fe)
 	cvq->kickfd = -1;
 }
 
-static int
-set_up(struct vring_fe *fe, uint32_t size)
-{
-	struct vring_fe_cvq *cvq = &fe->cvq;
-	struct virtq_run *run = cvq->run;
-	const struct vhost_vring_addr addr = {
-		.desc = run->desc,
-		.avail = run->avail,
-		.used = run->used,
-		.desc_iova = (uintptr_t)run->desc,
-		.avail_iova = (uintptr_t)run->avail,
-		.used_iova = (uintptr_t)run->used,
-	};
-	int ret = vhost_set_vring_num(&fe->dev, cvq->qid, size);
-
-	if (ret == 0)
-		ret = vhost_set_vring_base(&fe->dev, cvq->qid, virtq_fresh_base(run->packed));
-	if (ret == 0)
-		ret = vhost_set_vring_addr(&fe->dev, cvq->qid, &addr);
-	if (ret == 0)
-		ret = vhost_set_vring_kick(&fe->dev, cvq->qid, cvq->kickfd);
-	if (ret == 0)
-		ret = vhost_set_vring_call(&fe->dev, cvq->qid, fe->callfd);
-	return ret;
-}
-
 int
 vring_fe_cvq_up(struct vring_fe *fe)
 {
@@ -106,7 +80,7 @@ vring_fe_cvq_up(struct vring_fe *fe)
 			     &cvq->run);
 	if (ret != 0)
 		return vhost_fail(&fe->dev, ret, "control queue: %s", strerror(-ret));
-	return set_up(fe, RING_SIZE);
+	return vring_fe_ring_tell(fe, cvq->qid, cvq->run, cvq->kickfd);
 }
 
 void
@@ -231,7 +205,26 @@ vring_fe_cvq_rss(struct vring_fe *fe)
 {
 	if (fe->cvq.run == NULL)
 		return 0;
-	return send_if(fe, VIRTIO_NET_F_RSS, vring_cmd_rss(fe->cvq.cmd, &fe->rss, fe->pairs));
+	if (vring_fe_has(fe, VIRTIO_NET_F_RSS))
+		return vring_fe_cvq_send(fe, vring_cmd_rss(fe->cvq.cmd, &fe->rss, fe->pairs));
+	return send_if(fe, VIRTIO_NET_F_HASH_REPORT, vring_cmd_hash(fe->cvq.cmd, &fe->rss));
+}
+
+/* VIRTIO 1.2, 5.1.6.5.7: after a reset all that was negotiated is in use. */
+int
+vring_fe_cvq_guest_offloads(struct vring_fe *fe)
+{
+	uint64_t unwanted = fe->port->features & VRING_GUEST_OFFLOADS & ~fe->guest_offloads;
+	int ret;
+
+	if (fe->cvq.run == NULL || unwanted == 0)
+		return 0;
+	ret = send_if(fe, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+		      vring_cmd_guest_offloads(fe->cvq.cmd, fe->port->features &
+					       VRING_GUEST_OFFLOADS & fe->guest_offloads));
+	if (ret == -EIO)
+		fe->no_guest_offloads = true;
+	return ret;
 }
 
 static int
@@ -246,15 +239,17 @@ replay_vlans(struct vring_fe *fe)
 	return ret;
 }
 
-/* How many pairs carry packets; with RSS that and where they go. */
+/* How many pairs carry packets, where these go and what hash they come with; with RSS in one. */
 static int
 replay_pairs(struct vring_fe *fe)
 {
+	int ret = 0;
+
 	if (fe->cvq.run == NULL)
 		return 0;
-	if (vring_fe_has(fe, VIRTIO_NET_F_RSS))
-		return vring_fe_cvq_rss(fe);
-	return send_if(fe, VIRTIO_NET_F_MQ, vring_cmd_pairs(fe->cvq.cmd, fe->pairs));
+	if (!vring_fe_has(fe, VIRTIO_NET_F_RSS))
+		ret = send_if(fe, VIRTIO_NET_F_MQ, vring_cmd_pairs(fe->cvq.cmd, fe->pairs));
+	return ret == 0 ? vring_fe_cvq_rss(fe) : ret;
 }
 
 int
@@ -262,7 +257,9 @@ vring_fe_cvq_replay(struct vring_fe *fe)
 {
 	int ret;
 
-	ret = fe->mac_given ? vring_fe_cvq_mac(fe) : 0;
+	ret = vring_fe_cvq_guest_offloads(fe);
+	if (ret == 0 && fe->mac_given)
+		ret = vring_fe_cvq_mac(fe);
 	if (ret == 0)
 		ret = vring_fe_cvq_mac_table(fe);
 	if (ret == 0)

@@ -38,12 +38,11 @@ struct walk {
 	uint32_t unshared;
 	const char *gone;	/* piece about to be freed, and its end; or NULL */
 	const char *gone_end;
+	struct vnet_range outside[VNET_GIVEN_MAX];
+	uint32_t noutside;
 };
 
-/*
- * External buffers: DPDK's own memory is shared with every device. Memory that the application
- * registered may be known to a vDPA device, but this is asked for all ports alike.
- */
+/* DPDK's own memory is shared with every device. */
 static bool
 is_shared(const void *addr, uint32_t len)
 {
@@ -51,23 +50,6 @@ is_shared(const void *addr, uint32_t len)
 	uintptr_t end = (uintptr_t)addr + len;
 
 	return msl != NULL && !msl->external && end <= (uintptr_t)msl->base_va + msl->len;
-}
-
-bool
-vring_fe_mem_takes_pool(const struct vring_port *port, struct rte_mempool *pool)
-{
-	const struct rte_mempool_memhdr *hdr;
-	const struct rte_memseg_list *msl;
-
-	/* Memory that was registered from outside is mapped for a device of the kernel only. */
-	if (rte_pktmbuf_priv_flags(pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF)
-		return port->fe->vdpa;
-	STAILQ_FOREACH(hdr, &pool->mem_list, next) {
-		msl = rte_mem_virt2memseg_list(hdr->addr);
-		if (msl == NULL || (msl->external && !port->fe->vdpa))
-			return false;
-	}
-	return true;
 }
 
 static struct vhost_region *
@@ -85,6 +67,18 @@ add_region(struct walk *w)
 	return &w->region[w->n++];
 }
 
+/* Once for all pages of a list. Those that are too many are not used, but for receiving. */
+static void
+add_outside(struct walk *w, const struct rte_memseg_list *msl)
+{
+	const uintptr_t base = (uintptr_t)msl->base_va;
+
+	if (w->noutside > 0 && w->outside[w->noutside - 1].base == base)
+		return;
+	if (w->noutside < VNET_GIVEN_MAX)
+		w->outside[w->noutside++] = (struct vnet_range){ base, msl->len };
+}
+
 static int
 add_memseg(const struct rte_memseg_list *msl, const struct rte_memseg *ms, void *arg)
 {
@@ -96,6 +90,8 @@ add_memseg(const struct rte_memseg_list *msl, const struct rte_memseg *ms, void 
 
 	if (addr < w->gone_end && addr + ms->len > w->gone)
 		return 0;
+	if (msl->external && !w->files)
+		add_outside(w, msl);
 	fd = msl->external ? -1 : rte_memseg_get_fd_thread_unsafe(ms);
 	if (fd >= 0 && rte_memseg_get_fd_offset_thread_unsafe(ms, &offset) != 0)
 		fd = -1;
@@ -116,10 +112,53 @@ add_memseg(const struct rte_memseg_list *msl, const struct rte_memseg *ms, void 
 	return 0;
 }
 
+static size_t
+outside_len(const struct vring_fe_mem *mem, uintptr_t base)
+{
+	uint32_t i;
+
+	for (i = 0; i < mem->noutside; i++)
+		if (mem->outside[i].base == base)
+			return mem->outside[i].len;
+	return 0;
+}
+
+/* Bursts use no longer what is about to go. Lock held. */
+static void
+withdraw(struct vring_fe *fe)
+{
+	struct vnet_range *r = fe->port->given.range;
+	unsigned int i;
+
+	for (i = 0; i < VNET_GIVEN_MAX && r[i].base != 0; i++)
+		if (outside_len(&fe->mem, r[i].base) != r[i].len)
+			__atomic_store_n(&r[i].len, 0, __ATOMIC_RELAXED);
+}
+
+/* The device knows it: bursts may use it. Lock held. */
+static void
+give(struct vring_fe *fe)
+{
+	struct vnet_range *r = fe->port->given.range;
+	const struct vring_fe_mem *mem = &fe->mem;
+	unsigned int i, k;
+
+	for (k = 0; k < mem->noutside; k++) {
+		for (i = 0; i < VNET_GIVEN_MAX; i++)
+			if (r[i].base == 0 || r[i].base == mem->outside[k].base)
+				break;
+		if (i == VNET_GIVEN_MAX)
+			return; /* copied, since more was registered one after another */
+		__atomic_store_n(&r[i].base, mem->outside[k].base, __ATOMIC_RELAXED);
+		__atomic_store_n(&r[i].len, mem->outside[k].len, __ATOMIC_RELEASE);
+	}
+}
+
 /* EAL's memory lock is held, by this thread or the one of another process that waits for it. */
 static int
-refresh(struct vring_fe_mem *mem, const char *gone, size_t len)
+refresh(struct vring_fe *fe, const char *gone, size_t len)
 {
+	struct vring_fe_mem *mem = &fe->mem;
 	struct walk w = { .files = mem->files, .gone = gone, .gone_end = gone + len };
 	int ret = rte_memseg_walk_thread_unsafe(add_memseg, &w);
 
@@ -132,6 +171,9 @@ refresh(struct vring_fe_mem *mem, const char *gone, size_t len)
 	mem->region = w.region;
 	mem->n = vring_regions_merge(w.region, w.n, mem->files);
 	mem->unshared = w.unshared;
+	memcpy(mem->outside, w.outside, sizeof(w.outside));
+	mem->noutside = w.noutside;
+	withdraw(fe);
 	mem->wanted++;
 	pthread_mutex_unlock(&mem->lock);
 	return 0;
@@ -164,12 +206,64 @@ changed(enum rte_mem_event event, const void *addr, size_t len, void *arg)
 	struct vring_fe *fe = arg;
 	const char *gone = event == RTE_MEM_EVENT_FREE ? addr : NULL;
 
-	if (refresh(&fe->mem, gone, gone == NULL ? 0 : len) != 0)
+	if (refresh(fe, gone, gone == NULL ? 0 : len) != 0)
 		VRING_LOG(ERR, fe->port->name, "no memory for the list of memory: the device is "
 			  "not told of %p, %zu bytes", addr, len);
 	else if (!wait_served(&fe->mem))
 		VRING_LOG(WARNING, fe->port->name, "the device was not told of a change of memory "
 			  "within %u s; it goes on nevertheless", WAIT_S);
+}
+
+/* What EAL tells nobody of: memory that was registered is there, or is about to be unregistered. */
+static int
+moves(struct vring_fe *fe, const void *gone, size_t len)
+{
+	int ret;
+
+	/* A back-end behind a socket maps files, and EAL knows none of such memory. */
+	if (!fe->vdpa)
+		return -ENOTSUP;
+	rte_mcfg_mem_read_lock();
+	ret = refresh(fe, gone, len);
+	rte_mcfg_mem_read_unlock();
+	if (ret == 0 && !wait_served(&fe->mem))
+		ret = -ETIMEDOUT;
+	return ret;
+}
+
+int
+vring_fe_mem_moves(struct vring_port *port, const void *addr, size_t len, bool comes)
+{
+	return moves(port->fe, comes ? NULL : addr, comes ? 0 : len);
+}
+
+/* Whether the device can be given the buffers of a pool. */
+struct pool_walk {
+	bool takes;
+	bool outside;	/* some are in memory that the application has registered */
+};
+
+static void
+look_at_buffer(struct rte_mempool *pool, void *arg, void *obj, unsigned int i)
+{
+	const struct rte_mbuf *m = obj;
+	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list(m->buf_addr);
+	struct pool_walk *w = arg;
+
+	w->takes &= msl != NULL;
+	w->outside |= msl != NULL && msl->external;
+}
+
+bool
+vring_fe_mem_takes_pool(const struct vring_port *port, struct rte_mempool *pool)
+{
+	struct pool_walk w = { .takes = true };
+
+	rte_mempool_obj_iter(pool, look_at_buffer, &w);
+	if (!w.takes || !w.outside)
+		return w.takes;
+	/* What was registered since the device was opened is not yet known to it. */
+	return moves(port->fe, NULL, 0) == 0;
 }
 
 static void
@@ -200,7 +294,7 @@ vring_fe_mem_open(struct vring_fe *fe)
 	callback_name(fe, name, sizeof(name));
 	mem->registered = rte_mem_event_callback_register(name, changed, fe) == 0;
 	rte_mcfg_mem_read_lock();
-	ret = refresh(mem, NULL, 0);
+	ret = refresh(fe, NULL, 0);
 	rte_mcfg_mem_read_unlock();
 	return ret;
 }
@@ -300,6 +394,8 @@ tell(struct vring_fe *fe)
 	free(r);
 	pthread_mutex_lock(&mem->lock);
 	mem->done = wanted;
+	if (ret == 0 && mem->wanted == wanted)
+		give(fe);
 	pthread_cond_broadcast(&mem->served);
 	pthread_mutex_unlock(&mem->lock);
 	return ret;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vnet_drv.h"
 #include "vring_fe.h"
 
 /* Something that the application wants, on its way to the control thread. */
@@ -36,13 +37,26 @@ ask(struct rte_eth_dev *dev, int (*fn)(void *wish), const void *what, uint32_t n
 	return vhu_loop_call(port->loop, fn, &wish);
 }
 
+/* What a device refuses is not asked of the next one either. */
+static int
+mode_in_ctrl(struct vring_fe *fe, bool *mode, bool on)
+{
+	bool old = *mode;
+	int ret;
+
+	*mode = on;
+	ret = settle(fe, vring_fe_cvq_rx_mode(fe));
+	if (ret != 0)
+		*mode = old;
+	return ret;
+}
+
 static int
 promisc_in_ctrl(void *arg)
 {
 	const struct wish *wish = arg;
 
-	wish->fe->promisc = wish->on;
-	return settle(wish->fe, vring_fe_cvq_rx_mode(wish->fe));
+	return mode_in_ctrl(wish->fe, &wish->fe->promisc, wish->on);
 }
 
 static int
@@ -50,8 +64,7 @@ allmulti_in_ctrl(void *arg)
 {
 	const struct wish *wish = arg;
 
-	wish->fe->allmulti = wish->on;
-	return settle(wish->fe, vring_fe_cvq_rx_mode(wish->fe));
+	return mode_in_ctrl(wish->fe, &wish->fe->allmulti, wish->on);
 }
 
 static int
@@ -82,9 +95,11 @@ front_allmulti_off(struct rte_eth_dev *dev)
 static bool
 mac_is_fixed(const struct vring_fe *fe)
 {
+	const uint64_t need = RTE_BIT64(VIRTIO_NET_F_CTRL_VQ) |
+			      RTE_BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR);
+
 	return fe->vdpa && fe->port->connected &&
-	       !(fe->offered & vring_args_wanted(&fe->port->args, 0) &
-		 RTE_BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR));
+	       (fe->offered & vring_args_wanted(&fe->port->args, 0) & need) != need;
 }
 
 static int
@@ -146,13 +161,22 @@ multicast_in_ctrl(void *arg)
 {
 	const struct wish *wish = arg;
 	struct vring_fe *fe = wish->fe;
+	struct rte_ether_addr old[VRING_MAX_MCS];
+	const uint32_t nold = fe->nmulticast;
+	int ret;
 
 	if (wish->n > VRING_MAX_MCS)
 		return -ENOSPC;
+	memcpy(old, fe->multicast, sizeof(old));
 	if (wish->n > 0)
 		memcpy(fe->multicast, wish->what, wish->n * sizeof(fe->multicast[0]));
 	fe->nmulticast = wish->n;
-	return settle(fe, vring_fe_cvq_mac_table(fe));
+	ret = settle(fe, vring_fe_cvq_mac_table(fe));
+	if (ret != 0) {
+		memcpy(fe->multicast, old, sizeof(old));
+		fe->nmulticast = nold;
+	}
+	return ret;
 }
 
 static int
@@ -204,13 +228,20 @@ fe_of(struct rte_eth_dev *dev)
 	return port->fe;
 }
 
+/* The device computes hashes, to choose queues by or to report them. */
+static bool
+has_hash(const struct vring_fe *fe)
+{
+	return fe->rss_entries != 0 || fe->hash_report;
+}
+
 static int
 front_rss_update(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
 {
 	const struct vring_fe *fe = fe_of(dev);
 	struct vring_rss rss = fe->rss;
 
-	if (fe->rss_entries == 0)
+	if (!has_hash(fe))
 		return -ENOTSUP;
 	if (conf->rss_key != NULL && conf->rss_key_len != VRING_CMD_KEY)
 		return -EINVAL;
@@ -225,7 +256,7 @@ front_rss_get(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
 {
 	const struct vring_fe *fe = fe_of(dev);
 
-	if (fe->rss_entries == 0)
+	if (!has_hash(fe))
 		return -ENOTSUP;
 	if (conf->rss_key != NULL && conf->rss_key_len >= VRING_CMD_KEY)
 		memcpy(conf->rss_key, fe->rss.key, VRING_CMD_KEY);
@@ -285,7 +316,7 @@ vring_fe_rss_prepare(struct vring_fe *fe)
 	struct vring_rss *rss = &fe->rss;
 	unsigned int i;
 
-	if (fe->rss_entries == 0 || data->nb_rx_queues == 0)
+	if (!has_hash(fe) || data->nb_rx_queues == 0)
 		return;
 	if (!table_fits(rss, fe->rss_entries, data->nb_rx_queues))
 		for (i = 0; i < fe->rss_entries; i++)
@@ -301,6 +332,25 @@ vring_fe_rss_prepare(struct vring_fe *fe)
 	if (conf->rss_key != NULL && conf->rss_key_len == VRING_CMD_KEY)
 		memcpy(rss->key, conf->rss_key, VRING_CMD_KEY);
 	rss->keylen = VRING_CMD_KEY;
+}
+
+/* Any number of descriptors is as good: the rings have queue_size=, or what the device takes. */
+static void
+descriptor_limits(const struct vring_port *port, struct rte_eth_dev_info *info)
+{
+	const struct vring_fe *fe = port->fe;
+	uint32_t size = port->args.queue_size;
+
+	/* A secondary process knows no more. */
+	if (rte_eal_process_type() == RTE_PROC_PRIMARY && fe != NULL)
+		size = vring_fe_ring_size(fe, fe->ring_max, port->args.packed_vq &&
+					  (fe->offered & RTE_BIT64(VIRTIO_F_RING_PACKED)));
+	info->rx_desc_lim.nb_seg_max = port->args.mrg_rxbuf ? size : 1;
+	info->rx_desc_lim.nb_mtu_seg_max = info->rx_desc_lim.nb_seg_max;
+	info->tx_desc_lim.nb_seg_max = vnet_drv_tx_segs(size);
+	info->tx_desc_lim.nb_mtu_seg_max = info->tx_desc_lim.nb_seg_max;
+	info->default_rxportconf.ring_size = size;
+	info->default_txportconf.ring_size = size;
 }
 
 void
@@ -319,21 +369,40 @@ vring_fe_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
 		info->max_lro_pkt_size = UINT16_MAX;
 	}
-	/* A secondary process knows no more. */
+	descriptor_limits(port, info);
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY || fe == NULL)
 		return;
 	ctrl = fe->offered & vring_args_wanted(&port->args, 0);
 	if (ctrl & RTE_BIT64(VIRTIO_NET_F_CTRL_VLAN))
 		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_VLAN_FILTER;
+	if (fe->hash_report)
+		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
 	if (fe->mtu >= VRING_MIN_MTU && fe->mtu < info->max_mtu) {
 		info->max_mtu = fe->mtu;
 		info->max_rx_pktlen = fe->mtu + VRING_FRAME_OVERHEAD;
 	}
-	if (fe->rss_entries == 0)
+	if (!has_hash(fe))
 		return;
 	info->reta_size = fe->rss_entries;
 	info->hash_key_size = VRING_CMD_KEY;
 	info->flow_type_rss_offloads = vring_rss_hf(fe->rss_types);
+}
+
+/*
+ * What is hashed and how is the new configuration's. With RSS hashes are delivered as well, as by
+ * other drivers, whether or not the application has asked for them by that name.
+ */
+static int
+front_configure(struct rte_eth_dev *dev)
+{
+	struct rte_eth_rxmode *rxmode = &dev->data->dev_conf.rxmode;
+	struct vring_fe *fe = fe_of(dev);
+
+	if (fe->hash_report && (rxmode->mq_mode & RTE_ETH_MQ_RX_RSS_FLAG))
+		rxmode->offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
+	fe->rss.types = 0;
+	fe->rss.keylen = 0;
+	return vring_ops.dev_configure(dev);
 }
 
 /* The operations of any port, and these. */
@@ -342,6 +411,7 @@ static struct eth_dev_ops front_ops;
 RTE_INIT(vring_front_ops_init)
 {
 	front_ops = vring_ops;
+	front_ops.dev_configure = front_configure;
 	front_ops.promiscuous_enable = front_promisc_on;
 	front_ops.promiscuous_disable = front_promisc_off;
 	front_ops.allmulticast_enable = front_allmulti_on;

@@ -88,25 +88,50 @@ read_mac(struct vring_fe *fe)
 	data->mac_addrs[0] = mac;
 }
 
+/* A feature of the control queue: offered, and allowed by the port's arguments. */
+static bool
+commands(const struct vring_fe *fe, unsigned int bit)
+{
+	uint64_t need = RTE_BIT64(VIRTIO_NET_F_CTRL_VQ) | RTE_BIT64(bit);
+
+	return (fe->offered & vring_args_wanted(&fe->port->args, 0) & need) == need;
+}
+
+/* VIRTIO 1.2, 5.1.4: key and types of RSS and of hash reports, the table of RSS alone. */
 static void
 read_rss(struct vring_fe *fe)
 {
+	bool rss = commands(fe, VIRTIO_NET_F_RSS), report = commands(fe, VIRTIO_NET_F_HASH_REPORT);
 	uint32_t types = 0;
 	uint16_t entries = 0;
 	uint8_t keylen = 0;
 
 	fe->rss_entries = 0;
-	if (!offers(fe, VIRTIO_NET_F_RSS) || !offers(fe, VIRTIO_NET_F_CTRL_VQ))
+	fe->rss_types = 0;
+	fe->hash_report = false;
+	if (!rss && !report)
 		return;
 	vhost_get_config(&fe->dev, CONFIG(rss_max_key_size), &keylen, sizeof(keylen));
-	config16(fe, CONFIG(rss_max_indirection_table_length), &entries);
 	vhost_get_config(&fe->dev, CONFIG(supported_hash_types), &types, sizeof(types));
-	entries = RTE_MIN(entries, (uint16_t)VRING_CMD_RETA);
-	if (entries == 0 || keylen < VRING_CMD_KEY)
+	if (rss)
+		config16(fe, CONFIG(rss_max_indirection_table_length), &entries);
+	if (keylen < VRING_CMD_KEY)
 		return;
-	fe->rss_entries = rte_align32prevpow2(entries);
-	fe->rss_keylen = VRING_CMD_KEY;
-	fe->rss_types = rte_le_to_cpu_32(types);
+	fe->rss_types = rte_le_to_cpu_32(types) & vring_rss_types(UINT64_MAX);
+	fe->hash_report = report && fe->rss_types != 0;
+	entries = RTE_MIN(entries, (uint16_t)VRING_CMD_RETA);
+	fe->rss_entries = entries == 0 ? 0 : rte_align32prevpow2(entries);
+}
+
+/* The first ring speaks for all; a device that does not know is asked for nothing. */
+static int
+read_ring_max(struct vring_fe *fe)
+{
+	int ret;
+
+	fe->ring_max = 0;
+	ret = vhost_get_vring_max(&fe->dev, 0, &fe->ring_max);
+	return vhost_is_fatal(ret) ? ret : 0;
 }
 
 static int
@@ -138,6 +163,8 @@ vring_fe_greet(struct vring_fe *fe)
 	fe->mtu = 0;
 	if (ret == 0 && offers(fe, VIRTIO_NET_F_MTU))
 		ret = config16(fe, CONFIG(mtu), &fe->mtu);
+	if (ret == 0)
+		ret = read_ring_max(fe);
 	if (ret != 0)
 		return ret;
 	read_mac(fe);
@@ -149,28 +176,41 @@ vring_fe_greet(struct vring_fe *fe)
 	return 0;
 }
 
+/* Receive offloads that the application asks for, as the features that bring them. */
+static uint64_t
+wanted_offloads(const struct vring_fe *fe)
+{
+	uint64_t rx = fe->port->dev->data->dev_conf.rxmode.offloads;
+
+	if (rx & RTE_ETH_RX_OFFLOAD_TCP_LRO)
+		return VRING_GUEST_OFFLOADS;
+	return rx & (RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM) ?
+	       RTE_BIT64(VIRTIO_NET_F_GUEST_CSUM) : 0;
+}
+
 /* Features that depend on how the application has configured the port. */
 static uint64_t
 configured(const struct vring_fe *fe)
 {
 	const struct rte_eth_conf *conf = &fe->port->dev->data->dev_conf;
-	uint64_t rx = conf->rxmode.offloads;
-	uint64_t lro = RTE_BIT64(VIRTIO_NET_F_GUEST_TSO4) | RTE_BIT64(VIRTIO_NET_F_GUEST_TSO6) |
-		       RTE_BIT64(VIRTIO_NET_F_GUEST_ECN);
-	uint64_t off = 0;
+	uint64_t rx = conf->rxmode.offloads, off = 0;
 
 	/* Buffers of one mbuf hold no such packet alone. */
-	if (!(rx & RTE_ETH_RX_OFFLOAD_TCP_LRO) || !offers(fe, VIRTIO_NET_F_MRG_RXBUF) ||
-	    !fe->port->args.mrg_rxbuf)
-		off |= lro;
-	if (!(rx & (RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
-		    RTE_ETH_RX_OFFLOAD_TCP_LRO)))
-		off |= lro | RTE_BIT64(VIRTIO_NET_F_GUEST_CSUM);
+	if (!offers(fe, VIRTIO_NET_F_MRG_RXBUF) || !fe->port->args.mrg_rxbuf)
+		off |= VRING_GUEST_LRO;
+	/* A device that can be told has all of them, and hears which are in use. */
+	if (fe->no_guest_offloads)
+		off |= RTE_BIT64(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+	if (fe->no_guest_offloads || !commands(fe, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
+		off |= VRING_GUEST_OFFLOADS & ~wanted_offloads(fe);
 	/* With it untold VLANs are filtered out. */
 	if (!(rx & RTE_ETH_RX_OFFLOAD_VLAN_FILTER))
 		off |= RTE_BIT64(VIRTIO_NET_F_CTRL_VLAN);
 	if (!(conf->rxmode.mq_mode & RTE_ETH_MQ_RX_RSS_FLAG) || fe->rss_entries == 0)
 		off |= RTE_BIT64(VIRTIO_NET_F_RSS);
+	/* Each packet pays for the longer header. */
+	if (!(rx & RTE_ETH_RX_OFFLOAD_RSS_HASH) || !fe->hash_report)
+		off |= RTE_BIT64(VIRTIO_NET_F_HASH_REPORT);
 	return ~off;
 }
 
@@ -200,7 +240,7 @@ complete(uint64_t f)
 }
 
 uint64_t
-vring_fe_choose_features(const struct vring_fe *fe)
+vring_fe_choose_features(struct vring_fe *fe)
 {
 	const struct vring_args *args = &fe->port->args;
 	uint64_t f = fe->offered & vring_args_wanted(args, VNET_DRV_FEATURES) & configured(fe) &
@@ -212,7 +252,9 @@ vring_fe_choose_features(const struct vring_fe *fe)
 	if (args->packed_vq && !(f & RTE_BIT64(VIRTIO_F_RING_PACKED)))
 		VRING_LOG(NOTICE, fe->port->name, "packed_vq=1: the %s has split rings only",
 			  vring_fe_peer(fe));
-	return complete(f);
+	f = complete(f);
+	fe->guest_offloads = f & wanted_offloads(fe);
+	return f;
 }
 
 uint16_t

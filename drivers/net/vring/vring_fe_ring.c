@@ -12,6 +12,7 @@
 
 #include <rte_arp.h>
 
+#include "virtq_signal.h"
 #include "vnet_drv.h"
 #include "vring_fe.h"
 
@@ -76,20 +77,34 @@ vring_fe_rings_free(struct vring_fe *fe)
 }
 
 /* What the device allows; a split ring has a power of two. */
+uint32_t
+vring_fe_ring_size(const struct vring_fe *fe, uint32_t most, bool packed)
+{
+	uint32_t size = fe->port->args.queue_size;
+
+	if (most != 0)
+		size = RTE_MIN(size, most);
+	return packed ? size : rte_align32prevpow2(size);
+}
+
 static int
 ring_size(struct vring_fe *fe, unsigned int qid, uint32_t *size)
 {
 	uint32_t most = 0;
 	int ret = vhost_get_vring_max(&fe->dev, qid, &most);
 
-	*size = fe->port->args.queue_size;
 	if (ret != 0 && ret != -EOPNOTSUPP)
 		return ret;
-	if (ret == 0 && most != 0)
-		*size = RTE_MIN(*size, most);
-	if (!vring_fe_has(fe, VIRTIO_F_RING_PACKED))
-		*size = rte_align32prevpow2(*size);
+	*size = vring_fe_ring_size(fe, ret == 0 ? most : 0,
+				   vring_fe_has(fe, VIRTIO_F_RING_PACKED));
 	return 0;
+}
+
+/* What a burst may take for true. Before the device is told it may have merged packets. */
+static uint64_t
+ring_features(const struct vring_fe *fe)
+{
+	return fe->port->features & ~(VRING_GUEST_LRO & ~fe->guest_offloads);
 }
 
 /* Receive buffers come from the queue that is going to take the packets. */
@@ -108,12 +123,28 @@ fill(struct vring_fe *fe, unsigned int qid)
 			  "larger one would help", qid, rxq->pool->name);
 }
 
+/* NULL: the kick fd is used. */
+static void *
+map_doorbell(struct vring_fe *fe, unsigned int qid)
+{
+	void *doorbell;
+
+	return vhost_map_doorbell(&fe->dev, qid, &doorbell) == 0 ? doorbell : NULL;
+}
+
+static void
+unmap_doorbell(struct vring_fe *fe, unsigned int qid, void *doorbell)
+{
+	if (doorbell != NULL)
+		vhost_unmap_doorbell(&fe->dev, qid, doorbell);
+}
+
 static int
 ring_init(struct vring_fe *fe, unsigned int qid)
 {
 	struct vring_fe_ring *ring = &fe->ring[qid];
 	struct virtq_run_config cfg = {
-		.features = fe->port->features,
+		.features = ring_features(fe),
 		.enabled = true,
 		.callfd = ring->kickfd,
 		.errfd = -1,
@@ -127,20 +158,15 @@ ring_init(struct vring_fe *fe, unsigned int qid)
 	ret = virtq_drv_init(ring->drv, base, (uintptr_t)base, &cfg, &ring->run);
 	if (ret != 0)
 		return vhost_fail(&fe->dev, ret, "vring %u: %s", qid, strerror(-ret));
-	if (vhost_map_doorbell(&fe->dev, qid, &ring->doorbell) != 0)
-		ring->doorbell = NULL;
-	ring->run->doorbell = ring->doorbell;
+	ring->run->doorbell = map_doorbell(fe, qid);
 	if (qid % 2 == 0)
 		fill(fe, qid);
 	return 0;
 }
 
-/* Vrings, VIRTIO 1.2, 2.7 and 2.8: what the device is told of one. */
-static int
-ring_tell(struct vring_fe *fe, unsigned int qid)
+int
+vring_fe_ring_tell(struct vring_fe *fe, uint32_t qid, const struct virtq_run *run, int kickfd)
 {
-	const struct vring_fe_ring *ring = &fe->ring[qid];
-	const struct virtq_run *run = ring->run;
 	const struct vhost_vring_addr addr = {
 		.desc = run->desc,
 		.avail = run->avail,
@@ -156,12 +182,39 @@ ring_tell(struct vring_fe *fe, unsigned int qid)
 	if (ret == 0)
 		ret = vhost_set_vring_addr(&fe->dev, qid, &addr);
 	if (ret == 0)
-		ret = vhost_set_vring_kick(&fe->dev, qid, ring->kickfd);
+		ret = vhost_set_vring_kick(&fe->dev, qid, kickfd);
 	if (ret == 0)
 		ret = vhost_set_vring_call(&fe->dev, qid, fe->callfd);
+	return ret;
+}
+
+static int
+ring_tell(struct vring_fe *fe, unsigned int qid)
+{
+	int ret = vring_fe_ring_tell(fe, qid, fe->ring[qid].run, fe->ring[qid].kickfd);
+
 	if (ret == 0)
 		ret = vhost_set_vring_err(&fe->dev, qid, fe->errfd);
 	return ret == -EOPNOTSUPP ? 0 : ret;
+}
+
+/* Queues tell the application what their rings have. */
+static void
+tell_queues(struct vring_fe *fe)
+{
+	const struct rte_eth_dev_data *data = fe->port->dev->data;
+	unsigned int i;
+
+	for (i = 0; fe->pairs > 0 && i < data->nb_rx_queues; i++) {
+		struct vring_rxq *rxq = data->rx_queues[i];
+
+		rxq->q.nb_desc = fe->ring[2 * (i % fe->pairs)].run->size;
+	}
+	for (i = 0; fe->pairs > 0 && i < data->nb_tx_queues; i++) {
+		struct vring_txq *txq = data->tx_queues[i];
+
+		txq->q.nb_desc = fe->ring[2 * (i % fe->pairs) + 1].run->size;
+	}
 }
 
 int
@@ -175,6 +228,8 @@ vring_fe_rings_up(struct vring_fe *fe)
 		if (ret == 0)
 			ret = ring_tell(fe, qid);
 	}
+	if (ret == 0)
+		tell_queues(fe);
 	return ret;
 }
 
@@ -190,14 +245,72 @@ vring_fe_rings_enable(struct vring_fe *fe)
 	return ret == -EOPNOTSUPP && !fe->vdpa ? 0 : ret;
 }
 
-/* vhost-user, "Ring states": the first kick starts a ring, also an empty one. */
+/*
+ * vhost-user, "Ring states": the first kick starts a ring, also an empty one. It is the descriptor
+ * that does so, whatever doorbell there is.
+ */
 void
 vring_fe_rings_kick(struct vring_fe *fe)
 {
 	unsigned int qid;
 
+	for (qid = 0; qid < 2u * fe->pairs; qid++) {
+		const struct vring_fe_ring *ring = &fe->ring[qid];
+
+		virtq_drv_notify(ring->drv, ring->run);
+		if (!fe->vdpa && ring->run->doorbell != NULL)
+			virtq_signal(ring->kickfd);
+	}
+}
+
+/* Runs with the doorbells that there are now. 0 or -ENOMEM; *former[qid]: the run until then. */
+static int
+change_doorbells(struct vring_fe *fe, struct virtq_run **former)
+{
+	struct vring_fe_ring *ring;
+	struct virtq_run *next;
+	unsigned int qid;
+
+	for (qid = 0; qid < 2u * fe->pairs; qid++) {
+		ring = &fe->ring[qid];
+		next = virtq_run_with_doorbell(ring->run, map_doorbell(fe, qid));
+		if (next == NULL)
+			return vhost_fail(&fe->dev, -ENOMEM, "no memory for a doorbell");
+		former[qid] = ring->run;
+		ring->run = next;
+		fe->port->slot[qid].run = next;
+	}
+	return 0;
+}
+
+int
+vring_fe_rings_doorbells(struct vring_fe *fe)
+{
+	struct virtq_run *former[VRING_MAX_QIDS] = { NULL };
+	unsigned int qid;
+	int ret = change_doorbells(fe, former);
+
+	vring_publish(fe->port);
+	for (qid = 0; qid < 2u * fe->pairs; qid++) {
+		if (former[qid] == NULL)
+			continue;
+		unmap_doorbell(fe, qid, former[qid]->doorbell);
+		virtq_run_free(former[qid]);
+		/* The last kick may have gone where nobody looks any more. */
+		virtq_drv_ring_bell(fe->ring[qid].run);
+	}
+	return ret;
+}
+
+bool
+vring_fe_rings_unheard(struct vring_fe *fe)
+{
+	unsigned int qid;
+
 	for (qid = 0; qid < 2u * fe->pairs; qid++)
-		virtq_drv_notify(fe->ring[qid].drv, fe->ring[qid].run);
+		if (vhost_doorbell_lost(&fe->dev, qid))
+			return true;
+	return false;
 }
 
 /* VIRTIO 1.2, 5.1.6.5.4: sent between two bursts of the application. */
@@ -217,7 +330,7 @@ vring_fe_rings_announce(struct vring_fe *fe)
 	if (m == NULL)
 		return;
 	vring_unpublish(fe->port);
-	if (vnet_drv_tx_select(ring->run, 0, NULL)(&txq, &ring->drv->vq, ring->run, &m, 1) == 0)
+	if (vnet_drv_tx_select(ring->run, NULL)(&txq, &ring->drv->vq, ring->run, &m, 1) == 0)
 		rte_pktmbuf_free(m);
 	vring_publish(fe->port);
 }
@@ -246,9 +359,7 @@ ring_down(struct vring_fe *fe, unsigned int qid)
 
 	if (ring->run == NULL)
 		return;
-	if (ring->doorbell != NULL)
-		vhost_unmap_doorbell(&fe->dev, qid, ring->doorbell);
-	ring->doorbell = NULL;
+	unmap_doorbell(fe, qid, ring->run->doorbell);
 	vnet_drv_drain(ring->drv, ring->run->size);
 	virtq_drv_fini(ring->drv);
 	virtq_run_free(ring->run);

@@ -88,7 +88,7 @@ count_enabled(const struct vring_slot *slot, uint16_t pairs, unsigned int side)
 
 void
 vring_fold_tx(const struct vring_sides *sides, struct vring_slot *slot, uint16_t pairs, uint16_t i,
-	      uint16_t n, uint32_t flags, enum vnet_drop why, struct vring_set *set)
+	      uint16_t n, enum vnet_drop why, struct vring_set *set)
 {
 	unsigned int m = count_enabled(slot, pairs, sides->tx);
 	struct vring_slot *s;
@@ -104,7 +104,7 @@ vring_fold_tx(const struct vring_sides *sides, struct vring_slot *slot, uint16_t
 	set->ring[0].run = s->run;
 	/* Queues i % m, i % m + m, ... have this ring; is there a second one? */
 	set->ring[0].lock = i % m + m < n ? &s->lock : NULL;
-	set->ring[0].tx = sides->tx_select(s->run, flags, &set->mode);
+	set->ring[0].tx = sides->tx_select(s->run, &set->mode);
 }
 
 bool

@@ -25,24 +25,23 @@ port_configure(struct rte_eth_dev *dev)
 }
 
 static void
-start_queues(struct rte_eth_dev_data *data, bool on)
+start_queues(void **queues, uint8_t *state, unsigned int n, bool on)
 {
 	unsigned int i;
 
-	for (i = 0; i < data->nb_rx_queues; i++) {
-		struct vring_queue *q = data->rx_queues[i];
+	for (i = 0; i < n; i++) {
+		struct vring_queue *q = queues[i];
 
 		q->started = on && !q->deferred;
-		data->rx_queue_state[i] = q->started ? RTE_ETH_QUEUE_STATE_STARTED :
-						       RTE_ETH_QUEUE_STATE_STOPPED;
+		state[i] = q->started ? RTE_ETH_QUEUE_STATE_STARTED : RTE_ETH_QUEUE_STATE_STOPPED;
 	}
-	for (i = 0; i < data->nb_tx_queues; i++) {
-		struct vring_queue *q = data->tx_queues[i];
+}
 
-		q->started = on && !q->deferred;
-		data->tx_queue_state[i] = q->started ? RTE_ETH_QUEUE_STATE_STARTED :
-						       RTE_ETH_QUEUE_STATE_STOPPED;
-	}
+static void
+start_all_queues(struct rte_eth_dev_data *data, bool on)
+{
+	start_queues(data->rx_queues, data->rx_queue_state, data->nb_rx_queues, on);
+	start_queues(data->tx_queues, data->tx_queue_state, data->nb_tx_queues, on);
 }
 
 static int
@@ -50,7 +49,7 @@ start_in_ctrl(void *arg)
 {
 	struct vring_port *port = arg;
 
-	start_queues(port->dev->data, true);
+	start_all_queues(port->dev->data, true);
 	port->admin_down = false;
 	port->started = true;
 	if (vring_port_role(port)->start != NULL)
@@ -61,15 +60,12 @@ start_in_ctrl(void *arg)
 }
 
 static bool
-queues_set_up(const struct rte_eth_dev_data *data)
+set_up(void *const *queues, unsigned int n)
 {
 	unsigned int i;
 
-	for (i = 0; i < data->nb_rx_queues; i++)
-		if (data->rx_queues[i] == NULL)
-			return false;
-	for (i = 0; i < data->nb_tx_queues; i++)
-		if (data->tx_queues[i] == NULL)
+	for (i = 0; i < n; i++)
+		if (queues[i] == NULL)
 			return false;
 	return true;
 }
@@ -79,7 +75,8 @@ port_start(struct rte_eth_dev *dev)
 {
 	struct vring_port *port = dev->data->dev_private;
 
-	if (!queues_set_up(dev->data)) {
+	if (!set_up(dev->data->rx_queues, dev->data->nb_rx_queues) ||
+	    !set_up(dev->data->tx_queues, dev->data->nb_tx_queues)) {
 		VRING_LOG(ERR, port->name, "start: a queue is not set up, all %u rx and %u tx "
 			  "have to be", dev->data->nb_rx_queues, dev->data->nb_tx_queues);
 		return -EINVAL;
@@ -99,7 +96,7 @@ stop_in_ctrl(void *arg)
 	port->started = false;
 	if (vring_port_role(port)->stop != NULL)
 		vring_port_role(port)->stop(port);
-	start_queues(port->dev->data, false);
+	start_all_queues(port->dev->data, false);
 	vring_link_refresh(port);
 	return 0;
 }
@@ -110,38 +107,40 @@ port_stop(struct rte_eth_dev *dev)
 	return vring_ctrl_call(dev->data->dev_private, stop_in_ctrl);
 }
 
-static int
-link_up_in_ctrl(void *arg)
-{
-	struct vring_port *port = arg;
+struct link_call {
+	struct vring_port *port;
+	bool up;
+};
 
-	port->admin_down = false;
-	vring_publish(port);
-	vring_link_refresh(port);
+static int
+link_in_ctrl(void *arg)
+{
+	const struct link_call *call = arg;
+
+	call->port->admin_down = !call->up;
+	vring_publish(call->port);
+	vring_link_refresh(call->port);
 	return 0;
 }
 
 static int
-link_down_in_ctrl(void *arg)
+set_link(struct rte_eth_dev *dev, bool up)
 {
-	struct vring_port *port = arg;
+	struct link_call call = { dev->data->dev_private, up };
 
-	port->admin_down = true;
-	vring_publish(port);
-	vring_link_refresh(port);
-	return 0;
+	return vhu_loop_call(call.port->loop, link_in_ctrl, &call);
 }
 
 static int
 port_set_link_up(struct rte_eth_dev *dev)
 {
-	return vring_ctrl_call(dev->data->dev_private, link_up_in_ctrl);
+	return set_link(dev, true);
 }
 
 static int
 port_set_link_down(struct rte_eth_dev *dev)
 {
-	return vring_ctrl_call(dev->data->dev_private, link_down_in_ctrl);
+	return set_link(dev, false);
 }
 
 int
@@ -156,11 +155,11 @@ vring_dev_close(struct rte_eth_dev *dev)
 	vring_list_remove(port);
 	vring_port_role(port)->close(port);
 	vring_event_cancel(port);
-	vring_ctrl_put(port);
 	for (i = 0; i < dev->data->nb_rx_queues; i++)
 		vring_rx_queue_release(dev, i);
 	for (i = 0; i < dev->data->nb_tx_queues; i++)
 		vring_tx_queue_release(dev, i);
+	vring_ctrl_put(port);
 	vring_pools_free(port);
 	rte_free(port->vqs);
 	rte_free(port->drvs);

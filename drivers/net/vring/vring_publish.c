@@ -52,7 +52,7 @@ build_tx(struct vring_port *port, struct vring_txq *txq)
 		why = VNET_DROP_NO_GUEST;
 	/* Taken down by the application: no ring is served, packets are dropped and counted. */
 	vring_fold_tx(vring_port_sides(port), port->slot, port->admin_down ? 0 : port->pairs,
-		      txq->q.id, port->dev->data->nb_tx_queues, txq->tx.flags, why, set);
+		      txq->q.id, port->dev->data->nb_tx_queues, why, set);
 	return set;
 }
 

@@ -83,9 +83,15 @@ vring_pools_free(struct vring_port *port)
 static bool
 scatters(const struct vring_port *port)
 {
-	/* A front-end's buffers are whole mbufs: only larger packets are chained. */
-	return (vring_args_front(&port->args) || port->args.linear == VRING_LINEAR_NO) &&
-	       (port->dev->data->dev_conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
+	uint64_t offloads = port->dev->data->dev_conf.rxmode.offloads;
+
+	/*
+	 * A front-end's buffers are whole mbufs: only larger packets are chained, and who asks for
+	 * packets merged from several has asked for those.
+	 */
+	if (vring_args_front(&port->args))
+		return offloads & (RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO);
+	return port->args.linear == VRING_LINEAR_NO && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
 }
 
 static uint32_t
@@ -180,6 +186,19 @@ takes_pool(const struct vring_port *port, uint16_t id, struct rte_mempool *pool)
 	return false;
 }
 
+/* What the port is configured for and the queue cannot deliver. */
+static void
+warn_of_loss(const struct vring_rxq *rxq)
+{
+	const struct vring_port *port = rxq->q.port;
+	uint32_t frame = port->dev->data->mtu + RTE_ETHER_HDR_LEN;
+
+	if (vring_args_front(&port->args) && !scatters(port) && frame > rxq->rx.room)
+		VRING_LOG(WARNING, port->name, "rx queue %u: elements of pool %s hold frames of up "
+			  "to %u bytes, larger ones are dropped: RTE_ETH_RX_OFFLOAD_SCATTER or "
+			  "larger mbufs would help", rxq->q.id, rxq->pool->name, rxq->rx.room);
+}
+
 int
 vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 		     unsigned int socket, const struct rte_eth_rxconf *conf,
@@ -212,6 +231,7 @@ vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	rxq->q.deferred = conf->rx_deferred_start;
 	rxq->conf = *conf;
 	rxq->pool = pool;
+	warn_of_loss(rxq);
 	dev->data->rx_queues[id] = rxq;
 	return 0;
 }
@@ -232,10 +252,41 @@ vring_tx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	}
 	txq->tx.flags = port->args.stats ? VNET_F_STATS : 0;
 	txq->tx.retries = port->args.tx_retries;
+	txq->tx.given = &port->given;
 	txq->q.deferred = conf->tx_deferred_start;
 	txq->conf = *conf;
 	dev->data->tx_queues[id] = txq;
 	return 0;
+}
+
+/* A queue on its way out: its place among ethdev's, and where its counts go. */
+struct farewell {
+	void **place;
+	struct vring_tally *tally;
+	const struct vnet_stats *stats;
+};
+
+static int
+take_away_in_ctrl(void *arg)
+{
+	const struct farewell *f = arg;
+
+	vring_stats_keep(f->tally, f->stats);
+	*f->place = NULL;
+	return 0;
+}
+
+/*
+ * The control thread goes through a port's queues whenever the peer does something, so that only
+ * there a queue can be taken from among them.
+ */
+static void
+take_away(struct vring_port *port, void **place, struct vring_tally *tally,
+	  const struct vnet_stats *stats)
+{
+	struct farewell f = { place, tally, stats };
+
+	vhu_loop_call(port->loop, take_away_in_ctrl, &f);
 }
 
 void
@@ -246,8 +297,7 @@ vring_rx_queue_release(struct rte_eth_dev *dev, uint16_t id)
 
 	if (rxq == NULL)
 		return;
-	vring_stats_keep(&port->rx_tally[id], &rxq->rx.stats);
-	dev->data->rx_queues[id] = NULL;
+	take_away(port, &dev->data->rx_queues[id], &port->rx_tally[id], &rxq->rx.stats);
 	queue_free(&rxq->q);
 }
 
@@ -259,8 +309,7 @@ vring_tx_queue_release(struct rte_eth_dev *dev, uint16_t id)
 
 	if (txq == NULL)
 		return;
-	vring_stats_keep(&port->tx_tally[id], &txq->tx.stats);
-	dev->data->tx_queues[id] = NULL;
+	take_away(port, &dev->data->tx_queues[id], &port->tx_tally[id], &txq->tx.stats);
 	queue_free(&txq->q);
 }
 

@@ -44,6 +44,7 @@ vring_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 		else
 			got = rx_rings(q, set, pkts, n);
 	}
+	vnet_count_burst(&q->rx.stats, got);
 	virtq_gate_leave(&q->q.gate);
 	return got;
 }
@@ -98,6 +99,7 @@ vring_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 			}
 		}
 	}
+	vnet_count_burst(&q->tx.stats, done);
 	virtq_gate_leave(&q->q.gate);
 	return done;
 }

@@ -69,10 +69,21 @@ list(const char *cmd __rte_unused, const char *params __rte_unused, struct rte_t
 	return 0;
 }
 
+#define NO_QUEUE UINT16_MAX
+
+/* What is asked of a port, and perhaps of one queue pair of it. */
 struct question {
+	const struct command *command;
 	struct vring_port *port;
+	uint16_t queue;		/* or NO_QUEUE */
 	struct rte_tel_data *d;
-	int (*answer)(struct vring_port *port, struct rte_tel_data *d);
+};
+
+struct command {
+	const char *name;
+	unsigned int least, most;	/* numbers that it takes: a port's, a queue pair's */
+	int (*answer)(const struct question *q);	/* control thread */
+	const char *help;
 };
 
 static int
@@ -80,42 +91,79 @@ answer_in_ctrl(void *arg)
 {
 	const struct question *q = arg;
 
-	return q->answer(q->port, q->d);
+	return q->command->answer(q);
+}
+
+/* How many numbers the parameters are, NUMBERS at most; 0: they are something else. */
+#define NUMBERS 2
+
+static unsigned int
+numbers(const char *params, unsigned long number[NUMBERS])
+{
+	unsigned int n = 0;
+	char *end;
+
+	while (params != NULL && n < NUMBERS && *params >= '0' && *params <= '9') {
+		number[n++] = strtoul(params, &end, 10);
+		if (*end == '\0')
+			return n;
+		if (*end != ',')
+			return 0;
+		params = end + 1;
+	}
+	return 0;
 }
 
 /* Lock held. Ports that are being made or removed are not there. */
 static struct vring_port *
-find(const char *params)
+find(unsigned long id)
 {
 	struct vring_port *p;
-	unsigned long id;
-	char *end;
 
-	if (params == NULL || *params < '0' || *params > '9')
-		return NULL;
-	id = strtoul(params, &end, 10);
-	if (*end != '\0')
-		return NULL;
 	TAILQ_FOREACH(p, &ports, next)
 		if (p->open && p->dev->data->port_id == id)
 			return p;
 	return NULL;
 }
 
-typedef int (*answer_fn)(struct vring_port *port, struct rte_tel_data *d);
-
 static int
-ask(const char *params, struct rte_tel_data *d, answer_fn answer)
+ask(const struct command *command, const char *params, struct rte_tel_data *d)
 {
-	struct question q = { .d = d, .answer = answer };
+	struct question q = { .command = command, .queue = NO_QUEUE, .d = d };
+	unsigned long number[NUMBERS];
+	unsigned int n = numbers(params, number);
 	int ret = -EINVAL;
 
+	if (n < command->least || n > command->most)
+		return -EINVAL;
 	pthread_mutex_lock(&list_lock);
-	q.port = find(params);
-	if (q.port != NULL)
+	q.port = find(number[0]);
+	if (q.port != NULL && (n == 1 || number[1] < q.port->pairs)) {
+		if (n > 1)
+			q.queue = (uint16_t)number[1];
 		ret = vhu_loop_call(q.port->loop, answer_in_ctrl, &q);
+	}
 	pthread_mutex_unlock(&list_lock);
 	return ret;
+}
+
+/* A dictionary in a dictionary; NULL: no memory. */
+static struct rte_tel_data *
+sub_dict(void)
+{
+	struct rte_tel_data *d = rte_tel_data_alloc();
+
+	if (d != NULL)
+		rte_tel_data_start_dict(d);
+	return d;
+}
+
+/* `inner` belongs to `d` from now on. */
+static void
+put(struct rte_tel_data *d, const char *name, struct rte_tel_data *inner)
+{
+	if (rte_tel_data_add_dict_container(d, name, inner, 0) != 0)
+		rte_tel_data_free(inner);
 }
 
 void
@@ -156,8 +204,10 @@ vring_back_status(struct vring_port *port, struct rte_tel_data *d)
 }
 
 static int
-answer_status(struct vring_port *port, struct rte_tel_data *d)
+answer_status(const struct question *q)
 {
+	struct vring_port *port = q->port;
+	struct rte_tel_data *d = q->d;
 	const struct rte_eth_dev_data *data = port->dev->data;
 
 	rte_tel_data_start_dict(d);
@@ -176,12 +226,6 @@ answer_status(struct vring_port *port, struct rte_tel_data *d)
 	rte_tel_data_add_dict_int(d, "guest_mtu", port->guest_mtu);
 	rte_tel_data_add_dict_int(d, "numa", data->numa_node);
 	return 0;
-}
-
-static int
-status(const char *cmd __rte_unused, const char *params, struct rte_tel_data *d)
-{
-	return ask(params, d, answer_status);
 }
 
 static void
@@ -206,31 +250,102 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 	rte_tel_data_add_dict_u64(d, "calls_suppressed", suppressed);
 }
 
+/* Of every ring so little that all rings of all pairs go into an answer. */
 static int
-answer_queues(struct vring_port *port, struct rte_tel_data *d)
+all_rings(const struct vring_port *port, struct rte_tel_data *d)
 {
 	unsigned int qid;
 
-	rte_tel_data_start_dict(d);
 	for (qid = 0; qid < 2u * port->pairs; qid++) {
-		struct rte_tel_data *ring = rte_tel_data_alloc();
+		struct rte_tel_data *ring = sub_dict();
 		char name[24];
 
 		if (ring == NULL)
 			return -ENOMEM;
-		rte_tel_data_start_dict(ring);
-		add_ring(ring, port, qid);
+		rte_tel_data_add_dict_string(ring, "state", vring_ring_state(&port->slot[qid]));
+		if (port->slot[qid].run != NULL)
+			rte_tel_data_add_dict_int(ring, "waiting", vring_ring_waiting(port, qid));
 		snprintf(name, sizeof(name), "vring_%u", qid);
-		if (rte_tel_data_add_dict_container(d, name, ring, 0) != 0)
-			rte_tel_data_free(ring);
+		put(d, name, ring);
+	}
+	return 0;
+}
+
+static void
+add_counter(void *ctx, const char *name, uint64_t value)
+{
+	rte_tel_data_add_dict_u64(ctx, name, value);
+}
+
+/* What queue pair N of the application has counted, and vrings 2N and 2N + 1. */
+static int
+answer_queues(const struct question *q)
+{
+	unsigned int side;
+
+	rte_tel_data_start_dict(q->d);
+	if (q->queue == NO_QUEUE)
+		return all_rings(q->port, q->d);
+	for (side = 0; side < 2; side++) {
+		struct rte_tel_data *counters = sub_dict();
+
+		if (counters == NULL)
+			return -ENOMEM;
+		vring_xstats_each(q->port->dev, side == 1, q->queue, add_counter, counters);
+		put(q->d, side == 1 ? "tx" : "rx", counters);
+	}
+	for (side = 0; side < 2; side++) {
+		unsigned int qid = 2 * q->queue + side;
+		struct rte_tel_data *ring = sub_dict();
+		char name[24];
+
+		if (ring == NULL)
+			return -ENOMEM;
+		add_ring(ring, q->port, qid);
+		snprintf(name, sizeof(name), "vring_%u", qid);
+		put(q->d, name, ring);
 	}
 	return 0;
 }
 
 static int
-queues(const char *cmd __rte_unused, const char *params, struct rte_tel_data *d)
+add_hist(struct rte_tel_data *d, const char *title, const uint64_t *bin, unsigned int n,
+	 const char *(*name)(unsigned int bin))
 {
-	return ask(params, d, answer_queues);
+	struct rte_tel_data *hist = sub_dict();
+	unsigned int i;
+
+	if (hist == NULL)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		rte_tel_data_add_dict_u64(hist, name(i), bin[i]);
+	put(d, title, hist);
+	return 0;
+}
+
+/* Packets' sizes are counted unless stats=0. */
+static int
+answer_hist(const struct question *q)
+{
+	const struct rte_eth_dev *dev = q->port->dev;
+	bool sizes = q->port->args.stats;
+	struct vnet_stats rx, tx;
+	int ret;
+
+	rte_tel_data_start_dict(q->d);
+	vring_rxq_stats(dev, q->queue, &rx);
+	vring_txq_stats(dev, q->queue, &tx);
+	ret = add_hist(q->d, "rx_bursts", rx.burst_bin, VNET_BURST_BINS, vnet_burst_bin_name);
+	if (ret == 0)
+		ret = add_hist(q->d, "tx_bursts", tx.burst_bin, VNET_BURST_BINS,
+			       vnet_burst_bin_name);
+	if (ret == 0 && sizes)
+		ret = add_hist(q->d, "rx_packets", rx.size_bin, VNET_SIZE_BINS,
+			       vnet_size_bin_name);
+	if (ret == 0 && sizes)
+		ret = add_hist(q->d, "tx_packets", tx.size_bin, VNET_SIZE_BINS,
+			       vnet_size_bin_name);
+	return ret;
 }
 
 static void
@@ -247,42 +362,33 @@ add_names(struct rte_tel_data *d, const char *title, uint64_t bits,
 	for (bit = 0; bit < 64; bit++)
 		if (bits & RTE_BIT64(bit))
 			rte_tel_data_add_array_string(names, name(bit, buf, sizeof(buf)));
-	if (rte_tel_data_add_dict_container(d, title, names, 0) != 0)
-		rte_tel_data_free(names);
+	put(d, title, names);
 }
 
 static int
-answer_features(struct vring_port *port, struct rte_tel_data *d)
+answer_features(const struct question *q)
 {
-	rte_tel_data_start_dict(d);
-	add_names(d, "offered", port->offered, vring_feature_name);
-	add_names(d, "negotiated", port->features, vring_feature_name);
-	add_names(d, "protocol", port->protocol_features, vring_protocol_feature_name);
+	rte_tel_data_start_dict(q->d);
+	add_names(q->d, "offered", q->port->offered, vring_feature_name);
+	add_names(q->d, "negotiated", q->port->features, vring_feature_name);
+	add_names(q->d, "protocol", q->port->protocol_features, vring_protocol_feature_name);
 	return 0;
-}
-
-static int
-features(const char *cmd __rte_unused, const char *params, struct rte_tel_data *d)
-{
-	return ask(params, d, answer_features);
 }
 
 void
 vring_tel_region(struct rte_tel_data *d, unsigned int i, uint64_t guest, uint64_t frontend,
 		 uint64_t bytes)
 {
-	struct rte_tel_data *region = rte_tel_data_alloc();
+	struct rte_tel_data *region = sub_dict();
 	char name[24];
 
 	if (region == NULL)
 		return;
-	rte_tel_data_start_dict(region);
 	vring_tel_hex(region, "guest_address", guest);
 	vring_tel_hex(region, "frontend_address", frontend);
 	rte_tel_data_add_dict_u64(region, "bytes", bytes);
 	snprintf(name, sizeof(name), "region_%u", i);
-	if (rte_tel_data_add_dict_container(d, name, region, 0) != 0)
-		rte_tel_data_free(region);
+	put(d, name, region);
 }
 
 void
@@ -302,29 +408,43 @@ vring_back_memory(struct vring_port *port, struct rte_tel_data *d)
 }
 
 static int
-answer_memory(struct vring_port *port, struct rte_tel_data *d)
+answer_memory(const struct question *q)
 {
-	rte_tel_data_start_dict(d);
-	vring_port_role(port)->memory(port, d);
+	rte_tel_data_start_dict(q->d);
+	vring_port_role(q->port)->memory(q->port, q->d);
 	return 0;
 }
 
+static const struct command commands[] = {
+	{ "/net_vring/status", 1, 1, answer_status,
+	  "Session and state of a port. Parameters: int port_id" },
+	{ "/net_vring/queues", 1, 2, answer_queues,
+	  "Vrings of a port, or all of one queue pair. Parameters: int port_id[, int queue_id]" },
+	{ "/net_vring/hist", 2, 2, answer_hist,
+	  "Sizes of a queue's bursts and packets. Parameters: int port_id, int queue_id" },
+	{ "/net_vring/features", 1, 1, answer_features,
+	  "Features offered and negotiated. Parameters: int port_id" },
+	{ "/net_vring/memory", 1, 1, answer_memory,
+	  "Guest memory that a port maps. Parameters: int port_id" },
+};
+
 static int
-memory(const char *cmd __rte_unused, const char *params, struct rte_tel_data *d)
+reply(const char *cmd, const char *params, struct rte_tel_data *d)
 {
-	return ask(params, d, answer_memory);
+	unsigned int i;
+
+	for (i = 0; i < RTE_DIM(commands); i++)
+		if (strcmp(cmd, commands[i].name) == 0)
+			return ask(&commands[i], params, d);
+	return -EINVAL;
 }
 
 RTE_INIT(vring_telemetry_init)
 {
+	unsigned int i;
+
 	rte_telemetry_register_cmd("/net_vring/list", list,
 				   "Ports of this driver. Takes no parameters");
-	rte_telemetry_register_cmd("/net_vring/status", status,
-				   "Session and state of a port. Parameters: int port_id");
-	rte_telemetry_register_cmd("/net_vring/queues", queues,
-				   "Vrings of a port. Parameters: int port_id");
-	rte_telemetry_register_cmd("/net_vring/features", features,
-				   "Features offered and negotiated. Parameters: int port_id");
-	rte_telemetry_register_cmd("/net_vring/memory", memory,
-				   "Guest memory that a port maps. Parameters: int port_id");
+	for (i = 0; i < RTE_DIM(commands); i++)
+		rte_telemetry_register_cmd(commands[i].name, reply, commands[i].help);
 }

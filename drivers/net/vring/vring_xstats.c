@@ -176,12 +176,27 @@ counter_value(const struct counter *c, const struct reading *r)
 	return *(const uint64_t *)((const char *)&r->stats + c->offset);
 }
 
+void
+vring_xstats_each(const struct rte_eth_dev *dev, bool tx, uint16_t id, vring_xstats_fn each,
+		  void *ctx)
+{
+	const struct vring_port *port = dev->data->dev_private;
+	const struct place p = { tx ? &tx_table : &rx_table, id, 0 };
+	struct reading r;
+	unsigned int i;
+
+	read_queue(dev, &p, &r);
+	for (i = 0; i < per_queue(port, p.table); i++)
+		each(ctx, p.table->counter[i].name, counter_value(&p.table->counter[i], &r));
+}
+
 static uint64_t
 session_value(const struct vring_port *port, unsigned int index)
 {
 	size_t offset = session_counters[index].offset;
+	const uint64_t *now = (const uint64_t *)((const char *)&port->session + offset);
 
-	return *(const uint64_t *)((const char *)&port->session + offset) -
+	return __atomic_load_n(now, __ATOMIC_RELAXED) -
 	       *(const uint64_t *)((const char *)&port->session_base + offset);
 }
 

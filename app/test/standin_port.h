@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * For tests: a port of the driver as an application has it, with a stand-in for its device, and
+ * traffic through both. Frames are told apart by a number that their bytes follow from.
+ */
+#ifndef STANDIN_PORT_H
+#define STANDIN_PORT_H
+
+#include "vnet_guest.h"
+
+#include <rte_alarm.h>
+#include <rte_bus_vdev.h>
+#include <rte_ethdev.h>
+#include <rte_log.h>
+
+#include "standin.h"
+#include "vnet_link.h"
+
+#define SPORT_NAME "net_vring0"
+#define SPORT_WAIT_MS 5000
+#define DEV_MBUFS 1023
+#define DEV_ROOM 4096
+#define BURST_FRAMES 32
+
+struct sport {
+	struct standin s;
+	uint16_t id;
+	uint16_t queues;
+	struct rte_mempool *pool;	/* to receive into */
+};
+
+/* What an application wants of a port. */
+struct sport_config {
+	const char *args;	/* after path= */
+	uint64_t rx_offloads, tx_offloads;
+	uint16_t queues;	/* 0: 1 */
+	struct rte_mempool *pool;
+	struct rte_eth_rss_conf rss; /* rss_hf 0: none */
+};
+
+static struct rte_mempool *dev_pool;
+
+static inline int
+sport_group_setup(void **state)
+{
+	if (vnet_setup(state) != 0)
+		return -1;
+	vnet_drv_is_shared = NULL;
+	dev_pool = rte_pktmbuf_pool_create("device", DEV_MBUFS, 0, 0,
+					   RTE_PKTMBUF_HEADROOM + DEV_ROOM, 0);
+	return dev_pool == NULL ? -1 : 0;
+}
+
+static inline int
+sport_group_teardown(void **state)
+{
+	rte_mempool_free(dev_pool);
+	return vnet_teardown(state);
+}
+
+/* Give the device to a test, which may change it before there is a port. */
+static inline int
+sport_setup(void **state)
+{
+	struct sport *p = calloc(1, sizeof(*p));
+
+	standin_new(&p->s, dev_pool);
+	*state = p;
+	return 0;
+}
+
+static inline void
+sport_configure(struct sport *p, const struct sport_config *c)
+{
+	struct rte_eth_conf conf = {
+		.rxmode.offloads = c->rx_offloads,
+		.txmode.offloads = c->tx_offloads,
+		.rx_adv_conf.rss_conf = c->rss,
+	};
+
+	if (c->rss.rss_hf != 0)
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	p->pool = c->pool != NULL ? c->pool : small_pool;
+	p->queues = c->queues != 0 ? c->queues : 1;
+	assert_int_equal(rte_eth_dev_configure(p->id, p->queues, p->queues, &conf), 0);
+	for (uint16_t i = 0; i < p->queues; i++) {
+		assert_int_equal(rte_eth_rx_queue_setup(p->id, i, 256, 0, NULL, p->pool), 0);
+		assert_int_equal(rte_eth_tx_queue_setup(p->id, i, 256, 0, NULL), 0);
+	}
+}
+
+/* The port, not yet started. */
+static inline void
+sport_create(struct sport *p, const struct sport_config *c)
+{
+	char args[256];
+
+	snprintf(args, sizeof(args), "path=%s%s%s", standin_path, c->args != NULL ? "," : "",
+		 c->args != NULL ? c->args : "");
+	assert_int_equal(rte_vdev_init(SPORT_NAME, args), 0);
+	assert_int_equal(rte_eth_dev_get_port_by_name(SPORT_NAME, &p->id), 0);
+	sport_configure(p, c);
+}
+
+static inline bool
+sport_link(const struct sport *p)
+{
+	struct rte_eth_link link;
+
+	assert_int_equal(rte_eth_link_get_nowait(p->id, &link), 0);
+	return link.link_status == RTE_ETH_LINK_UP;
+}
+
+/* Whether the condition comes true in time. */
+#define SPORT_BECOMES(condition) \
+	({ \
+		uint64_t end_ = vhu_now_ns() + SPORT_WAIT_MS * 1000000ull; \
+		bool true_; \
+		while (!(true_ = (condition)) && vhu_now_ns() < end_) \
+			usleep(100); \
+		true_; \
+	})
+
+static inline void
+sport_open(struct sport *p, const struct sport_config *c)
+{
+	sport_create(p, c);
+	assert_int_equal(rte_eth_dev_start(p->id), 0);
+	assert_true(sport_link(p));
+}
+
+static inline void
+sport_event_over(void *count)
+{
+	__atomic_fetch_add((unsigned int *)count, 1, __ATOMIC_RELEASE);
+}
+
+/* Remove the port, and wait until EAL's thread is idle: TSan does not see that EAL waits for it. */
+static inline void
+sport_remove(void)
+{
+	static unsigned int over;
+	const unsigned int before = __atomic_load_n(&over, __ATOMIC_RELAXED);
+
+	assert_int_equal(rte_vdev_uninit(SPORT_NAME), 0);
+	assert_int_equal(rte_eal_alarm_set(1, sport_event_over, &over), 0);
+	while (__atomic_load_n(&over, __ATOMIC_ACQUIRE) == before)
+		usleep(10);
+}
+
+static inline void
+sport_close(struct sport *p)
+{
+	assert_int_equal(rte_eth_dev_stop(p->id), 0);
+	sport_remove();
+}
+
+/* What the port says from here on, for the user to read. */
+static FILE *said;
+
+static inline void
+listen_to_port(void)
+{
+	said = tmpfile();
+	assert_non_null(said);
+	rte_log_set_global_level(RTE_LOG_NOTICE);
+	assert_int_equal(rte_openlog_stream(said), 0);
+}
+
+/* How often it has said this. */
+static inline unsigned int
+heard(const char *what)
+{
+	static char text[16384];
+	ssize_t n = pread(fileno(said), text, sizeof(text) - 1, 0);
+	unsigned int times = 0;
+
+	assert_true(n >= 0);
+	text[n] = '\0';
+	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+		times++;
+	return times;
+}
+
+/* A port that a test has left open, after a failure; then the device, then all mbufs are home. */
+static inline int
+sport_teardown(void **state)
+{
+	struct sport *p = *state;
+	uint16_t id;
+
+	if (rte_eth_dev_get_port_by_name(SPORT_NAME, &id) == 0)
+		sport_remove();
+	standin_free(&p->s);
+	free(p);
+	rte_openlog_stream(NULL);
+	rte_log_set_global_level(RTE_LOG_ERR);
+	if (said != NULL)
+		fclose(said);
+	said = NULL;
+	expect_all_mbufs();
+	expect_pool_whole(dev_pool, DEV_MBUFS);
+	return 0;
+}
+
+#define SPORT_TEST(fn) cmocka_unit_test_setup_teardown(fn, sport_setup, sport_teardown)
+
+/* Packets that queues have dropped, for whatever reason. */
+static inline uint64_t
+sport_dropped(const struct sport *p)
+{
+	struct rte_eth_stats st;
+
+	assert_int_equal(rte_eth_stats_get(p->id, &st), 0);
+	return st.oerrors + st.ierrors + st.imissed;
+}
+
+/* An xstat by its name. */
+static inline uint64_t
+sport_xstat(const struct sport *p, const char *name)
+{
+	uint64_t id, value;
+
+	assert_int_equal(rte_eth_xstats_get_id_by_name(p->id, name, &id), 0);
+	assert_int_equal(rte_eth_xstats_get_by_id(p->id, &id, &value, 1), 1);
+	return value;
+}
+
+/* Send one packet, which is taken within time. */
+static inline void
+sport_send(struct sport *p, uint16_t queue, struct rte_mbuf *m)
+{
+	assert_true(SPORT_BECOMES(rte_eth_tx_burst(p->id, queue, &m, 1) == 1));
+}
+
+/* The next packet of a queue, NULL: there is none in time. */
+static inline struct rte_mbuf *
+sport_receive(struct sport *p, uint16_t queue)
+{
+	struct rte_mbuf *m = NULL;
+
+	return SPORT_BECOMES(rte_eth_rx_burst(p->id, queue, &m, 1) == 1) ? m : NULL;
+}
+
+/* The device has taken so many packets since it was made and holds none. */
+static inline bool
+sport_served(struct sport *p, uint64_t taken)
+{
+	bool done;
+
+	standin_lock(&p->s);
+	done = p->s.taken >= taken;
+	for (unsigned int i = 0; i < STANDIN_PAIRS; i++)
+		done &= p->s.pair[i].nhold == 0;
+	standin_unlock(&p->s);
+	return done;
+}
+
+/* A number of the device's that its thread, or the port's, may be changing. */
+#define SPORT_READ(p, field) \
+	({ \
+		standin_lock(&(p)->s); \
+		__typeof__((p)->s.field) value_ = (p)->s.field; \
+		standin_unlock(&(p)->s); \
+		value_; \
+	})
+
+/* Whether a packet that is sent comes back, to that queue. */
+static inline bool
+sport_returns(struct sport *p, struct rte_mbuf *m, uint16_t from, uint16_t to)
+{
+	uint64_t taken = SPORT_READ(p, taken);
+	struct rte_mbuf *got;
+	uint16_t n = 0;
+
+	sport_send(p, from, m);
+	assert_true(SPORT_BECOMES(sport_served(p, taken + 1)));
+	for (uint16_t i = 0; i < p->queues; i++)
+		if (rte_eth_rx_burst(p->id, i, &got, 1) == 1) {
+			n += i == to ? 1 : 100;
+			rte_pktmbuf_free(got);
+		}
+	assert_true(n <= 1);
+	return n == 1;
+}
+
+/* Sizes of frames, and how they are made up; each has its number. */
+struct sport_frames {
+	uint32_t (*len)(uint32_t number);
+	enum shape shape;
+	uint32_t n;
+};
+
+/*
+ * Send n frames through queue 0 and compare what comes back, as it comes. What is under way stays
+ * below `window`, so that pools suffice.
+ */
+static inline void
+sport_verify(struct sport *p, const struct sport_frames *f, uint32_t window)
+{
+	uint64_t end = vhu_now_ns() + 10 * SPORT_WAIT_MS * 1000000ull;
+	uint32_t sent = 0, received = 0;
+	struct rte_mbuf *m = NULL, *got[BURST_FRAMES];
+
+	while (received < f->n) {
+		uint16_t n;
+
+		assert_true(vhu_now_ns() < end);
+		while (sent < f->n && sent - received < window) {
+			if (m == NULL)
+				m = mbuf_new(f->len(sent), sent, f->shape);
+			if (rte_eth_tx_burst(p->id, 0, &m, 1) == 0)
+				break;
+			m = NULL;
+			sent++;
+		}
+		n = rte_eth_rx_burst(p->id, 0, got, BURST_FRAMES);
+		for (uint16_t i = 0; i < n; i++, received++) {
+			expect_bytes(mbuf_bytes(got[i]), got[i]->pkt_len, f->len(received),
+				     received);
+			rte_pktmbuf_free(got[i]);
+		}
+	}
+	rte_pktmbuf_free(m);
+}
+
+#endif /* STANDIN_PORT_H */

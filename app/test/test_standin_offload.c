@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a port with a stand-in for its device negotiates for an application: hashes of packets,
+ * receive offloads, limits, memory from outside.
+ */
+#include "standin_port.h"
+#include "vnet_tcp.h"
+
+#include <rte_dev.h>
+#include <sys/mman.h>
+
+#define RSS_TCP RTE_ETH_RSS_NONFRAG_IPV4_TCP
+#define F_CTRL_GUEST_OFFLOADS VIRTQ_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS)
+#define F_RSS VIRTQ_BIT(VIRTIO_NET_F_RSS)
+#define F_LRO (F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN)
+#define AREA (2ul << 20)
+
+/* The published hash: this key, 66.9.149.187:2794 to 161.142.100.80:1766. */
+static uint8_t known_key[STANDIN_KEY] = {
+	0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
+	0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
+	0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+};
+#define HASH_PORTS 0x51ccc178
+#define HASH_ADDRS 0x323e8fc2
+
+static struct rte_mbuf *
+known_flow(uint8_t proto)
+{
+	static const uint8_t packet[] = {
+		0x08, 0, 0x45, 0, 0, 50, 0, 0, 0, 0, 64, 0, 0, 0, 66, 9, 149, 187,
+		161, 142, 100, 80, 0x0a, 0xea, 0x06, 0xe6,
+	};
+	struct rte_mbuf *m = mbuf_new(64, 1, SHAPE_LINEAR);
+	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
+
+	memset(data, 0xff, 6);
+	memcpy(data + 12, packet, sizeof(packet));
+	data[14 + 9] = proto;
+	return m;
+}
+
+/* The packet comes back with that hash, or (0) with none. */
+static void
+expect_hash(struct sport *p, uint8_t proto, uint32_t hash)
+{
+	struct rte_mbuf *m;
+
+	sport_send(p, 0, known_flow(proto));
+	m = sport_receive(p, 0);
+	assert_non_null(m);
+	assert_int_equal(m->pkt_len, 64);
+	assert_int_equal(m->ol_flags, hash != 0 ? RTE_MBUF_F_RX_RSS_HASH : 0);
+	assert_int_equal(m->hash.rss, hash);
+	rte_pktmbuf_free(m);
+}
+
+static uint64_t
+rx_capa(const struct sport *p)
+{
+	struct rte_eth_dev_info info;
+
+	assert_int_equal(rte_eth_dev_info_get(p->id, &info), 0);
+	return info.rx_offload_capa;
+}
+
+static void
+reopen(struct sport *p, const struct sport_config *c)
+{
+	assert_int_equal(rte_eth_dev_stop(p->id), 0);
+	sport_configure(p, c);
+	assert_int_equal(rte_eth_dev_start(p->id), 0);
+	assert_true(sport_link(p));
+}
+
+/* With RSS types and key are RSS's; without, a command of their own tells them. */
+static void
+hashes(struct sport *p, const char *args, bool rss)
+{
+	const struct sport_config c = {
+		.args = args,
+		.rx_offloads = RTE_ETH_RX_OFFLOAD_RSS_HASH,
+		.rss = { .rss_key = known_key, .rss_key_len = STANDIN_KEY, .rss_hf = RSS_TCP },
+	};
+	struct rte_eth_rss_conf update = { .rss_hf = RTE_ETH_RSS_IPV4 };
+
+	p->s.fake.features |= F_HASH_REPORT;
+	if (!rss)
+		p->s.fake.features &= ~F_RSS;
+	sport_open(p, &c);
+	assert_true(rx_capa(p) & RTE_ETH_RX_OFFLOAD_RSS_HASH);
+	for (uint32_t i = 1; i <= 2; i++) {
+		assert_true(SPORT_READ(p, fake).acked & F_HASH_REPORT);
+		assert_int_equal(SPORT_READ(p, commands[4][1]), rss ? i : 0);
+		assert_int_equal(SPORT_READ(p, commands[4][2]), rss ? 0 : i);
+		expect_hash(p, IPPROTO_TCP, HASH_PORTS);
+		expect_hash(p, IPPROTO_UDP, 0);
+		reopen(p, &c);
+	}
+	assert_int_equal(rte_eth_dev_rss_hash_update(p->id, &update), 0);
+	expect_hash(p, IPPROTO_TCP, HASH_ADDRS);
+	expect_hash(p, IPPROTO_UDP, HASH_ADDRS);
+	assert_int_equal(SPORT_READ(p, refusals) + SPORT_READ(p, unknown), 0);
+	sport_close(p);
+}
+
+#define HASHES(name, args) \
+	static void \
+	test_##name##_rss(void **state) \
+	{ \
+		hashes(*state, args, true); \
+	} \
+	static void \
+	test_##name##_report(void **state) \
+	{ \
+		hashes(*state, args, false); \
+	}
+
+HASHES(split, "mrg_rxbuf=0")
+HASHES(split_mergeable, "mrg_rxbuf=1")
+HASHES(packed, "packed_vq=1,mrg_rxbuf=0")
+HASHES(packed_mergeable, "packed_vq=1,mrg_rxbuf=1,in_order=0")
+
+/* RSS brings them unasked; without either headers stay short. */
+static void
+test_asked_for(void **state)
+{
+	struct sport_config c = { .rss = { .rss_hf = RSS_TCP } };
+	struct sport *p = *state;
+
+	p->s.fake.features |= F_HASH_REPORT;
+	sport_open(p, &c);
+	assert_true(SPORT_READ(p, fake).acked & F_HASH_REPORT);
+	c.rss.rss_hf = 0;
+	reopen(p, &c);
+	assert_false(SPORT_READ(p, fake).acked & (F_HASH_REPORT | F_RSS));
+	assert_true(rx_capa(p) & RTE_ETH_RX_OFFLOAD_RSS_HASH);
+	expect_hash(p, IPPROTO_TCP, 0);
+	sport_close(p);
+}
+
+/* A device that has none, or whose key is too short for ethdev's, or that knows no type of it. */
+static void
+test_not_offered(void **state)
+{
+	const struct sport_config c = { .args = NULL };
+	struct sport *p = *state;
+
+	for (int i = 0; i < 4; i++) {
+		struct sport_config no_cq = { .args = "cq=0" };
+
+		p->s.fake.features |= F_HASH_REPORT;
+		p->s.fake.config.rss_max_key_size = STANDIN_KEY;
+		p->s.fake.config.supported_hash_types = htole32(0x3f);
+		if (i == 0)
+			p->s.fake.features &= ~F_HASH_REPORT;
+		else if (i == 1)
+			p->s.fake.config.rss_max_key_size = STANDIN_KEY - 1;
+		else if (i == 2)
+			p->s.fake.config.supported_hash_types = htole32(0xfffff000);
+		sport_open(p, i == 3 ? &no_cq : &c);
+		assert_false(rx_capa(p) & RTE_ETH_RX_OFFLOAD_RSS_HASH);
+		assert_false(SPORT_READ(p, fake).acked & F_HASH_REPORT);
+		sport_close(p);
+	}
+}
+
+/* A configuration's key and types are in force, not those of the one before it. */
+static void
+test_new_configuration(void **state)
+{
+	struct sport_config c = {
+		.rx_offloads = RTE_ETH_RX_OFFLOAD_RSS_HASH,
+		.rss = { .rss_key = known_key, .rss_key_len = STANDIN_KEY, .rss_hf = RSS_TCP },
+	};
+	uint8_t key[STANDIN_KEY];
+	struct sport *p = *state;
+
+	p->s.fake.features |= F_HASH_REPORT;
+	sport_open(p, &c);
+	memset(key, 0x11, sizeof(key));
+	c.rss.rss_key = key;
+	c.rss.rss_hf = RTE_ETH_RSS_NONFRAG_IPV4_UDP;
+	reopen(p, &c);
+	assert_memory_equal(SPORT_READ(p, wishes).key, key, STANDIN_KEY);
+	assert_int_equal(SPORT_READ(p, wishes).report_types, VIRTIO_NET_RSS_HASH_TYPE_UDPv4);
+	expect_hash(p, IPPROTO_TCP, 0);
+	sport_close(p);
+}
+
+#define MSS 1448
+#define PAYLOAD 5000
+
+/* A packet over a segment comes back whole, or in pieces. */
+static void
+expect_large(struct sport *p, bool whole)
+{
+	const uint32_t step = whole ? PAYLOAD : MSS;
+
+	sport_send(p, 0, tcp_packet(PAYLOAD, TSO, MSS, 2000));
+	for (uint32_t off = 0; off < PAYLOAD; off += step) {
+		struct rte_mbuf *m = sport_receive(p, 0);
+
+		assert_non_null(m);
+		expect_tcp(m, PAYLOAD, off, RTE_MIN(step, PAYLOAD - off), false);
+		assert_int_equal(!!(m->ol_flags & RTE_MBUF_F_RX_LRO), whole);
+		rte_pktmbuf_free(m);
+	}
+	assert_int_equal(sport_dropped(p), 0);
+}
+
+static const uint64_t rx_offloads[] = {
+	0,
+	RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM,
+	RTE_ETH_RX_OFFLOAD_TCP_LRO,
+};
+static const uint64_t guest_offloads[] = { 0, F_GUEST_CSUM, F_GUEST_CSUM | F_LRO };
+
+/* Whatever is configured, the same is negotiated; a command tells what is in use. */
+static void
+test_guest_offloads(void **state)
+{
+	struct sport_config c = {
+		.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_TCP_TSO,
+	};
+	const uint64_t all = F_GUEST_CSUM | F_LRO;
+	struct sport *p = *state;
+
+	p->s.fake.features |= F_CTRL_GUEST_OFFLOADS;
+	sport_open(p, &c);
+	for (unsigned int i = 0; i < 3 * RTE_DIM(rx_offloads); i++) {
+		uint32_t before = SPORT_READ(p, commands[5][0]);
+		uint64_t want = guest_offloads[i % RTE_DIM(rx_offloads)], in_use;
+
+		c.rx_offloads = rx_offloads[i % RTE_DIM(rx_offloads)];
+		reopen(p, &c);
+		standin_lock(&p->s);
+		assert_int_equal(p->s.fake.acked & all, all);
+		in_use = standin_in_use(&p->s) & all;
+		standin_unlock(&p->s);
+		assert_int_equal(in_use, want);
+		/* After a reset all of them are. */
+		assert_int_equal(SPORT_READ(p, commands[5][0]), before + (want != all));
+		expect_large(p, want & F_GUEST_TSO4);
+	}
+	assert_int_equal(SPORT_READ(p, refusals), 0);
+	sport_close(p);
+}
+
+/* Without the command, and with a device that refuses it: what is not wanted is not negotiated. */
+static void
+test_renegotiated(void **state)
+{
+	struct sport_config c = {
+		.args = "reconnect-ms=10",
+		.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_TCP_TSO,
+	};
+	struct sport *p = *state;
+
+	for (int refuses = 0; refuses < 2; refuses++) {
+		p->s.fake.features &= ~F_CTRL_GUEST_OFFLOADS;
+		if (refuses) {
+			p->s.fake.features |= F_CTRL_GUEST_OFFLOADS;
+			p->s.mood = STANDIN_REFUSES;
+			p->s.refused[0] = VIRTIO_NET_CTRL_GUEST_OFFLOADS;
+			p->s.refused[1] = VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET;
+		}
+		sport_create(p, &c);
+		assert_int_equal(rte_eth_dev_start(p->id), 0);
+		for (unsigned int i = 0; i < RTE_DIM(rx_offloads); i++) {
+			assert_true(SPORT_BECOMES(sport_link(p)));
+			assert_int_equal(SPORT_READ(p, fake).acked & (F_GUEST_CSUM | F_LRO),
+					 guest_offloads[i]);
+			assert_false(SPORT_READ(p, fake).acked & F_CTRL_GUEST_OFFLOADS);
+			expect_large(p, guest_offloads[i] & F_GUEST_TSO4);
+			assert_int_equal(rte_eth_dev_stop(p->id), 0);
+			c.rx_offloads = rx_offloads[(i + 1) % RTE_DIM(rx_offloads)];
+			sport_configure(p, &c);
+			assert_int_equal(rte_eth_dev_start(p->id), 0);
+		}
+		assert_int_equal(SPORT_READ(p, refusals), refuses);
+		sport_close(p);
+	}
+}
+
+/* What a port says of its rings is what they take. */
+static void
+test_limits(void **state)
+{
+	static const struct {
+		const char *args;
+		uint16_t device, size;
+	} rows[] = {
+		{ "queue_size=256", 0, 256 },
+		{ "queue_size=64,packed_vq=1", 0, 64 },
+		{ "queue_size=16", 0, 16 },
+		{ "queue_size=128", 32, 32 },
+		{ "queue_size=256", 48, 32 }, /* no power of two */
+		{ "queue_size=256,packed_vq=1", 48, 48 },
+	};
+	struct sport *p = *state;
+
+	for (unsigned int i = 0; i < RTE_DIM(rows); i++) {
+		const struct sport_config c = {
+			.args = rows[i].args,
+			.rx_offloads = RTE_ETH_RX_OFFLOAD_SCATTER,
+			.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS,
+		};
+		uint16_t segs = RTE_MIN(rows[i].size, 48) - 1;
+		struct rte_mbuf *m = mbuf_new(100, 0, SHAPE_LINEAR);
+		struct rte_eth_dev_info info;
+		struct rte_eth_rxq_info rxq;
+		struct rte_eth_txq_info txq;
+
+		p->s.fake.max_num = rows[i].device != 0 ? rows[i].device : STANDIN_RING;
+		sport_open(p, &c);
+		assert_int_equal(rte_eth_dev_info_get(p->id, &info), 0);
+		assert_int_equal(info.tx_desc_lim.nb_seg_max, segs);
+		assert_int_equal(info.tx_desc_lim.nb_mtu_seg_max, segs);
+		assert_int_equal(info.rx_desc_lim.nb_seg_max, rows[i].size);
+		assert_int_equal(info.default_txportconf.ring_size, rows[i].size);
+		assert_int_equal(rte_eth_rx_queue_info_get(p->id, 0, &rxq), 0);
+		assert_int_equal(rxq.nb_desc, rows[i].size);
+		assert_int_equal(rte_eth_tx_queue_info_get(p->id, 0, &txq), 0);
+		assert_int_equal(txq.nb_desc, rows[i].size);
+		for (uint16_t k = 1; k < segs; k++)
+			assert_int_equal(rte_pktmbuf_chain(m, mbuf_new(20, k, SHAPE_LINEAR)), 0);
+		memset(rte_pktmbuf_mtod(m, void *), 0xff, 6);
+		sport_send(p, 0, m);
+		m = sport_receive(p, 0);
+		assert_non_null(m);
+		assert_int_equal(m->pkt_len, 100 + 20 * (segs - 1));
+		rte_pktmbuf_free(m);
+		sport_close(p);
+	}
+}
+
+/* Larger than an mbuf: in a chain for those who asked for such, counted for others. */
+static void
+test_chains(void **state)
+{
+	struct sport *p = *state;
+
+	for (int scatter = 0; scatter < 2; scatter++) {
+		const struct sport_config c = {
+			.rx_offloads = scatter ? RTE_ETH_RX_OFFLOAD_SCATTER : 0,
+			.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS,
+		};
+		struct rte_eth_rxq_info rxq;
+		struct rte_mbuf *m;
+
+		sport_open(p, &c);
+		assert_int_equal(rte_eth_rx_queue_info_get(p->id, 0, &rxq), 0);
+		assert_int_equal(rxq.scattered_rx, scatter);
+		for (uint32_t k = 0; k < 20; k++)
+			sport_send(p, 0, mbuf_new(k % 2 ? 3000 : 2000, k, SHAPE_CHAIN));
+		for (uint32_t k = 0; k < 20; k++) {
+			if (k % 2 && !scatter)
+				continue;
+			m = sport_receive(p, 0);
+			assert_non_null(m);
+			assert_int_equal(m->nb_segs, 1 + k % 2);
+			expect_bytes(mbuf_bytes(m), m->pkt_len, k % 2 ? 3000 : 2000, k);
+			rte_pktmbuf_free(m);
+		}
+		if (!scatter) {
+			assert_true(SPORT_BECOMES(rte_eth_rx_burst(p->id, 0, &m, 1) == 0 &&
+				sport_xstat(p, "rx_q0_oversize_dropped") == 10));
+		}
+		assert_int_equal(sport_dropped(p), scatter ? 0 : 10);
+		sport_close(p);
+	}
+}
+
+static uint32_t freed;
+
+static void
+count_free(void *addr, void *opaque)
+{
+	freed++;
+}
+
+/* A packet whose bytes lie in memory of ours comes back; copied, its buffer is free at once. */
+static void
+expect_sent(struct sport *p, uint8_t *area, bool copied)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(small_pool);
+	uint16_t room = 2048;
+
+	freed = 0;
+	rte_pktmbuf_attach_extbuf(m, area, 0, room, rte_pktmbuf_ext_shinfo_init_helper(
+		area, &room, count_free, NULL));
+	m->data_off = 64;
+	frame_fill((uint8_t *)rte_pktmbuf_append(m, 700), 700, 3);
+	sport_send(p, 0, m);
+	assert_int_equal(freed, copied);
+	m = sport_receive(p, 0);
+	assert_non_null(m);
+	expect_bytes(mbuf_bytes(m), m->pkt_len, 700, 3);
+	rte_pktmbuf_free(m);
+	assert_true(SPORT_BECOMES(rte_eth_tx_done_cleanup(p->id, 0, 0) >= 0 && freed == 1));
+}
+
+static bool
+knows(struct sport *p, const uint8_t *area)
+{
+	const struct fake *f = &p->s.fake;
+	bool found = false;
+
+	standin_lock(&p->s);
+	for (uint32_t i = 0; i < f->nmaps; i++)
+		found |= f->map[i].iova <= (uintptr_t)area &&
+			 f->map[i].iova + f->map[i].size >= (uintptr_t)area + AREA;
+	standin_unlock(&p->s);
+	return found;
+}
+
+/* Registered and mapped it is the device's as well, for as long as that lasts. */
+static void
+test_outside_memory(void **state)
+{
+	const struct sport_config c = { .tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS };
+	struct rte_eth_dev_info info;
+	struct rte_device *device;
+	struct sport *p = *state;
+	uint8_t *area;
+
+	area = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(area != MAP_FAILED);
+	sport_open(p, &c);
+	assert_int_equal(rte_eth_dev_info_get(p->id, &info), 0);
+	device = (struct rte_device *)(uintptr_t)info.device;
+	expect_sent(p, area, true);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(rte_extmem_register(area, AREA, NULL, 0, 4096), 0);
+		expect_sent(p, area, true);
+		assert_int_equal(rte_dev_dma_map(device, area, (uintptr_t)area, AREA), 0);
+		assert_true(knows(p, area));
+		expect_sent(p, area, false);
+		reopen(p, &c);
+		expect_sent(p, area, false);
+		assert_int_equal(rte_dev_dma_unmap(device, area, (uintptr_t)area, AREA), 0);
+		assert_false(knows(p, area));
+		expect_sent(p, area, true);
+		assert_int_equal(rte_extmem_unregister(area, AREA), 0);
+		expect_sent(p, area, true);
+	}
+	assert_int_equal(sport_dropped(p), 0);
+	sport_close(p);
+	munmap(area, AREA);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SPORT_TEST(test_split_rss),
+		SPORT_TEST(test_split_report),
+		SPORT_TEST(test_split_mergeable_rss),
+		SPORT_TEST(test_split_mergeable_report),
+		SPORT_TEST(test_packed_rss),
+		SPORT_TEST(test_packed_report),
+		SPORT_TEST(test_packed_mergeable_rss),
+		SPORT_TEST(test_packed_mergeable_report),
+		SPORT_TEST(test_asked_for),
+		SPORT_TEST(test_not_offered),
+		SPORT_TEST(test_new_configuration),
+		SPORT_TEST(test_guest_offloads),
+		SPORT_TEST(test_renegotiated),
+		SPORT_TEST(test_limits),
+		SPORT_TEST(test_chains),
+		SPORT_TEST(test_outside_memory),
+	};
+
+	return cmocka_run_group_tests_name("standin_offload", tests, sport_group_setup,
+					   sport_group_teardown);
+}

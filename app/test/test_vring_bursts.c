@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The bursts as ethdev calls them, on rings that take and give as many packets as they are told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "vring.h"
+
+#define RINGS 3
+
+static struct {
+	struct vring_set set;
+	struct vring_ring ring[RINGS];
+} rings;
+static uint16_t holds[RINGS];	/* packets in, or room of, each ring; its cursors tell which */
+static struct virtq_vq cursors[RINGS];
+static struct vring_rxq rxq;
+static struct vring_txq txq;
+
+const struct vring_sides *
+vring_port_sides(const struct vring_port *port)
+{
+	return &vring_back_sides;
+}
+
+static uint16_t
+take(const struct virtq_vq *vq, uint16_t n)
+{
+	uint16_t *left = &holds[vq - cursors];
+	uint16_t got = RTE_MIN(n, *left);
+
+	*left -= got;
+	return got;
+}
+
+static uint16_t
+ring_rx(struct vnet_rxq *q, struct virtq_vq *vq, const struct virtq_run *run,
+	struct rte_mbuf **pkts, uint16_t n)
+{
+	return take(vq, n);
+}
+
+static uint16_t
+ring_tx(struct vnet_txq *q, struct virtq_vq *vq, const struct virtq_run *run,
+	struct rte_mbuf **pkts, uint16_t n)
+{
+	return take(vq, n);
+}
+
+/* n rings that hold so many packets each. */
+static void
+set_up(bool tx, uint16_t n, uint16_t each)
+{
+	memset(&rxq, 0, sizeof(rxq));
+	memset(&txq, 0, sizeof(txq));
+	memset(&rings, 0, sizeof(rings));
+	rings.set.n = n;
+	rings.set.why = VNET_DROP_NO_GUEST;
+	for (unsigned int i = 0; i < n; i++) {
+		struct vring_ring *ring = &rings.set.ring[i];
+
+		ring->vq = &cursors[i];
+		if (tx)
+			ring->tx = ring_tx;
+		else
+			ring->rx = ring_rx;
+		holds[i] = each;
+	}
+	rxq.q.gate.ptr = txq.q.gate.ptr = &rings.set;
+}
+
+/* Which classes have counted, as a bit each; every one of them once. */
+static unsigned int
+classes(const struct vnet_stats *stats)
+{
+	unsigned int mask = 0;
+
+	for (unsigned int i = 0; i < VNET_BURST_BINS; i++) {
+		assert_in_range(stats->burst_bin[i], 0, 1);
+		mask |= (unsigned int)stats->burst_bin[i] << i;
+	}
+	return mask;
+}
+
+static const struct {
+	uint16_t packets, bin;
+} sizes[] = {
+	{0, 0}, {1, 1}, {2, 2}, {3, 2}, {4, 3}, {7, 3}, {8, 4}, {15, 4}, {16, 5}, {31, 5},
+	{32, 6}, {63, 6}, {64, 7}, {65, 7}, {1024, 7}, {UINT16_MAX, 7},
+};
+
+static void
+rx_bursts_are_counted_by_size(void **state)
+{
+	for (unsigned int i = 0; i < RTE_DIM(sizes); i++) {
+		set_up(false, 1, sizes[i].packets);
+		assert_int_equal(vring_rx_burst(&rxq, NULL, UINT16_MAX), sizes[i].packets);
+		assert_int_equal(classes(&rxq.rx.stats), 1u << sizes[i].bin);
+	}
+}
+
+static void
+tx_bursts_are_counted_by_size(void **state)
+{
+	for (unsigned int i = 0; i < RTE_DIM(sizes); i++) {
+		set_up(true, 1, sizes[i].packets);
+		assert_int_equal(vring_tx_burst(&txq, NULL, UINT16_MAX), sizes[i].packets);
+		assert_int_equal(classes(&txq.tx.stats), 1u << sizes[i].bin);
+	}
+}
+
+/* What an application gets from several rings in one call is one burst, and all have their turn. */
+static void
+rings_are_one_burst(void **state)
+{
+	static struct rte_mbuf *pkts[32];
+
+	set_up(false, RINGS, 11);
+	assert_int_equal(vring_rx_burst(&rxq, pkts, 32), 32);
+	assert_int_equal(classes(&rxq.rx.stats), 1u << 6);
+	assert_int_equal(holds[0] + holds[1] + holds[2], 1);
+	assert_int_equal(vring_rx_burst(&rxq, pkts, 32), 1);
+	assert_int_equal(classes(&rxq.rx.stats), 1u << 6 | 1u << 1);
+
+	set_up(false, RINGS, 2);
+	for (unsigned int i = 0; i < RINGS; i++) {
+		assert_int_equal(vring_rx_burst(&rxq, pkts, 1), 1);
+		assert_int_equal(holds[i], 1);
+	}
+}
+
+/* A queue without a ring, or that the control thread has taken from: calls are counted too. */
+static void
+nothing_to_burst_on(void **state)
+{
+	set_up(false, 0, 0);
+	assert_int_equal(vring_rx_burst(&rxq, NULL, 32), 0);
+	assert_int_equal(classes(&rxq.rx.stats), 1);
+
+	set_up(true, 1, 32);
+	txq.q.gate.ptr = NULL;
+	assert_int_equal(vring_tx_burst(&txq, NULL, 32), 0);
+	assert_int_equal(classes(&txq.tx.stats), 1);
+	assert_int_equal(holds[0], 32);
+}
+
+static void
+classes_have_names(void **state)
+{
+	for (unsigned int i = 0; i <= VNET_BURST_BINS; i++)
+		for (unsigned int j = 0; j < i; j++)
+			assert_string_not_equal(vnet_burst_bin_name(i), vnet_burst_bin_name(j));
+	assert_string_equal(vnet_burst_bin_name(VNET_BURST_BINS), "unknown");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rx_bursts_are_counted_by_size),
+		cmocka_unit_test(tx_bursts_are_counted_by_size),
+		cmocka_unit_test(rings_are_one_burst),
+		cmocka_unit_test(nothing_to_burst_on),
+		cmocka_unit_test(classes_have_names),
+	};
+
+	return cmocka_run_group_tests_name("vring_bursts", tests, NULL, NULL);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "measure.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "out.h"
+#include "run.h"
+
+enum {
+	START_MS = 1500,	/* of the workers of one layout, about */
+	SLICE_OVERHEAD_MS = 12,	/* round trips of a line, empty polls, sorting: about */
+};
+
+struct progress {
+	bool tty;
+	uint32_t line, lines;
+};
+
+static uint32_t
+lines_a_layout(const struct perf_options *o)
+{
+	uint32_t n = 0;
+
+	for (int path = 0; path < PERF_PATHS; path++)
+		n += o->path[path];
+	return n * o->nsizes;
+}
+
+/* Seconds for so many rounds, if none is left out. */
+static uint32_t
+seconds_for(const struct perf_options *o, uint32_t rounds)
+{
+	uint64_t ms = (uint64_t)rounds * o->pairs * (o->slice_ms + SLICE_OVERHEAD_MS);
+
+	return (uint32_t)((ms + 999) / 1000);
+}
+
+static void
+name_of(const struct perf_line *l, char *buf, size_t len)
+{
+	char size[12];
+
+	snprintf(buf, len, "%s %s %s%s", l->packed ? "packed" : "split", perf_path_name(l->path),
+		 perf_size_name(l->size, size), l->size == PERF_IMIX ? "" : " B");
+}
+
+/* On a terminal one line that changes with each round; elsewhere a line for each of the table. */
+static void
+show_progress(const struct progress *p, const struct perf_options *o, const struct perf_line *l,
+	uint32_t counted)
+{
+	uint32_t left = (p->lines - p->line + 1) * o->rounds - counted;
+	char name[48];
+
+	name_of(l, name, sizeof(name));
+	if (p->tty)
+		fprintf(stderr, "\r\033[K%u of %u, %s: round %u of %u, about %u s left", p->line,
+			p->lines, name, counted + 1, o->rounds, seconds_for(o, left));
+	else if (l->nrounds == 0)
+		fprintf(stderr, "vring-perf: %u of %u, %s, about %u s left\n", p->line, p->lines,
+			name, seconds_for(o, left));
+}
+
+static void
+clear_progress(const struct progress *p)
+{
+	if (p->tty)
+		fputs("\r\033[K", stderr);
+}
+
+/*
+ * Rounds until enough of them compare like with like, or twice as many have been tried. Which pair
+ * goes first alternates, so that a trend of the machine favours nobody.
+ */
+static void
+measure_line(const struct perf_options *o, struct perf_line *l, const struct progress *p)
+{
+	uint32_t counted = 0;
+
+	l->rounds = calloc(2 * (size_t)o->rounds, sizeof(l->rounds[0]));
+	if (l->rounds == NULL)
+		perf_fail("no memory");
+	while (counted < o->rounds && l->nrounds < 2 * o->rounds) {
+		struct perf_round *r = &l->rounds[l->nrounds];
+
+		show_progress(p, o, l, counted);
+		r->number = l->nrounds;
+		for (uint32_t k = 0; k < o->pairs; k++) {
+			uint32_t pair = (k + r->number) % o->pairs;
+
+			perf_run_slice(pair, l->path, l->size, r->v[pair]);
+		}
+		l->nrounds++;
+		perf_settle(l);
+		counted = perf_distances(l).n;
+	}
+	clear_progress(p);
+}
+
+static void
+hand_out(const struct perf_options *o, const struct perf_sinks *sinks, const struct perf_line *l,
+	const struct perf_line *before)
+{
+	if (sinks->csv != NULL)
+		perf_csv_line(sinks->csv, l);
+	if (sinks->table == NULL)
+		return;
+	if (before == NULL)
+		perf_table_settings(sinks->table, o);
+	if (before == NULL || (before->path == PERF_LATENCY) != (l->path == PERF_LATENCY))
+		perf_table_head(sinks->table, o, l->path);
+	perf_table_line(sinks->table, o, l);
+}
+
+/* Latencies come last, since their columns are others. */
+static void
+measure_layout(const struct perf_options *o, const struct perf_sinks *sinks,
+	struct perf_report *report, bool packed, struct progress *p)
+{
+	fprintf(stderr, p->tty ? "\r\033[Kstarting %u processes" :
+		"vring-perf: starting %u processes\n", PERF_ROLES * o->pairs);
+	perf_run_start(packed);
+	clear_progress(p);
+	for (int latency = 0; latency < 2; latency++)
+		for (uint32_t i = 0; i < o->nsizes * PERF_PATHS; i++) {
+			struct perf_line *l = &report->lines[report->nlines];
+			enum perf_path path = i % PERF_PATHS;
+
+			if (!o->path[path] || (path == PERF_LATENCY) != latency)
+				continue;
+			*l = (struct perf_line){.packed = packed, .path = path,
+						.size = o->sizes[i / PERF_PATHS],
+						.pairs = o->pairs};
+			p->line++;
+			measure_line(o, l, p);
+			hand_out(o, sinks, l, report->nlines > 0 ? l - 1 : NULL);
+			report->nlines++;
+		}
+	perf_run_stop();
+}
+
+void
+perf_measure(const struct perf_options *o, const struct perf_sinks *sinks,
+	struct perf_report *report)
+{
+	struct progress p = {
+		.tty = isatty(2),
+		.lines = lines_a_layout(o) * (uint32_t)(o->split + o->packed),
+	};
+
+	report->options = o;
+	report->lines = calloc(p.lines, sizeof(report->lines[0]));
+	if (report->lines == NULL)
+		perf_fail("no memory");
+	if (sinks->csv != NULL)
+		perf_csv_head(sinks->csv);
+	if (o->split)
+		measure_layout(o, sinks, report, false, &p);
+	if (o->packed)
+		measure_layout(o, sinks, report, true, &p);
+	report->tsc_hz = perf_run_tsc_hz();
+}
