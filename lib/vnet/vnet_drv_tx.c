@@ -328,7 +328,8 @@ drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *
 	if (unlikely(vq->broken != VIRTQ_OK))
 		return 0;
 	if (drv->nfree >= n || drv_some_used(drv, run, flags & TX_PACKED))
-		virtq_drv_bulk_own(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST), flags & TX_PACKED);
+		virtq_drv_bulk_own(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST),
+				   flags & TX_PACKED);
 	if (drv->nfree < n)
 		drv_clean(txq, drv, run, drv_clean_want(run, n, flags), flags);
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
