@@ -122,7 +122,10 @@ read_all(struct vhu_rx *rx, int fd, struct reading *r, bool take)
 	return rc == 0;
 }
 
-/* The stream in pieces of the given sizes, in turn; NULL: as few as its fds allow. */
+/*
+ * The stream in pieces of the given sizes, in turn, from a peer that leaves what it is sent unread;
+ * NULL: in as few as its fds allow.
+ */
 static struct reading
 transfer(const struct stream *s, const uint8_t *pieces, bool replies)
 {
@@ -132,6 +135,8 @@ transfer(const struct stream *s, const uint8_t *pieces, bool replies)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	vhu_rx_init(&rx, replies);
+	if (pieces != NULL)
+		assert_int_equal(send(pair[0], "unread", 6, 0), 6);
 	for (uint32_t at = 0, k = 0; at < s->len; k++) {
 		uint32_t n = send_piece(pair[1], s, at,
 					pieces == NULL ? STREAM : 1u + pieces[k % CHUNKS]);

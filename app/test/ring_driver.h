@@ -163,6 +163,7 @@ struct rd {
 	uint64_t held_meta;	/* packed: head of the first chain not yet published */
 	uint16_t held_slot;
 	bool held;
+	bool any_order;		/* chains may come back as they like, as any device's may */
 	unsigned int bad;	/* completions that break the rules */
 };
 
@@ -438,6 +439,13 @@ rd_pop(struct rd *r, struct rd_done *d)
 	for (k = 0; k < rd_pending(r); k++)
 		if (r->chain[(r->head + k) % r->size].id == id)
 			break;
+	if (r->any_order && k < rd_pending(r)) {
+		struct rd_chain c = r->chain[(r->head + k) % r->size];
+
+		for (; k > 0; k--)
+			r->chain[(r->head + k) % r->size] = r->chain[(r->head + k - 1) % r->size];
+		r->chain[r->head % r->size] = c;
+	}
 	/* This device takes and gives back in order, whether it promised or not. */
 	if (k == rd_pending(r) || (k > 0 && !in_order)) {
 		r->bad++;
@@ -483,6 +491,7 @@ dev_start(struct dev *d, const struct rd *r)
 	d->vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*d->vq));
 	memset(d->vq, 0xa5, sizeof(*d->vq)); /* nothing relies on zeroes but the counters */
 	d->vq->calls = d->vq->calls_suppressed = 0;
+	d->vq->loans = NULL;
 	cfg = dev_config(d, r);
 	assert_int_equal(virtq_run_new(&cfg, r->g->mem, &d->run), 0);
 	assert_int_equal(virtq_vq_set_base(d->vq, d->run, rd_base(r)), 0);

@@ -135,6 +135,8 @@ runs(const struct standin *s)
 static void
 settle(struct standin *s)
 {
+	const uint64_t one = 1;
+
 	for (uint32_t i = 0; i < s->fake.vqs; i++) {
 		bool on = runs(s) && s->fake.ring[i].enabled;
 
@@ -143,6 +145,7 @@ settle(struct standin *s)
 		else if (!on && s->ring[i].run != NULL)
 			ring_stop(s, i);
 	}
+	assert_int_equal(write(s->wake, &one, sizeof(one)), sizeof(one));
 }
 
 /* What is mapped has changed; rings go on where they are. */
@@ -236,6 +239,9 @@ sys_ioctl(void *ctx, int fd, unsigned long request, void *arg)
 	return rc;
 }
 
+static bool serve_data(struct standin *s);
+
+/* A device does not stand still between two messages: it uses what is mapped after each. */
 static ssize_t
 sys_write(void *ctx, int fd, const void *buf, size_t len)
 {
@@ -244,8 +250,10 @@ sys_write(void *ctx, int fd, const void *buf, size_t len)
 
 	standin_lock(s);
 	rc = s->gone ? -ENODEV : fake_write(&s->fake, fd, buf, len);
-	if (!s->fake.in_batch)
+	if (!s->fake.in_batch) {
 		remap(s);
+		serve_data(s);
+	}
 	standin_unlock(s);
 	return rc;
 }
@@ -422,14 +430,17 @@ static void *
 serve(void *arg)
 {
 	struct standin *s = arg;
-	bool busy;
+	bool busy, sleeps;
 
 	while (!__atomic_load_n(&s->quit, __ATOMIC_RELAXED)) {
 		pthread_mutex_lock(&s->lock);
 		busy = standin_cvq_serve(s);
 		busy |= serve_data(s);
+		sleeps = s->sleeps;
 		pthread_mutex_unlock(&s->lock);
-		if (!busy)
+		if (!busy && sleeps)
+			standin_doze(s);
+		else if (!busy)
 			usleep(IDLE_US);
 		while (__atomic_load_n(&s->waiting, __ATOMIC_RELAXED) > 0)
 			sched_yield();
@@ -524,6 +535,7 @@ standin_new(struct standin *s, struct rte_mempool *pool)
 	memset(s, 0, sizeof(*s));
 	s->pool = pool;
 	pthread_mutex_init(&s->lock, NULL);
+	s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	fake_make(&s->fake);
 	describe(&s->fake);
 	memcpy(&s->mac, s->fake.config.mac, sizeof(s->mac));
@@ -560,5 +572,6 @@ standin_free(struct standin *s)
 		assert_null(s->ring[i].run);
 		free(s->ring[i].vq);
 	}
+	close(s->wake);
 	pthread_mutex_destroy(&s->lock);
 }

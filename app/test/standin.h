@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A virtio-net device that stands in for one of the kernel, in this process: a port that is made
- * with path=STANDIN_PATH finds it. It differs from the kernel's simulator in that it has packed
- * rings, offloads, several queues, and a control queue that does what it is told.
+ * A virtio-net device that stands in for one of the kernel, in this process: a port whose path= is
+ * standin_path finds it. It differs from the kernel's simulator in that it has packed rings,
+ * offloads, several queues, and a control queue that does what it is told.
  *
- * The port's library calls the table of system calls (struct vhost_vdpa_sys), which a program with
- * this file replaces when it is linked. What is told there struct fake keeps; the data rings are
- * served by lib/virtq's and lib/vnet's device side, the control queue by code of this file's own,
- * in a thread that polls. The device returns each packet that its filter lets through, to the
- * queue that its steering chooses, and drops none for want of a buffer: it waits for one.
+ * It is made of the system calls that lib/vhost is given for a vDPA device (struct vhost_vdpa_sys):
+ * programs with it are linked such that the port's call of vhost_vdpa_open() gets them. What is
+ * told there struct fake keeps. The data rings are served by the device side of lib/virtq and
+ * lib/vnet, the control queue by code of its own, in a thread that polls or, where a test wants
+ * that, waits for kicks. It returns each packet that its filter lets through, to the queue that
+ * its steering chooses, and drops none for want of a buffer: it waits for one.
  */
 #ifndef STANDIN_H
 #define STANDIN_H
@@ -79,6 +80,7 @@ struct standin {
 	struct rte_ether_addr mac;	/* after a reset */
 	pthread_t thread;
 	uint32_t waiting;		/* threads that want the lock; atomic */
+	int wake;			/* eventfd: rings have come or gone */
 	bool quit;			/* atomic */
 
 	/* Below: with the lock. */
@@ -91,6 +93,7 @@ struct standin {
 	enum standin_mood mood;
 	uint8_t refused[2];		/* class and command; class 0xff: any */
 	bool gone;			/* every call says so */
+	bool sleeps;			/* it waits for kicks, instead of polling */
 	void *doorbell[FAKE_RINGS];	/* pages */
 	bool has_doorbells;
 
@@ -100,6 +103,7 @@ struct standin {
 	uint32_t commands[STANDIN_CLASSES][8];
 	uint32_t unknown, refusals;
 	uint32_t resets, starts;	/* of the device */
+	uint32_t naps, missed;		/* waits for kicks; for such as did not come */
 	uint32_t bad_rings;		/* rings that could not be set up, or lost their memory */
 };
 
@@ -127,6 +131,9 @@ void standin_insert(struct standin *s);
  * port has told its device.
  */
 void standin_memory_changed(bool grown, const void *addr, size_t len);
+
+/* standin_kick.c: wait until there may be something to do. Without the lock. */
+void standin_doze(struct standin *s);
 
 /* standin_cvq.c: with the lock. */
 

@@ -403,7 +403,7 @@ toeplitz(const uint8_t *key, const uint8_t *data, size_t len)
 	return hash;
 }
 
-/* What of a packet is hashed, in the order of the headers; 0 bytes: nothing. IPv4 has no options. */
+/* What of a packet is hashed, as its headers have it; 0 bytes: nothing. IPv4 without options. */
 static size_t
 hash_input(uint32_t types, const struct rte_mbuf *m, uint8_t input[36])
 {

@@ -265,6 +265,13 @@ sport_served(struct sport *p, uint64_t taken)
 		value_; \
 	})
 
+#define SPORT_WRITE(p, field, value) \
+	do { \
+		standin_lock(&(p)->s); \
+		(p)->s.field = (value); \
+		standin_unlock(&(p)->s); \
+	} while (0)
+
 /* Whether a packet that is sent comes back, to that queue. */
 static inline bool
 sport_returns(struct sport *p, struct rte_mbuf *m, uint16_t from, uint16_t to)

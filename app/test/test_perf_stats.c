@@ -47,9 +47,12 @@ fill_results(void)
 		r->nidle = 3;
 		r->idle[0] = 9, r->idle[1] = 7, r->idle[2] = 8;
 		r->empty_cycles = 30 + role;
+		r->nrates = r->nshares = 3;
+		r->rate[0] = 1, r->rate[1] = 900000, r->rate[2] = 800000 + role;
+		r->share[0] = 9000, r->share[1] = 2500 + role, r->share[2] = 10;
 		r->half[PERF_FLAT_OUT] = (struct perf_count){
 			.offered = 1000 + role, .sent = 900 + role, .received = 800 + role,
-			.empty_polls = 50 + role, .busy = 250000, .tsc = 1000000,
+			.empty_polls = 50 + role,
 		};
 		r->half[PERF_PACED].received = 7;
 	}
@@ -86,7 +89,12 @@ test_slice(void **state)
 	figures(PERF_TX, PERF_BACKEND, v);
 	near(v[PERF_OFFERED], 1000);
 	near(v[PERF_RECEIVED], 801);
+	/* as many as are received, and as busy as the measured end */
+	near(v[PERF_MPPS], .800001);
+	near(v[PERF_BUSY], 25);
 	figures(PERF_TX, PERF_FRONTEND, v);
+	near(v[PERF_MPPS], .8);
+	near(v[PERF_BUSY], 25.01);
 	near(v[PERF_OFFERED], 1001);
 	near(v[PERF_RECEIVED], 800);
 	near(v[PERF_EMPTY], 31);

@@ -3,7 +3,7 @@
 #include "standin_port.h"
 #include "vnet_tcp.h"
 
-#define FRAMES 1500
+#define FRAMES 1000
 
 /* Of the sizes that a user may meet, those where something changes come first. */
 static uint32_t
@@ -24,6 +24,7 @@ any_len(uint32_t number)
 /* One way of using a ring. */
 struct way {
 	bool packed, mergeable, in_order, event_idx, indirect;
+	bool asleep;		/* the device, until it is kicked */
 };
 
 static void
@@ -81,6 +82,7 @@ verify_way(struct sport *p, const struct way *w)
 	};
 
 	way_args(w, p, args, sizeof(args));
+	SPORT_WRITE(p, sleeps, w->asleep);
 	sport_open(p, &c);
 	expect_features(p, w);
 	for (unsigned int i = 0; i < RTE_DIM(shapes); i++) {
@@ -89,6 +91,8 @@ verify_way(struct sport *p, const struct way *w)
 		sport_verify(p, &f, 20);
 	}
 	expect_balance(p, RTE_DIM(shapes) * FRAMES);
+	assert_int_equal(SPORT_READ(p, missed), 0);
+	assert_int_equal(SPORT_READ(p, naps) > 0, w->asleep);
 	sport_close(p);
 }
 
@@ -116,7 +120,15 @@ verify_way(struct sport *p, const struct way *w)
 	X(packed_mergeable, .packed = 1, .mergeable = 1) \
 	X(packed_mergeable_event, .packed = 1, .mergeable = 1, .event_idx = 1, .indirect = 1) \
 	X(packed_mergeable_ordered, .packed = 1, .mergeable = 1, .in_order = 1) \
-	X(packed_all, .packed = 1, .mergeable = 1, .in_order = 1, .event_idx = 1, .indirect = 1)
+	X(packed_all, .packed = 1, .mergeable = 1, .in_order = 1, .event_idx = 1, .indirect = 1) \
+	X(split_asleep, .asleep = 1) \
+	X(split_asleep_event, .asleep = 1, .event_idx = 1) \
+	X(split_asleep_all, .asleep = 1, .mergeable = 1, .in_order = 1, .event_idx = 1, \
+	  .indirect = 1) \
+	X(packed_asleep, .packed = 1, .asleep = 1) \
+	X(packed_asleep_event, .packed = 1, .asleep = 1, .event_idx = 1) \
+	X(packed_asleep_all, .packed = 1, .asleep = 1, .mergeable = 1, .in_order = 1, \
+	  .event_idx = 1, .indirect = 1)
 
 EACH_WAY(WAY)
 

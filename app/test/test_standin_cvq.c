@@ -290,6 +290,24 @@ announcement(struct sport *p, const char *args)
 }
 BOTH(announcement)
 
+/* Commands, like packets, come with a kick to a device that waits for one. */
+static void
+kicked(struct sport *p, const char *args)
+{
+	SPORT_WRITE(p, sleeps, true);
+	open_with(p, args);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(rte_eth_allmulticast_enable(p->id), 0);
+		assert_true(reaches(p, &group, 0));
+		assert_int_equal(rte_eth_allmulticast_disable(p->id), 0);
+		assert_false(reaches(p, &group, 0));
+	}
+	assert_int_equal(SPORT_READ(p, missed), 0);
+	assert_true(SPORT_READ(p, naps) >= 20);
+	sport_close(p);
+}
+BOTH(kicked)
+
 int
 main(void)
 {
@@ -301,6 +319,7 @@ main(void)
 		BOTH_TESTS(pairs),
 		BOTH_TESTS(steering),
 		BOTH_TESTS(announcement),
+		BOTH_TESTS(kicked),
 	};
 
 	return cmocka_run_group_tests_name("standin_cvq", tests, sport_group_setup,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A device that refuses commands, answers nonsense, or does not answer: what the port makes of it. */
+/* A device that refuses commands, answers nonsense, or not at all: what the port makes of it. */
 #include "standin_port.h"
 
 #define RSS_TCP (RTE_ETH_RSS_NONFRAG_IPV4_TCP)
@@ -162,7 +162,7 @@ BOTH(refused_at_start)
 
 /* The wait has an end, the user learns why the link is down, and a better device is used. */
 static void
-unanswered(struct sport *p, const char *args, enum standin_mood mood, uint64_t wait_ms)
+unanswered(struct sport *p, const char *args, enum standin_mood mood)
 {
 	uint64_t began;
 
@@ -171,7 +171,7 @@ unanswered(struct sport *p, const char *args, enum standin_mood mood, uint64_t w
 	feel(p, mood, 0, 0);
 	began = vhu_now_ns();
 	assert_int_equal(rte_eth_promiscuous_disable(p->id), 0);
-	assert_true(vhu_now_ns() - began < wait_ms * 1000000);
+	assert_true(vhu_now_ns() - began < SPORT_WAIT_MS * 1000000ull);
 	assert_false(sport_link(p));
 	assert_int_equal(heard("session ended: control queue: no answer to command 0/0"), 1);
 	feel(p, STANDIN_SERVES, 0, 0);
@@ -185,14 +185,14 @@ unanswered(struct sport *p, const char *args, enum standin_mood mood, uint64_t w
 static void
 silent(struct sport *p, const char *args)
 {
-	unanswered(p, args, STANDIN_SILENT, 3000);
+	unanswered(p, args, STANDIN_SILENT);
 }
 BOTH(silent)
 
 static void
 lying(struct sport *p, const char *args)
 {
-	unanswered(p, args, STANDIN_LIES, 900);
+	unanswered(p, args, STANDIN_LIES);
 }
 BOTH(lying)
 

@@ -247,9 +247,7 @@ death(struct sport *p, const char *args)
 	standin_tell(&p->s);
 	standin_unlock(&p->s);
 	assert_true(STREAM_UNTIL(&t, !sport_link(p)));
-	standin_lock(&p->s);
-	p->s.gone = false;
-	standin_unlock(&p->s);
+	SPORT_WRITE(p, gone, false);
 	assert_true(STREAM_UNTIL(&t, sport_link(p)));
 	stream_run(&t, 500);
 	stream_end(&t);
@@ -344,9 +342,7 @@ refusal(struct sport *p, const char *args)
 	assert_int_equal(rte_eth_dev_start(p->id), 0);
 	assert_false(sport_link(p));
 	assert_int_equal(heard("FEATURES_OK did not stay"), 1);
-	standin_lock(&p->s);
-	p->s.fake.drops_features_ok = false;
-	standin_unlock(&p->s);
+	SPORT_WRITE(p, fake.drops_features_ok, false);
 	assert_true(STREAM_UNTIL(&t, sport_link(p)));
 	stream_run(&t, 300);
 	stream_end(&t);
@@ -377,30 +373,53 @@ is_mapped(struct sport *p, const void *addr)
 	return mapped;
 }
 
-/* Memory in a heap of its own, as where EAL's own heap grows; then a pool in it. */
+static void *
+reserve(size_t len)
+{
+	void *addr = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(addr, MAP_FAILED);
+	return addr;
+}
+
+/* Memory in a heap of its own, as where EAL's own heap grows. */
 static void
-grow(struct sport *p, struct grown *g)
+add_memory(struct sport *p, void *addr)
 {
 	rte_iova_t iova[GROWTH / GUEST_PAGE];
-	int socket;
 
-	g->addr = mmap(NULL, GROWTH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(g->addr, MAP_FAILED);
 	for (uint32_t i = 0; i < RTE_DIM(iova); i++)
-		iova[i] = (uintptr_t)g->addr + i * GUEST_PAGE;
-	assert_int_equal(rte_malloc_heap_create("grown"), 0);
-	assert_int_equal(rte_malloc_heap_memory_add("grown", g->addr, GROWTH, iova,
-						    RTE_DIM(iova), GUEST_PAGE), 0);
+		iova[i] = (uintptr_t)addr + i * GUEST_PAGE;
+	assert_int_equal(rte_malloc_heap_memory_add("grown", addr, GROWTH, iova, RTE_DIM(iova),
+						    GUEST_PAGE), 0);
+	if (p == NULL)
+		return;
+	assert_false(is_mapped(p, addr));
+	standin_memory_changed(true, addr, GROWTH);
+	assert_true(is_mapped(p, addr));
+}
+
+static void
+remove_memory(struct sport *p, void *addr)
+{
 	if (p != NULL) {
-		assert_false(is_mapped(p, g->addr));
-		standin_memory_changed(true, g->addr, GROWTH);
-		assert_true(is_mapped(p, g->addr));
+		standin_memory_changed(false, addr, GROWTH);
+		assert_false(is_mapped(p, addr));
 	}
-	socket = rte_malloc_heap_get_socket("grown");
+	assert_int_equal(rte_malloc_heap_memory_remove("grown", addr, GROWTH), 0);
+}
+
+/* Of that, a pool. */
+static void
+grow(struct sport *p, struct grown *g, void *addr)
+{
+	g->addr = addr;
+	assert_int_equal(rte_malloc_heap_create("grown"), 0);
+	add_memory(p, addr);
 	g->pool = rte_pktmbuf_pool_create("grown", GROWN_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-					  socket);
+					  rte_malloc_heap_get_socket("grown"));
 	assert_non_null(g->pool);
-	assert_ptr_equal(rte_mem_virt2memseg_list(g->pool)->base_va, g->addr);
+	assert_ptr_equal(rte_mem_virt2memseg_list(g->pool)->base_va, addr);
 }
 
 /* What was there is gone from this process: a device that looked at it would end it. */
@@ -408,11 +427,7 @@ static void
 shrink(struct sport *p, struct grown *g)
 {
 	rte_mempool_free(g->pool);
-	if (p != NULL) {
-		standin_memory_changed(false, g->addr, GROWTH);
-		assert_false(is_mapped(p, g->addr));
-	}
-	assert_int_equal(rte_malloc_heap_memory_remove("grown", g->addr, GROWTH), 0);
+	remove_memory(p, g->addr);
 	assert_int_equal(rte_malloc_heap_destroy("grown"), 0);
 	munmap(g->addr, GROWTH);
 }
@@ -432,6 +447,44 @@ run_background(void *arg)
 	return NULL;
 }
 
+static pthread_t
+background_start(struct background *b)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, run_background, b), 0);
+	return thread;
+}
+
+/* All that was sent was mapped, and came back. */
+static void
+background_stop(struct background *b, pthread_t thread)
+{
+	__atomic_store_n(&b->quit, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_true(b->t.received > 100);
+	rte_pktmbuf_free(b->t.m);
+	b->t.m = NULL;
+	assert_true(SPORT_BECOMES((stream_receive(&b->t), b->t.received == b->t.sent)));
+}
+
+static void
+expect_none_dropped(struct sport *p, uint64_t sent)
+{
+	struct rte_eth_stats st;
+
+	assert_int_equal(rte_eth_stats_get(p->id, &st), 0);
+	assert_int_equal(st.opackets, sent);
+	assert_int_equal(st.ipackets, sent);
+	assert_int_equal(sport_dropped(p), 0);
+	standin_lock(&p->s);
+	for (unsigned int i = 0; i < STANDIN_PAIRS; i++) {
+		assert_int_equal(link_drops(&p->s.pair[i].from.stats), 0);
+		assert_int_equal(link_drops(&p->s.pair[i].to.stats), 0);
+	}
+	standin_unlock(&p->s);
+}
+
 /* Packets from memory that has just come, while others are on their way all the time. */
 static void
 growth(struct sport *p, const char *args)
@@ -439,14 +492,13 @@ growth(struct sport *p, const char *args)
 	struct background b = { .quit = false };
 	struct stream grown = { .p = p, .queue = 1 };
 	pthread_t thread;
-	struct rte_eth_stats st;
 
 	open_with(p, &b.t, args, 2);
-	assert_int_equal(pthread_create(&thread, NULL, run_background, &b), 0);
+	thread = background_start(&b);
 	for (int i = 0; i < 20; i++) {
 		struct grown g;
 
-		grow(p, &g);
+		grow(p, &g, reserve(GROWTH));
 		grown.pool = g.pool;
 		stream_run(&grown, 400);
 		rte_pktmbuf_free(grown.m);
@@ -456,26 +508,44 @@ growth(struct sport *p, const char *args)
 					   rte_mempool_full(g.pool))));
 		shrink(p, &g);
 	}
-	__atomic_store_n(&b.quit, true, __ATOMIC_RELAXED);
-	pthread_join(thread, NULL);
-	assert_true(b.t.received > 1000);
-	rte_pktmbuf_free(b.t.m);
-	/* Whatever was sent was mapped, and came back. */
-	assert_true(SPORT_BECOMES((stream_receive(&b.t), b.t.received == b.t.sent)));
 	assert_true(SPORT_BECOMES((stream_receive(&grown), grown.received == grown.sent)));
-	assert_int_equal(rte_eth_stats_get(p->id, &st), 0);
-	assert_int_equal(st.opackets, b.t.sent + grown.sent);
-	assert_int_equal(st.ipackets, st.opackets);
-	assert_int_equal(sport_dropped(p), 0);
-	for (unsigned int i = 0; i < 2; i++) {
-		standin_lock(&p->s);
-		assert_int_equal(link_drops(&p->s.pair[i].from.stats), 0);
-		assert_int_equal(link_drops(&p->s.pair[i].to.stats), 0);
-		standin_unlock(&p->s);
-	}
+	background_stop(&b, thread);
+	expect_none_dropped(p, b.t.sent + grown.sent);
 	sport_close(p);
 }
 BOTH(growth)
+
+/*
+ * What comes lies next to memory that is in use. A device may see each change when it is made,
+ * and be at work meanwhile.
+ */
+static void
+neighbours(struct sport *p, const char *args)
+{
+	struct background b = { .quit = false };
+	uint8_t *addr = reserve(2 * GROWTH);
+	struct grown g;
+	pthread_t thread;
+
+	p->s.fake.backend &= ~BIT(VHOST_BACKEND_F_IOTLB_BATCH);
+	open_with(p, &b.t, args, 1);
+	grow(p, &g, addr);
+	b.t.pool = g.pool;
+	thread = background_start(&b);
+	for (int i = 0; i < 50; i++) {
+		add_memory(p, addr + GROWTH);
+		usleep(200);
+		remove_memory(p, addr + GROWTH);
+	}
+	background_stop(&b, thread);
+	expect_none_dropped(p, b.t.sent);
+	assert_true(SPORT_BECOMES((rte_eth_tx_done_cleanup(p->id, 0, 0),
+				   rte_mempool_full(g.pool))));
+	shrink(p, &g);
+	munmap(addr + GROWTH, GROWTH);
+	sport_close(p);
+}
+BOTH(neighbours)
 
 /* Memory from outside of EAL's heap takes the buffers to receive into as well. */
 static void
@@ -485,7 +555,7 @@ outside(struct sport *p, const char *args)
 	struct stream t = { .p = p, .pool = small_pool };
 	struct grown g;
 
-	grow(NULL, &g);
+	grow(NULL, &g, reserve(GROWTH));
 	c.pool = g.pool;
 	sport_open(p, &c);
 	assert_true(is_mapped(p, g.addr));
@@ -511,6 +581,7 @@ main(void)
 		BOTH_TESTS(doorbells),
 		BOTH_TESTS(refusal),
 		BOTH_TESTS(growth),
+		BOTH_TESTS(neighbours),
 		BOTH_TESTS(outside),
 	};
 

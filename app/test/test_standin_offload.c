@@ -339,11 +339,24 @@ test_limits(void **state)
 static void
 test_chains(void **state)
 {
+	static const struct {
+		const char *args;
+		uint64_t offloads;
+		bool scatter;
+	} rows[] = {
+		{ NULL, 0, false },
+		{ NULL, RTE_ETH_RX_OFFLOAD_SCATTER, true },
+		{ NULL, RTE_ETH_RX_OFFLOAD_TCP_LRO, true },
+		{ "packed_vq=1", 0, false },
+		{ "mrg_rxbuf=1", 0, true },
+	};
 	struct sport *p = *state;
 
-	for (int scatter = 0; scatter < 2; scatter++) {
+	for (unsigned int i = 0; i < RTE_DIM(rows); i++) {
+		const bool scatter = rows[i].scatter;
 		const struct sport_config c = {
-			.rx_offloads = scatter ? RTE_ETH_RX_OFFLOAD_SCATTER : 0,
+			.args = rows[i].args,
+			.rx_offloads = rows[i].offloads,
 			.tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS,
 		};
 		struct rte_eth_rxq_info rxq;

@@ -168,6 +168,40 @@ maps_and_reset(void **state)
 	}
 }
 
+/* What a device that runs may be using stays mapped when its neighbours come and go. */
+static void
+neighbours_of_memory_in_use(void **state)
+{
+	const struct vhost_region one = fake_region(0x20000, 4), all = fake_region(0x10000, 64);
+	struct fake *f = *state;
+
+	assert_int_equal(fake_init(f), 0);
+	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED), 0);
+	assert_int_equal(vhost_set_mem_table(&f->dev, &one, 1), 0);
+	assert_int_equal(vhost_dev_start(&f->dev, true), 0);
+	f->writes = 0;
+	assert_int_equal(vhost_set_mem_table(&f->dev, &all, 1), 0);
+	assert_int_equal(f->writes, 4); /* a batch of two */
+	assert_int_equal(f->nmaps, 3);
+	assert_int_equal(f->map[0].iova, one.iova);
+	assert_int_equal(f->map[1].iova, all.iova);
+	assert_int_equal(f->map[1].size, one.iova - all.iova);
+	assert_int_equal(f->map[2].iova, one.iova + one.size);
+	assert_int_equal(f->map[2].uaddr, (uintptr_t)one.addr + one.size);
+	assert_int_equal(f->map[2].size, all.iova + all.size - (one.iova + one.size));
+	assert_int_equal(vhost_set_mem_table(&f->dev, &all, 1), 0);
+	assert_int_equal(f->writes, 4);
+	assert_int_equal(vhost_set_mem_table(&f->dev, &one, 1), 0);
+	assert_int_equal(f->writes, 8);
+	assert_int_equal(f->nmaps, 1);
+	assert_int_equal(f->map[0].iova, one.iova);
+	/* Nobody uses it: one is better than three. */
+	assert_int_equal(vhost_set_mem_table(&f->dev, &all, 1), 0);
+	assert_int_equal(vhost_dev_start(&f->dev, false), 0);
+	assert_int_equal(vhost_set_mem_table(&f->dev, &all, 1), 0);
+	assert_int_equal(f->nmaps, 1);
+}
+
 int
 main(void)
 {
@@ -178,6 +212,7 @@ main(void)
 		FAKE_TEST(iova_range),
 		FAKE_TEST(address_spaces),
 		FAKE_TEST(maps_and_reset),
+		FAKE_TEST(neighbours_of_memory_in_use),
 	};
 
 	return cmocka_run_group_tests_name("vhost_vdpa_map", tests, NULL, NULL);

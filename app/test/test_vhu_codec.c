@@ -185,6 +185,42 @@ the_end_between_and_inside_messages(void **state)
 	}
 }
 
+/* Leave on the stack, for the next call to find, what looks like messages that bring an fd. */
+static __attribute__((noinline)) void
+litter(int fd, uint32_t shift)
+{
+	const uint64_t message[3] = {
+		CMSG_LEN(sizeof(int)), SOL_SOCKET | (uint64_t)SCM_RIGHTS << 32, (uint64_t)fd,
+	};
+	uint64_t word[1024];
+
+	for (uint32_t i = 0; i < 1024; i++)
+		word[i] = message[(i + shift) % 3];
+	__asm__ volatile("" : : "r"(word) : "memory"); /* not for nothing */
+}
+
+/* Nothing was received then, whatever lies where fds would be. */
+static void
+leaving_without_reading_closes_nothing(void **state)
+{
+	struct link *l = *state;
+	int fd = fresh_fd();
+
+	for (uint32_t shift = 0; shift < 3; shift++) {
+		int s[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
+		assert_int_equal(send(s[0], "unread", 6, 0), 6);
+		close(s[1]);
+		vhu_rx_init(&l->rx, false);
+		litter(fd, shift);
+		assert_int_equal(vhu_rx_read(&l->rx, s[0]), -ECONNRESET);
+		assert_true(fcntl(fd, F_GETFD) >= 0);
+		close(s[0]);
+	}
+	close(fd);
+}
+
 static void
 half_a_message_gives_its_fds_back(void **state)
 {
@@ -338,6 +374,7 @@ main(void)
 		LINK_TEST(bad_headers_end_it),
 		LINK_TEST(largest_payload),
 		LINK_TEST(the_end_between_and_inside_messages),
+		LINK_TEST(leaving_without_reading_closes_nothing),
 		LINK_TEST(half_a_message_gives_its_fds_back),
 		LINK_TEST(too_many_fds_end_it),
 		LINK_TEST(fds_with_the_payload_end_it),

@@ -18,7 +18,8 @@ static const uint64_t rings[] = {F_V1, F_V1 | F_PACKED, F_V1 | F_INDIRECT | F_MR
 static uint8_t *
 area_new(void)
 {
-	uint8_t *area = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int shared_by_nobody = MAP_PRIVATE | MAP_ANONYMOUS;
+	uint8_t *area = mmap(NULL, AREA, PROT_READ | PROT_WRITE, shared_by_nobody, -1, 0);
 
 	assert_true(area != MAP_FAILED);
 	return area;

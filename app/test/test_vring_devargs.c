@@ -61,7 +61,7 @@ test_all_keys(void **state)
 	assert_int_equal(parse("iface=/s,queues=128,client=0,iommu-support=0,postcopy-support=0,"
 			       "tso=1,linear-buffer=0,ext-buffer=0,legacy-ol-flags=1,"
 			       "mac=02:00:00:00:00:09,mtu=9000,speed=100000,numa=1,ctrl-lcore=3,"
-			       "max-ring=1024,csum=partial,packed=0,zero-copy=0,zero-copy-min=0,"
+			       "max-ring=1024,csum=partial,packed=0,zero-copy=1,zero-copy-min=0,"
 			       "tx-retries=8,reconnect-ms=250,sock-mode=0660,sock-group=0,stats=0"),
 			 0);
 	assert_int_equal(args.queues, 128);
@@ -77,6 +77,8 @@ test_all_keys(void **state)
 	assert_int_equal(args.max_ring, 1024);
 	assert_int_equal(args.csum, VRING_CSUM_PARTIAL);
 	assert_int_equal(args.packed, 0);
+	assert_int_equal(args.zero_copy, 1);
+	assert_int_equal(args.zero_copy_min, 0);
 	assert_int_equal(args.tx_retries, 8);
 	assert_int_equal(args.reconnect_ms, 250);
 	assert_int_equal(args.sock_mode, 0660);
@@ -129,6 +131,9 @@ test_wrong_values(void **state)
 	refused("iface=/s,csum=2", "csum=2", "partial");
 	refused("iface=/s,max-ring=63", "max-ring=63", "64");
 	refused("iface=/s,max-ring=32769", "max-ring=32769", "32768");
+	refused("iface=/s,zero-copy=2", "zero-copy=2", "0 or 1");
+	refused("iface=/s,zero-copy-min=65536", "zero-copy-min=65536", "65535");
+	refused("path=/s,zero-copy=1", "zero-copy=", "iface");
 	refused("iface=/s,tx-retries=1001", "tx-retries=1001", "1000");
 	refused("iface=/s,reconnect-ms=9", "reconnect-ms=9", "10");
 	refused("iface=/s,sock-mode=888", "sock-mode=888", "0777");
@@ -149,8 +154,6 @@ test_not_yet(void **state)
 {
 	refused("iface=/s,iommu-support=1", "iommu-support=1", "not supported yet");
 	refused("iface=/s,postcopy-support=1", "postcopy-support=1", "not supported yet");
-	refused("iface=/s,zero-copy=1", "zero-copy=1", "not supported yet");
-	refused("iface=/s,zero-copy-min=128", "zero-copy-min=128", "not supported yet");
 	refused("iface=/s,vdpa=/dev/vhost-vdpa-0", "vdpa=", "not supported yet");
 }
 
@@ -202,7 +205,7 @@ test_front_end(void **state)
 	assert_false(vring_args_vdpa(&args));
 	assert_string_equal(args.path, "/s");
 	assert_int_equal(args.queue_size, 256);
-	assert_int_equal(args.mrg_rxbuf, 1);
+	assert_int_equal(args.mrg_rxbuf, VRING_MRG_AUTO);
 	assert_int_equal(args.in_order, 1);
 	assert_int_equal(args.packed_vq, 0);
 	assert_int_equal(args.server, 0);
@@ -253,6 +256,9 @@ test_features(void **state)
 	assert_true(vring_args_features(&args) == VNET_DEV_FEATURES);
 	parse("iface=/s,csum=0,packed=0");
 	assert_true((vring_args_features(&args) & (csum | packed | VNET_DEV_TSO_FEATURES)) == 0);
+	parse("iface=/s,tso=1,zero-copy=1");
+	assert_true(vring_args_features(&args) ==
+		    (VNET_DEV_FEATURES & ~VIRTQ_BIT(VIRTIO_F_IN_ORDER)));
 }
 
 /* pmdinfo shows each key that is accepted. */

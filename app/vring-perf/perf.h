@@ -12,6 +12,7 @@ enum {
 	PERF_MAX_PORTS = 32,	/* of a process: one that works, the others idle */
 	PERF_SAMPLES = 1 << 20,
 	PERF_IDLE_SAMPLES = 1 << 16,
+	PERF_WINDOWS = 1 << 12,
 	PERF_PING = 2000,	/* round trips of a cache line in one measurement */
 	PERF_IMIX = 0,		/* as a size: 7 of 64, 4 of 570, 1 of 1518 bytes */
 };
@@ -61,8 +62,12 @@ struct perf_result {
 	uint32_t empty_cycles;	/* median cost of a poll when all is silent */
 	uint32_t nsamples;	/* as many as fit: cycles of a full burst, or of a ping */
 	uint32_t nidle;		/* as many as fit: cycles of a poll of an idle port */
+	uint32_t nrates;	/* windows of PERF_FLAT_OUT in which packets were received */
+	uint32_t nshares;	/* windows in which packets were received or sent */
 	uint32_t sample[PERF_SAMPLES];
 	uint32_t idle[PERF_IDLE_SAMPLES];
+	uint32_t rate[PERF_WINDOWS];	/* packets received a second */
+	uint32_t share[PERF_WINDOWS];	/* of the cycles, busy: in 10,000ths */
 };
 
 /* A word that one process writes and others spin on. */

@@ -19,6 +19,7 @@ enum {
 	SILENCE = 64,		/* empty polls of all queues after which nothing is left */
 	POLLS = 32,		/* empty ones that are timed together */
 	PING_PATIENCE_MS = 100,
+	WINDOWS_A_SECOND = 4000,
 	HEAD = sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr) +
 	       sizeof(struct rte_tcp_hdr),
 	SEQUENCE = HEAD - sizeof(struct rte_tcp_hdr) + offsetof(struct rte_tcp_hdr, sent_seq),
@@ -156,13 +157,36 @@ redirect(struct perf_end *e, struct rte_mbuf **pkts, uint16_t n)
 	}
 }
 
+/*
+ * Rates have medians too: of windows of a quarter of a millisecond. One in which nothing moved is
+ * none, for at full speed it takes an end that was not running to make one.
+ */
+static void
+close_window(struct perf_end *e, uint64_t now)
+{
+	const struct perf_count *c = e->count, *before = &e->window;
+	uint64_t received = c->received - before->received, cycles = now - e->window_start;
+	struct perf_result *r = e->result;
+
+	if (received > 0 && r->nrates < PERF_WINDOWS)
+		r->rate[r->nrates++] = (uint32_t)(received * rte_get_tsc_hz() / cycles);
+	if (received + c->sent > before->sent && r->nshares < PERF_WINDOWS)
+		r->share[r->nshares++] = (uint32_t)((c->busy - before->busy) * 10000 / cycles);
+	e->window = *c;
+	e->window_start = now;
+}
+
 /* Is this half still on? The back-end's clock ends it; asking costs a burst nothing. */
 static inline bool
 running(struct perf_end *e)
 {
+	uint64_t now = rte_rdtsc();
+
+	if (now - e->window_start > e->window_length)
+		close_window(e, now);
 	if (e->role == PERF_FRONTEND)
 		return word_of(&e->shared->stop) == 0;
-	if (rte_rdtsc() < e->deadline)
+	if (now < e->deadline)
 		return true;
 	set_word(&e->shared->stop, 1);
 	return false;
@@ -431,6 +455,10 @@ run_half(struct perf_end *e, enum perf_half half)
 	meet(e, 4 * half);
 	start = rte_rdtsc();
 	e->deadline = start + rte_get_tsc_hz() / 1000 * ms;
+	e->window_start = start;
+	e->window_length = e->paced || e->job.path == PERF_LATENCY ? UINT64_MAX :
+			   rte_get_tsc_hz() / WINDOWS_A_SECOND;
+	memset(&e->window, 0, sizeof(e->window));
 	play(e);
 	e->count->tsc = rte_rdtsc() - start;
 	meet(e, 4 * half + 1);
@@ -465,6 +493,7 @@ perf_slice_run(struct perf_end *e)
 	e->result = &e->shared->result[e->role];
 	e->measured = e->role == e->job.measured;
 	e->result->nsamples = e->result->nidle = 0;
+	e->result->nrates = e->result->nshares = 0;
 	memset(e->result->half, 0, sizeof(e->result->half));
 	make_mix(e);
 	measure_distance(e, 0);

@@ -29,6 +29,8 @@ struct perf_end {
 	struct perf_count *count;	/* of this half */
 	bool measured, paced;
 	uint64_t deadline;		/* by the back-end's clock */
+	uint64_t window_start, window_length;	/* cycles; UINT64_MAX: no windows */
+	struct perf_count window;	/* as it was when the window began */
 	uint16_t queue;			/* the one whose turn it is */
 	struct perf_frame mix[PERF_MIX];	/* frames that are sent, in turn */
 	uint32_t next;

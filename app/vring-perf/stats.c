@@ -83,6 +83,13 @@ perf_figure_name(enum perf_figure f)
 	return names[f];
 }
 
+static double
+median(uint32_t *v, uint32_t n)
+{
+	perf_sort(v, n);
+	return perf_sorted_quantile(v, n, .5);
+}
+
 /* Who sends first, and who receives last. */
 static void
 ends_of(const struct perf_job *job, enum perf_role *from, enum perf_role *to)
@@ -130,7 +137,7 @@ perf_slice_figures(struct perf_result result[PERF_ROLES], const struct perf_job 
 	double tsc_hz, double v[PERF_FIGURES])
 {
 	struct perf_result *r = &result[job->measured];
-	const struct perf_count *own = &r->half[PERF_FLAT_OUT], *sender, *receiver;
+	const struct perf_count *sender, *receiver;
 	enum perf_role from, to;
 
 	memset(v, 0, PERF_FIGURES * sizeof(v[0]));
@@ -141,14 +148,12 @@ perf_slice_figures(struct perf_result result[PERF_ROLES], const struct perf_job 
 		ping_figures(&result[PERF_FRONTEND], tsc_hz, v);
 	} else {
 		burst_figures(r, job, v);
-		v[PERF_MPPS] = receiver->tsc == 0 ? 0 :
-			       receiver->received * (tsc_hz / 1e6) / receiver->tsc;
-		v[PERF_BUSY] = own->tsc == 0 ? 0 : 100.0 * own->busy / own->tsc;
+		v[PERF_MPPS] = median(result[to].rate, result[to].nrates) / 1e6;
+		v[PERF_BUSY] = median(r->share, r->nshares) / 100.0;
 	}
-	perf_sort(r->idle, r->nidle);
-	v[PERF_IDLE] = perf_sorted_quantile(r->idle, r->nidle, .5);
+	v[PERF_IDLE] = median(r->idle, r->nidle);
 	v[PERF_EMPTY] = r->empty_cycles;
-	v[PERF_EMPTY_POLLS] = own->empty_polls;
+	v[PERF_EMPTY_POLLS] = r->half[PERF_FLAT_OUT].empty_polls;
 	v[PERF_OFFERED] = sender->offered;
 	v[PERF_SENT] = sender->sent;
 	v[PERF_RECEIVED] = receiver->received;

@@ -9,8 +9,8 @@
 enum perf_figure {
 	PERF_CYCLES,		/* a packet, median over full bursts */
 	PERF_CYCLES_P10, PERF_CYCLES_P90, PERF_CYCLES_P99,	/* the same, other quantiles */
-	PERF_MPPS,		/* millions of packets delivered a second, flat out */
-	PERF_BUSY,		/* per cent of the time in burst calls that were not for nothing */
+	PERF_MPPS,		/* millions of packets delivered a second, median over windows */
+	PERF_BUSY,		/* per cent of cycles in bursts not for nothing, same */
 	PERF_P50, PERF_P90, PERF_P99, PERF_P999,	/* of a ping's round trips, in ns */
 	PERF_EMPTY,		/* cycles of an empty poll */
 	PERF_IDLE,		/* cycles of a poll of an idle port in turn */

@@ -26,6 +26,9 @@ DRV = os.environ.get("DRV", "net_vring")
 PLUGIN = os.environ.get(
     "PLUGIN", os.path.join(ROOT, "build/drivers/net/vring/librte_net_vring.so"))
 
+# sends from memory that came while its port was running
+GROW_POOL = os.path.join(ROOT, "build/app/test/grow-pool")
+
 # short, since the path of a unix socket has at most 107 bytes, and below no world-writable
 # directory, since EAL insists on that for whatever it loads
 RUN = tempfile.mkdtemp(prefix="vring-", dir="/run")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The port as a front-end: path= drives DPDK's net_vhost and a port of our own."""
 
-import itertools
+import functools
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -29,25 +30,63 @@ class Front(matrix.Mode):
 
     def front(self, sock):
         return ("net_vring0,path=%s,mac=52:54:00:00:00:11,queues=%d,queue_size=1024,"
-                "packed_vq=%d,mrg_rxbuf=%d,in_order=%d%s" % (
+                "packed_vq=%d,mrg_rxbuf=%d,in_order=%d%s%s" % (
                     sock, self.queues, self.packed, self.mrg, self.in_order,
+                    ",vectorized=1" if self.vectorized else "",
                     "" if self.server else ",server=1"))
 
 
-def modes():
-    for back, packed, mrg, in_order in itertools.product(
-            ("net_vhost", "net_vring"), (0, 1), (1, 0), (0, 1)):
-        yield Front(back, packed, mrg, in_order)
-        if mrg != in_order:
-            yield Front(back, packed, mrg, in_order, queues=4)
-            yield Front(back, packed, mrg, in_order, server=False)
+class Unasked(Front):
+    """One whose user says nothing about buffers."""
+
+    def front(self, sock):
+        return super().front(sock).replace(",mrg_rxbuf=%d" % self.mrg, "")
+
+
+def unsummed(frame):
+    """A TCP segment without its checksum, which net_vhost leaves to whoever sends it on."""
+    return frame[:50] + bytes(2) + frame[52:]
+
+
+def large_segments(back, packed):
+    """TCP segments of up to 64 KiB cross in one piece, every byte of them."""
+    # in one mbuf each, so that net_pcap writes all of them
+    sizes = [1514, 1515, 4096, 9000, 16000, 32768, 40000, 65000, 65406, 65407] * 4
+    frames = {"fe": [pcap.segments(sizes, 1)], "be": [pcap.segments(sizes, 2)]}
+    ways = [("fe", "be"), ("be", "fe")]
+    if back == "net_vhost":
+        ways.pop()  # which sends none
+    setup = {side: ["port config 0 tx_offload %s on" % name
+                    for name in ("ipv4_cksum", "tcp_cksum", "tcp_tso", "multi_segs")]
+             for side, _ in ways}
+    setup["fe"].append("port config 0 rx_offload tcp_lro on")
+    pair = matrix.Pair(
+        Front(back, packed), frames=frames["fe"], back_frames=frames["be"],
+        back_options=",tso=1", back_mbuf=65535, front_mbuf=65535, setup=setup,
+        mbufs={"be": 2500, "fe": 2500}, memory={"be": 256, "fe": 256})
+    try:
+        for source, sink in ways:
+            for command in ("csum set ip hw 0", "csum set tcp hw 0", "tso set 1448 0",
+                            "csum mac-swap off 0"):
+                pair.side[source].cmd(command)
+            pair.carry(source, sink, len(sizes), "csum")
+        for source, sink in ways:
+            got, offered = pair.received(sink)[0], frames[source][0]
+            if back == "net_vhost":
+                got, offered = list(map(unsummed, got)), list(map(unsummed, offered))
+            pcap.compare("%s to %s" % (source, sink), offered, got)
+            matrix.account(pair, source, len(sizes), len(sizes), len(sizes) * (len(ways) - 1))
+        for side in ("be", "fe"):
+            pair.all_mbufs_back(side)
+    finally:
+        pair.close()
 
 
 class Bench:
     """A back-end that receives (be) and a front-end that sends (fe), or the other way round."""
 
     def __init__(self, back="net_vring", options="", server=False, eal=("--single-file-segments",),
-                 queues=1, memory=96):
+                 queues=1, memory=96, args=()):
         self.back, self.server, self.queues = back, server, queues
         self.sock = path("f")
         if os.path.exists(self.sock):
@@ -57,7 +96,8 @@ class Bench:
             self.fe = bed.Testpmd(
                 "fe", ["net_vring0,path=%s,queues=%d%s%s" % (
                     self.sock, queues, ",server=1" if server else "", options)],
-                cpu=1, memory=memory, mbufs=MBUFS, eal=list(eal), args=self.arguments())
+                cpu=1, memory=memory, mbufs=MBUFS, eal=list(eal),
+                args=self.arguments() + list(args))
             self.start_back()
         except bed.Failure:
             self.close()
@@ -170,6 +210,28 @@ def memory_changes(back):
         bench.close()
 
 
+def grown(back):
+    """Packets out of memory that came while the port was running, every byte compared."""
+    sock = path("g")
+    if os.path.exists(sock):
+        os.unlink(sock)
+    be = bed.Testpmd("be", ["%s0,iface=%s" % (back, sock)], cpu=0, memory=96, eal=matrix.QUIET,
+                     args=["--auto-start", "--forward-mode=io"])
+    prefix = "grow-%s" % os.path.basename(bed.RUN)
+    fe = bed.Process("grow", [
+        bed.GROW_POOL, "--lcores", "0@%d" % bed.CPUS[-1], "--no-pci", "-m", "16",
+        "--in-memory", "--single-file-segments", "--file-prefix", prefix,
+        "--vdev", "net_vring0,path=%s" % sock] + bed.plugin_options())
+    try:
+        bed.wait_for("grow-pool ends", lambda: not fe.alive(), 60)
+        lines = [line for line in fe.log().splitlines() if "grow-pool: " in line]
+        check(fe.end() == 0, " ".join(lines[-2:]) or fe.last_line())
+    finally:
+        fe.end()
+        shutil.rmtree("/run/dpdk/" + prefix, ignore_errors=True)
+        be.quit()
+
+
 def many_pages():
     """One file a page: a back-end that takes eight regions says no, and the port why."""
     fe = bed.Testpmd("fe", ["net_vring0,path=%s" % path("p")], cpu=1, memory=64)
@@ -217,6 +279,34 @@ def foreign_pool():
     check(len(lines) == 1 and "allowed is" in lines[0], "said: %s" % lines)
 
 
+def pinned_pool():
+    """Buffers apart from their mbufs, in DPDK's own memory, are as good as any."""
+    bench = Bench("net_vring", args=["--mp-alloc=xbuf"])
+    try:
+        bench.both_ways()
+        bench.all_mbufs_back()
+        dropped = [name for name, value in bench.fe.xstats(0).items()
+                   if name.endswith("_dropped") and value]
+        check(not dropped, "dropped: %s" % ", ".join(dropped))
+    finally:
+        bench.close()
+
+
+def oversize(packed):
+    """An application that asked for no chains gets none: larger frames are dropped and counted."""
+    pair = matrix.Pair(Unasked("net_vring", packed))
+    try:
+        offered = pair.frames["be"][0]
+        fits = [frame for frame in offered if len(frame) <= matrix.BUFFER]
+        pair.carry("be", "fe", len(fits))
+        pcap.compare("to the front-end", fits, pair.received("fe")[0])
+        count = pair.side["fe"].xstats(0).get("rx_q0_oversize_dropped")
+        check(0 < count == len(offered) - len(fits), "rx_q0_oversize_dropped is %s, not %d" % (
+            count, len(offered) - len(fits)))
+    finally:
+        pair.close()
+
+
 def hung():
     """A back-end that does not answer holds nobody up for long, and is used again when it does."""
     bench = Bench("net_vring")
@@ -252,19 +342,25 @@ def folded():
 
 
 def run(report):
-    for mode in modes():
-        report.case(mode.name(), matrix.one_mode, mode)
+    for back in ("net_vhost", "net_vring"):
+        for mode in matrix.modes(functools.partial(Front, back)):
+            report.case(mode.name(), matrix.one_mode, mode)
     for packed in (0, 1):
         layout = "packed" if packed else "split"
         report.case("9000-chained-" + layout, matrix.large, Front("net_vring", packed), 9000)
+        report.case("oversize-" + layout, oversize, packed)
+        report.case("segments-vhost-" + layout, large_segments, "net_vhost", packed)
+        report.case("segments-vring-" + layout, large_segments, "net_vring", packed)
         report.case("restarts-vhost-" + layout, restarts, "net_vhost", packed)
         report.case("restarts-vring-" + layout, restarts, "net_vring", packed)
     for back in ("net_vhost", "net_vring"):
         report.case("reconnect-client-" + back[4:], reconnects, back, False)
         report.case("reconnect-server-" + back[4:], reconnects, back, True)
         report.case("memory-" + back[4:], memory_changes, back)
+        report.case("memory-grown-" + back[4:], grown, back)
     report.case("many-pages", many_pages)
     report.case("without-hugepages", without_hugepages)
     report.case("foreign-pool", foreign_pool)
+    report.case("pinned-pool", pinned_pool)
     report.case("hung", hung)
     report.case("folded", folded)

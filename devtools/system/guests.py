@@ -133,6 +133,7 @@ def one_link(network, i):
                 port, counter, xstats.get(counter)))
 
 
+ZERO_COPY = ",zero-copy=1" if bed.DRV == "net_vring" else ""
 OFFLOADS = [
     Link("default", have=[VERSION_1, MRG_RXBUF, INDIRECT, EVENT_IDX], lack=[PACKED]),
     Link("tso", port=",tso=1", have=[CSUM, HOST_TSO4],
@@ -144,6 +145,12 @@ OFFLOADS = [
                                    (1, "tx_q0_sw_gso_packets")]),
     Link("notso", NO_TSO, port=",tso=1", lack=[HOST_TSO4]),
     Link("nocsum", "csum=off," + NO_RX_OFFLOAD + ",gso=off", port=",tso=1", lack=[CSUM]),
+    # checksums that the port would complete are written to a copy
+    Link("zero-copy", "csum=off," + NO_RX_OFFLOAD + ",gso=off", port=ZERO_COPY, lack=[CSUM],
+         counts=[(0, "rx_q0_zero_copy_packets"), (1, "rx_q0_zero_copy_packets")]),
+    Link("zero-copy-packed", "packed=on,csum=off," + NO_RX_OFFLOAD + ",gso=off",
+         port=ZERO_COPY, have=[PACKED], lack=[CSUM],
+         counts=[(0, "rx_q0_zero_copy_packets"), (1, "rx_q0_zero_copy_packets")]),
     Link("nomrg", "mrg_rxbuf=off", lack=[MRG_RXBUF]),
     Link("noeventidx", "event_idx=off", lack=[EVENT_IDX]),
     Link("noindirect", "indirect_desc=off", lack=[INDIRECT]),
@@ -299,8 +306,9 @@ def restart7(report):
 def restart(report, qemu=10):
     links = [Link("split-guest-connects"), Link("split-guest-listens", listens=True),
              Link("packed-guest-connects", "packed=on"),
-             Link("packed-guest-listens", "packed=on", listens=True)]
-    everyone, split = [0, 1, 2, 3], [0, 1]
+             Link("packed-guest-listens", "packed=on", listens=True),
+             Link("zero-copy", "csum=off," + NO_RX_OFFLOAD + ",gso=off", port=ZERO_COPY)]
+    everyone, split = [0, 1, 2, 3, 4], [0, 1, 4]
     network = Network(links, qemu)
     try:
         report.case("port-stop-start", stop_start, network, everyone)

@@ -14,6 +14,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../guest"))
 
 import bed  # noqa: E402
+import bell  # noqa: E402
 import bother  # noqa: E402
 import devargs  # noqa: E402
 import docs  # noqa: E402
@@ -31,6 +32,7 @@ import vdpa  # noqa: E402
 GROUPS = {
     "matrix": matrix.run,
     "front": front.run,
+    "fe-bell": bell.run,
     "fe-vdpa": vdpa.run,
     "fe-kill": kill.run,
     "probe": probe.run,

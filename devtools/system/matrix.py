@@ -15,6 +15,7 @@ SMALL = 2176       # testpmd's own default
 # what DPDK's vhost library says in between would tear prompts apart
 QUIET = ["--log-level=lib.vhost.config:error"]
 BUFFER = 2048      # data room of the front-end's receive buffers
+MBUFS = {"be": 4096, "fe": 10000}
 
 
 class Mode:
@@ -26,6 +27,10 @@ class Mode:
     def __init__(self, packed=0, mrg=1, in_order=0, vectorized=0, queues=1, server=True):
         self.packed, self.mrg, self.in_order = packed, mrg, in_order
         self.vectorized, self.queues, self.server = vectorized, queues, server
+
+    def ours(self, side):
+        """Whether the port of a side is the driver under test."""
+        return self.front_plugin if side == "fe" else self.back_driver == "net_vring"
 
     def name(self):
         return "-".join(filter(None, [
@@ -41,13 +46,14 @@ class Mode:
                     "" if self.server else ",server=1"))
 
 
-def modes():
+def modes(make=Mode):
+    """Every combination; make() is Mode or takes the same arguments."""
     for packed, mrg, in_order, queues, server in itertools.product(
             (0, 1), (1, 0), (0, 1), (1, 4), (True, False)):
-        yield Mode(packed, mrg, in_order, 0, queues, server)
+        yield make(packed, mrg, in_order, 0, queues, server)
         # the front-end's vector code wants no mergeable buffers, and order where packed
         if not mrg and packed == in_order:
-            yield Mode(packed, mrg, in_order, 1, queues, server)
+            yield make(packed, mrg, in_order, 1, queues, server)
 
 
 class Ends:
@@ -70,11 +76,13 @@ class Ends:
         """Have a testpmd wait where a ring is full, so that only its peer drops."""
         # start would read the source file to its end and throw that away
         self.side[side].cmd("set flush_rx off")
-        self.side[side].cmd("set fwd io retry")
+        self.side[side].cmd("set fwd io retry")  # tx retries can be set from then on
         self.side[side].cmd("set burst tx delay 50 retry 2000")
 
-    def carry(self, source, sink, expected):
+    def carry(self, source, sink, expected, forward="io"):
         """Send all of source's frames; wait until the sink has so many, or got no more."""
+        self.side[source].cmd("set fwd %s retry" % forward)
+        self.side[sink].cmd("set fwd io retry")
         here, there = self.side[source], self.side[sink]
         there.cmd("set portlist 0,1")
         there.cmd("start")
@@ -105,10 +113,15 @@ class Ends:
 class Pair(Ends):
     """The port (be) and DPDK's front-end (fe)."""
 
-    def __init__(self, mode, back_queues=None, back_options="", scatter=False, back_mbuf=LINEAR,
-                 frames=None, back_frames=None):
+    def __init__(self, mode, back_queues=None, back_options="", back_mbuf=LINEAR,
+                 frames=None, back_frames=None, front_mbuf=None, setup=None, mbufs=None,
+                 memory=None):
+        """setup: for each side, commands for which its port 0 is stopped."""
         super().__init__()
         self.mode = mode
+        self.setup = setup or {}
+        self.mbufs = mbufs or MBUFS
+        memory = memory or {"be": 192, "fe": 96}
         self.queues = {"be": back_queues or mode.queues, "fe": mode.queues}
         for side, given in (("fe", frames), ("be", back_frames)):
             # DPDK's net_vhost does not pass over what no buffer of the front-end can hold
@@ -131,30 +144,42 @@ class Pair(Ends):
                     "--txd=1024", "--rxd=1024"]
         start = {
             "be": lambda: bed.Testpmd(
-                "be", devices["be"], cpu=0, wait=False, memory=192, eal=QUIET,
-                args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
+                "be", devices["be"], cpu=0, wait=False, memory=memory["be"], eal=QUIET,
+                mbufs=self.mbufs["be"], args=arguments("be") + ["--mbuf-size=%d" % back_mbuf]),
             "fe": lambda: bed.Testpmd(
-                "fe", devices["fe"], cpu=1, wait=False, plugin=mode.front_plugin, mbufs=10000,
-                memory=96, eal=["--single-file-segments", "--force-max-simd-bitwidth=512"],
-                args=arguments("fe"))}
+                "fe", devices["fe"], cpu=1, wait=False, plugin=mode.front_plugin,
+                mbufs=self.mbufs["fe"], memory=memory["fe"],
+                eal=["--single-file-segments", "--force-max-simd-bitwidth=512"],
+                args=arguments("fe") + (["--mbuf-size=%d" % front_mbuf] if front_mbuf else []))}
         # a front-end that listens waits for the other one in its probe
         order = ["be", "fe"] if mode.server else ["fe", "be"]
         try:
             for name in order:
                 self.side[name] = start[name]()
                 if name == "be" and mode.server:
-                    self.side[name].wait_prompt()
-                    if scatter:
-                        self.side[name].cmd("port stop 0")
-                        self.side[name].cmd("port config 0 rx_offload scatter on")
-                        self.side[name].cmd("port start 0")
+                    self.configure(name)
             for name in order:
-                self.side[name].wait_prompt()
+                self.configure(name)
                 self.side[name].wait_link(0)
                 self.prepare(name)
         except bed.Failure:
             self.close()
             raise
+
+    def configure(self, name):
+        side = self.side[name]
+        side.wait_prompt()
+        commands = self.setup.pop(name, [])
+        for command in ["port stop 0"] + commands + ["port start 0"] if commands else []:
+            side.cmd(command)
+
+    def all_mbufs_back(self, name):
+        """Nothing is left in rings either, once the ports are stopped."""
+        for port in (0, 2):
+            self.side[name].cmd("port stop %d" % port)
+        left = self.side[name].mbufs_available()
+        check(left == self.mbufs[name], "%s: %d of %d mbufs are gone" % (
+            name, self.mbufs[name] - left, self.mbufs[name]))
 
 
 def dropped(xstats):
@@ -162,40 +187,45 @@ def dropped(xstats):
                if name.endswith("_dropped") and not name.startswith("rx_"))
 
 
-def account(pair, offered, delivered):
-    """What the port was given is what it delivered and what it says it dropped."""
-    back = pair.side["be"]
-    stats, xstats = back.stats(0), back.xstats(0)
-    check(stats["opackets"] == delivered, "opackets is %d, delivered were %d" % (
-        stats["opackets"], delivered))
-    if pair.mode.back_driver == "net_vring":
-        queues = sum(xstats.get("tx_q%d_packets" % q, 0) for q in range(pair.queues["be"]))
-        check(queues == delivered, "tx_qN_packets add up to %d of %d" % (queues, delivered))
+def account(pair, side, offered, delivered, arrived):
+    """What a port was given is what it delivered and what it says it dropped."""
+    port = pair.side[side]
+    stats, xstats = port.stats(0), port.xstats(0)
+    check(stats["opackets"] == delivered, "%s: opackets is %d, delivered were %d" % (
+        side, stats["opackets"], delivered))
+    check(stats["ipackets"] == arrived, "%s: ipackets is %d, received were %d" % (
+        side, stats["ipackets"], arrived))
+    if pair.mode.ours(side):
+        queues = sum(xstats.get("tx_q%d_packets" % q, 0) for q in range(pair.queues[side]))
+        check(queues == delivered, "%s: tx_qN_packets add up to %d of %d" % (
+            side, queues, delivered))
         check(offered == delivered + dropped(xstats),
-              "offered %d, delivered %d, dropped %d" % (offered, delivered, dropped(xstats)))
+              "%s: offered %d, delivered %d, dropped %d" % (
+                  side, offered, delivered, dropped(xstats)))
 
 
-def one_mode(mode, **options):
+def one_mode(mode, counts=(), **options):
+    """counts: counters of the port that must not be zero after the traffic."""
     pair = Pair(mode, **options)
     try:
-        back = pair.side["be"]
-        free = back.mbufs_available()
         offered = pair.frames["be"]
         fits = [[f for f in frames if mode.mrg or len(f) <= BUFFER] for frames in offered]
-        pair.carry("be", "fe", sum(map(len, fits)))
-        total = sum(map(len, pair.frames["fe"]))
-        pair.carry("fe", "be", total)
+        to_front = sum(map(len, fits))
+        pair.carry("be", "fe", to_front)
+        to_back = sum(map(len, pair.frames["fe"]))
+        pair.carry("fe", "be", to_back)
         for queue, got in enumerate(pair.received("fe")):
             pcap.compare("to the front-end, queue %d" % queue, fits[queue], got)
-        account(pair, sum(map(len, offered)), sum(map(len, fits)))
-
         for queue, got in enumerate(pair.received("be")):
             pcap.compare("from the front-end, queue %d" % queue, pair.frames["fe"][queue], got)
-        arrived = back.stats(0)["ipackets"]
-        check(arrived == total, "ipackets is %d, received were %d" % (arrived, total))
-        back.cmd("port stop 2")
-        left = back.mbufs_available()
-        check(left == free, "%d of %d mbufs are gone" % (free - left, free))
+        account(pair, "be", sum(map(len, offered)), to_front, to_back)
+        account(pair, "fe", to_back, to_back, to_front)
+        xstats = pair.side["be"].xstats(0)
+        for name in counts:
+            check(xstats.get(name), "%s is %s" % (name, xstats.get(name)))
+        # DPDK's front-end keeps what its rings have
+        for side in ("be", "fe") if mode.ours("fe") else ("be",):
+            pair.all_mbufs_back(side)
     finally:
         pair.close()
 
@@ -216,13 +246,29 @@ def folded(mode, back_queues):
         pair.close()
 
 
-def large(mode, largest, options="", scatter=False):
+def large(mode, largest, options="", scatter=False, counts=()):
     """Frames that the application's mbufs do not hold, in one buffer or, if it asks, in chains."""
     sizes = [size for size in pcap.EDGES + pcap.JUMBO + [20000, 40000, 65000, 65521, 65535]
              if size <= largest]
     frames = [pcap.packets(COUNT, 0, seed=7, sizes=sizes * 2, largest=largest)]
-    one_mode(mode, back_mbuf=SMALL, scatter=scatter, frames=frames, back_frames=frames,
-             back_options=options)
+    one_mode(mode, counts, back_mbuf=SMALL, frames=frames, back_frames=frames, back_options=options,
+             setup={"be": ["port config 0 rx_offload scatter on"]} if scatter else None)
+
+
+ZERO_COPY = ["rx_q0_zero_copy_packets"]
+
+
+def zero_copy(report):
+    for mode in (Mode(), Mode(1), Mode(0, in_order=1), Mode(1, 0, in_order=1, queues=4),
+                 Mode(0, 0, vectorized=1)):
+        report.case("zero-copy-" + mode.name(), one_mode, mode, back_options=",zero-copy=1",
+                    counts=ZERO_COPY)
+    for packed in (0, 1):
+        layout = "packed" if packed else "split"
+        report.case("zero-copy-9000-" + layout, large, Mode(packed), 9000,
+                    ",zero-copy=1,zero-copy-min=64", counts=ZERO_COPY)
+        report.case("zero-copy-65535-chained-" + layout, large, Mode(packed), 65535,
+                    ",tso=1,linear-buffer=0,zero-copy=1", True, counts=ZERO_COPY)
 
 
 def oversize():
@@ -258,3 +304,4 @@ def run(report):
                     ",tso=1,linear-buffer=0" if ours else "", ours)
     if bed.DRV == "net_vring":
         report.case("oversize-dropped", oversize)
+        zero_copy(report)

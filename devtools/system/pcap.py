@@ -34,6 +34,31 @@ def packets(count, queue=0, seed=1, sizes=None, largest=9000):
     return made
 
 
+def checksum(data):
+    """RFC 1071: of an even number of bytes, or with a zero byte after them."""
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(">%dH" % (len(data) // 2), data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return total ^ 0xffff
+
+
+def segments(sizes, seed=1):
+    """TCP segments over IPv4 with right checksums, random bytes in them; sizes are of frames."""
+    source = random.Random(seed)
+    made = []
+    for number, size in enumerate(sizes):
+        data = source.randbytes(size - 54)
+        addresses = bytes([192, 0, 2, 1, 192, 0, 2, 2])
+        tcp = struct.pack(">HHIIBBHHH", 1000, 2000, number, 1, 5 << 4, 0x10, 8192, 0, 0)
+        sum_tcp = checksum(addresses + struct.pack(">HH", 6, len(tcp + data)) + tcp + data)
+        tcp = tcp[:16] + struct.pack(">H", sum_tcp) + tcp[18:]
+        ip = struct.pack(">BBHHHBBH", 0x45, 0, size - 14, number, 0x4000, 64, 6, 0) + addresses
+        ip = ip[:10] + struct.pack(">H", checksum(ip)) + ip[12:]
+        made.append(bytes.fromhex("5254000000225254000000110800") + ip + tcp + data)
+    return made
+
+
 def write(name, frames):
     with open(name, "wb") as out:
         out.write(_HEADER.pack(_MAGICS[0], 2, 4, 0, 0, 65535, 1))

@@ -49,11 +49,13 @@ def measured(*arguments, **options):
 def rising(figures, names, where):
     values = [figures[name] for name in names]
     check(values == sorted(values), "%s: %s are %s" % (where, ", ".join(names), values))
-    check(values[-1] > 0, "%s: nothing in %s" % (where, ", ".join(names)))
 
 
 def look_over(found):
-    """What holds for all figures, whatever the machine does meanwhile."""
+    """What holds for all figures, whatever the machine does meanwhile.
+
+    An end that does not get its core for all of a slice moves nothing in it.
+    """
     check(found["lines"], "no line")
     for line in found["lines"]:
         where = "%(layout)s %(path)s %(size)s" % line
@@ -71,11 +73,12 @@ def look_over(found):
                     rising(figures, PERCENTILES, where)
                 elif figures["cycles"]:
                     rising(figures, QUANTILES, where)
-                    check(0 < figures["busy_percent"] <= 100, where + ": busy")
+                    check(0 <= figures["busy_percent"] <= 100, where + ": busy")
             if one["counts"] and len(one["pairs"]) == 2:
                 a, b = (figures[line["figure"]] for figures in one["pairs"])
                 check(abs(one["ratio"] - b / a) < 0.001, where + ": ratio")
-    check(any(line["rounds_counted"] for line in found["lines"]), "no round counts")
+    check(any(figures["received"] for line in found["lines"] for one in line["rounds"]
+              for figures in one["pairs"]), "nothing was received")
 
 
 def rows_agree(file, found):
@@ -133,6 +136,7 @@ def compare():
           [(layout, size, name) for layout in ("split", "packed")
            for kind in (PATHS[:3], PATHS[3:]) for size in ("64", "imix") for name in kind],
           "lines are missing, or in disorder")
+    check(any(line["rounds_counted"] for line in found["lines"]), "no round counts")
     rows_agree(files[0], found)
     table_agrees(out, found)
     chart_agrees(files[2], found)
@@ -158,9 +162,8 @@ def many_polls():
     found = measured("--measure", "net_vring", "--queues", "2", "--idle-ports", "3", "--path",
                      "both,latency", "--layout", "split", "--burst", "8", "--ring", "512")
     check(len(found["pairs"]) == 1 and "ratio" not in found["lines"][0], "one driver is enough")
-    for line in found["lines"]:
-        # of latency, the one that is measured is the back-end, which polls them too
-        check(line["rounds"][0]["pairs"][0]["idle_cycles"] > 0, "no idle port was polled")
+    check(any(line["rounds"][0]["pairs"][0]["idle_cycles"] for line in found["lines"]),
+          "no idle port was polled")
 
 
 def large_packets():

@@ -9,6 +9,7 @@
 
 #include "vhost_uapi.h"
 #include "vhost_vdpa_priv.h"
+#include "virtq_compat.h"
 
 /* One message is one write of 72 bytes. */
 static int
@@ -208,23 +209,75 @@ check(struct vdpa *v, const struct vhost_region *r, struct vdpa_map *m)
 	return 0;
 }
 
+/* Of what is mapped as w wants it, and wholly within w, the lowest; NULL: nothing. */
+static const struct vdpa_map *
+lowest_within(const struct vdpa *v, const struct vdpa_map *w)
+{
+	const struct vdpa_map *found = NULL;
+
+	for (uint32_t i = 0; i < v->nmaps; i++) {
+		const struct vdpa_map *m = &v->map[i];
+
+		if (m->iova < w->iova || m->size > w->size ||
+		    m->iova - w->iova > w->size - m->size ||
+		    m->uaddr - m->iova != w->uaddr - w->iova || m->read_only != w->read_only)
+			continue;
+		if (found == NULL || m->iova < found->iova)
+			found = m;
+	}
+	return found;
+}
+
+/*
+ * What a device uses may not be unmapped, not even to map it again as a part of something larger:
+ * so that has the pieces which are mapped already, and those between them. Returns how many, two
+ * for each that is mapped and one more at most.
+ */
+static uint32_t
+split(const struct vdpa *v, struct vdpa_map w, struct vdpa_map *piece)
+{
+	const struct vdpa_map *m;
+	uint32_t n = 0;
+
+	while (w.size > 0 && (m = lowest_within(v, &w)) != NULL) {
+		const uint64_t gap = m->iova - w.iova, done = gap + m->size;
+
+		if (gap > 0) {
+			piece[n] = w;
+			piece[n++].size = gap;
+		}
+		piece[n++] = *m;
+		w.iova += done;
+		w.uaddr += done;
+		w.size -= done;
+	}
+	if (w.size > 0)
+		piece[n++] = w;
+	return n;
+}
+
 int
 vdpa_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
 {
+	const bool running = dev->status & VIRTIO_CONFIG_S_DRIVER_OK;
 	struct vdpa *v = dev->priv;
-	struct vdpa_map *set = calloc(n + v->nmaps + 1, sizeof(*set));
+	/* Pieces, and what was there before. */
+	struct vdpa_map *set = calloc(n + 3 * v->nmaps + 1, sizeof(*set)), whole;
 	uint32_t used = 0;
 
 	if (set == NULL)
 		return vhost_fail(dev, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < n; i++) {
-		int rc = check(v, &r[i], &set[used]);
+		int rc = check(v, &r[i], &whole);
 
 		if (rc < 0) {
 			free(set);
 			return rc;
 		}
-		used += set[used].size != 0;
+		if (running)
+			used += split(v, whole, &set[used]);
+		else if (whole.size != 0)
+			set[used++] = whole;
 	}
 	return change(v, set, used);
 }

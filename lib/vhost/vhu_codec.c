@@ -113,8 +113,10 @@ rx_some(struct vhu_rx *rx, int fd, uint32_t want)
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return 0;
-	if (n < 0 && errno == ECONNRESET) /* it left without reading all we sent */
+	if (n < 0 && errno == ECONNRESET) { /* it left without reading all we sent */
 		n = 0;
+		mh.msg_controllen = 0; /* the kernel has said nothing of it, nor brought fds */
+	}
 	if (n < 0)
 		return rx_fail(rx, -errno, "socket error");
 	if (!keep_fds(rx, &mh))

@@ -147,6 +147,9 @@ struct virtq_vq {
 	uint16_t called;	/* used idx when a call was last decided on */
 	struct virtq_tlb tlb;	/* valid for the run of tlb_generation */
 	uint64_t tlb_generation;
+	void *loans;		/* zero-copy: what lib/vnet knows of chains that packets still
+				 * point into; NULL: every chain is copied. The control thread's
+				 * to change, while no burst holds the ring */
 	uint64_t calls;		/* notifications sent */
 	uint64_t calls_suppressed; /* notifications that the driver did not want */
 	uint32_t nsegs;		/* segs in use by the burst in progress */
@@ -154,7 +157,7 @@ struct virtq_vq {
 	struct virtq_chain chains[VIRTQ_MAX_CHAINS]; /* scratch for packets of very many chains */
 } __attribute__((aligned(VIRTQ_CACHE_LINE)));
 
-/* To the state of a fresh ring: cursors 0, wraps 1, not broken. Counters stay. */
+/* To the state of a fresh ring: cursors 0, wraps 1, not broken. Counters and loans stay. */
 void virtq_vq_reset(struct virtq_vq *vq);
 
 /*

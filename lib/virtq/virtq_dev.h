@@ -9,6 +9,9 @@
  *	virtq_dev_begin(), virtq_dev_fetch(), work on the chains, virtq_dev_complete(),
  *	virtq_dev_notify().
  * Fetching moves no cursor: chains that are not completed are simply fetched again.
+ *
+ * Completing is two things, which zero-copy does apart: virtq_dev_take() moves on to what comes
+ * next in the ring, virtq_dev_give() hands chains back, later and in any order.
  */
 #ifndef VIRTQ_DEV_H
 #define VIRTQ_DEV_H
@@ -262,8 +265,8 @@ virtq_dev_fetch(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_p
 }
 
 VIRTQ_INLINE void
-virtq_dev_complete_split(struct virtq_vq *vq, const struct virtq_run *run,
-			 const struct virtq_chain *c, uint16_t n)
+virtq_dev_give_split(struct virtq_vq *vq, const struct virtq_run *run,
+		     const struct virtq_chain *c, uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {
 		uint64_t elem = c[i].id | (uint64_t)c[i].written << 32;
@@ -272,7 +275,6 @@ virtq_dev_complete_split(struct virtq_vq *vq, const struct virtq_run *run,
 		memcpy(&run->used->ring[(vq->used_idx + i) & run->mask], &elem, sizeof(elem));
 	}
 	vq->used_idx += n;
-	vq->avail_idx += n;
 	/* Barrier B: pairs with the driver's barrier after it reads used->idx. */
 	virtq_store16_release(&run->used->idx, vq->used_idx);
 }
@@ -290,13 +292,13 @@ virtq_packed_used_meta(const struct virtq_chain *c, bool wrap, bool write)
 /*
  * The first entry is written last: until then the driver, which looks at it, leaves the cache
  * lines alone. With `batch` (IN_ORDER, nothing written) that entry alone retires all, naming the
- * last buffer.
+ * last buffer. Returns the entries of the ring that the chains take.
  */
-VIRTQ_INLINE void
-virtq_dev_complete_packed(struct virtq_vq *vq, const struct virtq_run *run,
-			  const struct virtq_chain *c, uint16_t n, bool write, bool batch)
+VIRTQ_INLINE uint16_t
+virtq_dev_give_packed(struct virtq_vq *vq, const struct virtq_run *run,
+		      const struct virtq_chain *c, uint16_t n, bool write, bool batch)
 {
-	struct virtq_pos pos = {vq->used_idx, vq->used_wrap}, avail = virtq_dev_pos(vq);
+	struct virtq_pos pos = {vq->used_idx, vq->used_wrap};
 	const uint16_t first = pos.idx;
 	uint16_t slots = 0;
 	const uint64_t head = virtq_packed_used_meta(&c[batch ? n - 1 : 0], pos.wrap, write);
@@ -308,13 +310,21 @@ virtq_dev_complete_packed(struct virtq_vq *vq, const struct virtq_run *run,
 		virtq_pos_advance(&pos, c[i].slots, run->size);
 		slots += c[i].slots;
 	}
-	virtq_pos_advance(&avail, slots, run->size);
 	vq->used_idx = pos.idx;
 	vq->used_wrap = pos.wrap;
-	vq->avail_idx = avail.idx;
-	vq->avail_wrap = avail.wrap;
 	/* Barrier B: pairs with the driver's acquire of the flags of its next used entry. */
 	virtq_store64_release(&run->pdesc[first].len, head);
+	return slots;
+}
+
+VIRTQ_INLINE void
+virtq_dev_skip_packed(struct virtq_vq *vq, const struct virtq_run *run, uint16_t slots)
+{
+	struct virtq_pos avail = virtq_dev_pos(vq);
+
+	virtq_pos_advance(&avail, slots, run->size);
+	vq->avail_idx = avail.idx;
+	vq->avail_wrap = avail.wrap;
 }
 
 /*
@@ -364,10 +374,43 @@ VIRTQ_INLINE void
 virtq_dev_complete(struct virtq_vq *vq, const struct virtq_run *run, const struct virtq_chain *c,
 		   uint16_t n, bool packed, bool write, bool batch)
 {
+	if (packed) {
+		virtq_dev_skip_packed(vq, run,
+				      virtq_dev_give_packed(vq, run, c, n, write, batch));
+	} else {
+		vq->avail_idx += n;
+		virtq_dev_give_split(vq, run, c, n);
+	}
+}
+
+/* Move past the first n chains, each of which is given back at some other time. */
+VIRTQ_INLINE void
+virtq_dev_take(struct virtq_vq *vq, const struct virtq_run *run, const struct virtq_chain *c,
+	       uint16_t n, bool packed)
+{
+	uint16_t slots = 0;
+
+	if (!packed) {
+		vq->avail_idx += n;
+		return;
+	}
+	for (uint16_t i = 0; i < n; i++)
+		slots += c[i].slots;
+	virtq_dev_skip_packed(vq, run, slots);
+}
+
+/*
+ * Give n chains back (n > 0) that were taken, in any order unless IN_ORDER was negotiated. Of
+ * each only id, slots and written count.
+ */
+VIRTQ_INLINE void
+virtq_dev_give(struct virtq_vq *vq, const struct virtq_run *run, const struct virtq_chain *c,
+	       uint16_t n, bool packed, bool write)
+{
 	if (packed)
-		virtq_dev_complete_packed(vq, run, c, n, write, batch);
+		virtq_dev_give_packed(vq, run, c, n, write, false);
 	else
-		virtq_dev_complete_split(vq, run, c, n);
+		virtq_dev_give_split(vq, run, c, n);
 }
 
 VIRTQ_INLINE bool

@@ -85,6 +85,26 @@ vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_id, 
 	return 0;
 }
 
+int
+vnet_rxq_lend(struct vnet_rxq *rxq, uint32_t min)
+{
+	uint32_t max = rxq->room;
+
+	if (rte_pktmbuf_priv_flags(rxq->pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF)
+		return -ENOTSUP;
+	/* What would be dropped if it were copied is not delivered either. */
+	if (rxq->flags & VNET_F_SCATTER)
+		max = UINT16_MAX;
+	else if (rxq->big != NULL)
+		max = RTE_MAX(max, vnet_big_size(rxq->big));
+	max = RTE_MIN(max, (uint32_t)UINT16_MAX);
+	min = RTE_MAX(min, (uint32_t)RTE_ETHER_HDR_LEN);
+	rxq->lend_min = min <= max ? min : 0;
+	rxq->lend_max = min <= max ? max : 0;
+	rxq->iova_is_va = rte_eal_iova_mode() == RTE_IOVA_VA;
+	return 0;
+}
+
 struct rte_mempool *
 vnet_big_pool_create(const char *name, unsigned int n, uint32_t size, int socket_id)
 {

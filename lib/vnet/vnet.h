@@ -55,6 +55,7 @@ struct vnet_stats {
 	uint64_t multicast, broadcast;	/* with VNET_F_STATS, as size_bin */
 	uint64_t size_bin[VNET_SIZE_BINS];
 	uint64_t nombuf;	/* rx: bursts cut short because no mbuf was to be had */
+	uint64_t zero_copy;	/* rx: packets that were not copied */
 	uint64_t sw_csum;	/* checksums computed in software */
 	uint64_t sw_gso;	/* packets segmented in software */
 	uint64_t retries;	/* tx: rounds of waiting for a full ring */
@@ -78,6 +79,7 @@ vnet_count_burst(struct vnet_stats *stats, uint16_t n)
 #define VNET_F_LEGACY_OL	(1u << 3) /* rx: speak of offloads in Tx flags, as net_vhost's
 					   * legacy-ol-flags=1 */
 #define VNET_F_VLAN_STRIP	(1u << 4) /* rx: the application enabled VLAN stripping */
+#define VNET_F_ZERO_COPY	(1u << 5) /* rx, to choose an instance: the vring has loans */
 
 /* Receive side of an ethdev queue. */
 struct vnet_rxq {
@@ -87,6 +89,9 @@ struct vnet_rxq {
 	uint64_t rearm;			/* mbuf rearm word: data_off, refcnt, nb_segs, port */
 	uint32_t flags;			/* VNET_F_ */
 	uint32_t room;			/* bytes of packet that a pool element takes */
+	/* Packets of so many bytes are lent where the ring has loans; 0, 0: none. */
+	uint32_t lend_min, lend_max;
+	bool iova_is_va;
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 
@@ -121,6 +126,12 @@ struct vnet_txq {
  */
 int vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_id,
 		  uint32_t flags);
+/*
+ * Attach packets of `min` bytes and more to the guest's memory rather than copy them, where the
+ * ring has loans (vnet_lend.h). Called when flags and big are set. -ENOTSUP: buffers of this pool
+ * cannot be replaced (RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF).
+ */
+int vnet_rxq_lend(struct vnet_rxq *rxq, uint32_t min);
 /*
  * Buffers of `size` bytes (at most 65535) that are attached to mbufs as external buffers.
  * NULL with rte_errno.

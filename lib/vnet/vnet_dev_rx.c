@@ -7,14 +7,21 @@
 
 #include "virtq_dev.h"
 #include "vnet_impl.h"
+#include "vnet_lend.h"
 
 #define RX_PACKED	(1u << 0)
 #define RX_OFFLOAD	(1u << 1) /* the header may ask for something */
 #define RX_IN_ORDER	(1u << 2) /* packed: one used entry retires the burst */
 #define RX_ANY_HDR	(1u << 3) /* header length as the run says, else 12 */
+#define RX_LEND		(1u << 4) /* zero-copy: the ring has loans */
+
+/* Mbufs that a packet which is not copied may take. */
+#define RX_LEND_SEGS 8
+/* Its first mbuf holds the headers of TCP over IPv4: applications expect them in one piece. */
+#define RX_LEND_HEAD (RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) + sizeof(struct rte_tcp_hdr))
 
 /* What became of a chain. */
-enum rx_result { RX_OK, RX_DROPPED, RX_NO_BUFFER };
+enum rx_result { RX_OK, RX_LENT, RX_DROPPED, RX_NO_BUFFER };
 
 /* Reads the segments of a chain one after the other. */
 struct rx_source {
@@ -62,18 +69,11 @@ rx_big_free(void *buf __rte_unused, void *opaque)
 	rte_mempool_put(rte_mempool_from_obj(opaque), opaque);
 }
 
-/* Bytes of a large buffer; the pool rounds its elements up, an mbuf counts in 16 bits. */
-static uint32_t
-rx_big_size(const struct rte_mempool *big)
-{
-	return RTE_MIN(big->elt_size - (uint32_t)sizeof(struct vnet_big), (uint32_t)UINT16_MAX);
-}
-
 /* Give m an external buffer that takes len bytes. */
 static enum rx_result
 rx_attach_big(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 {
-	uint32_t size = rx_big_size(rxq->big), room = (size - len) & ~1u;
+	uint32_t size = vnet_big_size(rxq->big), room = (size - len) & ~1u;
 	struct vnet_big *big;
 
 	if (rte_mempool_get(rxq->big, (void **)&big) < 0)
@@ -88,13 +88,13 @@ rx_attach_big(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 	return RX_OK;
 }
 
-/* Chain mbufs to m until they take len bytes. On failure m is as before. */
+/* Chain n mbufs to m. On failure m is as before. */
 static enum rx_result
-rx_chain(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
+rx_chain(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t n)
 {
 	struct rte_mbuf *last = m;
 
-	for (uint32_t room = rxq->room; room < len; room += rxq->room) {
+	for (; n > 0; n--) {
 		struct rte_mbuf *next = rte_pktmbuf_alloc(rxq->pool);
 
 		if (next == NULL) {
@@ -117,8 +117,8 @@ rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 	if (len <= rxq->room)
 		return RX_OK;
 	if ((rxq->flags & VNET_F_SCATTER) && len <= VNET_FRAME_MAX)
-		return rx_chain(rxq, m, len);
-	if (rxq->big != NULL && len <= rx_big_size(rxq->big))
+		return rx_chain(rxq, m, (len - 1) / rxq->room);
+	if (rxq->big != NULL && len <= vnet_big_size(rxq->big))
 		return rx_attach_big(rxq, m, len);
 	rxq->stats.drop[VNET_DROP_OVERSIZE]++;
 	return RX_DROPPED;
@@ -173,6 +173,88 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	return RX_OK;
 }
 
+/* Attach m to len bytes of a chain's buffers. No room before and behind: it is the guest's. */
+static inline void
+rx_attach(const struct vnet_rxq *rxq, struct vnet_loan *loan, struct rte_mbuf *m, uint8_t *addr,
+	  uint32_t len)
+{
+	rte_pktmbuf_attach_extbuf(m, addr, rxq->iova_is_va ? (rte_iova_t)addr : RTE_BAD_IOVA,
+				  (uint16_t)len, &loan->shinfo);
+	m->data_len = (uint16_t)len;
+}
+
+/* The same for the packet of a chain, of which s has read the header. */
+static void
+rx_attach_all(const struct vnet_rxq *rxq, struct vnet_loan *loan, struct rte_mbuf *m,
+	      const struct rx_source *s)
+{
+	struct virtq_seg piece = s->cur;
+
+	for (uint32_t i = 0; m != NULL; m = m->next) {
+		rx_attach(rxq, loan, m, piece.addr, piece.len);
+		if (m->next != NULL)
+			piece = s->seg[++i];
+	}
+}
+
+static inline void
+rx_lend_plain(struct vnet_rxq *rxq, struct vnet_loans *loans, const struct virtq_chain *c,
+	      struct rte_mbuf *m, uint32_t hdr_len, uint32_t len)
+{
+	struct vnet_loan *loan = vnet_loans_add(loans, c, false);
+
+	vnet_rx_mbuf_init(rxq, m, len);
+	rte_mbuf_ext_refcnt_set(&loan->shinfo, 1);
+	rx_attach(rxq, loan, m, c->addr + hdr_len, len);
+}
+
+/* Leave the header out, and empty segments. Whether mbufs can be attached to what remains. */
+static bool
+rx_pieces_ok(const struct vnet_rxq *rxq, struct rx_source *s, uint32_t len)
+{
+	if (s->cur.len == 0) {
+		s->cur = *++s->seg;
+		s->left--;
+	}
+	if (s->left == 0)
+		return true;
+	if (!(rxq->flags & VNET_F_SCATTER) || s->left >= RX_LEND_SEGS)
+		return false;
+	return s->cur.len >= RTE_MIN(len, (uint32_t)RX_LEND_HEAD);
+}
+
+/* Everything but a plain descriptor with an empty header: lend it, or say RX_DROPPED. */
+static enum rx_result
+rx_lend_chain(struct vnet_rxq *rxq, struct vnet_loans *loans, const struct virtq_vq *vq,
+	      const struct virtq_run *run, const struct virtq_chain *c, struct rte_mbuf *m)
+{
+	const uint32_t hdr_len = run->hdr_len, len = c->total - hdr_len;
+	struct vnet_hdr h = {.flags = 0};
+	struct vnet_loan *loan;
+	struct rx_source s;
+
+	if (c->nseg == 0 || len - rxq->lend_min > rxq->lend_max - rxq->lend_min)
+		return RX_DROPPED;
+	rx_source_init(&s, vq, c);
+	rx_source_read(&s, &h, hdr_len);
+	__asm__ volatile("" ::: "memory"); /* the checks are of the copy */
+	/* A checksum would have to be written to a buffer that is the guest's to write. */
+	if ((h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && !(rxq->flags & VNET_F_PARTIAL_CSUM))
+		return RX_DROPPED;
+	if (!vnet_rx_hdr_ok(&h, run->features, len) || !rx_pieces_ok(rxq, &s, len))
+		return RX_DROPPED;
+	vnet_rx_mbuf_init(rxq, m, 0);
+	if (rx_chain(rxq, m, s.left) != RX_OK)
+		return RX_NO_BUFFER;
+	loan = vnet_loans_add(loans, c, false);
+	rte_mbuf_ext_refcnt_set(&loan->shinfo, m->nb_segs);
+	rx_attach_all(rxq, loan, m, &s);
+	m->pkt_len = len;
+	if (h.flags != 0 || h.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		vnet_rx_offload(rxq, &h, m);
+	return RX_LENT;
+}
+
 VIRTQ_INLINE enum rx_result
 rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	const struct virtq_chain *c, struct rte_mbuf *m, const unsigned int flags)
@@ -188,6 +270,43 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	vnet_rx_mbuf_init(rxq, m, len);
 	vnet_copy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
 	return RX_OK;
+}
+
+/*
+ * Stage 2 of zero-copy: a packet that is long enough is attached to where it lies, others are
+ * copied. *held: the chain is not to be given back with this round.
+ */
+VIRTQ_INLINE enum rx_result
+rx_lend(struct vnet_rxq *rxq, struct vnet_loans *loans, struct virtq_vq *vq,
+	const struct virtq_run *run, const struct virtq_chain *c, struct rte_mbuf *m,
+	const bool lend, bool *held, const unsigned int flags)
+{
+	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
+	const uint32_t len = c->len - hdr_len;
+	const bool room = vnet_loans_room(loans, c->slots);
+	enum rx_result r = RX_DROPPED;
+
+	*held = true;
+	if (likely(c->nseg == 1 && len - rxq->lend_min <= rxq->lend_max - rxq->lend_min)) {
+		if (likely(lend && room) &&
+		    !((flags & RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) & 0xffff) != 0))) {
+			rx_lend_plain(rxq, loans, c, m, hdr_len, len);
+			return RX_LENT;
+		}
+		if (lend && room)
+			r = rx_lend_chain(rxq, loans, vq, run, c, m);
+	} else if (lend && room && c->nseg > 1) {
+		r = rx_lend_chain(rxq, loans, vq, run, c, m);
+	}
+	if (unlikely(r != RX_DROPPED))
+		return r;
+	r = rx_one(rxq, vq, run, c, m, flags);
+	/* A copy waits behind older packets that are out, for the order of the ring. */
+	if (r == RX_NO_BUFFER || vnet_loans_empty(loans) || !room)
+		*held = false;
+	else
+		vnet_loans_add(loans, c, true);
+	return r;
 }
 
 /* n raw mbufs, or as many as there are. */
@@ -232,41 +351,106 @@ rx_touch_all(const void *ctx, uint16_t i, const struct virtq_chain *c)
 	rx_touch_data(ctx, i, c);
 }
 
+/* Whether packets may be lent now. To strip a tag is to write where the guest may only be read. */
+static inline bool
+rx_lends(const struct vnet_rxq *rxq, const struct vnet_loans *loans)
+{
+	return rxq->lend_max != 0 && !(rxq->flags & VNET_F_VLAN_STRIP) &&
+	       !__atomic_load_n(&loans->paused, __ATOMIC_RELAXED);
+}
+
+/* Stage 3 of zero-copy: what is not held goes back, behind what came back from the application. */
+VIRTQ_INLINE bool
+rx_complete_lent(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_chain *c,
+		 uint16_t n, uint32_t held, bool packed)
+{
+	uint16_t k = 0;
+
+	virtq_dev_take(vq, run, c, n, packed);
+	for (uint16_t i = 0; i < n; i++)
+		if (unlikely(!(held & 1u << i)))
+			c[k++] = c[i];
+	if (k > 0)
+		virtq_dev_give(vq, run, c, k, packed, false);
+	return k > 0;
+}
+
+/* Of a packet that is lent only the header and the first line are looked at. ctx: the queue. */
+VIRTQ_INLINE void
+rx_touch_lend(const void *ctx, uint16_t i, const struct virtq_chain *c)
+{
+	const struct vnet_rxq *rxq = ctx;
+
+	rte_prefetch0(c->addr);
+	if (c->len - 12 < rxq->lend_min || rxq->lend_max == 0)
+		rx_touch_data(ctx, i, c);
+	else
+		rte_prefetch0(c->addr + 12);
+}
+
+VIRTQ_INLINE virtq_touch
+rx_touch(const unsigned int flags)
+{
+	return flags & RX_LEND ? rx_touch_lend : flags & RX_OFFLOAD ? rx_touch_all : rx_touch_data;
+}
+
 VIRTQ_INLINE uint16_t
 rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
+	struct vnet_loans *loans = flags & RX_LEND ? vq->loans : NULL;
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	struct virtq_pos pos = virtq_dev_pos(vq);
-	uint16_t out = 0, i, have;
+	uint16_t out = 0, i = 0, have;
+	uint32_t held = 0, lent = 0;
 	enum virtq_error err;
 	uint64_t bytes = 0;
+	bool given = true, lend = false;
 
 	virtq_dev_begin(vq, run);
-	have = virtq_dev_fetch(vq, run, &pos, c, n, flags & RX_PACKED, false,
-			       flags & RX_OFFLOAD ? rx_touch_all : rx_touch_data, NULL, &err);
+	if (flags & RX_LEND) {
+		given = vnet_loans_give(loans, vq, run, flags & RX_PACKED);
+		lend = rx_lends(rxq, loans);
+	}
+	have = virtq_dev_fetch(vq, run, &pos, c, n, flags & RX_PACKED, false, rx_touch(flags),
+			       rxq, &err);
 	if (have == 0) {
+		if ((flags & RX_LEND) && given)
+			virtq_dev_notify(vq, run, flags & RX_PACKED);
 		if (unlikely(err != VIRTQ_OK))
 			rx_break(rxq, vq, run, err);
 		return 0;
 	}
 	n = rx_alloc(rxq, pkts, have);
 	for (i = 0; i < n; i++) {
-		enum rx_result r = rx_one(rxq, vq, run, &c[i], pkts[out], flags);
+		bool hold = false;
+		enum rx_result r = flags & RX_LEND ?
+			rx_lend(rxq, loans, vq, run, &c[i], pkts[out], lend, &hold, flags) :
+			rx_one(rxq, vq, run, &c[i], pkts[out], flags);
 
 		if (unlikely(r == RX_NO_BUFFER)) {
 			rxq->stats.nombuf++;
 			break;
 		}
-		if (likely(r == RX_OK))
+		if (flags & RX_LEND) {
+			held |= (uint32_t)hold << i;
+			lent += r == RX_LENT;
+		}
+		if (likely(r <= RX_LENT))
 			bytes += pkts[out++]->pkt_len;
 	}
 	if (unlikely(out < n))
 		rte_mempool_put_bulk(rxq->pool, (void **)&pkts[out], n - out);
-	if (unlikely(i == 0))
-		return 0;
-	virtq_dev_complete(vq, run, c, i, flags & RX_PACKED, false, flags & RX_IN_ORDER);
-	virtq_dev_notify(vq, run, flags & RX_PACKED);
+	if (!(flags & RX_LEND)) {
+		if (unlikely(i == 0))
+			return 0;
+		virtq_dev_complete(vq, run, c, i, flags & RX_PACKED, false, flags & RX_IN_ORDER);
+	} else {
+		given |= rx_complete_lent(vq, run, c, i, held, flags & RX_PACKED);
+		rxq->stats.zero_copy += lent;
+	}
+	if (given)
+		virtq_dev_notify(vq, run, flags & RX_PACKED);
 	if (unlikely(err != VIRTQ_OK && i == have))
 		rx_break(rxq, vq, run, err);
 	vnet_rx_account(rxq, pkts, out, bytes);
@@ -307,6 +491,10 @@ RX_INSTANCE(rx_packed_offload, RX_PACKED | RX_OFFLOAD)
 RX_INSTANCE(rx_packed_in_order, RX_PACKED | RX_IN_ORDER)
 RX_INSTANCE(rx_packed_in_order_offload, RX_PACKED | RX_IN_ORDER | RX_OFFLOAD)
 RX_INSTANCE(rx_packed_any, RX_PACKED | RX_OFFLOAD | RX_ANY_HDR)
+RX_INSTANCE(rx_split_lend, RX_LEND)
+RX_INSTANCE(rx_split_lend_any, RX_LEND | RX_OFFLOAD | RX_ANY_HDR)
+RX_INSTANCE(rx_packed_lend, RX_LEND | RX_PACKED)
+RX_INSTANCE(rx_packed_lend_any, RX_LEND | RX_PACKED | RX_OFFLOAD | RX_ANY_HDR)
 
 /* A ring that runs while disabled is read and its packets are thrown away (vhost-user). */
 static uint16_t
@@ -321,6 +509,8 @@ rx_disabled(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *r
 	if (vq->broken != VIRTQ_OK)
 		return 0;
 	virtq_dev_begin(vq, run);
+	if (vq->loans != NULL && vnet_loans_give(vq->loans, vq, run, run->packed))
+		virtq_dev_notify(vq, run, run->packed);
 	have = virtq_dev_fetch(vq, run, &pos, c, VIRTQ_FETCH_MAX, run->packed, false,
 			       virtq_touch_nothing, NULL, &err);
 	if (have > 0) {
@@ -334,7 +524,7 @@ rx_disabled(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *r
 }
 
 vnet_rx_burst
-vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
+vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **name)
 {
 	static const struct {
 		vnet_rx_burst burst;
@@ -349,6 +539,12 @@ vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 							  "packed, in order, offloads"},
 		[RX_OFFLOAD | RX_ANY_HDR] = {rx_split_any, "split, legacy header"},
 		[RX_PACKED | RX_OFFLOAD | RX_ANY_HDR] = {rx_packed_any, "packed, legacy header"},
+		[RX_LEND] = {rx_split_lend, "split, zero-copy"},
+		[RX_LEND | RX_OFFLOAD | RX_ANY_HDR] = {rx_split_lend_any,
+						       "split, zero-copy, any header"},
+		[RX_LEND | RX_PACKED] = {rx_packed_lend, "packed, zero-copy"},
+		[RX_LEND | RX_PACKED | RX_OFFLOAD | RX_ANY_HDR] = {rx_packed_lend_any,
+								   "packed, zero-copy, any header"},
 	};
 	const char *dummy;
 	unsigned int f = 0;
@@ -363,9 +559,12 @@ vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 		f |= RX_PACKED;
 	if (run->features & (VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VNET_DEV_TSO_FEATURES))
 		f |= RX_OFFLOAD;
-	if (run->hdr_len != 12)
+	if (run->hdr_len != 12 || ((flags & VNET_F_ZERO_COPY) && (f & RX_OFFLOAD)))
 		f |= RX_OFFLOAD | RX_ANY_HDR;
-	else if (run->packed && (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
+	if (flags & VNET_F_ZERO_COPY) /* then it is not in order */
+		f |= RX_LEND;
+	else if (!(f & RX_ANY_HDR) && run->packed &&
+		 (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
 		f |= RX_IN_ORDER;
 	*name = table[f].name;
 	return table[f].burst;

@@ -35,11 +35,14 @@ uint16_t vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv,
 typedef bool (*vnet_drv_shared)(const void *addr, uint32_t len);
 extern vnet_drv_shared vnet_drv_is_shared;
 
-/* Segments of the longest packet that a ring of so many entries takes; one more is the header. */
+/*
+ * Segments of the longest packet that a ring of so many entries takes. The header has a piece of
+ * its own, unless there is room for it before the data of the only one.
+ */
 static inline uint16_t
 vnet_drv_tx_segs(uint32_t entries)
 {
-	return (uint16_t)(RTE_MIN(entries, (uint32_t)VIRTQ_DRV_MAX_DESC) - 1);
+	return entries < 2 ? 1 : (uint16_t)(RTE_MIN(entries, (uint32_t)VIRTQ_DRV_MAX_DESC) - 1);
 }
 
 /* Driver features this library serves. */

@@ -18,6 +18,13 @@ struct vnet_big {
 	uint8_t data[];		/* the pool's element size less this header */
 };
 
+/* Bytes of a large buffer; the pool rounds its elements up, an mbuf counts in 16 bits. */
+static inline uint32_t
+vnet_big_size(const struct rte_mempool *big)
+{
+	return RTE_MIN(big->elt_size - (uint32_t)sizeof(struct vnet_big), (uint32_t)UINT16_MAX);
+}
+
 /* The header as it lies in a buffer; num_buffers is absent in the 10-byte form. VIRTIO 5.1.6 */
 struct vnet_hdr {
 	uint8_t flags;		/* VIRTIO_NET_HDR_F_ */

@@ -27,6 +27,7 @@
 #include "vhu_loop.h"
 #include "virtq.h"
 #include "vnet.h"
+#include "vnet_lend.h"
 #include "vring_devargs.h"
 
 /* Vrings of a port: 2i receives and 2i + 1 transmits, as the driver's side sees it. */
@@ -160,6 +161,9 @@ struct vring_port {
 	uint16_t guest_mtu;	/* as the front-end told, 0: it did not */
 	uint64_t refused_ns;	/* when it was logged last that a ring is over max-ring */
 	struct vhu_timer rarp_watch;
+	struct vhu_timer lend_watch;	/* zero-copy: armed while any ring has loans */
+	uint64_t lend_until_ns, lend_again_ns; /* waiting for packets: at most until, then from */
+	uint64_t lend_told_ns;	/* no log line about packets before */
 	struct vring_session session_base;
 	struct vring_slot slot[VRING_MAX_QIDS];
 
@@ -263,6 +267,15 @@ void vring_link_refresh(struct vring_port *port);
 
 /* vring_session.c: the back-end. */
 extern const struct vring_role vring_back_role;
+
+/* vring_lend.c: zero-copy; control thread. */
+void vring_lend_open(struct vring_port *port);
+/* All rings have ended. */
+void vring_lend_close(struct vring_port *port);
+/* A ring is about to get a run (NULL: to stop), which is not published yet. */
+void vring_lend_begin(struct vring_port *port, uint16_t qid, const struct virtq_run *run);
+/* It has been published; `old`, which still exists, is what the ring had before. */
+void vring_lend_follow(struct vring_port *port, uint16_t qid, const struct virtq_run *old);
 
 /* vring_event.c: call-backs run in EAL's interrupt thread, never in the control thread. */
 #define VRING_EVENT_LINK RTE_BIT32(0)

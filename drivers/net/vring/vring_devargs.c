@@ -193,8 +193,8 @@ static const struct key keys[] = {
 	NUMBER(BACK, "max-ring", max_ring, 64, VIRTQ_MAX_SIZE, "64 to 32768 entries"),
 	OTHER(EITHER, "csum", parse_csum, "0, 1 or partial"),
 	SWITCH(BACK, "packed", packed),
-	ZERO(BACK, "zero-copy", zero_copy, 1, "0"),
-	ZERO(BACK, "zero-copy-min", zero_copy_min, UINT16_MAX, "0"),
+	SWITCH(BACK, "zero-copy", zero_copy),
+	NUMBER(BACK, "zero-copy-min", zero_copy_min, 0, UINT16_MAX, "0 to 65535 bytes"),
 	NUMBER(EITHER, "tx-retries", tx_retries, 0, 1000, "0 to 1000 rounds"),
 	NUMBER(EITHER, "reconnect-ms", reconnect_ms, 10, 60000, "10 to 60000 milliseconds"),
 	{ EITHER, "sock-mode", parse_sock_mode, "octal permissions, 0001 to 0777", 0, 1, 0777 },
@@ -214,11 +214,12 @@ static const struct vring_args defaults = {
 	.ctrl_lcore = UINT32_MAX,
 	.max_ring = VIRTQ_MAX_SIZE,
 	.packed = 1,
+	.zero_copy_min = 512,
 	.reconnect_ms = 100,
 	.stats = 1,
 	.queue_size = 256,
 	.cq = VRING_CQ_AUTO,
-	.mrg_rxbuf = 1,
+	.mrg_rxbuf = VRING_MRG_AUTO,
 	.in_order = 1,
 };
 
@@ -378,6 +379,9 @@ vring_args_features(const struct vring_args *args)
 		features &= ~VIRTQ_BIT(VIRTIO_NET_F_CSUM);
 	if (!args->packed)
 		features &= ~VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	/* One packet that the application keeps would stop a ring that is used in order. */
+	if (args->zero_copy)
+		features &= ~VIRTQ_BIT(VIRTIO_F_IN_ORDER);
 	return features;
 }
 

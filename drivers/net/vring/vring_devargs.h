@@ -22,6 +22,8 @@
 #define VRING_PATH_LEN 108
 /* cq= not given: a control queue is used where the device serves one. */
 #define VRING_CQ_AUTO 2
+/* mrg_rxbuf= not given: on, and packets are chained if the application asks; 1: in any case. */
+#define VRING_MRG_AUTO 2
 
 enum vring_csum {
 	VRING_CSUM_OFF,		/* the guest is not offered to leave checksums out */
@@ -59,13 +61,14 @@ struct vring_args {
 	uint32_t tx_retries;	/* rounds; 0: a full ring is the caller's business */
 	uint32_t reconnect_ms;
 	uint32_t stats;		/* keep size classes and casts */
-	uint32_t zero_copy, zero_copy_min;
+	uint32_t zero_copy;	/* lend packets of guests to the application */
+	uint32_t zero_copy_min;	/* bytes of the shortest packet that is lent */
 	/* Front-end. */
 	uint32_t server;
 	uint32_t queue_size;	/* entries of each ring */
 	uint32_t cq;		/* VRING_CQ_AUTO: not given */
 	uint32_t packed_vq;
-	uint32_t mrg_rxbuf;
+	uint32_t mrg_rxbuf;	/* VRING_MRG_AUTO: not given */
 	uint32_t in_order;
 	uint32_t vectorized;	/* a hint that nothing depends on */
 };

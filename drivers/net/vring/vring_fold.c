@@ -56,7 +56,8 @@ vring_fold_rx(const struct vring_sides *sides, struct vring_slot *slot, uint16_t
 		ring->vq = s->vq;
 		ring->run = s->run;
 		ring->lock = NULL;
-		ring->rx = sides->rx_select(s->run, flags, &mode);
+		ring->rx = sides->rx_select(s->run, s->vq->loans == NULL ? flags :
+					    flags | VNET_F_ZERO_COPY, &mode);
 		if (set->n == 1)
 			set->mode = mode;
 	}

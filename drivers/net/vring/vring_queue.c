@@ -86,11 +86,12 @@ scatters(const struct vring_port *port)
 	uint64_t offloads = port->dev->data->dev_conf.rxmode.offloads;
 
 	/*
-	 * A front-end's buffers are whole mbufs: only larger packets are chained, and who asks for
-	 * packets merged from several has asked for those.
+	 * A front-end's buffers are whole mbufs: only larger packets are chained. Who asks for
+	 * packets merged from several, or writes mrg_rxbuf=1 as for net_virtio_user, wants those.
 	 */
 	if (vring_args_front(&port->args))
-		return offloads & (RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO);
+		return port->args.mrg_rxbuf == 1 ||
+		       (offloads & (RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO));
 	return port->args.linear == VRING_LINEAR_NO && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
 }
 
@@ -174,6 +175,16 @@ no_memory(const struct vring_port *port, const char *dir, uint16_t id)
 	return -ENOMEM;
 }
 
+static void
+init_zero_copy(const struct vring_port *port, struct vring_rxq *rxq)
+{
+	if (!port->args.zero_copy ||
+	    vnet_rxq_lend(&rxq->rx, port->args.zero_copy_min) == 0)
+		return;
+	VRING_LOG(WARNING, port->name, "rx queue %u copies all packets: the mbufs of pool %s are "
+		  "bound to buffers of their own", rxq->q.id, rxq->rx.pool->name);
+}
+
 static bool
 takes_pool(const struct vring_port *port, uint16_t id, struct rte_mempool *pool)
 {
@@ -228,6 +239,7 @@ vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	make_big_pool(port, pool);
 	if (!scatters(port))
 		rxq->rx.big = port->big;
+	init_zero_copy(port, rxq);
 	rxq->q.deferred = conf->rx_deferred_start;
 	rxq->conf = *conf;
 	rxq->pool = pool;

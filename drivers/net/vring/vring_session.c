@@ -40,7 +40,9 @@ set_run(struct vring_port *port, uint16_t qid, const struct virtq_run *run)
 	struct vring_slot *slot = &port->slot[qid];
 	bool was = slot->run != NULL && slot->run->enabled;
 
-	slot->run = admit(port, run);
+	run = admit(port, run);
+	vring_lend_begin(port, qid, run);
+	slot->run = run;
 	if (was != (slot->run != NULL && slot->run->enabled))
 		vring_event_raise(port, VRING_EVENT_QUEUE);
 }
@@ -56,20 +58,27 @@ static void
 ring_publish(void *ctx, uint16_t qid, const struct virtq_run *run)
 {
 	struct vring_port *port = ctx;
+	const struct virtq_run *old = port->slot[qid].run;
 
 	set_run(port, qid, run);
 	refresh(port);
+	vring_lend_follow(port, qid, old);
 }
 
 static void
 rings_publish(void *ctx, const struct virtq_run *const *runs, uint16_t n)
 {
+	const struct virtq_run *old[VRING_MAX_QIDS];
 	struct vring_port *port = ctx;
 	uint16_t qid;
 
-	for (qid = 0; qid < n; qid++)
+	for (qid = 0; qid < n; qid++) {
+		old[qid] = port->slot[qid].run;
 		set_run(port, qid, runs[qid]);
+	}
 	refresh(port);
+	for (qid = 0; qid < n; qid++)
+		vring_lend_follow(port, qid, old[qid]);
 }
 
 /* Was the announcement delivered? Then bursts need not ask for it any more. */
@@ -200,6 +209,7 @@ open_session(void *arg)
 	port->carrier = true;
 	port->rarp_watch.expired = watch_announcement;
 	port->rarp_watch.owner = port;
+	vring_lend_open(port);
 	return vhu_be_new(&cfg, &port->be, call->err, call->errlen);
 }
 
@@ -218,6 +228,7 @@ close_session(void *arg)
 
 	vhu_be_free(port->be);
 	drop_announcement(port);
+	vring_lend_close(port);
 	port->be = NULL;
 	return 0;
 }

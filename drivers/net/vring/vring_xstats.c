@@ -16,7 +16,7 @@
 #include "vring.h"
 
 #define MAX_COUNTERS 48
-static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 9 <= MAX_COUNTERS, "counters");
+static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 10 <= MAX_COUNTERS, "counters");
 
 /* Counters of a queue that are not in struct vnet_stats but in the rings it serves. */
 #define OF_CALLS UINT16_MAX
@@ -87,6 +87,7 @@ RTE_INIT(vring_xstats_init)
 	ADD(&rx_table, "packets", packets);
 	ADD(&rx_table, "bytes", bytes);
 	ADD(&rx_table, "nombuf_errors", nombuf);
+	ADD(&rx_table, "zero_copy_packets", zero_copy);
 	ADD(&rx_table, "sw_csum_packets", sw_csum);
 	add_common(&rx_table, vnet_drop_is_rx);
 

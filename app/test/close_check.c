@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Linked into every test with --wrap=close: closing a number that is not open ends the test. It
+ * would have been somebody else's file, had it been used again meanwhile. -1 is nobody's.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int __real_close(int fd);
+int __wrap_close(int fd);
+
+int
+__wrap_close(int fd)
+{
+	int ret = __real_close(fd);
+
+	if (fd >= 0 && ret < 0 && errno == EBADF) {
+		fprintf(stderr, "close(%d): not open; closed twice?\n", fd);
+		abort();
+	}
+	return ret;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Zero-copy receive as the control thread sees it: rings get their loans before they start, loans
+ * follow the memory, chains come home when a ring ends or nobody bursts on it, and guest memory
+ * stays mapped for packets that outlive their ring.
+ */
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+#include <rte_alarm.h>
+
+#include "vring.h"
+
+/* How long the end of a ring waits for packets, and how often a port may wait. */
+#define WAIT_MS 100
+#define WAIT_AGAIN_MS 1000
+/* How often it is asked whether somebody looks after the rings. */
+#define WATCH_MS 200
+/* Ended rings whose packets are out, in the process. With more, rings that start are copied. */
+#define MAX_ENDED 64
+#define ENDED_US 100000
+
+/*
+ * Loans of ended rings, until their packets are freed. EAL's interrupt thread looks after them,
+ * which is still there when the port and its control thread are gone.
+ */
+static struct {
+	pthread_mutex_t lock;
+	struct vnet_loans *first;
+	unsigned int n;
+} ended = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+static void
+free_ended(void *arg __rte_unused)
+{
+	struct vnet_loans **at;
+
+	pthread_mutex_lock(&ended.lock);
+	for (at = &ended.first; *at != NULL;) {
+		struct vnet_loans *loans = *at, *next = loans->next;
+
+		if (vnet_loans_free(loans)) {
+			*at = next;
+			ended.n--;
+		} else {
+			at = &loans->next;
+		}
+	}
+	if (ended.first != NULL)
+		rte_eal_alarm_set(ENDED_US, free_ended, NULL);
+	pthread_mutex_unlock(&ended.lock);
+}
+
+static void
+keep_ended(struct vnet_loans *loans)
+{
+	bool alone;
+
+	if (vnet_loans_free(loans))
+		return;
+	pthread_mutex_lock(&ended.lock);
+	alone = ended.first == NULL;
+	loans->next = ended.first;
+	ended.first = loans;
+	ended.n++;
+	pthread_mutex_unlock(&ended.lock);
+	if (alone)
+		rte_eal_alarm_set(ENDED_US, free_ended, NULL);
+}
+
+static bool
+too_many_ended(void)
+{
+	bool many;
+
+	pthread_mutex_lock(&ended.lock);
+	many = ended.n >= MAX_ENDED;
+	pthread_mutex_unlock(&ended.lock);
+	return many;
+}
+
+/* Whether the port receives from the vring. */
+static bool
+receives(const struct vring_port *port, uint16_t qid)
+{
+	return qid % 2 == vring_port_sides(port)->rx;
+}
+
+void
+vring_lend_begin(struct vring_port *port, uint16_t qid, const struct virtq_run *run)
+{
+	struct vring_slot *slot = &port->slot[qid];
+	struct vnet_loans *loans = slot->vq->loans;
+
+	if (!port->args.zero_copy || run == NULL || !receives(port, qid))
+		return;
+	if (loans != NULL) {
+		vnet_loans_moving(loans);
+		return;
+	}
+	if (slot->run != NULL || too_many_ended() || vnet_loans_new(run, &loans) != 0)
+		return;
+	slot->vq->loans = loans;
+	if (port->lend_watch.at_ns == 0)
+		vhu_timer_set(port->loop, &port->lend_watch, WATCH_MS);
+}
+
+/* Give the application time to free what it has; a port may hold the thread up for a tenth. */
+static void
+wait_for_packets(struct vring_port *port, const struct vnet_loans *loans)
+{
+	const struct timespec pause = { .tv_nsec = 200000 };
+
+	if (vnet_loans_out(loans) == 0)
+		return;
+	if (vhu_now_ns() >= port->lend_again_ns) {
+		port->lend_until_ns = vhu_now_ns() + WAIT_MS * 1000000ull;
+		port->lend_again_ns = vhu_now_ns() + WAIT_AGAIN_MS * 1000000ull;
+	}
+	while (vnet_loans_out(loans) > 0 && vhu_now_ns() < port->lend_until_ns)
+		nanosleep(&pause, NULL);
+}
+
+static void
+end(struct vring_port *port, uint16_t qid, const struct virtq_run *run)
+{
+	struct virtq_vq *vq = port->slot[qid].vq;
+	struct vnet_loans *loans = vq->loans;
+	uint32_t out;
+
+	wait_for_packets(port, loans);
+	out = vnet_loans_out(loans);
+	vnet_loans_end(loans, vq, run);
+	keep_ended(loans);
+	if (out == 0 || vhu_now_ns() < port->lend_told_ns)
+		return;
+	port->lend_told_ns = vhu_now_ns() + WAIT_AGAIN_MS * 1000000ull;
+	VRING_LOG(NOTICE, port->name, "vring %u ended while the application holds %u packets of "
+		  "it: what these contain may change from now on", qid, out);
+}
+
+void
+vring_lend_follow(struct vring_port *port, uint16_t qid, const struct virtq_run *old)
+{
+	const struct vring_slot *slot = &port->slot[qid];
+
+	if (slot->vq->loans == NULL)
+		return;
+	if (slot->run == NULL)
+		end(port, qid, old);
+	else
+		vnet_loans_moved(slot->vq->loans, slot->run->mem);
+}
+
+static void
+reclaim(struct vring_port *port)
+{
+	unsigned int qid;
+
+	vring_unpublish(port);
+	for (qid = 0; qid < 2u * port->pairs; qid++) {
+		const struct vring_slot *slot = &port->slot[qid];
+
+		if (slot->vq->loans != NULL)
+			vnet_loans_reclaim(slot->vq->loans, slot->vq, slot->run);
+	}
+	vring_publish(port);
+}
+
+/* A queue may be stopped, or not polled: then what its packets hold goes back from here. */
+static void
+watch(struct vhu_timer *timer)
+{
+	struct vring_port *port = timer->owner;
+	bool any = false, neglected = false;
+	unsigned int qid;
+
+	for (qid = 0; qid < 2u * port->pairs; qid++) {
+		struct vnet_loans *loans = port->slot[qid].vq->loans;
+
+		if (loans == NULL)
+			continue;
+		any = true;
+		neglected |= vnet_loans_neglected(loans);
+		vnet_loans_tidy(loans);
+	}
+	if (neglected)
+		reclaim(port);
+	if (any)
+		vhu_timer_set(port->loop, timer, WATCH_MS);
+}
+
+void
+vring_lend_open(struct vring_port *port)
+{
+	port->lend_watch.expired = watch;
+	port->lend_watch.owner = port;
+}
+
+void
+vring_lend_close(struct vring_port *port)
+{
+	vhu_timer_cancel(&port->lend_watch);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Zero-copy receive: chains that are lent to the application.
+ *
+ * A packet that is not copied is an mbuf attached to the guest's buffer, and its chain stays out
+ * until the last mbuf that points there is freed: on whichever lcore, in whatever order. Each such
+ * chain has a loan. Whoever frees the packet marks the loan and does nothing else; the burst that
+ * holds the ring, or the control thread while none does, gives the chain back to the guest.
+ *
+ * Loans stand in a queue in the order of the ring, and chains go back in that order for as long as
+ * the application frees packets in it, copied ones among them. So whoever takes over after the
+ * application has died begins at the used index and finds just what was not given back. A chain
+ * waits VNET_LOAN_WAIT_US for older ones at most; then it overtakes them.
+ *
+ * Nothing of this lies in memory that the guest can write. The loans live as long as the last of
+ * their packets, and keep the guest's memory mapped as long.
+ */
+#ifndef VNET_LEND_H
+#define VNET_LEND_H
+
+#include <rte_cycles.h>
+#include <rte_mbuf.h>
+
+#include "virtq.h"
+#include "virtq_dev.h"
+
+/* Of a ring's entries half can be lent; the guest always has the other half to go on with. */
+#define VNET_LOAN_SHARE 2
+/* A ring of fewer entries is copied: a driver needs some of them for a single packet. */
+#define VNET_LOAN_MIN_RING 64
+/* Chains that one ring can have out, however long it is. */
+#define VNET_LOAN_MAX 1024
+/* Microseconds that a chain which could go back waits for older ones. */
+#define VNET_LOAN_WAIT_US 100
+/* Snapshots of memory that packets can keep while the ring goes on; then packets are copied. */
+#define VNET_LOAN_MEMS 16
+
+/* One chain. A cache line of its own, since lcores free packets at the same time. */
+struct vnet_loan {
+	struct rte_mbuf_ext_shared_info shinfo; /* of the mbufs attached to its buffers */
+	uint64_t seq;		/* position among all loans of the ring */
+	uint16_t id, slots;	/* of the chain */
+	uint8_t back;		/* atomic: nothing points to its buffers any more */
+} __rte_cache_aligned;
+
+/* The loans of a ring, from its start to its end. */
+struct vnet_loans {
+	/* The burst's, or the control thread's while no burst holds the ring. */
+	struct vnet_loan **queue; /* chains not given back, in the ring's order */
+	struct vnet_loan **spare; /* stack */
+	uint32_t head, tail;	/* of queue, free-running */
+	uint32_t mask;		/* of queue */
+	uint32_t nspare;
+	uint32_t entries;	/* of the ring, taken by the chains of the queue */
+	uint32_t limit;		/* of entries */
+	uint64_t seq;		/* atomic: loans ever made, those of copied chains included */
+	uint64_t lent;		/* atomic: without these */
+	uint64_t settled;	/* atomic: all before this one have been given back */
+	uint64_t overtaken_at;	/* TSC when the queue was last looked through */
+	uint64_t wait;		/* TSC */
+	uint32_t rounds;	/* atomic: of bursts, for vnet_loans_neglected() */
+	/* The control thread's. */
+	bool paused;		/* atomic: make no more loans */
+	uint32_t nmems;
+	uint32_t seen_rounds;
+	uint64_t moving_at;	/* value of lent when the run was about to change */
+	struct virtq_mem *mem;	/* of the present run; a reference is held */
+	uint64_t since;		/* value of lent: none before it is of mem */
+	struct {
+		struct virtq_mem *mem;	/* a reference is held */
+		uint64_t until;		/* no loan from here on needs it */
+	} former[VNET_LOAN_MEMS + 2]; /* two moves may pass before every burst is paused */
+	uint32_t nloans;
+	struct vnet_loan *loan;
+	struct vnet_loans *next; /* for lists of the owner */
+};
+
+/*
+ * Loans for a ring that is about to start: it needs one object, as vq->loans, from before the run
+ * is published. -ENOTSUP: the ring is too short, or in order (there one packet that is held would
+ * stop all). -ENOMEM.
+ */
+int vnet_loans_new(const struct virtq_run *run, struct vnet_loans **loans);
+
+/* The control thread's, at any time. */
+
+/* The ring is about to go on with another run. */
+void vnet_loans_moving(struct vnet_loans *l);
+/* It has: no burst uses its former run any more. `mem` is the present one's. */
+void vnet_loans_moved(struct vnet_loans *l, struct virtq_mem *mem);
+/* Let go of memory that packets no longer point into. */
+void vnet_loans_tidy(struct vnet_loans *l);
+/* Whether chains are out and no burst has looked after them since this was last asked. */
+bool vnet_loans_neglected(struct vnet_loans *l);
+
+/* The control thread's, while no burst holds the ring. */
+
+/* Packets that the application has not freed. */
+uint32_t vnet_loans_out(const struct vnet_loans *l);
+/* Give back what was freed, and tell the guest. */
+void vnet_loans_reclaim(struct vnet_loans *l, struct virtq_vq *vq, const struct virtq_run *run);
+/*
+ * The ring ends: give everything back, freed or not, and tell the guest, which may then use the
+ * buffers of packets that are still out. The vq has no loans afterwards.
+ */
+void vnet_loans_end(struct vnet_loans *l, struct virtq_vq *vq, const struct virtq_run *run);
+/* After the end: free all once no packet is out; false: some still are. Any thread. */
+bool vnet_loans_free(struct vnet_loans *l);
+
+/* Out of line. Give back what could go but stands behind older loans; whether there was any. */
+bool vnet_loans_overtake(struct vnet_loans *l, struct virtq_vq *vq, const struct virtq_run *run);
+
+static inline bool
+vnet_loans_room(const struct vnet_loans *l, uint16_t slots)
+{
+	return l->nspare > 0 && l->entries + slots <= l->limit;
+}
+
+static inline bool
+vnet_loans_empty(const struct vnet_loans *l)
+{
+	return l->head == l->tail;
+}
+
+/* A loan for a chain; there is room. `back`: the chain was copied and only waits for its turn. */
+static inline struct vnet_loan *
+vnet_loans_add(struct vnet_loans *l, const struct virtq_chain *c, bool back)
+{
+	struct vnet_loan *loan = l->spare[--l->nspare];
+
+	loan->seq = l->seq;
+	loan->id = c->id;
+	loan->slots = c->slots;
+	__atomic_store_n(&loan->back, back, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->seq, l->seq + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->lent, l->lent + !back, __ATOMIC_RELAXED);
+	l->entries += c->slots;
+	l->queue[l->tail++ & l->mask] = loan;
+	return loan;
+}
+
+/* A loan, out of the queue already, becomes a chain to give back. */
+static inline void
+vnet_loan_close(struct vnet_loans *l, struct vnet_loan *loan, struct virtq_chain *c)
+{
+	c->id = loan->id;
+	c->slots = loan->slots;
+	c->written = 0;
+	l->entries -= loan->slots;
+	l->spare[l->nspare++] = loan;
+}
+
+/* Every loan before the first of the queue is over. Control thread: vnet_loans_tidy(). */
+static inline void
+vnet_loans_settle(struct vnet_loans *l)
+{
+	__atomic_store_n(&l->settled,
+			 vnet_loans_empty(l) ? l->seq : l->queue[l->head & l->mask]->seq,
+			 __ATOMIC_RELEASE);
+}
+
+/* The oldest chains that can go back, n at most. */
+static inline uint16_t
+vnet_loans_collect(struct vnet_loans *l, struct virtq_chain *c, uint16_t n)
+{
+	uint16_t i;
+
+	for (i = 0; i < n && !vnet_loans_empty(l); i++) {
+		struct vnet_loan *loan = l->queue[l->head & l->mask];
+
+		/* Pairs with the release of whoever freed the packet: it has read all it wanted. */
+		if (!__atomic_load_n(&loan->back, __ATOMIC_ACQUIRE))
+			break;
+		l->head++;
+		vnet_loan_close(l, loan, &c[i]);
+	}
+	return i;
+}
+
+/* Give back what can go. Whether there was any, and the guest is to be told. */
+VIRTQ_INLINE bool
+vnet_loans_give(struct vnet_loans *l, struct virtq_vq *vq, const struct virtq_run *run,
+		bool packed)
+{
+	struct virtq_chain c[VIRTQ_FETCH_MAX];
+	bool given = false;
+	uint64_t now;
+	uint16_t n;
+
+	__atomic_store_n(&l->rounds, l->rounds + 1, __ATOMIC_RELAXED);
+	if (vnet_loans_empty(l))
+		return false;
+	do {
+		n = vnet_loans_collect(l, c, VIRTQ_FETCH_MAX);
+		if (n == 0)
+			break;
+		virtq_dev_give(vq, run, c, n, packed, false);
+		given = true;
+	} while (n == VIRTQ_FETCH_MAX);
+	if (!vnet_loans_empty(l)) { /* the oldest is still out */
+		now = rte_rdtsc();
+		if (now - l->overtaken_at > l->wait) {
+			l->overtaken_at = now;
+			given |= vnet_loans_overtake(l, vq, run);
+		}
+	}
+	if (given)
+		vnet_loans_settle(l);
+	return given;
+}
+
+#endif /* VNET_LEND_H */
