@@ -68,7 +68,7 @@ check(const struct target *t)
 	uint32_t taken = 0;
 
 	for (uint16_t i = 0; i < t->size; i++)
-		if (drv->slot[i].cookie != NULL)
+		if (drv->cookie[i] != NULL)
 			taken += drv->slot[i].ndesc;
 	assert_int_equal(taken + drv->nfree, t->size);
 	if (t->honest)

@@ -39,11 +39,24 @@ suppress_calls(const struct virtq_run *run)
 		virtq_store16(&run->avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
 }
 
+/* Slots are taken in their own order; where heads are listed, they stand in that order already. */
 static void
-init_slots(struct virtq_drv *drv, uint16_t size)
+init_slots(struct virtq_drv *drv, const struct virtq_run *run)
 {
-	for (uint16_t i = 0; i < size; i++)
-		drv->slot[i].next = i + 1;
+	const uint16_t size = run->size;
+
+	for (uint16_t i = 0; i < size; i++) {
+		drv->slot[i] = (struct virtq_drv_slot){.ndesc = 1,
+						       .next = virtq_drv_round(run, i + 1u)};
+		if (!run->packed)
+			virtq_store16(&run->avail->ring[i], i);
+	}
+	drv->sequential = true;
+	drv->heads_in_place = true;
+	drv->uneven = 0;
+	drv->mixed = 0;
+	drv->used_seen = 0;
+	drv->common = NULL;
 	drv->free_first = 0;
 	drv->free_last = size - 1;
 	drv->nfree = size;
@@ -83,12 +96,14 @@ virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
 	if (ret < 0)
 		return ret;
 	drv->slot = calloc(cfg->size, sizeof(drv->slot[0]));
-	if (drv->slot == NULL) {
+	drv->cookie = calloc(cfg->size, sizeof(drv->cookie[0]));
+	if (drv->slot == NULL || drv->cookie == NULL) {
+		virtq_drv_fini(drv);
 		virtq_run_free(*out);
 		return -ENOMEM;
 	}
 	virtq_vq_reset(&drv->vq);
-	init_slots(drv, (uint16_t)cfg->size);
+	init_slots(drv, *out);
 	drv->indirect = cfg->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC) ?
 			(struct vring_desc *)((uint8_t *)ring + l.indirect) : NULL;
 	drv->indirect_iova = iova + l.indirect;
@@ -104,20 +119,21 @@ void
 virtq_drv_fini(struct virtq_drv *drv)
 {
 	free(drv->slot);
+	free(drv->cookie);
 	drv->slot = NULL;
+	drv->cookie = NULL;
 }
 
 void *
 virtq_drv_detach(struct virtq_drv *drv, uint16_t size)
 {
 	/* Once round the ring from where the last search ended, or from the oldest of all. */
-	for (uint16_t i = 0; drv->slot != NULL && i < size; i++) {
-		struct virtq_drv_slot *s = &drv->slot[drv->oldest];
-		void *cookie = s->cookie;
+	for (uint16_t i = 0; drv->cookie != NULL && i < size; i++) {
+		void **at = &drv->cookie[drv->oldest], *cookie = *at;
 
 		drv->oldest = drv->oldest + 1 < size ? drv->oldest + 1 : 0;
 		if (cookie != NULL) {
-			s->cookie = NULL;
+			*at = NULL;
 			return cookie;
 		}
 	}

@@ -9,7 +9,7 @@
  * Offering: virtq_drv_add() for each packet, then virtq_drv_publish() once, virtq_drv_kick().
  * Taking back: virtq_drv_used_split() tells how many entries are there, virtq_drv_used_packed()
  * whether one is; what it names is checked with virtq_drv_outstanding() and taken with
- * virtq_drv_free_slot().
+ * virtq_drv_free_slot(). Many at once, as long as the device keeps the order: virtq_drv_bulk.h.
  */
 #ifndef VIRTQ_DRV_H
 #define VIRTQ_DRV_H
@@ -31,12 +31,12 @@
 
 /*
  * What is outstanding under a descriptor (split: of the chain's head) or a buffer id (packed).
- * Free ones form a queue, so that a ring that completes in order is also offered in order.
+ * Free ones form a queue, so that a ring that completes in order is also offered in order: each
+ * slot is then followed by the next one, the last by the first.
  */
 struct virtq_drv_slot {
-	void *cookie;		/* the owner's; NULL: not outstanding */
 	uint32_t len;		/* writable bytes offered */
-	uint16_t ndesc;		/* ring entries taken */
+	uint16_t ndesc;		/* ring entries taken; 1 while it is free */
 	uint16_t next;		/* split: next of the chain; free: next free */
 };
 
@@ -46,11 +46,21 @@ struct virtq_drv {
 	 * First member: bursts are given a pointer to it.
 	 */
 	struct virtq_vq vq;
+	void **cookie;		/* [size] the owner's, by slot; NULL: not outstanding */
 	struct virtq_drv_slot *slot; /* [size] */
 	uint16_t free_first, free_last; /* the queue of free slots; valid while nfree > 0 */
 	uint16_t nfree;		/* ring entries not in use */
 	uint16_t nids;		/* packed: ids not in use */
-	uint16_t oldest;	/* IN_ORDER: slot that is due next */
+	uint16_t oldest;	/* sequential: slot that is due next */
+	bool sequential;	/* so far all came back in order: free slots follow each other */
+	bool heads_in_place;	/* split: entry i of the available ring names descriptor i */
+	/*
+	 * Sequential: among so many of the entries in use, from the oldest on, there may be chains
+	 * of several; or cookies that differ in kind, if their owner says so.
+	 */
+	uint16_t uneven, mixed;
+	uint16_t used_seen;	/* split: used->idx when it was last read */
+	const void *common;	/* what cookies other than those have in common, their owner's */
 	/*
 	 * IN_ORDER, receiving: a used entry stood for all slots from `oldest` to batch_last, which
 	 * has batch_len bytes; those before it are full. Valid while `batch` is set.
@@ -138,6 +148,27 @@ virtq_drv_put_desc(void *at, uint64_t addr, uint32_t len, uint16_t third, uint16
 		      len | (uint64_t)third << 32 | (uint64_t)fourth << 48);
 }
 
+/* n entries more are in use. */
+VIRTQ_INLINE void
+virtq_drv_count(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+{
+	drv->nfree -= n;
+	if (n > 1)
+		drv->uneven = run->size - drv->nfree;
+}
+
+/* Put a head into the available ring, unless it always stands there. */
+VIRTQ_INLINE void
+virtq_drv_list(struct virtq_drv *drv, const struct virtq_run *run, uint16_t head)
+{
+	const uint16_t at = drv->vq.avail_idx++ & run->mask;
+
+	if (head != at)
+		drv->heads_in_place = false;
+	if (!drv->heads_in_place)
+		virtq_store16(&run->avail->ring[at], head);
+}
+
 VIRTQ_INLINE void
 virtq_drv_add_split(struct virtq_drv *drv, const struct virtq_run *run, void *cookie,
 		    const struct virtq_drv_seg *seg, uint16_t n, uint16_t flags)
@@ -157,13 +188,11 @@ virtq_drv_add_split(struct virtq_drv *drv, const struct virtq_run *run, void *co
 		len += seg[i + 1].len;
 	}
 	virtq_drv_put_desc(&run->desc[at], seg[n - 1].iova, seg[n - 1].len, flags, 0);
-	drv->slot[at].next = at; /* overwritten when it is given back */
-	s->cookie = cookie;
+	drv->cookie[head] = cookie;
 	s->len = len;
 	s->ndesc = n;
-	drv->nfree -= n;
-	virtq_store16(&run->avail->ring[drv->vq.avail_idx & run->mask], head);
-	drv->vq.avail_idx++;
+	virtq_drv_count(drv, run, n);
+	virtq_drv_list(drv, run, head);
 	drv->unpublished++;
 }
 
@@ -198,10 +227,10 @@ virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_run *run, void *c
 			drv->vq.avail_wrap = !drv->vq.avail_wrap;
 		}
 	}
-	s->cookie = cookie;
+	drv->cookie[id] = cookie;
 	s->len = len;
 	s->ndesc = n;
-	drv->nfree -= n;
+	virtq_drv_count(drv, run, n);
 	drv->nids--;
 	/* The first of a batch is made available last: the device looks at no other before it. */
 	if (drv->unpublished++ == 0)
@@ -224,17 +253,21 @@ virtq_drv_add(struct virtq_drv *drv, const struct virtq_run *run, void *cookie,
 		virtq_drv_add_split(drv, run, cookie, seg, n, flags);
 }
 
-/* Barrier A: descriptors are visible before the index or the first head's flags. */
-VIRTQ_INLINE void
+/*
+ * Barrier A: descriptors are visible before the index or the first head's flags. Returns whether
+ * there was something to publish.
+ */
+VIRTQ_INLINE bool
 virtq_drv_publish(struct virtq_drv *drv, const struct virtq_run *run, bool packed)
 {
 	if (drv->unpublished == 0)
-		return;
+		return false;
 	drv->unpublished = 0;
 	if (packed)
 		virtq_store16_release(&run->pdesc[drv->first.idx].flags, drv->first.flags);
 	else
 		virtq_store16_release(&run->avail->idx, drv->vq.avail_idx);
+	return true;
 }
 
 VIRTQ_INLINE bool
@@ -288,8 +321,10 @@ virtq_drv_kick(struct virtq_drv *drv, const struct virtq_run *run, bool packed)
 VIRTQ_INLINE uint16_t
 virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_run *run)
 {
-	uint16_t n = virtq_load16_acquire(&run->used->idx) - drv->vq.used_idx;
+	uint16_t n;
 
+	drv->used_seen = virtq_load16_acquire(&run->used->idx);
+	n = drv->used_seen - drv->vq.used_idx;
 	if (__builtin_expect(n > (uint16_t)(run->size - drv->nfree), 0)) {
 		virtq_drv_break(drv, VIRTQ_E_USED_JUMP);
 		return 0;
@@ -317,7 +352,27 @@ virtq_drv_used_packed(const struct virtq_drv *drv, const struct virtq_run *run, 
 VIRTQ_INLINE bool
 virtq_drv_outstanding(const struct virtq_drv *drv, const struct virtq_run *run, uint32_t id)
 {
-	return id < run->size && drv->slot[id].cookie != NULL;
+	return id < run->size && drv->cookie[id] != NULL;
+}
+
+/* i, when it is less than twice the ring's size, counted round the ring. */
+VIRTQ_INLINE uint16_t
+virtq_drv_round(const struct virtq_run *run, uint32_t i)
+{
+	return (uint16_t)(i >= run->size ? i - run->size : i);
+}
+
+/* A slot of n entries comes back; whether that is the one that is due. */
+VIRTQ_INLINE void
+virtq_drv_note_order(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id, uint16_t n,
+		     bool packed)
+{
+	if (__builtin_expect(id != drv->oldest, 0))
+		drv->sequential = false;
+	else
+		drv->oldest = virtq_drv_round(run, (uint32_t)id + (packed ? 1 : n));
+	drv->uneven = drv->uneven > n ? drv->uneven - n : 0;
+	drv->mixed = drv->mixed > n ? drv->mixed - n : 0;
 }
 
 /* Take an outstanding slot back: its descriptors, then its cookie. */
@@ -326,9 +381,11 @@ virtq_drv_free_slot(struct virtq_drv *drv, const struct virtq_run *run, uint16_t
 {
 	struct virtq_drv_slot *s = &drv->slot[id];
 	uint16_t n = s->ndesc, at = id;
-	void *cookie = s->cookie;
+	void *cookie = drv->cookie[id];
 
-	s->cookie = NULL;
+	drv->cookie[id] = NULL;
+	s->ndesc = 1;
+	virtq_drv_note_order(drv, run, id, n, packed);
 	if (packed) {
 		uint32_t idx = (uint32_t)drv->vq.used_idx + n;
 

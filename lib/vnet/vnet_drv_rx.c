@@ -3,19 +3,12 @@
 #include <rte_ether.h>
 
 #include "virtq_dev.h"
-#include "vnet_drv.h"
-#include "vnet_impl.h"
+#include "vnet_drv_gather.h"
 
 #define RX_PACKED	(1u << 0)
 #define RX_MERGE	(1u << 1) /* a packet may lie in several buffers */
 #define RX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
 #define RX_HASH		(1u << 3) /* the header reports a hash, and has its length */
-
-/* Entries taken from the ring in one go, each copied and checked. */
-struct drv_batch {
-	uint16_t id[VNET_BURST];
-	uint32_t len[VNET_BURST];
-};
 
 static inline struct virtq_drv *
 drv_of(struct virtq_vq *vq)
@@ -29,165 +22,6 @@ drv_hdr_len(const struct virtq_run *run, const unsigned int flags)
 	if (flags & RX_HASH)
 		return VIRTQ_HDR_HASH;
 	return flags & RX_ANY_HDR ? run->hdr_len : 12;
-}
-
-static inline uint8_t *
-drv_header(struct rte_mbuf *m, uint32_t hdr_len)
-{
-	return (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM - hdr_len;
-}
-
-static __rte_noinline void
-drv_rx_break(struct vnet_rxq *rxq, struct virtq_drv *drv, enum virtq_error e)
-{
-	rxq->stats.error[e]++;
-	virtq_drv_break(drv, e);
-}
-
-/* Check what the device says of used entry i, and note it. False: it lies. */
-VIRTQ_INLINE bool
-drv_note(struct virtq_drv *drv, const struct virtq_run *run, struct drv_batch *b, uint16_t i,
-	uint32_t id, uint32_t len, uint32_t hdr_len)
-{
-	struct rte_mbuf *m;
-
-	if (unlikely(!virtq_drv_outstanding(drv, run, id)))
-		return false;
-	b->id[i] = (uint16_t)id;
-	b->len[i] = RTE_MIN(len, drv->slot[id].len);
-	m = drv->slot[id].cookie;
-	rte_prefetch0(drv_header(m, hdr_len));
-	rte_prefetch0((uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
-	return true;
-}
-
-/* Used entries of a split ring; breaks it when they are more than can be. */
-VIRTQ_INLINE uint16_t
-drv_have_split(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run)
-{
-	uint16_t n = virtq_drv_used_split(drv, run);
-
-	if (unlikely(drv->vq.broken != VIRTQ_OK))
-		rxq->stats.error[drv->vq.broken]++;
-	return n;
-}
-
-/* The slot of the ring `ahead` entries after the next used one, and its wrap counter. */
-VIRTQ_INLINE uint16_t
-drv_used_slot(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead, bool *wrap)
-{
-	uint32_t slot = (uint32_t)drv->vq.used_idx + ahead;
-
-	*wrap = drv->vq.used_wrap;
-	if (slot < run->size)
-		return (uint16_t)slot;
-	*wrap = !*wrap;
-	return (uint16_t)(slot - run->size);
-}
-
-/* The used entry `ahead` of the next one; false: it is not there. Split: the caller knows. */
-VIRTQ_INLINE bool
-drv_used_entry(struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead, bool packed,
-	uint32_t *id, uint32_t *len)
-{
-	uint16_t slot;
-	uint64_t e;
-	bool wrap;
-
-	if (!packed) {
-		slot = (drv->vq.used_idx + ahead) & run->mask;
-		e = virtq_peek64(&run->used->ring[slot]);
-		*id = (uint32_t)e;
-		*len = e >> 32;
-		return true;
-	}
-	slot = drv_used_slot(drv, run, ahead, &wrap);
-	if (!virtq_drv_used_packed(drv, run, slot, wrap, &e))
-		return false;
-	*id = (uint16_t)(e >> 32);
-	*len = (uint32_t)e;
-	return true;
-}
-
-static inline uint16_t
-drv_after(const struct virtq_run *run, uint32_t slot)
-{
-	return slot + 1 < run->size ? (uint16_t)(slot + 1) : 0;
-}
-
-/*
- * As drv_gather() for IN_ORDER: an entry stands for all buffers up to the one it names. Where
- * such a batch begins is kept, since the entries of the others are never written.
- */
-static uint16_t
-drv_gather_in_order(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct drv_batch *b, uint16_t n, uint32_t hdr_len)
-{
-	uint16_t i, due = drv->oldest;
-	bool batch = drv->batch;
-
-	for (i = 0; i < n; i++) {
-		uint32_t id = due, len = UINT32_MAX;
-
-		if (!batch && !drv_used_entry(drv, run, i, run->packed, &id, &len))
-			break;
-		if (unlikely(!virtq_drv_outstanding(drv, run, id))) {
-			if (i == 0)
-				drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
-			break;
-		}
-		if (id != due) {
-			if (i > 0)
-				break;
-			drv->batch = batch = true;
-			drv->batch_last = (uint16_t)id;
-			drv->batch_len = len;
-			len = UINT32_MAX;
-		}
-		if (batch && due == drv->batch_last) {
-			batch = false;
-			len = drv->batch_len;
-		}
-		if (unlikely(!drv_note(drv, run, b, i, due, len, hdr_len)))
-			break;
-		due = drv_after(run, due);
-	}
-	return i;
-}
-
-/* Note up to n used entries; nothing is taken yet. */
-VIRTQ_INLINE uint16_t
-drv_gather(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct drv_batch *b, uint16_t n, uint32_t hdr_len, const unsigned int flags)
-{
-	uint16_t i;
-
-	if (!(flags & RX_PACKED))
-		n = RTE_MIN(n, drv_have_split(rxq, drv, run));
-	if (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))
-		return drv_gather_in_order(rxq, drv, run, b, n, hdr_len);
-	for (i = 0; i < n; i++) {
-		uint32_t id, len;
-
-		if (!drv_used_entry(drv, run, i, flags & RX_PACKED, &id, &len))
-			break;
-		if (unlikely(!drv_note(drv, run, b, i, id, len, hdr_len))) {
-			if (i == 0)
-				drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
-			break;
-		}
-	}
-	return i;
-}
-
-/* The buffer of a noted entry is the port's again. */
-VIRTQ_INLINE struct rte_mbuf *
-drv_take(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id, bool packed)
-{
-	if (drv->batch && id == drv->batch_last)
-		drv->batch = false;
-	drv->oldest = drv_after(run, id);
-	return virtq_drv_free_slot(drv, run, id, packed);
 }
 
 /*
@@ -258,17 +92,15 @@ drv_next_buffer(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_
 	uint32_t *len)
 {
 	struct drv_batch b;
-	uint16_t n = run->packed ? drv_gather(rxq, drv, run, &b, 1, run->hdr_len, RX_PACKED) :
-				   drv_gather(rxq, drv, run, &b, 1, run->hdr_len, 0);
 
-	if (n == 0) {
+	if (!drv_gather_one(rxq, drv, run, &b)) {
 		/* It was there when drv_used_ready() looked. */
 		if (drv->vq.broken == VIRTQ_OK)
 			drv_rx_break(rxq, drv, VIRTQ_E_USED_JUMP);
 		return NULL;
 	}
 	*len = b.len[0];
-	return drv_take(drv, run, b.id[0], run->packed);
+	return drv_take(drv, run, b.id[0]);
 }
 
 /* Buffers that a used entry stands for when `due` is the first of them. */
@@ -288,11 +120,11 @@ drv_used_ready(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_r
 	uint32_t covered = drv->batch ? drv_entry_covers(run, drv->oldest, drv->batch_last) : 0;
 
 	if (!run->packed)
-		return drv_have_split(rxq, drv, run) >= n;
+		return drv_have_split(rxq, drv, run, n) >= n;
 	while (covered < n) {
 		uint32_t id, len;
 
-		if (!drv_used_entry(drv, run, (uint16_t)covered, true, &id, &len))
+		if (!virtq_drv_used_entry(drv, run, (uint16_t)covered, &id, &len, true))
 			return false;
 		covered += drv_entry_covers(run, (drv->oldest + covered) % run->size, id);
 	}
@@ -380,13 +212,35 @@ drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	return 1;
 }
 
+/* Offer n raw mbufs, for which there are entries. */
 VIRTQ_INLINE void
-drv_offer(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf *m, uint32_t room,
-	uint32_t hdr_len, bool packed)
+drv_offer(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf **m, uint16_t n,
+	uint32_t room, uint32_t hdr_len, bool packed)
 {
-	const struct virtq_drv_seg seg = {(uintptr_t)drv_header(m, hdr_len), room + hdr_len};
+	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv);
 
-	virtq_drv_add(drv, run, m, &seg, 1, VRING_DESC_F_WRITE, packed);
+	while (b.n < n) {
+		struct rte_mbuf *one = m[b.n];
+
+		drv->cookie[b.slot] = one;
+		drv->slot[b.slot].len = room + hdr_len;
+		virtq_drv_bulk_put(drv, run, &b, (uintptr_t)drv_header(one, hdr_len),
+				   room + hdr_len, VRING_DESC_F_WRITE, packed);
+	}
+	virtq_drv_bulk_end(drv, run, &b, VRING_DESC_F_WRITE, packed);
+}
+
+/* The same where free slots do not follow each other. */
+static __rte_noinline void
+drv_offer_any(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf **m, uint16_t n,
+	uint32_t room, uint32_t hdr_len)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		const struct virtq_drv_seg seg = {(uintptr_t)drv_header(m[i], hdr_len),
+						  room + hdr_len};
+
+		virtq_drv_add(drv, run, m[i], &seg, 1, VRING_DESC_F_WRITE, run->packed);
+	}
 }
 
 /* Offer mbufs for the entries that are free, up to a burst of them. Returns how many. */
@@ -405,74 +259,74 @@ drv_refill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *
 		rxq->stats.nombuf++;
 		n = got;
 	}
-	for (uint16_t i = 0; i < n; i++)
-		drv_offer(drv, run, m[i], rxq->room, hdr_len, packed);
+	if (likely(drv->sequential))
+		drv_offer(drv, run, m, n, rxq->room, hdr_len, packed);
+	else
+		drv_offer_any(drv, run, m, n, rxq->room, hdr_len);
 	virtq_drv_publish(drv, run, packed);
 	return n;
 }
 
 VIRTQ_INLINE uint16_t
 drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkts, uint16_t n, bool *merged, const unsigned int flags)
+	struct rte_mbuf **pkts, uint16_t n, bool *merged, uint64_t *bytes,
+	const unsigned int flags)
 {
 	const uint32_t hdr_len = drv_hdr_len(run, flags);
-	uint16_t out = 0, have;
+	uint16_t out = 0, have, i;
 	struct drv_batch b;
-	uint64_t bytes = 0;
 
-	have = drv_gather(rxq, drv, run, &b, n, hdr_len, flags);
-	for (uint16_t i = 0; i < have; i++) {
-		struct rte_mbuf *m = drv->slot[b.id[i]].cookie;
-		const uint8_t *h;
+	have = drv_gather(rxq, drv, run, &b, n, hdr_len, flags & RX_PACKED);
+	for (i = 0; i < have; i++) {
+		struct rte_mbuf *m = b.m[i];
+		const uint8_t *h = drv_header(m, hdr_len);
 
 		/* Named twice in one batch: the first time it was taken. */
-		if (unlikely(m == NULL)) {
+		if (unlikely(!b.in_sequence && drv->cookie[b.id[i]] == NULL)) {
 			drv_rx_break(rxq, drv, VIRTQ_E_USED_ID);
 			break;
 		}
-		h = drv_header(m, hdr_len);
 		/* Without all of a header the device cannot have said how many. */
 		if ((flags & RX_MERGE) && unlikely(b.len[i] >= hdr_len &&
 						   virtq_load16((const void *)(h + 10)) != 1)) {
 			*merged = true;
 			break;
 		}
-		drv_take(drv, run, b.id[i], flags & RX_PACKED);
+		if (unlikely(!b.in_sequence))
+			drv_take(drv, run, b.id[i]);
 		if (unlikely((virtq_peek64(h) & 0xffff) != 0 ||
 			     b.len[i] < hdr_len + RTE_ETHER_HDR_LEN)) {
 			m = drv_rx_slow(rxq, run, m, b.len[i]);
 			if (m == NULL)
 				continue;
+			*bytes += m->pkt_len;
 		} else {
 			vnet_rx_mbuf_init(rxq, m, b.len[i] - hdr_len);
+			*bytes += b.len[i] - hdr_len;
 			if (flags & RX_HASH)
 				drv_hash(m);
 		}
-		bytes += m->pkt_len;
 		pkts[out++] = m;
 	}
-	vnet_rx_account(rxq, pkts, out, bytes);
+	if (likely(b.in_sequence))
+		drv_take_sequence(drv, run, i, flags & RX_PACKED);
 	return out;
 }
 
 /* The mergeable packet that a round stopped before. */
 static __rte_noinline uint16_t
 drv_rx_one_merged(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkts, bool *stuck)
+	struct rte_mbuf **pkts, uint64_t *bytes, bool *stuck)
 {
 	struct drv_batch b;
-	uint16_t have = run->packed ? drv_gather(rxq, drv, run, &b, 1, run->hdr_len, RX_PACKED) :
-				      drv_gather(rxq, drv, run, &b, 1, run->hdr_len, 0);
-	struct rte_mbuf *m;
 
 	*stuck = true;
-	if (have == 0 || drv_rx_merge(rxq, drv, run, drv->slot[b.id[0]].cookie, &m) == 0)
+	if (!drv_gather_one(rxq, drv, run, &b) || drv_rx_merge(rxq, drv, run, b.m[0], pkts) == 0)
 		return 0;
 	*stuck = false;
-	if (m == NULL)
+	if (*pkts == NULL)
 		return 0;
-	vnet_rx_account(rxq, &m, 1, m->pkt_len);
-	*pkts = m;
+	*bytes += (*pkts)->pkt_len;
 	return 1;
 }
 
@@ -492,6 +346,19 @@ drv_rx_hungry(const struct vnet_rxq *rxq, const struct virtq_drv *drv, const str
 	       (uint64_t)(run->size - drv->nfree) * rxq->room < VNET_FRAME_MAX;
 }
 
+/*
+ * Split: send for the used entries that the next burst of n will begin with, so that they travel
+ * while the application works. On a packed ring the device may be writing them.
+ */
+VIRTQ_INLINE void
+drv_rx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+{
+	const uint16_t left = drv->used_seen - drv->vq.used_idx;
+
+	virtq_prefetch_range(&run->used->ring[drv->vq.used_idx & run->mask],
+			     RTE_MIN(n, left) * sizeof(run->used->ring[0]));
+}
+
 VIRTQ_INLINE uint16_t
 drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
@@ -499,16 +366,19 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 	const uint32_t hdr_len = drv_hdr_len(run, flags);
 	struct virtq_drv *drv = drv_of(vq);
 	uint16_t done = 0, offered = 0;
+	uint64_t bytes = 0;
 
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
 		bool merged = false, stuck = false;
-		uint16_t got = drv_rx_round(rxq, drv, run, pkts + done, want, &merged, flags);
+		uint16_t got = drv_rx_round(rxq, drv, run, pkts + done, want, &merged, &bytes,
+					    flags);
 
 		done += got;
 		if ((flags & RX_MERGE) && unlikely(merged)) {
 			if (done < n)
-				done += drv_rx_one_merged(rxq, drv, run, pkts + done, &stuck);
+				done += drv_rx_one_merged(rxq, drv, run, pkts + done, &bytes,
+							  &stuck);
 			if (stuck)
 				break;
 			continue;
@@ -516,6 +386,8 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 		if (got < want)
 			break;
 	}
+	/* Before buffers are offered: what lines are still to come does so meanwhile. */
+	vnet_rx_account(rxq, pkts, done, bytes);
 	while (vq->broken == VIRTQ_OK &&
 	       drv_rx_hungry(rxq, drv, run, done == 0, flags & RX_MERGE)) {
 		uint16_t more = drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
@@ -526,6 +398,8 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 	}
 	if (offered > 0)
 		virtq_drv_kick(drv, run, flags & RX_PACKED);
+	if (!(flags & RX_PACKED) && likely(done == n))
+		drv_rx_lookahead(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST));
 	return done;
 }
 

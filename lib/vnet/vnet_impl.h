@@ -122,14 +122,19 @@ vnet_rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64
 static inline void
 vnet_rx_mbuf_init(const struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 {
+	const uint64_t type_and_len = (uint64_t)len << 32;
+	const uint64_t data_len_and_hash = (uint16_t)len;
+
 	memcpy(&m->rearm_data, &rxq->rearm, sizeof(rxq->rearm));
 	m->ol_flags = 0;
-	m->packet_type = 0;
-	m->pkt_len = len;
-	m->data_len = (uint16_t)len;
-	m->vlan_tci = 0;
-	m->hash.rss = 0;
+	memcpy(&m->packet_type, &type_and_len, sizeof(type_and_len));
+	memcpy(&m->data_len, &data_len_and_hash, sizeof(data_len_and_hash));
 }
+
+_Static_assert(offsetof(struct rte_mbuf, pkt_len) == offsetof(struct rte_mbuf, packet_type) + 4 &&
+	       offsetof(struct rte_mbuf, vlan_tci) == offsetof(struct rte_mbuf, data_len) + 2 &&
+	       offsetof(struct rte_mbuf, hash.rss) == offsetof(struct rte_mbuf, data_len) + 4,
+	       "pairs that vnet_rx_mbuf_init() writes");
 
 /* Flags that need more than a copy. */
 #define VNET_TX_WORK (RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | \

@@ -16,6 +16,8 @@
 #define vnet_dev_tx_select VNET_LEVEL_NAME(vnet_dev_tx_select)
 #define vnet_drv_rx_select VNET_LEVEL_NAME(vnet_drv_rx_select)
 #define vnet_drv_tx_select VNET_LEVEL_NAME(vnet_drv_tx_select)
+#define vnet_drv_reaches VNET_LEVEL_NAME(vnet_drv_reaches)
+#define vnet_drv_frame_any VNET_LEVEL_NAME(vnet_drv_frame_any)
 #define vnet_drv_rx_fill VNET_LEVEL_NAME(vnet_drv_rx_fill)
 #define vnet_drv_drain VNET_LEVEL_NAME(vnet_drv_drain)
 #define vnet_drv_tx_clean VNET_LEVEL_NAME(vnet_drv_tx_clean)

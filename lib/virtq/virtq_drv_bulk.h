@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The driver's half of a virtqueue: many buffers of one entry each, offered and taken back at once.
+ *
+ * As long as a device gives everything back in the order in which it was offered, which most do,
+ * the slots in use and the free ones follow each other round the ring (virtq_drv.sequential). Then
+ * nobody has to walk a list, and the check of a used entry is that it names the slot that is due.
+ * What does not fit is not taken here: the functions of virtq_drv.h serve it one by one.
+ *
+ * Everything is inline and takes a literal `packed`.
+ */
+#ifndef VIRTQ_DRV_BULK_H
+#define VIRTQ_DRV_BULK_H
+
+#include "virtq_drv.h"
+
+#define VIRTQ_DRV_PHASES (1u << VRING_PACKED_DESC_F_AVAIL | 1u << VRING_PACKED_DESC_F_USED)
+
+/* Where an offer of many stands; private to the burst until virtq_drv_bulk_end(). */
+struct virtq_drv_bulk {
+	uint16_t slot;		/* the next free one */
+	uint16_t at;		/* packed: the next entry of the ring */
+	uint16_t phase;		/* packed: flags that make it available */
+	uint16_t n;		/* buffers so far */
+};
+
+VIRTQ_INLINE struct virtq_drv_bulk
+virtq_drv_bulk_begin(const struct virtq_drv *drv)
+{
+	return (struct virtq_drv_bulk){
+		.slot = drv->free_first,
+		.at = drv->vq.avail_idx,
+		.phase = virtq_drv_packed_phase(drv->vq.avail_wrap),
+	};
+}
+
+/*
+ * Offer one buffer more, while drv->sequential is set and n is less than drv->nfree. The owner
+ * stores the cookie (and, where it matters, the length) of slot b->slot itself, before.
+ */
+VIRTQ_INLINE void
+virtq_drv_bulk_put(const struct virtq_drv *drv, const struct virtq_run *run,
+		   struct virtq_drv_bulk *b, uint64_t iova, uint32_t len, uint16_t flags,
+		   bool packed)
+{
+	uint16_t phase = b->phase;
+
+	if (!packed) {
+		virtq_drv_put_desc(&run->desc[b->slot], iova, len, flags, 0);
+		b->slot = (b->slot + 1) & run->mask;
+		b->n++;
+		return;
+	}
+	/* The first of what is published together stays unavailable, see virtq_drv_bulk_end(). */
+	if (b->n++ == 0 && drv->unpublished == 0)
+		phase ^= VIRTQ_DRV_PHASES;
+	virtq_store64(&run->pdesc[b->at].addr, iova);
+	/* Barrier A, for the device that has got this far. */
+	virtq_store64_release(&run->pdesc[b->at].len,
+			      len | (uint64_t)b->slot << 32 | (uint64_t)(flags | phase) << 48);
+	b->slot = virtq_drv_round(run, b->slot + 1u);
+	if (++b->at == run->size) {
+		b->at = 0;
+		b->phase ^= VIRTQ_DRV_PHASES;
+	}
+}
+
+/*
+ * Get the lines of n entries, the first to be offered next, ready to be written. Where both sides
+ * have a copy of a line, prefetchw was seen to do nothing; storing what stands there does it, for
+ * all at once, while other work goes on. It harms nobody who reads them, and nobody else writes
+ * addresses.
+ */
+VIRTQ_INLINE void
+virtq_drv_bulk_own(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n,
+		   bool packed)
+{
+	const uint32_t first = packed ? drv->vq.avail_idx : drv->free_first;
+
+	if (n > run->size)
+		n = run->size;
+	for (uint32_t i = first; i < first + n; i += VIRTQ_CACHE_LINE / sizeof(run->desc[0])) {
+		/* Both layouts begin with it. */
+		uint64_t *addr = (uint64_t *)&run->desc[virtq_drv_round(run, i)].addr;
+
+		virtq_store64(addr, virtq_load64(addr));
+	}
+}
+
+/* What was put is the ring's now; visible to the device with the next virtq_drv_publish(). */
+VIRTQ_INLINE void
+virtq_drv_bulk_end(struct virtq_drv *drv, const struct virtq_run *run,
+		   const struct virtq_drv_bulk *b, uint16_t flags, bool packed)
+{
+	uint16_t head = drv->free_first;
+
+	if (packed) {
+		if (drv->unpublished == 0) {
+			drv->first.idx = drv->vq.avail_idx;
+			drv->first.flags = flags | virtq_drv_packed_phase(drv->vq.avail_wrap);
+		}
+		drv->vq.avail_idx = b->at;
+		drv->vq.avail_wrap = b->phase == virtq_drv_packed_phase(true);
+		drv->nids -= b->n;
+	} else if (drv->heads_in_place && head == (drv->vq.avail_idx & run->mask)) {
+		drv->vq.avail_idx += b->n;
+	} else {
+		for (uint16_t i = 0; i < b->n; i++, head = (head + 1) & run->mask)
+			virtq_drv_list(drv, run, head);
+	}
+	drv->free_first = b->slot;
+	drv->nfree -= b->n;
+	drv->unpublished += b->n;
+}
+
+/*
+ * Split: used entries that wait, at least `want` if there are so many. What used->idx said last is
+ * believed until it is used up: its line is the device's. 0 with the ring broken as in
+ * virtq_drv_used_split().
+ */
+VIRTQ_INLINE uint16_t
+virtq_drv_bulk_used_split(struct virtq_drv *drv, const struct virtq_run *run, uint16_t want)
+{
+	uint16_t n = drv->used_seen - drv->vq.used_idx;
+
+	if (n < want || n > (uint16_t)(run->size - drv->nfree))
+		n = virtq_drv_used_split(drv, run);
+	return n;
+}
+
+/* Whether buffers can be taken back as what follows does it. */
+VIRTQ_INLINE bool
+virtq_drv_bulk_can_take(const struct virtq_drv *drv)
+{
+	return drv->sequential && drv->uneven == 0;
+}
+
+/* The entry `ahead` of the next used one: its place in the ring, and the wrap counter there. */
+VIRTQ_INLINE uint16_t
+virtq_drv_used_place(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead,
+		     bool *wrap)
+{
+	const uint32_t at = (uint32_t)drv->vq.used_idx + ahead;
+
+	*wrap = drv->vq.used_wrap != (at >= run->size);
+	return virtq_drv_round(run, at);
+}
+
+/*
+ * The used entry `ahead` of the next one; split: the caller knows that it is there. False: it is
+ * not. Otherwise *id is what the device says (packed: 16 bits), and *len.
+ */
+VIRTQ_INLINE bool
+virtq_drv_used_entry(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead,
+		     uint32_t *id, uint32_t *len, bool packed)
+{
+	uint64_t e;
+	bool wrap;
+
+	if (packed) {
+		const uint16_t at = virtq_drv_used_place(drv, run, ahead, &wrap);
+
+		if (!virtq_drv_used_packed(drv, run, at, wrap, &e))
+			return false;
+		*id = (uint16_t)(e >> 32);
+		*len = (uint32_t)e;
+		return true;
+	}
+	e = virtq_peek64(&run->used->ring[(drv->vq.used_idx + ahead) & run->mask]);
+	*id = (uint32_t)e;
+	*len = e >> 32;
+	return true;
+}
+
+/*
+ * IN_ORDER: an entry stands for all buffers up to the one it names. How many that are for the next
+ * one, at most `have`; 0: it names none of those.
+ */
+VIRTQ_INLINE uint16_t
+virtq_drv_bulk_batch(const struct virtq_drv *drv, const struct virtq_run *run, uint32_t id,
+		     uint16_t have)
+{
+	uint32_t n = id - drv->oldest;
+
+	if (id >= run->size)
+		return 0;
+	if (id < drv->oldest)
+		n += run->size;
+	return n < have ? (uint16_t)(n + 1) : 0;
+}
+
+/*
+ * How many buffers, from the oldest on, the device has used, in order, each checked; about `want`
+ * (more: a batch of IN_ORDER). -1: there is something that has to be looked at one by one. Called
+ * while virtq_drv_bulk_can_take(). The lengths are not looked at.
+ */
+VIRTQ_INLINE int
+virtq_drv_bulk_used(struct virtq_drv *drv, const struct virtq_run *run, uint16_t want,
+		    bool packed, bool in_order)
+{
+	uint16_t have = run->size - drv->nfree, n = 0;
+	uint32_t id, len;
+
+	if (!packed)
+		have = virtq_drv_bulk_used_split(drv, run, want);
+	if (have < want)
+		want = have;
+	if (want == 0)
+		return 0;
+	if (in_order) {
+		if (!virtq_drv_used_entry(drv, run, 0, &id, &len, packed))
+			return 0;
+		n = virtq_drv_bulk_batch(drv, run, id, have);
+		if (n != 1)
+			return n == 0 ? -1 : n;
+		/*
+		 * Entries one by one. Split: the index, which never points into a batch, has said
+		 * it of all that there are; the last of them confirms it.
+		 */
+		if (!packed && want == have &&
+		    virtq_drv_used_entry(drv, run, have - 1, &id, &len, packed) &&
+		    id == virtq_drv_round(run, (uint32_t)drv->oldest + have - 1))
+			return have;
+	}
+	for (; n < want; n++) {
+		if (!virtq_drv_used_entry(drv, run, n, &id, &len, packed))
+			break;
+		if (id != virtq_drv_round(run, (uint32_t)drv->oldest + n))
+			return n > 0 ? n : -1;
+	}
+	return n;
+}
+
+/*
+ * Cookies that were taken back. One store each: what the compiler makes of memset() takes longer to
+ * start than that to end.
+ */
+VIRTQ_INLINE void
+virtq_drv_bulk_forget(void **cookie, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++)
+		__atomic_store_n(&cookie[i], NULL, __ATOMIC_RELAXED);
+}
+
+/* The n oldest buffers are the owner's again, who has cleared their cookies. */
+VIRTQ_INLINE void
+virtq_drv_bulk_take(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, bool packed)
+{
+	drv->oldest = virtq_drv_round(run, (uint32_t)drv->oldest + n);
+	drv->free_last = (drv->oldest > 0 ? drv->oldest : run->size) - 1;
+	drv->nfree += n;
+	drv->mixed = drv->mixed > n ? drv->mixed - n : 0;
+	if (packed) {
+		bool wrap;
+		const uint16_t at = virtq_drv_used_place(drv, run, n, &wrap);
+
+		drv->vq.used_idx = at;
+		drv->vq.used_wrap = wrap;
+		drv->nids += n;
+	} else {
+		drv->vq.used_idx += n;
+	}
+}
+
+#endif /* VIRTQ_DRV_BULK_H */

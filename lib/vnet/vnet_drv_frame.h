@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Driver side, transmit: what its burst leaves to the longer way. Library-internal. */
+#ifndef VNET_DRV_FRAME_H
+#define VNET_DRV_FRAME_H
+
+#include "vnet_drv.h"
+#include "vnet_impl.h"
+
+/* TX_DROPPED: counted, still to be freed. TX_SHORT: not enough entries, nothing was done. */
+enum tx_result { TX_SENT, TX_DROPPED, TX_SHORT };
+
+/* Whether the device reaches the bytes. */
+bool vnet_drv_reaches(struct vnet_txq *txq, const void *addr, uint32_t len);
+
+/*
+ * Offer a packet of any kind, with whatever it asks for, in one frame or several; visible with the
+ * next publication. *pkt is replaced where a copy is sent.
+ */
+enum tx_result vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv,
+				  const struct virtq_run *run, struct rte_mbuf **pkt);
+
+#endif /* VNET_DRV_FRAME_H */
