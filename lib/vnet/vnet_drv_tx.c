@@ -272,8 +272,8 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
 	}
 	*offered |= virtq_drv_publish(drv, run, flags & TX_PACKED);
 	/*
-	 * The packets are ours until they are taken back. Now is the time to look at them: while the
-	 * line that the device polls comes here, nothing else can be done.
+	 * The packets are ours until they are taken back. Now is the time to look at them: while
+	 * the line that the device polls comes here, nothing else can be done.
 	 */
 	vnet_tx_account(&txq->stats, txq->flags, pkts, i, dropped);
 	txq->stats.bytes += bytes;
