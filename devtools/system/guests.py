@@ -163,17 +163,20 @@ OFFLOADS = [
 ]
 
 
+MOST_LINKS = 16     # DPDK of Debian has 32 ports
+
+
 def offloads(report, qemu):
-    links = [link for link in OFFLOADS if report.part in link.name]
-    if not links:
-        return
-    network = Network(links, qemu, memory=512,
-                      args=["--enable-scatter"] if bed.DRV == "net_vring" else [])
-    try:
-        for i, link in enumerate(links):
-            report.case(link.name, one_link, network, i)
-    finally:
-        network.close()
+    chosen = [link for link in OFFLOADS if report.part in link.name]
+    for first in range(0, len(chosen), MOST_LINKS):
+        links = chosen[first:first + MOST_LINKS]
+        network = Network(links, qemu, memory=512,
+                          args=["--enable-scatter"] if bed.DRV == "net_vring" else [])
+        try:
+            for i, link in enumerate(links):
+                report.case(link.name, one_link, network, i)
+        finally:
+            network.close()
 
 
 def run7(report):
@@ -196,8 +199,12 @@ def change_queues(network, i):
     for count in (1, 4, 2, 3, 1, 4):
         for guest in (a, b):
             guest.must("ethtool -L n%d combined %d" % (i, count))
+        # a ring that TCP keeps full has no room for everybody, and says so
+        counted = drops(network.switch, (2 * i, 2 * i + 1))
         lost = ping(a, there, 3, 0.1, 2)
-        check(lost == 0, "%d of 3 pings lost with %d queues" % (lost, count))
+        counted = drops(network.switch, (2 * i, 2 * i + 1)) - counted
+        check(lost <= min(counted, 2), "%d of 3 pings lost with %d queues, %d packets counted as "
+              "dropped" % (lost, count, counted))
     output = bed.wait_for("end of iperf3",
                           lambda: re.search(r"(?s).*status \d+", a.run("cat /tmp/iperf")[1]), 25,
                           0.3).group(0)
