@@ -162,7 +162,6 @@ struct vring_port {
 	uint64_t refused_ns;	/* when it was logged last that a ring is over max-ring */
 	struct vhu_timer rarp_watch;
 	struct vhu_timer lend_watch;	/* zero-copy: armed while any ring has loans */
-	uint64_t lend_until_ns, lend_again_ns; /* waiting for packets: at most until, then from */
 	uint64_t lend_told_ns;	/* no log line about packets before */
 	struct vring_session session_base;
 	struct vring_slot slot[VRING_MAX_QIDS];

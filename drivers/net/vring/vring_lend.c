@@ -13,7 +13,7 @@
 
 #include "vring.h"
 
-/* How long the end of a ring waits for packets, and how often a port may wait. */
+/* How long the ends of rings wait for packets, and how often they may, all ports taken together. */
 #define WAIT_MS 100
 #define WAIT_AGAIN_MS 1000
 /* How often it is asked whether somebody looks after the rings. */
@@ -30,9 +30,20 @@ static struct {
 	pthread_mutex_t lock;
 	struct vnet_loans *first;
 	unsigned int n;
+	bool watched;		/* free_ended() will come */
 } ended = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
+
+static void free_ended(void *arg);
+
+/* Under the lock. Where no alarm can be had, the next one who comes tries again. */
+static void
+watch_ended(void)
+{
+	if (ended.first != NULL && !ended.watched)
+		ended.watched = rte_eal_alarm_set(ENDED_US, free_ended, NULL) == 0;
+}
 
 static void
 free_ended(void *arg __rte_unused)
@@ -50,26 +61,22 @@ free_ended(void *arg __rte_unused)
 			at = &loans->next;
 		}
 	}
-	if (ended.first != NULL)
-		rte_eal_alarm_set(ENDED_US, free_ended, NULL);
+	ended.watched = false;
+	watch_ended();
 	pthread_mutex_unlock(&ended.lock);
 }
 
 static void
 keep_ended(struct vnet_loans *loans)
 {
-	bool alone;
-
 	if (vnet_loans_free(loans))
 		return;
 	pthread_mutex_lock(&ended.lock);
-	alone = ended.first == NULL;
 	loans->next = ended.first;
 	ended.first = loans;
 	ended.n++;
+	watch_ended();
 	pthread_mutex_unlock(&ended.lock);
-	if (alone)
-		rte_eal_alarm_set(ENDED_US, free_ended, NULL);
 }
 
 static bool
@@ -78,6 +85,7 @@ too_many_ended(void)
 	bool many;
 
 	pthread_mutex_lock(&ended.lock);
+	watch_ended();
 	many = ended.n >= MAX_ENDED;
 	pthread_mutex_unlock(&ended.lock);
 	return many;
@@ -109,19 +117,21 @@ vring_lend_begin(struct vring_port *port, uint16_t qid, const struct virtq_run *
 		vhu_timer_set(port->loop, &port->lend_watch, WATCH_MS);
 }
 
-/* Give the application time to free what it has; a port may hold the thread up for a tenth. */
+/* Give the application time to free what it has; that may hold the thread up for a tenth. */
 static void
-wait_for_packets(struct vring_port *port, const struct vnet_loans *loans)
+wait_for_packets(const struct vnet_loans *loans)
 {
+	/* The control thread's: it serves all ports that lend. */
+	static uint64_t until_ns, again_ns;
 	const struct timespec pause = { .tv_nsec = 200000 };
 
 	if (vnet_loans_out(loans) == 0)
 		return;
-	if (vhu_now_ns() >= port->lend_again_ns) {
-		port->lend_until_ns = vhu_now_ns() + WAIT_MS * 1000000ull;
-		port->lend_again_ns = vhu_now_ns() + WAIT_AGAIN_MS * 1000000ull;
+	if (vhu_now_ns() >= again_ns) {
+		until_ns = vhu_now_ns() + WAIT_MS * 1000000ull;
+		again_ns = vhu_now_ns() + WAIT_AGAIN_MS * 1000000ull;
 	}
-	while (vnet_loans_out(loans) > 0 && vhu_now_ns() < port->lend_until_ns)
+	while (vnet_loans_out(loans) > 0 && vhu_now_ns() < until_ns)
 		nanosleep(&pause, NULL);
 }
 
@@ -132,7 +142,7 @@ end(struct vring_port *port, uint16_t qid, const struct virtq_run *run)
 	struct vnet_loans *loans = vq->loans;
 	uint32_t out;
 
-	wait_for_packets(port, loans);
+	wait_for_packets(loans);
 	out = vnet_loans_out(loans);
 	vnet_loans_end(loans, vq, run);
 	keep_ended(loans);
