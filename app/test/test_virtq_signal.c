@@ -48,6 +48,20 @@ full_blocking_counter_does_not_block(void **state)
 	close(fd);
 }
 
+/* The peer takes O_NONBLOCK away and empties the counter first. */
+static void
+empty_blocking_counter_does_not_block(void **state)
+{
+	int fd = eventfd(3, EFD_CLOEXEC);
+
+	alarm(5);
+	assert_true(virtq_signal_take(fd));
+	assert_false(virtq_signal_take(fd));
+	alarm(0);
+	close(fd);
+	assert_false(virtq_signal_take(-1));
+}
+
 static void
 no_fd_is_no_signal(void **state)
 {
@@ -83,6 +97,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_signal_counts),
 		cmocka_unit_test(full_blocking_counter_does_not_block),
+		cmocka_unit_test(empty_blocking_counter_does_not_block),
 		cmocka_unit_test(no_fd_is_no_signal),
 		cmocka_unit_test(threads_lose_nothing),
 	};

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -73,4 +74,13 @@ virtq_signal(int fd)
 	/* No asynchronous requests on this kernel: as near as it gets. */
 	if (poll(&p, 1, 0) == 1 && write(fd, &one, sizeof(one)) < 0)
 		return;
+}
+
+bool
+virtq_signal_take(int fd)
+{
+	uint64_t count;
+	struct iovec v = { &count, sizeof(count) };
+
+	return preadv2(fd, &v, 1, -1, RWF_NOWAIT) == (ssize_t)sizeof(count);
 }

@@ -9,7 +9,14 @@
 #ifndef VIRTQ_SIGNAL_H
 #define VIRTQ_SIGNAL_H
 
+#include <stdbool.h>
+
 /* Any thread. fd -1: nothing happens. Errors are the peer's own loss. */
 void virtq_signal(int fd);
+/*
+ * Take what an eventfd counts; read(2) has the same flaw as write(2). False: there was nothing, or
+ * a kernel before 5.8 cannot say so without waiting. Any thread.
+ */
+bool virtq_signal_take(int fd);
 
 #endif /* VIRTQ_SIGNAL_H */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "vhost_uapi.h"
+#include "virtq_signal.h"
 #include "vring_fe.h"
 
 /* How often rings are looked at that may have broken. */
@@ -369,9 +370,8 @@ static void
 ring_failed(struct vhu_watch *w, uint32_t unused)
 {
 	struct vring_fe *fe = w->owner;
-	uint64_t count;
 
-	if (read(w->fd, &count, sizeof(count)) < 0 || !fe->running)
+	if (!virtq_signal_take(w->fd) || !fe->running)
 		return;
 	VRING_LOG(WARNING, fe->port->name, "the %s reports a broken ring: they are set up anew",
 		  vring_fe_peer(fe));

@@ -355,7 +355,6 @@ static void
 ring_down(struct vring_fe *fe, unsigned int qid)
 {
 	struct vring_fe_ring *ring = &fe->ring[qid];
-	uint64_t count;
 
 	if (ring->run == NULL)
 		return;
@@ -365,8 +364,7 @@ ring_down(struct vring_fe *fe, unsigned int qid)
 	virtq_run_free(ring->run);
 	ring->run = NULL;
 	/* Kicks that nobody took are not the next session's. */
-	if (read(ring->kickfd, &count, sizeof(count)) < 0)
-		return;
+	virtq_signal_take(ring->kickfd);
 }
 
 void
