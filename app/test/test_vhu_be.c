@@ -2,6 +2,8 @@
 /* Sessions: when rings start, change and stop, and what a connection leaves behind. */
 #include "vhu_rig.h"
 
+#include <netinet/in.h>
+
 /* The order of messages seen from QEMU 7.2: channel, calls and enables before anything else. */
 static void
 qemu_order(void **state)
@@ -593,6 +595,62 @@ disconnect_takes_everything_back(void **state)
 	assert_true(info.messages > 10);
 }
 
+/* A TCP socket whose close() waits three seconds for a peer that does not read. */
+static int
+lingering_socket(int *peer)
+{
+	const struct linger three = { .l_onoff = 1, .l_linger = 3 };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof(addr);
+	static const char bytes[65536];
+	int listening = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(listening, (struct sockaddr *)&addr, len), 0);
+	assert_int_equal(getsockname(listening, (struct sockaddr *)&addr, &len), 0);
+	assert_int_equal(listen(listening, 1), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, len), 0);
+	*peer = accept(listening, NULL, NULL);
+	close(listening);
+	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &three, sizeof(three)), 0);
+	return fd;
+}
+
+/* Handed over in a message, with an unread message, and with a connection that is turned away. */
+static void
+lingering_descriptors_delay_nobody(void **state)
+{
+	struct rig *rig = *state;
+	const uint64_t began = vhu_now_ns(), ring = 0;
+	int fd, peer[3], second;
+
+	fe_negotiate(rig, RIG_ACKED, VHU_SERVED_PROTOCOL);
+	fd = lingering_socket(&peer[0]);
+	fe_send_on(rig->fe, VHU_SET_VRING_KICK, NEED, &ring, sizeof(ring), &fd, 1);
+	close(fd);
+	pump(rig);
+
+	second = connect_to(rig->path);
+	fd = lingering_socket(&peer[1]);
+	fe_send_on(second, VHU_SET_VRING_KICK, 0, &ring, sizeof(ring), &fd, 1);
+	close(fd);
+	pump(rig);
+	close(second);
+
+	fd = lingering_socket(&peer[2]);
+	fe_send_on(rig->fe, 99, 0, &ring, sizeof(ring), NULL, 0); /* ends the session */
+	fe_try_send(rig->fe, VHU_SET_VRING_KICK, 0, &ring, sizeof(ring), &fd, 1);
+	close(fd);
+	pump(rig);
+	rig_connect(rig);
+	assert_int_equal(fe_get(rig, VHU_GET_FEATURES) & RIG_FEATURES, RIG_FEATURES);
+	assert_true(vhu_now_ns() - began < 2000000000);
+	for (int i = 0; i < 3; i++)
+		close(peer[i]); /* with what was not read: resets the connection, nobody lingers */
+}
+
 int
 main(void)
 {
@@ -613,6 +671,7 @@ main(void)
 		RIG_TEST(size_of_a_running_ring_stays),
 		RIG_TEST(repeats_leak_nothing),
 		RIG_TEST(flood_has_to_rest),
+		RIG_TEST(lingering_descriptors_delay_nobody),
 		RIG_TEST(new_call_is_signalled_once),
 		RIG_TEST(wrong_kinds_of_fds_are_refused),
 		RIG_TEST(broken_ring_waits_for_base_and_kick),

@@ -57,6 +57,7 @@ channel_is_not_the_connection_itself(void **state)
 	fe_start(rig);
 	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &rig->fe, 1, &m),
 			 NACK);
+	wait_for_closing();
 	rig_disconnect(rig);
 	assert_int_equal(rig->downs, 1);
 }

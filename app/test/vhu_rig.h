@@ -28,6 +28,7 @@
 #include <cmocka.h>
 
 #include "vhu_be_priv.h"
+#include "vhu_close.h"
 
 #define RIG_PAIRS 2
 #define RIG_RINGS (2 * RIG_PAIRS)
@@ -81,12 +82,22 @@ struct rig {
 	char log[8192];
 };
 
+/* What was received and is of no use is closed a moment later. */
+static inline void
+wait_for_closing(void)
+{
+	for (int i = 0; vhu_close_pending() && i < 5000; i++)
+		usleep(200);
+}
+
 static inline int
 open_fds(void)
 {
-	DIR *d = opendir("/proc/self/fd");
+	DIR *d;
 	int n = -1; /* opendir's own */
 
+	wait_for_closing();
+	d = opendir("/proc/self/fd");
 	assert_non_null(d);
 	for (struct dirent *e; (e = readdir(d)) != NULL;)
 		n += e->d_name[0] != '.';

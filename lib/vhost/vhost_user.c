@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "vhost_user_priv.h"
+#include "vhu_close.h"
 #include "virtq_compat.h"
 
 const uint64_t vhost_user_protocol =
@@ -60,7 +61,7 @@ user_cleanup(struct vhost_dev *dev)
 	vhu_timer_cancel(&u->soon);
 	if (u->watch.fd >= 0) {
 		vhu_watch_del(&u->watch);
-		close(u->watch.fd);
+		vhu_close_connection(u->watch.fd);
 	}
 	vhu_rx_reset(&u->rx);
 	vhu_tx_reset(&u->tx);

@@ -13,6 +13,7 @@
 
 #include "vhost_user_priv.h"
 #include "vhu_be.h"
+#include "vhu_close.h"
 
 int
 vhost_user_dead(struct vhost_user *u, int rc, const char *fmt, ...)
@@ -26,7 +27,7 @@ vhost_user_dead(struct vhost_user *u, int rc, const char *fmt, ...)
 	vsnprintf(dev->why, sizeof(dev->why), fmt, ap);
 	va_end(ap);
 	vhu_watch_del(&u->watch);
-	close(u->watch.fd);
+	vhu_close_connection(u->watch.fd);
 	u->watch.fd = -1;
 	vhu_rx_reset(&u->rx);
 	vhu_tx_reset(&u->tx);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Rings of a session: what the front-end says of them, when they start, stop and change. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -384,12 +385,13 @@ vhu_on_get_vring_base(struct vhu_be *be, struct vhu_msg *msg)
 static int
 check_eventfd(int fd)
 {
-	struct stat st;
+	struct statx st;
 	int flags;
 
-	if (fstat(fd, &st) < 0)
+	/* What a process serves would be asked by fstat(). */
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
 		return -errno;
-	if ((st.st_mode & S_IFMT) != 0)
+	if ((st.stx_mode & S_IFMT) != 0)
 		return -EINVAL;
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR)

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vhu_close.h"
+
 #define HDR ((uint32_t)sizeof(struct vhu_hdr))
 
 void
@@ -50,7 +52,7 @@ vhu_msg_close_fds(struct vhu_msg *msg)
 {
 	for (uint32_t i = 0; i < msg->nfds; i++)
 		if (msg->fds[i] >= 0)
-			close(msg->fds[i]);
+			vhu_close_received(msg->fds[i]);
 	msg->nfds = 0;
 }
 
@@ -82,7 +84,7 @@ keep_fds(struct vhu_rx *rx, struct msghdr *mh)
 			if (rx->msg.nfds < VHU_MAX_FDS) {
 				rx->msg.fds[rx->msg.nfds++] = fd;
 			} else {
-				close(fd);
+				vhu_close_received(fd);
 				fit = false;
 			}
 		}

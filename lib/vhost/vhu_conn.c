@@ -3,7 +3,8 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <unistd.h>
+
+#include "vhu_close.h"
 
 static void
 conn_fail(struct vhu_conn *c, const char *why, bool framing)
@@ -148,7 +149,7 @@ vhu_conn_open(struct vhu_conn *c, int fd)
 	c->credit_ns = vhu_now_ns();
 	rc = vhu_watch_add(c->loop, &c->watch);
 	if (rc < 0) {
-		close(fd);
+		vhu_close_connection(fd);
 		c->watch.fd = -1;
 	}
 	return rc;
@@ -163,7 +164,7 @@ vhu_conn_close(struct vhu_conn *c)
 	vhu_timer_cancel(&c->out_deadline);
 	vhu_timer_cancel(&c->rest);
 	vhu_watch_del(&c->watch);
-	close(c->watch.fd);
+	vhu_close_connection(c->watch.fd);
 	c->watch.fd = -1;
 	vhu_rx_reset(&c->rx);
 	vhu_tx_reset(&c->tx);

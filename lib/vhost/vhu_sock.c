@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vhu_close.h"
+
 /* Connections looked at in one wakeup, so that a storm of them delays nobody else. */
 #define MAX_ACCEPTS 16
 /* How long not to listen when the process has no descriptor left. */
@@ -146,7 +148,7 @@ listener_ready(struct vhu_watch *w, uint32_t events)
 		if (s->ops->vacant(s))
 			s->ops->peer(s, fd);
 		else
-			close(fd);
+			vhu_close_connection(fd);
 	}
 }
 
@@ -216,7 +218,7 @@ dir_changed(struct vhu_watch *w, uint32_t events)
 		const struct inotify_event *e = (const void *)((const char *)buf + at);
 
 		appeared |= names_us(s, e);
-		gone |= e->mask & IN_IGNORED;
+		gone |= e->mask & (IN_IGNORED | IN_MOVE_SELF);
 		at += (ssize_t)(sizeof(*e) + e->len);
 	}
 	/* The directory itself: the next attempt looks for another in its place. */
@@ -244,7 +246,8 @@ watch_dir(struct vhu_sock *s)
 	s->dir.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (s->dir.fd < 0)
 		return;
-	if (inotify_add_watch(s->dir.fd, dir, IN_CREATE | IN_MOVED_TO | IN_ATTRIB) < 0 ||
+	if (inotify_add_watch(s->dir.fd, dir,
+			      IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_MOVE_SELF) < 0 ||
 	    vhu_watch_add(s->loop, &s->dir) < 0) {
 		close(s->dir.fd);
 		s->dir.fd = -1;
