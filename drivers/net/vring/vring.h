@@ -32,7 +32,7 @@
 
 /* Vrings of a port: 2i receives and 2i + 1 transmits, as the driver's side sees it. */
 #define VRING_MAX_QIDS (2 * VRING_MAX_PAIRS)
-/* MAC addresses an application may add; none filters, the port is promiscuous by nature. */
+/* MAC addresses of a port, its own included; only a vhost-vdpa device may filter by them. */
 #define VRING_MAX_MACS 16
 /* Largest frame taken from a guest unless mtu= asks for more; also OVS's limit. */
 #define VRING_MAX_FRAME 9728

@@ -78,7 +78,7 @@ ctrl_pin(struct vring_ctrl *ctrl, const char *name, uint32_t cpu)
 	}
 	if (ctrl->cpu != UINT32_MAX)
 		VRING_LOG(WARNING, name, "ctrl-lcore=%u moves the control thread, which serves "
-			  "all ports, from CPU %u", cpu, ctrl->cpu);
+			  "all ports with iface=, from CPU %u", cpu, ctrl->cpu);
 	ctrl->cpu = cpu;
 	return 0;
 }
