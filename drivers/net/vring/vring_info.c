@@ -111,7 +111,7 @@ dump_in_ctrl(void *arg)
 	return 0;
 }
 
-/* To memory first: who reads `f` may be slow, and the control thread serves all ports. */
+/* To memory first: who reads `f` may be slow, and the control thread may serve other ports. */
 int
 vring_priv_dump(struct rte_eth_dev *dev, FILE *f)
 {
