@@ -68,8 +68,8 @@ virtq_drv_bulk_put(const struct virtq_drv *drv, const struct virtq_run *run,
 /*
  * Get the lines of n entries, the first to be offered next, ready to be written. Where both sides
  * have a copy of a line, prefetchw brought nothing when it was measured; storing what stands there
- * does it, for all at once, while other work goes on. It harms nobody who reads them, and nobody else writes
- * addresses.
+ * does it, for all at once, while other work goes on. It harms nobody who reads them, and nobody
+ * else writes addresses.
  */
 VIRTQ_INLINE void
 virtq_drv_bulk_own(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n,
