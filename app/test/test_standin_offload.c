@@ -188,6 +188,99 @@ test_new_configuration(void **state)
 	sport_close(p);
 }
 
+/* Asked for before the first start it is in force with it, and stays so. */
+static void
+test_asked_before_start(void **state)
+{
+	const struct sport_config c = { .args = "queues=2", .queues = 2,
+					.rss = { .rss_hf = RSS_TCP } };
+	struct rte_eth_rss_conf update = { .rss_key = known_key, .rss_key_len = STANDIN_KEY,
+					   .rss_hf = RSS_TCP };
+	struct rte_eth_rss_reta_entry64 reta[2] = { { .mask = 1 } }, got[2] = { { .mask = 3 } };
+	struct sport *p = *state;
+
+	sport_create(p, &c);
+	reta[0].reta[0] = 1;
+	assert_int_equal(rte_eth_dev_rss_reta_update(p->id, reta, STANDIN_RETA), 0);
+	assert_int_equal(rte_eth_dev_rss_reta_query(p->id, got, STANDIN_RETA), 0);
+	assert_int_equal(got[0].reta[0], 1);
+	assert_int_equal(got[0].reta[1], 1);
+	assert_int_equal(rte_eth_dev_rss_hash_update(p->id, &update), 0);
+	for (int i = 0; i < 3; i++) {
+		struct standin_wishes w;
+
+		assert_int_equal(rte_eth_dev_start(p->id), 0);
+		assert_true(sport_link(p));
+		w = SPORT_READ(p, wishes);
+		assert_memory_equal(w.key, known_key, STANDIN_KEY);
+		assert_int_equal(w.hash_types, i == 0 ? VIRTIO_NET_RSS_HASH_TYPE_TCPv4 : 0);
+		assert_int_equal(w.reta[0], 1);
+		assert_int_equal(w.reta[2], 0);
+		assert_int_equal(w.reta[3], 1);
+		if (i == 0) {
+			update.rss_hf = 0;
+			assert_int_equal(rte_eth_dev_rss_hash_update(p->id, &update), 0);
+		}
+		if (i < 2)
+			assert_int_equal(rte_eth_dev_stop(p->id), 0);
+	}
+	assert_int_equal(SPORT_READ(p, refusals), 0);
+	sport_close(p);
+}
+
+/* A device that does not take it all is given what it takes; one that does has all again. */
+static void
+test_other_limits(void **state)
+{
+	const struct sport_config c = {
+		.args = "queues=2,reconnect-ms=10",
+		.queues = 2,
+		.rss = { .rss_hf = RSS_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP },
+	};
+	static const struct {
+		uint64_t features;
+		uint16_t entries, pairs, queues;
+		uint32_t types;
+	} rows[] = {
+		{ F_RSS, STANDIN_RETA, 2, 2, 0x3f },
+		{ F_RSS, 32, 2, 2, 0x3f },
+		{ F_RSS, 32, 2, 2, 0x3f & ~VIRTIO_NET_RSS_HASH_TYPE_UDPv4 },
+		{ 0, STANDIN_RETA, 2, 2, 0x3f },
+		{ F_RSS, STANDIN_RETA, 1, 1, 0x3f },
+		{ F_RSS, STANDIN_RETA, 2, 2, 0x3f },
+	};
+	const uint32_t all = VIRTIO_NET_RSS_HASH_TYPE_TCPv4 | VIRTIO_NET_RSS_HASH_TYPE_UDPv4;
+	struct sport *p = *state;
+
+	sport_open(p, &c);
+	for (unsigned int i = 0; i < RTE_DIM(rows); i++) {
+		struct standin_wishes w;
+
+		standin_lock(&p->s);
+		p->s.gone = true;
+		standin_tell(&p->s);
+		standin_unlock(&p->s);
+		assert_true(SPORT_BECOMES(!sport_link(p)));
+		standin_lock(&p->s);
+		p->s.fake.features = (p->s.fake.features & ~F_RSS) | rows[i].features;
+		p->s.fake.config.rss_max_indirection_table_length = htole16(rows[i].entries);
+		p->s.fake.config.supported_hash_types = htole32(rows[i].types);
+		p->s.fake.config.max_virtqueue_pairs = htole16(rows[i].pairs);
+		p->s.gone = false;
+		standin_unlock(&p->s);
+		assert_true(SPORT_BECOMES(sport_link(p)));
+		w = SPORT_READ(p, wishes);
+		assert_int_equal(w.hash_types, rows[i].features ? all & rows[i].types : 0);
+		if (rows[i].features == 0)
+			continue;
+		assert_int_equal(w.reta_mask, rows[i].entries - 1);
+		for (uint32_t k = 0; k < rows[i].entries; k++)
+			assert_int_equal(w.reta[k], k % rows[i].queues);
+	}
+	assert_int_equal(SPORT_READ(p, refusals), 0);
+	sport_close(p);
+}
+
 #define MSS 1448
 #define PAYLOAD 5000
 
@@ -478,6 +571,8 @@ main(void)
 		SPORT_TEST(test_asked_for),
 		SPORT_TEST(test_not_offered),
 		SPORT_TEST(test_new_configuration),
+		SPORT_TEST(test_asked_before_start),
+		SPORT_TEST(test_other_limits),
 		SPORT_TEST(test_guest_offloads),
 		SPORT_TEST(test_renegotiated),
 		SPORT_TEST(test_limits),

@@ -103,7 +103,7 @@ struct vring_fe {
 	struct rte_ether_addr multicast[VRING_MAX_MCS];
 	uint32_t nmulticast;
 	uint64_t vlan[64];		/* bit: the VLAN is let through */
-	struct vring_rss rss;
+	struct vring_rss rss;		/* entries 0: any table */
 
 	uint64_t up_since_ns;
 	char why[VHOST_WHY];		/* the last session's end */
@@ -189,8 +189,8 @@ int vring_fe_cvq_announced(struct vring_fe *fe);
 
 /* vring_fe_ops.c */
 const struct eth_dev_ops *vring_front_ops(void);
-/* Before the port starts: hash and table that fit its queues. */
-void vring_fe_rss_prepare(struct vring_fe *fe);
+/* What the device there is now is told of fe->rss: types that it has, a table that fits it. */
+void vring_fe_rss_fit(const struct vring_fe *fe, struct vring_rss *rss);
 void vring_fe_info(const struct vring_port *port, struct rte_eth_dev_info *info);
 
 /* vring_fe_info.c */
