@@ -556,6 +556,57 @@ test_outside_memory(void **state)
 	munmap(area, AREA);
 }
 
+/* Memory taken back stays so whatever else changes, for as long as it is registered. */
+static void
+test_memory_taken_back(void **state)
+{
+	const struct sport_config c = { .tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS };
+	struct rte_eth_dev_info info;
+	struct rte_device *device;
+	struct sport *p = *state;
+	uint8_t *a, *b, *half;
+
+	a = mmap(NULL, 3 * AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(a != MAP_FAILED);
+	b = a + 2 * AREA;
+	half = b + AREA / 2;
+	sport_open(p, &c);
+	assert_int_equal(rte_eth_dev_info_get(p->id, &info), 0);
+	device = (struct rte_device *)(uintptr_t)info.device;
+	assert_int_equal(rte_extmem_register(a, AREA, NULL, 0, 4096), 0);
+	assert_int_equal(rte_extmem_register(b, AREA, NULL, 0, 4096), 0);
+	assert_int_equal(rte_dev_dma_map(device, a, (uintptr_t)a, AREA), 0);
+	assert_int_equal(rte_dev_dma_map(device, b, (uintptr_t)b, AREA), 0);
+	assert_true(knows(p, a) && knows(p, b));
+	assert_int_equal(rte_dev_dma_unmap(device, a, (uintptr_t)a, AREA), 0);
+	assert_true(!knows(p, a) && knows(p, b));
+	assert_int_equal(rte_dev_dma_unmap(device, b, (uintptr_t)b, AREA), 0);
+	assert_true(!knows(p, a) && !knows(p, b));
+	standin_memory_changed(true, small_pool, 4096);
+	reopen(p, &c);
+	assert_true(!knows(p, a) && !knows(p, b));
+	expect_sent(p, a, true);
+	expect_sent(p, b, true);
+	/* A part of it alone: what lies there is copied still. */
+	assert_int_equal(rte_dev_dma_map(device, b, (uintptr_t)b, AREA / 2), 0);
+	assert_true(!knows(p, a) && !knows(p, b));
+	expect_sent(p, half, true);
+	assert_int_equal(rte_dev_dma_map(device, half, (uintptr_t)half, AREA / 2), 0);
+	reopen(p, &c); /* in one piece */
+	assert_true(!knows(p, a) && knows(p, b));
+	expect_sent(p, b, false);
+	/* Once unregistered it is like any other. */
+	assert_int_equal(rte_extmem_unregister(a, AREA), 0);
+	standin_memory_changed(true, small_pool, 4096);
+	assert_int_equal(rte_extmem_register(a, AREA, NULL, 0, 4096), 0);
+	standin_memory_changed(true, small_pool, 4096);
+	assert_true(knows(p, a) && knows(p, b));
+	sport_close(p);
+	assert_int_equal(rte_extmem_unregister(a, AREA), 0);
+	assert_int_equal(rte_extmem_unregister(b, AREA), 0);
+	munmap(a, 3 * AREA);
+}
+
 int
 main(void)
 {
@@ -578,6 +629,7 @@ main(void)
 		SPORT_TEST(test_limits),
 		SPORT_TEST(test_chains),
 		SPORT_TEST(test_outside_memory),
+		SPORT_TEST(test_memory_taken_back),
 	};
 
 	return cmocka_run_group_tests_name("standin_offload", tests, sport_group_setup,

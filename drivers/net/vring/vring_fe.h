@@ -55,6 +55,7 @@ struct vring_fe_mem {
 	uint32_t n;
 	struct vnet_range outside[VNET_GIVEN_MAX]; /* of these: not DPDK's own */
 	uint32_t noutside;
+	struct vring_ranges withheld;	/* registered, but taken back from the device */
 	uint64_t wanted, done;		/* changes so far; of them known to the device */
 	bool live;			/* the loop tells the device of changes */
 	bool registered;
