@@ -185,7 +185,7 @@ set_rss(struct standin *s, struct reader *r)
 		return false;
 	for (uint32_t i = 0; i <= new.reta_mask; i++) {
 		new.reta[i] = get16(r);
-		if (new.reta[i] >= STANDIN_PAIRS)
+		if (!valid_pairs(s, new.reta[i] + 1))
 			return false;
 	}
 	new.pairs = get16(r);

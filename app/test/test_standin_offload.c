@@ -188,6 +188,99 @@ test_new_configuration(void **state)
 	sport_close(p);
 }
 
+/* Asked for before the first start it is in force with it, and stays so. */
+static void
+test_asked_before_start(void **state)
+{
+	const struct sport_config c = { .args = "queues=2", .queues = 2,
+					.rss = { .rss_hf = RSS_TCP } };
+	struct rte_eth_rss_conf update = { .rss_key = known_key, .rss_key_len = STANDIN_KEY,
+					   .rss_hf = RSS_TCP };
+	struct rte_eth_rss_reta_entry64 reta[2] = { { .mask = 1 } }, got[2] = { { .mask = 3 } };
+	struct sport *p = *state;
+
+	sport_create(p, &c);
+	reta[0].reta[0] = 1;
+	assert_int_equal(rte_eth_dev_rss_reta_update(p->id, reta, STANDIN_RETA), 0);
+	assert_int_equal(rte_eth_dev_rss_reta_query(p->id, got, STANDIN_RETA), 0);
+	assert_int_equal(got[0].reta[0], 1);
+	assert_int_equal(got[0].reta[1], 1);
+	assert_int_equal(rte_eth_dev_rss_hash_update(p->id, &update), 0);
+	for (int i = 0; i < 3; i++) {
+		struct standin_wishes w;
+
+		assert_int_equal(rte_eth_dev_start(p->id), 0);
+		assert_true(sport_link(p));
+		w = SPORT_READ(p, wishes);
+		assert_memory_equal(w.key, known_key, STANDIN_KEY);
+		assert_int_equal(w.hash_types, i == 0 ? VIRTIO_NET_RSS_HASH_TYPE_TCPv4 : 0);
+		assert_int_equal(w.reta[0], 1);
+		assert_int_equal(w.reta[2], 0);
+		assert_int_equal(w.reta[3], 1);
+		if (i == 0) {
+			update.rss_hf = 0;
+			assert_int_equal(rte_eth_dev_rss_hash_update(p->id, &update), 0);
+		}
+		if (i < 2)
+			assert_int_equal(rte_eth_dev_stop(p->id), 0);
+	}
+	assert_int_equal(SPORT_READ(p, refusals), 0);
+	sport_close(p);
+}
+
+/* A device that does not take it all is given what it takes; one that does has all again. */
+static void
+test_other_limits(void **state)
+{
+	const struct sport_config c = {
+		.args = "queues=2,reconnect-ms=10",
+		.queues = 2,
+		.rss = { .rss_hf = RSS_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP },
+	};
+	static const struct {
+		uint64_t features;
+		uint16_t entries, pairs, queues;
+		uint32_t types;
+	} rows[] = {
+		{ F_RSS, STANDIN_RETA, 2, 2, 0x3f },
+		{ F_RSS, 32, 2, 2, 0x3f },
+		{ F_RSS, 32, 2, 2, 0x3f & ~VIRTIO_NET_RSS_HASH_TYPE_UDPv4 },
+		{ 0, STANDIN_RETA, 2, 2, 0x3f },
+		{ F_RSS, STANDIN_RETA, 1, 1, 0x3f },
+		{ F_RSS, STANDIN_RETA, 2, 2, 0x3f },
+	};
+	const uint32_t all = VIRTIO_NET_RSS_HASH_TYPE_TCPv4 | VIRTIO_NET_RSS_HASH_TYPE_UDPv4;
+	struct sport *p = *state;
+
+	sport_open(p, &c);
+	for (unsigned int i = 0; i < RTE_DIM(rows); i++) {
+		struct standin_wishes w;
+
+		standin_lock(&p->s);
+		p->s.gone = true;
+		standin_tell(&p->s);
+		standin_unlock(&p->s);
+		assert_true(SPORT_BECOMES(!sport_link(p)));
+		standin_lock(&p->s);
+		p->s.fake.features = (p->s.fake.features & ~F_RSS) | rows[i].features;
+		p->s.fake.config.rss_max_indirection_table_length = htole16(rows[i].entries);
+		p->s.fake.config.supported_hash_types = htole32(rows[i].types);
+		p->s.fake.config.max_virtqueue_pairs = htole16(rows[i].pairs);
+		p->s.gone = false;
+		standin_unlock(&p->s);
+		assert_true(SPORT_BECOMES(sport_link(p)));
+		w = SPORT_READ(p, wishes);
+		assert_int_equal(w.hash_types, rows[i].features ? all & rows[i].types : 0);
+		if (rows[i].features == 0)
+			continue;
+		assert_int_equal(w.reta_mask, rows[i].entries - 1);
+		for (uint32_t k = 0; k < rows[i].entries; k++)
+			assert_int_equal(w.reta[k], k % rows[i].queues);
+	}
+	assert_int_equal(SPORT_READ(p, refusals), 0);
+	sport_close(p);
+}
+
 #define MSS 1448
 #define PAYLOAD 5000
 
@@ -463,6 +556,57 @@ test_outside_memory(void **state)
 	munmap(area, AREA);
 }
 
+/* Memory taken back stays so whatever else changes, for as long as it is registered. */
+static void
+test_memory_taken_back(void **state)
+{
+	const struct sport_config c = { .tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS };
+	struct rte_eth_dev_info info;
+	struct rte_device *device;
+	struct sport *p = *state;
+	uint8_t *a, *b, *half;
+
+	a = mmap(NULL, 3 * AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(a != MAP_FAILED);
+	b = a + 2 * AREA;
+	half = b + AREA / 2;
+	sport_open(p, &c);
+	assert_int_equal(rte_eth_dev_info_get(p->id, &info), 0);
+	device = (struct rte_device *)(uintptr_t)info.device;
+	assert_int_equal(rte_extmem_register(a, AREA, NULL, 0, 4096), 0);
+	assert_int_equal(rte_extmem_register(b, AREA, NULL, 0, 4096), 0);
+	assert_int_equal(rte_dev_dma_map(device, a, (uintptr_t)a, AREA), 0);
+	assert_int_equal(rte_dev_dma_map(device, b, (uintptr_t)b, AREA), 0);
+	assert_true(knows(p, a) && knows(p, b));
+	assert_int_equal(rte_dev_dma_unmap(device, a, (uintptr_t)a, AREA), 0);
+	assert_true(!knows(p, a) && knows(p, b));
+	assert_int_equal(rte_dev_dma_unmap(device, b, (uintptr_t)b, AREA), 0);
+	assert_true(!knows(p, a) && !knows(p, b));
+	standin_memory_changed(true, small_pool, 4096);
+	reopen(p, &c);
+	assert_true(!knows(p, a) && !knows(p, b));
+	expect_sent(p, a, true);
+	expect_sent(p, b, true);
+	/* A part of it alone: what lies there is copied still. */
+	assert_int_equal(rte_dev_dma_map(device, b, (uintptr_t)b, AREA / 2), 0);
+	assert_true(!knows(p, a) && !knows(p, b));
+	expect_sent(p, half, true);
+	assert_int_equal(rte_dev_dma_map(device, half, (uintptr_t)half, AREA / 2), 0);
+	reopen(p, &c); /* in one piece */
+	assert_true(!knows(p, a) && knows(p, b));
+	expect_sent(p, b, false);
+	/* Once unregistered it is like any other. */
+	assert_int_equal(rte_extmem_unregister(a, AREA), 0);
+	standin_memory_changed(true, small_pool, 4096);
+	assert_int_equal(rte_extmem_register(a, AREA, NULL, 0, 4096), 0);
+	standin_memory_changed(true, small_pool, 4096);
+	assert_true(knows(p, a) && knows(p, b));
+	sport_close(p);
+	assert_int_equal(rte_extmem_unregister(a, AREA), 0);
+	assert_int_equal(rte_extmem_unregister(b, AREA), 0);
+	munmap(a, 3 * AREA);
+}
+
 int
 main(void)
 {
@@ -478,11 +622,14 @@ main(void)
 		SPORT_TEST(test_asked_for),
 		SPORT_TEST(test_not_offered),
 		SPORT_TEST(test_new_configuration),
+		SPORT_TEST(test_asked_before_start),
+		SPORT_TEST(test_other_limits),
 		SPORT_TEST(test_guest_offloads),
 		SPORT_TEST(test_renegotiated),
 		SPORT_TEST(test_limits),
 		SPORT_TEST(test_chains),
 		SPORT_TEST(test_outside_memory),
+		SPORT_TEST(test_memory_taken_back),
 	};
 
 	return cmocka_run_group_tests_name("standin_offload", tests, sport_group_setup,

@@ -190,6 +190,53 @@ sizes_that_cannot_be(void **state)
 	free(drv);
 }
 
+/* Allocations that succeed from now on; -1: all do. */
+static int callocs_left = -1;
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	if (callocs_left == 0)
+		return NULL;
+	if (callocs_left > 0)
+		callocs_left--;
+	return __real_calloc(n, size);
+}
+
+/* Whoever looks at the run afterwards finds none to free. */
+static void
+out_of_memory(void **state)
+{
+	const struct virtq_run_config cfg = {.size = 16, .features = F_V1, .callfd = -1,
+					     .errfd = -1};
+	struct virtq_drv *drv = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*drv));
+	void *mem = aligned_alloc(4096, 1 << 20);
+	struct virtq_run *run;
+	int failed, ret;
+
+	memset(drv, 0, sizeof(*drv));
+	for (failed = 0;; failed++) {
+		run = NULL;
+		callocs_left = failed;
+		ret = virtq_drv_init(drv, mem, 0, &cfg, &run);
+		callocs_left = -1;
+		if (ret == 0)
+			break;
+		assert_int_equal(ret, -ENOMEM);
+		assert_null(run);
+		assert_null(drv->slot);
+		assert_null(drv->cookie);
+	}
+	assert_true(failed >= 2);
+	virtq_drv_fini(drv);
+	virtq_run_free(run);
+	free(mem);
+	free(drv);
+}
+
 /* Whatever memory held before: a fresh ring has nothing available and nothing used. */
 static void
 fresh_ring_is_empty(void **state)
@@ -738,6 +785,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parts_are_apart),
 		cmocka_unit_test(sizes_that_cannot_be),
+		cmocka_unit_test(out_of_memory),
 		cmocka_unit_test(fresh_ring_is_empty),
 		cmocka_unit_test(nothing_before_publish),
 		cmocka_unit_test(any_order_split),

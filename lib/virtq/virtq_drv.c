@@ -100,6 +100,7 @@ virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
 	if (drv->slot == NULL || drv->cookie == NULL) {
 		virtq_drv_fini(drv);
 		virtq_run_free(*out);
+		*out = NULL;
 		return -ENOMEM;
 	}
 	virtq_vq_reset(&drv->vq);

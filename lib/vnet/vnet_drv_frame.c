@@ -230,7 +230,7 @@ drv_all_in_reach(struct vnet_txq *txq, const struct rte_mbuf *m)
 	return true;
 }
 
-/* Buffers that the device cannot reach are copied. NULL: there is nothing to copy them to. */
+/* The packet, or a copy where the device cannot reach it. NULL: there is nothing to copy it to. */
 static struct rte_mbuf *
 drv_reachable(struct vnet_txq *txq, struct rte_mbuf *m)
 {
@@ -249,24 +249,17 @@ drv_reachable(struct vnet_txq *txq, struct rte_mbuf *m)
 	}
 	copy->ol_flags |= m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK;
 	copy->tx_offload = m->tx_offload;
-	rte_pktmbuf_free(m);
 	return copy;
 }
 
-enum tx_result
-vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkt)
+static enum tx_result
+drv_frame_reachable(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct rte_mbuf *m)
 {
-	struct rte_mbuf *m = drv_reachable(txq, *pkt);
 	const uint64_t sw_csum = txq->stats.sw_csum;
 	struct vnet_tx_pkt p;
 	enum tx_result r;
 
-	if (m == NULL) {
-		txq->stats.drop[VNET_DROP_UNMAPPED]++;
-		return TX_DROPPED;
-	}
-	*pkt = m;
 	if (vnet_tx_offload(vnet_swap_roles(run->features), m, &p) < 0) {
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
 		return TX_DROPPED;
@@ -274,5 +267,25 @@ vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct vir
 	r = p.mss ? drv_segments(txq, drv, run, &p) : drv_frame(txq, drv, run, &p);
 	if (r == TX_SHORT)
 		txq->stats.sw_csum = sw_csum; /* done again when the packet comes again */
+	return r;
+}
+
+enum tx_result
+vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct rte_mbuf *pkt)
+{
+	struct rte_mbuf *m = drv_reachable(txq, pkt);
+	enum tx_result r;
+
+	if (m == NULL) {
+		txq->stats.drop[VNET_DROP_UNMAPPED]++;
+		return TX_DROPPED;
+	}
+	r = drv_frame_reachable(txq, drv, run, m);
+	if (m == pkt)
+		return r;
+	if (r == TX_SENT)
+		return TX_COPIED;
+	rte_pktmbuf_free(m);
 	return r;
 }

@@ -6,17 +6,21 @@
 #include "vnet_drv.h"
 #include "vnet_impl.h"
 
-/* TX_DROPPED: counted, still to be freed. TX_SHORT: not enough entries, nothing was done. */
-enum tx_result { TX_SENT, TX_DROPPED, TX_SHORT };
+/*
+ * TX_COPIED: sent, but what the ring holds is a copy; the packet itself is still to be freed.
+ * TX_DROPPED: counted, still to be freed. TX_SHORT: not enough entries, nothing was done.
+ */
+enum tx_result { TX_SENT, TX_COPIED, TX_DROPPED, TX_SHORT };
 
 /* Whether the device reaches the bytes. */
 bool vnet_drv_reaches(struct vnet_txq *txq, const void *addr, uint32_t len);
 
 /*
  * Offer a packet of any kind, with whatever it asks for, in one frame or several; visible with the
- * next publication. *pkt is replaced where a copy is sent.
+ * next publication. A packet that the device cannot reach is copied. Its mbuf is not changed: other
+ * ports may have it as well.
  */
 enum tx_result vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv,
-				  const struct virtq_run *run, struct rte_mbuf **pkt);
+				  const struct virtq_run *run, struct rte_mbuf *pkt);
 
 #endif /* VNET_DRV_FRAME_H */

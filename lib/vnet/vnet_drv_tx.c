@@ -187,9 +187,8 @@ drv_put_no_header(uint8_t *h, uint32_t hdr_len)
 /* A packet that does not go with others. */
 static __rte_noinline enum tx_result
 drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkt)
+	struct rte_mbuf *m)
 {
-	struct rte_mbuf *m = *pkt;
 	struct virtq_drv_seg seg;
 	enum tx_result r = TX_SENT;
 
@@ -201,7 +200,7 @@ drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *
 		drv_put_no_header((uint8_t *)(uintptr_t)seg.iova, run->hdr_len);
 		virtq_drv_add(drv, run, m, &seg, 1, 0, run->packed);
 	} else {
-		r = vnet_drv_frame_any(txq, drv, run, pkt);
+		r = vnet_drv_frame_any(txq, drv, run, m);
 	}
 	drv->mixed = run->size - drv->nfree;
 	return r;
@@ -242,10 +241,10 @@ VIRTQ_INLINE uint16_t
 drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
 	struct rte_mbuf **pkts, uint16_t n, bool *offered, const unsigned int flags)
 {
-	struct rte_mbuf *lost[VNET_BURST];
+	struct rte_mbuf *kept[VNET_BURST]; /* the ring has not taken them: ours to free */
 	uint32_t dropped = 0;
 	uint64_t bytes = 0;
-	uint16_t i = 0, nlost = 0;
+	uint16_t i = 0, nkept = 0;
 
 	while (i < n) {
 		uint32_t len;
@@ -259,15 +258,15 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
 				break;
 		}
 		len = pkts[i]->pkt_len;
-		r = drv_tx_one(txq, drv, run, &pkts[i]);
+		r = drv_tx_one(txq, drv, run, pkts[i]);
 		if (r == TX_SHORT)
 			break;
-		if (r == TX_DROPPED) {
+		if (r == TX_DROPPED)
 			dropped |= 1u << i;
-			lost[nlost++] = pkts[i];
-		} else {
+		else
 			bytes += len;
-		}
+		if (r != TX_SENT)
+			kept[nkept++] = pkts[i];
 		i++;
 	}
 	*offered |= virtq_drv_publish(drv, run, flags & TX_PACKED);
@@ -277,8 +276,8 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
 	 */
 	vnet_tx_account(&txq->stats, txq->flags, pkts, i, dropped);
 	txq->stats.bytes += bytes;
-	if (unlikely(nlost > 0))
-		rte_pktmbuf_free_bulk(lost, nlost);
+	if (unlikely(nkept > 0))
+		rte_pktmbuf_free_bulk(kept, nkept);
 	return i;
 }
 

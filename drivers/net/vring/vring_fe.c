@@ -383,7 +383,6 @@ front_start(struct vring_port *port)
 {
 	struct vring_fe *fe = port->fe;
 
-	vring_fe_rss_prepare(fe);
 	if (port->connected && run(fe) != 0)
 		vring_fe_down(fe, fe->dev.why);
 }

@@ -55,6 +55,7 @@ struct vring_fe_mem {
 	uint32_t n;
 	struct vnet_range outside[VNET_GIVEN_MAX]; /* of these: not DPDK's own */
 	uint32_t noutside;
+	struct vring_ranges withheld;	/* registered, but taken back from the device */
 	uint64_t wanted, done;		/* changes so far; of them known to the device */
 	bool live;			/* the loop tells the device of changes */
 	bool registered;
@@ -103,7 +104,7 @@ struct vring_fe {
 	struct rte_ether_addr multicast[VRING_MAX_MCS];
 	uint32_t nmulticast;
 	uint64_t vlan[64];		/* bit: the VLAN is let through */
-	struct vring_rss rss;
+	struct vring_rss rss;		/* entries 0: any table */
 
 	uint64_t up_since_ns;
 	char why[VHOST_WHY];		/* the last session's end */
@@ -189,8 +190,8 @@ int vring_fe_cvq_announced(struct vring_fe *fe);
 
 /* vring_fe_ops.c */
 const struct eth_dev_ops *vring_front_ops(void);
-/* Before the port starts: hash and table that fit its queues. */
-void vring_fe_rss_prepare(struct vring_fe *fe);
+/* What the device there is now is told of fe->rss: types that it has, a table that fits it. */
+void vring_fe_rss_fit(const struct vring_fe *fe, struct vring_rss *rss);
 void vring_fe_info(const struct vring_port *port, struct rte_eth_dev_info *info);
 
 /* vring_fe_info.c */

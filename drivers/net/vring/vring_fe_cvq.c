@@ -203,11 +203,14 @@ vring_fe_cvq_announced(struct vring_fe *fe)
 int
 vring_fe_cvq_rss(struct vring_fe *fe)
 {
+	struct vring_rss rss;
+
 	if (fe->cvq.run == NULL)
 		return 0;
+	vring_fe_rss_fit(fe, &rss);
 	if (vring_fe_has(fe, VIRTIO_NET_F_RSS))
-		return vring_fe_cvq_send(fe, vring_cmd_rss(fe->cvq.cmd, &fe->rss, fe->pairs));
-	return send_if(fe, VIRTIO_NET_F_HASH_REPORT, vring_cmd_hash(fe->cvq.cmd, &fe->rss));
+		return vring_fe_cvq_send(fe, vring_cmd_rss(fe->cvq.cmd, &rss, fe->pairs));
+	return send_if(fe, VIRTIO_NET_F_HASH_REPORT, vring_cmd_hash(fe->cvq.cmd, &rss));
 }
 
 /* VIRTIO 1.2, 5.1.6.5.7: after a reset all that was negotiated is in use. */

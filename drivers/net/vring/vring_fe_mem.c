@@ -38,6 +38,7 @@ struct walk {
 	uint32_t unshared;
 	const char *gone;	/* piece about to be freed, and its end; or NULL */
 	const char *gone_end;
+	const struct vring_ranges *withheld;
 	struct vnet_range outside[VNET_GIVEN_MAX];
 	uint32_t noutside;
 };
@@ -67,7 +68,20 @@ add_region(struct walk *w)
 	return &w->region[w->n++];
 }
 
-/* Once for all pages of a list. Those that are too many are not used, but for receiving. */
+/* The device is not to have it, or a part of it. */
+static bool
+is_withheld(const struct walk *w, const void *addr, size_t len)
+{
+	const char *first = addr;
+
+	return (first < w->gone_end && first + len > w->gone) ||
+	       vring_ranges_touch(w->withheld, (uintptr_t)addr, len);
+}
+
+/*
+ * Once for all pages of a list, if all are given. Those that are too many are not used, but for
+ * receiving.
+ */
 static void
 add_outside(struct walk *w, const struct rte_memseg_list *msl)
 {
@@ -88,9 +102,9 @@ add_memseg(const struct rte_memseg_list *msl, const struct rte_memseg *ms, void 
 	size_t offset = 0;
 	int fd;
 
-	if (addr < w->gone_end && addr + ms->len > w->gone)
+	if (is_withheld(w, addr, ms->len))
 		return 0;
-	if (msl->external && !w->files)
+	if (msl->external && !w->files && !is_withheld(w, msl->base_va, msl->len))
 		add_outside(w, msl);
 	fd = msl->external ? -1 : rte_memseg_get_fd_thread_unsafe(ms);
 	if (fd >= 0 && rte_memseg_get_fd_offset_thread_unsafe(ms, &offset) != 0)
@@ -154,19 +168,45 @@ give(struct vring_fe *fe)
 	}
 }
 
+/* Whether memory is registered that is not DPDK's own. */
+static bool
+is_outside(uintptr_t addr)
+{
+	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list((const void *)addr);
+
+	return msl != NULL && msl->external;
+}
+
+/* What is registered no longer may come back as anything. Lock held. */
+static void
+forget_unregistered(struct vring_ranges *s)
+{
+	uint32_t i = 0;
+
+	while (i < s->n)
+		if (is_outside(s->range[i].base))
+			i++;
+		else
+			s->range[i] = s->range[--s->n];
+}
+
 /* EAL's memory lock is held, by this thread or the one of another process that waits for it. */
 static int
 refresh(struct vring_fe *fe, const char *gone, size_t len)
 {
 	struct vring_fe_mem *mem = &fe->mem;
-	struct walk w = { .files = mem->files, .gone = gone, .gone_end = gone + len };
-	int ret = rte_memseg_walk_thread_unsafe(add_memseg, &w);
+	struct walk w = { .files = mem->files, .gone = gone, .gone_end = gone + len,
+			  .withheld = &mem->withheld };
+	int ret;
 
+	pthread_mutex_lock(&mem->lock);
+	forget_unregistered(&mem->withheld);
+	ret = rte_memseg_walk_thread_unsafe(add_memseg, &w);
 	if (ret != 0) {
+		pthread_mutex_unlock(&mem->lock);
 		free(w.region);
 		return ret;
 	}
-	pthread_mutex_lock(&mem->lock);
 	free(mem->region);
 	mem->region = w.region;
 	mem->n = vring_regions_merge(w.region, w.n, mem->files);
@@ -220,9 +260,6 @@ moves(struct vring_fe *fe, const void *gone, size_t len)
 {
 	int ret;
 
-	/* A back-end behind a socket maps files, and EAL knows none of such memory. */
-	if (!fe->vdpa)
-		return -ENOTSUP;
 	rte_mcfg_mem_read_lock();
 	ret = refresh(fe, gone, len);
 	rte_mcfg_mem_read_unlock();
@@ -234,11 +271,27 @@ moves(struct vring_fe *fe, const void *gone, size_t len)
 int
 vring_fe_mem_moves(struct vring_port *port, const void *addr, size_t len, bool comes)
 {
-	return moves(port->fe, comes ? NULL : addr, comes ? 0 : len);
+	struct vring_fe *fe = port->fe;
+	struct vring_fe_mem *mem = &fe->mem;
+	const uintptr_t base = (uintptr_t)addr;
+	int ret = 0;
+
+	/* A back-end behind a socket maps files, and EAL knows none of such memory. */
+	if (!fe->vdpa)
+		return -ENOTSUP;
+	/* It may stay registered for long, for others. */
+	pthread_mutex_lock(&mem->lock);
+	if (comes)
+		ret = vring_ranges_cut(&mem->withheld, base, len);
+	else if (is_outside(base))
+		ret = vring_ranges_add(&mem->withheld, base, len);
+	pthread_mutex_unlock(&mem->lock);
+	return ret != 0 ? ret : moves(fe, comes ? NULL : addr, comes ? 0 : len);
 }
 
 /* Whether the device can be given the buffers of a pool. */
 struct pool_walk {
+	const struct vring_ranges *withheld;
 	bool takes;
 	bool outside;	/* some are in memory that the application has registered */
 };
@@ -250,20 +303,24 @@ look_at_buffer(struct rte_mempool *pool, void *arg, void *obj, unsigned int i)
 	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list(m->buf_addr);
 	struct pool_walk *w = arg;
 
-	w->takes &= msl != NULL;
+	w->takes &= msl != NULL &&
+		    !vring_ranges_touch(w->withheld, (uintptr_t)m->buf_addr, m->buf_len);
 	w->outside |= msl != NULL && msl->external;
 }
 
 bool
 vring_fe_mem_takes_pool(const struct vring_port *port, struct rte_mempool *pool)
 {
-	struct pool_walk w = { .takes = true };
+	struct vring_fe_mem *mem = &port->fe->mem;
+	struct pool_walk w = { .withheld = &mem->withheld, .takes = true };
 
+	pthread_mutex_lock(&mem->lock);
 	rte_mempool_obj_iter(pool, look_at_buffer, &w);
+	pthread_mutex_unlock(&mem->lock);
 	if (!w.takes || !w.outside)
 		return w.takes;
 	/* What was registered since the device was opened is not yet known to it. */
-	return moves(port->fe, NULL, 0) == 0;
+	return port->fe->vdpa && moves(port->fe, NULL, 0) == 0;
 }
 
 static void
@@ -314,6 +371,8 @@ vring_fe_mem_close(struct vring_fe *fe)
 	mem->wake.fd = -1;
 	free(mem->region);
 	mem->region = NULL;
+	free(mem->withheld.range);
+	mem->withheld = (struct vring_ranges){ 0 };
 	pthread_cond_destroy(&mem->served);
 	pthread_mutex_destroy(&mem->lock);
 }

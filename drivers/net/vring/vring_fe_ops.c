@@ -235,64 +235,11 @@ has_hash(const struct vring_fe *fe)
 	return fe->rss_entries != 0 || fe->hash_report;
 }
 
-static int
-front_rss_update(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
+/* Those that carry packets: a device may have fewer than the port. */
+static uint16_t
+rss_queues(const struct vring_fe *fe)
 {
-	const struct vring_fe *fe = fe_of(dev);
-	struct vring_rss rss = fe->rss;
-
-	if (!has_hash(fe))
-		return -ENOTSUP;
-	if (conf->rss_key != NULL && conf->rss_key_len != VRING_CMD_KEY)
-		return -EINVAL;
-	if (conf->rss_key != NULL)
-		memcpy(rss.key, conf->rss_key, VRING_CMD_KEY);
-	rss.types = vring_rss_types(conf->rss_hf) & fe->rss_types;
-	return ask(dev, rss_in_ctrl, &rss, 0, true);
-}
-
-static int
-front_rss_get(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
-{
-	const struct vring_fe *fe = fe_of(dev);
-
-	if (!has_hash(fe))
-		return -ENOTSUP;
-	if (conf->rss_key != NULL && conf->rss_key_len >= VRING_CMD_KEY)
-		memcpy(conf->rss_key, fe->rss.key, VRING_CMD_KEY);
-	conf->rss_key_len = VRING_CMD_KEY;
-	conf->rss_hf = vring_rss_hf(fe->rss.types);
-	return 0;
-}
-
-static int
-front_reta_update(struct rte_eth_dev *dev, struct rte_eth_rss_reta_entry64 *reta, uint16_t size)
-{
-	const struct vring_fe *fe = fe_of(dev);
-	struct vring_rss rss = fe->rss;
-	unsigned int i;
-
-	if (fe->rss_entries == 0 || size != rss.entries)
-		return fe->rss_entries == 0 ? -ENOTSUP : -EINVAL;
-	for (i = 0; i < size; i++)
-		if (reta[i / RTE_ETH_RETA_GROUP_SIZE].mask & RTE_BIT64(i % RTE_ETH_RETA_GROUP_SIZE))
-			rss.table[i] = reta[i / RTE_ETH_RETA_GROUP_SIZE]
-					       .reta[i % RTE_ETH_RETA_GROUP_SIZE];
-	return ask(dev, rss_in_ctrl, &rss, 0, true);
-}
-
-static int
-front_reta_query(struct rte_eth_dev *dev, struct rte_eth_rss_reta_entry64 *reta, uint16_t size)
-{
-	const struct vring_fe *fe = fe_of(dev);
-	unsigned int i;
-
-	if (fe->rss_entries == 0 || size != fe->rss.entries)
-		return fe->rss_entries == 0 ? -ENOTSUP : -EINVAL;
-	for (i = 0; i < size; i++)
-		reta[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE] =
-			fe->rss.table[i];
-	return 0;
+	return RTE_MIN(fe->port->dev->data->nb_rx_queues, RTE_MIN(fe->max_pairs, fe->port->pairs));
 }
 
 static bool
@@ -308,30 +255,85 @@ table_fits(const struct vring_rss *rss, uint16_t entries, uint16_t queues)
 	return true;
 }
 
+/* The application's wishes stay as they are, for a device that can do more. */
 void
-vring_fe_rss_prepare(struct vring_fe *fe)
+vring_fe_rss_fit(const struct vring_fe *fe, struct vring_rss *rss)
 {
-	const struct rte_eth_dev_data *data = fe->port->dev->data;
-	const struct rte_eth_rss_conf *conf = &data->dev_conf.rx_adv_conf.rss_conf;
-	struct vring_rss *rss = &fe->rss;
+	const uint16_t queues = rss_queues(fe);
 	unsigned int i;
 
-	if (!has_hash(fe) || data->nb_rx_queues == 0)
+	*rss = fe->rss;
+	rss->types &= fe->rss_types;
+	if (table_fits(rss, fe->rss_entries, queues))
 		return;
-	if (!table_fits(rss, fe->rss_entries, data->nb_rx_queues))
-		for (i = 0; i < fe->rss_entries; i++)
-			rss->table[i] = i % data->nb_rx_queues;
+	for (i = 0; i < fe->rss_entries; i++)
+		rss->table[i] = queues == 0 ? 0 : i % queues;
 	rss->entries = fe->rss_entries;
-	if (rss->types == 0)
-		rss->types = vring_rss_types(conf->rss_hf) & fe->rss_types;
-	if (rss->keylen != 0)
-		return;
-	/* Both directions of a flow have the same hash under a key that repeats after 16 bits. */
-	for (i = 0; i < VRING_CMD_KEY; i++)
-		rss->key[i] = i % 2 ? 0x5a : 0x6d;
-	if (conf->rss_key != NULL && conf->rss_key_len == VRING_CMD_KEY)
-		memcpy(rss->key, conf->rss_key, VRING_CMD_KEY);
-	rss->keylen = VRING_CMD_KEY;
+}
+
+static int
+front_rss_update(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
+{
+	const struct vring_fe *fe = fe_of(dev);
+	struct vring_rss rss = fe->rss;
+
+	if (!has_hash(fe))
+		return -ENOTSUP;
+	if (conf->rss_key != NULL && conf->rss_key_len != VRING_CMD_KEY)
+		return -EINVAL;
+	if (conf->rss_key != NULL)
+		memcpy(rss.key, conf->rss_key, VRING_CMD_KEY);
+	rss.types = vring_rss_types(conf->rss_hf);
+	return ask(dev, rss_in_ctrl, &rss, 0, true);
+}
+
+static int
+front_rss_get(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
+{
+	const struct vring_fe *fe = fe_of(dev);
+
+	if (!has_hash(fe))
+		return -ENOTSUP;
+	if (conf->rss_key != NULL && conf->rss_key_len >= VRING_CMD_KEY)
+		memcpy(conf->rss_key, fe->rss.key, VRING_CMD_KEY);
+	conf->rss_key_len = VRING_CMD_KEY;
+	conf->rss_hf = vring_rss_hf(fe->rss.types & fe->rss_types);
+	return 0;
+}
+
+static int
+front_reta_update(struct rte_eth_dev *dev, struct rte_eth_rss_reta_entry64 *reta, uint16_t size)
+{
+	const struct vring_fe *fe = fe_of(dev);
+	struct vring_rss rss;
+	uint32_t types = fe->rss.types;
+	unsigned int i;
+
+	if (fe->rss_entries == 0 || size != fe->rss_entries)
+		return fe->rss_entries == 0 ? -ENOTSUP : -EINVAL;
+	vring_fe_rss_fit(fe, &rss);
+	rss.types = types;
+	for (i = 0; i < size; i++)
+		if (reta[i / RTE_ETH_RETA_GROUP_SIZE].mask & RTE_BIT64(i % RTE_ETH_RETA_GROUP_SIZE))
+			rss.table[i] = reta[i / RTE_ETH_RETA_GROUP_SIZE]
+					       .reta[i % RTE_ETH_RETA_GROUP_SIZE];
+	return ask(dev, rss_in_ctrl, &rss, 0, true);
+}
+
+static int
+front_reta_query(struct rte_eth_dev *dev, struct rte_eth_rss_reta_entry64 *reta, uint16_t size)
+{
+	const struct vring_fe *fe = fe_of(dev);
+	struct vring_rss rss;
+	unsigned int i;
+
+	if (fe->rss_entries == 0 || size != fe->rss_entries)
+		return fe->rss_entries == 0 ? -ENOTSUP : -EINVAL;
+	vring_fe_rss_fit(fe, &rss);
+	for (i = 0; i < size; i++)
+		reta[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE] =
+			rss.table[i];
+	return 0;
 }
 
 /* Any number of descriptors is as good: the rings have queue_size=, or what the device takes. */
@@ -388,6 +390,21 @@ vring_fe_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 	info->flow_type_rss_offloads = vring_rss_hf(fe->rss_types);
 }
 
+/* Kept from here on: rss_hash_update() may change it, before the port is started as well. */
+static void
+take_hash(struct vring_rss *rss, const struct rte_eth_rss_conf *conf)
+{
+	unsigned int i;
+
+	rss->types = vring_rss_types(conf->rss_hf);
+	rss->keylen = VRING_CMD_KEY;
+	/* Both directions of a flow have the same hash under a key that repeats after 16 bits. */
+	for (i = 0; i < VRING_CMD_KEY; i++)
+		rss->key[i] = i % 2 ? 0x5a : 0x6d;
+	if (conf->rss_key != NULL && conf->rss_key_len == VRING_CMD_KEY)
+		memcpy(rss->key, conf->rss_key, VRING_CMD_KEY);
+}
+
 /*
  * What is hashed and how is the new configuration's. With RSS hashes are delivered as well, as by
  * other drivers, whether or not the application has asked for them by that name.
@@ -400,8 +417,7 @@ front_configure(struct rte_eth_dev *dev)
 
 	if (fe->hash_report && (rxmode->mq_mode & RTE_ETH_MQ_RX_RSS_FLAG))
 		rxmode->offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
-	fe->rss.types = 0;
-	fe->rss.keylen = 0;
+	take_hash(&fe->rss, &dev->data->dev_conf.rx_adv_conf.rss_conf);
 	return vring_ops.dev_configure(dev);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "vring_fe_region.h"
@@ -57,4 +58,67 @@ vring_regions_bytes(const struct vhost_region *r, uint32_t n)
 	while (n-- > 0)
 		bytes += r[n].size;
 	return bytes;
+}
+
+static bool
+touch(const struct vnet_range *r, uintptr_t base, size_t len)
+{
+	return r->base < base + len && base < r->base + r->len;
+}
+
+bool
+vring_ranges_touch(const struct vring_ranges *s, uintptr_t base, size_t len)
+{
+	uint32_t i;
+
+	for (i = 0; i < s->n; i++)
+		if (touch(&s->range[i], base, len))
+			return true;
+	return false;
+}
+
+/* A cut leaves one more at most: where it falls into the midst of one. */
+static int
+make_room(struct vring_ranges *s)
+{
+	struct vnet_range *r = realloc(s->range, (s->n + 2) * sizeof(*r));
+
+	if (r == NULL)
+		return -ENOMEM;
+	s->range = r;
+	return 0;
+}
+
+int
+vring_ranges_cut(struct vring_ranges *s, uintptr_t base, size_t len)
+{
+	const uintptr_t end = base + len;
+	uint32_t i = 0;
+
+	if (make_room(s) != 0)
+		return -ENOMEM;
+	while (i < s->n) {
+		const struct vnet_range old = s->range[i];
+		const uintptr_t old_end = old.base + old.len;
+
+		if (!touch(&old, base, len)) {
+			i++;
+			continue;
+		}
+		s->range[i] = s->range[--s->n];
+		if (old.base < base)
+			s->range[s->n++] = (struct vnet_range){ old.base, base - old.base };
+		if (old_end > end)
+			s->range[s->n++] = (struct vnet_range){ end, old_end - end };
+	}
+	return 0;
+}
+
+int
+vring_ranges_add(struct vring_ranges *s, uintptr_t base, size_t len)
+{
+	if (vring_ranges_cut(s, base, len) != 0 || make_room(s) != 0)
+		return -ENOMEM;
+	s->range[s->n++] = (struct vnet_range){ base, len };
+	return 0;
 }

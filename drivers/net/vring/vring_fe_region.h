@@ -6,6 +6,7 @@
 #define VRING_FE_REGION_H
 
 #include "vhost_ops.h"
+#include "vnet_drv.h"
 
 /*
  * Sort regions by address and make one of those that adjoin; returns how many are left. files: the
@@ -16,5 +17,15 @@ uint32_t vring_regions_merge(struct vhost_region *r, uint32_t n, bool files);
 const struct vhost_region *vring_regions_beyond(const struct vhost_region *r, uint32_t n,
 						uint64_t first, uint64_t last);
 uint64_t vring_regions_bytes(const struct vhost_region *r, uint32_t n);
+
+/* Addresses, as ranges that do not overlap. Zero: none. `range` is the holder's to free(). */
+struct vring_ranges {
+	struct vnet_range *range;
+	uint32_t n;
+};
+bool vring_ranges_touch(const struct vring_ranges *s, uintptr_t base, size_t len);
+/* Put a range in, or take one out, and a part of others with it. 0 or -ENOMEM: unchanged. */
+int vring_ranges_add(struct vring_ranges *s, uintptr_t base, size_t len);
+int vring_ranges_cut(struct vring_ranges *s, uintptr_t base, size_t len);
 
 #endif /* VRING_FE_REGION_H */
