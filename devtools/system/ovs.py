@@ -47,7 +47,9 @@ class Bridge(matrix.Ends):
                 "dpdk-init=true", "pmd-cpu-mask=%#x" % (1 << cpu),
                 "dpdk-lcore-mask=%#x" % (1 << bed.CPUS[0]), "dpdk-alloc-mem=256",
                 "per-port-memory=false", "stats-update-interval=1000",
-                "dpdk-extra=--no-pci --in-memory " + " ".join(bed.plugin_options()))))
+                # it makes its pool as large as it can, and others need memory as well
+                "dpdk-extra=--no-pci --in-memory --socket-limit 640 " +
+                " ".join(bed.plugin_options()))))
         # a network namespace keeps the taps of the bridge off this machine
         self.switch = bed.Process("vswitchd", [
             "unshare", "-n", VSWITCHD, self.db, "--unixctl=%s/ctl" % self.home,
