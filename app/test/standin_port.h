@@ -331,4 +331,18 @@ sport_verify(struct sport *p, const struct sport_frames *f, uint32_t window)
 	rte_pktmbuf_free(m);
 }
 
+/* Each test runs with rings of either layout; all other arguments are in its BOTH_ARGS. */
+#define BOTH(name) \
+	static void \
+	test_split_##name(void **state) \
+	{ \
+		name(*state, BOTH_ARGS); \
+	} \
+	static void \
+	test_packed_##name(void **state) \
+	{ \
+		name(*state, BOTH_ARGS ",packed_vq=1"); \
+	}
+#define BOTH_TESTS(name) SPORT_TEST(test_split_##name), SPORT_TEST(test_packed_##name)
+
 #endif /* STANDIN_PORT_H */

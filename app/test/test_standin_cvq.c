@@ -1,23 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The control queue of a port, served by the stand-in: what the application asks for happens. */
+#include "standin_known.h"
 #include "standin_port.h"
 
 #define OFFLOADS (RTE_ETH_RX_OFFLOAD_VLAN_FILTER | RTE_ETH_RX_OFFLOAD_SCATTER)
 #define RSS_TCP (RTE_ETH_RSS_NONFRAG_IPV4_TCP)
 
-/* Each test runs with rings of either layout. */
-#define BOTH(name) \
-	static void \
-	test_split_##name(void **state) \
-	{ \
-		name(*state, "queues=2"); \
-	} \
-	static void \
-	test_packed_##name(void **state) \
-	{ \
-		name(*state, "queues=2,packed_vq=1"); \
-	}
-#define BOTH_TESTS(name) SPORT_TEST(test_split_##name), SPORT_TEST(test_packed_##name)
+#define BOTH_ARGS "queues=2"
 
 static const struct rte_ether_addr own = { { 2, 0, 0, 0, 0, 7 } };
 static const struct rte_ether_addr other = { { 2, 0, 0, 0, 0, 8 } };
@@ -182,18 +171,6 @@ pairs(struct sport *p, const char *args)
 	sport_close(p);
 }
 BOTH(pairs)
-
-/*
- * The hash is the published one: this key, and the flow 66.9.149.187:2794 to 161.142.100.80:1766,
- * have the hash 0x51ccc178 with ports and 0x323e8fc2 without.
- */
-static uint8_t known_key[STANDIN_KEY] = {
-	0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
-	0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
-	0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
-};
-#define HASH_PORTS 0x51ccc178
-#define HASH_ADDRS 0x323e8fc2
 
 static struct rte_mbuf *
 known_flow(uint8_t proto)

@@ -4,20 +4,7 @@
 
 #define RSS_TCP (RTE_ETH_RSS_NONFRAG_IPV4_TCP)
 #define ANY 0xff
-
-/* Each test runs with rings of either layout. */
-#define BOTH(name) \
-	static void \
-	test_split_##name(void **state) \
-	{ \
-		name(*state, "queues=2,reconnect-ms=10"); \
-	} \
-	static void \
-	test_packed_##name(void **state) \
-	{ \
-		name(*state, "queues=2,reconnect-ms=10,packed_vq=1"); \
-	}
-#define BOTH_TESTS(name) SPORT_TEST(test_split_##name), SPORT_TEST(test_packed_##name)
+#define BOTH_ARGS "queues=2,reconnect-ms=10"
 
 static void
 feel(struct sport *p, enum standin_mood mood, uint8_t class, uint8_t command)

@@ -4,19 +4,7 @@
 
 #include <rte_malloc.h>
 
-/* Each test runs with rings of either layout. */
-#define BOTH(name) \
-	static void \
-	test_split_##name(void **state) \
-	{ \
-		name(*state, "queues=2,reconnect-ms=10"); \
-	} \
-	static void \
-	test_packed_##name(void **state) \
-	{ \
-		name(*state, "queues=2,reconnect-ms=10,packed_vq=1"); \
-	}
-#define BOTH_TESTS(name) SPORT_TEST(test_split_##name), SPORT_TEST(test_packed_##name)
+#define BOTH_ARGS "queues=2,reconnect-ms=10"
 
 /* Traffic of which some may be lost: frames say which they are. */
 struct stream {

@@ -3,6 +3,7 @@
  * What a port with a stand-in for its device negotiates for an application: hashes of packets,
  * receive offloads, limits, memory from outside.
  */
+#include "standin_known.h"
 #include "standin_port.h"
 #include "vnet_tcp.h"
 
@@ -14,15 +15,6 @@
 #define F_RSS VIRTQ_BIT(VIRTIO_NET_F_RSS)
 #define F_LRO (F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN)
 #define AREA (2ul << 20)
-
-/* The published hash: this key, 66.9.149.187:2794 to 161.142.100.80:1766. */
-static uint8_t known_key[STANDIN_KEY] = {
-	0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3,
-	0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3,
-	0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
-};
-#define HASH_PORTS 0x51ccc178
-#define HASH_ADDRS 0x323e8fc2
 
 static struct rte_mbuf *
 known_flow(uint8_t proto)
