@@ -87,7 +87,7 @@ test_numbers(void **state)
 {
 	assert_int_equal(parse("--measure a --mrg 0 --in-order 1 --offloads 1 --vectorized 1 "
 			       "--queues 4 --ring 1024 --burst 64 --idle-ports 31 --rounds 200 "
-			       "--slice 1000 --think 0 --cpus 3,2"), 0);
+			       "--slice 1000 --think 0 --distance 300 --cpus 3,2"), 0);
 	assert_int_equal(o.mrg, 0);
 	assert_int_equal(o.in_order, 1);
 	assert_int_equal(o.offloads, 1);
@@ -99,6 +99,7 @@ test_numbers(void **state)
 	assert_int_equal(o.rounds, 200);
 	assert_int_equal(o.slice_ms, 1000);
 	assert_int_equal(o.think, 0);
+	assert_int_equal(o.distance, 300);
 	assert_int_equal(o.cpu[PERF_BACKEND], 3);
 	assert_int_equal(o.cpu[PERF_FRONTEND], 2);
 	refused("--measure a --idle-ports 32", "RTE_MAX_ETHPORTS");

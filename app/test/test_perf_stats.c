@@ -193,6 +193,18 @@ test_mixed_distances(void **state)
 	near(perf_distances(&l).median, 205);
 }
 
+/* Most rounds are far, but far was not asked for. */
+static void
+test_only_near(void **state)
+{
+	struct perf_line l = line_of(4, (double[]){900, 880, 300, 910});
+
+	l.distance = 300;
+	perf_settle(&l);
+	assert_int_equal(perf_distances(&l).n, 1);
+	assert_true(rounds[2].like);
+}
+
 static void
 test_nothing_counts(void **state)
 {
@@ -228,6 +240,7 @@ main(void)
 		cmocka_unit_test(test_few_samples),
 		cmocka_unit_test(test_like_with_like),
 		cmocka_unit_test(test_mixed_distances),
+		cmocka_unit_test(test_only_near),
 		cmocka_unit_test(test_nothing_counts),
 		cmocka_unit_test(test_names),
 	};

@@ -10,6 +10,8 @@
 enum {
 	START_MS = 1500,	/* of the workers of one layout, about */
 	SLICE_OVERHEAD_MS = 12,	/* round trips of a line, empty polls, sorting: about */
+	LOOK_MS = 100,		/* between two looks at a distance that is too long */
+	FAR_PATIENCE_S = 600,	/* for a line's rounds to find the cores near */
 };
 
 struct progress {
@@ -62,11 +64,45 @@ show_progress(const struct progress *p, const struct perf_options *o, const stru
 			name, seconds_for(o, left));
 }
 
+/* Said once a line, or all the time where it can be said anew. */
+static void
+show_waiting(const struct progress *p, const struct perf_line *l, uint32_t limit,
+	uint32_t distance, uint32_t patience_ms)
+{
+	char name[48];
+
+	name_of(l, name, sizeof(name));
+	if (p->tty || patience_ms == FAR_PATIENCE_S * 1000)
+		fprintf(stderr, "%s%s: waiting for the cores to be near, a line's round trip takes "
+			"%u cycles and not %u at most%s", p->tty ? "\r\033[K" : "vring-perf: ", name,
+			distance, limit, p->tty ? "" : "\n");
+}
+
 static void
 clear_progress(const struct progress *p)
 {
 	if (p->tty)
 		fputs("\r\033[K", stderr);
+}
+
+/*
+ * With --distance: wait until the cores are that near each other. False: they have been far for so
+ * long that this line stays as it is.
+ */
+static bool
+wait_near(const struct perf_options *o, const struct perf_line *l, const struct progress *p,
+	uint32_t *patience_ms)
+{
+	uint32_t distance;
+
+	while (o->distance > 0 && (distance = perf_run_distance()) > o->distance) {
+		if (*patience_ms < LOOK_MS)
+			return false;
+		show_waiting(p, l, o->distance, distance, *patience_ms);
+		usleep(LOOK_MS * 1000);
+		*patience_ms -= LOOK_MS;
+	}
+	return true;
 }
 
 /*
@@ -76,12 +112,13 @@ clear_progress(const struct progress *p)
 static void
 measure_line(const struct perf_options *o, struct perf_line *l, const struct progress *p)
 {
-	uint32_t counted = 0;
+	uint32_t counted = 0, patience_ms = FAR_PATIENCE_S * 1000;
 
 	l->rounds = calloc(2 * (size_t)o->rounds, sizeof(l->rounds[0]));
 	if (l->rounds == NULL)
 		perf_fail("no memory");
-	while (counted < o->rounds && l->nrounds < 2 * o->rounds) {
+	while (counted < o->rounds && l->nrounds < 2 * o->rounds &&
+	       wait_near(o, l, p, &patience_ms)) {
 		struct perf_round *r = &l->rounds[l->nrounds];
 
 		show_progress(p, o, l, counted);
@@ -131,7 +168,7 @@ measure_layout(const struct perf_options *o, const struct perf_sinks *sinks,
 				continue;
 			*l = (struct perf_line){.packed = packed, .path = path,
 						.size = o->sizes[i / PERF_PATHS],
-						.pairs = o->pairs};
+						.pairs = o->pairs, .distance = o->distance};
 			p->line++;
 			measure_line(o, l, p);
 			hand_out(o, sinks, l, report->nlines > 0 ? l - 1 : NULL);

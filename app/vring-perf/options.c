@@ -38,6 +38,7 @@ static const struct number numbers[] = {
 	{"rounds", AT(rounds), 1, PERF_MAX_ROUNDS},
 	{"slice", AT(slice_ms), 10, 1000},
 	{"think", AT(think), 0, 1000000},
+	{"distance", AT(distance), 0, 100000},
 };
 
 static const struct word words[] = {
@@ -95,6 +96,7 @@ perf_usage(FILE *f)
 	      "  --vectorized 0|1 (0) --queues N (1)        --idle-ports N (0)\n"
 	      "  --burst N (32)       --ring N (256)        --rounds N (15)\n"
 	      "  --slice MS (200)     --think CYCLES between bursts (3000)\n"
+	      "  --distance CYCLES    wait until a line's round trip takes no more (0: any)\n"
 	      "  --cpus B,F           CPU of the back-end and of the front-end\n"
 	      "  --csv [FILE]         one line a round      --json [FILE]\n"
 	      "  --plot FILE.svg      a bar chart\n", f);

@@ -25,6 +25,7 @@ struct perf_options {
 	uint32_t mrg, in_order, offloads, vectorized;	/* 0 or 1 */
 	uint32_t queues, ring, burst, idle_ports;
 	uint32_t rounds, slice_ms, think;
+	uint32_t distance;		/* cycles of a line's round trip at most; 0: any */
 	uint32_t cpu[PERF_ROLES];
 	bool cpus_given;
 	/* Where to write; "-": stdout; NULL: nowhere. */

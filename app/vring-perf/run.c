@@ -298,22 +298,40 @@ perf_run_stop(void)
 			stop_worker(pair, role);
 }
 
-void
-perf_run_slice(uint32_t pair, enum perf_path path, uint32_t size, double v[PERF_FIGURES])
+/* Have both ends of a pair do a job, and wait until it is done. */
+static void
+run_job(uint32_t pair, struct perf_job *job)
 {
 	static uint32_t id;
 
-	id++;
-	shared->job = (struct perf_job){
-		.id = id, .measured = options.measured, .path = path, .size = size,
-		.burst = options.burst, .slice_ms = options.slice_ms, .think = options.think,
-	};
+	job->id = ++id;
+	shared->job = *job;
 	for (int role = 0; role < PERF_ROLES; role++)
 		order(pair, role, id);
 	/* Asleep while they work, for it would take a core away from them. */
-	usleep((options.slice_ms + SURPLUS_MS) * 1000);
+	usleep((job->slice_ms + SURPLUS_MS) * 1000);
 	for (int role = 0; role < PERF_ROLES; role++)
 		wait_for(pair, role, &shared->done[pair][role], id, PATIENCE_MS);
+}
+
+uint32_t
+perf_run_distance(void)
+{
+	struct perf_job job = {.measured = options.measured};
+
+	run_job(0, &job);
+	return shared->distance[0];
+}
+
+void
+perf_run_slice(uint32_t pair, enum perf_path path, uint32_t size, double v[PERF_FIGURES])
+{
+	struct perf_job job = {
+		.measured = options.measured, .path = path, .size = size,
+		.burst = options.burst, .slice_ms = options.slice_ms, .think = options.think,
+	};
+
+	run_job(pair, &job);
 	perf_slice_figures(shared->result, &shared->job, (double)shared->tsc_hz, v);
 	v[PERF_BEFORE] = shared->distance[0];
 	v[PERF_AFTER] = shared->distance[1];

@@ -18,6 +18,9 @@ void perf_run_stop(void);
 /* Cycles a second; known once workers have started. */
 double perf_run_tsc_hz(void);
 
+/* How far the cores are from each other now: cycles of a line's round trip. */
+uint32_t perf_run_distance(void);
+
 /* One slice of one pair. */
 void perf_run_slice(uint32_t pair, enum perf_path path, uint32_t size, double v[PERF_FIGURES]);
 

@@ -497,6 +497,8 @@ perf_slice_run(struct perf_end *e)
 	memset(e->result->half, 0, sizeof(e->result->half));
 	make_mix(e);
 	measure_distance(e, 0);
+	if (e->job.slice_ms == 0)
+		return;
 	if (e->job.path != PERF_LATENCY)
 		run_half(e, PERF_PACED);
 	run_half(e, PERF_FLAT_OUT);

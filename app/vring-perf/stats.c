@@ -189,7 +189,7 @@ perf_round_like(const struct perf_line *l, const struct perf_round *r)
 			high = r->v[p][f] > high ? r->v[p][f] : high;
 		}
 	}
-	return high <= ALIKE * low;
+	return high <= ALIKE * low && (l->distance == 0 || high <= l->distance);
 }
 
 void

@@ -33,6 +33,7 @@ struct perf_line {
 	enum perf_path path;
 	uint32_t size;
 	uint32_t pairs;
+	uint32_t distance;	/* rounds beyond it do not count; 0: any may */
 	uint32_t nrounds;
 	struct perf_round *rounds;
 };
@@ -69,7 +70,7 @@ void perf_slice_figures(struct perf_result result[PERF_ROLES], const struct perf
 /* Cycles of a line's round trip in this round, mean over its slices. */
 double perf_distance(const struct perf_round *r, uint32_t pairs);
 
-/* Do all slices of a round say the same of the distance, and did they measure something? */
+/* Do all slices of a round say the same of the distance, a good one, and measured something? */
 bool perf_round_like(const struct perf_line *l, const struct perf_round *r);
 
 /* Mark the rounds that count: like in themselves, and like most of the line so far. */
