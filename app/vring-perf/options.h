@@ -51,6 +51,10 @@ char *perf_vdev(const struct perf_options *o, uint32_t pair, enum perf_role role
 /* The plugin that this worker loads, or NULL. */
 const char *perf_plugin(const struct perf_options *o, uint32_t pair, enum perf_role role);
 
+/* Ports of a worker that packets go through; and with the idle ones. */
+uint32_t perf_working_ports(const struct perf_options *o);
+uint32_t perf_ports(const struct perf_options *o);
+
 /* Size of the mbuf pool, by what the options ask for. */
 void perf_pool(const struct perf_options *o, uint32_t *mbufs, uint16_t *room);
 

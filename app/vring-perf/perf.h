@@ -9,7 +9,7 @@
 enum {
 	PERF_PAIRS = 2,		/* A and B, each a back-end and a front-end */
 	PERF_MAX_BURST = 256,
-	PERF_MAX_PORTS = 32,	/* of a process: one that works, the others idle */
+	PERF_MAX_PORTS = 32,	/* of a process: those that work, and idle ones */
 	PERF_SAMPLES = 1 << 20,
 	PERF_IDLE_SAMPLES = 1 << 16,
 	PERF_WINDOWS = 1 << 12,
@@ -96,7 +96,8 @@ struct perf_worker {
 	int eal_argc;
 	char *eal_argv[2 * PERF_MAX_PORTS + 32];
 	char driver[32];	/* its ports are DRIVER0, DRIVER1... */
-	uint16_t ports, queues, ring;
+	uint16_t working, ports;	/* those that work come first */
+	uint16_t queues, ring;
 	uint16_t mbuf_room;	/* bytes of data in an mbuf, headroom included */
 	uint32_t mbufs;
 	bool offloads;		/* ask for checksums and TSO */

@@ -104,7 +104,7 @@ clean_up(void)
 	for (uint32_t pair = 0; pair < PERF_PAIRS; pair++) {
 		for (int role = 0; role < PERF_ROLES; role++)
 			end_child(&children[pair][role]);
-		for (uint32_t port = 0; port <= options.idle_ports; port++) {
+		for (uint32_t port = 0; port < perf_ports(&options); port++) {
 			socket_path(path, sizeof(path), pair, port);
 			unlink(path);
 		}
@@ -231,7 +231,9 @@ static void
 start_worker(uint32_t pair, enum perf_role role, bool packed)
 {
 	struct perf_worker w = {
-		.role = role, .pair = pair, .ports = (uint16_t)(options.idle_ports + 1),
+		.role = role, .pair = pair,
+		.working = (uint16_t)perf_working_ports(&options),
+		.ports = (uint16_t)perf_ports(&options),
 		.queues = (uint16_t)options.queues, .ring = (uint16_t)options.ring,
 		.offloads = options.offloads != 0, .shared = shared,
 	};

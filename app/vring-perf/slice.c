@@ -197,7 +197,7 @@ static inline uint16_t
 take(struct perf_end *e, struct rte_mbuf **pkts, uint64_t *spent)
 {
 	uint64_t start = rte_rdtsc();
-	uint16_t n = rte_eth_rx_burst(e->ports[0], e->queue, pkts, (uint16_t)e->job.burst);
+	uint16_t n = rte_eth_rx_burst(e->in, e->queue, pkts, (uint16_t)e->job.burst);
 
 	*spent = rte_rdtsc() - start;
 	e->count->received += n;
@@ -213,7 +213,7 @@ static inline uint16_t
 give(struct perf_end *e, struct rte_mbuf **pkts, uint16_t n, uint64_t *spent)
 {
 	uint64_t start = rte_rdtsc();
-	uint16_t sent = rte_eth_tx_burst(e->ports[0], e->queue, pkts, n);
+	uint16_t sent = rte_eth_tx_burst(e->out, e->queue, pkts, n);
 
 	*spent = rte_rdtsc() - start;
 	e->count->offered += n;
@@ -245,9 +245,12 @@ poll_idle(struct perf_end *e)
 {
 	struct rte_mbuf *pkts[PERF_MAX_BURST];
 	struct perf_result *r = e->result;
+	uint32_t polls = (uint32_t)(e->nports - e->nworking) * e->queues;
 	uint64_t start = rte_rdtsc();
 
-	for (uint16_t i = 1; i < e->nports; i++)
+	if (polls == 0)
+		return;
+	for (uint16_t i = e->nworking; i < e->nports; i++)
 		for (uint16_t q = 0; q < e->queues; q++) {
 			uint16_t n = rte_eth_rx_burst(e->ports[i], q, pkts,
 						      (uint16_t)e->job.burst);
@@ -255,8 +258,7 @@ poll_idle(struct perf_end *e)
 			rte_pktmbuf_free_bulk(pkts, n);
 		}
 	if (r->nidle < PERF_IDLE_SAMPLES)
-		r->idle[r->nidle++] = (uint32_t)((rte_rdtsc() - start) /
-						 (uint32_t)((e->nports - 1) * e->queues));
+		r->idle[r->nidle++] = (uint32_t)((rte_rdtsc() - start) / polls);
 }
 
 /* Between two bursts of an end. */
@@ -266,7 +268,7 @@ go_round(struct perf_end *e)
 	e->queue = e->queue + 1 == e->queues ? 0 : e->queue + 1;
 	if (!e->measured)
 		return;
-	if (e->nports > 1 && e->queue == 0)
+	if (e->queue == 0)
 		poll_idle(e);
 	if (e->paced) {
 		/* Forwarding keeps the other end busy with sending and receiving. */
@@ -373,7 +375,7 @@ pong(struct perf_end *e, uint32_t number, uint64_t patience)
 			found = found || is == number;
 		}
 		rte_pktmbuf_free_bulk(pkts, n);
-		if (!found && e->measured && e->nports > 1)
+		if (!found && e->measured)
 			poll_idle(e);
 	}
 	return found;
@@ -428,19 +430,26 @@ play(struct perf_end *e)
 	}
 }
 
-/* Both ends are silent: take what is left, which counts for nobody. */
 static void
-drain(struct perf_end *e)
+drain_queue(uint16_t port, uint16_t queue)
 {
 	struct rte_mbuf *pkts[PERF_MAX_BURST];
 
-	for (uint16_t q = 0; q < e->queues; q++)
-		for (int empty = 0; empty < SILENCE; ) {
-			uint16_t n = rte_eth_rx_burst(e->ports[0], q, pkts, 32);
+	for (int empty = 0; empty < SILENCE; ) {
+		uint16_t n = rte_eth_rx_burst(port, queue, pkts, 32);
 
-			rte_pktmbuf_free_bulk(pkts, n);
-			empty = n == 0 ? empty + 1 : 0;
-		}
+		rte_pktmbuf_free_bulk(pkts, n);
+		empty = n == 0 ? empty + 1 : 0;
+	}
+}
+
+/* Both ends are silent: take what is left, which counts for nobody. */
+static void
+drain(const struct perf_end *e)
+{
+	for (uint16_t i = 0; i < e->nworking; i++)
+		for (uint16_t q = 0; q < e->queues; q++)
+			drain_queue(e->ports[i], q);
 }
 
 static void
@@ -479,7 +488,7 @@ measure_empty(struct perf_end *e)
 		uint64_t start = rte_rdtsc();
 
 		for (int k = 0; k < POLLS; k++)
-			rte_pktmbuf_free_bulk(pkts, rte_eth_rx_burst(e->ports[0], 0, pkts, 32));
+			rte_pktmbuf_free_bulk(pkts, rte_eth_rx_burst(e->in, 0, pkts, 32));
 		sample[i] = (uint32_t)((rte_rdtsc() - start) / POLLS);
 	}
 	perf_sort(sample, RTE_DIM(sample));
@@ -492,6 +501,7 @@ perf_slice_run(struct perf_end *e)
 	e->job = e->shared->job;
 	e->result = &e->shared->result[e->role];
 	e->measured = e->role == e->job.measured;
+	e->in = e->out = e->ports[0];
 	e->result->nsamples = e->result->nidle = 0;
 	e->result->nrates = e->result->nshares = 0;
 	memset(e->result->half, 0, sizeof(e->result->half));

@@ -20,13 +20,14 @@ struct perf_end {
 	struct perf_shared *shared;	/* given */
 	struct rte_mempool *pool;	/* given */
 	enum perf_role role;		/* given */
-	uint16_t ports[PERF_MAX_PORTS];	/* given: the one that works, then the idle ones */
-	uint16_t nports, queues;	/* given */
+	uint16_t ports[PERF_MAX_PORTS];	/* given: those that work, then the idle ones */
+	uint16_t nworking, nports, queues;	/* given */
 	uint64_t ask;			/* given: offload flags of packets that are sent */
 
 	struct perf_job job;
 	struct perf_result *result;
 	struct perf_count *count;	/* of this half */
+	uint16_t in, out;		/* ports of this job: packets come from, and go to */
 	bool measured, paced;
 	uint64_t deadline;		/* by the back-end's clock */
 	uint64_t window_start, window_length;	/* cycles; UINT64_MAX: no windows */

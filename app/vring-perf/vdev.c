@@ -99,17 +99,30 @@ perf_vdev(const struct perf_options *o, uint32_t pair, enum perf_role role, bool
 	return s;
 }
 
+uint32_t
+perf_working_ports(const struct perf_options *o)
+{
+	return 1;
+}
+
+uint32_t
+perf_ports(const struct perf_options *o)
+{
+	return perf_working_ports(o) + o->idle_ports;
+}
+
 void
 perf_pool(const struct perf_options *o, uint32_t *mbufs, uint16_t *room)
 {
+	/* Each receive queue is filled; those that are busy may be full both ways. */
+	uint32_t rings = o->queues * (perf_ports(o) + 2 * perf_working_ports(o));
 	uint32_t largest = 2048 - 256;
 
 	for (uint32_t i = 0; i < o->nsizes; i++)
 		if (o->sizes[i] > largest)
 			largest = o->sizes[i];
 	*room = (uint16_t)(largest + 256 + HEADROOM);
-	/* Each receive queue is filled; those that are busy may be full both ways. */
-	*mbufs = o->ring * o->queues * (o->idle_ports + 3) + 4 * PERF_MAX_BURST + 512;
+	*mbufs = o->ring * rings + 4 * PERF_MAX_BURST + 512;
 	if (*mbufs < POOL_MIN)
 		*mbufs = POOL_MIN;
 }
@@ -117,12 +130,12 @@ perf_pool(const struct perf_options *o, uint32_t *mbufs, uint16_t *room)
 uint32_t
 perf_memory(const struct perf_options *o)
 {
-	uint64_t rings = (uint64_t)o->ring * o->queues * (o->idle_ports + 1) * 512;
+	uint64_t rings = (uint64_t)o->ring * o->queues * perf_ports(o) * 512;
 	uint32_t mbufs;
 	uint16_t room;
 
 	perf_pool(o, &mbufs, &room);
 	/* The rest is DPDK's own and grows with the number of ports. */
-	return (uint32_t)(((uint64_t)mbufs * (room + MBUF_OVERHEAD) + rings) >> 20) + 24 +
-	       o->idle_ports;
+	return (uint32_t)(((uint64_t)mbufs * (room + MBUF_OVERHEAD) + rings) >> 20) + 23 +
+	       perf_ports(o);
 }

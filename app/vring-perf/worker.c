@@ -80,6 +80,7 @@ start_ports(const struct perf_worker *w, struct perf_end *e)
 		if (tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
 			e->ask = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
 	}
+	e->nworking = w->working;
 	e->nports = w->ports;
 	e->queues = w->queues;
 }
