@@ -73,9 +73,9 @@ show_waiting(const struct progress *p, const struct perf_line *l, uint32_t limit
 
 	name_of(l, name, sizeof(name));
 	if (p->tty || patience_ms == FAR_PATIENCE_S * 1000)
-		fprintf(stderr, "%s%s: waiting for the cores to be near, a line's round trip takes "
-			"%u cycles and not %u at most%s", p->tty ? "\r\033[K" : "vring-perf: ", name,
-			distance, limit, p->tty ? "" : "\n");
+		fprintf(stderr, "%s%s: waiting for the cores to be near, a line's round trip "
+			"takes %u cycles and not %u at most%s", p->tty ? "\r\033[K" :
+			"vring-perf: ", name, distance, limit, p->tty ? "" : "\n");
 }
 
 static void
