@@ -86,7 +86,7 @@ static void
 test_numbers(void **state)
 {
 	assert_int_equal(parse("--measure a --mrg 0 --in-order 1 --offloads 1 --vectorized 1 "
-			       "--queues 4 --ring 1024 --burst 64 --idle-ports 31 --rounds 200 "
+			       "--queues 4 --ring 1024 --burst 64 --idle-ports 30 --rounds 200 "
 			       "--slice 1000 --think 0 --distance 300 --cpus 3,2"), 0);
 	assert_int_equal(o.mrg, 0);
 	assert_int_equal(o.in_order, 1);
@@ -95,7 +95,7 @@ test_numbers(void **state)
 	assert_int_equal(o.queues, 4);
 	assert_int_equal(o.ring, 1024);
 	assert_int_equal(o.burst, 64);
-	assert_int_equal(o.idle_ports, 31);
+	assert_int_equal(o.idle_ports, 30);
 	assert_int_equal(o.rounds, 200);
 	assert_int_equal(o.slice_ms, 1000);
 	assert_int_equal(o.think, 0);
@@ -117,6 +117,7 @@ test_lists(void **state)
 {
 	assert_int_equal(parse("--measure a --size 64,IMIX,9000,imix --layout packed "
 			       "--path fwd,latency"), 0);
+	assert_false(o.path[PERF_VM]);
 	assert_int_equal(o.nsizes, 4);
 	assert_int_equal(o.sizes[1], PERF_IMIX);
 	assert_int_equal(o.sizes[2], 9000);
@@ -126,7 +127,10 @@ test_lists(void **state)
 	assert_true(o.path[PERF_FORWARD] && o.path[PERF_LATENCY]);
 	assert_int_equal(parse("--measure a --path both,fwd"), 0);
 	assert_true(o.path[PERF_RX] && o.path[PERF_TX] && o.path[PERF_FORWARD]);
-	assert_false(o.path[PERF_LATENCY]);
+	assert_false(o.path[PERF_VM] || o.path[PERF_LATENCY]);
+	assert_int_equal(parse("--measure a --path vm"), 0);
+	for (int p = 0; p < PERF_PATHS; p++)
+		assert_int_equal(o.path[p], p == PERF_VM);
 	refused("--measure a --size 64,", "--size");
 	refused("--measure a --size 59", "60 to 9000");
 	refused("--measure a --size 64,64,64,64,64,64,64,64,64", "more than 8");
@@ -200,6 +204,21 @@ test_vdevs(void **state)
 	vdev_is(1, PERF_BACKEND, false, 0, "net_vhost0,iface=/run/s,queues=1");
 }
 
+/* One that works, or two, and the idle ones; a process has 32 at most. */
+static void
+test_ports(void **state)
+{
+	assert_int_equal(parse("--measure a --path rx,tx,fwd,latency --idle-ports 31"), 0);
+	assert_int_equal(perf_working_ports(&o), 1);
+	assert_int_equal(perf_ports(&o), 32);
+	assert_int_equal(parse("--measure-front a --idle-ports 30 --path fwd,vm"), 0);
+	assert_int_equal(perf_working_ports(&o), 2);
+	assert_int_equal(perf_ports(&o), 32);
+	refused("--measure a --idle-ports 31 --path vm", "--idle-ports 31: 30 at most");
+	refused("--path both,vm --idle-ports 31 --measure a", "RTE_MAX_ETHPORTS");
+	refused("--measure a --idle-ports 31", "--path has vm");
+}
+
 /* Buffers for all that rings can hold, and room for the largest packet. */
 static void
 test_memory(void **state)
@@ -207,17 +226,24 @@ test_memory(void **state)
 	uint32_t few, many, small;
 	uint16_t room;
 
-	assert_int_equal(parse("--measure a --size 64"), 0);
+	assert_int_equal(parse("--measure a --size 64 --path rx"), 0);
 	perf_pool(&o, &few, &room);
 	small = perf_memory(&o);
 	assert_true(room >= 2048 + 128);
-	assert_int_equal(parse("--measure a --size 64,9000 --idle-ports 31 --queues 2"), 0);
+	assert_int_equal(parse("--measure a --size 64,9000 --idle-ports 31 --queues 2 --path rx"),
+			 0);
 	perf_pool(&o, &many, &room);
 	assert_true(room >= 9000 + 128);
 	assert_true(many >= 2 * 256 * (32 + 1));
 	assert_true(many > few);
 	assert_true(perf_memory(&o) > small);
 	assert_true((uint64_t)perf_memory(&o) << 20 > (uint64_t)many * room);
+	/* two that may be full both ways in the place of one and one that is idle */
+	assert_int_equal(parse("--measure a --size 64,9000 --idle-ports 30 --queues 2 --path vm"),
+			 0);
+	perf_pool(&o, &few, &room);
+	assert_int_equal(few, many + 2 * 2 * 256);
+	assert_true((uint64_t)perf_memory(&o) << 20 > (uint64_t)few * room);
 }
 
 int
@@ -231,6 +257,7 @@ main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_plugins),
 		cmocka_unit_test(test_vdevs),
+		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_memory),
 	};
 

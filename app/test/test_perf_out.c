@@ -123,6 +123,24 @@ test_table_of_one(void **state)
 	end();
 }
 
+/* Its columns are those of other bursts. */
+static void
+test_table_of_vm(void **state)
+{
+	FILE *f = begin();
+
+	lines[0].path = PERF_VM;
+	perf_table_head(f, &o, lines[0].path);
+	perf_table_line(f, &o, &lines[0]);
+	perf_csv_line(f, &lines[0]);
+	fclose(f);
+	has("cycles/packet");
+	has("split  vm        64 B |   11.0 [  10.0-  12.0] |   22.0 [  20.0-  24.0] |");
+	has("|  5.50  5.50 |");
+	has("\nsplit,vm,64,0,10,20,2.000,200,1,");
+	end();
+}
+
 /* Where no round counts there is no figure. */
 static void
 test_table_of_none(void **state)
@@ -262,6 +280,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_table, setup),
 		cmocka_unit_test_setup(test_table_of_one, setup),
+		cmocka_unit_test_setup(test_table_of_vm, setup),
 		cmocka_unit_test_setup(test_table_of_none, setup),
 		cmocka_unit_test_setup(test_csv, setup),
 		cmocka_unit_test_setup(test_json, setup),

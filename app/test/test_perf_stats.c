@@ -105,6 +105,18 @@ test_slice(void **state)
 	figures(PERF_FORWARD, PERF_FRONTEND, v);
 	near(v[PERF_OFFERED], 1000);
 	near(v[PERF_RECEIVED], 800);
+	/* from one guest to the other, which are both at the other end */
+	figures(PERF_VM, PERF_BACKEND, v);
+	near(v[PERF_CYCLES], 51);
+	near(v[PERF_MPPS], .800001);
+	near(v[PERF_BUSY], 25);
+	near(v[PERF_EMPTY_POLLS], 50);
+	near(v[PERF_OFFERED], 1001);
+	near(v[PERF_RECEIVED], 801);
+	figures(PERF_VM, PERF_FRONTEND, v);
+	near(v[PERF_MPPS], .8);
+	near(v[PERF_BUSY], 25.01);
+	near(v[PERF_OFFERED], 1000);
 }
 
 static void
@@ -224,8 +236,13 @@ test_names(void **state)
 	for (int i = 0; i < PERF_FIGURES; i++)
 		for (int k = 0; k < i; k++)
 			assert_string_not_equal(perf_figure_name(i), perf_figure_name(k));
-	for (int p = 0; p < PERF_PATHS; p++)
+	for (int p = 0; p < PERF_PATHS; p++) {
 		assert_true(perf_has_figure(p, perf_main_figure(p)));
+		for (int k = 0; k < p; k++)
+			assert_string_not_equal(perf_path_name(p), perf_path_name(k));
+	}
+	for (int i = 0; i < PERF_FIGURES; i++)
+		assert_int_equal(perf_has_figure(PERF_VM, i), perf_has_figure(PERF_FORWARD, i));
 	assert_false(perf_has_figure(PERF_LATENCY, PERF_MPPS));
 	assert_false(perf_has_figure(PERF_TX, PERF_P99));
 }

@@ -24,6 +24,8 @@ struct word {
 	size_t offset;		/* of a const char * */
 };
 
+#define PORTS_OF_DPDK "DPDK's RTE_MAX_ETHPORTS allows 32 ports a process"
+
 #define AT(field) offsetof(struct perf_options, field)
 
 static const struct number numbers[] = {
@@ -89,7 +91,8 @@ perf_usage(FILE *f)
 	      "  --peer-args K=V,...  more arguments of the peer\n"
 	      "  --plugin FILE        driver to load (EAL -d); --a-plugin, --b-plugin: for A or B\n"
 	      "  --path P,...         of rx, tx (what the measured end receives, sends),\n"
-	      "                       fwd, latency; or both (rx,tx), all (default)\n"
+	      "                       fwd, vm (fwd through two ports), latency;\n"
+	      "                       or both (rx,tx), all (default)\n"
 	      "  --size N,...         bytes of a packet, 60 to 9000, or imix (64)\n"
 	      "  --layout L           split, packed or both (both)\n"
 	      "  --mrg 0|1 (1)        --in-order 0|1 (0)    --offloads 0|1 (0)\n"
@@ -136,7 +139,7 @@ parse_number(struct perf_options *o, const struct number *n, const char *text,
 	if (!number_in(text, n->min, n->max, &value, &rest) || *rest != '\0')
 		return refuse(why, "--%s %s: a number from %u to %u is due%s", n->name, text,
 			      n->min, n->max, n->offset == AT(idle_ports) ?
-			      " (DPDK's RTE_MAX_ETHPORTS allows 32 ports a process)" : "");
+			      " (" PORTS_OF_DPDK ")" : "");
 	memcpy((char *)o + n->offset, &value, sizeof(value));
 	return 0;
 }
@@ -183,8 +186,8 @@ paths_of(const char *text, size_t len)
 		unsigned int mask;
 	} names[] = {
 		{"rx", 1 << PERF_RX}, {"tx", 1 << PERF_TX}, {"fwd", 1 << PERF_FORWARD},
-		{"latency", 1 << PERF_LATENCY}, {"both", 1 << PERF_RX | 1 << PERF_TX},
-		{"all", (1 << PERF_PATHS) - 1},
+		{"vm", 1 << PERF_VM}, {"latency", 1 << PERF_LATENCY},
+		{"both", 1 << PERF_RX | 1 << PERF_TX}, {"all", (1 << PERF_PATHS) - 1},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -205,8 +208,8 @@ parse_paths(struct perf_options *o, const char *text, const struct reason *why)
 		len = strcspn(t, ",");
 		mask = paths_of(t, len);
 		if (mask == 0)
-			return refuse(why, "--path %s: of rx, tx, fwd, latency, both (rx,tx), all",
-				      text);
+			return refuse(why, "--path %s: of rx, tx, fwd, vm, latency, both (rx,tx), "
+				      "all", text);
 		all |= mask;
 		if (t[len] == '\0')
 			break;
@@ -305,6 +308,10 @@ check(const struct perf_options *o, const struct reason *why)
 	if (o->driver[0] == NULL)
 		return refuse(why, "one of --compare A B, --compare-front A B, --measure A and "
 			      "--measure-front A is due (--help lists the options)");
+	if (perf_ports(o) > PERF_MAX_PORTS)
+		return refuse(why, "--idle-ports %u: %u at most where --path has vm, as all "
+			      "(default) has, which takes two ports (" PORTS_OF_DPDK ")",
+			      o->idle_ports, PERF_MAX_PORTS - perf_working_ports(o));
 	if (o->pairs == 1 && (o->args[1] != NULL || o->own_plugin[1] != NULL))
 		return refuse(why, "--b-args and --b-plugin are for a comparison");
 	if (same(o->csv, o->json) || same(o->csv, o->plot) || same(o->json, o->plot))
@@ -321,8 +328,8 @@ perf_options_parse(struct perf_options *o, int argc, char **argv, char *text, si
 
 	*o = (struct perf_options){
 		.sizes = {64}, .nsizes = 1, .split = true, .packed = true,
-		.path = {true, true, true, true}, .mrg = 1, .queues = 1, .rounds = 15,
-		.slice_ms = 200, .burst = 32, .ring = 256, .think = 3000,
+		.path = {true, true, true, true, true}, .mrg = 1, .queues = 1,
+		.rounds = 15, .slice_ms = 200, .burst = 32, .ring = 256, .think = 3000,
 	};
 	memcpy(longs, specials, sizeof(specials));
 	for (int i = 0; i < NUMBERS; i++)

@@ -22,9 +22,17 @@ enum perf_path {
 	PERF_RX,
 	PERF_TX,
 	PERF_FORWARD,	/* the measured end sends back what it receives */
+	PERF_VM,	/* the same, but out at a second port, as between two virtual machines */
 	PERF_LATENCY,	/* one packet: front-end, back-end, front-end */
 	PERF_PATHS
 };
+
+/* Does the measured end send on what it receives, and the other end both send and receive? */
+static inline bool
+perf_forwards(enum perf_path path)
+{
+	return path == PERF_FORWARD || path == PERF_VM;
+}
 
 enum perf_role { PERF_BACKEND, PERF_FRONTEND, PERF_ROLES };
 

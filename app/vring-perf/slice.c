@@ -273,7 +273,7 @@ go_round(struct perf_end *e)
 	if (e->paced) {
 		/* Forwarding keeps the other end busy with sending and receiving. */
 		uint64_t until = rte_rdtsc() + e->job.think *
-				 (e->job.path == PERF_FORWARD ? 2 : 1);
+				 (perf_forwards(e->job.path) ? 2 : 1);
 
 		while (rte_rdtsc() < until)
 			rte_pause();
@@ -322,7 +322,7 @@ transmit(struct perf_end *e)
 	}
 }
 
-/* The measured end of PERF_FORWARD, and the back-end of PERF_LATENCY. */
+/* The measured end of PERF_FORWARD and PERF_VM, and the back-end of PERF_LATENCY. */
 static void
 forward(struct perf_end *e)
 {
@@ -341,7 +341,7 @@ forward(struct perf_end *e)
 	}
 }
 
-/* The other end of PERF_FORWARD. */
+/* The other end of PERF_FORWARD and PERF_VM. */
 static void
 generate_and_receive(struct perf_end *e)
 {
@@ -411,6 +411,7 @@ play(struct perf_end *e)
 {
 	switch (e->job.path) {
 	case PERF_FORWARD:
+	case PERF_VM:
 		if (e->measured)
 			forward(e);
 		else
@@ -495,13 +496,23 @@ measure_empty(struct perf_end *e)
 	e->result->empty_cycles = perf_sorted_quantile(sample, RTE_DIM(sample), .5);
 }
 
+/* PERF_VM: in at the first port of the measured end, out at its second, and there to the other. */
+static void
+choose_ports(struct perf_end *e)
+{
+	bool two = e->job.path == PERF_VM;
+
+	e->in = e->ports[two && !e->measured];
+	e->out = e->ports[two && e->measured];
+}
+
 void
 perf_slice_run(struct perf_end *e)
 {
 	e->job = e->shared->job;
 	e->result = &e->shared->result[e->role];
 	e->measured = e->role == e->job.measured;
-	e->in = e->out = e->ports[0];
+	choose_ports(e);
 	e->result->nsamples = e->result->nidle = 0;
 	e->result->nrates = e->result->nshares = 0;
 	memset(e->result->half, 0, sizeof(e->result->half));

@@ -66,7 +66,7 @@ perf_has_figure(enum perf_path path, enum perf_figure f)
 		return path != PERF_LATENCY;
 	if (f >= PERF_P50 && f <= PERF_P999)
 		return path == PERF_LATENCY;
-	return f != PERF_EMPTY_POLLS || path == PERF_RX || path == PERF_FORWARD;
+	return f != PERF_EMPTY_POLLS || path == PERF_RX || perf_forwards(path);
 }
 
 const char *
@@ -102,7 +102,8 @@ ends_of(const struct perf_job *job, enum perf_role *from, enum perf_role *to)
 	switch (job->path) {
 	case PERF_RX: *from = other, *to = job->measured; break;
 	case PERF_TX: *from = job->measured, *to = other; break;
-	case PERF_FORWARD: *from = *to = other; break;
+	case PERF_FORWARD:
+	case PERF_VM: *from = *to = other; break;
 	default: *from = *to = PERF_FRONTEND; break;
 	}
 }

@@ -18,7 +18,7 @@ perf_path_name(enum perf_path path)
 {
 	static const char *const names[PERF_PATHS] = {
 		[PERF_RX] = "rx", [PERF_TX] = "tx", [PERF_FORWARD] = "fwd",
-		[PERF_LATENCY] = "latency",
+		[PERF_VM] = "vm", [PERF_LATENCY] = "latency",
 	};
 
 	return names[path];
@@ -102,7 +102,7 @@ perf_vdev(const struct perf_options *o, uint32_t pair, enum perf_role role, bool
 uint32_t
 perf_working_ports(const struct perf_options *o)
 {
-	return 1;
+	return o->path[PERF_VM] ? 2 : 1;
 }
 
 uint32_t
