@@ -6,6 +6,7 @@
 #include <rte_net.h>
 
 #include "virtq_dev.h"
+#include "vnet_csum.h"
 #include "vnet_impl.h"
 #include "vnet_lend.h"
 
@@ -255,9 +256,98 @@ rx_lend_chain(struct vnet_rxq *rxq, struct vnet_loans *loans, const struct virtq
 	return RX_LENT;
 }
 
+/* Where a checksum is due. */
+struct rx_csum {
+	uint16_t start, offset;
+};
+
+/*
+ * Short packets of a round whose header asks for a checksum and nothing else. It is computed when
+ * the whole round is copied, for what was just written cannot be read again at once.
+ */
+struct rx_csums {
+	uint32_t mask;		/* by the packet's place among those delivered */
+	struct rx_csum at[VNET_BURST];
+};
+
+/* Flags and GSO type of a header that asks for a checksum alone, as they lie in the buffer. */
+#define RX_CSUM_ALONE (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_GSO_NONE << 8)
+
+/*
+ * The header of a plain chain asks for something, `asks`. False: for more than a checksum, or for
+ * one that cannot be; then it is for rx_slow().
+ */
+VIRTQ_INLINE bool
+rx_asks_csum(const struct virtq_run *run, const struct virtq_chain *c, uint32_t len, uint16_t asks,
+	     struct rx_csum *csum)
+{
+	const uint64_t rest = virtq_peek64(c->addr + offsetof(struct vnet_hdr, hdr_len));
+
+	csum->start = (uint16_t)(rest >> 32);
+	csum->offset = (uint16_t)(rest >> 48);
+	return likely(asks == RX_CSUM_ALONE &&
+		      (uint32_t)csum->start + csum->offset + 2 <= len &&
+		      (run->features & VIRTQ_BIT(VIRTIO_NET_F_CSUM)));
+}
+
+_Static_assert(offsetof(struct vnet_hdr, csum_start) == offsetof(struct vnet_hdr, hdr_len) + 4 &&
+	       offsetof(struct vnet_hdr, csum_offset) == offsetof(struct vnet_hdr, hdr_len) + 6,
+	       "one load takes them");
+
+/*
+ * Do what a header asks for; the packet is in one piece. With `whole`, sum is that of all of it,
+ * otherwise it is still to be computed.
+ */
+VIRTQ_INLINE void
+rx_csum(struct vnet_rxq *rxq, struct rte_mbuf *m, struct rx_csum c, bool whole, uint64_t sum)
+{
+	const struct vnet_hdr h = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = c.start,
+				   .csum_offset = c.offset};
+	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
+	uint32_t type = vnet_plain_type(frame, m->data_len, c.start, c.offset);
+
+	if (unlikely(type == 0 || (rxq->flags & VNET_F_LEGACY_OL))) {
+		vnet_rx_offload(rxq, &h, m);
+		return;
+	}
+	m->packet_type = type;
+	if (rxq->flags & VNET_F_PARTIAL_CSUM) {
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+		return;
+	}
+	if (whole) /* what is before L4 does not count; it has an even number of bytes */
+		sum += (uint16_t)~vnet_fold(vnet_sum(frame, c.start));
+	else
+		sum = vnet_sum(frame + c.start, m->data_len - c.start);
+	vnet_store16(frame + c.start + c.offset, vnet_csum_of(sum));
+	m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	rxq->stats.sw_csum++;
+}
+
+static __rte_noinline void
+rx_csums(struct vnet_rxq *rxq, struct rte_mbuf **pkts, const struct rx_csums *csums)
+{
+	for (uint32_t left = csums->mask; left != 0; left &= left - 1) {
+		const unsigned int i = (unsigned int)__builtin_ctz(left);
+
+		rx_csum(rxq, pkts[i], csums->at[i], false, 0);
+	}
+}
+
+/* A long packet is summed while it is copied. */
+static __rte_noinline void
+rx_copy_csum(struct vnet_rxq *rxq, struct rte_mbuf *m, const uint8_t *from, uint32_t len,
+	     struct rx_csum c)
+{
+	vnet_rx_mbuf_init(rxq, m, len);
+	rx_csum(rxq, m, c, true, vnet_copy_sum(rte_pktmbuf_mtod(m, uint8_t *), from, len));
+}
+
+/* Chain c becomes packet m, number i of its round. */
 VIRTQ_INLINE enum rx_result
 rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
-	const struct virtq_chain *c, struct rte_mbuf *m, const unsigned int flags)
+	const struct virtq_chain *c, struct rte_mbuf *m, struct rx_csums *csums, uint16_t i,
+	const unsigned int flags)
 {
 	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
 	const uint32_t len = c->len - hdr_len;
@@ -265,8 +355,20 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	/* One comparison for both ends: a chain shorter than its header wraps around. */
 	if (unlikely(c->nseg != 1 || len - RTE_ETHER_HDR_LEN > rxq->room - RTE_ETHER_HDR_LEN))
 		return rx_slow(rxq, vq, run, c, m);
-	if ((flags & RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) & 0xffff) != 0))
-		return rx_slow(rxq, vq, run, c, m);
+	if (flags & RX_OFFLOAD) {
+		const uint16_t asks = (uint16_t)virtq_peek64(c->addr);
+
+		if (asks != 0) {
+			if (!rx_asks_csum(run, c, len, asks, &csums->at[i]))
+				return rx_slow(rxq, vq, run, c, m);
+			if (len >= VNET_SUM_SHORT &&
+			    !(rxq->flags & (VNET_F_PARTIAL_CSUM | VNET_F_LEGACY_OL))) {
+				rx_copy_csum(rxq, m, c->addr + hdr_len, len, csums->at[i]);
+				return RX_OK;
+			}
+			csums->mask |= 1u << i;
+		}
+	}
 	vnet_rx_mbuf_init(rxq, m, len);
 	vnet_copy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
 	return RX_OK;
@@ -279,7 +381,8 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 VIRTQ_INLINE enum rx_result
 rx_lend(struct vnet_rxq *rxq, struct vnet_loans *loans, struct virtq_vq *vq,
 	const struct virtq_run *run, const struct virtq_chain *c, struct rte_mbuf *m,
-	const bool lend, bool *held, const unsigned int flags)
+	struct rx_csums *csums, uint16_t i, const bool lend, bool *held,
+	const unsigned int flags)
 {
 	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
 	const uint32_t len = c->len - hdr_len;
@@ -300,7 +403,7 @@ rx_lend(struct vnet_rxq *rxq, struct vnet_loans *loans, struct virtq_vq *vq,
 	}
 	if (unlikely(r != RX_DROPPED))
 		return r;
-	r = rx_one(rxq, vq, run, c, m, flags);
+	r = rx_one(rxq, vq, run, c, m, csums, i, flags);
 	/* A copy waits behind older packets that are out, for the order of the ring. */
 	if (r == RX_NO_BUFFER || vnet_loans_empty(loans) || !room)
 		*held = false;
@@ -401,12 +504,14 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct vnet_loans *loans = flags & RX_LEND ? vq->loans : NULL;
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	struct virtq_pos pos = virtq_dev_pos(vq);
+	struct rx_csums csums;
 	uint16_t out = 0, i = 0, have;
 	uint32_t held = 0, lent = 0;
 	enum virtq_error err;
 	uint64_t bytes = 0;
 	bool given = true, lend = false;
 
+	csums.mask = 0;
 	virtq_dev_begin(vq, run);
 	if (flags & RX_LEND) {
 		given = vnet_loans_give(loans, vq, run, flags & RX_PACKED);
@@ -425,8 +530,9 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	for (i = 0; i < n; i++) {
 		bool hold = false;
 		enum rx_result r = flags & RX_LEND ?
-			rx_lend(rxq, loans, vq, run, &c[i], pkts[out], lend, &hold, flags) :
-			rx_one(rxq, vq, run, &c[i], pkts[out], flags);
+			rx_lend(rxq, loans, vq, run, &c[i], pkts[out], &csums, out, lend, &hold,
+				flags) :
+			rx_one(rxq, vq, run, &c[i], pkts[out], &csums, out, flags);
 
 		if (unlikely(r == RX_NO_BUFFER)) {
 			rxq->stats.nombuf++;
@@ -439,6 +545,8 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 		if (likely(r <= RX_LENT))
 			bytes += pkts[out++]->pkt_len;
 	}
+	if ((flags & RX_OFFLOAD) && csums.mask != 0)
+		rx_csums(rxq, pkts, &csums);
 	if (unlikely(out < n))
 		rte_mempool_put_bulk(rxq->pool, (void **)&pkts[out], n - out);
 	if (!(flags & RX_LEND)) {

@@ -3,6 +3,7 @@
 #include <rte_memcpy.h>
 
 #include "virtq_dev.h"
+#include "vnet_csum.h"
 #include "vnet_impl.h"
 
 #define TX_PACKED	(1u << 0)
@@ -289,22 +290,85 @@ tx_touch(const void *ctx, uint16_t i, const struct virtq_chain *c)
 		virtq_prefetch_write(data + RTE_CACHE_LINE_SIZE);
 }
 
+/* A header of a packet in one buffer, in two words. */
+struct tx_header {
+	uint64_t first;		/* up to csum_start */
+	uint32_t second;	/* csum_offset, num_buffers */
+};
+
+#define TX_HEADER_PLAIN ((struct tx_header){0, 1 << 16})
+
 /*
- * The header of a plain packet is always the same. Where it has a cache line of its own and still
- * stands there from the last time (a driver that reuses its buffers), not writing it saves the line
- * two trips.
+ * The header of a plain packet is always the same, and that of others often. Where it has a cache
+ * line of its own and still stands there from the last time (a driver that reuses its buffers), not
+ * writing it saves the line two trips.
  */
 VIRTQ_INLINE void
-tx_put_header(uint8_t *to, uint32_t hdr_len)
+tx_put_header(uint8_t *to, uint32_t hdr_len, struct tx_header h)
 {
-	const uint64_t first = 0;
-	const uint32_t second = 1 << 16; /* num_buffers */
+	const uint64_t first = h.first;
+	const uint32_t second = h.second;
 
 	if (tx_header_apart(to, hdr_len) && virtq_peek64(to) == first &&
 	    memcmp(to + sizeof(first), &second, hdr_len - sizeof(first)) == 0)
 		return;
 	memcpy(to, &first, sizeof(first));
 	memcpy(to + sizeof(first), &second, hdr_len - sizeof(first));
+}
+
+_Static_assert(offsetof(struct vnet_hdr, csum_start) == 6 &&
+	       offsetof(struct vnet_hdr, csum_offset) == sizeof(uint64_t) &&
+	       offsetof(struct vnet_hdr, num_buffers) == sizeof(uint64_t) + 2, "struct tx_header");
+
+/*
+ * A packet in one piece that goes into one plain buffer, and asks for the checksum of TCP or UDP
+ * and perhaps for that of its IP header. What has to be put in is put into the copy, for the mbuf
+ * may be shared. Returns false where there is more to it: then it is for tx_slow().
+ */
+static __rte_noinline bool
+tx_csum_one(struct tx_round *t, const struct rte_mbuf *m, uint8_t *to, uint32_t hdr_len)
+{
+	const uint64_t work = m->ol_flags & VNET_TX_WORK & ~RTE_MBUF_F_TX_IP_CKSUM;
+	const bool tcp = work == RTE_MBUF_F_TX_TCP_CKSUM;
+	const uint16_t csum = tcp ? offsetof(struct rte_tcp_hdr, cksum) :
+				    offsetof(struct rte_udp_hdr, dgram_cksum);
+	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *);
+	const uint16_t l4 = m->l2_len + m->l3_len;
+	const uint32_t type = vnet_plain_type(frame, m->data_len, l4, csum);
+	const uint8_t *l3 = frame + RTE_ETHER_HDR_LEN;
+	const bool ipv6 = (type & RTE_PTYPE_L3_MASK) == RTE_PTYPE_L3_IPV6;
+	struct tx_header h = TX_HEADER_PLAIN;
+	uint64_t sum;
+	uint16_t bytes;
+
+	if ((!tcp && work != RTE_MBUF_F_TX_UDP_CKSUM) || type == 0 ||
+	    m->l2_len != RTE_ETHER_HDR_LEN || (ipv6 && (l3[0] >> 4) != 6))
+		return false;
+	bytes = ipv6 ? rte_be_to_cpu_16(vnet_load16(l3 + offsetof(struct rte_ipv6_hdr,
+								  payload_len))) :
+		       (uint16_t)(rte_be_to_cpu_16(vnet_load16(l3 + offsetof(struct rte_ipv4_hdr,
+								  total_length))) - m->l3_len);
+	sum = vnet_fold(vnet_pseudo_sum(l3, ipv6, tcp ? IPPROTO_TCP : IPPROTO_UDP, bytes));
+	if (t->run->features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
+		h.first = VIRTIO_NET_HDR_F_NEEDS_CSUM | (uint64_t)l4 << 48;
+		h.second |= csum;
+	} else {
+		/* Less what stands in the field. */
+		sum += vnet_sum(frame + l4, m->data_len - l4) +
+		       (uint16_t)~vnet_load16(frame + l4 + csum);
+		sum = vnet_csum_of(sum);
+		t->txq->stats.sw_csum++;
+	}
+	tx_put_header(to, hdr_len, h);
+	vnet_copy(to + hdr_len, frame, m->data_len);
+	vnet_store16(to + hdr_len + l4 + csum, (uint16_t)sum);
+	if ((m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM) && !ipv6) {
+		const uint32_t at = offsetof(struct rte_ipv4_hdr, hdr_checksum);
+
+		sum = vnet_sum(l3, sizeof(struct rte_ipv4_hdr)) + (uint16_t)~vnet_load16(l3 + at);
+		vnet_store16(to + hdr_len + RTE_ETHER_HDR_LEN + at, (uint16_t)~vnet_fold(sum));
+	}
+	return true;
 }
 
 VIRTQ_INLINE enum tx_result
@@ -314,11 +378,16 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 	struct virtq_chain *c = &t->c[t->used];
 	const uint32_t len = m->data_len;
 
-	if (unlikely(t->used == t->have || m->nb_segs != 1 || (m->ol_flags & VNET_TX_WORK) ||
-		     c->nseg != 1 || c->len < len + hdr_len))
+	if (unlikely(t->used == t->have || m->nb_segs != 1 || c->nseg != 1 ||
+		     c->len < len + hdr_len))
 		return tx_slow(t, m);
-	tx_put_header(c->addr, hdr_len);
-	vnet_copy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
+	if (unlikely(m->ol_flags & VNET_TX_WORK)) {
+		if (!tx_csum_one(t, m, c->addr, hdr_len))
+			return tx_slow(t, m);
+	} else {
+		tx_put_header(c->addr, hdr_len, TX_HEADER_PLAIN);
+		vnet_copy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
+	}
 	c->written = len + hdr_len;
 	t->used++;
 	return TX_SENT;

@@ -8,6 +8,7 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "vnet_csum.h"
 #include "vnet_impl.h"
 
 /* The feature that lets the driver send this kind of large packet; 0: there is none. */
@@ -66,15 +67,6 @@ sum_of(const struct rte_mbuf *m, uint32_t off, uint32_t len)
 		off = 0;
 	}
 	return __rte_raw_cksum_reduce(sum);
-}
-
-/* What stands in the checksum field for a sum; 0 would mean "none" in UDP. */
-static uint16_t
-csum_of(uint16_t sum)
-{
-	uint16_t csum = (uint16_t)~sum;
-
-	return csum != 0 ? csum : 0xffff;
 }
 
 static void
@@ -155,7 +147,7 @@ vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
 	} else {
 		mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
-			     csum_of(sum_of(m, h->csum_start, m->pkt_len - h->csum_start)));
+			     vnet_csum_of(sum_of(m, h->csum_start, m->pkt_len - h->csum_start)));
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 		rxq->stats.sw_csum++;
 	}
@@ -284,12 +276,6 @@ tx_ip_csum(uint8_t *l3, uint16_t l3_len)
 	ip->hdr_checksum = (uint16_t)~rte_raw_cksum(l3, l3_len);
 }
 
-static void
-put16(uint8_t *at, uint16_t v)
-{
-	memcpy(at, &v, sizeof(v));
-}
-
 /* The kind of large packet that this one would be to the guest, and the features it takes. */
 static uint8_t
 tx_gso_type(const struct vnet_tx_pkt *p, const struct tx_request *r, uint64_t *needs)
@@ -360,20 +346,6 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 	return 0;
 }
 
-static uint16_t
-pseudo_sum(const uint8_t *l3, uint8_t proto, uint32_t l4_bytes)
-{
-	struct {
-		uint32_t len, proto;
-	} tail = {rte_cpu_to_be_32(l4_bytes), rte_cpu_to_be_32(proto)};
-	bool v4 = (l3[0] >> 4) == 4;
-	uint32_t sum = v4 ? rte_raw_cksum(l3 + offsetof(struct rte_ipv4_hdr, src_addr), 8) :
-			    rte_raw_cksum(l3 + offsetof(struct rte_ipv6_hdr, src_addr), 32);
-
-	sum += rte_raw_cksum(&tail, sizeof(tail));
-	return __rte_raw_cksum_reduce(sum);
-}
-
 /*
  * Put the pseudo-header's sum in its place. A guest wants the whole length in it even where the
  * packet is to be cut (VIRTIO 1.2, 5.1.6.2), ethdev wants it without; and an application may have
@@ -401,7 +373,7 @@ tx_pseudo_header(struct vnet_tx_pkt *p, const struct tx_request *r)
 	} else {
 		return;
 	}
-	put16(field, pseudo_sum(l3, proto, l4_bytes));
+	vnet_store16(field, vnet_fold(vnet_pseudo_sum(l3, (l3[0] >> 4) != 4, proto, l4_bytes)));
 }
 
 /* Sum of the L4 header in the head and of the payload in the mbuf. */
@@ -428,7 +400,7 @@ tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 		p->hdr.csum_offset = r->csum_offset;
 		return;
 	}
-	put16(p->head + l4_off + r->csum_offset, csum_of(tx_l4_sum(p)));
+	vnet_store16(p->head + l4_off + r->csum_offset, vnet_csum_of(tx_l4_sum(p)));
 	p->sw_csum = true;
 }
 
@@ -489,7 +461,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	uint32_t payload = p->len - p->head_len;
 	uint8_t *l3, *l4;
 	struct rte_tcp_hdr *tcp;
-	uint32_t total;
+	uint64_t total;
 
 	frame->m = p->m;
 	frame->hdr = (struct vnet_hdr){.num_buffers = 1};
@@ -509,7 +481,7 @@ vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct 
 	if (off > 0)
 		tcp->tcp_flags &= ~RTE_TCP_CWR_FLAG;
 	tcp->cksum = 0;
-	total = (uint32_t)pseudo_sum(l3, IPPROTO_TCP, p->l4_len + len) +
+	total = vnet_pseudo_sum(l3, (l3[0] >> 4) != 4, IPPROTO_TCP, p->l4_len + len) +
 		rte_raw_cksum(l4, p->l4_len) + sum_of(p->m, p->head_skip + off, len);
-	tcp->cksum = csum_of(__rte_raw_cksum_reduce(total));
+	tcp->cksum = vnet_csum_of(total);
 }
