@@ -9,6 +9,7 @@
 #define RX_MERGE	(1u << 1) /* a packet may lie in several buffers */
 #define RX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
 #define RX_HASH		(1u << 3) /* the header reports a hash, and has its length */
+#define RX_BLIND	(1u << 4) /* nothing was negotiated that a header could say: not read */
 
 static inline struct virtq_drv *
 drv_of(struct virtq_vq *vq)
@@ -212,18 +213,20 @@ drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	return 1;
 }
 
-/* Offer n raw mbufs, for which there are entries. */
+/* Offer n raw mbufs that are the cookies of the next slots, which do not go round the ring. */
 VIRTQ_INLINE void
-drv_offer(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf **m, uint16_t n,
-	uint32_t room, uint32_t hdr_len, bool packed)
+drv_offer(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, uint32_t room,
+	uint32_t hdr_len, bool packed)
 {
 	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv);
+	void *const *m = &drv->cookie[b.slot];
+	struct virtq_drv_slot *slot = &drv->slot[b.slot];
 
 	while (b.n < n) {
 		struct rte_mbuf *one = m[b.n];
 
-		drv->cookie[b.slot] = one;
-		drv->slot[b.slot].len = room + hdr_len;
+		if (unlikely(slot[b.n].len != room + hdr_len))
+			slot[b.n].len = room + hdr_len;
 		virtq_drv_bulk_put(drv, run, &b, (uintptr_t)drv_header(one, hdr_len),
 				   room + hdr_len, VRING_DESC_F_WRITE, packed);
 	}
@@ -243,26 +246,43 @@ drv_offer_any(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbu
 	}
 }
 
-/* Offer mbufs for the entries that are free, up to a burst of them. Returns how many. */
+/* The same where not all can be had at once. */
+static __rte_noinline uint16_t
+drv_refill_any(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run, uint16_t n,
+	uint32_t hdr_len)
+{
+	struct rte_mbuf *m[VNET_BURST];
+	uint16_t got = 0;
+
+	while (got < n && rte_mempool_get(rxq->pool, (void **)&m[got]) == 0)
+		got++;
+	if (got < n)
+		rxq->stats.nombuf++;
+	drv_offer_any(drv, run, m, got, rxq->room, hdr_len);
+	return got;
+}
+
+/*
+ * Offer mbufs for the entries that are free, up to a burst of them, up to the end of the ring at
+ * most. Returns how many.
+ */
 VIRTQ_INLINE uint16_t
 drv_refill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
 	uint32_t hdr_len, bool packed)
 {
-	struct rte_mbuf *m[VNET_BURST];
 	uint16_t n = RTE_MIN(drv->nfree, (uint16_t)VNET_BURST);
+	void **cookie = &drv->cookie[drv->free_first];
 
-	if (unlikely(rte_mempool_get_bulk(rxq->pool, (void **)m, n) < 0)) {
-		uint16_t got = 0;
-
-		while (got < n && rte_mempool_get(rxq->pool, (void **)&m[got]) == 0)
-			got++;
-		rxq->stats.nombuf++;
-		n = got;
+	if (likely(drv->sequential)) {
+		n = RTE_MIN(n, (uint16_t)(run->size - drv->free_first));
+		if (likely(rte_mempool_get_bulk(rxq->pool, cookie, n) == 0)) {
+			drv_offer(drv, run, n, rxq->room, hdr_len, packed);
+			virtq_drv_publish(drv, run, packed);
+			return n;
+		}
+		virtq_drv_bulk_forget(cookie, n);
 	}
-	if (likely(drv->sequential))
-		drv_offer(drv, run, m, n, rxq->room, hdr_len, packed);
-	else
-		drv_offer_any(drv, run, m, n, rxq->room, hdr_len);
+	n = drv_refill_any(rxq, drv, run, n, hdr_len);
 	virtq_drv_publish(drv, run, packed);
 	return n;
 }
@@ -311,6 +331,56 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	if (likely(b.in_sequence))
 		drv_take_sequence(drv, run, i, flags & RX_PACKED);
 	return out;
+}
+
+/*
+ * A round that reads neither headers nor packets: the used entries say it all. It takes what stands
+ * in one piece of the ring, in sequence and as long as a packet can be; *rest: there may be more,
+ * which drv_rx_round() sees to.
+ */
+VIRTQ_INLINE uint16_t
+drv_rx_blind(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct rte_mbuf **pkts, uint16_t n, uint64_t *bytes, bool *rest, const unsigned int flags)
+{
+	const uint32_t hdr_len = drv_hdr_len(run, flags), least = hdr_len + RTE_ETHER_HDR_LEN;
+	const uint16_t due = drv->oldest;
+	const struct virtq_drv_slot *slot = &drv->slot[due];
+	uint16_t have = run->size - drv->nfree, i;
+
+	if (!(flags & RX_PACKED))
+		have = drv_have_split(rxq, drv, run, n);
+	*rest = have > run->size - due;
+	n = RTE_MIN(RTE_MIN(n, have), (uint16_t)(run->size - due));
+	if (unlikely(!virtq_drv_bulk_can_take(drv) || drv->batch)) {
+		*rest = true;
+		return 0;
+	}
+	for (i = 0; i < n; i++) {
+		struct rte_mbuf *m = drv->cookie[due + i];
+		uint32_t id, len;
+
+		if (!virtq_drv_used_entry(drv, run, i, &id, &len, flags & RX_PACKED))
+			break;
+		if (unlikely(id != (uint32_t)due + i || len - least > slot[i].len - least ||
+			     (virtq_peek64(drv_header(m, hdr_len)) & 0xffff) != 0)) {
+			*rest = true;
+			break;
+		}
+		if ((flags & RX_MERGE) && unlikely(virtq_load16((const void *)(drv_header(m, hdr_len) + 10)) != 1)) {
+			*rest = true;
+			break;
+		}
+		/* These are going to be offered again when the burst ends. */
+		if (i == 0)
+			virtq_drv_bulk_own(drv, run, n, flags & RX_PACKED);
+		rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
+		vnet_rx_mbuf_init(rxq, m, len - hdr_len);
+		if (flags & RX_HASH) drv_hash(m);
+		*bytes += len - hdr_len;
+		pkts[i] = m;
+	}
+	drv_take_sequence(drv, run, i, flags & RX_PACKED);
+	return i;
 }
 
 /* The mergeable packet that a round stopped before. */
@@ -371,9 +441,19 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
 		bool merged = false, stuck = false;
-		uint16_t got = drv_rx_round(rxq, drv, run, pkts + done, want, &merged, &bytes,
-					    flags);
+		uint16_t got;
 
+		{
+			bool rest;
+
+			got = drv_rx_blind(rxq, drv, run, pkts + done, want, &bytes, &rest, flags);
+			done += got;
+			if (likely(got == want) || (got > 0 && rest))
+				continue;
+			if (!rest)
+				break;
+		}
+		got = drv_rx_round(rxq, drv, run, pkts + done, want, &merged, &bytes, flags);
 		done += got;
 		if ((flags & RX_MERGE) && unlikely(merged)) {
 			if (done < n)
@@ -393,7 +473,7 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 		uint16_t more = drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
 
 		offered += more;
-		if (more < VNET_BURST)
+		if (more == 0)
 			break;
 	}
 	if (offered > 0)
@@ -427,15 +507,22 @@ name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run, \
 }
 
 DRV_RX_INSTANCE(drv_rx_split, 0)
+DRV_RX_INSTANCE(drv_rx_split_blind, RX_BLIND)
 DRV_RX_INSTANCE(drv_rx_split_merge, RX_MERGE)
 DRV_RX_INSTANCE(drv_rx_split_any, RX_ANY_HDR)
 DRV_RX_INSTANCE(drv_rx_packed, RX_PACKED)
+DRV_RX_INSTANCE(drv_rx_packed_blind, RX_PACKED | RX_BLIND)
 DRV_RX_INSTANCE(drv_rx_packed_merge, RX_PACKED | RX_MERGE)
 DRV_RX_INSTANCE(drv_rx_packed_any, RX_PACKED | RX_ANY_HDR)
 DRV_RX_INSTANCE(drv_rx_split_hash, RX_HASH)
 DRV_RX_INSTANCE(drv_rx_split_merge_hash, RX_MERGE | RX_HASH)
 DRV_RX_INSTANCE(drv_rx_packed_hash, RX_PACKED | RX_HASH)
 DRV_RX_INSTANCE(drv_rx_packed_merge_hash, RX_PACKED | RX_MERGE | RX_HASH)
+
+/* Without these, each packet has a buffer of its own and a header of zeroes. VIRTIO 1.2, 5.1.6.3 */
+#define DRV_RX_SAYS (VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | \
+		     VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | \
+		     VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO))
 
 vnet_rx_burst
 vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
@@ -445,6 +532,9 @@ vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 		const char *name;
 	} table[] = {
 		[0] = {drv_rx_split, "front-end, split"},
+		[RX_BLIND] = {drv_rx_split_blind, "front-end, split, headers unread"},
+		[RX_PACKED | RX_BLIND] = {drv_rx_packed_blind,
+					  "front-end, packed, headers unread"},
 		[RX_MERGE] = {drv_rx_split_merge, "front-end, split, mergeable"},
 		[RX_ANY_HDR] = {drv_rx_split_any, "front-end, split, legacy header"},
 		[RX_PACKED] = {drv_rx_packed, "front-end, packed"},
@@ -465,6 +555,8 @@ vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 		f |= RX_HASH;
 	else if (run->hdr_len != 12)
 		f |= RX_ANY_HDR;
+	else if (!(run->features & DRV_RX_SAYS))
+		f |= RX_BLIND;
 	if (name != NULL)
 		*name = table[f].name;
 	return table[f].burst;
