@@ -9,7 +9,6 @@
 #define RX_MERGE	(1u << 1) /* a packet may lie in several buffers */
 #define RX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
 #define RX_HASH		(1u << 3) /* the header reports a hash, and has its length */
-#define RX_BLIND	(1u << 4) /* nothing was negotiated that a header could say: not read */
 
 static inline struct virtq_drv *
 drv_of(struct virtq_vq *vq)
@@ -333,40 +332,44 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	return out;
 }
 
+/* A used entry and a header of which there is nothing to be said, so that len is the packet's. */
+VIRTQ_INLINE bool
+drv_rx_is_plain(const struct virtq_drv_slot *slot, const uint8_t *h, uint32_t len,
+	uint32_t hdr_len, const unsigned int flags)
+{
+	const uint32_t least = hdr_len + RTE_ETHER_HDR_LEN;
+
+	/* One comparison for both ends: what is too short wraps around. */
+	return len - least <= slot->len - least && (uint16_t)virtq_peek64(h) == 0 &&
+	       (!(flags & RX_MERGE) || virtq_load16((const void *)(h + 10)) == 1);
+}
+
 /*
- * A round that reads neither headers nor packets: the used entries say it all. It takes what stands
- * in one piece of the ring, in sequence and as long as a packet can be; *rest: there may be more,
+ * A round in one pass: packets that came in the order in which their buffers were offered, each in
+ * one buffer with an empty header, up to the end of the ring. *rest: there may be more, or others,
  * which drv_rx_round() sees to.
  */
 VIRTQ_INLINE uint16_t
-drv_rx_blind(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
 	struct rte_mbuf **pkts, uint16_t n, uint64_t *bytes, bool *rest, const unsigned int flags)
 {
-	const uint32_t hdr_len = drv_hdr_len(run, flags), least = hdr_len + RTE_ETHER_HDR_LEN;
-	const uint16_t due = drv->oldest;
-	const struct virtq_drv_slot *slot = &drv->slot[due];
+	const uint32_t hdr_len = drv_hdr_len(run, flags);
+	const uint16_t due = drv->oldest, left = run->size - due;
 	uint16_t have = run->size - drv->nfree, i;
 
 	if (!(flags & RX_PACKED))
 		have = drv_have_split(rxq, drv, run, n);
-	*rest = have > run->size - due;
-	n = RTE_MIN(RTE_MIN(n, have), (uint16_t)(run->size - due));
-	if (unlikely(!virtq_drv_bulk_can_take(drv) || drv->batch)) {
-		*rest = true;
-		return 0;
-	}
+	*rest = !virtq_drv_bulk_can_take(drv) || drv->batch;
+	n = unlikely(*rest) ? 0 : RTE_MIN(RTE_MIN(n, have), left);
 	for (i = 0; i < n; i++) {
 		struct rte_mbuf *m = drv->cookie[due + i];
 		uint32_t id, len;
 
 		if (!virtq_drv_used_entry(drv, run, i, &id, &len, flags & RX_PACKED))
 			break;
-		if (unlikely(id != (uint32_t)due + i || len - least > slot[i].len - least ||
-			     (virtq_peek64(drv_header(m, hdr_len)) & 0xffff) != 0)) {
-			*rest = true;
-			break;
-		}
-		if ((flags & RX_MERGE) && unlikely(virtq_load16((const void *)(drv_header(m, hdr_len) + 10)) != 1)) {
+		if (unlikely(id != (uint32_t)due + i ||
+			     !drv_rx_is_plain(&drv->slot[due + i], drv_header(m, hdr_len), len,
+					      hdr_len, flags))) {
 			*rest = true;
 			break;
 		}
@@ -375,11 +378,14 @@ drv_rx_blind(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 			virtq_drv_bulk_own(drv, run, n, flags & RX_PACKED);
 		rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
 		vnet_rx_mbuf_init(rxq, m, len - hdr_len);
-		if (flags & RX_HASH) drv_hash(m);
+		if (flags & RX_HASH)
+			drv_hash(m);
 		*bytes += len - hdr_len;
 		pkts[i] = m;
 	}
-	drv_take_sequence(drv, run, i, flags & RX_PACKED);
+	if (i > 0)
+		drv_take_sequence(drv, run, i, flags & RX_PACKED);
+	*rest |= i == left && have > left;
 	return i;
 }
 
@@ -441,18 +447,15 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
 		bool merged = false, stuck = false;
-		uint16_t got;
+		bool rest;
+		uint16_t got = drv_rx_plain(rxq, drv, run, pkts + done, want, &bytes, &rest,
+					    flags);
 
-		{
-			bool rest;
-
-			got = drv_rx_blind(rxq, drv, run, pkts + done, want, &bytes, &rest, flags);
-			done += got;
-			if (likely(got == want) || (got > 0 && rest))
-				continue;
-			if (!rest)
-				break;
-		}
+		done += got;
+		if (likely(got == want) || (got > 0 && rest))
+			continue;
+		if (!rest)
+			break;
 		got = drv_rx_round(rxq, drv, run, pkts + done, want, &merged, &bytes, flags);
 		done += got;
 		if ((flags & RX_MERGE) && unlikely(merged)) {
@@ -467,7 +470,8 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 			break;
 	}
 	/* Before buffers are offered: what lines are still to come does so meanwhile. */
-	vnet_rx_account(rxq, pkts, done, bytes);
+	if (done > 0)
+		vnet_rx_account(rxq, pkts, done, bytes);
 	while (vq->broken == VIRTQ_OK &&
 	       drv_rx_hungry(rxq, drv, run, done == 0, flags & RX_MERGE)) {
 		uint16_t more = drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
@@ -507,22 +511,15 @@ name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run, \
 }
 
 DRV_RX_INSTANCE(drv_rx_split, 0)
-DRV_RX_INSTANCE(drv_rx_split_blind, RX_BLIND)
 DRV_RX_INSTANCE(drv_rx_split_merge, RX_MERGE)
 DRV_RX_INSTANCE(drv_rx_split_any, RX_ANY_HDR)
 DRV_RX_INSTANCE(drv_rx_packed, RX_PACKED)
-DRV_RX_INSTANCE(drv_rx_packed_blind, RX_PACKED | RX_BLIND)
 DRV_RX_INSTANCE(drv_rx_packed_merge, RX_PACKED | RX_MERGE)
 DRV_RX_INSTANCE(drv_rx_packed_any, RX_PACKED | RX_ANY_HDR)
 DRV_RX_INSTANCE(drv_rx_split_hash, RX_HASH)
 DRV_RX_INSTANCE(drv_rx_split_merge_hash, RX_MERGE | RX_HASH)
 DRV_RX_INSTANCE(drv_rx_packed_hash, RX_PACKED | RX_HASH)
 DRV_RX_INSTANCE(drv_rx_packed_merge_hash, RX_PACKED | RX_MERGE | RX_HASH)
-
-/* Without these, each packet has a buffer of its own and a header of zeroes. VIRTIO 1.2, 5.1.6.3 */
-#define DRV_RX_SAYS (VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | \
-		     VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | \
-		     VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO))
 
 vnet_rx_burst
 vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
@@ -532,9 +529,6 @@ vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 		const char *name;
 	} table[] = {
 		[0] = {drv_rx_split, "front-end, split"},
-		[RX_BLIND] = {drv_rx_split_blind, "front-end, split, headers unread"},
-		[RX_PACKED | RX_BLIND] = {drv_rx_packed_blind,
-					  "front-end, packed, headers unread"},
 		[RX_MERGE] = {drv_rx_split_merge, "front-end, split, mergeable"},
 		[RX_ANY_HDR] = {drv_rx_split_any, "front-end, split, legacy header"},
 		[RX_PACKED] = {drv_rx_packed, "front-end, packed"},
@@ -555,8 +549,6 @@ vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 		f |= RX_HASH;
 	else if (run->hdr_len != 12)
 		f |= RX_ANY_HDR;
-	else if (!(run->features & DRV_RX_SAYS))
-		f |= RX_BLIND;
 	if (name != NULL)
 		*name = table[f].name;
 	return table[f].burst;
