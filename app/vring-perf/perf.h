@@ -50,6 +50,7 @@ struct perf_job {
 	enum perf_path path;
 	uint32_t size;		/* bytes of a packet, or PERF_IMIX */
 	uint32_t burst;
+	uint32_t ring;		/* entries of a ring */
 	uint32_t slice_ms;	/* 0: only a line's round trip is measured */
 	uint32_t think;		/* cycles between bursts of the measured end, PERF_PACED */
 };

@@ -19,6 +19,7 @@ enum {
 	SILENCE = 64,		/* empty polls of all queues after which nothing is left */
 	POLLS = 32,		/* empty ones that are timed together */
 	PING_PATIENCE_MS = 100,
+	LOOK_FOR_LOST = 256,	/* turns */
 	WINDOWS_A_SECOND = 4000,
 	HEAD = sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr) +
 	       sizeof(struct rte_tcp_hdr),
@@ -341,17 +342,32 @@ forward(struct perf_end *e)
 	}
 }
 
-/* The other end of PERF_FORWARD and PERF_VM. */
+/*
+ * The other end of PERF_FORWARD and PERF_VM: a guest that forwards as well. What comes back is sent
+ * again, so that what is under way goes round; it is a ring full of packets for each queue.
+ */
 static void
-generate_and_receive(struct perf_end *e)
+return_to_sender(struct perf_end *e)
 {
+	const struct perf_count *theirs = &e->shared->result[other(e->role)].half[
+		e->paced ? PERF_PACED : PERF_FLAT_OUT];
+	const uint64_t most = (uint64_t)e->queues * e->job.ring;
 	struct rte_mbuf *pkts[PERF_MAX_BURST];
-	uint64_t spent;
-	uint16_t sent;
+	uint64_t spent, lost = 0;
+	uint16_t n;
 
-	while (running(e)) {
-		generate(e, &spent, &sent);
-		rte_pktmbuf_free_bulk(pkts, take(e, pkts, &spent));
+	for (uint32_t turn = 0; running(e); turn++) {
+		/* Now and then, for the other core writes this. */
+		if (turn % LOOK_FOR_LOST == 0)
+			lost = __atomic_load_n(&theirs->offered, __ATOMIC_RELAXED) -
+			       __atomic_load_n(&theirs->sent, __ATOMIC_RELAXED);
+		if (e->count->sent - e->count->received - lost + e->job.burst <= most)
+			generate(e, &spent, &n);
+		n = take(e, pkts, &spent);
+		if (n > 0) {
+			redirect(e, pkts, n);
+			give(e, pkts, n, &spent);
+		}
 		go_round(e);
 	}
 }
@@ -415,7 +431,7 @@ play(struct perf_end *e)
 		if (e->measured)
 			forward(e);
 		else
-			generate_and_receive(e);
+			return_to_sender(e);
 		break;
 	case PERF_LATENCY:
 		if (e->role == PERF_BACKEND)
