@@ -198,15 +198,22 @@ rx_attach_all(const struct vnet_rxq *rxq, struct vnet_loan *loan, struct rte_mbu
 	}
 }
 
-static inline void
-rx_lend_plain(struct vnet_rxq *rxq, struct vnet_loans *loans, const struct virtq_chain *c,
+/* rx_attach() to a packet that is one piece, each word of the mbuf written once. */
+VIRTQ_INLINE void
+rx_lend_plain(struct vnet_rxq *rxq, struct vnet_lending *lending, const struct virtq_chain *c,
 	      struct rte_mbuf *m, uint32_t hdr_len, uint32_t len)
 {
-	struct vnet_loan *loan = vnet_loans_add(loans, c, false);
+	struct vnet_loan *loan = vnet_lending_add(lending, c, false);
+	uint8_t *addr = c->addr + hdr_len;
 
 	vnet_rx_mbuf_init(rxq, m, len);
+	m->data_off = 0;
+	m->ol_flags = RTE_MBUF_F_EXTERNAL;
+	m->buf_addr = addr;
+	m->buf_len = (uint16_t)len;
+	rte_mbuf_iova_set(m, rxq->iova_is_va ? (rte_iova_t)addr : RTE_BAD_IOVA);
+	m->shinfo = &loan->shinfo;
 	rte_mbuf_ext_refcnt_set(&loan->shinfo, 1);
-	rx_attach(rxq, loan, m, c->addr + hdr_len, len);
 }
 
 /* Leave the header out, and empty segments. Whether mbufs can be attached to what remains. */
@@ -226,7 +233,7 @@ rx_pieces_ok(const struct vnet_rxq *rxq, struct rx_source *s, uint32_t len)
 
 /* Everything but a plain descriptor with an empty header: lend it, or say RX_DROPPED. */
 static enum rx_result
-rx_lend_chain(struct vnet_rxq *rxq, struct vnet_loans *loans, const struct virtq_vq *vq,
+rx_lend_chain(struct vnet_rxq *rxq, struct vnet_lending *lending, const struct virtq_vq *vq,
 	      const struct virtq_run *run, const struct virtq_chain *c, struct rte_mbuf *m)
 {
 	const uint32_t hdr_len = run->hdr_len, len = c->total - hdr_len;
@@ -247,7 +254,7 @@ rx_lend_chain(struct vnet_rxq *rxq, struct vnet_loans *loans, const struct virtq
 	vnet_rx_mbuf_init(rxq, m, 0);
 	if (rx_chain(rxq, m, s.left) != RX_OK)
 		return RX_NO_BUFFER;
-	loan = vnet_loans_add(loans, c, false);
+	loan = vnet_lending_add(lending, c, false);
 	rte_mbuf_ext_refcnt_set(&loan->shinfo, m->nb_segs);
 	rx_attach_all(rxq, loan, m, &s);
 	m->pkt_len = len;
@@ -379,36 +386,36 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
  * copied. *held: the chain is not to be given back with this round.
  */
 VIRTQ_INLINE enum rx_result
-rx_lend(struct vnet_rxq *rxq, struct vnet_loans *loans, struct virtq_vq *vq,
+rx_lend(struct vnet_rxq *rxq, struct vnet_lending *lending, struct virtq_vq *vq,
 	const struct virtq_run *run, const struct virtq_chain *c, struct rte_mbuf *m,
 	struct rx_csums *csums, uint16_t i, const bool lend, bool *held,
 	const unsigned int flags)
 {
 	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
 	const uint32_t len = c->len - hdr_len;
-	const bool room = vnet_loans_room(loans, c->slots);
+	const bool room = vnet_lending_room(lending, c->slots);
 	enum rx_result r = RX_DROPPED;
 
 	*held = true;
 	if (likely(c->nseg == 1 && len - rxq->lend_min <= rxq->lend_max - rxq->lend_min)) {
 		if (likely(lend && room) &&
 		    !((flags & RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) & 0xffff) != 0))) {
-			rx_lend_plain(rxq, loans, c, m, hdr_len, len);
+			rx_lend_plain(rxq, lending, c, m, hdr_len, len);
 			return RX_LENT;
 		}
 		if (lend && room)
-			r = rx_lend_chain(rxq, loans, vq, run, c, m);
+			r = rx_lend_chain(rxq, lending, vq, run, c, m);
 	} else if (lend && room && c->nseg > 1) {
-		r = rx_lend_chain(rxq, loans, vq, run, c, m);
+		r = rx_lend_chain(rxq, lending, vq, run, c, m);
 	}
 	if (unlikely(r != RX_DROPPED))
 		return r;
 	r = rx_one(rxq, vq, run, c, m, csums, i, flags);
 	/* A copy waits behind older packets that are out, for the order of the ring. */
-	if (r == RX_NO_BUFFER || vnet_loans_empty(loans) || !room)
+	if (r == RX_NO_BUFFER || vnet_lending_empty(lending) || !room)
 		*held = false;
 	else
-		vnet_loans_add(loans, c, true);
+		vnet_lending_add(lending, c, true);
 	return r;
 }
 
@@ -470,9 +477,8 @@ rx_complete_lent(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_
 	uint16_t k = 0;
 
 	virtq_dev_take(vq, run, c, n, packed);
-	for (uint16_t i = 0; i < n; i++)
-		if (unlikely(!(held & 1u << i)))
-			c[k++] = c[i];
+	for (uint32_t back = ~held & (uint32_t)((1ull << n) - 1); back != 0; back &= back - 1)
+		c[k++] = c[__builtin_ctz(back)];
 	if (k > 0)
 		virtq_dev_give(vq, run, c, k, packed, false);
 	return k > 0;
@@ -504,6 +510,7 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	struct vnet_loans *loans = flags & RX_LEND ? vq->loans : NULL;
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	struct virtq_pos pos = virtq_dev_pos(vq);
+	struct vnet_lending lending;
 	struct rx_csums csums;
 	uint16_t out = 0, i = 0, have;
 	uint32_t held = 0, lent = 0;
@@ -527,10 +534,12 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 		return 0;
 	}
 	n = rx_alloc(rxq, pkts, have);
+	if (flags & RX_LEND)
+		lending = vnet_lending_begin(loans);
 	for (i = 0; i < n; i++) {
 		bool hold = false;
 		enum rx_result r = flags & RX_LEND ?
-			rx_lend(rxq, loans, vq, run, &c[i], pkts[out], &csums, out, lend, &hold,
+			rx_lend(rxq, &lending, vq, run, &c[i], pkts[out], &csums, out, lend, &hold,
 				flags) :
 			rx_one(rxq, vq, run, &c[i], pkts[out], &csums, out, flags);
 
@@ -554,6 +563,7 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 			return 0;
 		virtq_dev_complete(vq, run, c, i, flags & RX_PACKED, false, flags & RX_IN_ORDER);
 	} else {
+		vnet_lending_end(&lending);
 		given |= rx_complete_lent(vq, run, c, i, held, flags & RX_PACKED);
 		rxq->stats.zero_copy += lent;
 	}

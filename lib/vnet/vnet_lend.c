@@ -145,7 +145,8 @@ give_from_queue(struct vnet_loans *l, struct virtq_vq *vq, const struct virtq_ru
 			l->queue[kept++ & l->mask] = loan;
 			continue;
 		}
-		vnet_loan_close(l, loan, &c[n++]);
+		l->entries -= vnet_loan_close(loan, &c[n++]);
+		l->spare[l->nspare++] = loan;
 		given = true;
 		if (n == VIRTQ_FETCH_MAX) {
 			virtq_dev_give(vq, run, c, n, run->packed, false);

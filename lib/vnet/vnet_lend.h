@@ -111,43 +111,78 @@ bool vnet_loans_free(struct vnet_loans *l);
 bool vnet_loans_overtake(struct vnet_loans *l, struct virtq_vq *vq, const struct virtq_run *run);
 
 static inline bool
-vnet_loans_room(const struct vnet_loans *l, uint16_t slots)
-{
-	return l->nspare > 0 && l->entries + slots <= l->limit;
-}
-
-static inline bool
 vnet_loans_empty(const struct vnet_loans *l)
 {
 	return l->head == l->tail;
 }
 
-/* A loan for a chain; there is room. `back`: the chain was copied and only waits for its turn. */
-static inline struct vnet_loan *
-vnet_loans_add(struct vnet_loans *l, const struct virtq_chain *c, bool back)
-{
-	struct vnet_loan *loan = l->spare[--l->nspare];
+/* The loans that a round makes; nobody else sees them before vnet_lending_end(). */
+struct vnet_lending {
+	struct vnet_loans *l;
+	struct vnet_loan **spare; /* the next one is spare[-1] */
+	uint32_t nspare, tail, entries, limit;
+	uint64_t seq, lent;
+};
 
-	loan->seq = l->seq;
+VIRTQ_INLINE struct vnet_lending
+vnet_lending_begin(struct vnet_loans *l)
+{
+	return (struct vnet_lending){
+		.l = l, .spare = l->spare + l->nspare, .nspare = l->nspare, .tail = l->tail,
+		.entries = l->entries, .limit = l->limit, .seq = l->seq, .lent = l->lent,
+	};
+}
+
+VIRTQ_INLINE bool
+vnet_lending_room(const struct vnet_lending *r, uint16_t slots)
+{
+	return r->nspare > 0 && r->entries + slots <= r->limit;
+}
+
+/* Whether a chain that is given back now would be the oldest. */
+VIRTQ_INLINE bool
+vnet_lending_empty(const struct vnet_lending *r)
+{
+	return r->l->head == r->tail;
+}
+
+/* A loan for a chain; there is room. `back`: the chain was copied and only waits for its turn. */
+VIRTQ_INLINE struct vnet_loan *
+vnet_lending_add(struct vnet_lending *r, const struct virtq_chain *c, bool back)
+{
+	struct vnet_loan *loan = *--r->spare;
+
+	r->nspare--;
+	loan->seq = r->seq++;
 	loan->id = c->id;
 	loan->slots = c->slots;
 	__atomic_store_n(&loan->back, back, __ATOMIC_RELAXED);
-	__atomic_store_n(&l->seq, l->seq + 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&l->lent, l->lent + !back, __ATOMIC_RELAXED);
-	l->entries += c->slots;
-	l->queue[l->tail++ & l->mask] = loan;
+	r->lent += !back;
+	r->entries += c->slots;
+	r->l->queue[r->tail++ & r->l->mask] = loan;
 	return loan;
 }
 
-/* A loan, out of the queue already, becomes a chain to give back. */
-static inline void
-vnet_loan_close(struct vnet_loans *l, struct vnet_loan *loan, struct virtq_chain *c)
+VIRTQ_INLINE void
+vnet_lending_end(const struct vnet_lending *r)
+{
+	struct vnet_loans *l = r->l;
+
+	l->nspare = r->nspare;
+	l->tail = r->tail;
+	l->entries = r->entries;
+	__atomic_store_n(&l->seq, r->seq, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->lent, r->lent, __ATOMIC_RELAXED);
+}
+
+/* What a loan holds becomes a chain to give back. Returns the entries it takes. */
+static inline uint16_t
+vnet_loan_close(const struct vnet_loan *loan, struct virtq_chain *c)
 {
 	c->id = loan->id;
 	c->slots = loan->slots;
 	c->written = 0;
-	l->entries -= loan->slots;
-	l->spare[l->nspare++] = loan;
+	return c->slots;
 }
 
 /* Every loan before the first of the queue is over. Control thread: vnet_loans_tidy(). */
@@ -163,17 +198,23 @@ vnet_loans_settle(struct vnet_loans *l)
 static inline uint16_t
 vnet_loans_collect(struct vnet_loans *l, struct virtq_chain *c, uint16_t n)
 {
+	const uint32_t head = l->head, waiting = l->tail - head;
+	struct vnet_loan **spare = l->spare + l->nspare;
+	uint32_t entries = 0;
 	uint16_t i;
 
-	for (i = 0; i < n && !vnet_loans_empty(l); i++) {
-		struct vnet_loan *loan = l->queue[l->head & l->mask];
+	for (i = 0; i < n && i < waiting; i++) {
+		struct vnet_loan *loan = l->queue[(head + i) & l->mask];
 
 		/* Pairs with the release of whoever freed the packet: it has read all it wanted. */
 		if (!__atomic_load_n(&loan->back, __ATOMIC_ACQUIRE))
 			break;
-		l->head++;
-		vnet_loan_close(l, loan, &c[i]);
+		entries += vnet_loan_close(loan, &c[i]);
+		spare[i] = loan;
 	}
+	l->head = head + i;
+	l->nspare += i;
+	l->entries -= entries;
 	return i;
 }
 
