@@ -662,12 +662,12 @@ call_event_packed(void **state)
 
 /* With IN_ORDER one used entry names the last chain of a burst; the driver skips all. */
 static void
-in_order_batch(void **state)
+in_order_batches(uint16_t size, bool packed)
 {
 	struct ring t;
 	uint64_t put = 0, back = 0;
 
-	ring_open(&t, 7, F_PACKED | F_IN_ORDER | F_INDIRECT);
+	ring_open(&t, size, (packed ? F_PACKED : 0) | F_IN_ORDER | F_INDIRECT);
 	for (uint32_t round = 0; round < 500; round++) {
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
 		uint16_t n;
@@ -678,7 +678,7 @@ in_order_batch(void **state)
 		rd_publish(&t.r);
 		n = device_fetch(&t, c, 1 + round % 5, false);
 		assert_true(n > 0);
-		virtq_dev_complete(t.d.vq, t.d.run, c, n, true, false, true);
+		virtq_dev_complete(t.d.vq, t.d.run, c, n, packed, false, true);
 		k = rd_pop(&t.r, t.done);
 		assert_int_equal(k, n);
 		for (uint32_t i = 0; i < k; i++)
@@ -688,6 +688,13 @@ in_order_batch(void **state)
 	}
 	assert_int_equal(put - back, rd_pending(&t.r));
 	ring_close(&t);
+}
+
+static void
+in_order_batch(void **state)
+{
+	in_order_batches(7, true);
+	in_order_batches(8, false);
 }
 
 /* What is set comes back; and a ring goes on where another left it. */

@@ -163,8 +163,10 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 	/* Most drivers go round the table: then descriptors need not wait for the heads. */
 	if (vq->sequential)
 		virtq_prefetch_range(&run->desc[vq->next_head], n * sizeof(run->desc[0]));
+	/* In order, the first of the used entries that chains to be read have is written alone. */
 	virtq_prefetch_write_range(&run->used->ring[vq->used_idx & run->mask],
-				   n * sizeof(run->used->ring[0]));
+				   (!write && (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) ? 1 :
+				    n) * sizeof(run->used->ring[0]));
 	for (i = 0; i < n; i++)
 		head[i] = virtq_load16(&run->avail->ring[(pos->idx + i) & run->mask]);
 	if (n > 0) {
@@ -265,15 +267,27 @@ virtq_dev_fetch(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_p
 }
 
 VIRTQ_INLINE void
-virtq_dev_give_split(struct virtq_vq *vq, const struct virtq_run *run,
-		     const struct virtq_chain *c, uint16_t n)
+virtq_dev_put_used(const struct virtq_run *run, uint16_t at, const struct virtq_chain *c)
 {
-	for (uint16_t i = 0; i < n; i++) {
-		uint64_t elem = c[i].id | (uint64_t)c[i].written << 32;
+	const uint64_t elem = c->id | (uint64_t)c->written << 32;
 
-		/* 4-byte aligned, and invisible to the driver until Barrier B. */
-		memcpy(&run->used->ring[(vq->used_idx + i) & run->mask], &elem, sizeof(elem));
-	}
+	/* 4-byte aligned, and invisible to the driver until Barrier B. */
+	memcpy(&run->used->ring[at & run->mask], &elem, sizeof(elem));
+}
+
+/*
+ * With `batch` (IN_ORDER, nothing written) one entry, in the place of the first, retires all: it
+ * names the last buffer. VIRTIO 1.2, 2.7.9.
+ */
+VIRTQ_INLINE void
+virtq_dev_give_split(struct virtq_vq *vq, const struct virtq_run *run,
+		     const struct virtq_chain *c, uint16_t n, bool batch)
+{
+	if (batch)
+		virtq_dev_put_used(run, vq->used_idx, &c[n - 1]);
+	else
+		for (uint16_t i = 0; i < n; i++)
+			virtq_dev_put_used(run, vq->used_idx + i, &c[i]);
 	vq->used_idx += n;
 	/* Barrier B: pairs with the driver's barrier after it reads used->idx. */
 	virtq_store16_release(&run->used->idx, vq->used_idx);
@@ -379,7 +393,7 @@ virtq_dev_complete(struct virtq_vq *vq, const struct virtq_run *run, const struc
 				      virtq_dev_give_packed(vq, run, c, n, write, batch));
 	} else {
 		vq->avail_idx += n;
-		virtq_dev_give_split(vq, run, c, n);
+		virtq_dev_give_split(vq, run, c, n, batch);
 	}
 }
 
@@ -410,7 +424,7 @@ virtq_dev_give(struct virtq_vq *vq, const struct virtq_run *run, const struct vi
 	if (packed)
 		virtq_dev_give_packed(vq, run, c, n, write, false);
 	else
-		virtq_dev_give_split(vq, run, c, n);
+		virtq_dev_give_split(vq, run, c, n, false);
 }
 
 VIRTQ_INLINE bool

@@ -12,7 +12,7 @@
 
 #define RX_PACKED	(1u << 0)
 #define RX_OFFLOAD	(1u << 1) /* the header may ask for something */
-#define RX_IN_ORDER	(1u << 2) /* packed: one used entry retires the burst */
+#define RX_IN_ORDER	(1u << 2) /* one used entry retires the round */
 #define RX_ANY_HDR	(1u << 3) /* header length as the run says, else 12 */
 #define RX_LEND		(1u << 4) /* zero-copy: the ring has loans */
 
@@ -604,6 +604,8 @@ name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run, \
 RX_INSTANCE(rx_split, 0)
 RX_INSTANCE(rx_split_offload, RX_OFFLOAD)
 RX_INSTANCE(rx_split_any, RX_OFFLOAD | RX_ANY_HDR)
+RX_INSTANCE(rx_split_in_order, RX_IN_ORDER)
+RX_INSTANCE(rx_split_in_order_offload, RX_IN_ORDER | RX_OFFLOAD)
 RX_INSTANCE(rx_packed, RX_PACKED)
 RX_INSTANCE(rx_packed_offload, RX_PACKED | RX_OFFLOAD)
 RX_INSTANCE(rx_packed_in_order, RX_PACKED | RX_IN_ORDER)
@@ -650,6 +652,9 @@ vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **nam
 	} table[] = {
 		[0] = {rx_split, "split"},
 		[RX_OFFLOAD] = {rx_split_offload, "split, offloads"},
+		[RX_IN_ORDER] = {rx_split_in_order, "split, in order"},
+		[RX_IN_ORDER | RX_OFFLOAD] = {rx_split_in_order_offload,
+					      "split, in order, offloads"},
 		[RX_PACKED] = {rx_packed, "packed"},
 		[RX_PACKED | RX_OFFLOAD] = {rx_packed_offload, "packed, offloads"},
 		[RX_PACKED | RX_IN_ORDER] = {rx_packed_in_order, "packed, in order"},
@@ -681,8 +686,7 @@ vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **nam
 		f |= RX_OFFLOAD | RX_ANY_HDR;
 	if (flags & VNET_F_ZERO_COPY) /* then it is not in order */
 		f |= RX_LEND;
-	else if (!(f & RX_ANY_HDR) && run->packed &&
-		 (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
+	else if (!(f & RX_ANY_HDR) && (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
 		f |= RX_IN_ORDER;
 	*name = table[f].name;
 	return table[f].burst;
