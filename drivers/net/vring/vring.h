@@ -180,6 +180,14 @@ struct vring_port {
 	struct vring_tally *rx_tally, *tx_tally; /* one a pair */
 	struct virtq_vq *vqs;
 	struct virtq_drv *drvs;	/* front-end: instead */
+
+	/*
+	 * For the queues that the application sets up. Polling a silent port touches little but
+	 * these, so those of many ports lie close together, and none has a page of its own.
+	 */
+	struct vring_rxq *rxqs;	/* one a pair */
+	struct vring_txq *txqs;
+	uint8_t *sets;		/* of the receive queues, then of the transmit queues: two each */
 };
 
 struct rte_tel_data;
@@ -236,7 +244,7 @@ int vring_ctrl_call(struct vring_port *port, int (*fn)(void *port));
 
 /* vring_fold.c: which queue serves which ring. Plain functions of their arguments. */
 
-/* Bytes of a set with room for every ring of `pairs` pairs and one entry more. */
+/* Bytes of a set with room for every ring of `pairs` pairs and one entry more, whole lines. */
 size_t vring_set_size(uint16_t pairs);
 /* Whether a ring runs and may carry packets. */
 bool vring_slot_enabled(const struct vring_slot *slot);
@@ -295,6 +303,10 @@ int vring_rx_descriptor_status(void *rxq, uint16_t offset);
 int vring_tx_descriptor_status(void *txq, uint16_t offset);
 
 /* vring_queue.c: set-up and release of queues and their buffers. */
+
+/* Memory for the queues of port->pairs; 0 or -ENOMEM, and then to be freed as well. */
+int vring_queues_alloc(struct vring_port *port, int numa);
+void vring_queues_free(struct vring_port *port);
 int vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 			 unsigned int socket, const struct rte_eth_rxconf *conf,
 			 struct rte_mempool *pool);
@@ -321,6 +333,8 @@ extern const struct eth_dev_ops vring_ops;
 const struct eth_dev_ops *vring_back_ops(void);
 /* What a secondary process may call. */
 extern const struct eth_dev_ops vring_secondary_ops;
+/* What the probe allocated for rings, queues and their counters. */
+void vring_rings_free(struct vring_port *port);
 int vring_dev_close(struct rte_eth_dev *dev);
 
 /* vring_stats.c */

@@ -69,8 +69,8 @@ init_rings(struct vring_port *port, int numa)
 					    numa);
 	port->tx_tally = rte_zmalloc_socket("vring_tally", port->pairs * sizeof(*port->tx_tally), 0,
 					    numa);
-	if ((port->vqs == NULL && port->drvs == NULL) || port->rx_tally == NULL ||
-	    port->tx_tally == NULL)
+	if (vring_queues_alloc(port, numa) != 0 || (port->vqs == NULL && port->drvs == NULL) ||
+	    port->rx_tally == NULL || port->tx_tally == NULL)
 		return -ENOMEM;
 	for (qid = 0; qid < n; qid++) {
 		port->slot[qid].vq = port->drvs != NULL ? &port->drvs[qid].vq : &port->vqs[qid];
@@ -170,12 +170,7 @@ listed:
 static void
 free_port(struct rte_eth_dev *dev)
 {
-	struct vring_port *port = dev->data->dev_private;
-
-	rte_free(port->vqs);
-	rte_free(port->drvs);
-	rte_free(port->rx_tally);
-	rte_free(port->tx_tally);
+	vring_rings_free(dev->data->dev_private);
 	rte_eth_dev_release_port(dev);
 }
 

@@ -34,7 +34,8 @@ vring_slot_enabled(const struct vring_slot *slot)
 size_t
 vring_set_size(uint16_t pairs)
 {
-	return sizeof(struct vring_set) + (pairs + 1) * sizeof(struct vring_ring);
+	return RTE_CACHE_LINE_ROUNDUP(sizeof(struct vring_set) +
+				      (pairs + 1) * sizeof(struct vring_ring));
 }
 
 void

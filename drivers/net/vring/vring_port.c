@@ -143,6 +143,16 @@ port_set_link_down(struct rte_eth_dev *dev)
 	return set_link(dev, false);
 }
 
+void
+vring_rings_free(struct vring_port *port)
+{
+	vring_queues_free(port);
+	rte_free(port->vqs);
+	rte_free(port->drvs);
+	rte_free(port->rx_tally);
+	rte_free(port->tx_tally);
+}
+
 int
 vring_dev_close(struct rte_eth_dev *dev)
 {
@@ -161,10 +171,7 @@ vring_dev_close(struct rte_eth_dev *dev)
 		vring_tx_queue_release(dev, i);
 	vring_ctrl_put(port);
 	vring_pools_free(port);
-	rte_free(port->vqs);
-	rte_free(port->drvs);
-	rte_free(port->rx_tally);
-	rte_free(port->tx_tally);
+	vring_rings_free(port);
 	return 0;
 }
 

@@ -141,39 +141,43 @@ vring_rx_flags(const struct vring_port *port)
 	return flags;
 }
 
-static int
-queue_init(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t nb_desc,
-	   unsigned int socket)
+int
+vring_queues_alloc(struct vring_port *port, int numa)
 {
-	unsigned int i;
+	const size_t nsets = 2 * port->pairs * RTE_DIM(port->rxqs->q.set);
+
+	port->rxqs = rte_zmalloc_socket("vring_rxqs", port->pairs * sizeof(*port->rxqs),
+					RTE_CACHE_LINE_SIZE, numa);
+	port->txqs = rte_zmalloc_socket("vring_txqs", port->pairs * sizeof(*port->txqs),
+					RTE_CACHE_LINE_SIZE, numa);
+	port->sets = rte_zmalloc_socket("vring_sets", nsets * vring_set_size(port->pairs),
+					RTE_CACHE_LINE_SIZE, numa);
+	return port->rxqs == NULL || port->txqs == NULL || port->sets == NULL ? -ENOMEM : 0;
+}
+
+void
+vring_queues_free(struct vring_port *port)
+{
+	rte_free(port->rxqs);
+	rte_free(port->txqs);
+	rte_free(port->sets);
+}
+
+/* A queue that is zeroed; `place`: its number among all queues, receive queues first. */
+static void
+queue_init(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t nb_desc,
+	   unsigned int place)
+{
+	const size_t size = vring_set_size(port->pairs);
 
 	q->port = port;
 	q->id = id;
 	q->nb_desc = vring_args_front(&port->args) ? port->args.queue_size : nb_desc;
 	rte_spinlock_init(&q->query_lock);
-	for (i = 0; i < RTE_DIM(q->set); i++) {
-		q->set[i] = rte_zmalloc_socket("vring_set", vring_set_size(port->pairs),
-					       RTE_CACHE_LINE_SIZE, socket);
-		if (q->set[i] == NULL)
-			return -ENOMEM;
+	for (unsigned int i = 0; i < RTE_DIM(q->set); i++) {
+		q->set[i] = (void *)(port->sets + (RTE_DIM(q->set) * place + i) * size);
+		memset(q->set[i], 0, size);
 	}
-	return 0;
-}
-
-/* No burst uses the queue: the port or the queue is stopped. */
-static void
-queue_free(struct vring_queue *q)
-{
-	rte_free(q->set[0]);
-	rte_free(q->set[1]);
-	rte_free(q);
-}
-
-static int
-no_memory(const struct vring_port *port, const char *dir, uint16_t id)
-{
-	VRING_LOG(ERR, port->name, "%s queue %u: no memory, more hugepages would help", dir, id);
-	return -ENOMEM;
 }
 
 static void
@@ -213,28 +217,22 @@ warn_of_loss(const struct vring_rxq *rxq)
 
 int
 vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
-		     unsigned int socket, const struct rte_eth_rxconf *conf,
+		     unsigned int socket __rte_unused, const struct rte_eth_rxconf *conf,
 		     struct rte_mempool *pool)
 {
 	struct vring_port *port = dev->data->dev_private;
-	struct vring_rxq *rxq;
+	struct vring_rxq *rxq = &port->rxqs[id];
 	int ret;
 
 	if (!takes_pool(port, id, pool))
 		return -EINVAL;
-	rxq = rte_zmalloc_socket("vring_rxq", sizeof(*rxq), RTE_CACHE_LINE_SIZE, socket);
-	if (rxq == NULL)
-		return no_memory(port, "rx", id);
-	if (queue_init(&rxq->q, port, id, nb_desc, socket) != 0) {
-		queue_free(&rxq->q);
-		return no_memory(port, "rx", id);
-	}
+	memset(rxq, 0, sizeof(*rxq));
+	queue_init(&rxq->q, port, id, nb_desc, id);
 	ret = vnet_rxq_init(&rxq->rx, pool, dev->data->port_id, vring_rx_flags(port));
 	if (ret != 0) {
 		VRING_LOG(ERR, port->name, "rx queue %u: elements of pool %s hold no packet, "
 			  "allowed is a data room of %u bytes or more", id, pool->name,
 			  RTE_PKTMBUF_HEADROOM + RTE_ETHER_MIN_LEN);
-		queue_free(&rxq->q);
 		return ret;
 	}
 	make_big_pool(port, pool);
@@ -251,18 +249,13 @@ vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 
 int
 vring_tx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
-		     unsigned int socket, const struct rte_eth_txconf *conf)
+		     unsigned int socket __rte_unused, const struct rte_eth_txconf *conf)
 {
 	struct vring_port *port = dev->data->dev_private;
-	struct vring_txq *txq;
+	struct vring_txq *txq = &port->txqs[id];
 
-	txq = rte_zmalloc_socket("vring_txq", sizeof(*txq), RTE_CACHE_LINE_SIZE, socket);
-	if (txq == NULL)
-		return no_memory(port, "tx", id);
-	if (queue_init(&txq->q, port, id, nb_desc, socket) != 0) {
-		queue_free(&txq->q);
-		return no_memory(port, "tx", id);
-	}
+	memset(txq, 0, sizeof(*txq));
+	queue_init(&txq->q, port, id, nb_desc, port->pairs + id);
 	txq->tx.flags = port->args.stats ? VNET_F_STATS : 0;
 	txq->tx.retries = port->args.tx_retries;
 	txq->tx.given = &port->given;
@@ -312,7 +305,6 @@ vring_rx_queue_release(struct rte_eth_dev *dev, uint16_t id)
 	if (rxq == NULL)
 		return;
 	take_away(port, &dev->data->rx_queues[id], &port->rx_tally[id], &rxq->rx.stats);
-	queue_free(&rxq->q);
 }
 
 void
@@ -324,7 +316,6 @@ vring_tx_queue_release(struct rte_eth_dev *dev, uint16_t id)
 	if (txq == NULL)
 		return;
 	take_away(port, &dev->data->tx_queues[id], &port->tx_tally[id], &txq->tx.stats);
-	queue_free(&txq->q);
 }
 
 struct switch_call {
