@@ -104,6 +104,8 @@ test_numbers(void **state)
 	assert_int_equal(o.cpu[PERF_FRONTEND], 2);
 	refused("--measure a --idle-ports 32", "RTE_MAX_ETHPORTS");
 	refused("--measure a --slice 1001", "from 10 to 1000");
+	refused("--measure a --ring 100", "power of two");
+	assert_int_equal(parse("--measure a --ring 100 --layout packed"), 0);
 	refused("--measure a --burst 0", "--burst 0");
 	refused("--measure a --burst -1", "--burst -1");
 	refused("--measure a --ring 64x", "--ring 64x");

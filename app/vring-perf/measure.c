@@ -73,9 +73,10 @@ show_waiting(const struct progress *p, const struct perf_line *l, uint32_t limit
 
 	name_of(l, name, sizeof(name));
 	if (p->tty || patience_ms == FAR_PATIENCE_S * 1000)
-		fprintf(stderr, "%s%s: waiting for the cores to be near, a line's round trip "
-			"takes %u cycles and not %u at most%s", p->tty ? "\r\033[K" :
-			"vring-perf: ", name, distance, limit, p->tty ? "" : "\n");
+		fprintf(stderr, "%s%s: waiting for the cores to be near, a line's round trip takes "
+			"%u cycles and not %u at most; gives up in %u s%s",
+			p->tty ? "\r\033[K" : "vring-perf: ", name, distance, limit,
+			patience_ms / 1000, p->tty ? "" : "\n");
 }
 
 static void
@@ -96,8 +97,13 @@ wait_near(const struct perf_options *o, const struct perf_line *l, const struct 
 	uint32_t distance;
 
 	while (o->distance > 0 && (distance = perf_run_distance()) > o->distance) {
-		if (*patience_ms < LOOK_MS)
+		if (*patience_ms < LOOK_MS) {
+			fprintf(stderr, "%svring-perf: no longer waiting for a round trip of %u "
+				"cycles: %u of %u rounds of this line are done\n",
+				p->tty ? "\r\033[K" : "", o->distance, perf_distances(l).n,
+				o->rounds);
 			return false;
+		}
 		show_waiting(p, l, o->distance, distance, *patience_ms);
 		usleep(LOOK_MS * 1000);
 		*patience_ms -= LOOK_MS;

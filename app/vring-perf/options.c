@@ -99,7 +99,8 @@ perf_usage(FILE *f)
 	      "  --vectorized 0|1 (0) --queues N (1)        --idle-ports N (0)\n"
 	      "  --burst N (32)       --ring N (256)        --rounds N (15)\n"
 	      "  --slice MS (200)     --think CYCLES between bursts (3000)\n"
-	      "  --distance CYCLES    wait until a line's round trip takes no more (0: any)\n"
+	      "  --distance CYCLES    wait until a line's round trip takes no more (0: any), ten\n"
+	      "                       minutes at most for a line of the table\n"
 	      "  --cpus B,F           CPU of the back-end and of the front-end\n"
 	      "  --csv [FILE]         one line a round      --json [FILE]\n"
 	      "  --plot FILE.svg      a bar chart\n", f);
@@ -314,6 +315,9 @@ check(const struct perf_options *o, const struct reason *why)
 			      o->idle_ports, PERF_MAX_PORTS - perf_working_ports(o));
 	if (o->pairs == 1 && (o->args[1] != NULL || o->own_plugin[1] != NULL))
 		return refuse(why, "--b-args and --b-plugin are for a comparison");
+	if (o->split && (o->ring & (o->ring - 1)) != 0)
+		return refuse(why, "--ring %u: a power of two is due, unless --layout is packed",
+			      o->ring);
 	if (same(o->csv, o->json) || same(o->csv, o->plot) || same(o->json, o->plot))
 		return refuse(why, "--csv, --json, --plot: each needs a file of its own");
 	return 0;

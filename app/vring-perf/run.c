@@ -330,7 +330,8 @@ perf_run_slice(uint32_t pair, enum perf_path path, uint32_t size, double v[PERF_
 {
 	struct perf_job job = {
 		.measured = options.measured, .path = path, .size = size,
-		.burst = options.burst, .ring = options.ring, .slice_ms = options.slice_ms, .think = options.think,
+		.burst = options.burst, .ring = options.ring, .slice_ms = options.slice_ms,
+		.think = options.think,
 	};
 
 	run_job(pair, &job);

@@ -344,14 +344,16 @@ forward(struct perf_end *e)
 
 /*
  * The other end of PERF_FORWARD and PERF_VM: a guest that forwards as well. What comes back is sent
- * again, so that what is under way goes round; it is a ring full of packets for each queue.
+ * again, so that what is under way goes round; it is a ring full of packets for each queue, or two
+ * bursts where that is more. What the measured end could not send is replaced; who drops packets
+ * that it took goes on with less.
  */
 static void
 return_to_sender(struct perf_end *e)
 {
 	const struct perf_count *theirs = &e->shared->result[other(e->role)].half[
 		e->paced ? PERF_PACED : PERF_FLAT_OUT];
-	const uint64_t most = (uint64_t)e->queues * e->job.ring;
+	const uint64_t most = RTE_MAX((uint64_t)e->queues * e->job.ring, 2ul * e->job.burst);
 	struct rte_mbuf *pkts[PERF_MAX_BURST];
 	uint64_t spent, lost = 0;
 	uint16_t n;

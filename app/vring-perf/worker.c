@@ -123,14 +123,18 @@ perf_worker_main(struct perf_worker *w)
 {
 	uint32_t *ready = &w->shared->ready[w->pair][w->role];
 	static struct perf_end e;
+	char what[160];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* What the terminal or a user tells the coordinator, it tells the workers. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGTERM, SIG_DFL);
-	if (rte_eal_init(w->eal_argc, w->eal_argv) < 0)
-		die(w, "EAL", rte_errno);
+	if (rte_eal_init(w->eal_argc, w->eal_argv) < 0) {
+		snprintf(what, sizeof(what), "EAL does not start with %s (the lines above say "
+			 "more; a driver that it does not know needs --plugin FILE)", w->driver);
+		die(w, what, rte_errno);
+	}
 	e.shared = w->shared;
 	e.role = w->role;
 	e.pool = rte_pktmbuf_pool_create("perf", w->mbufs, 256, 0, w->mbuf_room, SOCKET_ID_ANY);

@@ -38,7 +38,7 @@ WRAPPERS = {
     "qemu-system-x86_64": 'exec /usr/bin/qemu-system-x86_64 -S -display none '
                           '"${@/accel=kvm/accel=tcg}"',
     "vring-perf": 'exec "$ROOT/build/app/vring-perf/vring-perf" --plugin "$PLUGIN" "$@" '
-                  '--rounds 1 --slice 20',
+                  '--rounds 1 --slice 20 --distance 0',
     "ping": 'exec busybox ping "$@"',
     "update-alternatives": '[ "$1 $2" = "--set ovs-vswitchd" ] && [ $# = 3 ] && [ -x "$3" ]',
     "systemctl": """[ "$*" = "restart openvswitch-switch" ] || exit 1

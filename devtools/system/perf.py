@@ -166,6 +166,14 @@ def many_polls():
           "no idle port was polled")
 
 
+def bursts_over_the_ring():
+    """What goes round is more than a ring takes, and goes round all the same."""
+    found = measured("--measure", "net_vring", "--path", "fwd,vm", "--ring", "64", "--burst",
+                     "128")
+    for line in found["lines"]:
+        check(line["rounds"][0]["pairs"][0]["received"], "%(layout)s %(path)s: nothing" % line)
+
+
 def large_packets():
     found = measured("--measure", "net_vring", "--size", "1024,9000", "--path", "all",
                      "--layout", "packed")
@@ -252,7 +260,8 @@ def interrupted():
 
 def run(report):
     check(os.path.exists(PROGRAM), "no %s: devtools/build makes it" % PROGRAM)
-    for function in (compare, compare_front, arguments_of_one_side, many_polls, large_packets,
+    for function in (compare, compare_front, arguments_of_one_side, many_polls, bursts_over_the_ring,
+                     large_packets,
                      between_guests, two_plugins, one_core, no_hugepages, mistakes, guide,
                      interrupted):
         report.case(function.__name__.replace("_", "-"), function)
