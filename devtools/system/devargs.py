@@ -60,6 +60,7 @@ class Host:
         if attached:
             self.detach()
         check(not attached, "attached with %s" % options)
+        check("Failed to attach port" in said, "the application took it for success")
         check(self.testpmd.alive(), "testpmd ended: " + self.testpmd.last_line())
         named = re.escape(key).replace(r"\-", "[-_]") + r"\b"
         lines = [line for line in said.splitlines()

@@ -194,7 +194,8 @@ create(struct rte_vdev_device *vdev, const char *name, const struct vring_args *
 		ret = open_port(dev->data->dev_private);
 	if (ret != 0) {
 		free_port(dev);
-		return ret;
+		/* EAL takes this one for a port that is there already, and says nothing. */
+		return ret == -EEXIST ? -EADDRINUSE : ret;
 	}
 	rte_eth_dev_probing_finish(dev);
 	return 0;
