@@ -353,8 +353,8 @@ tx_csum_one(struct tx_round *t, const struct rte_mbuf *m, uint8_t *to, uint32_t 
 		h.first = VIRTIO_NET_HDR_F_NEEDS_CSUM | (uint64_t)l4 << 48;
 		h.second |= csum;
 	} else {
-		/* Less what stands in the field. */
-		sum += vnet_sum(frame + l4, m->data_len - l4) +
+		/* Less what stands in the field, and without padding behind the IP packet. */
+		sum += vnet_sum(frame + l4, RTE_MIN((uint32_t)bytes, (uint32_t)m->data_len - l4)) +
 		       (uint16_t)~vnet_load16(frame + l4 + csum);
 		sum = vnet_csum_of(sum);
 		t->txq->stats.sw_csum++;

@@ -347,41 +347,51 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 }
 
 /*
+ * Bytes of the L4 packet: as the IP header says, for there may be padding behind it, but what is to
+ * be cut has none; where the headers are no IP, *proto is 0 and all of the rest is meant.
+ */
+static uint32_t
+tx_l4_bytes(const struct vnet_tx_pkt *p, const struct tx_request *r, uint8_t *proto)
+{
+	const uint8_t *l3 = p->head + p->l2_len;
+	const struct rte_ipv4_hdr *ip4 = (const void *)l3;
+	const struct rte_ipv6_hdr *ip6 = (const void *)l3;
+	const uint32_t rest = p->len - p->l2_len - p->l3_len;
+
+	*proto = r->csum_offset == offsetof(struct rte_tcp_hdr, cksum) ? IPPROTO_TCP : IPPROTO_UDP;
+	if (p->l3_len >= sizeof(*ip4) && (l3[0] >> 4) == 4)
+		return r->gso ? rest :
+		       (uint16_t)(rte_be_to_cpu_16(ip4->total_length) - p->l3_len);
+	if (p->l3_len >= sizeof(*ip6) && (l3[0] >> 4) == 6)
+		return r->gso ? rest : (uint16_t)(rte_be_to_cpu_16(ip6->payload_len) +
+						  sizeof(*ip6) - p->l3_len);
+	*proto = 0;
+	return rest;
+}
+
+/*
  * Put the pseudo-header's sum in its place. A guest wants the whole length in it even where the
  * packet is to be cut (VIRTIO 1.2, 5.1.6.2), ethdev wants it without; and an application may have
  * left it to the driver. Where the headers are no IP, what stands there is taken to be right.
  */
 static void
-tx_pseudo_header(struct vnet_tx_pkt *p, const struct tx_request *r)
+tx_pseudo_header(struct vnet_tx_pkt *p, const struct tx_request *r, uint8_t proto,
+		 uint32_t l4_bytes)
 {
 	uint8_t *l3 = p->head + p->l2_len, *field = l3 + p->l3_len + r->csum_offset;
-	uint8_t proto = r->csum_offset == offsetof(struct rte_tcp_hdr, cksum) ? IPPROTO_TCP :
-										 IPPROTO_UDP;
-	uint32_t l4_bytes = p->len - p->l2_len - p->l3_len;
 
-	if (p->l3_len >= sizeof(struct rte_ipv4_hdr) && (l3[0] >> 4) == 4) {
-		const struct rte_ipv4_hdr *ip = (void *)l3;
-
-		if (!r->gso) /* there may be padding behind it */
-			l4_bytes = (uint16_t)(rte_be_to_cpu_16(ip->total_length) - p->l3_len);
-	} else if (p->l3_len >= sizeof(struct rte_ipv6_hdr) && (l3[0] >> 4) == 6) {
-		const struct rte_ipv6_hdr *ip = (void *)l3;
-
-		if (!r->gso)
-			l4_bytes = (uint16_t)(rte_be_to_cpu_16(ip->payload_len) + sizeof(*ip) -
-					      p->l3_len);
-	} else {
-		return;
-	}
-	vnet_store16(field, vnet_fold(vnet_pseudo_sum(l3, (l3[0] >> 4) != 4, proto, l4_bytes)));
+	if (proto != 0)
+		vnet_store16(field, vnet_fold(vnet_pseudo_sum(l3, (l3[0] >> 4) != 4, proto,
+							      l4_bytes)));
 }
 
-/* Sum of the L4 header in the head and of the payload in the mbuf. */
+/* Sum of `bytes` from the L4 header on: in the head, then in the mbuf, which has so many. */
 static uint16_t
-tx_l4_sum(const struct vnet_tx_pkt *p)
+tx_l4_sum(const struct vnet_tx_pkt *p, uint32_t bytes)
 {
-	uint16_t l4_off = p->l2_len + p->l3_len, in_head = p->head_len - l4_off;
-	uint32_t sum = sum_of(p->m, p->head_skip, p->m->pkt_len - p->head_skip);
+	const uint16_t l4_off = p->l2_len + p->l3_len;
+	const uint32_t in_head = RTE_MIN(bytes, (uint32_t)p->head_len - l4_off);
+	uint32_t sum = sum_of(p->m, p->head_skip, bytes - in_head);
 
 	if (in_head & 1)
 		sum = rte_bswap16((uint16_t)sum);
@@ -392,15 +402,18 @@ static void
 tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 {
 	uint16_t l4_off = p->l2_len + p->l3_len;
+	uint8_t proto;
+	uint32_t bytes = tx_l4_bytes(p, r, &proto);
 
-	tx_pseudo_header(p, r);
+	tx_pseudo_header(p, r, proto, bytes);
 	if (features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
 		p->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		p->hdr.csum_start = l4_off;
 		p->hdr.csum_offset = r->csum_offset;
 		return;
 	}
-	vnet_store16(p->head + l4_off + r->csum_offset, vnet_csum_of(tx_l4_sum(p)));
+	bytes = RTE_MIN(bytes, p->len - l4_off);
+	vnet_store16(p->head + l4_off + r->csum_offset, vnet_csum_of(tx_l4_sum(p, bytes)));
 	p->sw_csum = true;
 }
 
