@@ -152,7 +152,7 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 {
 	uint16_t head[VIRTQ_FETCH_MAX];
 	const uint16_t flags = write ? VRING_DESC_F_WRITE : 0;
-	uint16_t i, ready = virtq_dev_avail_split(vq, run, *pos, n);
+	uint16_t i, nused, ready = virtq_dev_avail_split(vq, run, *pos, n);
 
 	if (virtq_unlikely(ready > run->size)) {
 		*err = VIRTQ_E_AVAIL_JUMP;
@@ -164,9 +164,9 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 	if (vq->sequential)
 		virtq_prefetch_range(&run->desc[vq->next_head], n * sizeof(run->desc[0]));
 	/* In order, the first of the used entries that chains to be read have is written alone. */
+	nused = !write && n > 1 && (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) ? 1 : n;
 	virtq_prefetch_write_range(&run->used->ring[vq->used_idx & run->mask],
-				   (!write && (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) ? 1 :
-				    n) * sizeof(run->used->ring[0]));
+				   nused * sizeof(run->used->ring[0]));
 	for (i = 0; i < n; i++)
 		head[i] = virtq_load16(&run->avail->ring[(pos->idx + i) & run->mask]);
 	if (n > 0) {

@@ -86,7 +86,9 @@ vnet_copy_sum(uint8_t *to, const uint8_t *from, uint32_t len)
 
 	for (; len >= 2 * sizeof(a); to += 2 * sizeof(a), from += 2 * sizeof(a),
 	     len -= 2 * sizeof(a)) {
-		vnet_v32 x = ((const vnet_v32 *)from)[0], y = ((const vnet_v32 *)from)[1];
+		/* Volatile: the compiler may not read them again instead. */
+		vnet_v32 x = ((const volatile vnet_v32 *)from)[0];
+		vnet_v32 y = ((const volatile vnet_v32 *)from)[1];
 
 		((vnet_v32 *)to)[0] = x;
 		((vnet_v32 *)to)[1] = y;
@@ -124,9 +126,9 @@ vnet_csum_of(uint64_t sum)
 }
 
 /*
- * The packet type of a frame whose checksum is that of a plain TCP or UDP packet, the same as
- * rte_net_get_ptype() says; 0: it is no such frame. l4: offset of the L4 header, csum: of the
- * checksum in it.
+ * The packet type of a frame whose checksum is that of a plain TCP or UDP packet, as
+ * rte_net_get_ptype() of DPDK 22.11 has it, which looks for no tunnel behind a port number; 0: it
+ * is no such frame. l4: offset of the L4 header, csum: of the checksum in it.
  */
 static inline uint32_t
 vnet_plain_type(const uint8_t *frame, uint32_t len, uint32_t l4, uint32_t csum)

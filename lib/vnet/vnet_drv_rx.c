@@ -357,10 +357,12 @@ drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	const uint16_t due = drv->oldest, left = run->size - due;
 	uint16_t have = run->size - drv->nfree, i;
 
+	*rest = !virtq_drv_bulk_can_take(drv) || drv->batch;
+	if (unlikely(*rest))
+		return 0;
 	if (!(flags & RX_PACKED))
 		have = drv_have_split(rxq, drv, run, n);
-	*rest = !virtq_drv_bulk_can_take(drv) || drv->batch;
-	n = unlikely(*rest) ? 0 : RTE_MIN(RTE_MIN(n, have), left);
+	n = RTE_MIN(RTE_MIN(n, have), left);
 	for (i = 0; i < n; i++) {
 		struct rte_mbuf *m = drv->cookie[due + i];
 		uint32_t id, len;
@@ -440,6 +442,7 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
 	const uint32_t hdr_len = drv_hdr_len(run, flags);
+	const uint64_t shortages = rxq->stats.nombuf;
 	struct virtq_drv *drv = drv_of(vq);
 	uint16_t done = 0, offered = 0;
 	uint64_t bytes = 0;
@@ -472,14 +475,9 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 	/* Before buffers are offered: what lines are still to come does so meanwhile. */
 	if (done > 0)
 		vnet_rx_account(rxq, pkts, done, bytes);
-	while (vq->broken == VIRTQ_OK &&
-	       drv_rx_hungry(rxq, drv, run, done == 0, flags & RX_MERGE)) {
-		uint16_t more = drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
-
-		offered += more;
-		if (more == 0)
-			break;
-	}
+	while (vq->broken == VIRTQ_OK && rxq->stats.nombuf == shortages &&
+	       drv_rx_hungry(rxq, drv, run, done == 0, flags & RX_MERGE))
+		offered += drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
 	if (offered > 0)
 		virtq_drv_kick(drv, run, flags & RX_PACKED);
 	if (!(flags & RX_PACKED) && likely(done == n))
