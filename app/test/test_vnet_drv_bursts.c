@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A driver that receives: one burst takes all there is, over the end of the ring, over the size of
+ * a round and past what is unusual; and the ring lives on the mbufs that its pool has.
+ */
+#include "vnet_link.h"
+
+#define MOST 256 /* entries of the largest ring */
+
+static const struct {
+	uint64_t features;
+	uint16_t size;
+} shapes[] = {
+	{F_V1, 128}, {0, 64}, {F_V1 | F_MRG, 128}, {F_V1 | F_IN_ORDER, 64},
+	{F_V1 | F_HASH_REPORT, 128},
+	{F_V1 | F_PACKED, 128}, {F_V1 | F_PACKED, 77}, {F_PACKED, 100},
+	{F_V1 | F_MRG | F_PACKED, 91}, {F_V1 | F_IN_ORDER | F_PACKED, 64},
+};
+
+#define NSHAPES (sizeof(shapes) / sizeof(shapes[0]))
+
+/* How the device gives its buffers back. */
+enum order {
+	IN_ORDER,
+	ONE_HEADER,	/* one of them says that its checksum is verified */
+	SWAPPED,	/* from the middle on two and two change places */
+	REVERSED,	/* from the middle on */
+	ORDERS
+};
+
+struct rig {
+	struct link l;
+	struct rdev_chain c[MOST];	/* what the device holds, oldest first */
+	uint16_t n;
+	uint32_t seed;			/* of the next packet */
+};
+
+static void
+rig_open(struct rig *r, uint32_t shape, struct rte_mempool *pool)
+{
+	memset(r, 0, sizeof(*r));
+	link_open(&r->l, shapes[shape].size, shapes[shape].features, true, pool);
+	vnet_drv_rx_fill(&r->l.rxq, r->l.drv, r->l.run);
+}
+
+static uint32_t
+length_of(uint32_t seed)
+{
+	return 20 + seed * 7 % 900;
+}
+
+static void
+fetch(struct rig *r)
+{
+	while (rdev_fetch(&r->l.rdev, &r->c[r->n]))
+		r->n++;
+}
+
+/* The device puts the next packet into the k-th of its buffers. */
+static void
+use(struct rig *r, uint16_t k, uint8_t flags)
+{
+	const struct virtio_net_hdr_mrg_rxbuf hdr = {.hdr.flags = flags, .num_buffers = 1};
+	const uint32_t hdr_len = r->l.run->hdr_len;
+	struct rdev_chain c = r->c[k];
+	uint8_t *at = (void *)(uintptr_t)c.sg[0].addr;
+
+	assert_true(k < r->n);
+	memset(at, 0, hdr_len);
+	memcpy(at, &hdr, RTE_MIN(sizeof(hdr), hdr_len));
+	frame_fill(at + hdr_len, length_of(r->seed), r->seed);
+	r->n--;
+	memmove(&r->c[k], &r->c[k + 1], (r->n - k) * sizeof(r->c[0]));
+	rdev_use(&r->l.rdev, &c, hdr_len + length_of(r->seed++));
+}
+
+static void
+use_many(struct rig *r, uint16_t n, enum order order)
+{
+	for (uint16_t i = 0, left = n; left > 0; i++, left--) {
+		const bool late = i >= n / 2;
+
+		if (order == SWAPPED && late)
+			use(r, left > 1 && (i - n / 2) % 2 == 0, 0);
+		else if (order == REVERSED && late)
+			use(r, left - 1, 0);
+		else
+			use(r, 0, order == ONE_HEADER && i == n / 3 ?
+			    VIRTIO_NET_HDR_F_DATA_VALID : 0);
+	}
+}
+
+/* The n packets that were made last, all in one burst. */
+static void
+expect_burst(struct rig *r, uint16_t n)
+{
+	struct rte_mbuf *got[MOST];
+	uint16_t have = link_rx(&r->l, got, MOST);
+
+	if (have != n)
+		fail_msg("%u packets of %u in one burst", have, n);
+	for (uint16_t i = 0; i < n; i++) {
+		const uint32_t seed = r->seed - n + i;
+
+		expect_bytes(mbuf_bytes(got[i]), got[i]->pkt_len, length_of(seed), seed);
+		assert_int_equal(got[i]->nb_segs, 1);
+		assert_int_equal(rte_mbuf_refcnt_read(got[i]), 1);
+	}
+	rte_pktmbuf_free_bulk(got, n);
+}
+
+/* Slots that hold a buffer have its cookie, once each, and the others have none. */
+static void
+expect_cookies(struct rig *r)
+{
+	const struct virtq_drv *drv = r->l.drv;
+	const uint16_t size = r->l.run->size;
+	uint16_t held = 0;
+
+	for (uint16_t i = 0; i < size; i++) {
+		if (drv->cookie[i] == NULL)
+			continue;
+		held++;
+		for (uint16_t k = 0; k < i; k++)
+			assert_ptr_not_equal(drv->cookie[k], drv->cookie[i]);
+	}
+	assert_int_equal(held, size - drv->nfree);
+}
+
+/*
+ * Bursts of n from a ring that has moved on by `start`. Once a device has changed the order, the
+ * ring is served in another way, so that each begins with a new one.
+ */
+static void
+one_burst(uint32_t shape, enum order order, uint16_t start, uint16_t n)
+{
+	static struct rig r;
+	struct link *l = &r.l;
+
+	rig_open(&r, shape, small_pool);
+	while (start > 0) {
+		const uint16_t step = RTE_MIN(start, l->run->size / 2);
+
+		fetch(&r);
+		use_many(&r, step, IN_ORDER);
+		expect_burst(&r, step);
+		start -= step;
+	}
+	/* Buffers are offered some at a time, so that there may be fewer. */
+	fetch(&r);
+	n = RTE_MIN(n, r.n);
+	use_many(&r, n, order);
+	expect_burst(&r, n);
+	expect_cookies(&r);
+	/* And once more, all there is. */
+	fetch(&r);
+	n = RTE_MIN(r.n, 32);
+	use_many(&r, n, IN_ORDER);
+	expect_burst(&r, n);
+	assert_int_equal(l->rxq.stats.packets, r.seed);
+	assert_int_equal(link_drops(&l->rxq.stats) + link_errors(&l->rxq.stats), 0);
+	assert_int_equal(l->rxq.stats.nombuf, 0);
+	link_close(l);
+}
+
+static void
+bursts(enum order order)
+{
+	for (uint32_t i = 0; i < NSHAPES; i++) {
+		const uint16_t size = shapes[i].size;
+		static const uint16_t lengths[] = {1, 2, 7, 31, 32, 33, 45, 60};
+
+		/* With IN_ORDER there is one order. */
+		if (order >= SWAPPED && (shapes[i].features & F_IN_ORDER))
+			continue;
+		for (uint32_t k = 0; k < RTE_DIM(lengths); k++) {
+			const uint16_t n = lengths[k];
+
+			/* Past one that is unusual, a round of the others. */
+			if (order != IN_ORDER && n > 45)
+				continue;
+			for (uint16_t before = 0; before <= n; before += 1 + n / 9)
+				one_burst(i, order, size - before, n);
+			one_burst(i, order, 3, n);
+			one_burst(i, order, 2 * size - n / 2, n);
+		}
+	}
+}
+
+static void
+bursts_in_order(void **state)
+{
+	bursts(IN_ORDER);
+}
+
+static void
+bursts_with_a_header(void **state)
+{
+	bursts(ONE_HEADER);
+}
+
+static void
+bursts_that_leave_the_order(void **state)
+{
+	bursts(SWAPPED);
+	bursts(REVERSED);
+}
+
+/* Pools with few mbufs. One that has a cache hands out what it then does not have. */
+#define FEW 75u
+
+static void
+expect_balance(struct rig *r, const struct rte_mempool *pool, uint32_t kept)
+{
+	const uint32_t offered = r->l.run->size - r->l.drv->nfree;
+
+	expect_cookies(r);
+	assert_int_equal(offered + kept + rte_mempool_avail_count(pool), FEW);
+}
+
+/* The application keeps so many that the ring gets fewer than it has entries for, down to none. */
+static void
+live_on_few(uint32_t shape, struct rte_mempool *pool, bool reorder)
+{
+	struct rte_mbuf *kept[FEW];
+	uint32_t nkept = 0, seen = 0, dry = 0;
+	uint64_t x = shape + 100 * reorder;
+	static struct rig r;
+
+	rig_open(&r, shape, pool);
+	expect_balance(&r, pool, 0);
+	for (int round = 0; round < 600; round++) {
+		struct rte_mbuf *got[MOST];
+		uint16_t n;
+
+		fetch(&r);
+		for (n = rd_random(&x) % (r.n + 1u); n > 0; n--)
+			use(&r, reorder && round > 300 ? rd_random(&x) % r.n : 0, 0);
+		n = link_rx(&r.l, got, 1 + rd_random(&x) % 64);
+		for (uint16_t i = 0; i < n; i++, seen++) {
+			expect_bytes(mbuf_bytes(got[i]), got[i]->pkt_len, length_of(seen), seen);
+			kept[nkept++] = got[i];
+		}
+		expect_balance(&r, pool, nkept);
+		if (nkept == FEW) {
+			dry++;
+			assert_int_equal(link_rx(&r.l, got, 64), 0);
+			assert_int_equal(r.l.drv->nfree, r.l.run->size);
+		}
+		for (n = rd_random(&x) % 3 ? 0 : rd_random(&x) % (nkept + 1); n > 0; n--) {
+			const uint32_t k = rd_random(&x) % nkept;
+
+			rte_pktmbuf_free(kept[k]);
+			kept[k] = kept[--nkept];
+		}
+	}
+	assert_true(seen > 1500 && dry > 20);
+	assert_true(r.l.rxq.stats.nombuf > 20);
+	assert_int_equal(r.l.rxq.stats.packets, seen);
+	assert_int_equal(link_drops(&r.l.rxq.stats) + link_errors(&r.l.rxq.stats), 0);
+	rte_pktmbuf_free_bulk(kept, nkept);
+	link_close(&r.l);
+	expect_pool_whole(pool, FEW);
+}
+
+static void
+few_mbufs(void **state)
+{
+	for (uint32_t i = 0; i < NSHAPES * 4; i++) {
+		const bool cached = i & 1, reorder = i & 2;
+		struct rte_mempool *pool;
+
+		if (reorder && (shapes[i / 4].features & F_IN_ORDER))
+			continue;
+		pool = rte_pktmbuf_pool_create("few", FEW, cached ? 40 : 0, 0,
+					       RTE_MBUF_DEFAULT_BUF_SIZE, 0);
+		assert_non_null(pool);
+		live_on_few(i / 4, pool, reorder);
+		rte_mempool_free(pool);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bursts_in_order),
+		cmocka_unit_test(bursts_with_a_header),
+		cmocka_unit_test(bursts_that_leave_the_order),
+		cmocka_unit_test(few_mbufs),
+	};
+
+	return cmocka_run_group_tests_name("vnet_drv_bursts", tests, vnet_setup, vnet_teardown);
+}
