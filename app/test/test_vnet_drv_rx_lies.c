@@ -83,6 +83,27 @@ rx_id_beyond_the_ring(void **state)
 	}
 }
 
+/* The id that would be due if the ring had no end, in a burst that goes over the end. */
+static void
+rx_id_past_the_end(void **state)
+{
+	for (uint32_t i = 0; i < NRINGS; i++) {
+		struct victim v;
+
+		victim_open(&v, rings[i]);
+		for (uint32_t k = 0; k < SIZE / 2; k++)
+			use(&v, k);
+		assert_int_equal(receive(&v), SIZE / 2);
+		for (uint32_t k = 0; k < SIZE / 2; k++)
+			use(&v, k);
+		rdev_lie(&v.l.rdev, SIZE, v.l.run->hdr_len + 100u, 1, 1);
+		assert_int_equal(receive(&v), SIZE / 2);
+		assert_int_equal(receive(&v), 0);
+		expect_broken(&v.l, VIRTQ_E_USED_ID);
+		link_close(&v.l);
+	}
+}
+
 static void
 rx_id_not_outstanding(void **state)
 {
@@ -541,6 +562,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rx_id_beyond_the_ring),
+		cmocka_unit_test(rx_id_past_the_end),
 		cmocka_unit_test(rx_id_not_outstanding),
 		cmocka_unit_test(rx_id_twice_in_a_burst),
 		cmocka_unit_test(rx_used_index_jumps),
