@@ -224,7 +224,7 @@ live_on_few(uint32_t shape, struct rte_mempool *pool, bool reorder)
 {
 	struct rte_mbuf *kept[FEW];
 	uint32_t nkept = 0, seen = 0, dry = 0;
-	uint64_t x = shape + 100 * reorder;
+	uint64_t x = shape + 100 * reorder, short_of;
 	static struct rig r;
 
 	rig_open(&r, shape, pool);
@@ -236,7 +236,9 @@ live_on_few(uint32_t shape, struct rte_mempool *pool, bool reorder)
 		fetch(&r);
 		for (n = rd_random(&x) % (r.n + 1u); n > 0; n--)
 			use(&r, reorder && round > 300 ? rd_random(&x) % r.n : 0, 0);
+		short_of = r.l.rxq.stats.nombuf;
 		n = link_rx(&r.l, got, 1 + rd_random(&x) % 64);
+		assert_true(r.l.rxq.stats.nombuf <= short_of + 1); /* a burst is cut short once */
 		for (uint16_t i = 0; i < n; i++, seen++) {
 			expect_bytes(mbuf_bytes(got[i]), got[i]->pkt_len, length_of(seen), seen);
 			kept[nkept++] = got[i];

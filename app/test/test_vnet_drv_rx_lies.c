@@ -160,6 +160,28 @@ rx_used_index_jumps(void **state)
 	}
 }
 
+/* On a ring that is out of order it is seen, and counted, once as well. */
+static void
+rx_used_index_jumps_out_of_order(void **state)
+{
+	for (uint32_t i = 0; i < NRINGS; i++) {
+		struct victim v;
+
+		if (rings[i] & (F_PACKED | F_IN_ORDER))
+			continue;
+		victim_open(&v, rings[i]);
+		for (uint32_t k = 0; k < 2; k++)
+			v.l.run->used->ring[k] = (struct vring_used_elem){1 - k, 0};
+		v.l.run->used->idx = 2;
+		assert_int_equal(receive(&v), 0); /* runts */
+		assert_false(v.l.drv->sequential);
+		v.l.run->used->idx = 1000;
+		assert_int_equal(receive(&v), 0);
+		expect_broken(&v.l, VIRTQ_E_USED_JUMP);
+		link_close(&v.l);
+	}
+}
+
 /* Packed: marked used with the wrong lap's counter, or in a place that is not due. */
 static void
 rx_wrap_lies(void **state)
@@ -566,6 +588,7 @@ main(void)
 		cmocka_unit_test(rx_id_not_outstanding),
 		cmocka_unit_test(rx_id_twice_in_a_burst),
 		cmocka_unit_test(rx_used_index_jumps),
+		cmocka_unit_test(rx_used_index_jumps_out_of_order),
 		cmocka_unit_test(rx_wrap_lies),
 		cmocka_unit_test(rx_longer_than_the_buffer),
 		cmocka_unit_test(rx_runts),

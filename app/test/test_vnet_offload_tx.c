@@ -104,6 +104,29 @@ tx_csum_unprepared(void **state)
 	}
 }
 
+/* What a network card padded a short frame with is no part of what is summed. */
+static void
+tx_csum_padded(void **state)
+{
+	for (uint32_t i = 0; i < NKINDS * SHAPE_MAX; i++) {
+		const struct pkt *k = &kinds[i % NKINDS];
+		struct rte_mbuf *m;
+		struct port p;
+
+		build(k);
+		memset(bytes + bytes_len, 0xb7, 7);
+		bytes_len += 7;
+		partial_csum(k, false);
+		open_tx(&p, 0);
+		m = mbuf_for(k, csum_flag(k), i / NKINDS);
+		assert_int_equal(port_tx(&p, &m, 1), 1);
+		assert_true(port_receive(&p, &frame));
+		assert_int_equal(frame.len, bytes_len);
+		expect_good_csum(frame.data, k->v6);
+		port_close(&p);
+	}
+}
+
 static void
 tx_udp_csum_zero(void **state)
 {
@@ -597,6 +620,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tx_csum),
 		cmocka_unit_test(tx_csum_unprepared),
+		cmocka_unit_test(tx_csum_padded),
 		cmocka_unit_test(tx_udp_csum_zero),
 		cmocka_unit_test(tx_ip_csum_only),
 		cmocka_unit_test(tx_ip_csum_of_ipv6),

@@ -348,6 +348,8 @@ tx_csum_one(struct tx_round *t, const struct rte_mbuf *m, uint8_t *to, uint32_t 
 								  payload_len))) :
 		       (uint16_t)(rte_be_to_cpu_16(vnet_load16(l3 + offsetof(struct rte_ipv4_hdr,
 								  total_length))) - m->l3_len);
+	if (unlikely(bytes < csum + sizeof(uint16_t))) /* it would not even cover the checksum */
+		return false;
 	sum = vnet_fold(vnet_pseudo_sum(l3, ipv6, tcp ? IPPROTO_TCP : IPPROTO_UDP, bytes));
 	if (t->run->features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
 		h.first = VIRTIO_NET_HDR_F_NEEDS_CSUM | (uint64_t)l4 << 48;
