@@ -260,8 +260,7 @@ def interrupted():
 
 def run(report):
     check(os.path.exists(PROGRAM), "no %s: devtools/build makes it" % PROGRAM)
-    for function in (compare, compare_front, arguments_of_one_side, many_polls, bursts_over_the_ring,
-                     large_packets,
-                     between_guests, two_plugins, one_core, no_hugepages, mistakes, guide,
-                     interrupted):
+    for function in (compare, compare_front, arguments_of_one_side, many_polls,
+                     bursts_over_the_ring, large_packets, between_guests, two_plugins, one_core,
+                     no_hugepages, mistakes, guide, interrupted):
         report.case(function.__name__.replace("_", "-"), function)
