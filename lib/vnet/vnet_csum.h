@@ -160,6 +160,18 @@ vnet_plain_type(const uint8_t *frame, uint32_t len, uint32_t l4, uint32_t csum)
 	}
 }
 
+/* Bytes of the L4 packet as an IP header of l3_len bytes, options included, says. */
+static inline uint16_t
+vnet_l4_bytes(const uint8_t *l3, bool ipv6, uint16_t l3_len)
+{
+	const uint32_t bytes = ipv6 ?
+		rte_be_to_cpu_16(vnet_load16(l3 + offsetof(struct rte_ipv6_hdr, payload_len))) +
+			sizeof(struct rte_ipv6_hdr) :
+		rte_be_to_cpu_16(vnet_load16(l3 + offsetof(struct rte_ipv4_hdr, total_length)));
+
+	return (uint16_t)(bytes - l3_len);
+}
+
 /*
  * Sum of the pseudo-header of an L4 packet of `bytes` bytes; l3: an IPv4 header, or an IPv6 header.
  * RFC 9293, section 3.1; RFC 8200, section 8.1.

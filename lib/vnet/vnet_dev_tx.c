@@ -344,10 +344,7 @@ tx_csum_one(struct tx_round *t, const struct rte_mbuf *m, uint8_t *to, uint32_t 
 	if ((!tcp && work != RTE_MBUF_F_TX_UDP_CKSUM) || type == 0 ||
 	    m->l2_len != RTE_ETHER_HDR_LEN || (ipv6 && (l3[0] >> 4) != 6))
 		return false;
-	bytes = ipv6 ? rte_be_to_cpu_16(vnet_load16(l3 + offsetof(struct rte_ipv6_hdr,
-								  payload_len))) :
-		       (uint16_t)(rte_be_to_cpu_16(vnet_load16(l3 + offsetof(struct rte_ipv4_hdr,
-								  total_length))) - m->l3_len);
+	bytes = vnet_l4_bytes(l3, ipv6, m->l3_len);
 	if (unlikely(bytes < csum + sizeof(uint16_t))) /* it would not even cover the checksum */
 		return false;
 	sum = vnet_fold(vnet_pseudo_sum(l3, ipv6, tcp ? IPPROTO_TCP : IPPROTO_UDP, bytes));

@@ -357,17 +357,13 @@ static uint32_t
 tx_l4_bytes(const struct vnet_tx_pkt *p, const struct tx_request *r, uint8_t *proto)
 {
 	const uint8_t *l3 = p->head + p->l2_len;
-	const struct rte_ipv4_hdr *ip4 = (const void *)l3;
-	const struct rte_ipv6_hdr *ip6 = (const void *)l3;
 	const uint32_t rest = p->len - p->l2_len - p->l3_len;
+	const uint8_t version = l3[0] >> 4;
 
 	*proto = r->csum_offset == offsetof(struct rte_tcp_hdr, cksum) ? IPPROTO_TCP : IPPROTO_UDP;
-	if (p->l3_len >= sizeof(*ip4) && (l3[0] >> 4) == 4)
-		return r->gso ? rest :
-		       (uint16_t)(rte_be_to_cpu_16(ip4->total_length) - p->l3_len);
-	if (p->l3_len >= sizeof(*ip6) && (l3[0] >> 4) == 6)
-		return r->gso ? rest : (uint16_t)(rte_be_to_cpu_16(ip6->payload_len) +
-						  sizeof(*ip6) - p->l3_len);
+	if ((version == 4 && p->l3_len >= sizeof(struct rte_ipv4_hdr)) ||
+	    (version == 6 && p->l3_len >= sizeof(struct rte_ipv6_hdr)))
+		return r->gso ? rest : vnet_l4_bytes(l3, version == 6, p->l3_len);
 	*proto = 0;
 	return rest;
 }
