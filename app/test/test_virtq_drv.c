@@ -118,7 +118,7 @@ next_used(struct ring *t, uint32_t *id, uint32_t *len)
 	uint64_t e;
 
 	if (t->packed) {
-		if (!virtq_drv_used_packed(t->drv, t->run, t->drv->vq.used_idx,
+		if (!virtq_drv_used_packed(&t->run->pdesc[t->drv->vq.used_idx],
 					   t->drv->vq.used_wrap, &e))
 			return false;
 		*id = (uint16_t)(e >> 32);

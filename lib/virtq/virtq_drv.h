@@ -60,6 +60,7 @@ struct virtq_drv {
 	 */
 	uint16_t uneven, mixed;
 	uint16_t used_seen;	/* split: used->idx when it was last read */
+	bool flowing;		/* receiving: the last burst was full */
 	const void *common;	/* what cookies other than those have in common, their owner's */
 	/*
 	 * IN_ORDER, receiving: a used entry stood for all slots from `oldest` to batch_last, which
@@ -332,18 +333,16 @@ virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_run *run)
 	return n;
 }
 
-/* Packed: whether the next entry is used; *meta is its one copy. */
+/* Packed: whether an entry is used, where that is the wrap counter; *meta is its one copy. */
 VIRTQ_INLINE bool
-virtq_drv_used_packed(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t slot,
-		      bool wrap, uint64_t *meta)
+virtq_drv_used_packed(const struct vring_packed_desc *d, bool wrap, uint64_t *meta)
 {
 	/* Barrier B: pairs with the device's release of the flags. */
-	uint64_t m = virtq_load64_acquire(&run->pdesc[slot].len);
+	uint64_t m = virtq_load64_acquire(&d->len);
 	uint16_t flags = m >> 48;
 	bool avail = flags & 1u << VRING_PACKED_DESC_F_AVAIL;
 	bool used = flags & 1u << VRING_PACKED_DESC_F_USED;
 
-	(void)drv;
 	*meta = m;
 	return avail == used && used == wrap;
 }

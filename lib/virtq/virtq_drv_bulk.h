@@ -147,29 +147,70 @@ virtq_drv_used_place(const struct virtq_drv *drv, const struct virtq_run *run, u
 }
 
 /*
- * The used entry `ahead` of the next one; split: the caller knows that it is there. False: it is
- * not. Otherwise *id is what the device says (packed: 16 bits), and *len.
+ * What the device says in a used entry, the one copy of it: *id (packed: 16 bits) and *len. False:
+ * packed, and it is not used, where `wrap` is the wrap counter.
  */
 VIRTQ_INLINE bool
-virtq_drv_used_entry(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead,
-		     uint32_t *id, uint32_t *len, bool packed)
+virtq_drv_read_used(const void *at, bool wrap, uint32_t *id, uint32_t *len, bool packed)
 {
 	uint64_t e;
-	bool wrap;
 
 	if (packed) {
-		const uint16_t at = virtq_drv_used_place(drv, run, ahead, &wrap);
-
-		if (!virtq_drv_used_packed(drv, run, at, wrap, &e))
+		if (!virtq_drv_used_packed(at, wrap, &e))
 			return false;
 		*id = (uint16_t)(e >> 32);
 		*len = (uint32_t)e;
 		return true;
 	}
-	e = virtq_peek64(&run->used->ring[(drv->vq.used_idx + ahead) & run->mask]);
+	e = virtq_peek64(at);
 	*id = (uint32_t)e;
 	*len = e >> 32;
 	return true;
+}
+
+/* The used entry `ahead` of the next one; split: the caller knows that it is there. */
+VIRTQ_INLINE bool
+virtq_drv_used_entry(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead,
+		     uint32_t *id, uint32_t *len, bool packed)
+{
+	bool wrap = false;
+	const void *at;
+
+	if (packed)
+		at = &run->pdesc[virtq_drv_used_place(drv, run, ahead, &wrap)];
+	else
+		at = &run->used->ring[(drv->vq.used_idx + ahead) & run->mask];
+	return virtq_drv_read_used(at, wrap, id, len, packed);
+}
+
+/* Used entries from the next one on that follow each other in memory. */
+struct virtq_drv_used {
+	const void *first;
+	uint16_t left;		/* to the end of the ring */
+	bool wrap;		/* packed: their wrap counter */
+};
+
+VIRTQ_INLINE struct virtq_drv_used
+virtq_drv_used_begin(const struct virtq_drv *drv, const struct virtq_run *run, bool packed)
+{
+	const uint16_t at = packed ? drv->vq.used_idx : drv->vq.used_idx & run->mask;
+
+	return (struct virtq_drv_used){
+		.first = packed ? (const void *)&run->pdesc[at] : &run->used->ring[at],
+		.left = run->size - at,
+		.wrap = drv->vq.used_wrap,
+	};
+}
+
+/* As virtq_drv_used_entry(), for i < left. */
+VIRTQ_INLINE bool
+virtq_drv_used_next(const struct virtq_drv_used *u, uint32_t i, uint32_t *id, uint32_t *len,
+		    bool packed)
+{
+	const size_t size = packed ? sizeof(struct vring_packed_desc) :
+				     sizeof(struct vring_used_elem);
+
+	return virtq_drv_read_used((const uint8_t *)u->first + i * size, u->wrap, id, len, packed);
 }
 
 /*

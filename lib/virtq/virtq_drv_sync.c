@@ -44,7 +44,7 @@ virtq_drv_sync_done(struct virtq_drv *drv, const struct virtq_run *run)
 	if (drv->vq.broken != VIRTQ_OK)
 		return -EIO;
 	if (run->packed) {
-		if (!virtq_drv_used_packed(drv, run, drv->vq.used_idx, drv->vq.used_wrap, &meta))
+		if (!virtq_drv_used_packed(&run->pdesc[drv->vq.used_idx], drv->vq.used_wrap, &meta))
 			return 0;
 		id = (uint16_t)(meta >> 32);
 	} else {

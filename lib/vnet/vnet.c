@@ -126,21 +126,13 @@ vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet
 	rte_pktmbuf_free_bulk(pkts, n);
 }
 
-/* What a packet of that length adds to a word of eight counters, of which each class has one. */
-static inline uint64_t
-class_unit(uint32_t len)
-{
-#define C(bin) (UINT64_C(1) << 8 * (bin))
-	/* By multiples of 64; the borders at 64 and 1518 are none. Counting bits takes longer. */
-	static const uint64_t unit[] = {
-		C(0), C(1), C(2), C(2), C(3), C(3), C(3), C(3),
-		C(4), C(4), C(4), C(4), C(4), C(4), C(4), C(4),
-		C(5), C(5), C(5), C(5), C(5), C(5), C(5), C(5), C(6),
-	};
+#define C(bin) VNET_TALLY_CLASS(bin)
+const uint64_t vnet_tally_class[25] = {
+	C(0), C(1), C(2), C(2), C(3), C(3), C(3), C(3),
+	C(4), C(4), C(4), C(4), C(4), C(4), C(4), C(4),
+	C(5), C(5), C(5), C(5), C(5), C(5), C(5), C(5), C(6),
+};
 #undef C
-
-	return unit[len > 1518 ? 24 : (len - (len == 64)) / 64];
-}
 
 static __rte_noinline void
 count_casts(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n)
@@ -158,6 +150,25 @@ count_casts(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n)
 	}
 }
 
+static inline void
+add_classes(struct vnet_stats *stats, uint64_t tally)
+{
+	for (unsigned int bin = 0; bin < VNET_SIZE_BINS; bin++)
+		stats->size_bin[bin] += tally / VNET_TALLY_CLASS(bin) & VNET_TALLY_MAX;
+}
+
+void
+vnet_count_casts(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n, uint64_t tally)
+{
+	uint8_t cast = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		cast |= *rte_pktmbuf_mtod(pkts[i], const uint8_t *);
+	add_classes(stats, tally);
+	if (unlikely(cast & RTE_ETHER_GROUP_ADDR))
+		count_casts(stats, pkts, n);
+}
+
 /*
  * Packets of a burst are mostly of one class: counted in memory, each would wait for the one before
  * it to be stored.
@@ -166,16 +177,15 @@ void
 vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n)
 {
 	while (n > 0) {
-		const uint16_t part = RTE_MIN(n, (uint16_t)UINT8_MAX);
-		uint64_t counts = 0;
+		const uint16_t part = RTE_MIN(n, (uint16_t)VNET_TALLY_MAX);
+		uint64_t tally = 0;
 		uint8_t cast = 0;
 
 		for (uint16_t i = 0; i < part; i++) {
-			counts += class_unit(pkts[i]->pkt_len);
+			tally += vnet_class(pkts[i]->pkt_len);
 			cast |= *rte_pktmbuf_mtod(pkts[i], const uint8_t *);
 		}
-		for (unsigned int bin = 0; bin < VNET_SIZE_BINS; bin++, counts >>= 8)
-			stats->size_bin[bin] += counts & UINT8_MAX;
+		add_classes(stats, tally);
 		if (unlikely(cast & RTE_ETHER_GROUP_ADDR))
 			count_casts(stats, pkts, part);
 		pkts += part;

@@ -164,7 +164,7 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 		rxq->stats.drop[VNET_DROP_BAD_HDR]++;
 		return RX_DROPPED;
 	}
-	vnet_rx_mbuf_init(rxq, m, 0);
+	vnet_rx_mbuf_init(m, rxq->rearm, 0);
 	r = rx_make_room(rxq, m, len);
 	if (r != RX_OK)
 		return r;
@@ -206,7 +206,7 @@ rx_lend_plain(struct vnet_rxq *rxq, struct vnet_lending *lending, const struct v
 	struct vnet_loan *loan = vnet_lending_add(lending, c, false);
 	uint8_t *addr = c->addr + hdr_len;
 
-	vnet_rx_mbuf_init(rxq, m, len);
+	vnet_rx_mbuf_init(m, rxq->rearm, len);
 	m->data_off = 0;
 	m->ol_flags = RTE_MBUF_F_EXTERNAL;
 	m->buf_addr = addr;
@@ -251,7 +251,7 @@ rx_lend_chain(struct vnet_rxq *rxq, struct vnet_lending *lending, const struct v
 		return RX_DROPPED;
 	if (!vnet_rx_hdr_ok(&h, run->features, len) || !rx_pieces_ok(rxq, &s, len))
 		return RX_DROPPED;
-	vnet_rx_mbuf_init(rxq, m, 0);
+	vnet_rx_mbuf_init(m, rxq->rearm, 0);
 	if (rx_chain(rxq, m, s.left) != RX_OK)
 		return RX_NO_BUFFER;
 	loan = vnet_lending_add(lending, c, false);
@@ -289,7 +289,7 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 			csums->mask |= 1u << i;
 		}
 	}
-	vnet_rx_mbuf_init(rxq, m, len);
+	vnet_rx_mbuf_init(m, rxq->rearm, len);
 	vnet_copy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
 	return RX_OK;
 }

@@ -90,7 +90,7 @@ static __rte_noinline void
 rx_copy_csum(struct vnet_rxq *rxq, struct rte_mbuf *m, const uint8_t *from, uint32_t len,
 	     struct rx_csum c)
 {
-	vnet_rx_mbuf_init(rxq, m, len);
+	vnet_rx_mbuf_init(m, rxq->rearm, len);
 	rx_csum(rxq, m, c, true, vnet_copy_sum(rte_pktmbuf_mtod(m, uint8_t *), from, len));
 }
 

@@ -75,7 +75,7 @@ drv_rx_slow(struct vnet_rxq *rxq, const struct virtq_run *run, struct rte_mbuf *
 {
 	struct vnet_hdr h = {.flags = 0};
 
-	vnet_rx_mbuf_init(rxq, m, 0);
+	vnet_rx_mbuf_init(m, rxq->rearm, 0);
 	if (len < run->hdr_len + (uint32_t)RTE_ETHER_HDR_LEN)
 		return drv_drop(rxq, m, VNET_DROP_RUNT);
 	virtq_copy_out(&h, drv_header(m, run->hdr_len),
@@ -155,7 +155,7 @@ drv_collect(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run 
 			rte_pktmbuf_free(m);
 			return NULL;
 		}
-		vnet_rx_mbuf_init(rxq, next, i == 0 ? len - RTE_MIN(len, run->hdr_len) : len);
+		vnet_rx_mbuf_init(next, rxq->rearm, i == 0 ? len - RTE_MIN(len, run->hdr_len) : len);
 		if (i == 0)
 			m = next;
 		else
@@ -320,7 +320,7 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 				continue;
 			*bytes += m->pkt_len;
 		} else {
-			vnet_rx_mbuf_init(rxq, m, b.len[i] - hdr_len);
+			vnet_rx_mbuf_init(m, rxq->rearm, b.len[i] - hdr_len);
 			*bytes += b.len[i] - hdr_len;
 			if (flags & RX_HASH)
 				drv_hash(m);
@@ -344,51 +344,104 @@ drv_rx_is_plain(const struct virtq_drv_slot *slot, const uint8_t *h, uint32_t le
 	       (!(flags & RX_MERGE) || virtq_load16((const void *)(h + 10)) == 1);
 }
 
+/* Buffers that are due, and entries that may say that they are used, both without a gap. */
+struct drv_row {
+	struct virtq_drv_used used;
+	void *const *cookie;
+	const struct virtq_drv_slot *slot;
+	struct rte_mbuf **pkts;	/* where packets go */
+	uint64_t rearm;		/* of the queue */
+	uint32_t hdr_len;
+	uint16_t due, n;
+};
+
+/* What became of them. */
+struct drv_received {
+	uint64_t n, tally;
+};
+
+typedef struct drv_received (*drv_row_take)(const struct drv_row *row);
+
 /*
- * A round in one pass: packets that came in the order in which their buffers were offered, each in
- * one buffer with an empty header, up to the end of the ring. *rest: there may be more, or others,
- * which drv_rx_round() sees to.
+ * As many packets of a row as are used, came in the order in which their buffers were offered, each
+ * in one buffer with an empty header. A function of its own, for all of its state to be in registers.
+ */
+VIRTQ_INLINE struct drv_received
+drv_take_row(const struct drv_row *row, const unsigned int flags)
+{
+	const uint32_t hdr_len = flags & RX_ANY_HDR ? row->hdr_len : drv_hdr_len(NULL, flags);
+	const struct virtq_drv_slot *slot = row->slot;
+	const struct virtq_drv_used used = row->used;
+	const uint64_t rearm = row->rearm;
+	void *const *cookie = row->cookie;
+	struct rte_mbuf **pkts = row->pkts;
+	const uint64_t n = row->n;
+	uint32_t due = row->due, id, len;
+	struct drv_received r = {0};
+
+	for (; r.n < n && virtq_drv_used_next(&used, r.n, &id, &len, flags & RX_PACKED); r.n++) {
+		struct rte_mbuf *m = cookie[r.n];
+
+		if (unlikely(id != due++ || !drv_rx_is_plain(&slot[r.n], drv_header(m, hdr_len), len,
+							     hdr_len, flags)))
+			break;
+		rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
+		vnet_rx_mbuf_init(m, rearm, len - hdr_len);
+		if (flags & RX_HASH)
+			drv_hash(m);
+		r.tally += vnet_tally(len - hdr_len);
+		pkts[r.n] = m;
+	}
+	return r;
+}
+
+/*
+ * A round in one pass, up to the end of the ring. *rest: there may be more packets, or others, which
+ * drv_rx_round() sees to.
  */
 VIRTQ_INLINE uint16_t
 drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkts, uint16_t n, uint64_t *bytes, bool *rest, const unsigned int flags)
+	struct rte_mbuf **pkts, uint16_t n, bool *rest, drv_row_take take,
+	const unsigned int flags)
 {
-	const uint32_t hdr_len = drv_hdr_len(run, flags);
-	const uint16_t due = drv->oldest, left = run->size - due;
-	uint16_t have = run->size - drv->nfree, i;
+	struct drv_row row = {
+		.used = virtq_drv_used_begin(drv, run, flags & RX_PACKED),
+		.cookie = &drv->cookie[drv->oldest],
+		.slot = &drv->slot[drv->oldest],
+		.pkts = pkts,
+		.rearm = rxq->rearm,
+		.hdr_len = run->hdr_len,
+		.due = drv->oldest,
+	};
+	const uint16_t left = RTE_MIN((uint16_t)(run->size - row.due), row.used.left);
+	uint16_t have = run->size - drv->nfree;
+	struct drv_received r;
+	uint32_t id, len;
 
 	*rest = !virtq_drv_bulk_can_take(drv) || drv->batch;
 	if (unlikely(*rest))
 		return 0;
-	if (!(flags & RX_PACKED))
+	if (!(flags & RX_PACKED)) {
+		/* It is likely that they are there: they travel together with the index. */
+		if (drv->flowing)
+			virtq_prefetch_range(row.used.first,
+					     RTE_MIN(n, left) * sizeof(run->used->ring[0]));
 		have = drv_have_split(rxq, drv, run, n);
-	n = RTE_MIN(RTE_MIN(n, have), left);
-	for (i = 0; i < n; i++) {
-		struct rte_mbuf *m = drv->cookie[due + i];
-		uint32_t id, len;
-
-		if (!virtq_drv_used_entry(drv, run, i, &id, &len, flags & RX_PACKED))
-			break;
-		if (unlikely(id != (uint32_t)due + i ||
-			     !drv_rx_is_plain(&drv->slot[due + i], drv_header(m, hdr_len), len,
-					      hdr_len, flags))) {
-			*rest = true;
-			break;
-		}
-		/* These are going to be offered again when the burst ends. */
-		if (i == 0)
-			virtq_drv_bulk_own(drv, run, n, flags & RX_PACKED);
-		rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
-		vnet_rx_mbuf_init(rxq, m, len - hdr_len);
-		if (flags & RX_HASH)
-			drv_hash(m);
-		*bytes += len - hdr_len;
-		pkts[i] = m;
 	}
-	if (i > 0)
-		drv_take_sequence(drv, run, i, flags & RX_PACKED);
-	*rest |= i == left && have > left;
-	return i;
+	row.n = RTE_MIN(RTE_MIN(n, have), left);
+	if (row.n == 0 || !virtq_drv_used_next(&row.used, 0, &id, &len, flags & RX_PACKED))
+		return 0;
+	/* These are going to be offered again when the burst ends. */
+	virtq_drv_bulk_own(drv, run, row.n, flags & RX_PACKED);
+	r = take(&row);
+	if (likely(r.n > 0)) {
+		drv_take_sequence(drv, run, (uint16_t)r.n, flags & RX_PACKED);
+		/* Before buffers are offered: what lines are still to come does so meanwhile. */
+		vnet_rx_account_tally(rxq, pkts, (uint16_t)r.n, r.tally);
+	}
+	*rest = r.n < row.n ? virtq_drv_used_next(&row.used, r.n, &id, &len, flags & RX_PACKED) :
+			      r.n == left && have > left;
+	return (uint16_t)r.n;
 }
 
 /* The mergeable packet that a round stopped before. */
@@ -406,6 +459,26 @@ drv_rx_one_merged(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virt
 		return 0;
 	*bytes += (*pkts)->pkt_len;
 	return 1;
+}
+
+/* What drv_rx_plain() left: at most n packets. *again: there may be more. */
+VIRTQ_INLINE uint16_t
+drv_rx_others(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+	struct rte_mbuf **pkts, uint16_t n, bool *again, const unsigned int flags)
+{
+	bool merged = false, stuck = false;
+	uint64_t bytes = 0;
+	uint16_t got = drv_rx_round(rxq, drv, run, pkts, n, &merged, &bytes, flags);
+
+	*again = got == n;
+	if ((flags & RX_MERGE) && unlikely(merged)) {
+		if (got < n)
+			got += drv_rx_one_merged(rxq, drv, run, pkts + got, &bytes, &stuck);
+		*again = !stuck;
+	}
+	if (got > 0)
+		vnet_rx_account(rxq, pkts, got, bytes);
+	return got;
 }
 
 /*
@@ -439,47 +512,31 @@ drv_rx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint1
 
 VIRTQ_INLINE uint16_t
 drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
-	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
+	struct rte_mbuf **pkts, uint16_t n, drv_row_take take, const unsigned int flags)
 {
 	const uint32_t hdr_len = drv_hdr_len(run, flags);
 	const uint64_t shortages = rxq->stats.nombuf;
 	struct virtq_drv *drv = drv_of(vq);
 	uint16_t done = 0, offered = 0;
-	uint64_t bytes = 0;
+	bool again = true;
 
-	while (done < n && likely(vq->broken == VIRTQ_OK)) {
-		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
-		bool merged = false, stuck = false;
+	while (again && done < n && likely(vq->broken == VIRTQ_OK)) {
+		const uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
+		struct rte_mbuf **to = pkts + done;
 		bool rest;
-		uint16_t got = drv_rx_plain(rxq, drv, run, pkts + done, want, &bytes, &rest,
-					    flags);
+		uint16_t got = drv_rx_plain(rxq, drv, run, to, want, &rest, take, flags);
 
+		again = got == want || rest;
+		if (unlikely(got == 0 && rest))
+			got = drv_rx_others(rxq, drv, run, to, want, &again, flags);
 		done += got;
-		if (likely(got == want) || (got > 0 && rest))
-			continue;
-		if (!rest)
-			break;
-		got = drv_rx_round(rxq, drv, run, pkts + done, want, &merged, &bytes, flags);
-		done += got;
-		if ((flags & RX_MERGE) && unlikely(merged)) {
-			if (done < n)
-				done += drv_rx_one_merged(rxq, drv, run, pkts + done, &bytes,
-							  &stuck);
-			if (stuck)
-				break;
-			continue;
-		}
-		if (got < want)
-			break;
 	}
-	/* Before buffers are offered: what lines are still to come does so meanwhile. */
-	if (done > 0)
-		vnet_rx_account(rxq, pkts, done, bytes);
 	while (vq->broken == VIRTQ_OK && rxq->stats.nombuf == shortages &&
 	       drv_rx_hungry(rxq, drv, run, done == 0, flags & RX_MERGE))
 		offered += drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
 	if (offered > 0)
 		virtq_drv_kick(drv, run, flags & RX_PACKED);
+	drv->flowing = done == n;
 	if (!(flags & RX_PACKED) && likely(done == n))
 		drv_rx_lookahead(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST));
 	return done;
@@ -501,11 +558,16 @@ vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq
 }
 
 #define DRV_RX_INSTANCE(name, flags) \
+static __rte_noinline struct drv_received \
+name ## _row(const struct drv_row *row) \
+{ \
+	return drv_take_row(row, flags); \
+} \
 static uint16_t \
 name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run, \
 	struct rte_mbuf **pkts, uint16_t n) \
 { \
-	return drv_rx_burst(rxq, vq, run, pkts, n, flags); \
+	return drv_rx_burst(rxq, vq, run, pkts, n, name ## _row, flags); \
 }
 
 DRV_RX_INSTANCE(drv_rx_split, 0)

@@ -75,8 +75,42 @@ vnet_copy(void *to, const void *from, uint32_t len)
 	}
 }
 
+/*
+ * Bytes of up to VNET_TALLY_MAX packets, in the low 22 bits of a word, and above them how many there
+ * are of each size class, in six bits each. One word, since registers are few where it grows.
+ */
+#define VNET_TALLY_MAX 63
+#define VNET_TALLY_CLASS(bin) (UINT64_C(1) << (22 + 6 * (bin)))
+_Static_assert(VNET_TALLY_MAX * VNET_FRAME_MAX < 1u << 22 && VNET_SIZE_BINS == 7, "vnet_tally()");
+
+extern const uint64_t vnet_tally_class[25];
+
+/* The class of a packet of that length. */
+static inline uint64_t
+vnet_class(uint32_t len)
+{
+	/* By multiples of 64; the borders at 64 and 1518 are none. Counting bits takes longer. */
+	return vnet_tally_class[len > 1518 ? 24 : (len - (len == 64)) / 64];
+}
+
+/* What a packet of that length adds to the word. */
+static inline uint64_t
+vnet_tally(uint32_t len)
+{
+	return vnet_class(len) + len;
+}
+
+static inline uint64_t
+vnet_tally_bytes(uint64_t tally)
+{
+	return tally & (VNET_TALLY_CLASS(0) - 1);
+}
+
 /* Size classes and casts of packets just carried, while they are in the cache. */
 void vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n);
+/* The same where the classes were counted along the way. */
+void vnet_count_casts(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n,
+		      uint64_t tally);
 void vnet_strip_vlan(struct rte_mbuf **pkts, uint16_t n);
 
 /*
@@ -118,14 +152,26 @@ vnet_rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64
 		vnet_strip_vlan(pkts, n);
 }
 
-/* A raw mbuf of the queue's pool becomes a packet of one segment of len bytes. */
+/* The same where bytes and classes were counted along the way. */
 static inline void
-vnet_rx_mbuf_init(const struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
+vnet_rx_account_tally(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t tally)
+{
+	rxq->stats.packets += n;
+	rxq->stats.bytes += vnet_tally_bytes(tally);
+	if (rxq->flags & VNET_F_STATS)
+		vnet_count_casts(&rxq->stats, pkts, n, tally);
+	if (unlikely(rxq->flags & VNET_F_VLAN_STRIP))
+		vnet_strip_vlan(pkts, n);
+}
+
+/* A raw mbuf becomes a packet of one segment of len bytes; rearm: its queue's. */
+static inline void
+vnet_rx_mbuf_init(struct rte_mbuf *m, uint64_t rearm, uint32_t len)
 {
 	const uint64_t type_and_len = (uint64_t)len << 32;
 	const uint64_t data_len_and_hash = (uint16_t)len;
 
-	memcpy(&m->rearm_data, &rxq->rearm, sizeof(rxq->rearm));
+	memcpy(&m->rearm_data, &rearm, sizeof(rearm));
 	m->ol_flags = 0;
 	memcpy(&m->packet_type, &type_and_len, sizeof(type_and_len));
 	memcpy(&m->data_len, &data_len_and_hash, sizeof(data_len_and_hash));

@@ -27,7 +27,7 @@ rx_count(const struct virtq_run *run, const struct virtq_vq *vq)
 		return n > run->size ? 0 : n;
 	}
 	for (n = 0; n < run->size; n++) {
-		if (!virtq_drv_used_packed(drv_of(vq), run, slot, wrap, &meta))
+		if (!virtq_drv_used_packed(&run->pdesc[slot], wrap, &meta))
 			break;
 		if (++slot == run->size) {
 			slot = 0;
