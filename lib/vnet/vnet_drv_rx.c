@@ -17,11 +17,11 @@ drv_of(struct virtq_vq *vq)
 }
 
 VIRTQ_INLINE uint32_t
-drv_hdr_len(const struct virtq_run *run, const unsigned int flags)
+drv_hdr_len(uint32_t any, const unsigned int flags)
 {
 	if (flags & RX_HASH)
 		return VIRTQ_HDR_HASH;
-	return flags & RX_ANY_HDR ? run->hdr_len : 12;
+	return flags & RX_ANY_HDR ? any : 12;
 }
 
 /*
@@ -155,7 +155,9 @@ drv_collect(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run 
 			rte_pktmbuf_free(m);
 			return NULL;
 		}
-		vnet_rx_mbuf_init(next, rxq->rearm, i == 0 ? len - RTE_MIN(len, run->hdr_len) : len);
+		if (i == 0)
+			len -= RTE_MIN(len, run->hdr_len);
+		vnet_rx_mbuf_init(next, rxq->rearm, len);
 		if (i == 0)
 			m = next;
 		else
@@ -291,7 +293,7 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	struct rte_mbuf **pkts, uint16_t n, bool *merged, uint64_t *bytes,
 	const unsigned int flags)
 {
-	const uint32_t hdr_len = drv_hdr_len(run, flags);
+	const uint32_t hdr_len = drv_hdr_len(run->hdr_len, flags);
 	uint16_t out = 0, have, i;
 	struct drv_batch b;
 
@@ -337,10 +339,8 @@ VIRTQ_INLINE bool
 drv_rx_is_plain(const struct virtq_drv_slot *slot, const uint8_t *h, uint32_t len,
 	uint32_t hdr_len, const unsigned int flags)
 {
-	const uint32_t least = hdr_len + RTE_ETHER_HDR_LEN;
-
-	/* One comparison for both ends: what is too short wraps around. */
-	return len - least <= slot->len - least && (uint16_t)virtq_peek64(h) == 0 &&
+	return len >= hdr_len + RTE_ETHER_HDR_LEN && len <= slot->len &&
+	       (uint16_t)virtq_peek64(h) == 0 &&
 	       (!(flags & RX_MERGE) || virtq_load16((const void *)(h + 10)) == 1);
 }
 
@@ -360,19 +360,36 @@ struct drv_received {
 	uint64_t n, tally;
 };
 
-typedef struct drv_received (*drv_row_take)(const struct drv_row *row);
+typedef struct drv_received (*drv_row_taker)(const struct drv_row *row);
+
+typedef uint64_t drv_u64x2 __attribute__((vector_size(16)));
+typedef uint32_t drv_u32x4 __attribute__((vector_size(16)));
+
+/*
+ * vnet_rx_mbuf_init() in two stores, which pays where nobody reads right after what they wrote. len is
+ * less than 64 KiB, so that no VLAN tag comes of it.
+ */
+VIRTQ_INLINE void
+drv_mbuf_init(struct rte_mbuf *m, drv_u64x2 rearm_and_flags, uint32_t len)
+{
+	const drv_u32x4 type_lens_hash = {0, len, len, 0};
+
+	memcpy(&m->rearm_data, &rearm_and_flags, sizeof(rearm_and_flags));
+	memcpy(&m->packet_type, &type_lens_hash, sizeof(type_lens_hash));
+}
 
 /*
  * As many packets of a row as are used, came in the order in which their buffers were offered, each
- * in one buffer with an empty header. A function of its own, for all of its state to be in registers.
+ * in one buffer with an empty header. Of this the instances make a function of its own, for all of
+ * its state to be in registers.
  */
 VIRTQ_INLINE struct drv_received
 drv_take_row(const struct drv_row *row, const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & RX_ANY_HDR ? row->hdr_len : drv_hdr_len(NULL, flags);
+	const uint32_t hdr_len = drv_hdr_len(row->hdr_len, flags);
 	const struct virtq_drv_slot *slot = row->slot;
 	const struct virtq_drv_used used = row->used;
-	const uint64_t rearm = row->rearm;
+	const drv_u64x2 rearm_and_flags = {row->rearm, 0};
 	void *const *cookie = row->cookie;
 	struct rte_mbuf **pkts = row->pkts;
 	const uint64_t n = row->n;
@@ -382,11 +399,11 @@ drv_take_row(const struct drv_row *row, const unsigned int flags)
 	for (; r.n < n && virtq_drv_used_next(&used, r.n, &id, &len, flags & RX_PACKED); r.n++) {
 		struct rte_mbuf *m = cookie[r.n];
 
-		if (unlikely(id != due++ || !drv_rx_is_plain(&slot[r.n], drv_header(m, hdr_len), len,
-							     hdr_len, flags)))
+		if (unlikely(id != due++ || !drv_rx_is_plain(&slot[r.n], drv_header(m, hdr_len),
+							     len, hdr_len, flags)))
 			break;
 		rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
-		vnet_rx_mbuf_init(m, rearm, len - hdr_len);
+		drv_mbuf_init(m, rearm_and_flags, len - hdr_len);
 		if (flags & RX_HASH)
 			drv_hash(m);
 		r.tally += vnet_tally(len - hdr_len);
@@ -396,12 +413,12 @@ drv_take_row(const struct drv_row *row, const unsigned int flags)
 }
 
 /*
- * A round in one pass, up to the end of the ring. *rest: there may be more packets, or others, which
- * drv_rx_round() sees to.
+ * A round in one pass, up to the end of the ring. *rest: there may be more packets, or others,
+ * which drv_rx_round() sees to.
  */
 VIRTQ_INLINE uint16_t
 drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkts, uint16_t n, bool *rest, drv_row_take take,
+	struct rte_mbuf **pkts, uint16_t n, bool *rest, drv_row_taker take,
 	const unsigned int flags)
 {
 	struct drv_row row = {
@@ -512,9 +529,9 @@ drv_rx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint1
 
 VIRTQ_INLINE uint16_t
 drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
-	struct rte_mbuf **pkts, uint16_t n, drv_row_take take, const unsigned int flags)
+	struct rte_mbuf **pkts, uint16_t n, drv_row_taker take, const unsigned int flags)
 {
-	const uint32_t hdr_len = drv_hdr_len(run, flags);
+	const uint32_t hdr_len = drv_hdr_len(run->hdr_len, flags);
 	const uint64_t shortages = rxq->stats.nombuf;
 	struct virtq_drv *drv = drv_of(vq);
 	uint16_t done = 0, offered = 0;
@@ -557,9 +574,9 @@ vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq
 	return offered;
 }
 
-#define DRV_RX_INSTANCE(name, flags) \
-static __rte_noinline struct drv_received \
-name ## _row(const struct drv_row *row) \
+#define DRV_RX_INSTANCE(name, take, flags) \
+static struct drv_received __rte_noinline \
+take(const struct drv_row *row) \
 { \
 	return drv_take_row(row, flags); \
 } \
@@ -567,19 +584,20 @@ static uint16_t \
 name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run, \
 	struct rte_mbuf **pkts, uint16_t n) \
 { \
-	return drv_rx_burst(rxq, vq, run, pkts, n, name ## _row, flags); \
+	return drv_rx_burst(rxq, vq, run, pkts, n, take, flags); \
 }
 
-DRV_RX_INSTANCE(drv_rx_split, 0)
-DRV_RX_INSTANCE(drv_rx_split_merge, RX_MERGE)
-DRV_RX_INSTANCE(drv_rx_split_any, RX_ANY_HDR)
-DRV_RX_INSTANCE(drv_rx_packed, RX_PACKED)
-DRV_RX_INSTANCE(drv_rx_packed_merge, RX_PACKED | RX_MERGE)
-DRV_RX_INSTANCE(drv_rx_packed_any, RX_PACKED | RX_ANY_HDR)
-DRV_RX_INSTANCE(drv_rx_split_hash, RX_HASH)
-DRV_RX_INSTANCE(drv_rx_split_merge_hash, RX_MERGE | RX_HASH)
-DRV_RX_INSTANCE(drv_rx_packed_hash, RX_PACKED | RX_HASH)
-DRV_RX_INSTANCE(drv_rx_packed_merge_hash, RX_PACKED | RX_MERGE | RX_HASH)
+DRV_RX_INSTANCE(drv_rx_split, drv_take_split, 0)
+DRV_RX_INSTANCE(drv_rx_split_merge, drv_take_split_merge, RX_MERGE)
+DRV_RX_INSTANCE(drv_rx_split_any, drv_take_split_any, RX_ANY_HDR)
+DRV_RX_INSTANCE(drv_rx_packed, drv_take_packed, RX_PACKED)
+DRV_RX_INSTANCE(drv_rx_packed_merge, drv_take_packed_merge, RX_PACKED | RX_MERGE)
+DRV_RX_INSTANCE(drv_rx_packed_any, drv_take_packed_any, RX_PACKED | RX_ANY_HDR)
+DRV_RX_INSTANCE(drv_rx_split_hash, drv_take_split_hash, RX_HASH)
+DRV_RX_INSTANCE(drv_rx_split_merge_hash, drv_take_split_merge_hash, RX_MERGE | RX_HASH)
+DRV_RX_INSTANCE(drv_rx_packed_hash, drv_take_packed_hash, RX_PACKED | RX_HASH)
+DRV_RX_INSTANCE(drv_rx_packed_merge_hash, drv_take_packed_merge_hash,
+		RX_PACKED | RX_MERGE | RX_HASH)
 
 vnet_rx_burst
 vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)

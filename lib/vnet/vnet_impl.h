@@ -76,8 +76,8 @@ vnet_copy(void *to, const void *from, uint32_t len)
 }
 
 /*
- * Bytes of up to VNET_TALLY_MAX packets, in the low 22 bits of a word, and above them how many there
- * are of each size class, in six bits each. One word, since registers are few where it grows.
+ * Bytes of up to VNET_TALLY_MAX packets, in the low 22 bits of a word, and above them how many
+ * there are of each size class, in six bits each. One word, since registers are few where it grows.
  */
 #define VNET_TALLY_MAX 63
 #define VNET_TALLY_CLASS(bin) (UINT64_C(1) << (22 + 6 * (bin)))
