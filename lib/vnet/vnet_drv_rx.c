@@ -366,8 +366,8 @@ typedef uint64_t drv_u64x2 __attribute__((vector_size(16)));
 typedef uint32_t drv_u32x4 __attribute__((vector_size(16)));
 
 /*
- * vnet_rx_mbuf_init() in two stores, which pays where nobody reads right after what they wrote. len is
- * less than 64 KiB, so that no VLAN tag comes of it.
+ * vnet_rx_mbuf_init() in two stores, which pays where nobody reads right after what they wrote. len
+ * is less than 64 KiB, so that no VLAN tag comes of it.
  */
 VIRTQ_INLINE void
 drv_mbuf_init(struct rte_mbuf *m, drv_u64x2 rearm_and_flags, uint32_t len)
