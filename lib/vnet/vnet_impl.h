@@ -200,10 +200,14 @@ vnet_free_sent(struct rte_mbuf **pkts, uint16_t n)
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 
-		if (unlikely(m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 ||
-			     !RTE_MBUF_DIRECT(m))) {
+		if (unlikely(m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1)) {
 			rte_pktmbuf_free(m);
 			continue;
+		}
+		if (!RTE_MBUF_DIRECT(m)) {
+			m = rte_pktmbuf_prefree_seg(m);
+			if (unlikely(m == NULL))
+				continue;
 		}
 		if (unlikely(m->pool != pool)) {
 			if (count > 0)
