@@ -16,8 +16,14 @@
 
 #define VIRTQ_DRV_PHASES (1u << VRING_PACKED_DESC_F_AVAIL | 1u << VRING_PACKED_DESC_F_USED)
 
-/* Where an offer of many stands; private to the burst until virtq_drv_bulk_end(). */
+/*
+ * Where an offer of many stands; private to the burst until virtq_drv_bulk_end(). Of the run it has
+ * what is needed for each buffer, which the compiler would load again after each store.
+ */
 struct virtq_drv_bulk {
+	struct vring_desc *desc;
+	struct vring_packed_desc *pdesc;
+	uint16_t mask, size;
 	uint16_t slot;		/* the next free one */
 	uint16_t at;		/* packed: the next entry of the ring */
 	uint16_t phase;		/* packed: flags that make it available */
@@ -25,9 +31,13 @@ struct virtq_drv_bulk {
 };
 
 VIRTQ_INLINE struct virtq_drv_bulk
-virtq_drv_bulk_begin(const struct virtq_drv *drv)
+virtq_drv_bulk_begin(const struct virtq_drv *drv, const struct virtq_run *run)
 {
 	return (struct virtq_drv_bulk){
+		.desc = run->desc,
+		.pdesc = run->pdesc,
+		.mask = run->mask,
+		.size = run->size,
 		.slot = drv->free_first,
 		.at = drv->vq.avail_idx,
 		.phase = virtq_drv_packed_phase(drv->vq.avail_wrap),
@@ -39,27 +49,27 @@ virtq_drv_bulk_begin(const struct virtq_drv *drv)
  * stores the cookie (and, where it matters, the length) of slot b->slot itself, before.
  */
 VIRTQ_INLINE void
-virtq_drv_bulk_put(const struct virtq_drv *drv, const struct virtq_run *run,
-		   struct virtq_drv_bulk *b, uint64_t iova, uint32_t len, uint16_t flags,
-		   bool packed)
+virtq_drv_bulk_put(const struct virtq_drv *drv, struct virtq_drv_bulk *b, uint64_t iova,
+		   uint32_t len, uint16_t flags, bool packed)
 {
 	uint16_t phase = b->phase;
 
 	if (!packed) {
-		virtq_drv_put_desc(&run->desc[b->slot], iova, len, flags, 0);
-		b->slot = (b->slot + 1) & run->mask;
+		virtq_drv_put_desc(&b->desc[b->slot], iova, len, flags, 0);
+		b->slot = (b->slot + 1) & b->mask;
 		b->n++;
 		return;
 	}
 	/* The first of what is published together stays unavailable, see virtq_drv_bulk_end(). */
 	if (b->n++ == 0 && drv->unpublished == 0)
 		phase ^= VIRTQ_DRV_PHASES;
-	virtq_store64(&run->pdesc[b->at].addr, iova);
+	virtq_store64(&b->pdesc[b->at].addr, iova);
 	/* Barrier A, for the device that has got this far. */
-	virtq_store64_release(&run->pdesc[b->at].len,
+	virtq_store64_release(&b->pdesc[b->at].len,
 			      len | (uint64_t)b->slot << 32 | (uint64_t)(flags | phase) << 48);
-	b->slot = virtq_drv_round(run, b->slot + 1u);
-	if (++b->at == run->size) {
+	if (++b->slot == b->size)
+		b->slot = 0;
+	if (++b->at == b->size) {
 		b->at = 0;
 		b->phase ^= VIRTQ_DRV_PHASES;
 	}

@@ -219,7 +219,7 @@ VIRTQ_INLINE void
 drv_offer(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, uint32_t room,
 	uint32_t hdr_len, bool packed)
 {
-	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv);
+	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv, run);
 	void *const *m = &drv->cookie[b.slot];
 	struct virtq_drv_slot *slot = &drv->slot[b.slot];
 
@@ -228,7 +228,7 @@ drv_offer(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, uint32
 
 		if (unlikely(slot[b.n].len != room + hdr_len))
 			slot[b.n].len = room + hdr_len;
-		virtq_drv_bulk_put(drv, run, &b, (uintptr_t)drv_header(one, hdr_len),
+		virtq_drv_bulk_put(drv, &b, (uintptr_t)drv_header(one, hdr_len),
 				   room + hdr_len, VRING_DESC_F_WRITE, packed);
 	}
 	virtq_drv_bulk_end(drv, run, &b, VRING_DESC_F_WRITE, packed);
@@ -448,8 +448,9 @@ drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	row.n = RTE_MIN(RTE_MIN(n, have), left);
 	if (row.n == 0 || !virtq_drv_used_next(&row.used, 0, &id, &len, flags & RX_PACKED))
 		return 0;
-	/* These are going to be offered again when the burst ends. */
-	virtq_drv_bulk_own(drv, run, row.n, flags & RX_PACKED);
+	/* They will be offered again when the burst ends. On split rings this does not pay. */
+	if (flags & RX_PACKED)
+		virtq_drv_bulk_own(drv, run, row.n, true);
 	r = take(&row);
 	if (likely(r.n > 0)) {
 		drv_take_sequence(drv, run, (uint16_t)r.n, flags & RX_PACKED);

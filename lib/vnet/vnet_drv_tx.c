@@ -212,7 +212,7 @@ drv_tx_plain_run(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq
 	struct rte_mbuf **pkts, uint16_t n, uint64_t *bytes, const unsigned int flags)
 {
 	const uint32_t hdr_len = flags & TX_ANY_HDR ? run->hdr_len : 12;
-	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv);
+	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv, run);
 	const struct rte_mempool *pool = pkts[0]->pool;
 	uintptr_t differ = (uintptr_t)drv->common ^ (uintptr_t)pool;
 
@@ -226,7 +226,7 @@ drv_tx_plain_run(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq
 		*bytes += m->data_len;
 		drv_put_no_header(h, hdr_len);
 		drv->cookie[b.slot] = m;
-		virtq_drv_bulk_put(drv, run, &b, (uintptr_t)h, m->data_len + hdr_len, 0,
+		virtq_drv_bulk_put(drv, &b, (uintptr_t)h, m->data_len + hdr_len, 0,
 				   flags & TX_PACKED);
 	}
 	virtq_drv_bulk_end(drv, run, &b, 0, flags & TX_PACKED);
