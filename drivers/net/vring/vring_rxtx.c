@@ -12,7 +12,7 @@
 #include "vring.h"
 
 /* Several rings: a burst begins with another one each time, so that none starves. */
-static uint16_t
+static __rte_noinline uint16_t
 rx_rings(struct vring_rxq *q, const struct vring_set *set, struct rte_mbuf **pkts, uint16_t n)
 {
 	unsigned int i, k;
