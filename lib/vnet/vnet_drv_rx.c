@@ -4,41 +4,12 @@
 
 #include "virtq_dev.h"
 #include "vnet_drv_gather.h"
-
-#define RX_PACKED	(1u << 0)
-#define RX_MERGE	(1u << 1) /* a packet may lie in several buffers */
-#define RX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
-#define RX_HASH		(1u << 3) /* the header reports a hash, and has its length */
+#include "vnet_drv_row.h"
 
 static inline struct virtq_drv *
 drv_of(struct virtq_vq *vq)
 {
 	return container_of(vq, struct virtq_drv, vq);
-}
-
-VIRTQ_INLINE uint32_t
-drv_hdr_len(uint32_t any, const unsigned int flags)
-{
-	if (flags & RX_HASH)
-		return VIRTQ_HDR_HASH;
-	return flags & RX_ANY_HDR ? any : 12;
-}
-
-/*
- * What follows the header proper: the hash, the kind of packet it was computed for, padding. Of
- * kinds that are not known it cannot be said what the hash means. VIRTIO 1.2, 5.1.6.4.4.
- */
-VIRTQ_INLINE void
-drv_hash(struct rte_mbuf *m)
-{
-	const uint8_t *at = drv_header(m, VIRTQ_HDR_HASH) + sizeof(struct vnet_hdr);
-	const uint64_t said = virtq_peek64(at);
-	const uint16_t report = (uint16_t)(said >> 32);
-
-	if (report == VIRTIO_NET_HASH_REPORT_NONE || report > VIRTIO_NET_HASH_REPORT_UDPv6_EX)
-		return;
-	m->hash.rss = (uint32_t)said;
-	m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
 }
 
 /* The header, read once; false: it cannot be true. */
@@ -332,84 +303,6 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 	if (likely(b.in_sequence))
 		drv_take_sequence(drv, run, i, flags & RX_PACKED);
 	return out;
-}
-
-/* A used entry and a header of which there is nothing to be said, so that len is the packet's. */
-VIRTQ_INLINE bool
-drv_rx_is_plain(const struct virtq_drv_slot *slot, const uint8_t *h, uint32_t len,
-	uint32_t hdr_len, const unsigned int flags)
-{
-	return len >= hdr_len + RTE_ETHER_HDR_LEN && len <= slot->len &&
-	       (uint16_t)virtq_peek64(h) == 0 &&
-	       (!(flags & RX_MERGE) || virtq_load16((const void *)(h + 10)) == 1);
-}
-
-/* Buffers that are due, and entries that may say that they are used, both without a gap. */
-struct drv_row {
-	struct virtq_drv_used used;
-	void *const *cookie;
-	const struct virtq_drv_slot *slot;
-	struct rte_mbuf **pkts;	/* where packets go */
-	uint64_t rearm;		/* of the queue */
-	uint32_t hdr_len;
-	uint16_t due, n;
-};
-
-/* What became of them. */
-struct drv_received {
-	uint64_t n, tally;
-};
-
-typedef struct drv_received (*drv_row_taker)(const struct drv_row *row);
-
-typedef uint64_t drv_u64x2 __attribute__((vector_size(16)));
-typedef uint32_t drv_u32x4 __attribute__((vector_size(16)));
-
-/*
- * vnet_rx_mbuf_init() in two stores, which pays where nobody reads right after what they wrote. len
- * is less than 64 KiB, so that no VLAN tag comes of it.
- */
-VIRTQ_INLINE void
-drv_mbuf_init(struct rte_mbuf *m, drv_u64x2 rearm_and_flags, uint32_t len)
-{
-	const drv_u32x4 type_lens_hash = {0, len, len, 0};
-
-	memcpy(&m->rearm_data, &rearm_and_flags, sizeof(rearm_and_flags));
-	memcpy(&m->packet_type, &type_lens_hash, sizeof(type_lens_hash));
-}
-
-/*
- * As many packets of a row as are used, came in the order in which their buffers were offered, each
- * in one buffer with an empty header. Of this the instances make a function of its own, for all of
- * its state to be in registers.
- */
-VIRTQ_INLINE struct drv_received
-drv_take_row(const struct drv_row *row, const unsigned int flags)
-{
-	const uint32_t hdr_len = drv_hdr_len(row->hdr_len, flags);
-	const struct virtq_drv_slot *slot = row->slot;
-	const struct virtq_drv_used used = row->used;
-	const drv_u64x2 rearm_and_flags = {row->rearm, 0};
-	void *const *cookie = row->cookie;
-	struct rte_mbuf **pkts = row->pkts;
-	const uint64_t n = row->n;
-	uint32_t due = row->due, id, len;
-	struct drv_received r = {0};
-
-	for (; r.n < n && virtq_drv_used_next(&used, r.n, &id, &len, flags & RX_PACKED); r.n++) {
-		struct rte_mbuf *m = cookie[r.n];
-
-		if (unlikely(id != due++ || !drv_rx_is_plain(&slot[r.n], drv_header(m, hdr_len),
-							     len, hdr_len, flags)))
-			break;
-		rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
-		drv_mbuf_init(m, rearm_and_flags, len - hdr_len);
-		if (flags & RX_HASH)
-			drv_hash(m);
-		r.tally += vnet_tally(len - hdr_len);
-		pkts[r.n] = m;
-	}
-	return r;
 }
 
 /*
