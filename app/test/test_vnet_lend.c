@@ -46,6 +46,65 @@ every_packet(void **state)
 	}
 }
 
+/* An mbuf that is free is as its pool made it. */
+static void
+expect_own_buffer(const struct rte_mbuf *m)
+{
+	assert_ptr_equal(m->buf_addr, (const uint8_t *)(m + 1) + m->priv_size);
+	assert_true(rte_mbuf_iova_get(m) == rte_mempool_virt2iova(m) + sizeof(*m) + m->priv_size);
+	assert_int_equal(m->buf_len, rte_pktmbuf_data_room_size(m->pool));
+	assert_int_equal(m->data_off, RTE_PKTMBUF_HEADROOM);
+	assert_int_equal(m->ol_flags, 0);
+	assert_int_equal(m->nb_segs, 1);
+	assert_null(m->next);
+	assert_int_equal(rte_mbuf_refcnt_read(m), 1);
+}
+
+/*
+ * A burst to another guest frees what the first one lent; where a clone points to it as well, the
+ * chain stays out.
+ */
+static void
+sent_to_another_guest(void **state)
+{
+	for (uint32_t i = 0; i < NRINGS * 2; i++) {
+		struct rte_mbuf *pkts[3], *clone = NULL;
+		struct port from, to;
+		struct frame f;
+
+		lend_open(&from, 64, rings[i / 2], 4096, 0);
+		port_open(&to, 64, rings[i / 2], 4096, 1);
+		while (port_offer(&to, 4096, PLAIN, true))
+			;
+		assert_true(send_frame(&from, 1000, 1, PLAIN));
+		assert_true(send_frame(&from, 1100, 2, PLAIN));
+		assert_int_equal(port_rx(&from, pkts, 2), 2);
+		expect_packet(&from, pkts[0], 1000, 1, true);
+		if (i % 2)
+			clone = rte_pktmbuf_clone(pkts[0], small_pool);
+		pkts[2] = mbuf_new(100, 3, SHAPE_LINEAR);
+		assert_int_equal(port_tx(&to, pkts, 3), 3);
+		for (uint32_t k = 0; k < 3; k++) {
+			static const uint32_t lens[] = {1000, 1100, 100};
+
+			assert_true(port_receive(&to, &f));
+			expect_bytes(f.data, f.len, lens[k], k + 1);
+			expect_own_buffer(pkts[k]);
+		}
+		if (clone != NULL) {
+			/* The second waits for the first no longer. */
+			poll_late(&from);
+			assert_int_equal(port_reap(&from), 1);
+			expect_bytes(mbuf_bytes(clone), clone->pkt_len, 1000, 1);
+			rte_pktmbuf_free(clone);
+		}
+		poll_nothing(&from);
+		assert_int_equal(port_reap(&from), clone != NULL ? 1 : 2);
+		port_close(&to);
+		lend_close(&from);
+	}
+}
+
 /* Pieces of a packet are freed one by one; the chain comes back with the last of them. */
 static void
 segments_and_clones(void **state)
@@ -501,6 +560,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_packet),
+		cmocka_unit_test(sent_to_another_guest),
 		cmocka_unit_test(segments_and_clones),
 		cmocka_unit_test(pieces_that_are_copied),
 		cmocka_unit_test(starvation),

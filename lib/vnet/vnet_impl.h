@@ -8,6 +8,7 @@
 #include <rte_memcpy.h>
 
 #include "vnet.h"
+#include "vnet_lend.h"
 
 /* An Ethernet frame with two tags around the largest IP packet. */
 #define VNET_FRAME_MAX (UINT16_MAX + RTE_ETHER_HDR_LEN + 8u)
@@ -196,6 +197,7 @@ vnet_free_sent(struct rte_mbuf **pkts, uint16_t n)
 	void *same[VNET_BURST];
 	struct rte_mempool *pool = NULL;
 	unsigned int count = 0;
+	uint16_t room = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
@@ -204,16 +206,17 @@ vnet_free_sent(struct rte_mbuf **pkts, uint16_t n)
 			rte_pktmbuf_free(m);
 			continue;
 		}
-		if (!RTE_MBUF_DIRECT(m)) {
-			m = rte_pktmbuf_prefree_seg(m);
-			if (unlikely(m == NULL))
-				continue;
-		}
 		if (unlikely(m->pool != pool)) {
 			if (count > 0)
 				rte_mempool_put_bulk(pool, same, count);
 			pool = m->pool;
+			room = rte_pktmbuf_data_room_size(pool);
 			count = 0;
+		}
+		if (!RTE_MBUF_DIRECT(m) && !vnet_loan_detach(m, room)) {
+			m = rte_pktmbuf_prefree_seg(m);
+			if (unlikely(m == NULL))
+				continue;
 		}
 		same[count++] = m;
 	}

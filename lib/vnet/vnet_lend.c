@@ -5,13 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The last mbuf that points to a chain's buffers was freed. Any thread; no more than this. */
-static void
-loan_returned(void *addr __rte_unused, void *opaque)
+void
+vnet_loan_returned(void *addr __rte_unused, void *opaque)
 {
-	struct vnet_loan *loan = opaque;
-
-	__atomic_store_n(&loan->back, 1, __ATOMIC_RELEASE);
+	vnet_loan_return(opaque);
 }
 
 static void
@@ -48,7 +45,7 @@ vnet_loans_new(const struct virtq_run *run, struct vnet_loans **loans)
 	}
 	memset(l->loan, 0, n * sizeof(l->loan[0]));
 	for (uint32_t i = 0; i < n; i++) {
-		l->loan[i].shinfo.free_cb = loan_returned;
+		l->loan[i].shinfo.free_cb = vnet_loan_returned;
 		l->loan[i].shinfo.fcb_opaque = &l->loan[i];
 		l->loan[i].back = 1;
 		l->spare[i] = &l->loan[i];

@@ -107,6 +107,39 @@ void vnet_loans_end(struct vnet_loans *l, struct virtq_vq *vq, const struct virt
 /* After the end: free all once no packet is out; false: some still are. Any thread. */
 bool vnet_loans_free(struct vnet_loans *l);
 
+/* rte_mbuf_extbuf_free_callback_t of lent buffers: the last mbuf that points to them was freed. */
+void vnet_loan_returned(void *addr, void *opaque);
+
+/* The same. Any thread; no more than this. */
+static inline void
+vnet_loan_return(struct vnet_loan *loan)
+{
+	__atomic_store_n(&loan->back, 1, __ATOMIC_RELEASE);
+}
+
+/*
+ * What rte_pktmbuf_detach() does, for an mbuf that is the only one at buffers which were lent: it
+ * is as its pool has it, whose elements have `room` bytes. False: it is not such an mbuf.
+ */
+static inline bool
+vnet_loan_detach(struct rte_mbuf *m, uint16_t room)
+{
+	struct rte_mbuf_ext_shared_info *shinfo = m->shinfo;
+	const uint32_t before = sizeof(*m) + m->priv_size;
+
+	if (!RTE_MBUF_HAS_EXTBUF(m) || shinfo->free_cb != vnet_loan_returned ||
+	    rte_mbuf_ext_refcnt_read(shinfo) != 1)
+		return false;
+	m->buf_addr = (uint8_t *)m + before;
+	m->buf_len = room;
+	rte_mbuf_iova_set(m, rte_mempool_virt2iova(m) + before);
+	m->data_off = RTE_MIN((uint16_t)RTE_PKTMBUF_HEADROOM, room);
+	m->data_len = 0;
+	m->ol_flags = 0;
+	vnet_loan_return(shinfo->fcb_opaque);
+	return true;
+}
+
 /* Out of line. Give back what could go but stands behind older loans; whether there was any. */
 bool vnet_loans_overtake(struct vnet_loans *l, struct virtq_vq *vq, const struct virtq_run *run);
 
