@@ -60,7 +60,7 @@ struct virtq_drv {
 	 */
 	uint16_t uneven, mixed;
 	uint16_t used_seen;	/* split: used->idx when it was last read */
-	bool flowing;		/* receiving: the last burst was full */
+	bool flowing;		/* split, receiving: the last burst was full */
 	const void *common;	/* what cookies other than those have in common, their owner's */
 	/*
 	 * IN_ORDER, receiving: a used entry stood for all slots from `oldest` to batch_last, which
@@ -333,7 +333,7 @@ virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_run *run)
 	return n;
 }
 
-/* Packed: whether an entry is used, where that is the wrap counter; *meta is its one copy. */
+/* Packed: whether an entry is used. wrap: the counter at its place; *meta: its one copy. */
 VIRTQ_INLINE bool
 virtq_drv_used_packed(const struct vring_packed_desc *d, bool wrap, uint64_t *meta)
 {

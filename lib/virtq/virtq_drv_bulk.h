@@ -158,7 +158,7 @@ virtq_drv_used_place(const struct virtq_drv *drv, const struct virtq_run *run, u
 
 /*
  * What the device says in a used entry, the one copy of it: *id (packed: 16 bits) and *len. False:
- * packed, and it is not used, where `wrap` is the wrap counter.
+ * packed, and it is not used; `wrap` is the wrap counter at its place.
  */
 VIRTQ_INLINE bool
 virtq_drv_read_used(const void *at, bool wrap, uint32_t *id, uint32_t *len, bool packed)
@@ -221,6 +221,18 @@ virtq_drv_used_next(const struct virtq_drv_used *u, uint32_t i, uint32_t *id, ui
 				     sizeof(struct vring_used_elem);
 
 	return virtq_drv_read_used((const uint8_t *)u->first + i * size, u->wrap, id, len, packed);
+}
+
+/* Split: ids and lengths of four of them, for i + 4 <= left. */
+VIRTQ_INLINE void
+virtq_drv_used_four(const struct virtq_drv_used *u, uint32_t i, virtq_u32x4 *ids,
+		    virtq_u32x4 *lens)
+{
+	const struct vring_used_elem *e = (const struct vring_used_elem *)u->first + i;
+	const virtq_u32x4 a = virtq_load32x4(e), b = virtq_load32x4(e + 2);
+
+	*ids = (virtq_u32x4){a[0], a[2], b[0], b[2]};
+	*lens = (virtq_u32x4){a[1], a[3], b[1], b[3]};
 }
 
 /*

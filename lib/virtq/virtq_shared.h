@@ -54,6 +54,17 @@ virtq_load64_acquire(const void *p)
 	return v;
 }
 
+/* Four words at any multiple of four bytes, read once. */
+typedef uint32_t virtq_u32x4 __attribute__((vector_size(16)));
+
+static inline virtq_u32x4
+virtq_load32x4(const void *p)
+{
+	typedef uint32_t u32x4 __attribute__((vector_size(16), aligned(4), may_alias));
+
+	return *(const volatile u32x4 *)p;
+}
+
 /* The first 8 bytes of a buffer, at any alignment, read once. */
 static inline uint64_t
 virtq_peek64(const void *p)

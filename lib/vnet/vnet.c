@@ -154,11 +154,11 @@ static inline void
 add_classes(struct vnet_stats *stats, uint64_t tally)
 {
 	for (unsigned int bin = 0; bin < VNET_SIZE_BINS; bin++)
-		stats->size_bin[bin] += tally / VNET_TALLY_CLASS(bin) & VNET_TALLY_MAX;
+		stats->size_bin[bin] += tally / VNET_TALLY_CLASS(bin) & VNET_TALLY_MASK;
 }
 
 void
-vnet_count_casts(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n, uint64_t tally)
+vnet_count_tally(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n, uint64_t tally)
 {
 	uint8_t cast = 0;
 

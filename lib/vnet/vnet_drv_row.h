@@ -39,32 +39,10 @@ drv_hash(struct rte_mbuf *m)
 	m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
 }
 
-/* Four words, and the four even or odd ones of two such. */
 typedef uint64_t drv_u64x2 __attribute__((vector_size(16)));
-typedef uint32_t drv_u32x4 __attribute__((vector_size(16)));
-
-VIRTQ_INLINE drv_u32x4
-drv_load4(const void *p)
-{
-	typedef uint32_t u32x4 __attribute__((vector_size(16), aligned(4), may_alias));
-
-	return *(const volatile u32x4 *)p; /* once */
-}
-
-VIRTQ_INLINE drv_u32x4
-drv_even(drv_u32x4 a, drv_u32x4 b)
-{
-	return __builtin_shufflevector(a, b, 0, 2, 4, 6);
-}
-
-VIRTQ_INLINE drv_u32x4
-drv_odd(drv_u32x4 a, drv_u32x4 b)
-{
-	return __builtin_shufflevector(a, b, 1, 3, 5, 7);
-}
 
 VIRTQ_INLINE bool
-drv_any(drv_u32x4 v)
+drv_any(virtq_u32x4 v)
 {
 	const drv_u64x2 w = (drv_u64x2)v;
 
@@ -92,9 +70,11 @@ struct drv_row {
 	uint16_t due, n;
 };
 
-/* What became of them. */
+/* What became of them. odd: the one that follows is used, and unlike these. */
 struct drv_received {
-	uint64_t n, tally;
+	uint32_t n;
+	bool odd;
+	uint64_t tally;
 };
 
 typedef struct drv_received (*drv_row_taker)(const struct drv_row *row);
@@ -106,10 +86,28 @@ typedef struct drv_received (*drv_row_taker)(const struct drv_row *row);
 VIRTQ_INLINE void
 drv_mbuf_init(struct rte_mbuf *m, drv_u64x2 start, uint32_t len)
 {
-	const drv_u32x4 type_lens_hash = {0, len, len, 0};
+	const virtq_u32x4 type_lens_hash = {0, len, len, 0};
 
 	memcpy(&m->rearm_data, &start, sizeof(start));
 	memcpy(&m->packet_type, &type_lens_hash, sizeof(type_lens_hash));
+}
+
+_Static_assert(offsetof(struct rte_mbuf, ol_flags) == offsetof(struct rte_mbuf, rearm_data) + 8 &&
+	       offsetof(struct rte_mbuf, data_len) == offsetof(struct rte_mbuf, packet_type) + 8,
+	       "words that drv_mbuf_init() writes");
+_Static_assert(VNET_BURST <= VNET_TALLY_MAX, "a row's packets are in one tally");
+
+/* Bytes offered in each of four slots. */
+VIRTQ_INLINE virtq_u32x4
+drv_rooms(const struct virtq_drv_slot *slot)
+{
+	virtq_u32x4 a, b;
+
+	_Static_assert(sizeof(*slot) == 8 && offsetof(struct virtq_drv_slot, len) == 0,
+		       "two slots are four words");
+	memcpy(&a, slot, sizeof(a));
+	memcpy(&b, slot + 2, sizeof(b));
+	return (virtq_u32x4){a[0], a[2], b[0], b[2]};
 }
 
 /*
@@ -121,16 +119,19 @@ drv_take_four(const struct drv_row *row, uint64_t at, drv_u64x2 start, uint64_t 
 	const unsigned int flags)
 {
 	const uint32_t hdr_len = drv_hdr_len(row->hdr_len, flags);
-	const struct vring_used_elem *e = (const struct vring_used_elem *)row->used.first + at;
-	const drv_u32x4 a = drv_load4(e), b = drv_load4(e + 2);
-	const drv_u32x4 c = drv_load4(&row->slot[at]), d = drv_load4(&row->slot[at + 2]);
-	const drv_u32x4 ids = row->due + (uint32_t)at + (drv_u32x4){0, 1, 2, 3};
-	const drv_u32x4 lens = drv_odd(a, b) - hdr_len, zero = {0};
-	/* The sign says that a length is too short, or longer than what was offered. */
-	const drv_u32x4 ends = (lens - RTE_ETHER_HDR_LEN) | (drv_even(c, d) - hdr_len - lens);
+	const uint32_t due = row->due + (uint32_t)at;
+	virtq_u32x4 ids, lens, ends;
 	struct rte_mbuf *m[4];
 	uint16_t said = 0;
 
+	virtq_drv_used_four(&row->used, (uint32_t)at, &ids, &lens);
+	lens -= hdr_len;
+	/*
+	 * The sign says that a length is too short, or longer than what was offered: there is none
+	 * for which both differences are wrong and positive, as long as that has room for a frame.
+	 */
+	ends = (lens - RTE_ETHER_HDR_LEN) | (drv_rooms(&row->slot[at]) - hdr_len - lens);
+	ids ^= due + (virtq_u32x4){0, 1, 2, 3};
 	for (unsigned int i = 0; i < 4; i++) {
 		const uint8_t *h;
 
@@ -140,7 +141,7 @@ drv_take_four(const struct drv_row *row, uint64_t at, drv_u64x2 start, uint64_t 
 		if (flags & RX_MERGE)
 			said |= virtq_load16((const void *)(h + 10)) ^ 1;
 	}
-	if (unlikely(said != 0 || drv_any((drv_even(a, b) ^ ids) | ends >> 31)))
+	if (unlikely(said != 0 || drv_any(ids | ends >> 31)))
 		return false;
 	for (unsigned int i = 0; i < 4; i++) {
 		rte_prefetch0((const uint8_t *)m[i]->buf_addr + RTE_PKTMBUF_HEADROOM);
@@ -150,7 +151,7 @@ drv_take_four(const struct drv_row *row, uint64_t at, drv_u64x2 start, uint64_t 
 	}
 	memcpy(&row->pkts[at], &row->cookie[at], sizeof(m));
 	/* Neighbours are often of the same length. */
-	if (likely(!drv_any(lens ^ (zero + lens[0])))) {
+	if (likely(!drv_any(lens ^ lens[0]))) {
 		*tally += 4 * vnet_tally(lens[0]);
 		return true;
 	}
@@ -170,27 +171,29 @@ drv_take_row(const struct drv_row *p, const unsigned int flags)
 	const struct drv_row row = *p; /* which nothing here can be taken to change */
 	const uint32_t hdr_len = drv_hdr_len(row.hdr_len, flags);
 	const drv_u64x2 start = {row.rearm, 0};
-	struct drv_received r = {0};
+	uint64_t i = 0, tally = 0;
+	bool odd = false;
 	uint32_t id, len;
 
 	if (!(flags & RX_PACKED))
-		while (r.n + 4 <= row.n && drv_take_four(&row, r.n, start, &r.tally, flags))
-			r.n += 4;
-	while (r.n < row.n && virtq_drv_used_next(&row.used, r.n, &id, &len, flags & RX_PACKED)) {
-		struct rte_mbuf *m = row.cookie[r.n];
+		while (i + 4 <= row.n && drv_take_four(&row, i, start, &tally, flags))
+			i += 4;
+	while (i < row.n && virtq_drv_used_next(&row.used, (uint32_t)i, &id, &len,
+						flags & RX_PACKED)) {
+		struct rte_mbuf *m = row.cookie[i];
 
-		if (unlikely(id != row.due + r.n ||
-			     !drv_rx_is_plain(&row.slot[r.n], drv_header(m, hdr_len), len,
-					      hdr_len, flags)))
+		odd = id != row.due + i || !drv_rx_is_plain(&row.slot[i], drv_header(m, hdr_len),
+							    len, hdr_len, flags);
+		if (unlikely(odd))
 			break;
 		rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
 		drv_mbuf_init(m, start, len - hdr_len);
 		if (flags & RX_HASH)
 			drv_hash(m);
-		r.tally += vnet_tally(len - hdr_len);
-		row.pkts[r.n++] = m;
+		tally += vnet_tally(len - hdr_len);
+		row.pkts[i++] = m;
 	}
-	return r;
+	return (struct drv_received){.n = (uint32_t)i, .odd = odd, .tally = tally};
 }
 
 #endif /* VNET_DRV_ROW_H */

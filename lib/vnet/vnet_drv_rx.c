@@ -350,8 +350,7 @@ drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 		/* Before buffers are offered: what lines are still to come does so meanwhile. */
 		vnet_rx_account_tally(rxq, pkts, (uint16_t)r.n, r.tally);
 	}
-	*rest = r.n < row.n ? virtq_drv_used_next(&row.used, r.n, &id, &len, flags & RX_PACKED) :
-			      r.n == left && have > left;
+	*rest = r.odd || (r.n == left && have > left);
 	return (uint16_t)r.n;
 }
 
@@ -382,9 +381,8 @@ drv_rx_others(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ru
 	uint16_t got = drv_rx_round(rxq, drv, run, pkts, n, &merged, &bytes, flags);
 
 	*again = got == n;
-	if ((flags & RX_MERGE) && unlikely(merged)) {
-		if (got < n)
-			got += drv_rx_one_merged(rxq, drv, run, pkts + got, &bytes, &stuck);
+	if ((flags & RX_MERGE) && unlikely(merged)) { /* so that got is less than n */
+		got += drv_rx_one_merged(rxq, drv, run, pkts + got, &bytes, &stuck);
 		*again = !stuck;
 	}
 	if (got > 0)
@@ -447,9 +445,11 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 		offered += drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
 	if (offered > 0)
 		virtq_drv_kick(drv, run, flags & RX_PACKED);
-	drv->flowing = done == n;
-	if (!(flags & RX_PACKED) && likely(done == n))
-		drv_rx_lookahead(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST));
+	if (!(flags & RX_PACKED)) {
+		drv->flowing = done == n;
+		if (likely(drv->flowing))
+			drv_rx_lookahead(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST));
+	}
 	return done;
 }
 

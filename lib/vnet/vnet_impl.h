@@ -81,6 +81,7 @@ vnet_copy(void *to, const void *from, uint32_t len)
  * there are of each size class, in six bits each. One word, since registers are few where it grows.
  */
 #define VNET_TALLY_MAX 63
+#define VNET_TALLY_MASK 0x3f
 #define VNET_TALLY_CLASS(bin) (UINT64_C(1) << (22 + 6 * (bin)))
 _Static_assert(VNET_TALLY_MAX * VNET_FRAME_MAX < 1u << 22 && VNET_SIZE_BINS == 7, "vnet_tally()");
 
@@ -110,7 +111,7 @@ vnet_tally_bytes(uint64_t tally)
 /* Size classes and casts of packets just carried, while they are in the cache. */
 void vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n);
 /* The same where the classes were counted along the way. */
-void vnet_count_casts(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n,
+void vnet_count_tally(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n,
 		      uint64_t tally);
 void vnet_strip_vlan(struct rte_mbuf **pkts, uint16_t n);
 
@@ -160,7 +161,7 @@ vnet_rx_account_tally(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, 
 	rxq->stats.packets += n;
 	rxq->stats.bytes += vnet_tally_bytes(tally);
 	if (rxq->flags & VNET_F_STATS)
-		vnet_count_casts(&rxq->stats, pkts, n, tally);
+		vnet_count_tally(&rxq->stats, pkts, n, tally);
 	if (unlikely(rxq->flags & VNET_F_VLAN_STRIP))
 		vnet_strip_vlan(pkts, n);
 }
@@ -189,7 +190,7 @@ _Static_assert(offsetof(struct rte_mbuf, pkt_len) == offsetof(struct rte_mbuf, p
 
 /*
  * Give mbufs back to their pools in as few calls as can be. An mbuf of one segment has next ==
- * NULL, so its second cache line is left alone.
+ * NULL, so its second cache line is left alone, unless it is attached to something.
  */
 static inline void
 vnet_free_sent(struct rte_mbuf **pkts, uint16_t n)
