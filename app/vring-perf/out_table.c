@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The table, and CSV. */
+#include <string.h>
+
 #include "out.h"
 
 void
@@ -11,6 +13,8 @@ perf_table_settings(FILE *f, const struct perf_options *o)
 			o->args[p] != NULL ? "," : "", o->args[p] != NULL ? o->args[p] : "");
 	fprintf(f, "; mrg %u, in order %u, offloads %u, ring %u, bursts of %u", o->mrg,
 		o->in_order, o->offloads, o->ring, o->burst);
+	if (o->vectorized)
+		fputs(", vectorized", f);
 	if (o->queues > 1)
 		fprintf(f, ", queues %u", o->queues);
 	if (o->idle_ports > 0)
@@ -56,14 +60,19 @@ spread(FILE *f, struct perf_spread s, const char *format)
 		fprintf(f, " | %5.2f [%4.2f-%4.2f]", s.median, s.p10, s.p90);
 }
 
-/* Medians of one figure for each pair. */
+/* Medians of one figure for each pair; no round of the line counts: none. */
 static void
 medians(FILE *f, const struct perf_line *l, enum perf_figure what, int digits, const char *unit)
 {
 	fputs(" |", f);
-	for (uint32_t p = 0; p < l->pairs; p++)
-		fprintf(f, " %*.*f%s", digits > 0 ? 5 : 4, digits,
-			perf_spread(l, p, what).median, unit);
+	for (uint32_t p = 0; p < l->pairs; p++) {
+		struct perf_spread s = perf_spread(l, p, what);
+
+		if (s.n == 0)
+			fprintf(f, " %*s", (digits > 0 ? 5 : 4) + (int)strlen(unit), "-");
+		else
+			fprintf(f, " %*.*f%s", digits > 0 ? 5 : 4, digits, s.median, unit);
+	}
 }
 
 static void
@@ -104,7 +113,11 @@ perf_table_line(FILE *f, const struct perf_options *o, const struct perf_line *l
 		medians(f, l, PERF_MPPS, 2, "");
 		medians(f, l, PERF_BUSY, 0, "%");
 	}
-	fprintf(f, " | %4.0f [%4.0f-%4.0f] | %u of %u\n", d.median, d.p10, d.p90, d.n, l->nrounds);
+	if (d.n == 0)
+		fprintf(f, " | %16s", "-");
+	else
+		fprintf(f, " | %4.0f [%4.0f-%4.0f]", d.median, d.p10, d.p90);
+	fprintf(f, " | %u of %u\n", d.n, l->nrounds);
 	fflush(f);
 }
 
