@@ -187,6 +187,22 @@ def run10(report):
     offloads(report, 10)
 
 
+# ---- what the other cases stand on ---------------------------------------------------------
+
+def orphans(guest):
+    """No command is lost where processes end that earlier ones left behind."""
+    for number in range(200):
+        # ends some time during the next command, which is sent in several interrupts
+        guest.must("(sleep 0.0%d) > /dev/null 2>&1 &" % (number % 9 + 1), 5)
+        said = guest.must("echo %s" % ("word " * 20), 5)
+        check(said.split() == ["word"] * 20, "command %d said '%s'" % (number, said))
+
+
+def agent(report):
+    guest = bed.Guest("agent", [], qemu=10)
+    report.case("orphans", orphans, guest)
+
+
 # ---- several queues -----------------------------------------------------------------------
 
 def change_queues(network, i):

@@ -38,6 +38,7 @@ GROUPS = {
     "probe": probe.run,
     "perf": perf.run,
     "tap": tap.run,
+    "agent": guests.agent,
     "guests-qemu7": guests.run7,
     "guests-qemu10": guests.run10,
     "queues-qemu10": guests.queues10,
