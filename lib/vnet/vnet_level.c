@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vnet_level.h"
 
+#ifdef VNET_LEVEL_V3
+#include <cpuid.h>
+#endif
+
 #include <rte_cpuflags.h>
 #include <rte_vect.h>
 
@@ -16,11 +20,26 @@ extern const struct vnet_ops vnet_level_ops_base;
 #ifdef VNET_LEVEL_V3
 extern const struct vnet_ops vnet_level_ops_v3;
 
-/* All that the compiler may use for it and not for the one below. System V ABI for AMD64, 3.1.1 */
+/*
+ * All that the compiler may use for it and not for the one below, and LZCNT, see has_lzcnt().
+ * System V ABI for AMD64, 3.1.1
+ */
 static const enum rte_cpu_flag_t v3_flags[] = {
-	RTE_CPUFLAG_AVX, RTE_CPUFLAG_AVX2, RTE_CPUFLAG_BMI1, RTE_CPUFLAG_BMI2, RTE_CPUFLAG_F16C,
-	RTE_CPUFLAG_FMA, RTE_CPUFLAG_LZCNT, RTE_CPUFLAG_MOVBE, RTE_CPUFLAG_OSXSAVE,
+	RTE_CPUFLAG_AVX,  RTE_CPUFLAG_AVX2, RTE_CPUFLAG_BMI1,  RTE_CPUFLAG_BMI2,
+	RTE_CPUFLAG_F16C, RTE_CPUFLAG_FMA,  RTE_CPUFLAG_MOVBE, RTE_CPUFLAG_OSXSAVE,
 };
+
+/*
+ * RTE_CPUFLAG_LZCNT is of no use: DPDK reads it from the bit below, which says something else and
+ * is never set by Intel's processors.
+ */
+static bool
+has_lzcnt(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	return __get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_ABM) != 0;
+}
 
 /* That the processor has wide registers is not enough: the kernel has to save them. */
 static bool
@@ -39,7 +58,7 @@ has_v3(void)
 	for (unsigned int i = 0; i < RTE_DIM(v3_flags); i++)
 		if (rte_cpu_get_flag_enabled(v3_flags[i]) <= 0)
 			return false;
-	return kernel_saves_ymm();
+	return has_lzcnt() && kernel_saves_ymm();
 }
 #endif
 
