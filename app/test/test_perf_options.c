@@ -141,6 +141,10 @@ test_lists(void **state)
 	refused("--measure a --layout ring", "--layout");
 	refused("--measure a --bogus", "--bogus");
 	refused("--measure a b", "b: not an option");
+	refused("--compare-front net_vring net_vhost,tso=1", "net_vhost can only be a back-end");
+	refused("--measure net_virtio_user", "net_virtio_user can only be a front-end");
+	refused("--measure net_vring --peer net_vhost", "net_vhost can only be a back-end");
+	assert_int_equal(parse("--measure-front net_vring --peer net_vring"), 0);
 }
 
 static void
@@ -159,6 +163,8 @@ test_files(void **state)
 	assert_int_equal(parse("--help --size"), -22);
 	assert_int_equal(parse("--help"), 0);
 	assert_true(o.help);
+	assert_int_equal(parse("--version"), 0);
+	assert_true(o.version);
 }
 
 static void

@@ -19,7 +19,7 @@ static void
 test_quantiles(void **state)
 {
 	uint32_t v[] = {5, 1, 4, 2, 3};
-	double d[] = {3, 1, 2};
+	double d[] = {3, 1, 2}, even[] = {8, 1, 4, 2};
 
 	perf_sort(v, 5);
 	for (uint32_t i = 0; i < 5; i++)
@@ -29,7 +29,10 @@ test_quantiles(void **state)
 	assert_int_equal(perf_sorted_quantile(v, 5, 1), 5);
 	assert_int_equal(perf_sorted_quantile(v, 0, .5), 0);
 	near(perf_quantile(d, 3, .5), 2);
-	near(perf_quantile(d, 3, .999), 3);
+	near(perf_quantile(d, 3, 1), 3);
+	near(perf_quantile(d, 3, .75), 2.5);
+	near(perf_quantile(d, 1, .9), d[0]);
+	near(perf_quantile(even, 4, .5), 3);
 	near(perf_quantile(d, 0, .5), 0);
 }
 

@@ -79,6 +79,10 @@ main(int argc, char **argv)
 		perf_usage(stdout);
 		return 0;
 	}
+	if (o.version) {
+		puts("vring-perf " PERF_VERSION);
+		return 0;
+	}
 	check_machine(&o);
 	perf_run_init(&o);
 	sinks.csv = open_output(o.csv);

@@ -59,7 +59,7 @@ enum { NUMBERS = sizeof(numbers) / sizeof(numbers[0]), WORDS = sizeof(words) / s
 /* Options that are more than a number or a word; their place in this list is their code. */
 enum special {
 	MEASURE, MEASURE_FRONT, COMPARE, COMPARE_FRONT, SIZE, LAYOUT, PATH, CPUS, CSV, JSON, HELP,
-	SPECIALS
+	VERSION, SPECIALS
 };
 
 static const struct option specials[SPECIALS] = {
@@ -74,6 +74,7 @@ static const struct option specials[SPECIALS] = {
 	[CSV] = {"csv", 0, NULL, CSV},
 	[JSON] = {"json", 0, NULL, JSON},
 	[HELP] = {"help", 0, NULL, HELP},
+	[VERSION] = {"version", 0, NULL, VERSION},
 };
 
 enum { FIRST_NUMBER = SPECIALS, FIRST_WORD = FIRST_NUMBER + NUMBERS };
@@ -103,7 +104,7 @@ perf_usage(FILE *f)
 	      "                       minutes at most for a line of the table\n"
 	      "  --cpus B,F           CPU of the back-end and of the front-end\n"
 	      "  --csv [FILE]         one line a round      --json [FILE]\n"
-	      "  --plot FILE.svg      a bar chart\n", f);
+	      "  --plot FILE.svg      a bar chart           --help, --version\n", f);
 }
 
 static int __attribute__((format(printf, 2, 3)))
@@ -278,6 +279,9 @@ parse_special(struct perf_options *o, enum special which, int argc, char **argv,
 	case HELP:
 		o->help = true;
 		return 0;
+	case VERSION:
+		o->version = true;
+		return 0;
 	default:
 		return parse_drivers(o, which, argc, argv, why);
 	}
@@ -303,6 +307,29 @@ same(const char *a, const char *b)
 	return a != NULL && b != NULL && strcmp(a, b) == 0;
 }
 
+/* DPDK's own drivers can be one end only; they would say so in many words, and late. */
+static int
+check_ends(const struct perf_options *o, const struct reason *why)
+{
+	static const struct {
+		const char *driver;
+		enum perf_role role;
+	} one_sided[] = {
+		{"net_vhost", PERF_BACKEND}, {"net_virtio_user", PERF_FRONTEND},
+	};
+
+	for (uint32_t pair = 0; pair < o->pairs; pair++)
+		for (int role = 0; role < PERF_ROLES; role++)
+			for (size_t i = 0; i < sizeof(one_sided) / sizeof(one_sided[0]); i++)
+				if (one_sided[i].role != (enum perf_role)role &&
+				    perf_is_driver(perf_driver(o, pair, role),
+						   one_sided[i].driver))
+					return refuse(why, "%s can only be a %s",
+						      one_sided[i].driver,
+						      perf_end_name(one_sided[i].role));
+	return 0;
+}
+
 static int
 check(const struct perf_options *o, const struct reason *why)
 {
@@ -320,7 +347,7 @@ check(const struct perf_options *o, const struct reason *why)
 			      o->ring);
 	if (same(o->csv, o->json) || same(o->csv, o->plot) || same(o->json, o->plot))
 		return refuse(why, "--csv, --json, --plot: each needs a file of its own");
-	return 0;
+	return check_ends(o, why);
 }
 
 int
@@ -347,5 +374,5 @@ perf_options_parse(struct perf_options *o, int argc, char **argv, char *text, si
 		ret = parse_one(o, code, argc, argv, &why);
 	if (ret == 0 && optind < argc)
 		ret = refuse(&why, "%s: not an option", argv[optind]);
-	return ret != 0 || o->help ? ret : check(o, &why);
+	return ret != 0 || o->help || o->version ? ret : check(o, &why);
 }

@@ -30,7 +30,7 @@ struct perf_options {
 	bool cpus_given;
 	/* Where to write; "-": stdout; NULL: nowhere. */
 	const char *csv, *json, *plot;
-	bool help;
+	bool help, version;
 };
 
 /*
@@ -40,6 +40,9 @@ struct perf_options {
 int perf_options_parse(struct perf_options *o, int argc, char **argv, char *why, size_t len);
 
 void perf_usage(FILE *f);
+
+/* Is this ("NAME[,KEY=VALUE...]") a driver of that name? */
+bool perf_is_driver(const char *text, const char *name);
 
 /* "NAME[,KEY=VALUE...]" as given, without --a-args and the like. */
 const char *perf_driver(const struct perf_options *o, uint32_t pair, enum perf_role role);

@@ -131,6 +131,23 @@ bar(FILE *f, struct perf_spread s, uint32_t pair, int y, double scale)
 		s.median < 1000 ? 1 : 0, s.median);
 }
 
+/* What belongs to the bars: the ratio, and how far the cores were apart; or who was busy. */
+static void
+remark(FILE *f, const struct panel *p, const struct perf_line *l, double y)
+{
+	fprintf(f, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", WIDTH - 20, y);
+	if (!p->ratio) {
+		fputs("busy", f);
+		for (uint32_t k = 0; k < l->pairs; k++)
+			fprintf(f, " %.0f %%", perf_spread(l, k, PERF_BUSY).median);
+	} else {
+		if (l->pairs > 1)
+			fprintf(f, "B/A %.2f, ", perf_ratio(l).median);
+		fprintf(f, "line %.0f", perf_distances(l).median);
+	}
+	fputs("</text>\n", f);
+}
+
 static void
 group(FILE *f, const struct panel *p, const struct perf_line *l, int y, double scale)
 {
@@ -142,9 +159,8 @@ group(FILE *f, const struct panel *p, const struct perf_line *l, int y, double s
 		perf_size_name(l->size, size), l->size == PERF_IMIX ? "" : " B");
 	for (uint32_t k = 0; k < l->pairs; k++)
 		bar(f, perf_spread(l, k, p->figure), k, y + (int)k * BAR, scale);
-	if (p->ratio && l->pairs > 1)
-		fprintf(f, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">B/A %.2f</text>\n",
-			WIDTH - 20, mid, perf_ratio(l).median);
+	if (perf_distances(l).n > 0)
+		remark(f, p, l, mid);
 }
 
 static int
@@ -186,7 +202,9 @@ legend(FILE *f, const struct perf_options *o)
 		fputs("</text>\n", f);
 	}
 	fprintf(f, "<text x=\"%d\" y=\"26\" text-anchor=\"end\" fill=\"#555555\">bars: medians of "
-		"rounds; lines: p10 to p90</text>\n", WIDTH - 20);
+		"rounds; lines in them: p10 to p90</text>\n<text x=\"%d\" y=\"46\" "
+		"text-anchor=\"end\" fill=\"#555555\">line: cycles of a cache line's round trip "
+		"between the cores</text>\n", WIDTH - 20, WIDTH - 20);
 }
 
 void

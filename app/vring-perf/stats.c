@@ -47,10 +47,17 @@ perf_sorted_quantile(const uint32_t *v, uint32_t n, double q)
 double
 perf_quantile(double *v, uint32_t n, double q)
 {
+	double at;
+	uint32_t below;
+
 	if (n == 0)
 		return 0;
 	qsort(v, n, sizeof(v[0]), by_double);
-	return v[rank_of(n, q)];
+	at = q * (n - 1);
+	below = (uint32_t)at;
+	if (below + 1 == n)
+		return v[below];
+	return v[below] + (at - below) * (v[below + 1] - v[below]);
 }
 
 enum perf_figure

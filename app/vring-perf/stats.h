@@ -57,7 +57,10 @@ uint32_t perf_sorted_quantile(const uint32_t *v, uint32_t n, double q);
 
 void perf_sort(uint32_t *v, uint32_t n);
 
-/* Of n values in any order, which are sorted in place; 0 for n = 0. */
+/*
+ * Of n values in any order, which are sorted in place; between two of them where q falls between
+ * them; 0 for n = 0.
+ */
 double perf_quantile(double *v, uint32_t n, double q);
 
 /*

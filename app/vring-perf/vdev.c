@@ -54,8 +54,8 @@ perf_plugin(const struct perf_options *o, uint32_t pair, enum perf_role role)
 	return o->plugin != NULL ? o->plugin : own;
 }
 
-static bool
-is_driver(const char *text, const char *name)
+bool
+perf_is_driver(const char *text, const char *name)
 {
 	size_t stem = strcspn(text, ",");
 
@@ -78,7 +78,7 @@ common_args(const struct perf_options *o, uint32_t pair, enum perf_role role, bo
 		     packed, o->mrg, o->in_order, o->ring, o->queues,
 		     o->vectorized ? ",vectorized=1" : "");
 	/* DPDK's front-end complains where it has to make an address up. */
-	if (is_driver(driver, "net_virtio_user") && strstr(driver, ",mac=") == NULL)
+	if (perf_is_driver(driver, "net_virtio_user") && strstr(driver, ",mac=") == NULL)
 		snprintf(buf + n, len - n, ",mac=02:00:00:00:%02x:%02x", pair, port);
 }
 

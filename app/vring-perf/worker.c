@@ -73,7 +73,8 @@ start_ports(const struct perf_worker *w, struct perf_end *e)
 
 		snprintf(name, sizeof(name), "%s%u", w->driver, i);
 		if (rte_eth_dev_get_port_by_name(name, &e->ports[i]) != 0)
-			die(w, name, ENODEV);
+			die(w, "its driver made no port; where lines stand above, they say why",
+			    ENODEV);
 		ret = port_start(w, e->ports[i], e->pool, &tx);
 		if (ret != 0)
 			die_at_port(w, e->ports[i], "does not start", -ret);

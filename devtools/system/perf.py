@@ -221,6 +221,7 @@ def mistakes():
     refused("RTE_MAX_ETHPORTS", "--measure", "net_vring", "--idle-ports", "32")
     refused("30 at most.* vm", "--measure", "net_vring", "--idle-ports", "31", "--path", "vm")
     refused("no such option", "--bogus")
+    refused("net_vhost can only be a back-end", "--compare-front", "net_vring", "net_vhost")
     refused("not installed.*--plugin", "--measure", "net_vring", plugin=False)
     refused("No such file", "--measure", "net_vring", "--plugin", path("none.so"), plugin=False)
     refused("No such file", "--measure", "net_vring", "--plot", path("none/chart.svg"))
