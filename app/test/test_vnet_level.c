@@ -8,6 +8,10 @@
 
 #include "vnet_level.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 /* What was seen. */
 struct record {
 	uint8_t *bytes;
@@ -460,8 +464,15 @@ static void
 processor_has_what_is_offered(void **state)
 {
 #if defined(__x86_64__)
-	bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-		  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+	unsigned int eax, ebx, leaf1 = 0, ext1 = 0, edx;
+	const unsigned int due = bit_MOVBE | bit_F16C | bit_OSXSAVE;
+	bool v3;
+
+	__get_cpuid(1, &eax, &ebx, &leaf1, &edx);
+	__get_cpuid(0x80000001, &eax, &ebx, &ext1, &edx);
+	v3 = (leaf1 & due) == due && (ext1 & bit_ABM) != 0 && __builtin_cpu_supports("avx2") &&
+	     __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+	     __builtin_cpu_supports("bmi2");
 
 	assert_string_equal(vnet_level_at(0)->name, "x86-64-v2");
 	assert_int_equal(vnet_level_at(1) != NULL, v3);

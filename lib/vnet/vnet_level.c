@@ -21,8 +21,8 @@ extern const struct vnet_ops vnet_level_ops_base;
 extern const struct vnet_ops vnet_level_ops_v3;
 
 /*
- * All that the compiler may use for it and not for the one below, and LZCNT, see has_lzcnt().
- * System V ABI for AMD64, 3.1.1
+ * All that the compiler may use for it and not for the one below (System V ABI for AMD64, 3.1.1),
+ * but LZCNT, for which see has_lzcnt().
  */
 static const enum rte_cpu_flag_t v3_flags[] = {
 	RTE_CPUFLAG_AVX,  RTE_CPUFLAG_AVX2, RTE_CPUFLAG_BMI1,  RTE_CPUFLAG_BMI2,
@@ -30,8 +30,8 @@ static const enum rte_cpu_flag_t v3_flags[] = {
 };
 
 /*
- * RTE_CPUFLAG_LZCNT is of no use: DPDK reads it from the bit below, which says something else and
- * is never set by Intel's processors.
+ * RTE_CPUFLAG_LZCNT is of no use: DPDK (22.11 and later) reads bit 4, which is AltMovCr8 of AMD's
+ * processors and reserved in Intel's. LZCNT is bit 5, which AMD calls ABM.
  */
 static bool
 has_lzcnt(void)
@@ -48,7 +48,7 @@ kernel_saves_ymm(void)
 	const uint32_t sse_and_avx = 6;
 	uint32_t low, high;
 
-	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
 	return (low & sse_and_avx) == sse_and_avx;
 }
 
