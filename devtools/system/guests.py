@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Linux guests whose cards are ports of a stock testpmd: offloads, queues, restarts."""
+"""Linux guests: their command agent; cards that are ports of a stock testpmd: offloads, queues,
+restarts."""
 
 import os
 import re
@@ -185,22 +186,6 @@ def run7(report):
 
 def run10(report):
     offloads(report, 10)
-
-
-# ---- what the other cases stand on ---------------------------------------------------------
-
-def orphans(guest):
-    """No command is lost where processes end that earlier ones left behind."""
-    for number in range(200):
-        # ends some time during the next command, which is sent in several interrupts
-        guest.must("(sleep 0.0%d) > /dev/null 2>&1 &" % (number % 9 + 1), 5)
-        said = guest.must("echo %s" % ("word " * 20), 5)
-        check(said.split() == ["word"] * 20, "command %d said '%s'" % (number, said))
-
-
-def agent(report):
-    guest = bed.Guest("agent", [], qemu=10)
-    report.case("orphans", orphans, guest)
 
 
 # ---- several queues -----------------------------------------------------------------------
@@ -413,3 +398,19 @@ def remap(report):
             report.case(link.name, dimms, network, count)
         finally:
             network.close()
+
+
+# ---- what the other cases stand on ---------------------------------------------------------
+
+def orphans(guest):
+    """No command is lost where processes end that earlier ones left behind."""
+    for number in range(200):
+        # ends some time during the next command, which is sent in several interrupts
+        guest.must("(sleep 0.0%d) > /dev/null 2>&1 &" % (number % 9 + 1), 5)
+        said = guest.must("echo %s" % ("word " * 20), 5)
+        check(said.split() == ["word"] * 20, "command %d said '%s'" % (number, said))
+
+
+def agent(report):
+    guest = bed.Guest("agent", [], qemu=10)
+    report.case("orphans", orphans, guest)
