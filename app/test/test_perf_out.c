@@ -248,7 +248,7 @@ test_plot(void **state)
 	has("B: net_b,x=\\y</text>");
 	has("split rx 64 B</text>");
 	has("packed latency imix</text>");
-	has("B/A 2.00, line ");
+	has("B/A 2.00, trip 200");
 	has("busy ");
 	/* background, two of the legend; cycles, Mpps and latency, a bar for each driver */
 	assert_int_equal(count("<rect "), 3 + 3 * 2);

@@ -324,7 +324,8 @@ check_ends(const struct perf_options *o, const struct reason *why)
 				if (one_sided[i].role != (enum perf_role)role &&
 				    perf_is_driver(perf_driver(o, pair, role),
 						   one_sided[i].driver))
-					return refuse(why, "%s can only be a %s",
+					return refuse(why, "%s can only be a %s (--help lists "
+						      "the options for either end)",
 						      one_sided[i].driver,
 						      perf_end_name(one_sided[i].role));
 	return 0;

@@ -143,7 +143,7 @@ remark(FILE *f, const struct panel *p, const struct perf_line *l, double y)
 	} else {
 		if (l->pairs > 1)
 			fprintf(f, "B/A %.2f, ", perf_ratio(l).median);
-		fprintf(f, "line %.0f", perf_distances(l).median);
+		fprintf(f, "trip %.0f", perf_distances(l).median);
 	}
 	fputs("</text>\n", f);
 }
@@ -202,9 +202,8 @@ legend(FILE *f, const struct perf_options *o)
 		fputs("</text>\n", f);
 	}
 	fprintf(f, "<text x=\"%d\" y=\"26\" text-anchor=\"end\" fill=\"#555555\">bars: medians of "
-		"rounds; lines in them: p10 to p90</text>\n<text x=\"%d\" y=\"46\" "
-		"text-anchor=\"end\" fill=\"#555555\">line: cycles of a cache line's round trip "
-		"between the cores</text>\n", WIDTH - 20, WIDTH - 20);
+		"rounds; lines: p10 to p90; trip: a cache line's, in cycles</text>\n",
+		WIDTH - 20);
 }
 
 void

@@ -28,11 +28,10 @@ die(const struct perf_worker *w, const char *what, int err)
 }
 
 static void __attribute__((noreturn))
-die_at_port(const struct perf_worker *w, uint16_t port, const char *what, int err)
+die_at_port(const struct perf_worker *w, const char *name, const char *what, int err)
 {
-	char name[RTE_ETH_NAME_MAX_LEN] = "port", text[RTE_ETH_NAME_MAX_LEN + 64];
+	char text[RTE_ETH_NAME_MAX_LEN + 64];
 
-	rte_eth_dev_get_name_by_port(port, name);
 	snprintf(text, sizeof(text), "%s: %s", name, what);
 	die(w, text, err);
 }
@@ -73,11 +72,11 @@ start_ports(const struct perf_worker *w, struct perf_end *e)
 
 		snprintf(name, sizeof(name), "%s%u", w->driver, i);
 		if (rte_eth_dev_get_port_by_name(name, &e->ports[i]) != 0)
-			die(w, "its driver made no port; where lines stand above, they say why",
-			    ENODEV);
+			die_at_port(w, name, "is not there; the lines above, if any, say why",
+				    ENODEV);
 		ret = port_start(w, e->ports[i], e->pool, &tx);
 		if (ret != 0)
-			die_at_port(w, e->ports[i], "does not start", -ret);
+			die_at_port(w, name, "does not start", -ret);
 		if (tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM)
 			e->ask = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
 	}
@@ -90,14 +89,17 @@ static void
 wait_links(const struct perf_worker *w, const struct perf_end *e)
 {
 	for (uint16_t i = 0; i < e->nports; i++) {
+		char name[RTE_ETH_NAME_MAX_LEN] = "port";
 		struct rte_eth_link link = {0};
 
 		for (int ms = 0; ms < LINK_PATIENCE_MS && link.link_status == 0; ms += 10) {
 			usleep(10000);
 			rte_eth_link_get_nowait(e->ports[i], &link);
 		}
-		if (link.link_status == 0)
-			die_at_port(w, e->ports[i], "no link within 5 s", ETIMEDOUT);
+		if (link.link_status != 0)
+			continue;
+		rte_eth_dev_get_name_by_port(e->ports[i], name);
+		die_at_port(w, name, "no link within 5 s", ETIMEDOUT);
 	}
 }
 
