@@ -114,9 +114,9 @@ sport_link(const struct sport *p)
 /* Whether the condition comes true in time. */
 #define SPORT_BECOMES(condition) \
 	({ \
-		uint64_t end_ = vhu_now_ns() + SPORT_WAIT_MS * 1000000ull; \
+		uint64_t end_ = evloop_now_ns() + SPORT_WAIT_MS * 1000000ull; \
 		bool true_; \
-		while (!(true_ = (condition)) && vhu_now_ns() < end_) \
+		while (!(true_ = (condition)) && evloop_now_ns() < end_) \
 			usleep(100); \
 		true_; \
 	})
@@ -305,14 +305,14 @@ struct sport_frames {
 static inline void
 sport_verify(struct sport *p, const struct sport_frames *f, uint32_t window)
 {
-	uint64_t end = vhu_now_ns() + 10 * SPORT_WAIT_MS * 1000000ull;
+	uint64_t end = evloop_now_ns() + 10 * SPORT_WAIT_MS * 1000000ull;
 	uint32_t sent = 0, received = 0;
 	struct rte_mbuf *m = NULL, *got[BURST_FRAMES];
 
 	while (received < f->n) {
 		uint16_t n;
 
-		assert_true(vhu_now_ns() < end);
+		assert_true(evloop_now_ns() < end);
 		while (sent < f->n && sent - received < window) {
 			if (m == NULL)
 				m = mbuf_new(f->len(sent), sent, f->shape);

@@ -156,9 +156,9 @@ unanswered(struct sport *p, const char *args, enum standin_mood mood)
 	open_with(p, args);
 	listen_to_port();
 	feel(p, mood, 0, 0);
-	began = vhu_now_ns();
+	began = evloop_now_ns();
 	assert_int_equal(rte_eth_promiscuous_disable(p->id), 0);
-	assert_true(vhu_now_ns() - began < SPORT_WAIT_MS * 1000000ull);
+	assert_true(evloop_now_ns() - began < SPORT_WAIT_MS * 1000000ull);
 	assert_false(sport_link(p));
 	assert_int_equal(heard("session ended: control queue: no answer to command 0/0"), 1);
 	feel(p, STANDIN_SERVES, 0, 0);

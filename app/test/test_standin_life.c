@@ -83,11 +83,11 @@ stream_step(struct stream *t)
 static void
 stream_run(struct stream *t, uint32_t more)
 {
-	const uint64_t end = vhu_now_ns() + SPORT_WAIT_MS * 1000000ull;
+	const uint64_t end = evloop_now_ns() + SPORT_WAIT_MS * 1000000ull;
 	const uint32_t goal = t->received + more;
 
 	while (t->received < goal) {
-		assert_true(vhu_now_ns() < end);
+		assert_true(evloop_now_ns() < end);
 		stream_step(t);
 	}
 }

@@ -11,7 +11,7 @@
 struct pair {
 	struct rig *rig;		/* the back-end; its loop runs in `thread` */
 	pthread_t thread;
-	struct vhu_loop *loop;		/* the device's */
+	struct evloop *loop;		/* the device's */
 	struct vhost_dev dev;
 	struct vhu_sock sock;
 	bool has_sock;
@@ -65,7 +65,7 @@ static const struct vhu_sock_ops pair_sock_ops = { pair_peer, pair_vacant, pair_
 static void *
 serve(void *arg)
 {
-	vhu_loop_run(arg);
+	evloop_run(arg);
 	return NULL;
 }
 
@@ -75,7 +75,7 @@ pair_setup(void **state)
 	struct pair *p = calloc(1, sizeof(*p));
 
 	rig_setup_bare((void **)&p->rig);
-	assert_int_equal(vhu_loop_new(&p->loop), 0);
+	assert_int_equal(evloop_new(&p->loop), 0);
 	vhost_dev_init(&p->dev, p->loop, &pair_events, p);
 	*state = p;
 	return 0;
@@ -105,7 +105,7 @@ static void
 pair_until(struct pair *p, const unsigned int *counter, unsigned int value)
 {
 	for (int i = 0; i < 500 && *counter < value; i++)
-		vhu_loop_step(p->loop, 10);
+		evloop_step(p->loop, 10);
 	assert_int_equal(*counter, value);
 }
 
@@ -118,8 +118,8 @@ pair_teardown(void **state)
 	vhost_close(&p->dev);
 	if (p->has_sock)
 		vhu_sock_close(&p->sock);
-	vhu_loop_free(p->loop);
-	vhu_loop_quit(rig->loop);
+	evloop_free(p->loop);
+	evloop_quit(rig->loop);
 	pthread_join(p->thread, NULL);
 	free(p);
 	return rig_teardown((void **)&rig);
@@ -145,7 +145,7 @@ in_back_end(struct pair *p, void (*fn)(struct rig *rig))
 {
 	struct look l = { p->rig, fn };
 
-	vhu_loop_call(p->rig->loop, look_in_loop, &l);
+	evloop_call(p->rig->loop, look_in_loop, &l);
 }
 
 static void

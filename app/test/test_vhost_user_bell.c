@@ -61,7 +61,7 @@ static void
 await_bells(struct mock *m, unsigned int count)
 {
 	for (int i = 0; i < 500 && m->bells < count; i++)
-		vhu_loop_step(m->loop, 10);
+		evloop_step(m->loop, 10);
 	assert_int_equal(m->bells, count);
 }
 
@@ -299,13 +299,13 @@ hostile_flood_of_notifiers(void **state)
 	uint64_t began;
 
 	mock_session(m, vhost_user_protocol);
-	began = vhu_now_ns();
+	began = evloop_now_ns();
 	for (int i = 0; i < 3000; i++) {
 		mock_send_fd(m->chan, &msg, sizeof(msg), m->memfd);
-		vhu_loop_step(m->loop, 0);
+		evloop_step(m->loop, 0);
 	}
-	vhu_loop_step(m->loop, 20);
-	assert_in_range(m->bells, 1, 1 + (vhu_now_ns() - began) / 10000000);
+	evloop_step(m->loop, 20);
+	assert_in_range(m->bells, 1, 1 + (evloop_now_ns() - began) / 10000000);
 	assert_int_equal(m->losts, 0);
 }
 
@@ -342,8 +342,8 @@ notifiers_end_with_the_session(void **state)
 	assert_int_equal(vhost_map_doorbell(&m->dev, 0, &doorbell), -EBUSY);
 	shutdown(m->fd, SHUT_RDWR);
 	for (int i = 0; i < 50 && m->losts == 0; i++)
-		vhu_loop_step(m->loop, 10);
-	vhu_loop_step(m->loop, 20);
+		evloop_step(m->loop, 10);
+	evloop_step(m->loop, 20);
 	assert_int_equal(m->losts, 1);
 	assert_int_equal(m->bells, 0);
 	vhost_close(&m->dev);

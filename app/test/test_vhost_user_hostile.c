@@ -363,7 +363,7 @@ an_answer_that_nobody_asked_for(void **state)
 	/* Found by the loop. */
 	provoke(m, &ops[NOPS - 1], SAY_TWICE);
 	for (int i = 0; i < 100 && m->losts == 0; i++)
-		vhu_loop_step(m->loop, 10);
+		evloop_step(m->loop, 10);
 	assert_int_equal(m->losts, 1);
 	assert_non_null(strstr(m->lost_why, "nobody asked for"));
 	/* Or by the next request, which must not take it for its own answer. */

@@ -416,7 +416,7 @@ static void
 pump(struct fake *f)
 {
 	for (int i = 0; i < 3; i++)
-		vhu_loop_step(f->loop, 1);
+		evloop_step(f->loop, 1);
 }
 
 static void

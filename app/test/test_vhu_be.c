@@ -381,17 +381,17 @@ flood_has_to_rest(void **state)
 		struct vhu_hdr hdr;
 		struct vhu_vring_state state;
 	} m = { { VHU_SET_VRING_NUM, VHU_VERSION, sizeof(m.state) }, { 2, 256 } };
-	const uint64_t start = vhu_now_ns();
+	const uint64_t start = evloop_now_ns();
 	struct vhu_be_info info;
 	uint64_t ms;
 
 	fe_start(rig);
-	while (vhu_now_ns() - start < 400000000) {
+	while (evloop_now_ns() - start < 400000000) {
 		while (send(rig->fe, &m, sizeof(m), MSG_DONTWAIT) == sizeof(m))
 			;
-		vhu_loop_step(rig->loop, 1);
+		evloop_step(rig->loop, 1);
 	}
-	ms = (vhu_now_ns() - start) / 1000000;
+	ms = (evloop_now_ns() - start) / 1000000;
 	vhu_be_get_info(rig->be, &info);
 	assert_in_range(info.messages, VHU_CONN_CREDIT,
 			VHU_CONN_CREDIT + ms * VHU_CONN_PER_SECOND / 1000 + 1);
@@ -478,7 +478,7 @@ broken_ring_waits_for_base_and_kick(void **state)
 
 	fe_start(rig);
 	rig->vq[0]->broken = VIRTQ_E_BAD_HEAD;
-	vhu_loop_step(rig->loop, 1100); /* nothing happens but the tick */
+	evloop_step(rig->loop, 1100); /* nothing happens but the tick */
 	assert_null(rig->run[0]);
 	assert_non_null(rig->run[1]);
 	assert_non_null(strstr(rig->log, "ring 0 stopped"));
@@ -623,7 +623,7 @@ static void
 lingering_descriptors_delay_nobody(void **state)
 {
 	struct rig *rig = *state;
-	const uint64_t began = vhu_now_ns(), ring = 0;
+	const uint64_t began = evloop_now_ns(), ring = 0;
 	int fd, peer[3], second;
 
 	fe_negotiate(rig, RIG_ACKED, VHU_SERVED_PROTOCOL);
@@ -646,7 +646,7 @@ lingering_descriptors_delay_nobody(void **state)
 	pump(rig);
 	rig_connect(rig);
 	assert_int_equal(fe_get(rig, VHU_GET_FEATURES) & RIG_FEATURES, RIG_FEATURES);
-	assert_true(vhu_now_ns() - began < 2000000000);
+	assert_true(evloop_now_ns() - began < 2000000000);
 	for (int i = 0; i < 3; i++)
 		close(peer[i]); /* with what was not read: resets the connection, nobody lingers */
 }

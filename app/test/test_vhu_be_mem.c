@@ -313,7 +313,7 @@ memory_cut_short_ends_the_connection(void **state)
 	assert_int_equal(ftruncate(rig->memfd, 0), 0);
 	/* A burst looks at its ring. */
 	assert_int_equal(virtq_load16(&rig->run[0]->avail->idx), 0);
-	vhu_loop_step(rig->loop, 1100);
+	evloop_step(rig->loop, 1100);
 	assert_int_equal(rig->downs, 1);
 	assert_non_null(strstr(rig->why, "cut the shared memory short"));
 	assert_null(rig->run[0]);

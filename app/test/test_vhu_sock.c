@@ -269,10 +269,10 @@ out_of_descriptors(void **state)
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	strcpy(addr.sun_path, rig->path);
 	assert_int_equal(connect(second, (struct sockaddr *)&addr, sizeof(addr)), 0);
-	uint64_t began = vhu_now_ns();
+	uint64_t began = evloop_now_ns();
 	unsigned int rounds = 0;
-	while (vhu_now_ns() - began < 150000000) {
-		vhu_loop_step(rig->loop, 50);
+	while (evloop_now_ns() - began < 150000000) {
+		evloop_step(rig->loop, 50);
 		rounds++;
 	}
 	setrlimit(RLIMIT_NOFILE, &former);
@@ -333,7 +333,7 @@ second_rig(struct rig *first, void **state)
 
 	rig_setup_bare(state);
 	rig = *state;
-	vhu_loop_free(rig->loop);
+	evloop_free(rig->loop);
 	rig->loop = first->loop;
 	rig_listen(rig);
 	rig_connect(rig);
@@ -344,7 +344,7 @@ drop_second_rig(void **state)
 {
 	struct rig *rig = *state;
 
-	vhu_loop_new(&rig->loop); /* for the teardown to free */
+	evloop_new(&rig->loop); /* for the teardown to free */
 	rig->fds_before = -1; /* the first one's teardown counts for all */
 	assert_int_equal(rig_teardown(state), 0);
 }
@@ -361,7 +361,7 @@ struct answers {
 static void
 answered(struct answers *a, uint64_t began)
 {
-	uint64_t took = vhu_now_ns() - began;
+	uint64_t took = evloop_now_ns() - began;
 
 	a->n++;
 	a->late += took > 100000000;
@@ -388,7 +388,7 @@ slow_and_deaf_peers(void **state)
 	const struct vhu_hdr half = { VHU_SET_FEATURES, 1, 8 };
 	struct rig *rig[4] = { *state };
 	void *other[4];
-	uint64_t began = vhu_now_ns(), trickle = 0;
+	uint64_t began = evloop_now_ns(), trickle = 0;
 	unsigned int sent = 0, closed = 0;
 	struct answers a = { 0 };
 
@@ -398,9 +398,9 @@ slow_and_deaf_peers(void **state)
 	}
 	assert_int_equal(send(rig[2]->fe, &half, sizeof(half), 0), sizeof(half));
 	fcntl(rig[3]->fe, F_SETFL, O_NONBLOCK);
-	while (closed < 3 && vhu_now_ns() - began < 8000000000ull) {
+	while (closed < 3 && evloop_now_ns() - began < 8000000000ull) {
 		const struct vhu_hdr get = { VHU_GET_FEATURES, 1, 0 };
-		uint64_t now = vhu_now_ns();
+		uint64_t now = evloop_now_ns();
 
 		if (now - trickle >= 1000000000 && sent < sizeof(half)) {
 			trickle = now;
@@ -408,13 +408,13 @@ slow_and_deaf_peers(void **state)
 		}
 		while (send(rig[3]->fe, &get, sizeof(get), MSG_NOSIGNAL) == sizeof(get))
 			;
-		now = vhu_now_ns();
+		now = evloop_now_ns();
 		fe_get(rig[0], VHU_GET_FEATURES);
 		answered(&a, now);
-		vhu_loop_step(rig[0]->loop, 5);
+		evloop_step(rig[0]->loop, 5);
 		closed = rig[1]->downs + rig[2]->downs + rig[3]->downs;
 		if (closed > 0)
-			assert_true(vhu_now_ns() - began > 4900000000ull);
+			assert_true(evloop_now_ns() - began > 4900000000ull);
 	}
 	assert_int_equal(closed, 3);
 	for (int i = 1; i < 4; i++)
@@ -459,22 +459,22 @@ flooding_peer_delays_nobody(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, flood, &f), 0);
 	/* A busy machine may be slow to let the flooder run at all. */
 	for (int i = 0; i < 5000 && bad->many_publishes == before; i++)
-		vhu_loop_step(rig->loop, 1);
+		evloop_step(rig->loop, 1);
 	for (int i = 0; i < 300; i++) {
-		uint64_t now = vhu_now_ns();
+		uint64_t now = evloop_now_ns();
 		unsigned int served = bad->many_publishes;
 		struct vhu_msg m;
 
 		fe_send_on(rig->fe, VHU_GET_FEATURES, 0, NULL, 0, NULL, 0);
 		while (fe_outcome(rig, VHU_GET_FEATURES, &m) == SILENCE)
-			vhu_loop_step(rig->loop, 0);
+			evloop_step(rig->loop, 0);
 		answered(&a, now);
 		/* At most one wakeup of the other, besides that in which the question came. */
 		assert_in_range(bad->many_publishes - served, 0, 2 * VHU_CONN_MAX_MESSAGES);
 	}
 	__atomic_store_n(&f.stop, true, __ATOMIC_RELAXED);
 	while (pthread_tryjoin_np(thread, NULL) != 0) /* its last send has to end */
-		vhu_loop_step(rig->loop, 1);
+		evloop_step(rig->loop, 1);
 	assert_true(bad->many_publishes > before);
 	assert_int_equal(bad->downs, 0);
 	check_answers(&a);

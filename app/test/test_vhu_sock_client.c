@@ -13,7 +13,7 @@ client_connects_and_reconnects(void **state)
 	cfg.client = true;
 	assert_int_equal(try_new(rig, &cfg, err), 0);
 	for (int i = 0; i < 3; i++) { /* nobody there: no socket, then a stale one */
-		vhu_loop_step(rig->loop, 300);
+		evloop_step(rig->loop, 300);
 		assert_int_equal(rig->ups, 0);
 	}
 	/* One line for all the waiting. */
@@ -28,7 +28,7 @@ client_connects_and_reconnects(void **state)
 	rig_disconnect(rig); /* the peer dies */
 	assert_int_equal(rig->downs, 1);
 	assert_null(rig->run[0]);
-	vhu_loop_step(rig->loop, 500);
+	evloop_step(rig->loop, 500);
 	fd = listen_at(rig->path);
 	WAIT(rig, rig->ups == 2, 1500);
 	rig->fe = accept(fd, NULL, NULL);
@@ -60,7 +60,7 @@ sees_at_once(struct rig *rig, int fd)
 	rig_disconnect(rig);
 	close(fd);
 	unlink(rig->path);
-	vhu_loop_step(rig->loop, 50);
+	evloop_step(rig->loop, 50);
 }
 
 static void
@@ -72,7 +72,7 @@ client_waits(struct rig *rig, uint32_t reconnect_ms)
 	cfg.client = true;
 	cfg.reconnect_ms = reconnect_ms;
 	assert_int_equal(try_new(rig, &cfg, err), 0);
-	vhu_loop_step(rig->loop, 50);
+	evloop_step(rig->loop, 50);
 }
 
 /* The socket's file tells that somebody comes: the delay is not waited out. */
@@ -96,7 +96,7 @@ client_sees_the_socket_appear(void **state)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	for (int i = 0; i < 10; i++)
-		vhu_loop_step(rig->loop, 10);
+		evloop_step(rig->loop, 10);
 	assert_int_equal(rig->ups, 2);
 	assert_int_equal(listen(fd, 8), 0);
 	sees_at_once(rig, fd);
@@ -111,11 +111,11 @@ client_sees_another_directory(void **state)
 
 	client_waits(rig, 2000);
 	assert_int_equal(rmdir(rig->dir), 0);
-	vhu_loop_step(rig->loop, 50);
+	evloop_step(rig->loop, 50);
 	assert_int_equal(mkdir(rig->dir, 0700), 0);
-	until = vhu_now_ns() + 2100000000ull;
-	while (vhu_now_ns() < until)
-		vhu_loop_step(rig->loop, 10);
+	until = evloop_now_ns() + 2100000000ull;
+	while (evloop_now_ns() < until)
+		evloop_step(rig->loop, 10);
 	sees_at_once(rig, listen_at(rig->path));
 }
 
@@ -125,16 +125,16 @@ client_is_not_hurried_for_ever(void **state)
 {
 	struct rig *rig = *state;
 	struct vhu_be_config cfg = rig_config(rig);
-	uint64_t until = vhu_now_ns() + 1500000000ull;
+	uint64_t until = evloop_now_ns() + 1500000000ull;
 	char err[200];
 
 	cfg.client = true;
 	assert_int_equal(try_new(rig, &cfg, err), 0);
-	while (vhu_now_ns() < until) {
+	while (evloop_now_ns() < until) {
 		int fd = listen_at(rig->path), c;
 
 		for (int i = 0; i < 3; i++)
-			vhu_loop_step(rig->loop, 1);
+			evloop_step(rig->loop, 1);
 		c = accept(fd, NULL, NULL);
 		if (c >= 0)
 			close(c);
@@ -151,19 +151,19 @@ client_backs_off(void **state)
 {
 	struct rig *rig = *state;
 	struct vhu_be_config cfg = rig_config(rig);
-	uint64_t until = vhu_now_ns() + 1500000000ull;
+	uint64_t until = evloop_now_ns() + 1500000000ull;
 	int fd = listen_at(rig->path);
 	char err[200];
 
 	cfg.client = true;
 	cfg.reconnect_ms = 50;
 	assert_int_equal(try_new(rig, &cfg, err), 0);
-	while (vhu_now_ns() < until) {
+	while (evloop_now_ns() < until) {
 		int c = accept(fd, NULL, NULL);
 
 		if (c >= 0)
 			close(c);
-		vhu_loop_step(rig->loop, 1);
+		evloop_step(rig->loop, 1);
 	}
 	/* 50, 100, 200, 400, 800 ms apart. */
 	assert_in_range(rig->ups, 4, 6);

@@ -46,7 +46,7 @@ start(struct port *p, uint64_t features)
 	unpublished = 0;
 	port.pairs = 1;
 	port.args.zero_copy = 1;
-	assert_int_equal(vhu_loop_new(&port.loop), 0);
+	assert_int_equal(evloop_new(&port.loop), 0);
 	vring_lend_open(&port);
 	port_open(p, 64, features, 2048, 1);
 	p->r.any_order = true;
@@ -66,7 +66,7 @@ finish(struct port *p)
 	if (port.slot[1].run != NULL)
 		set_run(NULL);
 	vring_lend_close(&port);
-	vhu_loop_free(port.loop);
+	evloop_free(port.loop);
 	port_reap(p);
 	assert_int_equal(rd_pending(&p->r), 0);
 	port_close(p);
@@ -87,10 +87,10 @@ receive(struct port *p, uint32_t seed)
 static uint64_t
 end_ms(void)
 {
-	const uint64_t begin = vhu_now_ns();
+	const uint64_t begin = evloop_now_ns();
 
 	set_run(NULL);
-	return (vhu_now_ns() - begin) / 1000000;
+	return (evloop_now_ns() - begin) / 1000000;
 }
 
 /* EAL's interrupt thread frees what is over. */
@@ -145,7 +145,7 @@ packets_outlive_port(void **state)
 	m[1] = receive(&p, 1);
 	assert_true(end_ms() < 90);
 	vring_lend_close(&port);
-	vhu_loop_free(port.loop);
+	evloop_free(port.loop);
 	assert_int_equal(p.g.mem->refs, 4); /* guest, run, two ends of the ring */
 	for (uint32_t i = 0; i < 2; i++) {
 		expect_bytes(rte_pktmbuf_mtod(m[i], uint8_t *), m[i]->pkt_len, 600, 1);
@@ -192,7 +192,7 @@ nobody_polls(void **state)
 	m = receive(&p, 0);
 	rte_pktmbuf_free(m);
 	for (int i = 0; i < 3000 && port_reap(&p) == 0; i++)
-		vhu_loop_step(port.loop, 1);
+		evloop_step(port.loop, 1);
 	assert_true(unpublished > 0);
 	assert_int_equal(rd_pending(&p.r), 0);
 	finish(&p);

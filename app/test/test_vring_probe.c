@@ -13,7 +13,7 @@ struct bench {
 	struct rig *rig;
 	pthread_t thread;
 	bool served;
-	struct vhu_timer timer;		/* the device's, in the back-end's loop */
+	struct evloop_timer timer;		/* the device's, in the back-end's loop */
 	uint16_t tx_seen, rx_seen;
 	bool damage;			/* what is sent back */
 	char out[16384];		/* the program's output, errors included */
@@ -22,7 +22,7 @@ struct bench {
 static void *
 serve(void *arg)
 {
-	vhu_loop_run(arg);
+	evloop_run(arg);
 	return NULL;
 }
 
@@ -51,10 +51,10 @@ bench_teardown(void **state)
 	struct rig *rig = b->rig;
 
 	if (b->served) {
-		vhu_loop_quit(rig->loop);
+		evloop_quit(rig->loop);
 		pthread_join(b->thread, NULL);
 	}
-	vhu_timer_cancel(&b->timer);
+	evloop_timer_cancel(&b->timer);
 	free(b);
 	return rig_teardown((void **)&rig);
 }
@@ -311,12 +311,12 @@ echo(struct bench *b)
 }
 
 static void
-echo_expired(struct vhu_timer *t)
+echo_expired(struct evloop_timer *t)
 {
 	struct bench *b = t->owner;
 
 	echo(b);
-	vhu_timer_set(b->rig->loop, t, 1);
+	evloop_timer_set(b->rig->loop, t, 1);
 }
 
 static void
@@ -324,8 +324,8 @@ traffic(void **state)
 {
 	struct bench *b = *state;
 
-	b->timer = (struct vhu_timer){ .expired = echo_expired, .owner = b };
-	vhu_timer_set(b->rig->loop, &b->timer, 1);
+	b->timer = (struct evloop_timer){ .expired = echo_expired, .owner = b };
+	evloop_timer_set(b->rig->loop, &b->timer, 1);
 	bench_serve(b);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(PROBE(b, "--traffic", b->rig->path), 0);
@@ -341,8 +341,8 @@ traffic_that_comes_back_changed(void **state)
 	struct bench *b = *state;
 
 	b->damage = true;
-	b->timer = (struct vhu_timer){ .expired = echo_expired, .owner = b };
-	vhu_timer_set(b->rig->loop, &b->timer, 1);
+	b->timer = (struct evloop_timer){ .expired = echo_expired, .owner = b };
+	evloop_timer_set(b->rig->loop, &b->timer, 1);
 	bench_serve(b);
 	assert_int_equal(PROBE(b, "--traffic", b->rig->path), 4);
 	assert_non_null(strstr(b->out, "16 packets came back changed\n"));

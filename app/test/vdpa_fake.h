@@ -54,7 +54,7 @@ struct fake_ring {
 
 struct fake {
 	int fds_before;
-	struct vhu_loop *loop;
+	struct evloop *loop;
 	struct vhost_dev dev;
 	struct vhost_vdpa_sys sys;
 	unsigned int configs, losts;
@@ -480,7 +480,7 @@ fake_setup(void **state)
 	struct fake *f = calloc(1, sizeof(*f));
 
 	f->fds_before = fake_fds();
-	assert_int_equal(vhu_loop_new(&f->loop), 0);
+	assert_int_equal(evloop_new(&f->loop), 0);
 	vhost_dev_init(&f->dev, f->loop, &fake_events, f);
 	fake_make(f);
 	*state = f;
@@ -494,7 +494,7 @@ fake_teardown(void **state)
 	int before = f->fds_before, left;
 
 	vhost_close(&f->dev);
-	vhu_loop_free(f->loop);
+	evloop_free(f->loop);
 	left = f->open + (int)f->npages + (int)f->nevents + f->in_batch;
 	free(f);
 	if (left != 0 || fake_fds() != before) {

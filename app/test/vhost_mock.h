@@ -60,7 +60,7 @@ struct seen {
 
 struct mock {
 	int fds_before;
-	struct vhu_loop *loop;
+	struct evloop *loop;
 	struct vhost_dev dev;
 	unsigned int configs, losts, bells; /* events */
 	char lost_why[VHOST_WHY];
@@ -369,7 +369,7 @@ static inline void
 mock_pump(struct mock *m)
 {
 	for (int i = 0; i < 4; i++)
-		vhu_loop_step(m->loop, 1);
+		evloop_step(m->loop, 1);
 }
 
 /* Everything that was sent so far has been seen when this returns. */
@@ -430,7 +430,7 @@ mock_setup(void **state)
 
 	m->fds_before = open_fds();
 	m->seen = calloc(MOCK_LOG, sizeof(*m->seen));
-	assert_int_equal(vhu_loop_new(&m->loop), 0);
+	assert_int_equal(evloop_new(&m->loop), 0);
 	vhost_dev_init(&m->dev, m->loop, &mock_events, m);
 	pthread_mutex_init(&m->lock, NULL);
 	m->memfd = memfd_create("mock", MFD_CLOEXEC);
@@ -454,7 +454,7 @@ mock_teardown(void **state)
 	int before = m->fds_before;
 
 	mock_stop(m);
-	vhu_loop_free(m->loop);
+	evloop_free(m->loop);
 	munmap(m->mem, RIG_MEM);
 	close(m->memfd);
 	pthread_mutex_destroy(&m->lock);

@@ -28,7 +28,7 @@
 #include <cmocka.h>
 
 #include "vhu_be_priv.h"
-#include "vhu_close.h"
+#include "evloop_close.h"
 
 #define RIG_PAIRS 2
 #define RIG_RINGS (2 * RIG_PAIRS)
@@ -61,7 +61,7 @@ enum outcome {
 struct rig {
 	int fds_before;			/* -1: do not compare */
 	char dir[32], path[64];
-	struct vhu_loop *loop;
+	struct evloop *loop;
 	struct vhu_be *be;
 	struct virtq_vq *vq[RIG_RINGS];
 	int fe;				/* the front-end's end, -1: not connected */
@@ -86,7 +86,7 @@ struct rig {
 static inline void
 wait_for_closing(void)
 {
-	for (int i = 0; vhu_close_pending() && i < 5000; i++)
+	for (int i = 0; evloop_close_pending() && i < 5000; i++)
 		usleep(200);
 }
 
@@ -200,7 +200,7 @@ static inline void
 pump(struct rig *rig)
 {
 	for (int i = 0; i < 4; i++)
-		vhu_loop_step(rig->loop, 0);
+		evloop_step(rig->loop, 0);
 }
 
 static inline struct vhu_be_config
@@ -269,7 +269,7 @@ rig_setup_bare(void **state)
 	strcpy(rig->dir, "/tmp/vhu-test-XXXXXX");
 	assert_non_null(mkdtemp(rig->dir));
 	snprintf(rig->path, sizeof(rig->path), "%s/sock", rig->dir);
-	assert_int_equal(vhu_loop_new(&rig->loop), 0);
+	assert_int_equal(evloop_new(&rig->loop), 0);
 	rig->memfd = memfd_create("guest", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(rig->memfd, RIG_MEM), 0);
 	rig->mem = mmap(NULL, RIG_MEM, PROT_READ | PROT_WRITE, MAP_SHARED, rig->memfd, 0);
@@ -306,7 +306,7 @@ rig_teardown(void **state)
 	vhu_be_free(rig->be);
 	if (rig->fe >= 0)
 		close(rig->fe);
-	vhu_loop_free(rig->loop);
+	evloop_free(rig->loop);
 	munmap(rig->mem, RIG_MEM);
 	close(rig->memfd);
 	for (int i = 0; i < RIG_RINGS; i++) {

@@ -40,9 +40,9 @@ listen_at(const char *path)
 /* Wait for something to become true, serving the loop meanwhile. False: it took too long. */
 #define WAIT(rig, condition, ms) \
 	do { \
-		uint64_t until = vhu_now_ns() + (ms) * 1000000ull; \
-		while (!(condition) && vhu_now_ns() < until) \
-			vhu_loop_step((rig)->loop, 10); \
+		uint64_t until = evloop_now_ns() + (ms) * 1000000ull; \
+		while (!(condition) && evloop_now_ns() < until) \
+			evloop_step((rig)->loop, 10); \
 		assert_true(condition); \
 	} while (0)
 

@@ -115,7 +115,7 @@ main(int argc, char **argv)
 	if (state != PROBE_OK)
 		return state;
 	p.path = o.path;
-	rc = vhu_loop_new(&p.loop);
+	rc = evloop_new(&p.loop);
 	if (rc < 0) {
 		fprintf(stderr, "vring-probe: %s\n", strerror(-rc));
 		return PROBE_NOTHING;
@@ -126,6 +126,6 @@ main(int argc, char **argv)
 	else
 		report_failure(&p, state, o.json);
 	vhost_close(&p.dev);
-	vhu_loop_free(p.loop);
+	evloop_free(p.loop);
 	return state;
 }

@@ -16,7 +16,7 @@ enum {
 
 struct probe {
 	const char *path;
-	struct vhu_loop *loop;
+	struct evloop *loop;
 	struct vhost_dev dev;
 	const char *role;	/* what is there, in words; NULL: not known yet */
 	char why[VHOST_WHY + 200]; /* one line, when it is not PROBE_OK */

@@ -184,7 +184,7 @@ static void
 exchange(struct traffic *t)
 {
 	const uint64_t most = t->p->dev.timeout_ms * UINT64_C(1000000);
-	const uint64_t start = vhu_now_ns();
+	const uint64_t start = evloop_now_ns();
 	uint64_t last = start;
 
 	for (uint32_t i = 0; i < t->ring[RX].size; i++)
@@ -194,7 +194,7 @@ exchange(struct traffic *t)
 	send_packets(t);
 	for (;;) {
 		const bool some = reap(t);
-		const uint64_t now = vhu_now_ns();
+		const uint64_t now = evloop_now_ns();
 
 		if (some)
 			last = now;
@@ -203,7 +203,7 @@ exchange(struct traffic *t)
 		if (now - start > most || (t->consumed >= PACKETS &&
 					   now - last > QUIET_MS * UINT64_C(1000000)))
 			break;
-		vhu_loop_step(t->p->loop, some ? 0 : 1);
+		evloop_step(t->p->loop, some ? 0 : 1);
 		if (!vhost_is_open(&t->p->dev))
 			break;
 	}

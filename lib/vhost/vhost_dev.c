@@ -8,7 +8,7 @@
 #include <string.h>
 
 void
-vhost_dev_init(struct vhost_dev *dev, struct vhu_loop *loop,
+vhost_dev_init(struct vhost_dev *dev, struct evloop *loop,
 	       const struct vhost_dev_events *events, void *ctx)
 {
 	*dev = (struct vhost_dev){

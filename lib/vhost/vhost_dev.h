@@ -28,7 +28,7 @@
 #include <sys/types.h>
 
 #include "vhost_ops.h"
-#include "vhu_loop.h"
+#include "evloop.h"
 
 #define VHOST_WHY 200		/* bytes for a reason, with its end */
 #define VHOST_TIMEOUT_MS 2000	/* for an answer, unless the owner says otherwise */
@@ -43,7 +43,7 @@ extern const uint64_t vhost_vdpa_backend;
 
 struct vhost_dev {
 	/* The owner's; vhost_dev_init() gives defaults. */
-	struct vhu_loop *loop;
+	struct evloop *loop;
 	const struct vhost_dev_events *events;	/* NULL: nobody listens. Entries may be NULL */
 	void *ctx;				/* for events */
 	uint32_t timeout_ms;			/* vhost-user: for each answer */
@@ -64,7 +64,7 @@ struct vhost_dev {
 };
 
 /* A closed device with default settings. */
-void vhost_dev_init(struct vhost_dev *dev, struct vhu_loop *loop,
+void vhost_dev_init(struct vhost_dev *dev, struct evloop *loop,
 		    const struct vhost_dev_events *events, void *ctx);
 /*
  * Begin a session on a connected stream socket (of a struct vhu_sock, for instance). Takes the

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "vhost_user_priv.h"
-#include "vhu_close.h"
+#include "evloop_close.h"
 #include "virtq_compat.h"
 
 const uint64_t vhost_user_protocol =
@@ -32,18 +32,18 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 		return vhost_fail(dev, -ENOMEM, "out of memory");
 	}
 	u->dev = dev;
-	u->watch = (struct vhu_watch){
+	u->watch = (struct evloop_watch){
 		.fd = fd,
 		.events = EPOLLIN,
 		.ready = vhost_user_ready,
 		.owner = u,
 	};
-	u->soon = (struct vhu_timer){ .expired = vhost_user_soon, .owner = u };
-	u->bells = (struct vhu_timer){ .expired = vhost_user_bells_tell, .owner = u };
+	u->soon = (struct evloop_timer){ .expired = vhost_user_soon, .owner = u };
+	u->bells = (struct evloop_timer){ .expired = vhost_user_bells_tell, .owner = u };
 	vhu_rx_init(&u->rx, true);
 	vhu_tx_init(&u->tx);
 	vhost_user_chan_init(u);
-	rc = vhu_watch_add(dev->loop, &u->watch);
+	rc = evloop_watch_add(dev->loop, &u->watch);
 	if (rc < 0) {
 		close(fd);
 		free(u);
@@ -58,10 +58,10 @@ user_cleanup(struct vhost_dev *dev)
 {
 	struct vhost_user *u = dev->priv;
 
-	vhu_timer_cancel(&u->soon);
+	evloop_timer_cancel(&u->soon);
 	if (u->watch.fd >= 0) {
-		vhu_watch_del(&u->watch);
-		vhu_close_connection(u->watch.fd);
+		evloop_watch_del(&u->watch);
+		evloop_close_connection(u->watch.fd);
 	}
 	vhu_rx_reset(&u->rx);
 	vhu_tx_reset(&u->tx);

@@ -129,7 +129,7 @@ vhost_user_bell_serve(struct vhost_user *u, struct vhu_msg *msg)
 	drop(&bell->given);
 	bell->given = page;
 	if (u->bells.at_ns == 0)
-		vhu_timer_set(u->dev->loop, &u->bells, TELL_MS);
+		evloop_timer_set(u->dev->loop, &u->bells, TELL_MS);
 	return true;
 }
 
@@ -150,7 +150,7 @@ vhost_user_bells_forget(struct vhost_user *u)
 void
 vhost_user_bells_free(struct vhost_user *u)
 {
-	vhu_timer_cancel(&u->bells);
+	evloop_timer_cancel(&u->bells);
 	vhost_user_bells_forget(u);
 	for (uint32_t i = 0; i < VHOST_MAX_VRINGS; i++) {
 		drop(&u->bell[i].lent[0]);
@@ -159,7 +159,7 @@ vhost_user_bells_free(struct vhost_user *u)
 }
 
 void
-vhost_user_bells_tell(struct vhu_timer *t)
+vhost_user_bells_tell(struct evloop_timer *t)
 {
 	struct vhost_user *u = t->owner;
 	const struct vhost_dev_events *ev = u->dev->events;

@@ -19,7 +19,7 @@ serve_config_change(struct vhost_user *u, const struct vhu_msg *msg)
 	if (msg->hdr.size != 0 || msg->nfds != 0 || !vhost_user_has(u->dev, VHU_PF_CONFIG))
 		return false;
 	u->config_changed = true;
-	vhu_timer_set(u->dev->loop, &u->soon, 0);
+	evloop_timer_set(u->dev->loop, &u->soon, 0);
 	return true;
 }
 

@@ -13,7 +13,7 @@
 
 #include "vhost_user_priv.h"
 #include "vhu_be.h"
-#include "vhu_close.h"
+#include "evloop_close.h"
 
 int
 vhost_user_dead(struct vhost_user *u, int rc, const char *fmt, ...)
@@ -26,20 +26,20 @@ vhost_user_dead(struct vhost_user *u, int rc, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(dev->why, sizeof(dev->why), fmt, ap);
 	va_end(ap);
-	vhu_watch_del(&u->watch);
-	vhu_close_connection(u->watch.fd);
+	evloop_watch_del(&u->watch);
+	evloop_close_connection(u->watch.fd);
 	u->watch.fd = -1;
 	vhu_rx_reset(&u->rx);
 	vhu_tx_reset(&u->tx);
 	vhu_conn_close(&u->chan);
 	u->error = rc;
 	u->lost = true;
-	vhu_timer_set(dev->loop, &u->soon, 0);
+	evloop_timer_set(dev->loop, &u->soon, 0);
 	return rc;
 }
 
 void
-vhost_user_soon(struct vhu_timer *t)
+vhost_user_soon(struct evloop_timer *t)
 {
 	struct vhost_user *u = t->owner;
 	struct vhost_dev *dev = u->dev;
@@ -73,7 +73,7 @@ check_quiet(struct vhost_user *u)
 }
 
 void
-vhost_user_ready(struct vhu_watch *w, uint32_t events)
+vhost_user_ready(struct evloop_watch *w, uint32_t events)
 {
 	(void)events; /* an error shows itself when reading */
 	check_quiet(w->owner);
@@ -90,7 +90,7 @@ wait_round(struct vhost_user *u, uint32_t request, short events, uint64_t deadli
 		{ .fd = u->watch.fd, .events = events },
 		{ .fd = u->chan.watch.fd, .events = (short)u->chan.watch.events },
 	};
-	const uint64_t now = vhu_now_ns();
+	const uint64_t now = evloop_now_ns();
 
 	if (now >= deadline)
 		return vhost_user_dead(u, -ETIMEDOUT, "the back-end did not answer %s within %u ms",
@@ -105,7 +105,7 @@ wait_round(struct vhost_user *u, uint32_t request, short events, uint64_t deadli
 static uint64_t
 deadline_of(const struct vhost_user *u)
 {
-	return vhu_now_ns() + u->dev->timeout_ms * UINT64_C(1000000);
+	return evloop_now_ns() + u->dev->timeout_ms * UINT64_C(1000000);
 }
 
 static int

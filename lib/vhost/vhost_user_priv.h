@@ -38,14 +38,14 @@ struct vhost_user_bell {
 
 struct vhost_user {
 	struct vhost_dev *dev;
-	struct vhu_watch watch;		/* the main socket, fd -1: the session is over */
+	struct evloop_watch watch;		/* the main socket, fd -1: the session is over */
 	struct vhu_rx rx;		/* the answer that is waited for */
 	struct vhu_tx tx;
 	struct vhu_conn chan;		/* requests of the back-end */
-	struct vhu_timer soon;		/* tells the owner, from the loop, what is pending */
+	struct evloop_timer soon;	/* tells the owner, from the loop, what is pending */
 	bool lost, config_changed;	/* pending */
 	int error;			/* why the session is over, -errno */
-	struct vhu_timer bells;		/* tells the owner that doorbells came or went */
+	struct evloop_timer bells;		/* tells the owner that doorbells came or went */
 	struct vhost_user_bell bell[VHOST_MAX_VRINGS];
 
 	uint32_t last;			/* the request sent last, 0: none */
@@ -71,8 +71,8 @@ vhost_user_has(const struct vhost_dev *dev, enum vhu_protocol_feature bit)
 int vhost_user_dead(struct vhost_user *u, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* As the loop watches the main socket: what comes between requests ends the session. */
-void vhost_user_ready(struct vhu_watch *w, uint32_t events);
-void vhost_user_soon(struct vhu_timer *t);
+void vhost_user_ready(struct evloop_watch *w, uint32_t events);
+void vhost_user_soon(struct evloop_timer *t);
 
 /* A request; `payload` has `size` bytes, fd -1: none goes with it. */
 struct vhost_user_req {
@@ -118,7 +118,7 @@ void vhost_user_bell_forget(struct vhost_user *u, uint32_t index);
 void vhost_user_bells_forget(struct vhost_user *u);
 /* Also those that the owner did not give back. */
 void vhost_user_bells_free(struct vhost_user *u);
-void vhost_user_bells_tell(struct vhu_timer *t);
+void vhost_user_bells_tell(struct evloop_timer *t);
 int vhost_user_map_doorbell(struct vhost_dev *dev, uint32_t index, void **doorbell);
 void vhost_user_unmap_doorbell(struct vhost_dev *dev, uint32_t index, void *doorbell);
 bool vhost_user_doorbell_lost(struct vhost_dev *dev, uint32_t index);

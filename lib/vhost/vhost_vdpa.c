@@ -40,7 +40,7 @@ vdpa_note(struct vdpa *v, int rc)
 {
 	if ((rc == -ENODEV || rc == -ENXIO) && !v->gone) {
 		v->gone = true;
-		vhu_timer_set(v->dev->loop, &v->soon, 0);
+		evloop_timer_set(v->dev->loop, &v->soon, 0);
 	}
 	return rc == -ENXIO ? -ENODEV : rc;
 }
@@ -56,7 +56,7 @@ vdpa_ioctl(struct vdpa *v, unsigned long request, void *arg, const char *what)
 }
 
 static void
-tell_gone(struct vhu_timer *t)
+tell_gone(struct evloop_timer *t)
 {
 	struct vdpa *v = t->owner;
 	struct vhost_dev *dev = v->dev;
@@ -67,7 +67,7 @@ tell_gone(struct vhu_timer *t)
 
 /* Also how NEEDS_RESET is told: the owner finds it in dev->status. */
 static void
-config_ready(struct vhu_watch *w, uint32_t events)
+config_ready(struct evloop_watch *w, uint32_t events)
 {
 	struct vdpa *v = w->owner;
 	struct vhost_dev *dev = v->dev;
@@ -142,13 +142,13 @@ vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa
 	v->dev = dev;
 	v->sys = sys;
 	v->fd = fd;
-	v->config = (struct vhu_watch){
+	v->config = (struct evloop_watch){
 		.fd = -1,
 		.events = EPOLLIN,
 		.ready = config_ready,
 		.owner = v,
 	};
-	v->soon = (struct vhu_timer){ .expired = tell_gone, .owner = v };
+	v->soon = (struct evloop_timer){ .expired = tell_gone, .owner = v };
 	v->page = (uint64_t)sysconf(_SC_PAGESIZE);
 	v->last = UINT64_MAX;
 	v->spaces = 1;
@@ -162,10 +162,10 @@ vdpa_cleanup(struct vhost_dev *dev)
 {
 	struct vdpa *v = dev->priv;
 
-	vhu_timer_cancel(&v->soon);
+	evloop_timer_cancel(&v->soon);
 	v->sys->close(v->sys->ctx, v->fd);
 	if (v->config.fd >= 0) {
-		vhu_watch_del(&v->config);
+		evloop_watch_del(&v->config);
 		v->sys->close(v->sys->ctx, v->config.fd);
 	}
 	free(v->map);
@@ -270,7 +270,7 @@ watch_config(struct vdpa *v)
 	rc = vdpa_ioctl(v, VHOST_VDPA_SET_CONFIG_CALL, &arg, "configuration interrupt");
 	if (rc >= 0) {
 		v->config.fd = fd;
-		rc = vhu_watch_add(v->dev->loop, &v->config);
+		rc = evloop_watch_add(v->dev->loop, &v->config);
 		if (rc == 0)
 			return 0;
 		v->config.fd = -1;

@@ -26,8 +26,8 @@ struct vdpa {
 	struct vhost_dev *dev;
 	const struct vhost_vdpa_sys *sys;
 	int fd;
-	struct vhu_watch config;	/* eventfd that the device signals, fd -1: none */
-	struct vhu_timer soon;		/* tells the owner, from the loop, that there is no device
+	struct evloop_watch config;	/* eventfd that the device signals, fd -1: none */
+	struct evloop_timer soon;	/* tells the owner, from the loop, that there is no device
 					 * any more */
 	bool gone;
 	bool owned;			/* SET_OWNER was done */

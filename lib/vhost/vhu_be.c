@@ -26,7 +26,7 @@ vhu_be_log(struct vhu_be *be, enum vhu_log_level level, const char *fmt, ...)
 {
 	const uint32_t limit = level == VHU_LOG_DEBUG ? LOG_DEBUG_LINES : LOG_LINES;
 	uint32_t *lines = &be->log_lines[level == VHU_LOG_DEBUG];
-	const uint64_t now = vhu_now_ns();
+	const uint64_t now = evloop_now_ns();
 	char line[256];
 	va_list ap;
 
@@ -199,7 +199,7 @@ forget_connection(struct vhu_be *be, const char *why)
 {
 	const bool healthy = be->spoken > 0;
 
-	vhu_timer_cancel(&be->tick);
+	evloop_timer_cancel(&be->tick);
 	vhu_rings_stop(be);
 	for (uint16_t i = 0; i < be->nrings; i++)
 		vhu_ring_drop(&be->ring[i]);
@@ -243,7 +243,7 @@ disconnect(struct vhu_be *be, const char *why)
 }
 
 static void
-tick_expired(struct vhu_timer *t)
+tick_expired(struct evloop_timer *t)
 {
 	struct vhu_be *be = t->owner;
 
@@ -253,7 +253,7 @@ tick_expired(struct vhu_timer *t)
 	}
 	for (uint16_t i = 0; i < be->nrings; i++)
 		vhu_ring_check(be, &be->ring[i]);
-	vhu_timer_set(be->loop, t, TICK_MS);
+	evloop_timer_set(be->loop, t, TICK_MS);
 }
 
 static void
@@ -269,9 +269,9 @@ peer_came(struct vhu_sock *s, int fd)
 		vhu_sock_again(s, false);
 		return;
 	}
-	vhu_timer_set(be->loop, &be->tick, TICK_MS);
+	evloop_timer_set(be->loop, &be->tick, TICK_MS);
 	INFO_SET(be, connected, true);
-	INFO_SET(be, connected_since_ns, vhu_now_ns());
+	INFO_SET(be, connected_since_ns, evloop_now_ns());
 	INFO_ADD(be, connects);
 	vhu_be_log(be, VHU_LOG_NOTICE, "front-end connected on %s", s->addr.sun_path);
 	be->ops->connected(be->ctx, true, NULL);
@@ -338,7 +338,7 @@ be_alloc(const struct vhu_be_config *cfg)
 	be->about = -1;
 	be->why = "";
 	be->info.last_disconnect = "";
-	be->tick = (struct vhu_timer){ .expired = tick_expired, .owner = be };
+	be->tick = (struct evloop_timer){ .expired = tick_expired, .owner = be };
 	be->vq = calloc(be->nrings, sizeof(be->vq[0]));
 	be->ring = calloc(be->nrings, sizeof(be->ring[0]));
 	be->runs = calloc(be->nrings, sizeof(be->runs[0]));

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "vhu_loop.h"
+#include "evloop.h"
 #include "virtq.h"
 
 #define VHU_BE_MAX_PAIRS 128	/* the index of a ring's fds has eight bits */
@@ -64,7 +64,7 @@ struct vhu_be_config {
 				     * the array is copied */
 	const struct vhu_be_ops *ops;
 	void *ctx;
-	struct vhu_loop *loop;
+	struct evloop *loop;
 };
 
 /* Counters and state for statistics and telemetry. Plain words written by the loop's thread. */

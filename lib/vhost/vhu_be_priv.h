@@ -37,7 +37,7 @@ struct vhu_be {
 	/* From the configuration. */
 	const struct vhu_be_ops *ops;
 	void *ctx;
-	struct vhu_loop *loop;
+	struct evloop *loop;
 	struct virtq_vq **vq;		/* cursors, nrings of them */
 	uint16_t nrings;
 	uint16_t mem_slots;
@@ -47,7 +47,7 @@ struct vhu_be {
 	struct vhu_sock sock;
 	struct vhu_conn conn;		/* the front-end */
 	struct vhu_conn chan;		/* the back-end channel, SET_BACKEND_REQ_FD */
-	struct vhu_timer tick;		/* looks for what bursts cannot report, while connected */
+	struct evloop_timer tick;	/* looks for what bursts cannot report, while connected */
 
 	/* State of one connection; all zero at its start. */
 	uint64_t offered;		/* device features */

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "vhu_close.h"
+#include "evloop_close.h"
 
 #define HDR ((uint32_t)sizeof(struct vhu_hdr))
 
@@ -52,7 +52,7 @@ vhu_msg_close_fds(struct vhu_msg *msg)
 {
 	for (uint32_t i = 0; i < msg->nfds; i++)
 		if (msg->fds[i] >= 0)
-			vhu_close_received(msg->fds[i]);
+			evloop_close_received(msg->fds[i]);
 	msg->nfds = 0;
 }
 
@@ -84,7 +84,7 @@ keep_fds(struct vhu_rx *rx, struct msghdr *mh)
 			if (rx->msg.nfds < VHU_MAX_FDS) {
 				rx->msg.fds[rx->msg.nfds++] = fd;
 			} else {
-				vhu_close_received(fd);
+				evloop_close_received(fd);
 				fit = false;
 			}
 		}

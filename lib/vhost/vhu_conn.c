@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-#include "vhu_close.h"
+#include "evloop_close.h"
 
 static void
 conn_fail(struct vhu_conn *c, const char *why, bool framing)
@@ -17,7 +17,7 @@ conn_fail(struct vhu_conn *c, const char *why, bool framing)
 static bool
 conn_has_credit(struct vhu_conn *c)
 {
-	const uint64_t each = 1000000000 / VHU_CONN_PER_SECOND, now = vhu_now_ns();
+	const uint64_t each = 1000000000 / VHU_CONN_PER_SECOND, now = evloop_now_ns();
 	uint64_t more = (now - c->credit_ns) / each;
 
 	if (more > VHU_CONN_CREDIT - c->credit) {
@@ -34,7 +34,7 @@ conn_has_credit(struct vhu_conn *c)
 static bool
 conn_read(struct vhu_conn *c)
 {
-	const uint64_t until = vhu_now_ns() + VHU_CONN_MAX_NS;
+	const uint64_t until = evloop_now_ns() + VHU_CONN_MAX_NS;
 
 	/* A peer that does not read its answers is not listened to. */
 	for (int n = 0; n < VHU_CONN_MAX_MESSAGES && c->tx.bytes == 0; n++) {
@@ -42,7 +42,7 @@ conn_read(struct vhu_conn *c)
 		int rc;
 
 		if (c->limited && !conn_has_credit(c)) {
-			vhu_timer_set(c->loop, &c->rest, VHU_CONN_REST_MS);
+			evloop_timer_set(c->loop, &c->rest, VHU_CONN_REST_MS);
 			break;
 		}
 		rc = vhu_rx_read(&c->rx, c->watch.fd);
@@ -54,14 +54,14 @@ conn_read(struct vhu_conn *c)
 		if (rc == 0)
 			break;
 		c->credit -= c->limited;
-		vhu_timer_cancel(&c->in_deadline);
+		evloop_timer_cancel(&c->in_deadline);
 		why = c->ops->message(c, &c->rx.msg);
 		vhu_rx_next(&c->rx);
 		if (why != NULL) {
 			conn_fail(c, why, false);
 			return false;
 		}
-		if (vhu_now_ns() > until)
+		if (evloop_now_ns() > until)
 			break;
 	}
 	return true;
@@ -72,9 +72,9 @@ static void
 rearm_in(struct vhu_conn *c)
 {
 	if (c->rx.got == 0)
-		vhu_timer_cancel(&c->in_deadline);
+		evloop_timer_cancel(&c->in_deadline);
 	else if (c->in_deadline.at_ns == 0)
-		vhu_timer_set(c->loop, &c->in_deadline, VHU_CONN_DEADLINE_MS);
+		evloop_timer_set(c->loop, &c->in_deadline, VHU_CONN_DEADLINE_MS);
 }
 
 static void
@@ -83,14 +83,14 @@ rearm_out(struct vhu_conn *c)
 	uint32_t events = c->tx.bytes > 0 ? EPOLLOUT : c->rest.at_ns == 0 ? EPOLLIN : 0;
 
 	if (c->tx.bytes == 0)
-		vhu_timer_cancel(&c->out_deadline);
+		evloop_timer_cancel(&c->out_deadline);
 	else if (c->out_deadline.at_ns == 0)
-		vhu_timer_set(c->loop, &c->out_deadline, VHU_CONN_DEADLINE_MS);
-	vhu_watch_mod(&c->watch, events);
+		evloop_timer_set(c->loop, &c->out_deadline, VHU_CONN_DEADLINE_MS);
+	evloop_watch_mod(&c->watch, events);
 }
 
 static void
-conn_ready(struct vhu_watch *w, uint32_t events)
+conn_ready(struct evloop_watch *w, uint32_t events)
 {
 	struct vhu_conn *c = w->owner;
 
@@ -106,31 +106,31 @@ conn_ready(struct vhu_watch *w, uint32_t events)
 }
 
 static void
-in_expired(struct vhu_timer *t)
+in_expired(struct evloop_timer *t)
 {
 	conn_fail(t->owner, "a message was not completed in time", true);
 }
 
 static void
-rest_expired(struct vhu_timer *t)
+rest_expired(struct evloop_timer *t)
 {
 	rearm_out(t->owner);
 }
 
 static void
-out_expired(struct vhu_timer *t)
+out_expired(struct evloop_timer *t)
 {
 	conn_fail(t->owner, "peer does not read its replies", false);
 }
 
 void
-vhu_conn_init(struct vhu_conn *c, struct vhu_loop *loop, const struct vhu_conn_ops *ops,
+vhu_conn_init(struct vhu_conn *c, struct evloop *loop, const struct vhu_conn_ops *ops,
 	      void *owner, bool replies)
 {
-	c->watch = (struct vhu_watch){ .fd = -1, .ready = conn_ready, .owner = c };
-	c->in_deadline = (struct vhu_timer){ .expired = in_expired, .owner = c };
-	c->out_deadline = (struct vhu_timer){ .expired = out_expired, .owner = c };
-	c->rest = (struct vhu_timer){ .expired = rest_expired, .owner = c };
+	c->watch = (struct evloop_watch){ .fd = -1, .ready = conn_ready, .owner = c };
+	c->in_deadline = (struct evloop_timer){ .expired = in_expired, .owner = c };
+	c->out_deadline = (struct evloop_timer){ .expired = out_expired, .owner = c };
+	c->rest = (struct evloop_timer){ .expired = rest_expired, .owner = c };
 	vhu_rx_init(&c->rx, replies);
 	vhu_tx_init(&c->tx);
 	c->ops = ops;
@@ -146,10 +146,10 @@ vhu_conn_open(struct vhu_conn *c, int fd)
 	c->watch.fd = fd;
 	c->watch.events = EPOLLIN;
 	c->credit = VHU_CONN_CREDIT;
-	c->credit_ns = vhu_now_ns();
-	rc = vhu_watch_add(c->loop, &c->watch);
+	c->credit_ns = evloop_now_ns();
+	rc = evloop_watch_add(c->loop, &c->watch);
 	if (rc < 0) {
-		vhu_close_connection(fd);
+		evloop_close_connection(fd);
 		c->watch.fd = -1;
 	}
 	return rc;
@@ -160,11 +160,11 @@ vhu_conn_close(struct vhu_conn *c)
 {
 	if (c->watch.fd < 0)
 		return;
-	vhu_timer_cancel(&c->in_deadline);
-	vhu_timer_cancel(&c->out_deadline);
-	vhu_timer_cancel(&c->rest);
-	vhu_watch_del(&c->watch);
-	vhu_close_connection(c->watch.fd);
+	evloop_timer_cancel(&c->in_deadline);
+	evloop_timer_cancel(&c->out_deadline);
+	evloop_timer_cancel(&c->rest);
+	evloop_watch_del(&c->watch);
+	evloop_close_connection(c->watch.fd);
 	c->watch.fd = -1;
 	vhu_rx_reset(&c->rx);
 	vhu_tx_reset(&c->tx);

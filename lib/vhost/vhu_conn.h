@@ -7,7 +7,7 @@
 #define VHU_CONN_H
 
 #include "vhu_codec.h"
-#include "vhu_loop.h"
+#include "evloop.h"
 
 /* Milliseconds that the rest of a begun message, or a peer that does not read, may take. */
 #define VHU_CONN_DEADLINE_MS 5000
@@ -39,22 +39,22 @@ struct vhu_conn_ops {
 };
 
 struct vhu_conn {
-	struct vhu_watch watch;		/* fd -1: not open */
-	struct vhu_timer in_deadline;	/* runs while a message is half received */
-	struct vhu_timer out_deadline;	/* runs while something waits to be read by the peer */
-	struct vhu_timer rest;		/* runs while the peer has used up its credit */
+	struct evloop_watch watch;		/* fd -1: not open */
+	struct evloop_timer in_deadline;	/* runs while a message is half received */
+	struct evloop_timer out_deadline; /* runs while something waits to be read by the peer */
+	struct evloop_timer rest;		/* runs while the peer has used up its credit */
 	bool limited;			/* the peer has credit; set before opening */
 	uint32_t credit;		/* messages that will be read without a rest */
 	uint64_t credit_ns;		/* when it was last added to */
 	struct vhu_rx rx;
 	struct vhu_tx tx;
 	const struct vhu_conn_ops *ops;
-	struct vhu_loop *loop;
+	struct evloop *loop;
 	void *owner;
 };
 
 /* To be called once, before anything else. `replies`: messages are answers to ours. */
-void vhu_conn_init(struct vhu_conn *c, struct vhu_loop *loop, const struct vhu_conn_ops *ops,
+void vhu_conn_init(struct vhu_conn *c, struct evloop *loop, const struct vhu_conn_ops *ops,
 		   void *owner, bool replies);
 /* Serve a connected stream socket; takes it over (also when it fails). 0 or -errno. */
 int vhu_conn_open(struct vhu_conn *c, int fd);

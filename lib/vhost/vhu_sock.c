@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vhu_close.h"
+#include "evloop_close.h"
 
 /* Connections looked at in one wakeup, so that a storm of them delays nobody else. */
 #define MAX_ACCEPTS 16
@@ -127,12 +127,12 @@ remove_path(const struct vhu_sock *s)
 static void
 pause_listening(struct vhu_sock *s)
 {
-	vhu_watch_del(&s->watch);
-	vhu_timer_set(s->loop, &s->timer, EXHAUSTED_MS);
+	evloop_watch_del(&s->watch);
+	evloop_timer_set(s->loop, &s->timer, EXHAUSTED_MS);
 }
 
 static void
-listener_ready(struct vhu_watch *w, uint32_t events)
+listener_ready(struct evloop_watch *w, uint32_t events)
 {
 	struct vhu_sock *s = w->owner;
 
@@ -148,7 +148,7 @@ listener_ready(struct vhu_watch *w, uint32_t events)
 		if (s->ops->vacant(s))
 			s->ops->peer(s, fd);
 		else
-			vhu_close_connection(fd);
+			evloop_close_connection(fd);
 	}
 }
 
@@ -165,7 +165,7 @@ longer(const struct vhu_sock *s, uint32_t delay_ms)
 static void
 try_later(struct vhu_sock *s)
 {
-	vhu_timer_set(s->loop, &s->timer, s->delay_ms);
+	evloop_timer_set(s->loop, &s->timer, s->delay_ms);
 	s->delay_ms = longer(s, s->delay_ms);
 }
 
@@ -182,7 +182,7 @@ unwatch_dir(struct vhu_sock *s)
 {
 	if (s->dir.fd < 0)
 		return;
-	vhu_watch_del(&s->dir);
+	evloop_watch_del(&s->dir);
 	close(s->dir.fd);
 	s->dir.fd = -1;
 }
@@ -195,7 +195,7 @@ unwatch_dir(struct vhu_sock *s)
 static void
 hurry(struct vhu_sock *s)
 {
-	if (vhu_now_ns() + s->appeared_ms * UINT64_C(1000000) >= s->timer.at_ns)
+	if (evloop_now_ns() + s->appeared_ms * UINT64_C(1000000) >= s->timer.at_ns)
 		return;
 	s->delay_ms = s->appeared_ms;
 	s->appeared_ms = longer(s, s->appeared_ms);
@@ -203,7 +203,7 @@ hurry(struct vhu_sock *s)
 }
 
 static void
-dir_changed(struct vhu_watch *w, uint32_t events)
+dir_changed(struct evloop_watch *w, uint32_t events)
 {
 	union {
 		struct inotify_event event;
@@ -248,7 +248,7 @@ watch_dir(struct vhu_sock *s)
 		return;
 	if (inotify_add_watch(s->dir.fd, dir,
 			      IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_MOVE_SELF) < 0 ||
-	    vhu_watch_add(s->loop, &s->dir) < 0) {
+	    evloop_watch_add(s->loop, &s->dir) < 0) {
 		close(s->dir.fd);
 		s->dir.fd = -1;
 	}
@@ -275,14 +275,14 @@ attempt(struct vhu_sock *s)
 }
 
 static void
-timer_expired(struct vhu_timer *t)
+timer_expired(struct evloop_timer *t)
 {
 	struct vhu_sock *s = t->owner;
 
 	if (s->client)
 		attempt(s);
-	else if (vhu_watch_add(s->loop, &s->watch) < 0)
-		vhu_timer_set(s->loop, &s->timer, EXHAUSTED_MS);
+	else if (evloop_watch_add(s->loop, &s->watch) < 0)
+		evloop_timer_set(s->loop, &s->timer, EXHAUSTED_MS);
 }
 
 void
@@ -313,7 +313,7 @@ open_server(struct vhu_sock *s, const struct vhu_sock_config *cfg, char *err, si
 	rc = bind_path(s, fd, cfg);
 	if (rc == 0) {
 		s->watch.fd = fd;
-		rc = vhu_watch_add(s->loop, &s->watch);
+		rc = evloop_watch_add(s->loop, &s->watch);
 	}
 	if (rc < 0) {
 		remove_path(s);
@@ -325,23 +325,23 @@ open_server(struct vhu_sock *s, const struct vhu_sock_config *cfg, char *err, si
 }
 
 int
-vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct vhu_loop *loop,
+vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct evloop *loop,
 	      const struct vhu_sock_ops *ops, void *owner, char *err, size_t errlen)
 {
 	memset(s, 0, sizeof(*s));
-	s->watch = (struct vhu_watch){
+	s->watch = (struct evloop_watch){
 		.fd = -1,
 		.events = EPOLLIN,
 		.ready = listener_ready,
 		.owner = s,
 	};
-	s->dir = (struct vhu_watch){
+	s->dir = (struct evloop_watch){
 		.fd = -1,
 		.events = EPOLLIN,
 		.ready = dir_changed,
 		.owner = s,
 	};
-	s->timer = (struct vhu_timer){ .expired = timer_expired, .owner = s };
+	s->timer = (struct evloop_timer){ .expired = timer_expired, .owner = s };
 	s->loop = loop;
 	s->ops = ops;
 	s->owner = owner;
@@ -359,19 +359,19 @@ vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct vhu_
 	if (!cfg->client)
 		return open_server(s, cfg, err, errlen);
 	/* From the loop, so that the owner is complete when its first peer comes. */
-	vhu_timer_set(loop, &s->timer, 0);
+	evloop_timer_set(loop, &s->timer, 0);
 	return 0;
 }
 
 void
 vhu_sock_close(struct vhu_sock *s)
 {
-	vhu_timer_cancel(&s->timer);
+	evloop_timer_cancel(&s->timer);
 	unwatch_dir(s);
 	if (s->watch.fd < 0)
 		return;
 	remove_path(s);
-	vhu_watch_del(&s->watch);
+	evloop_watch_del(&s->watch);
 	close(s->watch.fd);
 	s->watch.fd = -1;
 }

@@ -12,7 +12,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
-#include "vhu_loop.h"
+#include "evloop.h"
 
 /* Milliseconds between attempts to connect when nothing else is asked for, and at most. */
 #define VHU_SOCK_RECONNECT_MS 100
@@ -44,14 +44,14 @@ struct vhu_sock_config {
 
 struct vhu_sock {
 	struct sockaddr_un addr;
-	struct vhu_watch watch;		/* server: the listening socket; client: unused */
-	struct vhu_timer timer;		/* client: next attempt; server: listen again */
-	struct vhu_loop *loop;
+	struct evloop_watch watch;		/* server: the listening socket; client: unused */
+	struct evloop_timer timer;		/* client: next attempt; server: listen again */
+	struct evloop *loop;
 	const struct vhu_sock_ops *ops;
 	void *owner;
 	bool client;
 	uint32_t first_ms, delay_ms;	/* client: first and next delay between attempts */
-	struct vhu_watch dir;		/* client: inotify, fd -1: the peer is there, or unusable */
+	struct evloop_watch dir;	/* client: inotify, fd -1: the peer is there, or unusable */
 	uint32_t appeared_ms;		/* client: delay when the file appears the next time */
 	bool told;			/* client: ops->waiting was called */
 	dev_t dev;			/* server: the socket file that this one made */
@@ -62,7 +62,7 @@ struct vhu_sock {
  * Listen, or begin to connect; never waits. 0, or -errno and one line in err, as vhu_be_new()
  * says.
  */
-int vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct vhu_loop *loop,
+int vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct evloop *loop,
 		  const struct vhu_sock_ops *ops, void *owner, char *err, size_t errlen);
 /* Stop; the socket file goes with it if it is still ours. */
 void vhu_sock_close(struct vhu_sock *s);

@@ -24,7 +24,7 @@
 #include <rte_spinlock.h>
 
 #include "vhu_be.h"
-#include "vhu_loop.h"
+#include "evloop.h"
 #include "virtq.h"
 #include "vnet.h"
 #include "vnet_lend.h"
@@ -142,7 +142,7 @@ struct vring_port {
 	uint64_t offered;	/* device features */
 	struct rte_eth_dev *dev;	/* primary */
 	struct vring_ctrl *ctrl;	/* primary */
-	struct vhu_loop *loop;		/* primary: ctrl's */
+	struct evloop *loop;		/* primary: ctrl's */
 	TAILQ_ENTRY(vring_port) next;	/* primary */
 
 	/* Buffers; made at queue set-up, primary. */
@@ -160,8 +160,8 @@ struct vring_port {
 	uint64_t features, protocol_features; /* negotiated */
 	uint16_t guest_mtu;	/* as the front-end told, 0: it did not */
 	uint64_t refused_ns;	/* when it was logged last that a ring is over max-ring */
-	struct vhu_timer rarp_watch;
-	struct vhu_timer lend_watch;	/* zero-copy: armed while any ring has loans */
+	struct evloop_timer rarp_watch;
+	struct evloop_timer lend_watch;	/* zero-copy: armed while any ring has loans */
 	uint64_t lend_told_ns;	/* no log line about packets before */
 	struct vring_session session_base;
 	struct vring_slot slot[VRING_MAX_QIDS];

@@ -21,7 +21,7 @@
 
 struct vring_ctrl {
 	unsigned int ports;
-	struct vhu_loop *loop;
+	struct evloop *loop;
 	pthread_t thread;
 	uint32_t cpu;		/* pinned to, UINT32_MAX: not */
 };
@@ -32,20 +32,20 @@ static struct vring_ctrl shared;
 static void *
 ctrl_main(void *loop)
 {
-	vhu_loop_run(loop);
+	evloop_run(loop);
 	return NULL;
 }
 
 static int
 ctrl_start(struct vring_ctrl *ctrl)
 {
-	int ret = vhu_loop_new(&ctrl->loop);
+	int ret = evloop_new(&ctrl->loop);
 
 	if (ret != 0)
 		return ret;
 	ret = rte_ctrl_thread_create(&ctrl->thread, "vring-ctrl", NULL, ctrl_main, ctrl->loop);
 	if (ret != 0)
-		vhu_loop_free(ctrl->loop);
+		evloop_free(ctrl->loop);
 	ctrl->cpu = UINT32_MAX;
 	return ret;
 }
@@ -53,9 +53,9 @@ ctrl_start(struct vring_ctrl *ctrl)
 static void
 ctrl_stop(struct vring_ctrl *ctrl)
 {
-	vhu_loop_quit(ctrl->loop);
+	evloop_quit(ctrl->loop);
 	pthread_join(ctrl->thread, NULL);
-	vhu_loop_free(ctrl->loop);
+	evloop_free(ctrl->loop);
 	ctrl->loop = NULL;
 	if (ctrl != &shared)
 		free(ctrl);
@@ -125,5 +125,5 @@ vring_ctrl_put(struct vring_port *port)
 int
 vring_ctrl_call(struct vring_port *port, int (*fn)(void *port))
 {
-	return vhu_loop_call(port->loop, fn, port);
+	return evloop_call(port->loop, fn, port);
 }

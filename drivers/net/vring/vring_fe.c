@@ -111,7 +111,7 @@ run(struct vring_fe *fe)
 	vring_fe_rings_kick(fe);
 	fe->told = false;
 	show_rings(fe);
-	vhu_timer_set(fe->port->loop, &fe->watch, WATCH_MS);
+	evloop_timer_set(fe->port->loop, &fe->watch, WATCH_MS);
 	return 0;
 }
 
@@ -121,7 +121,7 @@ halt(struct vring_fe *fe, bool peer)
 {
 	if (!fe->running)
 		return;
-	vhu_timer_cancel(&fe->watch);
+	evloop_timer_cancel(&fe->watch);
 	vring_fe_mem_stop(fe);
 	if (peer)
 		vring_fe_rings_stop(fe);
@@ -137,7 +137,7 @@ look_again(struct vring_fe *fe, bool healthy)
 	if (!fe->vdpa)
 		vhu_sock_again(&fe->sock, healthy);
 	else
-		vhu_timer_set(fe->port->loop, &fe->again, fe->port->args.reconnect_ms);
+		evloop_timer_set(fe->port->loop, &fe->again, fe->port->args.reconnect_ms);
 }
 
 /* Reasons for which a device cannot be opened name its path, others do not. */
@@ -175,7 +175,7 @@ vring_fe_down(struct vring_fe *fe, const char *why)
 	if (why != fe->why)
 		snprintf(fe->why, sizeof(fe->why), "%s", why);
 	fe->lost = fe->changed = false;
-	vhu_timer_cancel(&fe->later);
+	evloop_timer_cancel(&fe->later);
 	halt(fe, false);
 	vhost_close(&fe->dev);
 	if (port->connected)
@@ -198,7 +198,7 @@ up(struct vring_fe *fe)
 	if (ret == 0) {
 		port->connected = true;
 		count_one(&port->session.connects);
-		fe->up_since_ns = vhu_now_ns();
+		fe->up_since_ns = evloop_now_ns();
 		if (port->started)
 			ret = run(fe);
 	}
@@ -241,7 +241,7 @@ static const struct vhu_sock_ops sock_ops = {
 };
 
 static void
-open_again(struct vhu_timer *t)
+open_again(struct evloop_timer *t)
 {
 	struct vring_fe *fe = t->owner;
 
@@ -258,7 +258,7 @@ config_changed(void *ctx)
 	struct vring_fe *fe = ctx;
 
 	fe->changed = true;
-	vhu_timer_set(fe->port->loop, &fe->later, 0);
+	evloop_timer_set(fe->port->loop, &fe->later, 0);
 }
 
 static void
@@ -268,7 +268,7 @@ lost(void *ctx, const char *why)
 
 	fe->lost = true;
 	snprintf(fe->why, sizeof(fe->why), "%s", why);
-	vhu_timer_set(fe->port->loop, &fe->later, 0);
+	evloop_timer_set(fe->port->loop, &fe->later, 0);
 }
 
 /* The device tells of these from the loop, and never from within an operation. */
@@ -331,7 +331,7 @@ look_at_device(struct vring_fe *fe)
 }
 
 static void
-serve_later(struct vhu_timer *t)
+serve_later(struct evloop_timer *t)
 {
 	struct vring_fe *fe = t->owner;
 
@@ -344,7 +344,7 @@ serve_later(struct vhu_timer *t)
 }
 
 static void
-watch_rings(struct vhu_timer *t)
+watch_rings(struct evloop_timer *t)
 {
 	struct vring_fe *fe = t->owner;
 	unsigned int qid;
@@ -358,7 +358,7 @@ watch_rings(struct vhu_timer *t)
 		vring_fe_down(fe, "the back-end cut the file of a doorbell short");
 		return;
 	}
-	vhu_timer_set(fe->port->loop, &fe->watch, WATCH_MS);
+	evloop_timer_set(fe->port->loop, &fe->watch, WATCH_MS);
 	if (!vring_fe_rings_broken(fe, &qid))
 		return;
 	VRING_LOG(WARNING, fe->port->name, "vring %u broke (%s): the rings are set up anew", qid,
@@ -367,7 +367,7 @@ watch_rings(struct vhu_timer *t)
 }
 
 static void
-ring_failed(struct vhu_watch *w, uint32_t unused)
+ring_failed(struct evloop_watch *w, uint32_t unused)
 {
 	struct vring_fe *fe = w->owner;
 
@@ -439,7 +439,7 @@ open_vdpa(struct vring_fe *fe, char *err, size_t errlen)
 	}
 	fe->port->connected = true;
 	count_one(&fe->port->session.connects);
-	fe->up_since_ns = vhu_now_ns();
+	fe->up_since_ns = evloop_now_ns();
 	return 0;
 }
 
@@ -451,16 +451,16 @@ open_in_ctrl(void *arg)
 	int ret;
 
 	vhost_dev_init(&fe->dev, fe->port->loop, &events, fe);
-	fe->again = (struct vhu_timer){ .expired = open_again, .owner = fe };
-	fe->later = (struct vhu_timer){ .expired = serve_later, .owner = fe };
-	fe->watch = (struct vhu_timer){ .expired = watch_rings, .owner = fe };
-	fe->err = (struct vhu_watch){
+	fe->again = (struct evloop_timer){ .expired = open_again, .owner = fe };
+	fe->later = (struct evloop_timer){ .expired = serve_later, .owner = fe };
+	fe->watch = (struct evloop_timer){ .expired = watch_rings, .owner = fe };
+	fe->err = (struct evloop_watch){
 		.fd = fe->errfd,
 		.events = EPOLLIN,
 		.ready = ring_failed,
 		.owner = fe,
 	};
-	ret = vhu_watch_add(fe->port->loop, &fe->err);
+	ret = evloop_watch_add(fe->port->loop, &fe->err);
 	if (ret == 0)
 		ret = vring_fe_mem_watch(fe);
 	if (ret != 0) {
@@ -481,9 +481,9 @@ close_in_ctrl(void *arg)
 	halt(fe, true);
 	vhost_close(&fe->dev);
 	fe->port->connected = false;
-	vhu_timer_cancel(&fe->again);
-	vhu_timer_cancel(&fe->later);
-	vhu_watch_del(&fe->err);
+	evloop_timer_cancel(&fe->again);
+	evloop_timer_cancel(&fe->later);
+	evloop_watch_del(&fe->err);
 	vring_fe_mem_unwatch(fe);
 	return 0;
 }
@@ -543,9 +543,9 @@ front_open(struct vring_port *port, char *err, size_t errlen)
 		snprintf(err, errlen, "%u queue pairs of %u entries: %s", port->pairs,
 			 port->args.queue_size, strerror(-ret));
 	else
-		ret = vhu_loop_call(port->loop, open_in_ctrl, &call);
+		ret = evloop_call(port->loop, open_in_ctrl, &call);
 	if (ret != 0) {
-		vhu_loop_call(port->loop, close_in_ctrl, fe);
+		evloop_call(port->loop, close_in_ctrl, fe);
 		release(fe);
 	}
 	return ret;
@@ -554,7 +554,7 @@ front_open(struct vring_port *port, char *err, size_t errlen)
 static void
 front_close(struct vring_port *port)
 {
-	vhu_loop_call(port->loop, close_in_ctrl, port->fe);
+	evloop_call(port->loop, close_in_ctrl, port->fe);
 	release(port->fe);
 }
 

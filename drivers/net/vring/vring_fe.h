@@ -61,7 +61,7 @@ struct vring_fe_mem {
 	bool registered;
 	bool files;			/* the device maps files: vhost-user */
 	uint32_t unshared;		/* pieces left out since no file is behind them */
-	struct vhu_watch wake;		/* eventfd: `wanted` has moved */
+	struct evloop_watch wake;		/* eventfd: `wanted` has moved */
 };
 
 struct vring_fe {
@@ -69,15 +69,15 @@ struct vring_fe {
 	bool vdpa;
 	struct vhu_sock sock;
 	struct vhost_dev dev;
-	struct vhu_timer again;		/* vDPA: open the device again */
-	struct vhu_timer later;		/* what a call-back of the device left to be done */
-	struct vhu_timer watch;		/* look for broken rings */
+	struct evloop_timer again;		/* vDPA: open the device again */
+	struct evloop_timer later;		/* what a call-back of the device left to be done */
+	struct evloop_timer watch;		/* look for broken rings */
 	bool lost, changed;		/* for `later` */
 	bool told;			/* why it does not work has been said */
 	bool running;			/* rings are set up, the device is started */
 	ino_t node;		/* vDPA: the device's node while the port runs */
 	int callfd, errfd;		/* shared by all rings: nobody waits for calls */
-	struct vhu_watch err;
+	struct evloop_watch err;
 
 	/* What the device says. */
 	uint64_t offered;

@@ -98,11 +98,11 @@ vring_fe_cvq_down(struct vring_fe *fe)
 static int
 wait_done(struct vring_fe_cvq *cvq)
 {
-	uint64_t end = vhu_now_ns() + COMMAND_MS * 1000000ull;
+	uint64_t end = evloop_now_ns() + COMMAND_MS * 1000000ull;
 	int ret;
 
 	while ((ret = virtq_drv_sync_done(cvq->drv, cvq->run)) == 0) {
-		if (vhu_now_ns() > end)
+		if (evloop_now_ns() > end)
 			return -ETIMEDOUT;
 		usleep(POLL_US);
 	}

@@ -30,7 +30,7 @@ void
 vring_fe_status(struct vring_port *port, struct rte_tel_data *d)
 {
 	const struct vring_fe *fe = port->fe;
-	uint64_t up_ms = port->connected ? (vhu_now_ns() - fe->up_since_ns) / 1000000 : 0;
+	uint64_t up_ms = port->connected ? (evloop_now_ns() - fe->up_since_ns) / 1000000 : 0;
 
 	rte_tel_data_add_dict_string(d, "mode", mode(fe));
 	rte_tel_data_add_dict_string(d, fe->vdpa ? "device" : "socket", port->args.path);

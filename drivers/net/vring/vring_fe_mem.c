@@ -461,7 +461,7 @@ tell(struct vring_fe *fe)
 }
 
 static void
-woken(struct vhu_watch *w, uint32_t events)
+woken(struct evloop_watch *w, uint32_t events)
 {
 	struct vring_fe *fe = w->owner;
 	uint64_t count;
@@ -478,13 +478,13 @@ vring_fe_mem_watch(struct vring_fe *fe)
 	fe->mem.wake.events = EPOLLIN;
 	fe->mem.wake.ready = woken;
 	fe->mem.wake.owner = fe;
-	return vhu_watch_add(fe->port->loop, &fe->mem.wake);
+	return evloop_watch_add(fe->port->loop, &fe->mem.wake);
 }
 
 void
 vring_fe_mem_unwatch(struct vring_fe *fe)
 {
-	vhu_watch_del(&fe->mem.wake);
+	evloop_watch_del(&fe->mem.wake);
 }
 
 int

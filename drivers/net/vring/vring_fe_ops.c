@@ -34,7 +34,7 @@ ask(struct rte_eth_dev *dev, int (*fn)(void *wish), const void *what, uint32_t n
 	struct vring_port *port = dev->data->dev_private;
 	struct wish wish = { port->fe, what, n, on };
 
-	return vhu_loop_call(port->loop, fn, &wish);
+	return evloop_call(port->loop, fn, &wish);
 }
 
 /* What a device refuses is not asked of the next one either. */

@@ -124,7 +124,7 @@ vring_priv_dump(struct rte_eth_dev *dev, FILE *f)
 	call.f = open_memstream(&text, &size);
 	if (call.f == NULL)
 		return -ENOMEM;
-	ret = vhu_loop_call(port->loop, dump_in_ctrl, &call);
+	ret = evloop_call(port->loop, dump_in_ctrl, &call);
 	if (fclose(call.f) != 0)
 		ret = -ENOMEM;
 	else if (ret == 0 && fwrite(text, 1, size, f) != size)

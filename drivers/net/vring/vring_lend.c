@@ -114,7 +114,7 @@ vring_lend_begin(struct vring_port *port, uint16_t qid, const struct virtq_run *
 		return;
 	slot->vq->loans = loans;
 	if (port->lend_watch.at_ns == 0)
-		vhu_timer_set(port->loop, &port->lend_watch, WATCH_MS);
+		evloop_timer_set(port->loop, &port->lend_watch, WATCH_MS);
 }
 
 /* Give the application time to free what it has; that may hold the thread up for a tenth. */
@@ -127,11 +127,11 @@ wait_for_packets(const struct vnet_loans *loans)
 
 	if (vnet_loans_out(loans) == 0)
 		return;
-	if (vhu_now_ns() >= again_ns) {
-		until_ns = vhu_now_ns() + WAIT_MS * 1000000ull;
-		again_ns = vhu_now_ns() + WAIT_AGAIN_MS * 1000000ull;
+	if (evloop_now_ns() >= again_ns) {
+		until_ns = evloop_now_ns() + WAIT_MS * 1000000ull;
+		again_ns = evloop_now_ns() + WAIT_AGAIN_MS * 1000000ull;
 	}
-	while (vnet_loans_out(loans) > 0 && vhu_now_ns() < until_ns)
+	while (vnet_loans_out(loans) > 0 && evloop_now_ns() < until_ns)
 		nanosleep(&pause, NULL);
 }
 
@@ -146,9 +146,9 @@ end(struct vring_port *port, uint16_t qid, const struct virtq_run *run)
 	out = vnet_loans_out(loans);
 	vnet_loans_end(loans, vq, run);
 	keep_ended(loans);
-	if (out == 0 || vhu_now_ns() < port->lend_told_ns)
+	if (out == 0 || evloop_now_ns() < port->lend_told_ns)
 		return;
-	port->lend_told_ns = vhu_now_ns() + WAIT_AGAIN_MS * 1000000ull;
+	port->lend_told_ns = evloop_now_ns() + WAIT_AGAIN_MS * 1000000ull;
 	VRING_LOG(NOTICE, port->name, "vring %u ended while the application holds %u packets of "
 		  "it: what these contain may change from now on", qid, out);
 }
@@ -183,7 +183,7 @@ reclaim(struct vring_port *port)
 
 /* A queue may be stopped, or not polled: then what its packets hold goes back from here. */
 static void
-watch(struct vhu_timer *timer)
+watch(struct evloop_timer *timer)
 {
 	struct vring_port *port = timer->owner;
 	bool any = false, neglected = false;
@@ -201,7 +201,7 @@ watch(struct vhu_timer *timer)
 	if (neglected)
 		reclaim(port);
 	if (any)
-		vhu_timer_set(port->loop, timer, WATCH_MS);
+		evloop_timer_set(port->loop, timer, WATCH_MS);
 }
 
 void
@@ -214,5 +214,5 @@ vring_lend_open(struct vring_port *port)
 void
 vring_lend_close(struct vring_port *port)
 {
-	vhu_timer_cancel(&port->lend_watch);
+	evloop_timer_cancel(&port->lend_watch);
 }

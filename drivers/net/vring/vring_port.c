@@ -128,7 +128,7 @@ set_link(struct rte_eth_dev *dev, bool up)
 {
 	struct link_call call = { dev->data->dev_private, up };
 
-	return vhu_loop_call(call.port->loop, link_in_ctrl, &call);
+	return evloop_call(call.port->loop, link_in_ctrl, &call);
 }
 
 static int

@@ -293,7 +293,7 @@ take_away(struct vring_port *port, void **place, struct vring_tally *tally,
 {
 	struct farewell f = { place, tally, stats };
 
-	vhu_loop_call(port->loop, take_away_in_ctrl, &f);
+	evloop_call(port->loop, take_away_in_ctrl, &f);
 }
 
 void
@@ -337,7 +337,7 @@ static int
 switch_queue(struct vring_queue *q, bool on, uint8_t *state)
 {
 	struct switch_call call = { q, on };
-	int ret = vhu_loop_call(q->port->loop, switch_in_ctrl, &call);
+	int ret = evloop_call(q->port->loop, switch_in_ctrl, &call);
 
 	*state = on ? RTE_ETH_QUEUE_STATE_STARTED : RTE_ETH_QUEUE_STATE_STOPPED;
 	return ret;
@@ -420,7 +420,7 @@ burst_mode(const struct vring_queue *q, struct rte_eth_burst_mode *mode)
 	if (q == NULL)
 		return -EINVAL;
 	mode->flags = RTE_ETH_BURST_FLAG_PER_QUEUE;
-	return vhu_loop_call(q->port->loop, mode_in_ctrl, &call);
+	return evloop_call(q->port->loop, mode_in_ctrl, &call);
 }
 
 int

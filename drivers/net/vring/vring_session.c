@@ -16,7 +16,7 @@
 static void
 tell_refused(struct vring_port *port, const struct virtq_run *run)
 {
-	const uint64_t now = vhu_now_ns();
+	const uint64_t now = evloop_now_ns();
 
 	if (port->refused_ns != 0 && now - port->refused_ns < 1000000000)
 		return;
@@ -83,12 +83,12 @@ rings_publish(void *ctx, const struct virtq_run *const *runs, uint16_t n)
 
 /* Was the announcement delivered? Then bursts need not ask for it any more. */
 static void
-watch_announcement(struct vhu_timer *timer)
+watch_announcement(struct evloop_timer *timer)
 {
 	struct vring_port *port = timer->owner;
 
 	if (!__atomic_load_n(&port->rarp_done, __ATOMIC_RELAXED)) {
-		vhu_timer_set(port->loop, timer, WATCH_MS);
+		evloop_timer_set(port->loop, timer, WATCH_MS);
 		return;
 	}
 	port->rarp_wanted = false;
@@ -98,7 +98,7 @@ watch_announcement(struct vhu_timer *timer)
 static void
 drop_announcement(struct vring_port *port)
 {
-	vhu_timer_cancel(&port->rarp_watch);
+	evloop_timer_cancel(&port->rarp_watch);
 	port->rarp_wanted = false;
 }
 
@@ -146,7 +146,7 @@ rarp(void *ctx, const uint8_t mac[6])
 	port->rarp_done = 0;
 	port->rarp_wanted = true;
 	vring_publish(port);
-	vhu_timer_set(port->loop, &port->rarp_watch, WATCH_MS);
+	evloop_timer_set(port->loop, &port->rarp_watch, WATCH_MS);
 }
 
 static void
@@ -218,7 +218,7 @@ back_open(struct vring_port *port, char *err, size_t errlen)
 {
 	struct open_call call = { port, err, errlen };
 
-	return vhu_loop_call(port->loop, open_session, &call);
+	return evloop_call(port->loop, open_session, &call);
 }
 
 static int

@@ -141,7 +141,7 @@ ask(const struct command *command, const char *params, struct rte_tel_data *d)
 	if (q.port != NULL && (n == 1 || number[1] < q.port->pairs)) {
 		if (n > 1)
 			q.queue = (uint16_t)number[1];
-		ret = vhu_loop_call(q.port->loop, answer_in_ctrl, &q);
+		ret = evloop_call(q.port->loop, answer_in_ctrl, &q);
 	}
 	pthread_mutex_unlock(&list_lock);
 	return ret;
@@ -178,7 +178,8 @@ vring_tel_hex(struct rte_tel_data *d, const char *name, uint64_t value)
 static void
 add_session(struct rte_tel_data *d, const struct vhu_be_info *info)
 {
-	uint64_t up_ms = info->connected ? (vhu_now_ns() - info->connected_since_ns) / 1000000 : 0;
+	uint64_t up_ms =
+		info->connected ? (evloop_now_ns() - info->connected_since_ns) / 1000000 : 0;
 
 	rte_tel_data_add_dict_int(d, "connected", info->connected);
 	rte_tel_data_add_dict_u64(d, "connected_ms", up_ms);

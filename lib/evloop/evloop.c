@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "vhu_loop.h"
+#include "evloop.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -22,9 +22,9 @@ struct call {
 	struct call *next;
 };
 
-struct vhu_loop {
+struct evloop {
 	int epfd;
-	struct vhu_watch wake;		/* eventfd: calls are queued, or quit */
+	struct evloop_watch wake;		/* eventfd: calls are queued, or quit */
 	bool quit;			/* atomic */
 	pthread_t thread;
 	bool has_thread;		/* atomic; `thread` is set */
@@ -32,7 +32,7 @@ struct vhu_loop {
 	struct epoll_event events[ROUND_EVENTS];
 	int nevents, current;		/* of the round in progress */
 
-	struct vhu_timer *first, *last;	/* ascending at_ns */
+	struct evloop_timer *first, *last;	/* ascending at_ns */
 
 	pthread_mutex_t lock;		/* calls, tail, closed */
 	pthread_cond_t finished;
@@ -41,7 +41,7 @@ struct vhu_loop {
 };
 
 uint64_t
-vhu_now_ns(void)
+evloop_now_ns(void)
 {
 	struct timespec ts;
 
@@ -50,14 +50,14 @@ vhu_now_ns(void)
 }
 
 static bool
-in_loop_thread(const struct vhu_loop *loop)
+in_loop_thread(const struct evloop *loop)
 {
 	return __atomic_load_n(&loop->has_thread, __ATOMIC_ACQUIRE) &&
 	       pthread_equal(loop->thread, pthread_self());
 }
 
 static void
-wake_up(struct vhu_loop *loop)
+wake_up(struct evloop *loop)
 {
 	const uint64_t one = 1;
 
@@ -68,7 +68,7 @@ wake_up(struct vhu_loop *loop)
 
 /* Run what other threads have asked for so far; what they ask meanwhile is for the next round. */
 static void
-serve_calls(struct vhu_loop *loop)
+serve_calls(struct evloop *loop)
 {
 	struct call *c, *next;
 
@@ -91,9 +91,9 @@ serve_calls(struct vhu_loop *loop)
 }
 
 static void
-woken(struct vhu_watch *w, uint32_t events)
+woken(struct evloop_watch *w, uint32_t events)
 {
-	struct vhu_loop *loop = w->owner;
+	struct evloop *loop = w->owner;
 	uint64_t count;
 
 	(void)events;
@@ -103,15 +103,15 @@ woken(struct vhu_watch *w, uint32_t events)
 }
 
 int
-vhu_loop_new(struct vhu_loop **out)
+evloop_new(struct evloop **out)
 {
-	struct vhu_loop *loop = calloc(1, sizeof(*loop));
+	struct evloop *loop = calloc(1, sizeof(*loop));
 	int rc;
 
 	if (loop == NULL)
 		return -ENOMEM;
 	loop->tail = &loop->calls;
-	loop->wake = (struct vhu_watch){
+	loop->wake = (struct evloop_watch){
 		.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
 		.events = EPOLLIN,
 		.ready = woken,
@@ -123,9 +123,9 @@ vhu_loop_new(struct vhu_loop **out)
 	if (loop->wake.fd < 0 || loop->epfd < 0)
 		rc = -errno;
 	else
-		rc = vhu_watch_add(loop, &loop->wake);
+		rc = evloop_watch_add(loop, &loop->wake);
 	if (rc < 0) {
-		vhu_loop_free(loop);
+		evloop_free(loop);
 		return rc;
 	}
 	*out = loop;
@@ -133,7 +133,7 @@ vhu_loop_new(struct vhu_loop **out)
 }
 
 void
-vhu_loop_free(struct vhu_loop *loop)
+evloop_free(struct evloop *loop)
 {
 	if (loop == NULL)
 		return;
@@ -148,13 +148,13 @@ vhu_loop_free(struct vhu_loop *loop)
 
 /* Milliseconds until the first timer, rounded up; at most `limit` (-1: no limit). */
 static int
-wait_ms(const struct vhu_loop *loop, int limit)
+wait_ms(const struct evloop *loop, int limit)
 {
 	uint64_t now, ms;
 
 	if (loop->first == NULL)
 		return limit;
-	now = vhu_now_ns();
+	now = evloop_now_ns();
 	if (loop->first->at_ns <= now)
 		return 0;
 	ms = (loop->first->at_ns - now + 999999) / 1000000;
@@ -164,21 +164,21 @@ wait_ms(const struct vhu_loop *loop, int limit)
 }
 
 static void
-serve_timers(struct vhu_loop *loop)
+serve_timers(struct evloop *loop)
 {
-	const uint64_t now = vhu_now_ns();
+	const uint64_t now = evloop_now_ns();
 
 	/* Timers set by a call-back lie after `now`, so this ends. */
 	while (loop->first != NULL && loop->first->at_ns <= now) {
-		struct vhu_timer *t = loop->first;
+		struct evloop_timer *t = loop->first;
 
-		vhu_timer_cancel(t);
+		evloop_timer_cancel(t);
 		t->expired(t);
 	}
 }
 
 void
-vhu_loop_step(struct vhu_loop *loop, int timeout_ms)
+evloop_step(struct evloop *loop, int timeout_ms)
 {
 	int n;
 
@@ -189,7 +189,7 @@ vhu_loop_step(struct vhu_loop *loop, int timeout_ms)
 	n = epoll_wait(loop->epfd, loop->events, ROUND_EVENTS, wait_ms(loop, timeout_ms));
 	loop->nevents = n < 0 ? 0 : n;
 	for (loop->current = 0; loop->current < loop->nevents; loop->current++) {
-		struct vhu_watch *w = loop->events[loop->current].data.ptr;
+		struct evloop_watch *w = loop->events[loop->current].data.ptr;
 
 		if (w != NULL) /* not removed since */
 			w->ready(w, loop->events[loop->current].events);
@@ -199,10 +199,10 @@ vhu_loop_step(struct vhu_loop *loop, int timeout_ms)
 }
 
 void
-vhu_loop_run(struct vhu_loop *loop)
+evloop_run(struct evloop *loop)
 {
 	while (!__atomic_load_n(&loop->quit, __ATOMIC_ACQUIRE))
-		vhu_loop_step(loop, -1);
+		evloop_step(loop, -1);
 	/* Who waits for a call gets its result; who comes later is refused. */
 	pthread_mutex_lock(&loop->lock);
 	loop->closed = true;
@@ -213,14 +213,14 @@ vhu_loop_run(struct vhu_loop *loop)
 }
 
 void
-vhu_loop_quit(struct vhu_loop *loop)
+evloop_quit(struct evloop *loop)
 {
 	__atomic_store_n(&loop->quit, true, __ATOMIC_RELEASE);
 	wake_up(loop);
 }
 
 int
-vhu_loop_call(struct vhu_loop *loop, int (*fn)(void *arg), void *arg)
+evloop_call(struct evloop *loop, int (*fn)(void *arg), void *arg)
 {
 	struct call call = { .fn = fn, .arg = arg };
 
@@ -241,7 +241,7 @@ vhu_loop_call(struct vhu_loop *loop, int (*fn)(void *arg), void *arg)
 }
 
 int
-vhu_watch_add(struct vhu_loop *loop, struct vhu_watch *w)
+evloop_watch_add(struct evloop *loop, struct evloop_watch *w)
 {
 	struct epoll_event ev = { .events = w->events, .data.ptr = w };
 
@@ -252,7 +252,7 @@ vhu_watch_add(struct vhu_loop *loop, struct vhu_watch *w)
 }
 
 int
-vhu_watch_mod(struct vhu_watch *w, uint32_t events)
+evloop_watch_mod(struct evloop_watch *w, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = w };
 
@@ -265,9 +265,9 @@ vhu_watch_mod(struct vhu_watch *w, uint32_t events)
 }
 
 void
-vhu_watch_del(struct vhu_watch *w)
+evloop_watch_del(struct evloop_watch *w)
 {
-	struct vhu_loop *loop = w->loop;
+	struct evloop *loop = w->loop;
 	int i;
 
 	if (loop == NULL)
@@ -281,13 +281,13 @@ vhu_watch_del(struct vhu_watch *w)
 }
 
 void
-vhu_timer_set(struct vhu_loop *loop, struct vhu_timer *t, uint64_t in_ms)
+evloop_timer_set(struct evloop *loop, struct evloop_timer *t, uint64_t in_ms)
 {
-	struct vhu_timer *before;
+	struct evloop_timer *before;
 
-	vhu_timer_cancel(t);
+	evloop_timer_cancel(t);
 	/* One more nanosecond: a timer that sets itself with 0 ms is for the next round. */
-	t->at_ns = vhu_now_ns() + in_ms * 1000000 + 1;
+	t->at_ns = evloop_now_ns() + in_ms * 1000000 + 1;
 	t->loop = loop;
 	/* From the end: most timers have the same few lengths, so a new one is among the last. */
 	for (before = loop->last; before != NULL && before->at_ns > t->at_ns;)
@@ -299,9 +299,9 @@ vhu_timer_set(struct vhu_loop *loop, struct vhu_timer *t, uint64_t in_ms)
 }
 
 void
-vhu_timer_cancel(struct vhu_timer *t)
+evloop_timer_cancel(struct evloop_timer *t)
 {
-	struct vhu_loop *loop = t->loop;
+	struct evloop *loop = t->loop;
 
 	if (t->at_ns == 0)
 		return;

@@ -7,16 +7,16 @@
  * that nobody has received from it. What is not known to go at once is closed by a thread that does
  * nothing else and lives as long as there is something to close.
  */
-#ifndef VHU_CLOSE_H
-#define VHU_CLOSE_H
+#ifndef EVLOOP_CLOSE_H
+#define EVLOOP_CLOSE_H
 
 #include <stdbool.h>
 
 /* A descriptor of a message. Any thread. */
-void vhu_close_received(int fd);
+void evloop_close_received(int fd);
 /* A connection: the peer learns of it at once, and can send no more. Any thread. */
-void vhu_close_connection(int fd);
+void evloop_close_connection(int fd);
 /* Whether that thread still has something to close. */
-bool vhu_close_pending(void);
+bool evloop_close_pending(void);
 
-#endif /* VHU_CLOSE_H */
+#endif /* EVLOOP_CLOSE_H */

@@ -9,19 +9,19 @@
 #include <time.h>
 
 struct item {
-	struct vhu_watch watch;
-	struct vhu_timer timer;
+	struct evloop_watch watch;
+	struct evloop_timer timer;
 	unsigned int ready, expired;
 	struct item *victim;		/* removed when this one is called */
-	struct vhu_loop *loop;
+	struct evloop *loop;
 };
 
 static int
 loop_setup(void **state)
 {
-	struct vhu_loop *loop;
+	struct evloop *loop;
 
-	assert_int_equal(vhu_loop_new(&loop), 0);
+	assert_int_equal(evloop_new(&loop), 0);
 	*state = loop;
 	return 0;
 }
@@ -29,21 +29,21 @@ loop_setup(void **state)
 static int
 loop_teardown(void **state)
 {
-	vhu_loop_free(*state);
+	evloop_free(*state);
 	return 0;
 }
 
 #define LOOP_TEST(fn) cmocka_unit_test_setup_teardown(fn, loop_setup, loop_teardown)
 
 static void
-on_ready(struct vhu_watch *w, uint32_t events)
+on_ready(struct evloop_watch *w, uint32_t events)
 {
 	struct item *item = w->owner;
 
 	(void)events;
 	item->ready++;
 	if (item->victim != NULL) {
-		vhu_watch_del(&item->victim->watch);
+		evloop_watch_del(&item->victim->watch);
 		/* What is gone must not be looked at: give a reader of it something to choke on. */
 		item->victim->watch.ready = NULL;
 		item->victim = NULL;
@@ -51,7 +51,7 @@ on_ready(struct vhu_watch *w, uint32_t events)
 }
 
 static void
-on_expired(struct vhu_timer *t)
+on_expired(struct evloop_timer *t)
 {
 	struct item *item = t->owner;
 
@@ -59,21 +59,21 @@ on_expired(struct vhu_timer *t)
 }
 
 static void
-item_watch(struct vhu_loop *loop, struct item *item, unsigned int count)
+item_watch(struct evloop *loop, struct item *item, unsigned int count)
 {
-	item->watch = (struct vhu_watch){
+	item->watch = (struct evloop_watch){
 		.fd = eventfd(count, EFD_NONBLOCK),
 		.events = EPOLLIN,
 		.ready = on_ready,
 		.owner = item,
 	};
-	assert_int_equal(vhu_watch_add(loop, &item->watch), 0);
+	assert_int_equal(evloop_watch_add(loop, &item->watch), 0);
 }
 
 static void
 item_close(struct item *item)
 {
-	vhu_watch_del(&item->watch);
+	evloop_watch_del(&item->watch);
 	close(item->watch.fd);
 }
 
@@ -83,20 +83,20 @@ watches_are_level_triggered(void **state)
 	struct item item = { 0 };
 
 	item_watch(*state, &item, 0);
-	vhu_loop_step(*state, 0);
+	evloop_step(*state, 0);
 	assert_int_equal(item.ready, 0);
 	virtq_signal(item.watch.fd);
-	vhu_loop_step(*state, 0);
-	vhu_loop_step(*state, 0);
+	evloop_step(*state, 0);
+	evloop_step(*state, 0);
 	assert_int_equal(item.ready, 2);
-	assert_int_equal(vhu_watch_mod(&item.watch, 0), 0);
-	vhu_loop_step(*state, 0);
+	assert_int_equal(evloop_watch_mod(&item.watch, 0), 0);
+	evloop_step(*state, 0);
 	assert_int_equal(item.ready, 2);
-	assert_int_equal(vhu_watch_mod(&item.watch, EPOLLIN), 0);
-	vhu_loop_step(*state, 0);
+	assert_int_equal(evloop_watch_mod(&item.watch, EPOLLIN), 0);
+	evloop_step(*state, 0);
 	assert_int_equal(item.ready, 3);
 	item_close(&item);
-	vhu_watch_del(&item.watch); /* at rest: nothing */
+	evloop_watch_del(&item.watch); /* at rest: nothing */
 }
 
 static void
@@ -108,7 +108,7 @@ removed_in_a_round_is_not_called(void **state)
 		item_watch(*state, &item[i], 1);
 		item[i].victim = &item[1 - i];
 	}
-	vhu_loop_step(*state, 0);
+	evloop_step(*state, 0);
 	assert_int_equal(item[0].ready + item[1].ready, 1);
 	for (int i = 0; i < 2; i++)
 		item_close(&item[i]);
@@ -128,7 +128,7 @@ a_thousand_watches_all_get_their_turn(void **state)
 	for (int i = 0; i < N; i++)
 		item_watch(*state, &item[i], 1);
 	for (int round = 0; round < 2 * N / 64; round++)
-		vhu_loop_step(*state, 0);
+		evloop_step(*state, 0);
 	for (int i = 0; i < N; i++) {
 		assert_true(item[i].ready >= 1);
 		item_close(&item[i]);
@@ -140,7 +140,7 @@ a_thousand_watches_all_get_their_turn(void **state)
 static unsigned int sequence[8], nsequence;
 
 static void
-note_sequence(struct vhu_timer *t)
+note_sequence(struct evloop_timer *t)
 {
 	const struct item *item = t->owner;
 
@@ -152,35 +152,36 @@ timers_expire_in_order(void **state)
 {
 	static const unsigned int ms[] = { 30, 10, 50, 20, 40 };
 	struct item item[5] = { 0 };
-	uint64_t began = vhu_now_ns();
+	uint64_t began = evloop_now_ns();
 
 	nsequence = 0;
 	for (unsigned int i = 0; i < 5; i++) {
 		item[i].ready = ms[i];
-		item[i].timer = (struct vhu_timer){ .expired = note_sequence, .owner = &item[i] };
-		vhu_timer_set(*state, &item[i].timer, ms[i]);
+		item[i].timer =
+			(struct evloop_timer){ .expired = note_sequence, .owner = &item[i] };
+		evloop_timer_set(*state, &item[i].timer, ms[i]);
 	}
-	vhu_timer_cancel(&item[2].timer); /* the last */
-	vhu_timer_cancel(&item[2].timer);
-	vhu_timer_set(*state, &item[1].timer, 35); /* moved back */
+	evloop_timer_cancel(&item[2].timer); /* the last */
+	evloop_timer_cancel(&item[2].timer);
+	evloop_timer_set(*state, &item[1].timer, 35); /* moved back */
 	while (nsequence < 4)
-		vhu_loop_step(*state, -1);
-	assert_true(vhu_now_ns() - began >= 40000000);
+		evloop_step(*state, -1);
+	assert_true(evloop_now_ns() - began >= 40000000);
 	assert_int_equal(sequence[0], 20);
 	assert_int_equal(sequence[1], 30);
 	assert_int_equal(sequence[2], 10);
 	assert_int_equal(sequence[3], 40);
-	vhu_loop_step(*state, 60);
+	evloop_step(*state, 60);
 	assert_int_equal(nsequence, 4);
 }
 
 static void
-rearm(struct vhu_timer *t)
+rearm(struct evloop_timer *t)
 {
 	struct item *item = t->owner;
 
 	item->expired++;
-	vhu_timer_set(item->loop, t, 0);
+	evloop_timer_set(item->loop, t, 0);
 }
 
 static void
@@ -188,12 +189,12 @@ timer_that_sets_itself_ends_the_round(void **state)
 {
 	struct item item = { .loop = *state };
 
-	item.timer = (struct vhu_timer){ .expired = rearm, .owner = &item };
-	vhu_timer_set(*state, &item.timer, 0);
+	item.timer = (struct evloop_timer){ .expired = rearm, .owner = &item };
+	evloop_timer_set(*state, &item.timer, 0);
 	for (int i = 0; i < 3; i++)
-		vhu_loop_step(*state, 10);
+		evloop_step(*state, 10);
 	assert_int_equal(item.expired, 3);
-	vhu_timer_cancel(&item.timer);
+	evloop_timer_cancel(&item.timer);
 }
 
 static void
@@ -202,10 +203,10 @@ timers_are_served_beside_busy_watches(void **state)
 	struct item item = { 0 };
 
 	item_watch(*state, &item, 1);
-	item.timer = (struct vhu_timer){ .expired = on_expired, .owner = &item };
-	vhu_timer_set(*state, &item.timer, 5);
+	item.timer = (struct evloop_timer){ .expired = on_expired, .owner = &item };
+	evloop_timer_set(*state, &item.timer, 5);
 	while (item.expired == 0 && item.ready < 10000000)
-		vhu_loop_step(*state, -1);
+		evloop_step(*state, -1);
 	assert_int_equal(item.expired, 1);
 	item_close(&item);
 }
@@ -213,14 +214,14 @@ timers_are_served_beside_busy_watches(void **state)
 static void *
 run_loop(void *arg)
 {
-	vhu_loop_run(arg);
+	evloop_run(arg);
 	return NULL;
 }
 
 struct count {
 	pthread_t thread;
 	unsigned int n;			/* only the loop's thread writes it */
-	struct vhu_loop *loop;
+	struct evloop *loop;
 };
 
 static int
@@ -231,7 +232,7 @@ count_up(void *arg)
 	c->n++;
 	/* A call from within a call runs at once. */
 	if (c->n % 2 == 1)
-		return vhu_loop_call(c->loop, count_up, c);
+		return evloop_call(c->loop, count_up, c);
 	return (int)c->n;
 }
 
@@ -241,7 +242,7 @@ call_often(void *arg)
 	struct count *c = arg;
 
 	for (int i = 0; i < 1000; i++)
-		assert_int_equal(vhu_loop_call(c->loop, count_up, c) % 2, 0);
+		assert_int_equal(evloop_call(c->loop, count_up, c) % 2, 0);
 	return NULL;
 }
 
@@ -257,9 +258,9 @@ calls_run_in_the_loop(void **state)
 	for (int i = 0; i < 4; i++)
 		pthread_join(caller[i], NULL);
 	assert_int_equal(c.n, 8000);
-	vhu_loop_quit(*state);
+	evloop_quit(*state);
 	pthread_join(loop, NULL);
-	assert_int_equal(vhu_loop_call(*state, count_up, &c), -ESHUTDOWN);
+	assert_int_equal(evloop_call(*state, count_up, &c), -ESHUTDOWN);
 }
 
 static int
@@ -268,7 +269,7 @@ slow_then_quit(void *arg)
 	const struct timespec ts = { .tv_nsec = 20000000 };
 
 	nanosleep(&ts, NULL);
-	vhu_loop_quit(arg);
+	evloop_quit(arg);
 	return 5;
 }
 
@@ -287,7 +288,7 @@ call_nine(void *arg)
 
 	nanosleep(&ts, NULL);
 	/* Queued while the loop is about to quit: served or refused, never forgotten. */
-	rc = vhu_loop_call(arg, nine, NULL);
+	rc = evloop_call(arg, nine, NULL);
 	assert_true(rc == 9 || rc == -ESHUTDOWN);
 	return NULL;
 }
@@ -299,7 +300,7 @@ nobody_waits_for_a_loop_that_quit(void **state)
 
 	assert_int_equal(pthread_create(&caller, NULL, call_nine, *state), 0);
 	assert_int_equal(pthread_create(&loop, NULL, run_loop, *state), 0);
-	assert_int_equal(vhu_loop_call(*state, slow_then_quit, *state), 5);
+	assert_int_equal(evloop_call(*state, slow_then_quit, *state), 5);
 	pthread_join(caller, NULL);
 	pthread_join(loop, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #define _GNU_SOURCE
-#include "vhu_close.h"
+#include "evloop_close.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,41 +12,41 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct parting {
-	struct parting *next;
+struct deferred_close {
+	struct deferred_close *next;
 	int fd;
 };
 
 static struct {
 	pthread_mutex_t lock;
-	struct parting *first;
+	struct deferred_close *first;
 	bool busy;		/* there is a thread */
-} partings = {
+} deferred = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
 
-static struct parting *
-next_parting(void)
+static struct deferred_close *
+next_deferred(void)
 {
-	struct parting *p;
+	struct deferred_close *p;
 
-	pthread_mutex_lock(&partings.lock);
-	p = partings.first;
+	pthread_mutex_lock(&deferred.lock);
+	p = deferred.first;
 	if (p != NULL)
-		partings.first = p->next;
+		deferred.first = p->next;
 	else
-		partings.busy = false;
-	pthread_mutex_unlock(&partings.lock);
+		deferred.busy = false;
+	pthread_mutex_unlock(&deferred.lock);
 	return p;
 }
 
 static void *
-close_all(void *unused)
+close_deferred(void *unused)
 {
-	struct parting *p;
+	struct deferred_close *p;
 
 	(void)unused;
-	while ((p = next_parting()) != NULL) {
+	while ((p = next_deferred()) != NULL) {
 		close(p->fd);
 		free(p);
 	}
@@ -67,7 +67,7 @@ start_thread(void)
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&thread, &attr, close_all, NULL);
+	rc = pthread_create(&thread, &attr, close_deferred, NULL);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return rc == 0;
@@ -75,24 +75,24 @@ start_thread(void)
 
 /* Without memory or a thread the descriptor stays open until there is one: better than to wait. */
 static void
-close_later(int fd)
+defer_close(int fd)
 {
-	struct parting *p = malloc(sizeof(*p));
+	struct deferred_close *p = malloc(sizeof(*p));
 
 	if (p == NULL)
 		return;
 	p->fd = fd;
-	pthread_mutex_lock(&partings.lock);
-	p->next = partings.first;
-	partings.first = p;
-	if (!partings.busy)
-		partings.busy = start_thread();
-	pthread_mutex_unlock(&partings.lock);
+	pthread_mutex_lock(&deferred.lock);
+	p->next = deferred.first;
+	deferred.first = p;
+	if (!deferred.busy)
+		deferred.busy = start_thread();
+	pthread_mutex_unlock(&deferred.lock);
 }
 
 /* Memory, eventfds and their like, pipes. The kind is one that no server is asked for. */
 static bool
-goes_at_once(int fd)
+closes_at_once(int fd)
 {
 	struct statx st;
 
@@ -104,16 +104,16 @@ goes_at_once(int fd)
 }
 
 void
-vhu_close_received(int fd)
+evloop_close_received(int fd)
 {
-	if (goes_at_once(fd))
+	if (closes_at_once(fd))
 		close(fd);
 	else
-		close_later(fd);
+		defer_close(fd);
 }
 
 void
-vhu_close_connection(int fd)
+evloop_close_connection(int fd)
 {
 	const struct linger none = {0};
 	int unread = 0;
@@ -123,16 +123,16 @@ vhu_close_connection(int fd)
 	    ioctl(fd, FIONREAD, &unread) == 0 && unread == 0)
 		close(fd);
 	else
-		close_later(fd);
+		defer_close(fd);
 }
 
 bool
-vhu_close_pending(void)
+evloop_close_pending(void)
 {
 	bool busy;
 
-	pthread_mutex_lock(&partings.lock);
-	busy = partings.busy;
-	pthread_mutex_unlock(&partings.lock);
+	pthread_mutex_lock(&deferred.lock);
+	busy = deferred.busy;
+	pthread_mutex_unlock(&deferred.lock);
 	return busy;
 }
