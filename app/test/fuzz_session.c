@@ -5,7 +5,7 @@
  * answer gets one or the connection is closed; whoever comes after is served; nothing stays open.
  */
 #include "fuzz.h"
-#include "vhu_rig.h"
+#include "vhost_be_rig.h"
 
 #include "virtq_dev.h"
 
@@ -109,7 +109,7 @@ compose_word(struct fuzz *f, struct request *q)
 		q->m.u64 = RIG_ACKED | (fuzz_pick(f, 2) ? VHU_BIT(VIRTIO_F_RING_PACKED) : 0) |
 			   (fuzz_rarely(f) ? fuzz_u64(f) : 0);
 	if (q->number == VHU_SET_PROTOCOL_FEATURES)
-		q->m.u64 = VHU_SERVED_PROTOCOL & ~(fuzz_rarely(f) ? fuzz_u64(f) : 0);
+		q->m.u64 = VHOST_BE_PROTOCOL & ~(fuzz_rarely(f) ? fuzz_u64(f) : 0);
 	q->size = sizeof(q->m.u64);
 }
 
@@ -188,9 +188,9 @@ spoil(struct fuzz *f, struct request *q)
 static bool
 acks(const struct rig *rig)
 {
-	struct vhu_be_info info;
+	struct vhost_be_info info;
 
-	vhu_be_get_info(rig->be, &info);
+	vhost_be_get_info(rig->be, &info);
 	return info.connected && (info.protocol_features & VHU_BIT(VHU_PF_REPLY_ACK));
 }
 

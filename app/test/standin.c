@@ -270,8 +270,8 @@ sys_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr)
 	standin_lock(s);
 	if (s->has_doorbells) {
 		rc = fake_mmap(&s->fake, fd, len, offset, &unused);
-		assert_true(index < FAKE_RINGS && s->doorbell[index] == NULL);
-		s->doorbell[index] = *addr = calloc(1, len);
+		assert_true(index < FAKE_RINGS && s->notifier[index] == NULL);
+		s->notifier[index] = *addr = calloc(1, len);
 		memset(*addr, 0xff, len);
 	}
 	standin_unlock(s);
@@ -287,8 +287,8 @@ sys_munmap(void *ctx, void *addr, size_t len)
 	standin_lock(s);
 	rc = fake_munmap(&s->fake, addr, len);
 	for (uint32_t i = 0; i < FAKE_RINGS; i++)
-		if (s->doorbell[i] == addr)
-			s->doorbell[i] = NULL;
+		if (s->notifier[i] == addr)
+			s->notifier[i] = NULL;
 	free(addr);
 	standin_unlock(s);
 	return rc;

@@ -94,7 +94,7 @@ struct standin {
 	uint8_t refused[2];		/* class and command; class 0xff: any */
 	bool gone;			/* every call says so */
 	bool sleeps;			/* it waits for kicks, instead of polling */
-	void *doorbell[FAKE_RINGS];	/* pages */
+	void *notifier[FAKE_RINGS];	/* pages */
 	bool has_doorbells;
 
 	/* Counted since it was made, unless a test resets them. */

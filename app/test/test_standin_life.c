@@ -299,7 +299,7 @@ BOTH(kernels)
 
 /* Kicks may be stores to a page of the device's: the index of the ring. */
 static void
-doorbells(struct sport *p, const char *args)
+notifiers(struct sport *p, const char *args)
 {
 	struct stream t;
 
@@ -307,15 +307,15 @@ doorbells(struct sport *p, const char *args)
 	open_with(p, &t, args, 2);
 	for (uint16_t i = 0; i < 4; i++) {
 		standin_lock(&p->s);
-		assert_non_null(p->s.doorbell[i]);
-		assert_memory_equal(p->s.doorbell[i], &i, sizeof(i));
+		assert_non_null(p->s.notifier[i]);
+		assert_memory_equal(p->s.notifier[i], &i, sizeof(i));
 		standin_unlock(&p->s);
 	}
 	stream_run(&t, 600);
 	stream_end(&t);
 	sport_close(p);
 }
-BOTH(doorbells)
+BOTH(notifiers)
 
 /* A device that does not work with what was chosen, at first. */
 static void
@@ -566,7 +566,7 @@ main(void)
 		BOTH_TESTS(death),
 		BOTH_TESTS(cycles),
 		BOTH_TESTS(kernels),
-		BOTH_TESTS(doorbells),
+		BOTH_TESTS(notifiers),
 		BOTH_TESTS(refusal),
 		BOTH_TESTS(growth),
 		BOTH_TESTS(neighbours),

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 #include "vhost_dev.h"
-#include "vhu_rig.h"
+#include "vhost_be_rig.h"
 
 struct pair {
 	struct rig *rig;		/* the back-end; its loop runs in `thread` */
@@ -248,7 +248,7 @@ memory_comes_and_goes(void **state)
 	struct pair *p = *state;
 	struct vhost_region r[200];
 	uint8_t *more = mmap(NULL, 2 * RIG_MEM, PROT_NONE, MAP_SHARED, p->rig->memfd, 0);
-	struct vhu_be_info info;
+	struct vhost_be_info info;
 
 	pair_listen(p);
 	connect_pair(p);
@@ -264,12 +264,12 @@ memory_comes_and_goes(void **state)
 			.fd_offset = i * 4096ull,
 		};
 	assert_int_equal(vhost_set_mem_table(&p->dev, r, 200), 0);
-	vhu_be_get_info(p->rig->be, &info);
+	vhost_be_get_info(p->rig->be, &info);
 	assert_int_equal(info.nregions, 200);
 	in_back_end(p, check_running);
 	assert_int_equal(vhost_remove_region(&p->dev, &r[7]), 0);
 	assert_int_equal(vhost_set_mem_table(&p->dev, r, 1), 0);
-	vhu_be_get_info(p->rig->be, &info);
+	vhost_be_get_info(p->rig->be, &info);
 	assert_int_equal(info.nregions, 1);
 	assert_int_equal(info.nacks, 0);
 	in_back_end(p, check_running);
@@ -305,13 +305,13 @@ mtu_and_announcement(void **state)
 static void
 drop_and_offer_less(struct rig *rig)
 {
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	char err[200];
 
-	vhu_be_free(rig->be);
+	vhost_be_free(rig->be);
 	cfg.features &= ~VHU_BIT(VIRTIO_F_RING_PACKED);
 	cfg.protocol_features = VHU_BIT(VHU_PF_REPLY_ACK);
-	assert_int_equal(vhu_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
+	assert_int_equal(vhost_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
 }
 
 /* A back-end that restarts with less than before. */
@@ -339,12 +339,12 @@ reconnect_with_other_features(void **state)
 static void
 connect_back_end(struct rig *rig)
 {
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	char err[200];
 
 	cfg.client = true;
 	cfg.reconnect_ms = 1;
-	assert_int_equal(vhu_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
+	assert_int_equal(vhost_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
 }
 
 /* The front-end listens, and the back-end comes to it. */

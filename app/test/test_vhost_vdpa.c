@@ -51,13 +51,13 @@ life(struct fake *f)
 	STEP(vhost_set_mem_table(dev, r, 2));
 	for (uint32_t i = 0; i < 4; i++)
 		STEP(start_ring(f, i));
-	STEP(vhost_map_doorbell(dev, 2, &bell));
+	STEP(vhost_map_notifier(dev, 2, &bell));
 	STEP(vhost_dev_start(dev, true));
 	STEP(vhost_set_mem_table(dev, r, 1));
 	for (uint32_t i = 0; i < 4; i++)
 		STEP(vhost_get_vring_base(dev, i, &base));
 	if (bell != NULL)
-		vhost_unmap_doorbell(dev, 2, bell);
+		vhost_unmap_notifier(dev, 2, bell);
 	STEP(vhost_dev_start(dev, false));
 #undef STEP
 	vhost_close(dev);
@@ -456,19 +456,19 @@ a_device_that_goes_away(void **state)
 }
 
 static void
-doorbells(void **state)
+notifiers(void **state)
 {
 	struct fake *f = *state;
 	void *bell = NULL;
 
 	assert_int_equal(fake_init(f), 0);
-	assert_int_equal(vhost_map_doorbell(&f->dev, 3, &bell), 0);
+	assert_int_equal(vhost_map_notifier(&f->dev, 3, &bell), 0);
 	assert_ptr_equal(bell, (void *)(uintptr_t)(0x10000 + 3 * FAKE_PAGE));
-	vhost_unmap_doorbell(&f->dev, 3, bell);
+	vhost_unmap_notifier(&f->dev, 3, bell);
 	f->fail_at = f->ncalls + 1;
 	f->fail_with = -EOPNOTSUPP;
-	assert_int_equal(vhost_map_doorbell(&f->dev, 3, &bell), -EOPNOTSUPP);
-	assert_non_null(strstr(f->dev.why, "ring 3 has no doorbell"));
+	assert_int_equal(vhost_map_notifier(&f->dev, 3, &bell), -EOPNOTSUPP);
+	assert_non_null(strstr(f->dev.why, "ring 3 has no notifier"));
 }
 
 static void
@@ -509,7 +509,7 @@ main(void)
 		FAKE_TEST(d_configuration_space),
 		FAKE_TEST(config_interrupt_and_needs_reset),
 		FAKE_TEST(a_device_that_goes_away),
-		FAKE_TEST(doorbells),
+		FAKE_TEST(notifiers),
 		FAKE_TEST(d_what_there_is_not),
 	};
 

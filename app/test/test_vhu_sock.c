@@ -18,7 +18,7 @@ permissions_are_as_asked(void **state)
 
 	for (size_t i = 0; i < 5; i++) {
 		for (size_t j = 0; j < 4; j++) {
-			struct vhu_be_config cfg = rig_config(rig);
+			struct vhost_be_config cfg = rig_config(rig);
 			mode_t former = umask(umasks[j]);
 
 			cfg.sock_mode = modes[i];
@@ -29,7 +29,7 @@ permissions_are_as_asked(void **state)
 			assert_int_equal(st.st_mode & 07777, modes[i]);
 			if (geteuid() == 0)
 				assert_int_equal(st.st_gid, 7);
-			vhu_be_free(rig->be);
+			vhost_be_free(rig->be);
 			rig->be = NULL;
 			assert_int_equal(stat(rig->path, &st), -1);
 		}
@@ -59,7 +59,7 @@ static void
 permissions_are_never_wider(void **state)
 {
 	struct rig *rig = *state;
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	struct watcher w = { .path = rig->path };
 	mode_t former = umask(0);
 	pthread_t thread;
@@ -69,7 +69,7 @@ permissions_are_never_wider(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, watch_mode, &w), 0);
 	for (int i = 0; i < 2000; i++) {
 		assert_int_equal(try_new(rig, &cfg, err), 0);
-		vhu_be_free(rig->be);
+		vhost_be_free(rig->be);
 		rig->be = NULL;
 	}
 	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
@@ -82,7 +82,7 @@ static void
 paths_that_are_refused(void **state)
 {
 	struct rig *rig = *state;
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	char err[200], other[80], path[300];
 	int fd;
 
@@ -115,7 +115,7 @@ paths_that_are_refused(void **state)
 	cfg.path = rig->path;
 	cfg.max_pairs = 0;
 	assert_int_equal(try_new(rig, &cfg, err), -EINVAL);
-	cfg.max_pairs = VHU_BE_MAX_PAIRS + 1;
+	cfg.max_pairs = VHOST_BE_MAX_PAIRS + 1;
 	assert_int_equal(try_new(rig, &cfg, err), -EINVAL);
 }
 
@@ -123,7 +123,7 @@ static void
 longest_path(void **state)
 {
 	struct rig *rig = *state;
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	char err[200], path[200];
 
 	memset(path, 'x', sizeof(path));
@@ -141,7 +141,7 @@ static void
 stale_socket_is_taken_over(void **state)
 {
 	struct rig *rig = *state;
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	char err[200];
 
 	close(listen_at(rig->path)); /* as a process leaves it that was killed */
@@ -154,10 +154,10 @@ static void
 live_socket_is_left_alone(void **state)
 {
 	struct rig *rig = *state;
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	char err[200];
 	int fd = listen_at(rig->path);
-	struct vhu_be *none;
+	struct vhost_be *none;
 
 	assert_int_equal(try_new(rig, &cfg, err), -EADDRINUSE);
 	assert_non_null(strstr(err, rig->path));
@@ -169,7 +169,7 @@ live_socket_is_left_alone(void **state)
 	unlink(rig->path);
 	/* A port of the same process. */
 	assert_int_equal(try_new(rig, &cfg, err), 0);
-	assert_int_equal(vhu_be_new(&cfg, &none, err, sizeof(err)), -EADDRINUSE);
+	assert_int_equal(vhost_be_new(&cfg, &none, err, sizeof(err)), -EADDRINUSE);
 	pump(rig);
 	rig_connect(rig);
 	fe_get(rig, VHU_GET_FEATURES);
@@ -179,14 +179,14 @@ static void
 foreign_socket_survives_us(void **state)
 {
 	struct rig *rig = *state;
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	char err[200];
 	int fd;
 
 	assert_int_equal(try_new(rig, &cfg, err), 0);
 	unlink(rig->path);
 	fd = listen_at(rig->path);
-	vhu_be_free(rig->be);
+	vhost_be_free(rig->be);
 	rig->be = NULL;
 	assert_int_equal(access(rig->path, F_OK), 0);
 	close(fd);
@@ -310,7 +310,7 @@ framing_errors_close_and_are_counted(void **state)
 		{ 1, 0, 0 }, { 1, 2, 0 }, { 1, 5, 0 }, { 1, 1, 4097 }, { 1, 0x11, 0 },
 	};
 	struct rig *rig = *state;
-	struct vhu_be_info info;
+	struct vhost_be_info info;
 	char c;
 
 	for (unsigned int i = 0; i < 5; i++) {
@@ -319,7 +319,7 @@ framing_errors_close_and_are_counted(void **state)
 		assert_int_equal(send(rig->fe, &bad[i], 12, 0), 12);
 		pump(rig);
 		assert_int_equal(recv(rig->fe, &c, 1, MSG_DONTWAIT), 0);
-		vhu_be_get_info(rig->be, &info);
+		vhost_be_get_info(rig->be, &info);
 		assert_int_equal(info.framing_errors, i + 1);
 		assert_null(rig->run[0]);
 	}

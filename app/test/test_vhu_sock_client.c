@@ -6,7 +6,7 @@ static void
 client_connects_and_reconnects(void **state)
 {
 	struct rig *rig = *state;
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	char err[200];
 	int fd;
 
@@ -40,7 +40,7 @@ client_connects_and_reconnects(void **state)
 	close(rig->fe);
 	WAIT(rig, rig->ups == 3, 1500);
 	rig->fe = accept(fd, NULL, NULL);
-	vhu_be_free(rig->be);
+	vhost_be_free(rig->be);
 	rig->be = NULL;
 	/* The socket is the peer's: it stays. */
 	assert_int_equal(access(rig->path, F_OK), 0);
@@ -66,7 +66,7 @@ sees_at_once(struct rig *rig, int fd)
 static void
 client_waits(struct rig *rig, uint32_t reconnect_ms)
 {
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	char err[200];
 
 	cfg.client = true;
@@ -124,7 +124,7 @@ static void
 client_is_not_hurried_for_ever(void **state)
 {
 	struct rig *rig = *state;
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	uint64_t until = evloop_now_ns() + 1500000000ull;
 	char err[200];
 
@@ -150,7 +150,7 @@ static void
 client_backs_off(void **state)
 {
 	struct rig *rig = *state;
-	struct vhu_be_config cfg = rig_config(rig);
+	struct vhost_be_config cfg = rig_config(rig);
 	uint64_t until = evloop_now_ns() + 1500000000ull;
 	int fd = listen_at(rig->path);
 	char err[200];

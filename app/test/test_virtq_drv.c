@@ -644,7 +644,7 @@ doorbell_instead_of_fd(void **state)
 
 		ring_open(&t, 8, packed ? F_PACKED : 0);
 		t.run->callfd = -1;
-		t.run->doorbell = bell;
+		t.run->notifier = bell;
 		add(&t, 1, true);
 		publish(&t);
 		virtq_drv_kick(t.drv, t.run, packed);

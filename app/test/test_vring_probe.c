@@ -7,7 +7,7 @@
 
 #include <linux/capability.h>
 
-#include "vhu_rig.h"
+#include "vhost_be_rig.h"
 
 struct bench {
 	struct rig *rig;

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "vhost_dev.h"
-#include "vhu_rig.h"
+#include "vhost_be_rig.h"
 
 #define MOCK_LOG 4096
 #define MOCK_FEATURES \
@@ -318,7 +318,7 @@ mock_doorbells(void *ctx)
 
 static const struct vhost_dev_events mock_events = {
 	.config_changed = mock_config_changed,
-	.doorbells = mock_doorbells,
+	.notifiers = mock_doorbells,
 	.lost = mock_lost,
 };
 

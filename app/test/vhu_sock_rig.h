@@ -3,17 +3,17 @@
 #ifndef VHU_SOCK_RIG_H
 #define VHU_SOCK_RIG_H
 
-#include "vhu_rig.h"
+#include "vhost_be_rig.h"
 
 /* Try to make a session; the result, and the one line about it. */
 static inline int
-try_new(struct rig *rig, const struct vhu_be_config *cfg, char err[200])
+try_new(struct rig *rig, const struct vhost_be_config *cfg, char err[200])
 {
-	struct vhu_be *be = NULL;
+	struct vhost_be *be = NULL;
 	int rc;
 
 	err[0] = '\0';
-	rc = vhu_be_new(cfg, &be, err, 200);
+	rc = vhost_be_new(cfg, &be, err, 200);
 	if (rc == 0) {
 		assert_null(rig->be);
 		rig->be = be;

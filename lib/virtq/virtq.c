@@ -136,7 +136,7 @@ virtq_run_new(const struct virtq_run_config *cfg, struct virtq_mem *mem, struct 
 }
 
 struct virtq_run *
-virtq_run_with_doorbell(const struct virtq_run *run, void *doorbell)
+virtq_run_with_notifier(const struct virtq_run *run, void *notifier)
 {
 	struct virtq_run *copy = run_alloc();
 
@@ -144,7 +144,7 @@ virtq_run_with_doorbell(const struct virtq_run *run, void *doorbell)
 		return NULL;
 	*copy = *run;
 	copy->mem = virtq_mem_get(run->mem);
-	copy->doorbell = doorbell;
+	copy->notifier = notifier;
 	copy->generation = new_generation();
 	return copy;
 }

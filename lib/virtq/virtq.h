@@ -67,7 +67,7 @@ struct virtq_run {
 				 * (as the guest sees it) */
 	uint16_t hdr_len;	/* virtio-net header: 12, or 10 without VERSION_1 and MRG_RXBUF;
 				 * driver side: VIRTQ_HDR_HASH with HASH_REPORT */
-	void *doorbell;		/* driver side: the device's notification area, or NULL */
+	void *notifier;		/* driver side: the device's notification area, or NULL */
 	uint64_t generation;	/* never the same twice in a process: caches check it */
 };
 
@@ -88,8 +88,8 @@ struct virtq_run_config {
  */
 int virtq_run_new(const struct virtq_run_config *cfg, struct virtq_mem *mem,
 		  struct virtq_run **run);
-/* The same ring with another doorbell. NULL: out of memory. To be freed as any other. */
-struct virtq_run *virtq_run_with_doorbell(const struct virtq_run *run, void *doorbell);
+/* The same ring with another notifier. NULL: out of memory. To be freed as any other. */
+struct virtq_run *virtq_run_with_notifier(const struct virtq_run *run, void *notifier);
 /* NULL is allowed. */
 void virtq_run_free(struct virtq_run *run);
 

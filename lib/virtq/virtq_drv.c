@@ -148,10 +148,10 @@ virtq_drv_break(struct virtq_drv *drv, enum virtq_error e)
 }
 
 void
-virtq_drv_ring_bell(const struct virtq_run *run)
+virtq_drv_notify_device(const struct virtq_run *run)
 {
-	if (run->doorbell != NULL)
-		__atomic_store_n((uint16_t *)run->doorbell, run->qid, __ATOMIC_RELEASE);
+	if (run->notifier != NULL)
+		__atomic_store_n((uint16_t *)run->notifier, run->qid, __ATOMIC_RELEASE);
 	else
 		virtq_signal(run->callfd);
 }
@@ -160,5 +160,5 @@ void
 virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run)
 {
 	drv->kicks++;
-	virtq_drv_ring_bell(run);
+	virtq_drv_notify_device(run);
 }

@@ -113,7 +113,7 @@ void virtq_drv_break(struct virtq_drv *drv, enum virtq_error e);
 /* Whoever has the ring tells the device that there is something in it. */
 void virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run);
 /* The same from any thread; not counted. */
-void virtq_drv_ring_bell(const struct virtq_run *run);
+void virtq_drv_notify_device(const struct virtq_run *run);
 
 VIRTQ_INLINE uint16_t
 virtq_drv_take_slot(struct virtq_drv *drv)
@@ -306,7 +306,7 @@ virtq_drv_wants_kick_packed(struct virtq_drv *drv, const struct virtq_run *run)
 VIRTQ_INLINE void
 virtq_drv_kick(struct virtq_drv *drv, const struct virtq_run *run, bool packed)
 {
-	if (run->callfd < 0 && run->doorbell == NULL)
+	if (run->callfd < 0 && run->notifier == NULL)
 		return;
 	virtq_barrier_event(); /* Barrier C */
 	if (packed ? virtq_drv_wants_kick_packed(drv, run) : virtq_drv_wants_kick_split(drv, run))

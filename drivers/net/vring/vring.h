@@ -23,7 +23,7 @@
 #include <rte_log.h>
 #include <rte_spinlock.h>
 
-#include "vhu_be.h"
+#include "vhost_be.h"
 #include "evloop.h"
 #include "virtq.h"
 #include "vnet.h"
@@ -149,7 +149,7 @@ struct vring_port {
 	struct rte_mempool *big;	/* for frames over a pool element, or NULL */
 
 	/* Control. */
-	struct vhu_be *be;	/* back-end */
+	struct vhost_be *be;	/* back-end */
 	struct vring_fe *fe;	/* front-end */
 	bool open;		/* from the end of the probe to the beginning of the close */
 	bool connected;

@@ -273,17 +273,17 @@ lost(void *ctx, const char *why)
 
 /* The device tells of these from the loop, and never from within an operation. */
 static void
-doorbells_changed(void *ctx)
+notifiers_changed(void *ctx)
 {
 	struct vring_fe *fe = ctx;
 
-	if (fe->running && vring_fe_rings_doorbells(fe) != 0)
+	if (fe->running && vring_fe_rings_notifiers(fe) != 0)
 		vring_fe_down(fe, fe->dev.why);
 }
 
 static const struct vhost_dev_events events = {
 	.config_changed = config_changed,
-	.doorbells = doorbells_changed,
+	.notifiers = notifiers_changed,
 	.lost = lost,
 };
 
@@ -355,7 +355,7 @@ watch_rings(struct evloop_timer *t)
 		return;
 	}
 	if (vring_fe_rings_unheard(fe)) {
-		vring_fe_down(fe, "the back-end cut the file of a doorbell short");
+		vring_fe_down(fe, "the back-end cut the file of a notifier short");
 		return;
 	}
 	evloop_timer_set(fe->port->loop, &fe->watch, WATCH_MS);

@@ -144,9 +144,9 @@ int vring_fe_rings_up(struct vring_fe *fe);
 int vring_fe_rings_enable(struct vring_fe *fe);
 /* Tell the device that there is something in them. */
 void vring_fe_rings_kick(struct vring_fe *fe);
-/* Doorbells came or went: go on with those that there are now. 0, or -errno with fe->dev.why. */
-int vring_fe_rings_doorbells(struct vring_fe *fe);
-/* A doorbell in use has lost the file behind it. */
+/* Notifiers came or went: go on with those that there are now. 0, or -errno with fe->dev.why. */
+int vring_fe_rings_notifiers(struct vring_fe *fe);
+/* A notifier in use has lost the file behind it. */
 bool vring_fe_rings_unheard(struct vring_fe *fe);
 /* Say where the port's address is now, before or while they are published. */
 void vring_fe_rings_announce(struct vring_fe *fe);

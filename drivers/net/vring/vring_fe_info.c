@@ -17,12 +17,12 @@ mode(const struct vring_fe *fe)
 }
 
 static unsigned int
-doorbells(const struct vring_fe *fe)
+notifiers(const struct vring_fe *fe)
 {
 	unsigned int qid, n = 0;
 
 	for (qid = 0; fe->running && qid < 2u * fe->pairs; qid++)
-		n += fe->ring[qid].run != NULL && fe->ring[qid].run->doorbell != NULL;
+		n += fe->ring[qid].run != NULL && fe->ring[qid].run->notifier != NULL;
 	return n;
 }
 
@@ -43,7 +43,7 @@ vring_fe_status(struct vring_port *port, struct rte_tel_data *d)
 	rte_tel_data_add_dict_int(d, "device_pairs", fe->max_pairs);
 	rte_tel_data_add_dict_int(d, "pairs_in_use", fe->running ? fe->pairs : 0);
 	rte_tel_data_add_dict_int(d, "control_queue", fe->cvq.run != NULL);
-	rte_tel_data_add_dict_int(d, "doorbells", doorbells(fe));
+	rte_tel_data_add_dict_int(d, "doorbells", notifiers(fe));
 	vring_tel_hex(d, "receive_offloads", fe->running ? fe->guest_offloads : 0);
 	vring_tel_hex(d, "device_status", fe->dev.status);
 	if (fe->vdpa)
@@ -77,7 +77,7 @@ vring_fe_dump(struct vring_port *port, FILE *f)
 	fprintf(f, "queue pairs: %u of the %s, %u in use\n", fe->max_pairs, vring_fe_peer(fe),
 		fe->running ? fe->pairs : 0);
 	fprintf(f, "control queue: %s\n", fe->cvq.run != NULL ? "yes" : "no");
-	fprintf(f, "doorbells: %u\n", doorbells(fe));
+	fprintf(f, "doorbells: %u\n", notifiers(fe));
 	fprintf(f, "memory regions: %u\n", fe->mem.n);
 	fprintf(f, "device status: 0x%02x\n", fe->dev.status);
 }

@@ -125,18 +125,18 @@ fill(struct vring_fe *fe, unsigned int qid)
 
 /* NULL: the kick fd is used. */
 static void *
-map_doorbell(struct vring_fe *fe, unsigned int qid)
+map_notifier(struct vring_fe *fe, unsigned int qid)
 {
-	void *doorbell;
+	void *notifier;
 
-	return vhost_map_doorbell(&fe->dev, qid, &doorbell) == 0 ? doorbell : NULL;
+	return vhost_map_notifier(&fe->dev, qid, &notifier) == 0 ? notifier : NULL;
 }
 
 static void
-unmap_doorbell(struct vring_fe *fe, unsigned int qid, void *doorbell)
+unmap_notifier(struct vring_fe *fe, unsigned int qid, void *notifier)
 {
-	if (doorbell != NULL)
-		vhost_unmap_doorbell(&fe->dev, qid, doorbell);
+	if (notifier != NULL)
+		vhost_unmap_notifier(&fe->dev, qid, notifier);
 }
 
 static int
@@ -158,7 +158,7 @@ ring_init(struct vring_fe *fe, unsigned int qid)
 	ret = virtq_drv_init(ring->drv, base, (uintptr_t)base, &cfg, &ring->run);
 	if (ret != 0)
 		return vhost_fail(&fe->dev, ret, "vring %u: %s", qid, strerror(-ret));
-	ring->run->doorbell = map_doorbell(fe, qid);
+	ring->run->notifier = map_notifier(fe, qid);
 	if (qid % 2 == 0)
 		fill(fe, qid);
 	return 0;
@@ -247,7 +247,7 @@ vring_fe_rings_enable(struct vring_fe *fe)
 
 /*
  * vhost-user, "Ring states": the first kick starts a ring, also an empty one. It is the descriptor
- * that does so, whatever doorbell there is.
+ * that does so, whatever notifier there is.
  */
 void
 vring_fe_rings_kick(struct vring_fe *fe)
@@ -258,14 +258,14 @@ vring_fe_rings_kick(struct vring_fe *fe)
 		const struct vring_fe_ring *ring = &fe->ring[qid];
 
 		virtq_drv_notify(ring->drv, ring->run);
-		if (!fe->vdpa && ring->run->doorbell != NULL)
+		if (!fe->vdpa && ring->run->notifier != NULL)
 			virtq_signal(ring->kickfd);
 	}
 }
 
-/* Runs with the doorbells that there are now. 0 or -ENOMEM; *former[qid]: the run until then. */
+/* Runs with the notifiers that there are now. 0 or -ENOMEM; *former[qid]: the run until then. */
 static int
-change_doorbells(struct vring_fe *fe, struct virtq_run **former)
+change_notifiers(struct vring_fe *fe, struct virtq_run **former)
 {
 	struct vring_fe_ring *ring;
 	struct virtq_run *next;
@@ -273,9 +273,9 @@ change_doorbells(struct vring_fe *fe, struct virtq_run **former)
 
 	for (qid = 0; qid < 2u * fe->pairs; qid++) {
 		ring = &fe->ring[qid];
-		next = virtq_run_with_doorbell(ring->run, map_doorbell(fe, qid));
+		next = virtq_run_with_notifier(ring->run, map_notifier(fe, qid));
 		if (next == NULL)
-			return vhost_fail(&fe->dev, -ENOMEM, "no memory for a doorbell");
+			return vhost_fail(&fe->dev, -ENOMEM, "no memory for a notifier");
 		former[qid] = ring->run;
 		ring->run = next;
 		fe->port->slot[qid].run = next;
@@ -284,20 +284,20 @@ change_doorbells(struct vring_fe *fe, struct virtq_run **former)
 }
 
 int
-vring_fe_rings_doorbells(struct vring_fe *fe)
+vring_fe_rings_notifiers(struct vring_fe *fe)
 {
 	struct virtq_run *former[VRING_MAX_QIDS] = { NULL };
 	unsigned int qid;
-	int ret = change_doorbells(fe, former);
+	int ret = change_notifiers(fe, former);
 
 	vring_publish(fe->port);
 	for (qid = 0; qid < 2u * fe->pairs; qid++) {
 		if (former[qid] == NULL)
 			continue;
-		unmap_doorbell(fe, qid, former[qid]->doorbell);
+		unmap_notifier(fe, qid, former[qid]->notifier);
 		virtq_run_free(former[qid]);
 		/* The last kick may have gone where nobody looks any more. */
-		virtq_drv_ring_bell(fe->ring[qid].run);
+		virtq_drv_notify_device(fe->ring[qid].run);
 	}
 	return ret;
 }
@@ -308,7 +308,7 @@ vring_fe_rings_unheard(struct vring_fe *fe)
 	unsigned int qid;
 
 	for (qid = 0; qid < 2u * fe->pairs; qid++)
-		if (vhost_doorbell_lost(&fe->dev, qid))
+		if (vhost_notifier_lost(&fe->dev, qid))
 			return true;
 	return false;
 }
@@ -358,7 +358,7 @@ ring_down(struct vring_fe *fe, unsigned int qid)
 
 	if (ring->run == NULL)
 		return;
-	unmap_doorbell(fe, qid, ring->run->doorbell);
+	unmap_notifier(fe, qid, ring->run->notifier);
 	vnet_drv_drain(ring->drv, ring->run->size);
 	virtq_drv_fini(ring->drv);
 	virtq_run_free(ring->run);

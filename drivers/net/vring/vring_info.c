@@ -81,9 +81,9 @@ struct dump_call {
 void
 vring_back_dump(struct vring_port *port, FILE *f)
 {
-	struct vhu_be_info info;
+	struct vhost_be_info info;
 
-	vhu_be_get_info(port->be, &info);
+	vhost_be_get_info(port->be, &info);
 	fprintf(f, "iface: %s (%s)\n", port->args.iface, port->args.client ? "client" : "server");
 	fprintf(f, "connected: %s, %" PRIu64 " times so far, last end: %s\n",
 		info.connected ? "yes" : "no", info.connects,

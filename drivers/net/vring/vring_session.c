@@ -150,21 +150,21 @@ rarp(void *ctx, const uint8_t mac[6])
 }
 
 static void
-log_line(void *ctx, enum vhu_log_level level, const char *text)
+log_line(void *ctx, enum vhost_log_level level, const char *text)
 {
 	static const uint32_t levels[] = {
-		[VHU_LOG_ERR] = RTE_LOG_ERR,
-		[VHU_LOG_WARNING] = RTE_LOG_WARNING,
-		[VHU_LOG_NOTICE] = RTE_LOG_NOTICE,
-		[VHU_LOG_INFO] = RTE_LOG_INFO,
-		[VHU_LOG_DEBUG] = RTE_LOG_DEBUG,
+		[VHOST_LOG_ERR] = RTE_LOG_ERR,
+		[VHOST_LOG_WARNING] = RTE_LOG_WARNING,
+		[VHOST_LOG_NOTICE] = RTE_LOG_NOTICE,
+		[VHOST_LOG_INFO] = RTE_LOG_INFO,
+		[VHOST_LOG_DEBUG] = RTE_LOG_DEBUG,
 	};
 	struct vring_port *port = ctx;
 
 	rte_log(levels[level], vring_logtype, "%s: %s\n", port->name, text);
 }
 
-static const struct vhu_be_ops session_ops = {
+static const struct vhost_be_ops session_ops = {
 	.ring_publish = ring_publish,
 	.rings_publish = rings_publish,
 	.connected = connected,
@@ -187,7 +187,7 @@ open_session(void *arg)
 	struct vring_port *port = call->port;
 	const struct vring_args *args = &port->args;
 	struct virtq_vq *vq[VRING_MAX_QIDS];
-	struct vhu_be_config cfg = {
+	struct vhost_be_config cfg = {
 		.path = args->iface,
 		.client = args->client,
 		.reconnect_ms = args->reconnect_ms,
@@ -210,7 +210,7 @@ open_session(void *arg)
 	port->rarp_watch.expired = watch_announcement;
 	port->rarp_watch.owner = port;
 	vring_lend_open(port);
-	return vhu_be_new(&cfg, &port->be, call->err, call->errlen);
+	return vhost_be_new(&cfg, &port->be, call->err, call->errlen);
 }
 
 static int
@@ -226,7 +226,7 @@ close_session(void *arg)
 {
 	struct vring_port *port = arg;
 
-	vhu_be_free(port->be);
+	vhost_be_free(port->be);
 	drop_announcement(port);
 	vring_lend_close(port);
 	port->be = NULL;
@@ -262,11 +262,11 @@ back_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 static void
 back_count(struct vring_port *port)
 {
-	struct vhu_be_info info;
+	struct vhost_be_info info;
 
 	if (port->be == NULL)
 		return;
-	vhu_be_get_info(port->be, &info);
+	vhost_be_get_info(port->be, &info);
 	port->session.connects = info.connects;
 	port->session.disconnects = info.disconnects;
 	port->session.messages = info.messages;

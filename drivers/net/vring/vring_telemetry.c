@@ -176,7 +176,7 @@ vring_tel_hex(struct rte_tel_data *d, const char *name, uint64_t value)
 }
 
 static void
-add_session(struct rte_tel_data *d, const struct vhu_be_info *info)
+add_session(struct rte_tel_data *d, const struct vhost_be_info *info)
 {
 	uint64_t up_ms =
 		info->connected ? (evloop_now_ns() - info->connected_since_ns) / 1000000 : 0;
@@ -196,9 +196,9 @@ add_session(struct rte_tel_data *d, const struct vhu_be_info *info)
 void
 vring_back_status(struct vring_port *port, struct rte_tel_data *d)
 {
-	struct vhu_be_info info;
+	struct vhost_be_info info;
 
-	vhu_be_get_info(port->be, &info);
+	vhost_be_get_info(port->be, &info);
 	rte_tel_data_add_dict_string(d, "mode", port->args.client ? "client" : "server");
 	rte_tel_data_add_dict_string(d, "socket", port->args.iface);
 	add_session(d, &info);
@@ -395,7 +395,7 @@ vring_tel_region(struct rte_tel_data *d, unsigned int i, uint64_t guest, uint64_
 void
 vring_back_memory(struct vring_port *port, struct rte_tel_data *d)
 {
-	const struct virtq_mem *mem = vhu_be_mem(port->be);
+	const struct virtq_mem *mem = vhost_be_get_mem(port->be);
 	uint64_t bytes = 0;
 	unsigned int i, n = mem == NULL ? 0 : mem->nregions;
 

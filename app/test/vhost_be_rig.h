@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A back-end session and a front-end that speaks to it, in one thread: what the front-end sends
+ * is served by pump(), and then the answer, if any, is there.
+ *
+ * Every test that uses rig_setup() and rig_teardown() also fails when it leaks a descriptor.
+ */
+#ifndef VHOST_BE_RIG_H
+#define VHOST_BE_RIG_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "vhost_be_session.h"
+#include "evloop_close.h"
+
+#define RIG_PAIRS 2
+#define RIG_RINGS (2 * RIG_PAIRS)
+#define RIG_SIZE 256			/* entries of a ring */
+#define RIG_GPA 0x100000ull
+#define RIG_UVA 0x7f0000000000ull	/* where the front-end says its memory is */
+#define RIG_MEM 0x200000ull		/* bytes */
+#define RIG_STRIDE 0x4000ull		/* from ring to ring in that memory */
+
+/* Device features of a port that has everything. */
+#define RIG_FEATURES \
+	(VHU_BIT(VIRTIO_F_VERSION_1) | VHU_BIT(VIRTIO_RING_F_EVENT_IDX) | \
+	 VHU_BIT(VIRTIO_F_RING_PACKED) | VHU_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
+	 VHU_BIT(VIRTIO_NET_F_MQ))
+#define RIG_ACKED \
+	(VHU_BIT(VIRTIO_F_VERSION_1) | VHU_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
+	 VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES))
+
+#define NEED VHU_FLAG_NEED_REPLY
+
+/* What comes back after a message. */
+enum outcome {
+	SILENCE,	/* nothing, the connection lives */
+	ACK,		/* a u64 of 0 */
+	NACK,		/* a u64 that is not 0 */
+	ANSWER,		/* something else */
+	CLOSED,
+};
+
+struct rig {
+	int fds_before;			/* -1: do not compare */
+	char dir[32], path[64];
+	struct evloop *loop;
+	struct vhost_be *be;
+	struct virtq_vq *vq[RIG_RINGS];
+	int fe;				/* the front-end's end, -1: not connected */
+	int memfd;
+	uint8_t *mem;			/* the same memory, as the front-end sees it */
+	int call[RIG_RINGS];		/* what the front-end gave with SET_VRING_CALL */
+
+	/* What the session told its owner. */
+	const struct virtq_run *run[RIG_RINGS];
+	unsigned int publishes, many_publishes;
+	unsigned int ups, downs;
+	const char *why;
+	uint64_t features, protocol;
+	unsigned int rarps;
+	uint8_t mac[6];
+	uint16_t mtu;
+	int mtu_result;
+	char log[8192];
+};
+
+/* What was received and is of no use is closed a moment later. */
+static inline void
+wait_for_closing(void)
+{
+	for (int i = 0; evloop_close_pending() && i < 5000; i++)
+		usleep(200);
+}
+
+static inline int
+open_fds(void)
+{
+	DIR *d;
+	int n = -1; /* opendir's own */
+
+	wait_for_closing();
+	d = opendir("/proc/self/fd");
+	assert_non_null(d);
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+/* A former run and its memory have to be there until the burst was told to let go of it. */
+static inline void
+rig_touch(const struct virtq_run *run)
+{
+	if (run != NULL)
+		assert_true(*(volatile uint8_t *)run->desc + *(volatile uint8_t *)run->used >= 0);
+}
+
+static inline void
+rig_ring_publish(void *ctx, uint16_t qid, const struct virtq_run *run)
+{
+	struct rig *rig = ctx;
+
+	rig_touch(rig->run[qid]);
+	rig_touch(run);
+	rig->run[qid] = run;
+	rig->publishes++;
+}
+
+static inline void
+rig_rings_publish(void *ctx, const struct virtq_run *const *runs, uint16_t n)
+{
+	struct rig *rig = ctx;
+
+	assert_int_equal(n, RIG_RINGS);
+	for (uint16_t i = 0; i < n; i++) {
+		rig_touch(rig->run[i]);
+		rig_touch(runs[i]);
+		rig->run[i] = runs[i];
+	}
+	rig->many_publishes++;
+}
+
+static inline void
+rig_connected(void *ctx, bool up, const char *why)
+{
+	struct rig *rig = ctx;
+
+	rig->ups += up;
+	rig->downs += !up;
+	rig->why = why;
+}
+
+static inline void
+rig_features(void *ctx, uint64_t features, uint64_t protocol)
+{
+	struct rig *rig = ctx;
+
+	rig->features = features;
+	rig->protocol = protocol;
+}
+
+static inline int
+rig_set_mtu(void *ctx, uint16_t mtu)
+{
+	struct rig *rig = ctx;
+
+	rig->mtu = mtu;
+	return rig->mtu_result;
+}
+
+static inline void
+rig_rarp(void *ctx, const uint8_t mac[6])
+{
+	struct rig *rig = ctx;
+
+	memcpy(rig->mac, mac, 6);
+	rig->rarps++;
+}
+
+static inline void
+rig_log(void *ctx, enum vhost_log_level level, const char *text)
+{
+	struct rig *rig = ctx;
+	size_t used = strlen(rig->log);
+
+	if (level <= VHOST_LOG_NOTICE)
+		snprintf(rig->log + used, sizeof(rig->log) - used, "%s\n", text);
+}
+
+static const struct vhost_be_ops rig_ops = {
+	.ring_publish = rig_ring_publish,
+	.rings_publish = rig_rings_publish,
+	.connected = rig_connected,
+	.features = rig_features,
+	.set_mtu = rig_set_mtu,
+	.rarp = rig_rarp,
+	.log = rig_log,
+};
+
+/* Serve until nothing moves any more. */
+static inline void
+pump(struct rig *rig)
+{
+	for (int i = 0; i < 4; i++)
+		evloop_step(rig->loop, 0);
+}
+
+static inline struct vhost_be_config
+rig_config(struct rig *rig)
+{
+	return (struct vhost_be_config){
+		.path = rig->path,
+		.sock_gid = (gid_t)-1,
+		.features = RIG_FEATURES,
+		.protocol_features = ~0ull,
+		.max_pairs = RIG_PAIRS,
+		.mem_slots = 300,
+		.vq = rig->vq,
+		.ops = &rig_ops,
+		.ctx = rig,
+		.loop = rig->loop,
+	};
+}
+
+static inline void
+rig_listen(struct rig *rig)
+{
+	const struct vhost_be_config cfg = rig_config(rig);
+	char err[200] = "";
+
+	if (vhost_be_new(&cfg, &rig->be, err, sizeof(err)) != 0)
+		fail_msg("%s", err);
+}
+
+static inline int
+connect_to(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(addr.sun_path, path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+static inline void
+rig_disconnect(struct rig *rig)
+{
+	if (rig->fe >= 0)
+		close(rig->fe);
+	rig->fe = -1;
+	pump(rig);
+}
+
+static inline void
+rig_connect(struct rig *rig)
+{
+	rig_disconnect(rig);
+	rig->fe = connect_to(rig->path);
+	pump(rig);
+}
+
+/* No session yet. */
+static inline int
+rig_setup_bare(void **state)
+{
+	struct rig *rig = calloc(1, sizeof(*rig));
+
+	rig->fds_before = open_fds();
+	rig->fe = -1;
+	strcpy(rig->dir, "/tmp/vhu-test-XXXXXX");
+	assert_non_null(mkdtemp(rig->dir));
+	snprintf(rig->path, sizeof(rig->path), "%s/sock", rig->dir);
+	assert_int_equal(evloop_new(&rig->loop), 0);
+	rig->memfd = memfd_create("guest", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(rig->memfd, RIG_MEM), 0);
+	rig->mem = mmap(NULL, RIG_MEM, PROT_READ | PROT_WRITE, MAP_SHARED, rig->memfd, 0);
+	for (int i = 0; i < RIG_RINGS; i++) {
+		rig->vq[i] = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*rig->vq[i]));
+		memset(rig->vq[i], 0, sizeof(*rig->vq[i]));
+		virtq_vq_reset(rig->vq[i]);
+		rig->call[i] = eventfd(0, EFD_CLOEXEC);
+	}
+	*state = rig;
+	return 0;
+}
+
+/* A session that listens, and a front-end that has connected and said nothing. */
+static inline int
+rig_setup(void **state)
+{
+	struct rig *rig;
+
+	rig_setup_bare(state);
+	rig = *state;
+	rig_listen(rig);
+	rig_connect(rig);
+	assert_int_equal(rig->ups, 1);
+	return 0;
+}
+
+static inline int
+rig_teardown(void **state)
+{
+	struct rig *rig = *state;
+	int before = rig->fds_before;
+
+	vhost_be_free(rig->be);
+	if (rig->fe >= 0)
+		close(rig->fe);
+	evloop_free(rig->loop);
+	munmap(rig->mem, RIG_MEM);
+	close(rig->memfd);
+	for (int i = 0; i < RIG_RINGS; i++) {
+		close(rig->call[i]);
+		free(rig->vq[i]);
+	}
+	/* The socket is gone with its session, so the directory is empty. */
+	if (rmdir(rig->dir) < 0) {
+		print_message("%s is not empty\n", rig->dir);
+		return -1;
+	}
+	free(rig);
+	if (before >= 0 && open_fds() != before) {
+		print_message("%d descriptors before, %d after\n", before, open_fds());
+		return -1;
+	}
+	return 0;
+}
+
+/* One sendmsg() of header and payload, with fds. False: not all of it was taken. */
+static inline bool
+fe_try_send(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
+	    const int *fds, uint32_t nfds)
+{
+	struct vhu_hdr hdr = { request, VHU_VERSION | flags, size };
+	struct iovec iov[2] = { { &hdr, sizeof(hdr) }, { (void *)(uintptr_t)payload, size } };
+	union {
+		char buf[CMSG_SPACE(64 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
+
+	if (nfds > 0) {
+		memset(&control, 0, sizeof(control));
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(&control.align), fds, nfds * sizeof(int));
+		mh.msg_control = control.buf;
+		mh.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+	}
+	return sendmsg(fd, &mh, MSG_NOSIGNAL) == (ssize_t)(sizeof(hdr) + size);
+}
+
+static inline void
+fe_send_on(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
+	   const int *fds, uint32_t nfds)
+{
+	assert_true(fe_try_send(fd, request, flags, payload, size, fds, nfds));
+}
+
+/* What is there to be read now; what was answered is in *m. */
+static inline enum outcome
+fe_outcome(struct rig *rig, uint32_t request, struct vhu_msg *m)
+{
+	ssize_t n = recv(rig->fe, m, sizeof(m->hdr), MSG_DONTWAIT);
+
+	memset(m->raw, 0, 64);
+	if (n < 0 && errno == EAGAIN)
+		return SILENCE;
+	if (n <= 0)
+		return CLOSED;
+	assert_int_equal(n, sizeof(m->hdr));
+	assert_int_equal(m->hdr.request, request);
+	assert_int_equal(m->hdr.flags, 5);
+	assert_true(m->hdr.size <= sizeof(m->raw));
+	if (m->hdr.size > 0)
+		assert_int_equal(recv(rig->fe, m->raw, m->hdr.size, MSG_DONTWAIT), m->hdr.size);
+	if (m->hdr.size != sizeof(m->u64))
+		return ANSWER;
+	return m->u64 == 0 ? ACK : NACK;
+}
+
+/* Send, serve, and say what came back. */
+static inline enum outcome
+fe_talk(struct rig *rig, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
+	const int *fds, uint32_t nfds, struct vhu_msg *m)
+{
+	fe_send_on(rig->fe, request, flags, payload, size, fds, nfds);
+	pump(rig);
+	return fe_outcome(rig, request, m);
+}
+
+static inline enum outcome
+fe_u64(struct rig *rig, uint32_t request, uint64_t value)
+{
+	struct vhu_msg m;
+
+	return fe_talk(rig, request, NEED, &value, sizeof(value), NULL, 0, &m);
+}
+
+static inline enum outcome
+fe_empty(struct rig *rig, uint32_t request)
+{
+	struct vhu_msg m;
+
+	return fe_talk(rig, request, NEED, NULL, 0, NULL, 0, &m);
+}
+
+static inline enum outcome
+fe_state(struct rig *rig, uint32_t request, uint32_t index, uint32_t num)
+{
+	const struct vhu_vring_state s = { index, num };
+	struct vhu_msg m;
+
+	return fe_talk(rig, request, NEED, &s, sizeof(s), NULL, 0, &m);
+}
+
+static inline enum outcome
+fe_fd(struct rig *rig, uint32_t request, uint64_t word, int fd)
+{
+	struct vhu_msg m;
+
+	return fe_talk(rig, request, NEED, &word, sizeof(word), &fd, fd >= 0, &m);
+}
+
+/* A request without payload that is answered with a u64. */
+static inline uint64_t
+fe_get(struct rig *rig, uint32_t request)
+{
+	struct vhu_msg m;
+	enum outcome o = fe_talk(rig, request, 0, NULL, 0, NULL, 0, &m);
+
+	assert_true(o == ACK || o == NACK);
+	return m.u64;
+}
+
+static inline uint32_t
+fe_get_base(struct rig *rig, uint32_t index)
+{
+	const struct vhu_vring_state s = { index, 0 };
+	struct vhu_msg m;
+	enum outcome o = fe_talk(rig, VHU_GET_VRING_BASE, 0, &s, sizeof(s), NULL, 0, &m);
+
+	assert_true(o == ACK || o == NACK);
+	assert_int_equal(m.state.index, index);
+	return m.state.num;
+}
+
+static inline struct vhu_vring_addr
+rig_addr(uint32_t index)
+{
+	const uint64_t at = RIG_UVA + index * RIG_STRIDE;
+
+	return (struct vhu_vring_addr){
+		.index = index,
+		.desc = at,
+		.avail = at + 0x1000,
+		.used = at + 0x2000,
+	};
+}
+
+static inline enum outcome
+fe_addr(struct rig *rig, const struct vhu_vring_addr *a)
+{
+	struct vhu_msg m;
+
+	return fe_talk(rig, VHU_SET_VRING_ADDR, NEED, a, sizeof(*a), NULL, 0, &m);
+}
+
+static inline struct vhu_mem_table
+rig_table(void)
+{
+	return (struct vhu_mem_table){ .n = 1, .region = { { RIG_GPA, RIG_MEM, RIG_UVA, 0 } } };
+}
+
+static inline enum outcome
+fe_table(struct rig *rig, const struct vhu_mem_table *t, uint32_t nfds)
+{
+	int fds[VHU_MAX_FDS];
+	struct vhu_msg m;
+
+	for (uint32_t i = 0; i < nfds; i++)
+		fds[i] = rig->memfd;
+	return fe_talk(rig, VHU_SET_MEM_TABLE, NEED, t, 8 + t->n * 32, fds, nfds, &m);
+}
+
+static inline enum outcome
+fe_region(struct rig *rig, uint32_t request, uint64_t gpa, uint64_t uva, uint64_t size,
+	  uint64_t offset)
+{
+	const struct vhu_mem_single s = { .region = { gpa, size, uva, offset } };
+	struct vhu_msg m;
+
+	return fe_talk(rig, request, NEED, &s, sizeof(s), &rig->memfd,
+		       request == VHU_ADD_MEM_REG, &m);
+}
+
+/* Owner and features, as a front-end begins. */
+static inline void
+fe_negotiate(struct rig *rig, uint64_t features, uint64_t protocol)
+{
+	assert_int_equal(fe_u64(rig, VHU_SET_PROTOCOL_FEATURES, protocol), ACK);
+	assert_int_equal(fe_empty(rig, VHU_SET_OWNER), ACK);
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, features), ACK);
+}
+
+static inline void
+fe_ring(struct rig *rig, uint32_t i)
+{
+	const struct vhu_vring_addr a = rig_addr(i);
+
+	assert_int_equal(fe_state(rig, VHU_SET_VRING_NUM, i, RIG_SIZE), ACK);
+	assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, i, 0), ACK);
+	assert_int_equal(fe_addr(rig, &a), ACK);
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, i, rig->call[i]), ACK);
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, i | VHU_FD_NONE, -1), ACK);
+}
+
+/* A session whose first two rings run and are enabled. */
+static inline void
+fe_start(struct rig *rig)
+{
+	const struct vhu_mem_table t = rig_table();
+
+	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
+	assert_int_equal(fe_table(rig, &t, 1), ACK);
+	for (uint32_t i = 0; i < 2; i++) {
+		fe_ring(rig, i);
+		assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, i, 1), ACK);
+		assert_non_null(rig->run[i]);
+		assert_true(rig->run[i]->enabled);
+	}
+}
+
+/* Signals that wait in an eventfd. */
+static inline uint64_t
+signals(int fd)
+{
+	uint64_t n = 0;
+	int flags = fcntl(fd, F_GETFL);
+
+	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	if (read(fd, &n, sizeof(n)) < 0)
+		return 0;
+	return n;
+}
+
+#define RIG_TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
+#define BARE_TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup_bare, rig_teardown)
+
+#endif /* VHOST_BE_RIG_H */

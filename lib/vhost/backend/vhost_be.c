@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A session's life: it connects, hands messages on, and disconnects. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vhost_be_session.h"
+
+/* How soon a ring that a burst found broken, or memory that was cut short, is noticed. */
+#define TICK_MS 1000
+#define MIN_SLOTS 256
+
+/* Device features that need more of a session than it has: a log, an IOTLB. */
+#define UNSERVED_FEATURES (VHU_BIT(VHOST_F_LOG_ALL) | VHU_BIT(VIRTIO_F_ACCESS_PLATFORM))
+
+static const char *
+be_message(struct vhu_conn *c, struct vhu_msg *msg)
+{
+	struct vhost_be *be = c->owner;
+
+	be->messages++;
+	INFO_ADD(be, messages);
+	return vhost_be_dispatch(be, msg);
+}
+
+/* Everything of a connection that ended; its socket is closed already. */
+static void
+forget_connection(struct vhost_be *be, const char *why)
+{
+	const bool healthy = be->messages > 0;
+
+	evloop_timer_cancel(&be->tick);
+	vhost_be_rings_stop(be);
+	for (uint16_t i = 0; i < be->nrings; i++)
+		vhost_be_ring_drop(&be->ring[i]);
+	vhost_be_mem_swap(be, NULL);
+	vhu_conn_close(&be->chan);
+	be->features = be->protocol = 0;
+	be->features_set = be->features_bad = false;
+	be->status = 0;
+	INFO_SET(be, status, 0);
+	INFO_SET(be, connected, false);
+	INFO_SET(be, last_disconnect, why);
+	INFO_ADD(be, disconnects);
+	vhost_be_session_report_features(be);
+	be->ops->connected(be->ctx, false, why);
+	vhost_be_session_log(be, VHOST_LOG_NOTICE, "front-end gone: %s", why);
+	vhu_sock_again(&be->sock, healthy);
+}
+
+static void
+be_closed(struct vhu_conn *c, const char *why, bool framing)
+{
+	struct vhost_be *be = c->owner;
+
+	if (framing)
+		INFO_ADD(be, framing_errors);
+	forget_connection(be, why);
+}
+
+static const struct vhu_conn_ops conn_ops = {
+	.message = be_message,
+	.closed = be_closed,
+};
+
+static void
+disconnect(struct vhost_be *be, const char *why)
+{
+	if (!vhu_conn_is_open(&be->conn))
+		return;
+	vhu_conn_close(&be->conn);
+	forget_connection(be, why);
+}
+
+static void
+tick_expired(struct evloop_timer *t)
+{
+	struct vhost_be *be = t->owner;
+
+	if (virtq_mem_poisoned(be->mem)) {
+		disconnect(be, "the front-end cut the shared memory short");
+		return;
+	}
+	for (uint16_t i = 0; i < be->nrings; i++)
+		vhost_be_ring_check(be, &be->ring[i]);
+	evloop_timer_set(be->loop, t, TICK_MS);
+}
+
+static void
+peer_came(struct vhu_sock *s, int fd)
+{
+	struct vhost_be *be = s->owner;
+
+	be->offered = be->next_features;
+	be->messages = 0;
+	be->mem_repeated = false;
+	be->rejected = false;
+	if (vhu_conn_open(&be->conn, fd) < 0) {
+		vhu_sock_again(s, false);
+		return;
+	}
+	evloop_timer_set(be->loop, &be->tick, TICK_MS);
+	INFO_SET(be, connected, true);
+	INFO_SET(be, connected_since_ns, evloop_now_ns());
+	INFO_ADD(be, connects);
+	vhost_be_session_log(be, VHOST_LOG_NOTICE, "front-end connected on %s", s->addr.sun_path);
+	be->ops->connected(be->ctx, true, NULL);
+}
+
+static bool
+is_vacant(struct vhu_sock *s)
+{
+	struct vhost_be *be = s->owner;
+	struct pollfd p = { .fd = be->conn.watch.fd, .events = POLLRDHUP };
+
+	if (!vhu_conn_is_open(&be->conn))
+		return true;
+	/* One that restarted may knock before the end of its former life was noticed here. */
+	if (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR))) {
+		disconnect(be, "peer closed the connection");
+		return true;
+	}
+	if (!be->rejected)
+		vhost_be_session_log(be, VHOST_LOG_WARNING,
+				     "a second front-end on %s was turned away",
+				     s->addr.sun_path);
+	be->rejected = true;
+	return false;
+}
+
+static void
+peer_waited_for(struct vhu_sock *s, int error)
+{
+	vhost_be_session_log(s->owner, VHOST_LOG_NOTICE, "waiting for a front-end on %s: %s",
+			     s->addr.sun_path,
+			     strerror(-error));
+}
+
+static const struct vhu_sock_ops sock_ops = {
+	.peer = peer_came,
+	.vacant = is_vacant,
+	.waiting = peer_waited_for,
+};
+
+static void
+be_release(struct vhost_be *be)
+{
+	free(be->vq);
+	free(be->ring);
+	free(be->runs);
+	free(be);
+}
+
+/* A session without a socket; NULL: out of memory. */
+static struct vhost_be *
+be_alloc(const struct vhost_be_config *cfg)
+{
+	struct vhost_be *be = calloc(1, sizeof(*be));
+
+	if (be == NULL)
+		return NULL;
+	be->ops = cfg->ops;
+	be->ctx = cfg->ctx;
+	be->loop = cfg->loop;
+	be->nrings = (uint16_t)(2 * cfg->max_pairs);
+	be->mem_slots = cfg->mem_slots < MIN_SLOTS ? MIN_SLOTS : cfg->mem_slots;
+	if (be->mem_slots > VIRTQ_MEM_MAX_REGIONS)
+		be->mem_slots = VIRTQ_MEM_MAX_REGIONS;
+	be->protocol_offered = cfg->protocol_features & VHOST_BE_PROTOCOL;
+	be->about = -1;
+	be->why = "";
+	be->info.last_disconnect = "";
+	be->tick = (struct evloop_timer){ .expired = tick_expired, .owner = be };
+	be->vq = calloc(be->nrings, sizeof(be->vq[0]));
+	be->ring = calloc(be->nrings, sizeof(be->ring[0]));
+	be->runs = calloc(be->nrings, sizeof(be->runs[0]));
+	if (be->vq == NULL || be->ring == NULL || be->runs == NULL) {
+		be_release(be);
+		return NULL;
+	}
+	memcpy(be->vq, cfg->vq, be->nrings * sizeof(be->vq[0]));
+	for (uint16_t i = 0; i < be->nrings; i++)
+		vhost_be_ring_init(&be->ring[i], i);
+	vhu_conn_init(&be->conn, be->loop, &conn_ops, be, false);
+	be->conn.limited = true;
+	vhost_be_chan_init(be);
+	vhost_be_offer(be, cfg->features);
+	return be;
+}
+
+int
+vhost_be_new(const struct vhost_be_config *cfg, struct vhost_be **out, char *err, size_t errlen)
+{
+	const struct vhu_sock_config sock = {
+		.path = cfg->path,
+		.client = cfg->client,
+		.reconnect_ms = cfg->reconnect_ms,
+		.mode = cfg->sock_mode,
+		.gid = cfg->sock_gid,
+	};
+	struct vhost_be *be;
+	int rc;
+
+	if (cfg->max_pairs == 0 || cfg->max_pairs > VHOST_BE_MAX_PAIRS) {
+		snprintf(err, errlen, "queue pairs: 1 to %d", VHOST_BE_MAX_PAIRS);
+		return -EINVAL;
+	}
+	be = be_alloc(cfg);
+	if (be == NULL) {
+		snprintf(err, errlen, "out of memory");
+		return -ENOMEM;
+	}
+	rc = vhu_sock_open(&be->sock, &sock, be->loop, &sock_ops, be, err, errlen);
+	if (rc < 0) {
+		be_release(be);
+		return rc;
+	}
+	*out = be;
+	return 0;
+}
+
+void
+vhost_be_free(struct vhost_be *be)
+{
+	if (be == NULL)
+		return;
+	disconnect(be, "the port was closed");
+	vhu_sock_close(&be->sock);
+	be_release(be);
+}
+
+void
+vhost_be_offer(struct vhost_be *be, uint64_t features)
+{
+	be->next_features = (features & ~UNSERVED_FEATURES) |
+			    VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES);
+}
+
+void
+vhost_be_get_info(const struct vhost_be *be, struct vhost_be_info *info)
+{
+#define COPY(field) info->field = __atomic_load_n(&be->info.field, __ATOMIC_RELAXED)
+	COPY(connected);
+	COPY(features);
+	COPY(protocol_features);
+	COPY(messages);
+	COPY(nacks);
+	COPY(framing_errors);
+	COPY(connects);
+	COPY(disconnects);
+	COPY(connected_since_ns);
+	COPY(last_disconnect);
+	COPY(nregions);
+	COPY(status);
+#undef COPY
+}
+
+const struct virtq_run *
+vhost_be_get_ring(const struct vhost_be *be, uint16_t qid)
+{
+	return qid < be->nrings ? be->ring[qid].run : NULL;
+}
+
+struct virtq_mem *
+vhost_be_get_mem(const struct vhost_be *be)
+{
+	return be->mem;
+}

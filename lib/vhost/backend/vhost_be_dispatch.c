@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Every message of a front-end has an entry in one table. What reads the table stands below it, the
+ * handlers of messages about the session above.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "vhost_be_session.h"
+#include "vhost_names.h"
+
+static int
+answer_u64(struct vhu_msg *msg, uint64_t value)
+{
+	msg->hdr.size = sizeof(msg->u64);
+	msg->u64 = value;
+	return 0;
+}
+
+static int
+on_get_features(struct vhost_be *be, struct vhu_msg *msg)
+{
+	return answer_u64(msg, be->offered);
+}
+
+static int
+on_set_features(struct vhost_be *be, struct vhu_msg *msg)
+{
+	const uint64_t wanted = msg->u64;
+	const uint64_t changed = wanted ^ be->features;
+
+	be->features_bad = true;
+	if (wanted & ~be->offered)
+		return vhost_be_session_refuse(be, -EINVAL, "features that were not offered");
+	/* Only logging may be switched under a running ring. */
+	if (vhost_be_rings_running(be) && (changed & ~VHU_BIT(VHOST_F_LOG_ALL)))
+		return vhost_be_session_refuse(be, -EBUSY,
+					       "features cannot change while a ring runs");
+	be->features_bad = false;
+	be->features_set = true;
+	be->features = wanted;
+	for (uint16_t i = 0; i < be->nrings; i++) {
+		struct vhost_be_vring *r = &be->ring[i];
+
+		if (!(wanted & VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES)) && !r->enabled) {
+			/* This front-end has no message for it. */
+			r->enabled = true;
+			r->stale = true;
+		}
+		if (changed)
+			r->stale = true;
+	}
+	vhost_be_rings_retry(be);
+	vhost_be_session_report_features(be);
+	return 0;
+}
+
+static int
+on_set_owner(struct vhost_be *be, struct vhu_msg *msg)
+{
+	/* The session began when it connected; nothing waits for this. */
+	(void)be;
+	(void)msg;
+	return 0;
+}
+
+/* Deprecated, and meant for a peer that goes on: rings rest, memory and fds stay. */
+static int
+on_reset_owner(struct vhost_be *be, struct vhu_msg *msg)
+{
+	(void)msg;
+	for (uint16_t i = 0; i < be->nrings; i++) {
+		be->ring[i].enabled = false;
+		be->ring[i].stale = true;
+	}
+	return 0;
+}
+
+static int
+on_get_protocol_features(struct vhost_be *be, struct vhu_msg *msg)
+{
+	return answer_u64(msg, be->protocol_offered);
+}
+
+static int
+on_set_protocol_features(struct vhost_be *be, struct vhu_msg *msg)
+{
+	if (msg->u64 & ~be->protocol_offered)
+		return vhost_be_session_refuse(be, -EINVAL,
+					       "protocol features that were not offered");
+	be->protocol = msg->u64;
+	vhost_be_session_report_features(be);
+	return 0;
+}
+
+/* Queue pairs, not vrings: what network front-ends expect. */
+static int
+on_get_queue_num(struct vhost_be *be, struct vhu_msg *msg)
+{
+	return answer_u64(msg, be->nrings / 2);
+}
+
+/* The address lies in the first six bytes in memory, whatever the byte order. */
+static int
+on_send_rarp(struct vhost_be *be, struct vhu_msg *msg)
+{
+	be->ops->rarp(be->ctx, msg->raw);
+	return 0;
+}
+
+static int
+on_net_set_mtu(struct vhost_be *be, struct vhu_msg *msg)
+{
+	const uint64_t mtu = msg->u64;
+
+	if (mtu < 68 || mtu > 65535)
+		return vhost_be_session_refuse(be, -EINVAL, "an MTU is 68 to 65535");
+	if (be->ops->set_mtu(be->ctx, (uint16_t)mtu) < 0)
+		return vhost_be_session_refuse(be, -EINVAL, "the port does not take this MTU");
+	return 0;
+}
+
+static int
+on_reset_device(struct vhost_be *be, struct vhu_msg *msg)
+{
+	(void)msg;
+	vhost_be_rings_reset_device(be);
+	return 0;
+}
+
+static int
+on_set_status(struct vhost_be *be, struct vhu_msg *msg)
+{
+	if (msg->u64 > UINT8_MAX)
+		return vhost_be_session_refuse(be, -EINVAL, "a device status has 8 bits");
+	if (msg->u64 == 0)
+		vhost_be_rings_reset_device(be);
+	be->status = (uint8_t)msg->u64;
+	INFO_SET(be, status, be->status);
+	return 0;
+}
+
+/* VIRTIO 1.2, 3.1.1: a device that cannot live with the features does not keep FEATURES_OK. */
+static int
+on_get_status(struct vhost_be *be, struct vhu_msg *msg)
+{
+	uint8_t status = be->status;
+
+	if (be->features_bad || !be->features_set)
+		status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+	return answer_u64(msg, status);
+}
+
+#define EXACTLY(n) .min = (n), .max = (n)
+#define BETWEEN(a, b) .min = (a), .max = (b)
+#define FDS(a, b) .fds_min = (a), .fds_max = (b)
+#define U64 EXACTLY(sizeof(uint64_t))
+#define STATE EXACTLY(sizeof(struct vhu_vring_state))
+#define ANSWERED .reply = VHOST_BE_REPLY_ALWAYS
+#define OR_U64(value) .refusal = VHOST_BE_REFUSE_U64, .refusal_value = (value)
+#define ALWAYS .when = VHOST_BE_WHEN_ANY
+#define STOPPED .when = VHOST_BE_WHEN_IDLE
+
+/*
+ * Numbers, sizes, fds, features: vhost-user, "Front-end message types". What has no handler is
+ * refused in the way its row says.
+ */
+static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
+	[VHU_GET_FEATURES] = { ALWAYS, ANSWERED, .handle = on_get_features },
+	[VHU_SET_FEATURES] = { U64, ALWAYS, .handle = on_set_features },
+	[VHU_SET_OWNER] = { ALWAYS, .handle = on_set_owner },
+	[VHU_RESET_OWNER] = { ALWAYS, .handle = on_reset_owner },
+	[VHU_SET_MEM_TABLE] = { BETWEEN(8, sizeof(struct vhu_mem_table)), FDS(0, VHU_MAX_TABLE),
+		ALWAYS, .handle = vhost_be_mem_on_set_mem_table },
+	[VHU_SET_LOG_BASE] = { EXACTLY(sizeof(struct vhu_log)), FDS(0, 1),
+		.required = VHOST_BE_REQUIRES(VHU_PF_LOG_SHMFD), ALWAYS },
+	[VHU_SET_LOG_FD] = { FDS(1, 1), ALWAYS },
+	[VHU_SET_VRING_NUM] = { STATE, ALWAYS, .handle = vhost_be_ring_on_set_vring_num },
+	[VHU_SET_VRING_ADDR] = { EXACTLY(sizeof(struct vhu_vring_addr)), ALWAYS,
+		.handle = vhost_be_ring_on_set_vring_addr },
+	[VHU_SET_VRING_BASE] = { STATE, ALWAYS, .handle = vhost_be_ring_on_set_vring_base },
+	[VHU_GET_VRING_BASE] = { STATE, ALWAYS, ANSWERED,
+		.handle = vhost_be_ring_on_get_vring_base },
+	[VHU_SET_VRING_KICK] = { U64, FDS(0, 1), ALWAYS,
+		.handle = vhost_be_ring_on_set_vring_kick },
+	[VHU_SET_VRING_CALL] = { U64, FDS(0, 1), ALWAYS,
+		.handle = vhost_be_ring_on_set_vring_call },
+	[VHU_SET_VRING_ERR] = { U64, FDS(0, 1), ALWAYS, .handle = vhost_be_ring_on_set_vring_err },
+	[VHU_GET_PROTOCOL_FEATURES] = { ALWAYS, ANSWERED, .handle = on_get_protocol_features },
+	[VHU_SET_PROTOCOL_FEATURES] = { U64, ALWAYS, .handle = on_set_protocol_features },
+	[VHU_GET_QUEUE_NUM] = { .required = VHOST_BE_REQUIRES(VHU_PF_MQ), ALWAYS, ANSWERED,
+		.handle = on_get_queue_num },
+	[VHU_SET_VRING_ENABLE] = { STATE, .required = VHOST_BE_REQUIRES_ENABLE, ALWAYS,
+		.handle = vhost_be_ring_on_set_vring_enable },
+	[VHU_SEND_RARP] = { U64, .required = VHOST_BE_REQUIRES(VHU_PF_RARP), ALWAYS,
+		.handle = on_send_rarp },
+	[VHU_NET_SET_MTU] = { U64, .required = VHOST_BE_REQUIRES(VHU_PF_NET_MTU), ALWAYS,
+		.handle = on_net_set_mtu },
+	[VHU_SET_BACKEND_REQ_FD] = { FDS(1, 1), .required = VHOST_BE_REQUIRES(VHU_PF_BACKEND_REQ),
+		ALWAYS, .handle = vhost_be_chan_on_set_backend_req_fd },
+	[VHU_IOTLB_MSG] = { BETWEEN(VHU_IOTLB_MIN, sizeof(struct vhu_iotlb)),
+		.required = VHOST_BE_REQUIRES_IOMMU, ALWAYS, ANSWERED, OR_U64(1) },
+	[VHU_SET_VRING_ENDIAN] = { STATE, .required = VHOST_BE_REQUIRES(VHU_PF_CROSS_ENDIAN),
+		ALWAYS },
+	[VHU_GET_CONFIG] = { BETWEEN(VHU_CONFIG_HEAD, sizeof(struct vhu_config)),
+		.required = VHOST_BE_REQUIRES(VHU_PF_CONFIG), ALWAYS, ANSWERED,
+		.refusal = VHOST_BE_REFUSE_EMPTY },
+	[VHU_SET_CONFIG] = { BETWEEN(VHU_CONFIG_HEAD, sizeof(struct vhu_config)),
+		.required = VHOST_BE_REQUIRES(VHU_PF_CONFIG), ALWAYS },
+	[VHU_CREATE_CRYPTO_SESSION] = { BETWEEN(0, VHU_MAX_PAYLOAD),
+		.required = VHOST_BE_REQUIRES(VHU_PF_CRYPTO_SESSION), ALWAYS },
+	[VHU_CLOSE_CRYPTO_SESSION] = { U64, .required = VHOST_BE_REQUIRES(VHU_PF_CRYPTO_SESSION),
+		ALWAYS },
+	[VHU_POSTCOPY_ADVISE] = { .required = VHOST_BE_REQUIRES(VHU_PF_PAGEFAULT), STOPPED,
+		ANSWERED },
+	[VHU_POSTCOPY_LISTEN] = { .required = VHOST_BE_REQUIRES(VHU_PF_PAGEFAULT), STOPPED },
+	[VHU_POSTCOPY_END] = { .required = VHOST_BE_REQUIRES(VHU_PF_PAGEFAULT), ALWAYS, ANSWERED,
+		OR_U64(1) },
+	[VHU_GET_INFLIGHT_FD] = { BETWEEN(20, sizeof(struct vhu_inflight)),
+		.required = VHOST_BE_REQUIRES(VHU_PF_INFLIGHT_SHMFD), ALWAYS, ANSWERED,
+		.refusal = VHOST_BE_REFUSE_ZEROS },
+	[VHU_SET_INFLIGHT_FD] = { BETWEEN(20, sizeof(struct vhu_inflight)), FDS(1, 1),
+		.required = VHOST_BE_REQUIRES(VHU_PF_INFLIGHT_SHMFD), STOPPED },
+	[VHU_GPU_SET_SOCKET] = { FDS(0, 1), ALWAYS },
+	[VHU_RESET_DEVICE] = { .required = VHOST_BE_REQUIRES(VHU_PF_RESET_DEVICE), ALWAYS,
+		.handle = on_reset_device },
+	[VHU_VRING_KICK] = { STATE, .required = VHOST_BE_REQUIRES(VHU_PF_INBAND_NOTIFICATIONS),
+		ALWAYS },
+	[VHU_GET_MAX_MEM_SLOTS] = { .required = VHOST_BE_REQUIRES(VHU_PF_CONFIGURE_MEM_SLOTS),
+		ALWAYS, ANSWERED, .handle = vhost_be_mem_on_get_max_mem_slots },
+	[VHU_ADD_MEM_REG] = { EXACTLY(sizeof(struct vhu_mem_single)), FDS(1, 1),
+		.required = VHOST_BE_REQUIRES(VHU_PF_CONFIGURE_MEM_SLOTS), ALWAYS,
+		.handle = vhost_be_mem_on_add_mem_reg },
+	[VHU_REM_MEM_REG] = { EXACTLY(sizeof(struct vhu_mem_single)), FDS(0, 1),
+		.required = VHOST_BE_REQUIRES(VHU_PF_CONFIGURE_MEM_SLOTS), ALWAYS,
+		.handle = vhost_be_mem_on_rem_mem_reg },
+	[VHU_SET_STATUS] = { U64, .required = VHOST_BE_REQUIRES(VHU_PF_STATUS), ALWAYS,
+		.handle = on_set_status },
+	[VHU_GET_STATUS] = { .required = VHOST_BE_REQUIRES(VHU_PF_STATUS), ALWAYS, ANSWERED,
+		.handle = on_get_status },
+	[VHU_GET_SHARED_OBJECT] = { EXACTLY(16),
+		.required = VHOST_BE_REQUIRES(VHU_PF_SHARED_OBJECT), ALWAYS },
+	/* Bit 8: no fd comes with the answer; the rest is an error. */
+	[VHU_SET_DEVICE_STATE_FD] = { EXACTLY(sizeof(struct vhu_device_state)), FDS(1, 1),
+		.required = VHOST_BE_REQUIRES(VHU_PF_DEVICE_STATE), ALWAYS, ANSWERED,
+		OR_U64(0x101) },
+	[VHU_CHECK_DEVICE_STATE] = { .required = VHOST_BE_REQUIRES(VHU_PF_DEVICE_STATE), ALWAYS,
+		ANSWERED, OR_U64(1) },
+	[VHU_GET_SHMEM_CONFIG] = { .required = VHOST_BE_REQUIRES(VHU_PF_SHMEM), ALWAYS, ANSWERED },
+};
+
+const struct vhost_be_request_info *
+vhost_be_dispatch_info(uint32_t request)
+{
+	/* Each request is legal in some state. */
+	return request < VHU_REQUEST_MAX && requests[request].when != 0 ? &requests[request] : NULL;
+}
+
+static bool
+is_negotiated(const struct vhost_be *be, uint8_t required)
+{
+	switch (required) {
+	case VHOST_BE_REQUIRES_NOTHING:
+		return true;
+	case VHOST_BE_REQUIRES_ENABLE: /* QEMU sends it before SET_FEATURES */
+		return !be->features_set ||
+		       (be->features & VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES));
+	case VHOST_BE_REQUIRES_IOMMU:
+		return be->features & VHU_BIT(VIRTIO_F_ACCESS_PLATFORM);
+	default:
+		return be->protocol & VHU_BIT(required - 1);
+	}
+}
+
+/* Everything about a message that its entry can tell, then its handler. */
+static int
+serve(struct vhost_be *be, const struct vhost_be_request_info *info, struct vhu_msg *msg)
+{
+	if (info == NULL)
+		return vhost_be_session_refuse(be, -ENOTSUP, "unknown request");
+	if (msg->hdr.size < info->min || msg->hdr.size > info->max)
+		return vhost_be_session_refuse(be, -EMSGSIZE, "payload of a wrong size");
+	if (msg->nfds < info->fds_min || msg->nfds > info->fds_max)
+		return vhost_be_session_refuse(be, -EINVAL, "wrong number of fds");
+	if (!is_negotiated(be, info->required))
+		return vhost_be_session_refuse(be, -ENOTSUP, "its feature was not negotiated");
+	if (info->handle == NULL)
+		return vhost_be_session_refuse(be, -ENOTSUP, "not served");
+	if (!(info->when & (vhost_be_rings_running(be) ? VHOST_BE_WHEN_RUNNING :
+			   VHOST_BE_WHEN_IDLE)))
+		return vhost_be_session_refuse(be, -EBUSY, "not while a ring runs");
+	return info->handle(be, msg);
+}
+
+/* NULL, or why the connection has to be closed. */
+static const char *
+send_answer(struct vhost_be *be, struct vhu_msg *msg)
+{
+	const struct vhu_hdr hdr = {
+		.request = msg->hdr.request,
+		.flags = VHU_FLAGS_REPLY,
+		.size = msg->hdr.size,
+	};
+
+	return vhu_conn_send(&be->conn, &hdr, msg->raw) < 0 ? "peer closed the connection" : NULL;
+}
+
+static const char *
+send_u64(struct vhost_be *be, struct vhu_msg *msg, uint64_t value)
+{
+	msg->u64 = value;
+	msg->hdr.size = sizeof(msg->u64);
+	return send_answer(be, msg);
+}
+
+static const char *
+refuse_answered(struct vhost_be *be, const struct vhost_be_request_info *info, struct vhu_msg *msg)
+{
+	switch (info->refusal) {
+	case VHOST_BE_REFUSE_U64:
+		return send_u64(be, msg, info->refusal_value);
+	case VHOST_BE_REFUSE_EMPTY:
+		msg->hdr.size = 0;
+		return send_answer(be, msg);
+	case VHOST_BE_REFUSE_ZEROS:
+		msg->hdr.size = info->max;
+		memset(msg->raw, 0, info->max);
+		return send_answer(be, msg);
+	case VHOST_BE_REFUSE_CLOSE:
+	default:
+		return "a request was refused that has no answer for it";
+	}
+}
+
+/* Answer as the kind of message and the outcome want it. NULL, or why to close. */
+static const char *
+answer(struct vhost_be *be, const struct vhost_be_request_info *info, struct vhu_msg *msg, int rc)
+{
+	const bool asked = msg->hdr.flags & VHU_FLAG_NEED_REPLY;
+
+	if (rc == -EMSGSIZE)
+		return be->why;
+	if (info != NULL && info->reply == VHOST_BE_REPLY_ALWAYS)
+		return rc == 0 ? send_answer(be, msg) : refuse_answered(be, info, msg);
+	/* Also without REPLY_ACK: who sets the flag waits. */
+	if (rc >= 0)
+		return asked ? send_u64(be, msg, rc != 0) : NULL;
+	if (asked && (be->protocol & VHU_BIT(VHU_PF_REPLY_ACK)))
+		return send_u64(be, msg, 1);
+	return be->why;
+}
+
+const char *
+vhost_be_dispatch(struct vhost_be *be, struct vhu_msg *msg)
+{
+	const uint32_t request = msg->hdr.request;
+	const struct vhost_be_request_info *info = vhost_be_dispatch_info(request);
+	int rc, ring_rc;
+
+	be->about = -1;
+	rc = serve(be, info, msg);
+	/* Whatever it was, a ring may be ready now, or not any more. */
+	ring_rc = vhost_be_rings_update(be);
+	if (rc == 0 && ring_rc < 0)
+		rc = VHOST_BE_DEFERRED;
+	if (rc == 0) {
+		vhost_be_session_log(be, VHOST_LOG_DEBUG, "%s", vhost_request_name(request));
+	} else {
+		INFO_ADD(be, nacks);
+		vhost_be_session_log(be, VHOST_LOG_WARNING, "%s (%u) refused: %s",
+				     vhost_request_name(request), request, be->why);
+	}
+	return answer(be, info, msg, rc);
+}

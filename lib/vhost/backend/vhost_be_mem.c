@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Memory of a session: tables and single regions, and how running rings move to them. */
+#include <errno.h>
+#include <string.h>
+
+#include "vhost_be_session.h"
+
+void
+vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem)
+{
+	struct virtq_mem *old = be->mem;
+	bool running = vhost_be_rings_running(be);
+
+	/* Rings that still translate go on; the others stop, and remember where they stood. */
+	for (uint16_t i = 0; running && i < be->nrings; i++) {
+		struct vhost_be_vring *r = &be->ring[i];
+		struct virtq_run *run = NULL;
+
+		vhost_be_ring_check(be, r);
+		if (r->run != NULL && mem != NULL && vhost_be_ring_build(be, r, mem, &run) < 0)
+			run = NULL;
+		be->runs[i] = run;
+	}
+	if (running)
+		vhost_be_rings_publish(be);
+	vhost_be_rings_retry(be);
+	for (uint16_t i = 0; running && i < be->nrings; i++)
+		vhost_be_ring_moved(be, &be->ring[i], be->runs[i]);
+	be->mem = mem;
+	INFO_SET(be, nregions, mem == NULL ? 0 : mem->nregions);
+	/* No burst uses it any more: the last reference unmaps. */
+	virtq_mem_put(old);
+}
+
+/* Map what a message describes. On success *region owns the mapping. */
+static int
+map_region(const struct vhu_mem_region *wire, int fd, struct virtq_region *region)
+{
+	*region = (struct virtq_region){ .gpa = wire->gpa, .size = wire->size, .uva = wire->uva };
+	return virtq_map_new(fd, wire->mmap_offset, wire->size, &region->map, &region->host);
+}
+
+static const char *
+mem_error(int rc)
+{
+	switch (rc) {
+	case -EEXIST:
+		return "memory regions overlap";
+	case -EINVAL:
+		return "a memory region that cannot be right, or a file too short for it";
+	case -ENOSPC:
+		return "more memory regions than slots";
+	case -ENOENT:
+		return "no such memory region";
+	case -ENOMEM:
+		return "out of memory";
+	default:
+		return "memory cannot be mapped readable and writable";
+	}
+}
+
+int
+vhost_be_mem_on_set_mem_table(struct vhost_be *be, struct vhu_msg *msg)
+{
+	struct virtq_region region[VHU_MAX_TABLE];
+	const uint32_t n = msg->table.n;
+	struct virtq_mem *mem;
+	uint32_t mapped;
+	int rc = 0;
+
+	if (n == 0 || n > VHU_MAX_TABLE)
+		return vhost_be_session_refuse(be, -EINVAL, "a memory table has 1 to 8 regions");
+	if (msg->hdr.size != 8 + n * sizeof(msg->table.region[0]))
+		return vhost_be_session_refuse(be, -EMSGSIZE, "size of the memory table");
+	if (msg->nfds != n)
+		return vhost_be_session_refuse(be, -EINVAL, "each memory region needs one fd");
+	for (mapped = 0; mapped < n; mapped++) {
+		const struct vhu_mem_region wire = msg->table.region[mapped];
+
+		rc = map_region(&wire, msg->fds[mapped], &region[mapped]);
+		if (rc < 0)
+			break;
+	}
+	if (rc == 0)
+		rc = virtq_mem_new(region, n, &mem);
+	if (rc < 0) {
+		while (mapped > 0)
+			virtq_map_put(region[--mapped].map);
+		return vhost_be_session_refuse(be, rc, mem_error(rc));
+	}
+	vhost_be_mem_swap(be, mem);
+	return 0;
+}
+
+int
+vhost_be_mem_on_get_max_mem_slots(struct vhost_be *be, struct vhu_msg *msg)
+{
+	msg->hdr.size = sizeof(msg->u64);
+	msg->u64 = be->mem_slots;
+	return 0;
+}
+
+static bool
+is_known(const struct virtq_mem *mem, const struct virtq_region *region)
+{
+	const struct virtq_region *r = mem == NULL ? NULL : virtq_mem_find(mem, region->gpa);
+
+	return r != NULL && r->gpa == region->gpa && r->uva == region->uva &&
+	       r->size == region->size && virtq_map_same(r->map, region->map);
+}
+
+/*
+ * QEMU 7.2 sends each change of its memory once for each queue pair. What is there already is
+ * not added again, and from then on what is gone already need not be there to be removed.
+ */
+int
+vhost_be_mem_on_add_mem_reg(struct vhost_be *be, struct vhu_msg *msg)
+{
+	const struct vhu_mem_region wire = msg->single.region;
+	struct virtq_region region;
+	struct virtq_mem *mem;
+	int rc = map_region(&wire, msg->fds[0], &region);
+
+	if (rc < 0)
+		return vhost_be_session_refuse(be, rc, mem_error(rc));
+	if (is_known(be->mem, &region)) {
+		virtq_map_put(region.map);
+		be->mem_repeated = true;
+		return 0;
+	}
+	if (be->mem != NULL && be->mem->nregions >= be->mem_slots)
+		rc = -ENOSPC;
+	else
+		rc = virtq_mem_add(be->mem, &region, &mem);
+	if (rc < 0) {
+		virtq_map_put(region.map);
+		return vhost_be_session_refuse(be, rc, mem_error(rc));
+	}
+	vhost_be_mem_swap(be, mem);
+	return 0;
+}
+
+int
+vhost_be_mem_on_rem_mem_reg(struct vhost_be *be, struct vhu_msg *msg)
+{
+	const struct vhu_mem_region wire = msg->single.region;
+	struct virtq_mem *mem;
+	int rc = virtq_mem_remove(be->mem, wire.gpa, wire.uva, wire.size, &mem);
+
+	if (rc == -ENOENT && be->mem_repeated)
+		return 0;
+	if (rc < 0)
+		return vhost_be_session_refuse(be, rc, mem_error(rc));
+	vhost_be_mem_swap(be, mem);
+	return 0;
+}

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Rings of a session: what the front-end says of them, when they start, stop and change. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vhost_be_session.h"
+#include "virtq_shared.h"
+#include "virtq_signal.h"
+
+static void
+close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void
+vhost_be_ring_init(struct vhost_be_vring *r, uint16_t qid)
+{
+	memset(r, 0, sizeof(*r));
+	r->qid = qid;
+	r->kick = r->call = r->err = -1;
+}
+
+void
+vhost_be_ring_reset(struct vhost_be_vring *r)
+{
+	const int call = r->call, err = r->err;
+
+	close_fd(&r->kick);
+	vhost_be_ring_init(r, r->qid);
+	r->call = call;
+	r->err = err;
+}
+
+void
+vhost_be_ring_drop(struct vhost_be_vring *r)
+{
+	vhost_be_ring_reset(r);
+	close_fd(&r->call);
+	close_fd(&r->err);
+}
+
+bool
+vhost_be_rings_running(const struct vhost_be *be)
+{
+	for (uint16_t i = 0; i < be->nrings; i++)
+		if (be->ring[i].run != NULL)
+			return true;
+	return false;
+}
+
+static bool
+is_packed(const struct vhost_be *be)
+{
+	return be->features & VHU_BIT(VIRTIO_F_RING_PACKED);
+}
+
+/* The bursts have let go of the ring's run: keep where it stood, and free it. */
+static void
+ring_stopped(struct vhost_be *be, struct vhost_be_vring *r)
+{
+	r->base = virtq_vq_get_base(be->vq[r->qid], r->run->packed);
+	r->has_base = true;
+	virtq_run_free(r->run);
+	r->run = NULL;
+}
+
+static void
+ring_stop(struct vhost_be *be, struct vhost_be_vring *r)
+{
+	if (r->run == NULL)
+		return;
+	be->ops->ring_publish(be->ctx, r->qid, NULL);
+	ring_stopped(be, r);
+}
+
+void
+vhost_be_rings_publish(struct vhost_be *be)
+{
+	be->ops->rings_publish(be->ctx, (const struct virtq_run *const *)be->runs, be->nrings);
+}
+
+void
+vhost_be_rings_stop(struct vhost_be *be)
+{
+	if (!vhost_be_rings_running(be))
+		return;
+	memset(be->runs, 0, be->nrings * sizeof(be->runs[0]));
+	vhost_be_rings_publish(be);
+	for (uint16_t i = 0; i < be->nrings; i++)
+		if (be->ring[i].run != NULL)
+			ring_stopped(be, &be->ring[i]);
+}
+
+void
+vhost_be_rings_reset_device(struct vhost_be *be)
+{
+	vhost_be_rings_stop(be);
+	for (uint16_t i = 0; i < be->nrings; i++)
+		vhost_be_ring_reset(&be->ring[i]);
+	be->features = 0;
+	be->features_set = false;
+	be->features_bad = false;
+	be->status = 0;
+	INFO_SET(be, status, 0);
+	vhost_be_session_report_features(be);
+}
+
+void
+vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_run *run)
+{
+	if (r->run == NULL)
+		return;
+	if (run == NULL) {
+		vhost_be_session_log(be, VHOST_LOG_NOTICE,
+				     "ring %u rests: the new memory does not hold it",
+				     r->qid);
+		ring_stopped(be, r);
+		r->start_failed = true;
+		return;
+	}
+	virtq_run_free(r->run);
+	r->run = run;
+	r->stale = false;
+}
+
+void
+vhost_be_ring_check(struct vhost_be *be, struct vhost_be_vring *r)
+{
+	enum virtq_error e;
+
+	if (r->run == NULL)
+		return;
+	e = __atomic_load_n(&be->vq[r->qid]->broken, __ATOMIC_RELAXED);
+	if (e == VIRTQ_OK)
+		return;
+	/* The burst that found it has signalled the error fd. */
+	vhost_be_session_log(be, VHOST_LOG_WARNING, "ring %u stopped: the driver broke it (%s)",
+			     r->qid,
+			     virtq_error_name(e));
+	ring_stop(be, r);
+	r->broken = true;
+}
+
+void
+vhost_be_rings_retry(struct vhost_be *be)
+{
+	for (uint16_t i = 0; i < be->nrings; i++)
+		be->ring[i].start_failed = false;
+}
+
+static bool
+ring_ready(const struct vhost_be *be, const struct vhost_be_vring *r)
+{
+	return be->features_set && be->mem != NULL && r->num != 0 && r->has_addr && r->kicked &&
+	       !r->broken;
+}
+
+int
+vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct virtq_mem *mem,
+		    struct virtq_run **run)
+{
+	const struct virtq_run_config cfg = {
+		.size = r->num,
+		.features = be->features,
+		.desc_uva = r->addr.desc,
+		.avail_uva = r->addr.avail,
+		.used_uva = r->addr.used,
+		.enabled = r->enabled,
+		.callfd = r->call,
+		.errfd = r->err,
+		.qid = r->qid,
+	};
+
+	return virtq_run_new(&cfg, mem, run);
+}
+
+static const char *
+build_error(int rc)
+{
+	switch (rc) {
+	case -EFAULT:
+		return "its addresses are not in the shared memory";
+	case -EINVAL:
+		return "its size or addresses cannot be right";
+	default:
+		return "out of memory";
+	}
+}
+
+/* A ring cannot run as it is. Its peer hears of it once, by the ring's error fd and in the log. */
+static int
+ring_fails(struct vhost_be *be, struct vhost_be_vring *r, int rc, const char *why)
+{
+	ring_stop(be, r);
+	r->start_failed = true;
+	/* Its memory may come piece by piece: no fault before the front-end speaks of the ring. */
+	if (rc == -EFAULT && be->about != r->qid)
+		return rc;
+	virtq_signal(r->err);
+	vhost_be_session_log(be, VHOST_LOG_WARNING, "ring %u does not run: %s", r->qid, why);
+	return vhost_be_session_refuse(be, rc, why);
+}
+
+/* Put the cursors where the front-end wants them. The run is not published yet. */
+static int
+ring_place(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_run *run)
+{
+	const uint32_t base = r->has_base ? r->base : virtq_fresh_base(run->packed);
+	uint16_t ahead;
+
+	if (virtq_vq_set_base(be->vq[r->qid], run, base) < 0)
+		return -EINVAL;
+	if (run->packed)
+		return 0;
+	/* A driver can be at most one ring ahead of the device. */
+	ahead = (uint16_t)(virtq_load16(&run->avail->idx) - base);
+	return ahead > run->size ? -EINVAL : 0;
+}
+
+/* Start a ring, or go on with a new run where it stands. */
+static int
+ring_update(struct vhost_be *be, struct vhost_be_vring *r)
+{
+	struct virtq_run *run, *old = r->run;
+	int rc = vhost_be_ring_build(be, r, be->mem, &run);
+
+	if (rc < 0)
+		return ring_fails(be, r, rc, build_error(rc));
+	if (old == NULL && ring_place(be, r, run) < 0) {
+		virtq_run_free(run);
+		return ring_fails(be, r, -EINVAL, "its base cannot be right");
+	}
+	r->run = run;
+	r->stale = false;
+	be->ops->ring_publish(be->ctx, r->qid, run);
+	virtq_run_free(old);
+	return 0;
+}
+
+int
+vhost_be_rings_update(struct vhost_be *be)
+{
+	int about_rc = 0;
+
+	for (uint16_t i = 0; i < be->nrings; i++) {
+		struct vhost_be_vring *r = &be->ring[i];
+		int rc = 0;
+
+		if (!ring_ready(be, r))
+			ring_stop(be, r);
+		else if (r->run == NULL ? !r->start_failed : r->stale)
+			rc = ring_update(be, r);
+		if (i == be->about)
+			about_rc = rc;
+	}
+	return about_rc;
+}
+
+/* The ring of an index as it came, or NULL with the reason noted. */
+static struct vhost_be_vring *
+find_ring(struct vhost_be *be, uint32_t index)
+{
+	struct vhost_be_vring *r;
+
+	if (index >= be->nrings) {
+		vhost_be_session_refuse(be, -EINVAL, "no ring with this index");
+		return NULL;
+	}
+	r = &be->ring[index];
+	vhost_be_ring_check(be, r);
+	return r;
+}
+
+/* The message in progress says something new of a ring. */
+static void
+ring_touched(struct vhost_be *be, struct vhost_be_vring *r)
+{
+	be->about = r->qid;
+	r->start_failed = false;
+}
+
+int
+vhost_be_ring_on_set_vring_num(struct vhost_be *be, struct vhu_msg *msg)
+{
+	struct vhost_be_vring *r = find_ring(be, msg->state.index);
+	const uint32_t num = msg->state.num;
+	bool packed_possible;
+
+	if (r == NULL)
+		return -EINVAL;
+	if (num == 0 || num > VIRTQ_MAX_SIZE)
+		return vhost_be_session_refuse(be, -EINVAL, "a ring has 1 to 32768 entries");
+	/* Before the features are known, the layout is not either. */
+	packed_possible = be->features_set ? is_packed(be) :
+					     be->offered & VHU_BIT(VIRTIO_F_RING_PACKED);
+	if (!packed_possible && (num & (num - 1)) != 0)
+		return vhost_be_session_refuse(be, -EINVAL,
+					       "the size of a split ring is a power of two");
+	if (r->run != NULL && num != r->num)
+		return vhost_be_session_refuse(be, -EBUSY,
+					       "the size of a running ring cannot change");
+	r->num = num;
+	ring_touched(be, r);
+	return 0;
+}
+
+/* What is wrong with addresses whatever the memory; NULL: nothing. VIRTIO 1.2, 2.7 and 2.8. */
+static const char *
+bad_addr(const struct vhost_be *be, const struct vhu_vring_addr *a)
+{
+	const uint64_t avail_align = be->features_set && is_packed(be) ? 4 : 2;
+
+	if (a->flags & ~VHU_ADDR_F_LOG)
+		return "unknown flags of ring addresses";
+	if (a->desc % 16 != 0 || a->avail % avail_align != 0 || a->used % 4 != 0)
+		return "ring addresses are not aligned";
+	return NULL;
+}
+
+int
+vhost_be_ring_on_set_vring_addr(struct vhost_be *be, struct vhu_msg *msg)
+{
+	struct vhost_be_vring *r = find_ring(be, msg->addr.index);
+	const char *why;
+	struct virtq_run *trial;
+	int rc;
+
+	if (r == NULL)
+		return -EINVAL;
+	why = bad_addr(be, &msg->addr);
+	if (why != NULL)
+		return vhost_be_session_refuse(be, -EINVAL, why);
+	r->addr = msg->addr;
+	r->has_addr = true;
+	r->stale = true;
+	ring_touched(be, r);
+	if (ring_ready(be, r) || !be->features_set || be->mem == NULL || r->num == 0)
+		return 0;
+	/*
+	 * The ring waits for its kick only. Who wants to know hears now whether it can start;
+	 * memory that makes it possible may still come.
+	 */
+	rc = vhost_be_ring_build(be, r, be->mem, &trial);
+	if (rc < 0) {
+		vhost_be_session_refuse(be, rc, build_error(rc));
+		return VHOST_BE_DEFERRED;
+	}
+	virtq_run_free(trial);
+	return 0;
+}
+
+/* A broken ring goes on only from a place and with a kick that the front-end gives anew. */
+static void
+ring_rearm(struct vhost_be_vring *r)
+{
+	if (r->broken) {
+		r->broken = false;
+		r->kicked = false;
+	}
+}
+
+int
+vhost_be_ring_on_set_vring_base(struct vhost_be *be, struct vhu_msg *msg)
+{
+	struct vhost_be_vring *r = find_ring(be, msg->state.index);
+
+	if (r == NULL)
+		return -EINVAL;
+	/* Messages come in any order: a base may follow the kick that started the ring. */
+	ring_stop(be, r);
+	ring_rearm(r);
+	r->base = msg->state.num;
+	r->has_base = true;
+	ring_touched(be, r);
+	return 0;
+}
+
+int
+vhost_be_ring_on_get_vring_base(struct vhost_be *be, struct vhu_msg *msg)
+{
+	struct vhost_be_vring *r = find_ring(be, msg->state.index);
+
+	if (r == NULL)
+		return -EINVAL;
+	ring_stop(be, r);
+	ring_rearm(r);
+	r->kicked = false;
+	r->start_failed = false;
+	close_fd(&r->kick);
+	close_fd(&r->call);
+	msg->state.num = r->has_base ? r->base : virtq_fresh_base(is_packed(be));
+	return 0;
+}
+
+/* Only eventfds and their like: writing to a pipe or a socket could raise SIGPIPE or block. */
+static int
+check_eventfd(int fd)
+{
+	struct statx st;
+	int flags;
+
+	/* What a process serves would be asked by fstat(). */
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
+		return -errno;
+	if ((st.stx_mode & S_IFMT) != 0)
+		return -EINVAL;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR)
+		return -EINVAL;
+	if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+/* The ring and the fd (-1: none) of a SET_VRING_KICK, _CALL or _ERR. The fd is the caller's. */
+static int
+take_ring_fd(struct vhost_be *be, struct vhu_msg *msg, struct vhost_be_vring **r, int *fd)
+{
+	const uint64_t word = msg->u64;
+
+	if (word & ~(VHU_FD_INDEX | VHU_FD_NONE))
+		return vhost_be_session_refuse(be, -EINVAL, "reserved bits of a ring's fd are set");
+	*r = find_ring(be, (uint32_t)(word & VHU_FD_INDEX));
+	if (*r == NULL)
+		return -EINVAL;
+	if (word & VHU_FD_NONE) {
+		if (msg->nfds != 0)
+			return vhost_be_session_refuse(be, -EINVAL,
+						       "an fd came although the message says none");
+		*fd = -1;
+		return 0;
+	}
+	if (msg->nfds != 1)
+		return vhost_be_session_refuse(be, -EINVAL, "the fd is missing");
+	if (check_eventfd(msg->fds[0]) < 0)
+		return vhost_be_session_refuse(be, -EINVAL, "not an eventfd");
+	*fd = vhu_msg_take_fd(msg, 0);
+	return 0;
+}
+
+int
+vhost_be_ring_on_set_vring_kick(struct vhost_be *be, struct vhu_msg *msg)
+{
+	struct vhost_be_vring *r = NULL;
+	int fd = -1;
+	int rc = take_ring_fd(be, msg, &r, &fd);
+
+	if (rc < 0)
+		return rc;
+	close_fd(&r->kick);
+	r->kick = fd;
+	/* The port polls: the message itself starts the ring, no kick has to be waited for. */
+	r->kicked = true;
+	ring_touched(be, r);
+	return 0;
+}
+
+/* Put a new fd into a ring whose bursts may be using the old one. */
+static void
+swap_fd(struct vhost_be *be, struct vhost_be_vring *r, int *place, int fd)
+{
+	int old = *place;
+
+	*place = fd;
+	if (r->run != NULL)
+		ring_update(be, r); /* if it fails, the ring stopped: nobody uses the old fd */
+	close_fd(&old);
+}
+
+int
+vhost_be_ring_on_set_vring_call(struct vhost_be *be, struct vhu_msg *msg)
+{
+	struct vhost_be_vring *r = NULL;
+	int fd = -1;
+	int rc = take_ring_fd(be, msg, &r, &fd);
+
+	if (rc < 0)
+		return rc;
+	swap_fd(be, r, &r->call, fd);
+	/* What was used meanwhile may have been called on the old fd. */
+	if (r->run != NULL)
+		virtq_signal(r->call);
+	return 0;
+}
+
+int
+vhost_be_ring_on_set_vring_err(struct vhost_be *be, struct vhu_msg *msg)
+{
+	struct vhost_be_vring *r = NULL;
+	int fd = -1;
+	int rc = take_ring_fd(be, msg, &r, &fd);
+
+	if (rc < 0)
+		return rc;
+	swap_fd(be, r, &r->err, fd);
+	return 0;
+}
+
+int
+vhost_be_ring_on_set_vring_enable(struct vhost_be *be, struct vhu_msg *msg)
+{
+	struct vhost_be_vring *r = find_ring(be, msg->state.index);
+
+	if (r == NULL)
+		return -EINVAL;
+	if (msg->state.num > 1)
+		return vhost_be_session_refuse(be, -EINVAL,
+					       "a ring is enabled with 1 and disabled with 0");
+	if (r->enabled == (msg->state.num == 1))
+		return 0;
+	r->enabled = msg->state.num == 1;
+	r->stale = true;
+	ring_touched(be, r);
+	return 0;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inside of a back-end session: its state, and what its files know of each other. Who does what:
+ *
+ *   vhost_be.c			the session's life: connect, disconnect
+ *   vhost_be_dispatch.c	the table of messages, what reads it, messages about the session
+ *   vhost_be_mem.c		messages about memory; replacing the snapshot under running rings
+ *   vhost_be_ring.c		messages about rings; when a ring starts, stops, is published
+ *   vhost_be_chan.c		the back-end channel
+ *   vhost_be_session.c		what all of them need
+ */
+#ifndef VHOST_BE_SESSION_H
+#define VHOST_BE_SESSION_H
+
+#include "vhost_be.h"
+#include "vhu_conn.h"
+#include "vhu_msg.h"
+#include "vhu_sock.h"
+
+/* A vring: what the front-end said of it, and what became of that. */
+struct vhost_be_vring {
+	uint16_t qid;
+	uint32_t num;		/* entries, 0: not said */
+	bool has_addr;
+	struct vhu_vring_addr addr; /* as it came; translated when the ring starts */
+	bool has_base;
+	uint32_t base;		/* where to start, SET_VRING_BASE's encoding; kept while stopped */
+	bool enabled;		/* remembered from before the ring exists */
+	bool kicked;		/* a kick (fd or none) came: start as soon as all is there */
+	int kick, call, err;	/* eventfds, owned; -1: none */
+
+	struct virtq_run *run;	/* what the bursts use; NULL: stopped */
+	bool stale;		/* the run is to be made anew; its cursors go on */
+	bool start_failed;	/* the last attempt to start failed: wait until something changes */
+	bool broken;		/* the peer broke it: wait for a new base and a new kick */
+};
+
+struct vhost_be {
+	/* From the configuration. */
+	const struct vhost_be_ops *ops;
+	void *ctx;
+	struct evloop *loop;
+	struct virtq_vq **vq;		/* cursors, nrings of them */
+	uint16_t nrings;
+	uint16_t mem_slots;
+	uint64_t next_features;		/* offered from the next connection on */
+	uint64_t protocol_offered;
+
+	struct vhu_sock sock;
+	struct vhu_conn conn;		/* the front-end */
+	struct vhu_conn chan;		/* the back-end channel, SET_BACKEND_REQ_FD */
+	struct evloop_timer tick;	/* looks for what bursts cannot report, while connected */
+
+	/* State of one connection; all zero at its start. */
+	uint64_t offered;		/* device features */
+	uint64_t features;		/* acked */
+	uint64_t protocol;		/* protocol features acked */
+	uint64_t messages;		/* since it connected */
+	bool features_set;		/* SET_FEATURES was accepted since the last reset */
+	bool features_bad;		/* the last SET_FEATURES was refused */
+	bool rejected;		/* a second front-end was refused, and that was logged */
+	uint8_t status;			/* virtio device status */
+	struct virtq_mem *mem;		/* NULL: none yet */
+	bool mem_repeated;		/* regions are added and removed once a queue pair */
+
+	struct vhost_be_vring *ring;		/* nrings of them */
+	struct virtq_run **runs;	/* scratch for ops->rings_publish */
+	int about;			/* ring that the message in progress is about, or -1 */
+	const char *why;		/* of the last refusal, static */
+
+	uint64_t log_window_ns;		/* the second in which log_lines were written */
+	uint32_t log_lines[2];		/* ordinary ones, and those for debugging */
+	struct vhost_be_info info;	/* written with INFO_SET, INFO_ADD; read by any thread */
+};
+
+#define INFO_SET(be, field, value) \
+	__atomic_store_n(&(be)->info.field, (value), __ATOMIC_RELAXED)
+#define INFO_ADD(be, field) INFO_SET(be, field, (be)->info.field + 1)
+
+/* What a handler returns besides 0 and -errno: cannot be done now; the connection lives even if
+ * nobody asked for an answer, and what the message said is remembered. */
+#define VHOST_BE_DEFERRED 1
+
+enum vhost_be_reply {
+	VHOST_BE_REPLY_ACK,	/* a u64, only if NEED_REPLY asks for it */
+	VHOST_BE_REPLY_ALWAYS,	/* the handler leaves it in the message: hdr.size and payload */
+};
+
+/* How a message that is always answered is refused. */
+enum vhost_be_refusal {
+	VHOST_BE_REFUSE_CLOSE = 0,	/* no answer says no: close the connection */
+	VHOST_BE_REFUSE_U64,		/* a u64, refusal_value */
+	VHOST_BE_REFUSE_EMPTY,		/* no payload */
+	VHOST_BE_REFUSE_ZEROS,		/* a payload of max bytes, all 0 */
+};
+
+/* States of a session in which a message is legal. */
+#define VHOST_BE_WHEN_IDLE 0x1		/* no ring runs */
+#define VHOST_BE_WHEN_RUNNING 0x2	/* at least one does */
+#define VHOST_BE_WHEN_ANY (VHOST_BE_WHEN_IDLE | VHOST_BE_WHEN_RUNNING)
+
+/* What has to be negotiated: VHOST_BE_REQUIRES(protocol feature), or one of these. */
+#define VHOST_BE_REQUIRES_NOTHING 0
+#define VHOST_BE_REQUIRES(bit) ((bit) + 1)
+#define VHOST_BE_REQUIRES_ENABLE 64	/* feature bit 30 acked, or nothing acked yet */
+#define VHOST_BE_REQUIRES_IOMMU 65	/* VIRTIO_F_ACCESS_PLATFORM acked */
+
+/* What the table says of a request. */
+struct vhost_be_request_info {
+	uint16_t min, max;	/* bytes of payload */
+	uint8_t fds_min, fds_max;
+	uint8_t required;
+	uint8_t when;		/* VHOST_BE_WHEN_ */
+	enum vhost_be_reply reply;
+	enum vhost_be_refusal refusal;
+	uint64_t refusal_value;
+	/*
+	 * NULL: not served. Returns 0, VHOST_BE_DEFERRED, or -errno with nothing changed
+	 * (-EMSGSIZE: the size is wrong, close); the reason goes through vhost_be_session_refuse().
+	 */
+	int (*handle)(struct vhost_be *be, struct vhu_msg *msg);
+};
+
+void __attribute__((format(printf, 3, 4)))
+vhost_be_session_log(struct vhost_be *be, enum vhost_log_level level, const char *fmt, ...);
+/* Note why (static text) a message is refused; returns rc. */
+int vhost_be_session_refuse(struct vhost_be *be, int rc, const char *why);
+/* Tell the owner and the statistics what is negotiated. */
+void vhost_be_session_report_features(struct vhost_be *be);
+
+/* vhost_be_dispatch.c */
+/* NULL: no such message. */
+const struct vhost_be_request_info *vhost_be_dispatch_info(uint32_t request);
+/* Serve a message and answer it. NULL, or why (static text) the connection has to be closed. */
+const char *vhost_be_dispatch(struct vhost_be *be, struct vhu_msg *msg);
+
+/* vhost_be_ring.c */
+void vhost_be_ring_init(struct vhost_be_vring *r, uint16_t qid);
+/* Take all rings away from the bursts, at the price of one barrier; they remember their base. */
+void vhost_be_rings_stop(struct vhost_be *be);
+/* Forget what the front-end said of a stopped ring and close its kick; call and err stay. */
+void vhost_be_ring_reset(struct vhost_be_vring *r);
+/* Close all fds as well. */
+void vhost_be_ring_drop(struct vhost_be_vring *r);
+/* Make a run from what is known of the ring, in `mem`. 0 or -errno of virtq_run_new(). */
+int vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct virtq_mem *mem,
+			struct virtq_run **run);
+/*
+ * Start what is ready, make anew what is stale, stop what lost something it needs. Returns 0, or
+ * -errno with be->why when the ring that the message was about could not start.
+ */
+int vhost_be_rings_update(struct vhost_be *be);
+/* Publish be->runs with one barrier. */
+void vhost_be_rings_publish(struct vhost_be *be);
+/* The bursts went from the ring's run to another (NULL: none) in another memory. */
+void vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_run *run);
+/* See whether bursts found a ring broken; take it away then. */
+void vhost_be_ring_check(struct vhost_be *be, struct vhost_be_vring *r);
+/* To a device that no driver has touched yet: RESET_DEVICE, SET_STATUS 0. Memory stays. */
+void vhost_be_rings_reset_device(struct vhost_be *be);
+bool vhost_be_rings_running(const struct vhost_be *be);
+/* Something that rings depend on has changed: those that failed to start may try again. */
+void vhost_be_rings_retry(struct vhost_be *be);
+
+int vhost_be_ring_on_set_vring_num(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_ring_on_set_vring_addr(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_ring_on_set_vring_base(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_ring_on_get_vring_base(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_ring_on_set_vring_kick(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_ring_on_set_vring_call(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_ring_on_set_vring_err(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_ring_on_set_vring_enable(struct vhost_be *be, struct vhu_msg *msg);
+
+/* vhost_be_mem.c */
+/* Put another snapshot (NULL: none) in place of the current one; takes it over. */
+void vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem);
+
+int vhost_be_mem_on_set_mem_table(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_mem_on_get_max_mem_slots(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_mem_on_add_mem_reg(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_mem_on_rem_mem_reg(struct vhost_be *be, struct vhu_msg *msg);
+
+/* vhost_be_chan.c */
+void vhost_be_chan_init(struct vhost_be *be);
+int vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg);
+
+/* Protocol features that handlers exist for. */
+#define VHOST_BE_PROTOCOL \
+	(VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_RARP) | VHU_BIT(VHU_PF_REPLY_ACK) | \
+	 VHU_BIT(VHU_PF_NET_MTU) | VHU_BIT(VHU_PF_BACKEND_REQ) | \
+	 VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) | VHU_BIT(VHU_PF_RESET_DEVICE) | \
+	 VHU_BIT(VHU_PF_STATUS))
+
+#endif /* VHOST_BE_SESSION_H */

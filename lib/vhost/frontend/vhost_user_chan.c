@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The back-end channel: what the back-end asks of us. The owner is told later, from the loop, since
+ * a request of ours may be under way.
+ */
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vhost_user_session.h"
+
+/* Requests of the back-end that are served; its numbers are of their own. */
+#define CONFIG_CHANGE 2
+#define VRING_HOST_NOTIFIER 3
+
+static bool
+serve_config_change(struct vhost_user *u, const struct vhu_msg *msg)
+{
+	if (msg->hdr.size != 0 || msg->nfds != 0 || !vhost_user_has(u->dev, VHU_PF_CONFIG))
+		return false;
+	u->config_changed = true;
+	evloop_timer_set(u->dev->loop, &u->soon, 0);
+	return true;
+}
+
+/* Whether the request was served. Its fds are closed in any case. */
+static bool
+serve(struct vhost_user *u, struct vhu_msg *msg)
+{
+	switch (msg->hdr.request) {
+	case CONFIG_CHANGE:
+		return serve_config_change(u, msg);
+	case VRING_HOST_NOTIFIER:
+		return vhost_user_notifier_serve(u, msg);
+	default:
+		return false;
+	}
+}
+
+static const char *
+chan_message(struct vhu_conn *c, struct vhu_msg *msg)
+{
+	struct vhost_user *u = c->owner;
+	const uint64_t ack = serve(u, msg) ? 0 : 1;
+	const struct vhu_hdr hdr = { msg->hdr.request, VHU_FLAGS_REPLY, sizeof(ack) };
+
+	if (!(msg->hdr.flags & VHU_FLAG_NEED_REPLY) ||
+	    !vhost_user_has(u->dev, VHU_PF_REPLY_ACK))
+		return NULL;
+	return vhu_conn_send(c, &hdr, &ack) < 0 ? "the back-end does not read" : NULL;
+}
+
+/* The session goes on without it. */
+static void
+chan_closed(struct vhu_conn *c, const char *why, bool framing)
+{
+	(void)c;
+	(void)why;
+	(void)framing;
+}
+
+static const struct vhu_conn_ops chan_ops = {
+	.message = chan_message,
+	.closed = chan_closed,
+};
+
+void
+vhost_user_chan_init(struct vhost_user *u)
+{
+	vhu_conn_init(&u->chan, u->dev->loop, &chan_ops, u, false);
+}
+
+int
+vhost_user_chan_open(struct vhost_user *u)
+{
+	struct vhost_user_req req = { .request = VHU_SET_BACKEND_REQ_FD, .nfds = 1 };
+	int pair[2], rc;
+
+	vhu_conn_close(&u->chan);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return vhost_fail(u->dev, -errno, "no back-end channel: too few descriptors");
+	rc = vhu_conn_open(&u->chan, pair[0]);
+	if (rc == 0) {
+		req.fds = &pair[1];
+		rc = vhost_user_order(u, &req);
+	}
+	close(pair[1]);
+	if (rc == -EIO) {
+		vhu_conn_close(&u->chan);
+		rc = 0;
+	}
+	return rc;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Requests to a back-end and their answers. The caller waits, timeout_ms at most, and meanwhile the
+ * back-end's own requests are served: it may need an answer to them before it can give ours.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "vhost_user_session.h"
+#include "vhost_names.h"
+#include "evloop_close.h"
+
+int
+vhost_user_dead(struct vhost_user *u, int rc, const char *fmt, ...)
+{
+	struct vhost_dev *dev = u->dev;
+	va_list ap;
+
+	if (u->watch.fd < 0)
+		return u->error;
+	va_start(ap, fmt);
+	vsnprintf(dev->why, sizeof(dev->why), fmt, ap);
+	va_end(ap);
+	evloop_watch_del(&u->watch);
+	evloop_close_connection(u->watch.fd);
+	u->watch.fd = -1;
+	vhu_rx_reset(&u->rx);
+	vhu_tx_reset(&u->tx);
+	vhu_conn_close(&u->chan);
+	u->error = rc;
+	u->lost = true;
+	evloop_timer_set(dev->loop, &u->soon, 0);
+	return rc;
+}
+
+void
+vhost_user_soon(struct evloop_timer *t)
+{
+	struct vhost_user *u = t->owner;
+	struct vhost_dev *dev = u->dev;
+	const struct vhost_dev_events *ev = dev->events;
+	const bool lost = u->lost, config = u->config_changed;
+
+	u->lost = u->config_changed = false;
+	/* Either may close the device: nothing of it is touched afterwards. */
+	if (ev != NULL && lost && ev->lost != NULL)
+		ev->lost(dev->ctx, dev->why);
+	else if (ev != NULL && !lost && config && ev->config_changed != NULL)
+		ev->config_changed(dev->ctx);
+}
+
+/* What came on the main socket although nothing was asked. 0, or the session is over. */
+static int
+check_quiet(struct vhost_user *u)
+{
+	int rc;
+
+	vhu_rx_next(&u->rx); /* the last answer is of no use any more */
+	rc = vhu_rx_read(&u->rx, u->watch.fd);
+	if (rc == 0 && u->rx.got == 0)
+		return 0;
+	if (rc >= 0)
+		return vhost_user_dead(u, -EPROTO, "the back-end sent an answer that nobody "
+				       "asked for");
+	if (rc == -EPROTO)
+		return vhost_user_dead(u, rc, "the back-end broke the protocol: %s", u->rx.why);
+	return vhost_user_dead(u, -ECONNRESET, "the back-end closed the connection");
+}
+
+void
+vhost_user_ready(struct evloop_watch *w, uint32_t events)
+{
+	(void)events; /* an error shows itself when reading */
+	check_quiet(w->owner);
+}
+
+/*
+ * Wait for the main socket, serving the channel. 1: try again; 0: not yet; or the session is
+ * over.
+ */
+static int
+wait_round(struct vhost_user *u, uint32_t request, short events, uint64_t deadline)
+{
+	struct pollfd p[2] = {
+		{ .fd = u->watch.fd, .events = events },
+		{ .fd = u->chan.watch.fd, .events = (short)u->chan.watch.events },
+	};
+	const uint64_t now = evloop_now_ns();
+
+	if (now >= deadline)
+		return vhost_user_dead(u, -ETIMEDOUT, "the back-end did not answer %s within %u ms",
+				       vhost_request_name(request), u->dev->timeout_ms);
+	if (poll(p, 2, (int)((deadline - now + 999999) / 1000000)) < 0)
+		return 0; /* EINTR: look at the clock */
+	if (p[1].revents != 0)
+		u->chan.watch.ready(&u->chan.watch, (uint32_t)p[1].revents);
+	return p[0].revents != 0;
+}
+
+static uint64_t
+deadline_of(const struct vhost_user *u)
+{
+	return evloop_now_ns() + u->dev->timeout_ms * UINT64_C(1000000);
+}
+
+static int
+gone(struct vhost_user *u, uint32_t request)
+{
+	return vhost_user_dead(u, -ECONNRESET, "the back-end closed the connection at %s",
+			       vhost_request_name(request));
+}
+
+int
+vhost_user_send(struct vhost_user *u, const struct vhost_user_req *req, uint32_t flags)
+{
+	const struct vhu_hdr hdr = { req->request, VHU_VERSION | flags, req->size };
+	const uint64_t deadline = deadline_of(u);
+	int rc;
+
+	if (u->watch.fd < 0)
+		return -ENOTCONN;
+	rc = check_quiet(u);
+	if (rc < 0)
+		return rc;
+	if (vhu_tx_push(&u->tx, u->watch.fd, &hdr, req->payload, req->fds, req->nfds) < 0)
+		return gone(u, req->request);
+	while (u->tx.bytes > 0) {
+		rc = wait_round(u, req->request, POLLOUT, deadline);
+		if (rc < 0)
+			return rc;
+		if (rc > 0 && vhu_tx_flush(&u->tx, u->watch.fd) < 0)
+			return gone(u, req->request);
+	}
+	u->last = req->request;
+	return 0;
+}
+
+static int
+receive(struct vhost_user *u, uint32_t request)
+{
+	const uint64_t deadline = deadline_of(u);
+	int rc;
+
+	for (;;) {
+		rc = wait_round(u, request, POLLIN, deadline);
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			continue;
+		rc = vhu_rx_read(&u->rx, u->watch.fd);
+		if (rc == 1)
+			return 0;
+		if (rc == -EPROTO)
+			return vhost_user_dead(u, rc, "the answer to %s breaks the protocol: %s",
+					       vhost_request_name(request), u->rx.why);
+		if (rc < 0)
+			return gone(u, request);
+	}
+}
+
+/* An answer has to be for this request, of a right size, and brings no file descriptors. */
+static int
+receive_checked(struct vhost_user *u, uint32_t request, uint32_t min, uint32_t max)
+{
+	const struct vhu_msg *msg = &u->rx.msg;
+	int rc = receive(u, request);
+
+	if (rc < 0)
+		return rc;
+	if (msg->hdr.request != request)
+		return vhost_user_dead(u, -EPROTO, "%s was answered with an answer to request %u",
+				       vhost_request_name(request), msg->hdr.request);
+	if (msg->hdr.size < min || msg->hdr.size > max)
+		return vhost_user_dead(u, -EPROTO, "the answer to %s has %u bytes, not %u",
+				       vhost_request_name(request), msg->hdr.size, max);
+	if (msg->nfds > 0)
+		return vhost_user_dead(u, -EPROTO, "the answer to %s brought file descriptors",
+				       vhost_request_name(request));
+	return 0;
+}
+
+int
+vhost_user_ask(struct vhost_user *u, const struct vhost_user_req *req, uint32_t min, uint32_t max)
+{
+	int rc = vhost_user_send(u, req, 0);
+
+	return rc < 0 ? rc : receive_checked(u, req->request, min, max);
+}
+
+int
+vhost_user_ask_u64(struct vhost_user *u, uint32_t request, uint64_t *value)
+{
+	const struct vhost_user_req req = { .request = request };
+	int rc = vhost_user_ask(u, &req, sizeof(*value), sizeof(*value));
+
+	if (rc == 0)
+		*value = u->rx.msg.u64;
+	return rc;
+}
+
+int
+vhost_user_order(struct vhost_user *u, const struct vhost_user_req *req)
+{
+	int rc;
+
+	if (!vhost_user_has(u->dev, VHU_PF_REPLY_ACK))
+		return vhost_user_send(u, req, 0);
+	rc = vhost_user_send(u, req, VHU_FLAG_NEED_REPLY);
+	if (rc == 0)
+		rc = receive_checked(u, req->request, sizeof(uint64_t), sizeof(uint64_t));
+	if (rc == 0 && u->rx.msg.u64 != 0)
+		rc = vhost_fail(u->dev, -EIO, "the back-end refused %s",
+				vhost_request_name(req->request));
+	return rc;
+}
+
+int
+vhost_user_order_u64(struct vhost_user *u, uint32_t request, uint64_t value)
+{
+	const struct vhost_user_req req = {
+		.request = request,
+		.payload = &value,
+		.size = sizeof(value),
+	};
+
+	return vhost_user_order(u, &req);
+}
+
+int
+vhost_user_barrier(struct vhost_user *u)
+{
+	uint64_t features;
+
+	if (vhost_user_has(u->dev, VHU_PF_REPLY_ACK))
+		return 0;
+	return vhost_user_ask_u64(u, VHU_GET_FEATURES, &features);
+}

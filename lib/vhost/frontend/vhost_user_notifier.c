@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Notifiers of a back-end with hardware behind it, in vhost-user "host notifiers": a page for a
+ * ring, to be written to instead of kicking (VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG).
+ *
+ * They come while anything else goes on, and bursts may be writing to the former: so a page stays
+ * mapped until the owner has given it back, and the owner is told a moment later, from the loop.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vhost_user_session.h"
+
+/*
+ * What came within this time is told at once. Each change makes the owner wait for all bursts of
+ * the port, and a barrier interrupts every lcore: a flood is not to do so more often.
+ */
+#define TELL_MS 10
+
+#define NAME_BYTES 64		/* longer than any of the names below */
+
+/* Devices whose drivers hand out notifiers: as they stand in /proc/devices. */
+static const char *const drivers[] = { "vfio-dev", "infiniband_verbs", "vhost-vdpa" };
+/* The same of a VFIO group, which is no node. A file of this name would have a path. */
+static const char vfio_device[] = "anon_inode:[vfio-device]";
+
+static void
+drop(struct vhost_user_page *page)
+{
+	virtq_map_put(page->map);
+	*page = (struct vhost_user_page){ NULL, NULL };
+}
+
+static bool
+is_driver_of_doorbells(unsigned int major)
+{
+	unsigned int number;
+	char line[128], name[NAME_BYTES];
+	bool found = false;
+	FILE *f = fopen("/proc/devices", "re");
+
+	while (f != NULL && !found && fgets(line, sizeof(line), f) != NULL) {
+		/* Block devices have numbers of their own. */
+		if (strncmp(line, "Block", 5) == 0)
+			break;
+		if (sscanf(line, "%u %63s", &number, name) != 2 || number != major)
+			continue;
+		for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
+			found |= strcmp(name, drivers[i]) == 0;
+	}
+	if (f != NULL)
+		fclose(f);
+	return found;
+}
+
+/*
+ * Whether no write to a page of this file can wait for the back-end, which rules out most kinds of
+ * files: some are served by a process. Nor may the questions wait: those here are answered by the
+ * kernel itself.
+ */
+static bool
+is_device(int fd)
+{
+	char proc[32], name[NAME_BYTES];
+	struct statx st;
+	ssize_t n;
+
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	n = readlink(proc, name, sizeof(name));
+	if (n == sizeof(vfio_device) - 1 && memcmp(name, vfio_device, (size_t)n) == 0)
+		return true;
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
+	       S_ISCHR(st.stx_mode) && is_driver_of_doorbells(st.stx_rdev_major);
+}
+
+/* Files in memory as well: a back-end in software can poll a page instead of an eventfd. */
+static int
+map(int fd, const struct vhu_vring_area *area, struct vhost_user_page *page)
+{
+	if (is_device(fd))
+		return virtq_map_device(fd, area->offset, &page->map, &page->addr);
+	return virtq_map_new(fd, area->offset, area->size, &page->map, &page->addr);
+}
+
+uint64_t
+vhost_user_notifier_features(const struct vhost_dev *dev, uint64_t protocol)
+{
+	const uint64_t fds = VHU_BIT(VHU_PF_BACKEND_REQ) | VHU_BIT(VHU_PF_BACKEND_SEND_FD);
+	const uint64_t bells = VHU_BIT(VHU_PF_HOST_NOTIFIER);
+
+	/* A back-end whose notifier nobody uses would wait in vain. */
+	if (dev->events == NULL || dev->events->notifiers == NULL || (protocol & fds) != fds)
+		protocol &= ~bells;
+	/* Nothing else comes with a descriptor. */
+	return protocol & bells ? protocol : protocol & ~VHU_BIT(VHU_PF_BACKEND_SEND_FD);
+}
+
+static bool
+is_sane(const struct vhost_user *u, const struct vhu_msg *msg)
+{
+	const struct vhu_vring_area *area = &msg->area;
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (!vhost_user_has(u->dev, VHU_PF_HOST_NOTIFIER) || msg->hdr.size != sizeof(*area) ||
+	    (area->word & ~(VHU_FD_INDEX | VHU_FD_NONE)) ||
+	    (area->word & VHU_FD_INDEX) >= u->vrings)
+		return false;
+	if (area->word & VHU_FD_NONE)
+		return msg->nfds == 0;
+	return msg->nfds == 1 && area->size == page && area->offset % page == 0;
+}
+
+bool
+vhost_user_notifier_serve(struct vhost_user *u, struct vhu_msg *msg)
+{
+	struct vhost_user_page page = { NULL, NULL };
+	const struct vhu_vring_area area = msg->area;
+	struct vhost_user_notifier *bell;
+
+	if (!is_sane(u, msg))
+		return false;
+	if (!(area.word & VHU_FD_NONE) && map(msg->fds[0], &area, &page) < 0)
+		return false;
+	bell = &u->bell[area.word & VHU_FD_INDEX];
+	drop(&bell->given);
+	bell->given = page;
+	if (u->bells.at_ns == 0)
+		evloop_timer_set(u->dev->loop, &u->bells, TELL_MS);
+	return true;
+}
+
+void
+vhost_user_notifier_forget(struct vhost_user *u, uint32_t index)
+{
+	if (index < VHOST_MAX_VRINGS)
+		drop(&u->bell[index].given);
+}
+
+void
+vhost_user_notifiers_forget(struct vhost_user *u)
+{
+	for (uint32_t i = 0; i < VHOST_MAX_VRINGS; i++)
+		vhost_user_notifier_forget(u, i);
+}
+
+void
+vhost_user_notifiers_free(struct vhost_user *u)
+{
+	evloop_timer_cancel(&u->bells);
+	vhost_user_notifiers_forget(u);
+	for (uint32_t i = 0; i < VHOST_MAX_VRINGS; i++) {
+		drop(&u->bell[i].lent[0]);
+		drop(&u->bell[i].lent[1]);
+	}
+}
+
+void
+vhost_user_notifiers_report(struct evloop_timer *t)
+{
+	struct vhost_user *u = t->owner;
+	const struct vhost_dev_events *ev = u->dev->events;
+
+	/* A session that is over is told so instead. */
+	if (u->watch.fd >= 0)
+		ev->notifiers(u->dev->ctx);
+}
+
+int
+vhost_user_map_notifier(struct vhost_dev *dev, uint32_t index, void **notifier)
+{
+	struct vhost_user *u = dev->priv;
+	struct vhost_user_page *lent;
+	struct vhost_user_notifier *bell;
+
+	if (index >= VHOST_MAX_VRINGS || u->bell[index].given.map == NULL)
+		return vhost_fail(dev, -EOPNOTSUPP, "ring %u has no notifier", index);
+	bell = &u->bell[index];
+	lent = bell->lent[0].map == NULL ? &bell->lent[0] : &bell->lent[1];
+	if (lent->map != NULL)
+		return vhost_fail(dev, -EBUSY, "ring %u has its notifier mapped twice", index);
+	*lent = bell->given;
+	virtq_map_get(lent->map);
+	*notifier = lent->addr;
+	return 0;
+}
+
+void
+vhost_user_unmap_notifier(struct vhost_dev *dev, uint32_t index, void *notifier)
+{
+	struct vhost_user *u = dev->priv;
+	struct vhost_user_page *lent = u->bell[index].lent;
+
+	drop(lent[0].addr == notifier ? &lent[0] : &lent[1]);
+}
+
+bool
+vhost_user_notifier_lost(struct vhost_dev *dev, uint32_t index)
+{
+	struct vhost_user *u = dev->priv;
+	const struct vhost_user_page *lent = u->bell[index].lent;
+
+	return virtq_map_poisoned(lent[0].map) || virtq_map_poisoned(lent[1].map);
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Memory for a device of the kernel: it is mapped with IOTLB messages of version 2, in batches
+ * where the kernel has them. v->map is what the kernel has; only differences are written.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vhost_uapi.h"
+#include "vhost_vdpa_session.h"
+#include "virtq_compat.h"
+
+/* One message is one write of 72 bytes. */
+static int
+iotlb(struct vdpa *v, uint32_t asid, uint8_t type, const struct vdpa_map *m)
+{
+	struct vhost_msg_v2 msg;
+	ssize_t n;
+
+	memset(&msg, 0, sizeof(msg));
+	msg.type = VHOST_IOTLB_MSG_V2;
+	msg.asid = asid;
+	msg.iotlb.type = type;
+	if (m != NULL) {
+		msg.iotlb.iova = m->iova;
+		msg.iotlb.size = m->size;
+		msg.iotlb.uaddr = type == VHOST_IOTLB_UPDATE ? m->uaddr : 0;
+		msg.iotlb.perm = m->read_only ? VHOST_ACCESS_RO : VHOST_ACCESS_RW;
+	}
+	n = v->sys->write(v->sys->ctx, v->fd, &msg, sizeof(msg));
+	if (n < 0)
+		return vdpa_note(v, (int)n);
+	return n == sizeof(msg) ? 0 : -EIO;
+}
+
+static int
+batch(struct vdpa *v, uint32_t asid, uint8_t type)
+{
+	if (!vdpa_has(v->dev, VHOST_BACKEND_F_IOTLB_BATCH))
+		return 0;
+	return iotlb(v, asid, type, NULL);
+}
+
+static int
+map_failed(struct vdpa *v, int rc, const struct vdpa_map *m, const char *what)
+{
+	const char *hint = "";
+
+	/* Kernels answer EFAULT whatever was the matter inside. */
+	if (rc == -ENOMEM || rc == -EFAULT)
+		hint = "; the limit of locked memory (RLIMIT_MEMLOCK, ulimit -l) or vhost_vdpa's "
+		       "max_iotlb_entries may be too low";
+	else if (rc == -EEXIST)
+		hint = "; something is mapped there already";
+	return vhost_fail(v->dev, rc, "memory at IOVA 0x%llx, 0x%llx bytes, cannot be %s: %s%s",
+			  (unsigned long long)m->iova, (unsigned long long)m->size, what,
+			  strerror(-rc), hint);
+}
+
+static bool
+same(const struct vdpa_map *a, const struct vdpa_map *b)
+{
+	return a->iova == b->iova && a->size == b->size && a->uaddr == b->uaddr &&
+	       a->read_only == b->read_only;
+}
+
+static struct vdpa_map *
+find(struct vdpa_map *set, uint32_t n, const struct vdpa_map *m)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (same(&set[i], m))
+			return &set[i];
+	return NULL;
+}
+
+/* Take out of one address space what is not wanted in it. */
+static int
+unmap_others(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
+{
+	const uint32_t bit = 1u << asid;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < v->nmaps && rc == 0; i++) {
+		struct vdpa_map *m = &v->map[i];
+
+		if (!(m->spaces & bit) || ((v->spaces & bit) && find(set, n, m) != NULL))
+			continue;
+		rc = iotlb(v, asid, VHOST_IOTLB_INVALIDATE, m);
+		if (rc < 0)
+			return map_failed(v, rc, m, "unmapped");
+		m->spaces &= ~bit;
+	}
+	return rc;
+}
+
+/* Put into one address space what is not in it yet; set[].spaces says what is where. */
+static int
+map_new(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
+{
+	const uint32_t bit = 1u << asid;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < n && rc == 0; i++) {
+		if (!(v->spaces & bit) || (set[i].spaces & bit))
+			continue;
+		rc = iotlb(v, asid, VHOST_IOTLB_UPDATE, &set[i]);
+		if (rc < 0)
+			return map_failed(v, rc, &set[i], "mapped");
+		set[i].spaces |= bit;
+	}
+	return rc;
+}
+
+/* Whether an address space has to change at all. */
+static bool
+differs(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
+{
+	const uint32_t bit = 1u << asid;
+
+	for (uint32_t i = 0; i < v->nmaps; i++)
+		if ((v->map[i].spaces & bit) &&
+		    (!(v->spaces & bit) || find(set, n, &v->map[i]) == NULL))
+			return true;
+	for (uint32_t i = 0; i < n; i++)
+		if ((v->spaces & bit) && !(set[i].spaces & bit))
+			return true;
+	return false;
+}
+
+/* A batch that was begun is ended, whatever happened in it. */
+static int
+change_space(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
+{
+	int rc, end;
+
+	if (!differs(v, asid, set, n))
+		return 0;
+	rc = batch(v, asid, VHOST_IOTLB_BATCH_BEGIN);
+	if (rc < 0)
+		return vhost_fail(v->dev, rc, "IOTLB batch: %s", strerror(-rc));
+	rc = unmap_others(v, asid, set, n);
+	if (rc == 0)
+		rc = map_new(v, asid, set, n);
+	end = batch(v, asid, VHOST_IOTLB_BATCH_END);
+	if (rc == 0 && end < 0)
+		rc = vhost_fail(v->dev, end, "IOTLB batch: %s", strerror(-end));
+	return rc;
+}
+
+/*
+ * Make `set` (on the heap, taken over) what is mapped. After an error what is mapped is known all
+ * the same: the rest of the old and the part of the new.
+ */
+static int
+change(struct vdpa *v, struct vdpa_map *set, uint32_t n)
+{
+	uint32_t kept = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct vdpa_map *m = find(v->map, v->nmaps, &set[i]);
+
+		set[i].spaces = m != NULL ? m->spaces : 0;
+	}
+	for (uint32_t asid = 0; asid < VDPA_MAX_ASID && rc == 0; asid++)
+		rc = change_space(v, asid, set, n);
+	/* Old ones that are still mapped follow the new; there was room left for them. */
+	for (uint32_t i = 0; i < n; i++)
+		if (set[i].spaces != 0)
+			set[kept++] = set[i];
+	for (uint32_t i = 0; i < v->nmaps; i++)
+		if (v->map[i].spaces != 0 && find(set, kept, &v->map[i]) == NULL)
+			set[kept++] = v->map[i];
+	free(v->map);
+	v->map = set;
+	v->nmaps = kept;
+	return rc;
+}
+
+/* Whole pages of a region, as the device can map them; size 0: not even one. */
+static int
+check(struct vdpa *v, const struct vhost_region *r, struct vdpa_map *m)
+{
+	const uint64_t mask = v->page - 1;
+	const uint64_t addr = (uint64_t)(uintptr_t)r->addr;
+	uint64_t last;
+
+	if (r->size == 0 || __builtin_add_overflow(r->iova, r->size - 1, &last) ||
+	    __builtin_add_overflow(addr, r->size - 1, &last) || r->iova > UINT64_MAX - v->page)
+		return vhost_fail(v->dev, -EINVAL, "a memory region of impossible size");
+	if ((r->iova & mask) != (addr & mask))
+		return vhost_fail(v->dev, -EINVAL, "memory at %p and its IOVA 0x%llx do not lie "
+				  "alike in their pages", r->addr, (unsigned long long)r->iova);
+	last = r->iova + (r->size - 1);
+	m->iova = (r->iova + mask) & ~mask;
+	/* The first byte after the last whole page; 0 is the end of the address space. */
+	last = (last + 1) & ~mask;
+	m->size = last - m->iova > r->size ? 0 : last - m->iova;
+	m->uaddr = addr + (m->iova - r->iova);
+	m->read_only = r->read_only;
+	m->spaces = 0;
+	if (m->size != 0 && (m->iova < v->first || m->iova + (m->size - 1) > v->last))
+		return vhost_fail(v->dev, -ERANGE, "memory at IOVA 0x%llx to 0x%llx is out of the "
+				  "device's reach, 0x%llx to 0x%llx",
+				  (unsigned long long)m->iova,
+				  (unsigned long long)(m->iova + (m->size - 1)),
+				  (unsigned long long)v->first, (unsigned long long)v->last);
+	return 0;
+}
+
+/* Of what is mapped as w wants it, and wholly within w, the lowest; NULL: nothing. */
+static const struct vdpa_map *
+lowest_within(const struct vdpa *v, const struct vdpa_map *w)
+{
+	const struct vdpa_map *found = NULL;
+
+	for (uint32_t i = 0; i < v->nmaps; i++) {
+		const struct vdpa_map *m = &v->map[i];
+
+		if (m->iova < w->iova || m->size > w->size ||
+		    m->iova - w->iova > w->size - m->size ||
+		    m->uaddr - m->iova != w->uaddr - w->iova || m->read_only != w->read_only)
+			continue;
+		if (found == NULL || m->iova < found->iova)
+			found = m;
+	}
+	return found;
+}
+
+/*
+ * What a device uses may not be unmapped, not even to map it again as a part of something larger:
+ * so that has the pieces which are mapped already, and those between them. Returns how many, two
+ * for each that is mapped and one more at most.
+ */
+static uint32_t
+split(const struct vdpa *v, struct vdpa_map w, struct vdpa_map *piece)
+{
+	const struct vdpa_map *m;
+	uint32_t n = 0;
+
+	while (w.size > 0 && (m = lowest_within(v, &w)) != NULL) {
+		const uint64_t gap = m->iova - w.iova, done = gap + m->size;
+
+		if (gap > 0) {
+			piece[n] = w;
+			piece[n++].size = gap;
+		}
+		piece[n++] = *m;
+		w.iova += done;
+		w.uaddr += done;
+		w.size -= done;
+	}
+	if (w.size > 0)
+		piece[n++] = w;
+	return n;
+}
+
+int
+vdpa_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
+{
+	const bool running = dev->status & VIRTIO_CONFIG_S_DRIVER_OK;
+	struct vdpa *v = dev->priv;
+	/* Pieces, and what was there before. */
+	struct vdpa_map *set = calloc(n + 3 * v->nmaps + 1, sizeof(*set)), whole;
+	uint32_t used = 0;
+
+	if (set == NULL)
+		return vhost_fail(dev, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < n; i++) {
+		int rc = check(v, &r[i], &whole);
+
+		if (rc < 0) {
+			free(set);
+			return rc;
+		}
+		if (running)
+			used += split(v, whole, &set[used]);
+		else if (whole.size != 0)
+			set[used++] = whole;
+	}
+	return change(v, set, used);
+}
+
+int
+vdpa_add_region(struct vhost_dev *dev, const struct vhost_region *r)
+{
+	struct vdpa *v = dev->priv;
+	struct vdpa_map *set = calloc(2 * v->nmaps + 1, sizeof(*set));
+	uint32_t n = v->nmaps;
+	int rc;
+
+	if (set == NULL)
+		return vhost_fail(dev, -ENOMEM, "out of memory");
+	rc = check(v, r, &set[n]);
+	if (rc < 0) {
+		free(set);
+		return rc;
+	}
+	if (n > 0)
+		memcpy(set, v->map, n * sizeof(*set));
+	if (set[n].size != 0 && find(set, n, &set[n]) == NULL)
+		n++;
+	return change(v, set, n);
+}
+
+int
+vdpa_remove_region(struct vhost_dev *dev, const struct vhost_region *r)
+{
+	struct vdpa *v = dev->priv;
+	struct vdpa_map *set = calloc(2 * v->nmaps + 1, sizeof(*set));
+	struct vdpa_map gone = { 0 };
+	uint32_t n = 0;
+	int rc;
+
+	if (set == NULL)
+		return vhost_fail(dev, -ENOMEM, "out of memory");
+	rc = check(v, r, &gone);
+	for (uint32_t i = 0; i < v->nmaps && rc == 0; i++)
+		if (v->map[i].iova != gone.iova || v->map[i].size != gone.size)
+			set[n++] = v->map[i];
+	if (rc == 0 && n == v->nmaps)
+		rc = vhost_fail(dev, -ENOENT, "no such memory region at %p", r->addr);
+	if (rc < 0) {
+		free(set);
+		return rc;
+	}
+	return change(v, set, n);
+}
+
+/* Nothing here depends on files: what is adjacent on both sides is one. */
+bool
+vdpa_can_merge(struct vhost_dev *dev, const struct vhost_region *a, const struct vhost_region *b)
+{
+	(void)dev;
+	return a->iova + a->size == b->iova && (uint8_t *)a->addr + a->size == b->addr &&
+	       a->read_only == b->read_only;
+}
+
+int
+vdpa_use_space(struct vdpa *v, uint32_t asid)
+{
+	struct vdpa_map *set;
+
+	if (v->spaces >> asid & 1)
+		return 0;
+	v->spaces |= 1u << asid;
+	if (v->nmaps == 0)
+		return 0;
+	set = calloc(2 * v->nmaps, sizeof(*set));
+	if (set == NULL)
+		return vhost_fail(v->dev, -ENOMEM, "out of memory");
+	memcpy(set, v->map, v->nmaps * sizeof(*set));
+	return change(v, set, v->nmaps);
+}
+
+void
+vdpa_maps_after_reset(struct vdpa *v)
+{
+	v->spaces = 1;
+	if (!vdpa_has(v->dev, VHOST_BACKEND_F_IOTLB_PERSIST))
+		v->nmaps = 0;
+}

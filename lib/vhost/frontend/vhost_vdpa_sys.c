@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The kernel's calls, with results as struct vhost_vdpa_sys wants them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vhost_vdpa_session.h"
+
+static int
+sys_open(void *ctx, const char *path, int flags)
+{
+	int fd = open(path, flags);
+
+	(void)ctx;
+	return fd < 0 ? -errno : fd;
+}
+
+static int
+sys_close(void *ctx, int fd)
+{
+	(void)ctx;
+	return close(fd) < 0 ? -errno : 0;
+}
+
+static int
+sys_ioctl(void *ctx, int fd, unsigned long request, void *arg)
+{
+	int rc;
+
+	(void)ctx;
+	do {
+		rc = ioctl(fd, request, arg);
+	} while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : rc;
+}
+
+static ssize_t
+sys_write(void *ctx, int fd, const void *buf, size_t len)
+{
+	ssize_t n;
+
+	(void)ctx;
+	do {
+		n = write(fd, buf, len);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+static int
+sys_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr)
+{
+	void *p = mmap(NULL, len, PROT_WRITE, MAP_SHARED, fd, offset);
+
+	(void)ctx;
+	if (p == MAP_FAILED)
+		return -errno;
+	*addr = p;
+	return 0;
+}
+
+static int
+sys_munmap(void *ctx, void *addr, size_t len)
+{
+	(void)ctx;
+	return munmap(addr, len) < 0 ? -errno : 0;
+}
+
+static int
+sys_eventfd(void *ctx)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	(void)ctx;
+	return fd < 0 ? -errno : fd;
+}
+
+const struct vhost_vdpa_sys vhost_vdpa_linux = {
+	.open = sys_open,
+	.close = sys_close,
+	.ioctl = sys_ioctl,
+	.write = sys_write,
+	.mmap = sys_mmap,
+	.munmap = sys_munmap,
+	.eventfd = sys_eventfd,
+};
