@@ -198,7 +198,7 @@ restart(struct target *t, struct fuzz *f)
 
 	memset(r->desc, 0, t->p.buf[0].gpa - r->desc_gpa);
 	rd_start_at(r, idx, fuzz_pick(f, 2));
-	assert_int_equal(virtq_vq_set_base(t->p.d.vq, t->p.d.run, rd_base(r)), 0);
+	assert_int_equal(virtq_vq_set_base(t->p.d.vq, t->p.d.ring, rd_base(r)), 0);
 	t->honest = true;
 	t->waiting = 0;
 }
@@ -330,7 +330,7 @@ burst_tx(struct target *t, struct fuzz *f, uint16_t n)
 static bool
 ready(const struct target *t)
 {
-	return t->p.d.vq->broken == VIRTQ_OK && virtq_dev_ready(t->p.d.vq, t->p.d.run, 1);
+	return t->p.d.vq->broken == VIRTQ_OK && virtq_dev_ready(t->p.d.vq, t->p.d.ring, 1);
 }
 
 /* Whether chains were completed. */

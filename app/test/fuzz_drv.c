@@ -49,7 +49,7 @@ open_target(struct target *t, struct fuzz *f)
 	t->honest = t->sane = true;
 	link_open(&t->l, t->size, t->features, fuzz_pick(f, 2), small_pool);
 	if (t->l.receive)
-		vnet_drv_rx_fill(&t->l.rxq, t->l.drv, t->l.run);
+		vnet_drv_rx_fill(&t->l.rxq, t->l.drv, t->l.ring);
 }
 
 static void
@@ -93,13 +93,13 @@ give_back(struct target *t, uint16_t k, uint32_t len, struct fuzz *header)
 	uint8_t *hdr = (void *)(uintptr_t)c.sg[0].addr;
 
 	if (t->l.receive) {
-		memset(hdr, 0, t->l.run->hdr_len);
-		if (t->l.run->hdr_len == 12)
+		memset(hdr, 0, t->l.ring->hdr_len);
+		if (t->l.ring->hdr_len == 12)
 			hdr[10] = 1;
-		len = t->l.run->hdr_len + 14 + len % (c.total - t->l.run->hdr_len - 14);
+		len = t->l.ring->hdr_len + 14 + len % (c.total - t->l.ring->hdr_len - 14);
 	}
 	if (t->l.receive && header != NULL) {
-		fuzz_bytes(header, hdr, t->l.run->hdr_len);
+		fuzz_bytes(header, hdr, t->l.ring->hdr_len);
 		t->honest = false;
 	}
 	h->n--;
@@ -144,8 +144,8 @@ lie(struct target *t, struct fuzz *f)
 			 (uint16_t)fuzz_pick(f, 4));
 		break;
 	default:
-		if (!t->l.run->packed)
-			t->l.run->used->idx += (int8_t)fuzz_u8(f);
+		if (!t->l.ring->packed)
+			t->l.ring->used->idx += (int8_t)fuzz_u8(f);
 	}
 }
 

@@ -262,28 +262,28 @@ babble(struct fuzz *f, struct rig *rig)
 static void
 burst(struct rig *rig, uint32_t i)
 {
-	const struct virtq_run *run = rig->run[i];
+	const struct virtq_ring *ring = rig->ring[i];
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	struct virtq_vq *vq = rig->vq[i];
 	struct virtq_pos pos = virtq_dev_pos(vq);
 	enum virtq_error err;
 	uint16_t n;
 
-	if (run == NULL || vq->broken != VIRTQ_OK)
+	if (ring == NULL || vq->broken != VIRTQ_OK)
 		return;
-	virtq_dev_begin(vq, run);
-	if (run->packed)
-		n = virtq_dev_fetch(vq, run, &pos, c, VIRTQ_FETCH_MAX, true, false,
-				    virtq_touch_nothing, NULL, &err);
+	virtq_dev_begin(vq, ring);
+	if (ring->packed)
+		n = virtq_dev_fetch(vq, ring, &pos, c, VIRTQ_FETCH_MAX, true, false,
+				    virtq_prefetch_nothing, NULL, &err);
 	else
-		n = virtq_dev_fetch(vq, run, &pos, c, VIRTQ_FETCH_MAX, false, false,
-				    virtq_touch_nothing, NULL, &err);
+		n = virtq_dev_fetch(vq, ring, &pos, c, VIRTQ_FETCH_MAX, false, false,
+				    virtq_prefetch_nothing, NULL, &err);
 	if (n > 0) {
-		virtq_dev_complete(vq, run, c, n, run->packed, false, false);
-		virtq_dev_notify(vq, run, run->packed);
+		virtq_dev_complete(vq, ring, c, n, ring->packed, false, false);
+		virtq_dev_notify(vq, ring, ring->packed);
 	}
 	if (err != VIRTQ_OK)
-		virtq_dev_break(vq, run, err);
+		virtq_dev_break(vq, ring, err);
 }
 
 /* The guest writes into its memory, where the rings are. */

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "virtq.h"
+#include "virtq_ring.h"
 
 #define RDEV_PIECES 64
 
@@ -36,7 +36,7 @@ struct rdev_chain {
 };
 
 struct rdev {
-	const struct virtq_run *run;
+	const struct virtq_ring *ring;
 	uint64_t ring_offset;	/* iova less address in this process, of the rings' own memory */
 	uint16_t avail_idx, used_idx; /* split: free-running; packed: slots */
 	bool avail_wrap, used_wrap;
@@ -44,18 +44,18 @@ struct rdev {
 };
 
 static inline void
-rdev_init(struct rdev *d, const struct virtq_run *run, uint64_t ring_offset)
+rdev_init(struct rdev *d, const struct virtq_ring *ring, uint64_t ring_offset)
 {
-	*d = (struct rdev){.run = run, .ring_offset = ring_offset, .avail_wrap = true,
+	*d = (struct rdev){.ring = ring, .ring_offset = ring_offset, .avail_wrap = true,
 			   .used_wrap = true};
 }
 
 static inline void
 rdev_move(const struct rdev *d, uint16_t *idx, bool *wrap, uint16_t n)
 {
-	if (*idx + n >= d->run->size)
+	if (*idx + n >= d->ring->size)
 		*wrap = !*wrap;
-	*idx = (uint16_t)((*idx + n) % d->run->size);
+	*idx = (uint16_t)((*idx + n) % d->ring->size);
 }
 
 static inline void
@@ -82,11 +82,11 @@ rdev_table(const struct rdev *d, struct rdev_chain *c, uint64_t addr, uint32_t l
 	const struct vring_packed_desc *packed = (const void *)split;
 	uint32_t n = len / 16;
 
-	assert_true(d->run->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC));
-	assert_true(n > 0 && len % 16 == 0 && n <= d->run->size);
+	assert_true(d->ring->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC));
+	assert_true(n > 0 && len % 16 == 0 && n <= d->ring->size);
 	c->indirect = true;
 	for (uint32_t i = 0; i < n; i++) {
-		if (d->run->packed) {
+		if (d->ring->packed) {
 			assert_int_equal(packed[i].flags & ~VRING_DESC_F_WRITE, 0);
 			rdev_piece(c, packed[i].addr, packed[i].len, packed[i].flags);
 			continue;
@@ -115,21 +115,21 @@ rdev_desc(const struct rdev *d, struct rdev_chain *c, uint64_t addr, uint32_t le
 static inline bool
 rdev_fetch_split(struct rdev *d, struct rdev_chain *c)
 {
-	const struct virtq_run *run = d->run;
-	uint16_t idx = __atomic_load_n(&run->avail->idx, __ATOMIC_ACQUIRE), at, flags, seen = 0;
+	const struct virtq_ring *ring = d->ring;
+	uint16_t idx = __atomic_load_n(&ring->avail->idx, __ATOMIC_ACQUIRE), at, flags, seen = 0;
 
-	assert_true((uint16_t)(idx - d->avail_idx) <= run->size);
+	assert_true((uint16_t)(idx - d->avail_idx) <= ring->size);
 	if (idx == d->avail_idx)
 		return false;
-	at = run->avail->ring[d->avail_idx++ % run->size];
+	at = ring->avail->ring[d->avail_idx++ % ring->size];
 	c->id = at;
 	c->slots = 1;
 	do {
-		assert_true(at < run->size);
-		assert_true(seen++ < run->size);
-		flags = run->desc[at].flags;
-		rdev_desc(d, c, run->desc[at].addr, run->desc[at].len, flags);
-		at = run->desc[at].next;
+		assert_true(at < ring->size);
+		assert_true(seen++ < ring->size);
+		flags = ring->desc[at].flags;
+		rdev_desc(d, c, ring->desc[at].addr, ring->desc[at].len, flags);
+		at = ring->desc[at].next;
 	} while (flags & VRING_DESC_F_NEXT);
 	return true;
 }
@@ -137,24 +137,24 @@ rdev_fetch_split(struct rdev *d, struct rdev_chain *c)
 static inline bool
 rdev_fetch_packed(struct rdev *d, struct rdev_chain *c)
 {
-	const struct virtq_run *run = d->run;
-	uint16_t flags = __atomic_load_n(&run->pdesc[d->avail_idx].flags, __ATOMIC_ACQUIRE);
+	const struct virtq_ring *ring = d->ring;
+	uint16_t flags = __atomic_load_n(&ring->pdesc[d->avail_idx].flags, __ATOMIC_ACQUIRE);
 
 	if (!!(flags & 1u << 7) != d->avail_wrap || !!(flags & 1u << 15) == d->avail_wrap)
 		return false;
 	c->slots = 0;
 	do {
-		const struct vring_packed_desc *p = &run->pdesc[d->avail_idx];
+		const struct vring_packed_desc *p = &ring->pdesc[d->avail_idx];
 
 		flags = p->flags;
 		assert_int_equal(!!(flags & 1u << 7), d->avail_wrap);
 		assert_int_equal(!!(flags & 1u << 15), !d->avail_wrap);
-		assert_true(c->slots++ < run->size);
+		assert_true(c->slots++ < ring->size);
 		rdev_desc(d, c, p->addr, p->len, flags & ~(1u << 7 | 1u << 15));
 		c->id = p->id;
 		rdev_move(d, &d->avail_idx, &d->avail_wrap, 1);
 	} while (flags & VRING_DESC_F_NEXT);
-	assert_true(c->id < run->size); /* this driver's choice; the device need not know */
+	assert_true(c->id < ring->size); /* this driver's choice; the device need not know */
 	return true;
 }
 
@@ -170,28 +170,28 @@ rdev_fetch(struct rdev *d, struct rdev_chain *c)
 	c->write = false;
 	c->indirect = false;
 	c->command = d->commands;
-	return d->run->packed ? rdev_fetch_packed(d, c) : rdev_fetch_split(d, c);
+	return d->ring->packed ? rdev_fetch_packed(d, c) : rdev_fetch_split(d, c);
 }
 
 /* One used entry that names `id`, and the ring moves on over so many chains or slots. */
 static inline void
 rdev_lie(struct rdev *d, uint32_t id, uint32_t len, uint16_t chains, uint16_t slots)
 {
-	const struct virtq_run *run = d->run;
+	const struct virtq_ring *ring = d->ring;
 	uint64_t meta;
 
-	if (!run->packed) {
-		run->used->ring[d->used_idx % run->size] =
+	if (!ring->packed) {
+		ring->used->ring[d->used_idx % ring->size] =
 			(struct vring_used_elem){.id = id, .len = len};
 		d->used_idx += chains;
-		__atomic_store_n(&run->used->idx, d->used_idx, __ATOMIC_RELEASE);
+		__atomic_store_n(&ring->used->idx, d->used_idx, __ATOMIC_RELEASE);
 		return;
 	}
 	meta = len | (uint64_t)(uint16_t)id << 32;
 	if (d->used_wrap)
 		meta |= (1ull << 7 | 1ull << 15) << 48;
 	/* At once: a driver in another thread may be looking. */
-	__atomic_store_n((uint64_t *)(void *)&run->pdesc[d->used_idx].len, meta, __ATOMIC_RELEASE);
+	__atomic_store_n((uint64_t *)(void *)&ring->pdesc[d->used_idx].len, meta, __ATOMIC_RELEASE);
 	rdev_move(d, &d->used_idx, &d->used_wrap, slots);
 }
 

@@ -22,7 +22,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "virtq.h"
+#include "virtq_ring.h"
 
 /* Threads that change what is being read: TSan would only tell that they do. */
 #if defined(__has_feature)
@@ -462,14 +462,14 @@ rd_pop(struct rd *r, struct rd_done *d)
 /* The device for a ring. */
 struct dev {
 	struct virtq_vq *vq;
-	struct virtq_run *run;
+	struct virtq_ring *ring;
 	int callfd, errfd;
 };
 
-static inline struct virtq_run_config
+static inline struct virtq_ring_config
 dev_config(const struct dev *d, const struct rd *r)
 {
-	return (struct virtq_run_config){
+	return (struct virtq_ring_config){
 		.size = r->size,
 		.features = r->features,
 		.desc_uva = GUEST_UVA + r->desc_gpa,
@@ -484,7 +484,7 @@ dev_config(const struct dev *d, const struct rd *r)
 static inline void
 dev_start(struct dev *d, const struct rd *r)
 {
-	struct virtq_run_config cfg;
+	struct virtq_ring_config cfg;
 
 	d->callfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	d->errfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -493,14 +493,14 @@ dev_start(struct dev *d, const struct rd *r)
 	d->vq->calls = d->vq->calls_suppressed = 0;
 	d->vq->loans = NULL;
 	cfg = dev_config(d, r);
-	assert_int_equal(virtq_run_new(&cfg, r->g->mem, &d->run), 0);
-	assert_int_equal(virtq_vq_set_base(d->vq, d->run, rd_base(r)), 0);
+	assert_int_equal(virtq_ring_new(&cfg, r->g->mem, &d->ring), 0);
+	assert_int_equal(virtq_vq_set_base(d->vq, d->ring, rd_base(r)), 0);
 }
 
 static inline void
 dev_stop(struct dev *d)
 {
-	virtq_run_free(d->run);
+	virtq_ring_free(d->ring);
 	free(d->vq);
 	close(d->callfd);
 	close(d->errfd);

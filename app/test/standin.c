@@ -39,15 +39,15 @@ static void
 choose_burst(struct standin *s, uint32_t index)
 {
 	struct standin_pair *p = &s->pair[index / 2];
-	const struct virtq_run *run = s->ring[index].run;
+	const struct virtq_ring *ring = s->ring[index].ring;
 
 	if (standin_has(s, VIRTIO_NET_F_HASH_REPORT)) {
 		p->take = standin_hash_take;
 		p->give = standin_hash_give;
 	} else if (is_tx(index)) {
-		p->take = vnet_dev_rx_select(run, p->from.flags, NULL);
+		p->take = vnet_dev_rx_select(ring, p->from.flags, NULL);
 	} else {
-		p->give = vnet_dev_tx_select(run, NULL);
+		p->give = vnet_dev_tx_select(ring, NULL);
 	}
 }
 
@@ -57,13 +57,13 @@ make_run(struct standin *s, uint32_t index)
 {
 	struct standin_ring *r = &s->ring[index];
 
-	r->run = NULL;
-	if (s->mem == NULL || virtq_run_new(&r->cfg, s->mem, &r->run) != 0) {
+	r->ring = NULL;
+	if (s->mem == NULL || virtq_ring_new(&r->cfg, s->mem, &r->ring) != 0) {
 		s->bad_rings++;
 		return false;
 	}
 	if (r->control)
-		s->cvq.run = r->run;
+		s->cvq.ring = r->ring;
 	else
 		choose_burst(s, index);
 	return true;
@@ -75,7 +75,7 @@ ring_start(struct standin *s, uint32_t index)
 	const struct fake_ring *f = &s->fake.ring[index];
 	struct standin_ring *r = &s->ring[index];
 
-	r->cfg = (struct virtq_run_config){
+	r->cfg = (struct virtq_ring_config){
 		.size = f->num,
 		.features = s->fake.acked,
 		.desc_uva = f->addr.desc_user_addr,
@@ -90,12 +90,12 @@ ring_start(struct standin *s, uint32_t index)
 	if (!make_run(s, index))
 		return;
 	if (!r->control) {
-		assert_int_equal(virtq_vq_set_base(r->vq, r->run, f->base), 0);
+		assert_int_equal(virtq_vq_set_base(r->vq, r->ring, f->base), 0);
 		return;
 	}
 	/* The driver begins with a fresh one each time. */
-	assert_int_equal(f->base, virtq_fresh_base(r->run->packed));
-	rdev_init(&s->cvq, r->run, 0);
+	assert_int_equal(f->base, virtq_fresh_base(r->ring->packed));
+	rdev_init(&s->cvq, r->ring, 0);
 	s->cvq.commands = true;
 }
 
@@ -113,17 +113,17 @@ ring_stop(struct standin *s, uint32_t index)
 	struct standin_ring *r = &s->ring[index];
 
 	if (r->control) {
-		s->cvq.run = NULL;
+		s->cvq.ring = NULL;
 	} else {
-		s->fake.ring[index].base = virtq_vq_get_base(r->vq, r->run->packed);
+		s->fake.ring[index].base = virtq_vq_get_base(r->vq, r->ring->packed);
 		drop_held(s, &s->pair[index / 2]);
 	}
-	virtq_run_free(r->run);
-	r->run = NULL;
+	virtq_ring_free(r->ring);
+	r->ring = NULL;
 }
 
 static bool
-runs(const struct standin *s)
+rings(const struct standin *s)
 {
 	const uint8_t bad = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
 
@@ -138,11 +138,11 @@ settle(struct standin *s)
 	const uint64_t one = 1;
 
 	for (uint32_t i = 0; i < s->fake.vqs; i++) {
-		bool on = runs(s) && s->fake.ring[i].enabled;
+		bool on = rings(s) && s->fake.ring[i].enabled;
 
-		if (on && s->ring[i].run == NULL)
+		if (on && s->ring[i].ring == NULL)
 			ring_start(s, i);
-		else if (!on && s->ring[i].run != NULL)
+		else if (!on && s->ring[i].ring != NULL)
 			ring_stop(s, i);
 	}
 	assert_int_equal(write(s->wake, &one, sizeof(one)), sizeof(one));
@@ -171,13 +171,13 @@ remap(struct standin *s)
 	if (n > 0)
 		assert_int_equal(virtq_mem_new(region, n, &s->mem), 0);
 	for (uint32_t i = 0; i < s->fake.vqs; i++) {
-		struct virtq_run *old = s->ring[i].run;
+		struct virtq_ring *old = s->ring[i].ring;
 
 		if (old == NULL)
 			continue;
 		if (!make_run(s, i) && s->ring[i].control)
-			s->cvq.run = NULL;
-		virtq_run_free(old);
+			s->cvq.ring = NULL;
+		virtq_ring_free(old);
 	}
 }
 
@@ -366,12 +366,12 @@ flush(struct standin *s, uint16_t i)
 
 	if (p->nhold == 0)
 		return false;
-	if (r->run == NULL) {
+	if (r->ring == NULL) {
 		drop_held(s, p);
 		return true;
 	}
-	r->run->features = standin_in_use(s);
-	n = p->give(&p->to, r->vq, r->run, p->hold, p->nhold);
+	r->ring->features = standin_in_use(s);
+	n = p->give(&p->to, r->vq, r->ring, p->hold, p->nhold);
 	p->nhold -= n;
 	memmove(p->hold, p->hold + n, p->nhold * sizeof(p->hold[0]));
 	s->given += n;
@@ -403,9 +403,9 @@ take(struct standin *s, uint16_t i)
 	struct rte_mbuf *pkts[BURST];
 	uint16_t n;
 
-	if (r->run == NULL)
+	if (r->ring == NULL)
 		return false;
-	n = p->take(&p->from, r->vq, r->run, pkts, BURST);
+	n = p->take(&p->from, r->vq, r->ring, pkts, BURST);
 	for (uint16_t k = 0; k < n; k++)
 		sort(s, pkts[k], i);
 	return n > 0;
@@ -569,7 +569,7 @@ standin_free(struct standin *s)
 	assert_int_equal(s->bad_rings, 0);
 	assert_null(s->mem);
 	for (uint16_t i = 0; i < FAKE_RINGS; i++) {
-		assert_null(s->ring[i].run);
+		assert_null(s->ring[i].ring);
 		free(s->ring[i].vq);
 	}
 	close(s->wake);

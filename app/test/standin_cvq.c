@@ -334,7 +334,7 @@ standin_cvq_serve(struct standin *s)
 {
 	struct rdev_chain c;
 
-	if (s->cvq.run == NULL || !rdev_fetch(&s->cvq, &c))
+	if (s->cvq.ring == NULL || !rdev_fetch(&s->cvq, &c))
 		return false;
 	serve_one(s, &c);
 	return true;

@@ -10,10 +10,10 @@
 #define HDR ((uint32_t)sizeof(struct virtio_net_hdr_v1_hash))
 
 static struct rdev
-at(const struct virtq_vq *vq, const struct virtq_run *run)
+at(const struct virtq_vq *vq, const struct virtq_ring *ring)
 {
 	return (struct rdev){
-		.run = run,
+		.ring = ring,
 		.avail_idx = vq->avail_idx,
 		.used_idx = vq->used_idx,
 		.avail_wrap = vq->avail_wrap,
@@ -32,10 +32,10 @@ leave(const struct rdev *d, struct virtq_vq *vq)
 
 /* A piece of the driver's memory, which has to be mapped. */
 static uint8_t *
-mapped(const struct virtq_run *run, uint64_t addr, uint32_t bytes)
+mapped(const struct virtq_ring *ring, uint64_t addr, uint32_t bytes)
 {
 	uint64_t len = bytes;
-	uint8_t *p = virtq_mem_gpa(run->mem, addr, &len);
+	uint8_t *p = virtq_mem_gpa(ring->mem, addr, &len);
 
 	assert_non_null(p);
 	assert_int_equal(len, bytes);
@@ -43,11 +43,11 @@ mapped(const struct virtq_run *run, uint64_t addr, uint32_t bytes)
 }
 
 uint16_t
-standin_hash_take(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+standin_hash_take(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
 		  struct rte_mbuf **pkts, uint16_t n)
 {
 	static const struct virtio_net_hdr_v1_hash none;
-	struct rdev d = at(vq, run);
+	struct rdev d = at(vq, ring);
 	struct rdev_chain c;
 	uint16_t i;
 
@@ -59,7 +59,7 @@ standin_hash_take(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_
 		to = (uint8_t *)rte_pktmbuf_append(pkts[i], (uint16_t)c.total);
 		assert_non_null(to);
 		for (uint32_t k = 0; k < c.n; to += c.sg[k++].len)
-			memcpy(to, mapped(run, c.sg[k].addr, c.sg[k].len), c.sg[k].len);
+			memcpy(to, mapped(ring, c.sg[k].addr, c.sg[k].len), c.sg[k].len);
 		assert_memory_equal(rte_pktmbuf_mtod(pkts[i], void *), &none, HDR);
 		rte_pktmbuf_adj(pkts[i], HDR);
 		rdev_use(&d, &c, 0);
@@ -69,10 +69,10 @@ standin_hash_take(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_
 }
 
 uint16_t
-standin_hash_give(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+standin_hash_give(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
 		  struct rte_mbuf **pkts, uint16_t n)
 {
-	struct rdev d = at(vq, run);
+	struct rdev d = at(vq, ring);
 	struct rdev_chain c;
 	uint16_t i;
 
@@ -83,7 +83,7 @@ standin_hash_give(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_
 			.hash_report = htole16((uint16_t)pkts[i]->hash.fdir.hi),
 		};
 		const uint32_t len = HDR + pkts[i]->pkt_len;
-		uint8_t *to = mapped(run, c.sg[0].addr, c.sg[0].len);
+		uint8_t *to = mapped(ring, c.sg[0].addr, c.sg[0].len);
 
 		assert_true(len <= c.sg[0].len);
 		memcpy(to, &hdr, HDR);

@@ -14,7 +14,7 @@
 
 /* Where something comes next on a ring. */
 struct place {
-	const struct virtq_run *run;
+	const struct virtq_ring *ring;
 	uint16_t idx;
 	bool wrap;
 };
@@ -25,8 +25,8 @@ find_place(const struct standin *s, uint32_t index, struct place *p)
 	const struct standin_ring *r = &s->ring[index];
 	uint32_t idx = r->vq->avail_idx;
 
-	*p = (struct place){ .run = r->run };
-	if (r->run == NULL)
+	*p = (struct place){ .ring = r->ring };
+	if (r->ring == NULL)
 		return false;
 	if (r->control) {
 		p->idx = s->cvq.avail_idx;
@@ -35,10 +35,10 @@ find_place(const struct standin *s, uint32_t index, struct place *p)
 	}
 	/* Buffers that wait already are no news, unlike packets. */
 	if (index % 2 == 0)
-		idx += vnet_ring_count(r->run, r->vq);
+		idx += vnet_ring_count(r->ring, r->vq);
 	p->wrap = r->vq->avail_wrap;
-	if (r->run->packed && idx >= r->run->size) {
-		idx -= r->run->size;
+	if (r->ring->packed && idx >= r->ring->size) {
+		idx -= r->ring->size;
 		p->wrap = !p->wrap;
 	}
 	p->idx = (uint16_t)idx;
@@ -48,20 +48,20 @@ find_place(const struct standin *s, uint32_t index, struct place *p)
 static void
 want_kick(const struct place *p)
 {
-	const bool event = p->run->features & BIT(VIRTIO_RING_F_EVENT_IDX);
+	const bool event = p->ring->features & BIT(VIRTIO_RING_F_EVENT_IDX);
 	const uint16_t flags = event ? VRING_PACKED_EVENT_FLAG_DESC :
 				       VRING_PACKED_EVENT_FLAG_ENABLE;
 
-	if (!p->run->packed) {
+	if (!p->ring->packed) {
 		if (event)
-			virtq_store16((uint16_t *)&p->run->used->ring[p->run->size], p->idx);
+			virtq_store16((uint16_t *)&p->ring->used->ring[p->ring->size], p->idx);
 		else
-			virtq_store16(&p->run->used->flags, 0);
+			virtq_store16(&p->ring->used->flags, 0);
 		return;
 	}
-	virtq_store16(&p->run->device_event->off_wrap,
+	virtq_store16(&p->ring->device_event->off_wrap,
 		      (uint16_t)(p->idx | (unsigned int)p->wrap << 15));
-	virtq_store16_release(&p->run->device_event->flags, flags);
+	virtq_store16_release(&p->ring->device_event->flags, flags);
 }
 
 static bool
@@ -69,9 +69,9 @@ has_come(const struct place *p)
 {
 	uint16_t flags;
 
-	if (!p->run->packed)
-		return virtq_load16(&p->run->avail->idx) != p->idx;
-	flags = virtq_load16(&p->run->pdesc[p->idx].flags);
+	if (!p->ring->packed)
+		return virtq_load16(&p->ring->avail->idx) != p->idx;
+	flags = virtq_load16(&p->ring->pdesc[p->idx].flags);
 	return !!(flags & 1u << 7) == p->wrap && !!(flags & 1u << 15) != p->wrap;
 }
 
@@ -116,7 +116,7 @@ drain(const struct standin *s)
 	while (read(s->wake, &count, sizeof(count)) > 0)
 		;
 	for (uint32_t i = 0; i < s->fake.vqs; i++)
-		if (s->ring[i].run != NULL)
+		if (s->ring[i].ring != NULL)
 			while (read(s->fake.ring[i].kick, &count, sizeof(count)) > 0)
 				;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The event loop: watches, timers, calls from other threads. */
-#include "virtq_signal.h"
+#include "virtq_notify.h"
 #include "vhost_be_rig.h"
 
 #include <pthread.h>
@@ -85,7 +85,7 @@ watches_are_level_triggered(void **state)
 	item_watch(*state, &item, 0);
 	evloop_step(*state, 0);
 	assert_int_equal(item.ready, 0);
-	virtq_signal(item.watch.fd);
+	virtq_notify(item.watch.fd);
 	evloop_step(*state, 0);
 	evloop_step(*state, 0);
 	assert_int_equal(item.ready, 2);

@@ -145,22 +145,22 @@ nonsense(struct sport *p, const char *args)
 
 	open_with(p, &t, args, 1);
 	for (uint32_t i = 1; i <= 2; i++) {
-		const struct virtq_run *run;
+		const struct virtq_ring *ring;
 		const struct virtq_vq *vq;
 		uint32_t starts;
 
 		stream_run(&t, 300);
 		standin_lock(&p->s);
-		run = p->s.ring[0].run;
+		ring = p->s.ring[0].ring;
 		vq = p->s.ring[0].vq;
 		starts = p->s.starts;
-		if (run->packed) {
-			run->pdesc[vq->used_idx].id = 300;
-			__atomic_store_n(&run->pdesc[vq->used_idx].flags,
+		if (ring->packed) {
+			ring->pdesc[vq->used_idx].id = 300;
+			__atomic_store_n(&ring->pdesc[vq->used_idx].flags,
 					 vq->used_wrap ? 0x8080 : 0, __ATOMIC_RELEASE);
 		} else {
-			run->used->ring[vq->used_idx & run->mask].id = 0x10000;
-			__atomic_fetch_add(&run->used->idx, 1, __ATOMIC_RELEASE);
+			ring->used->ring[vq->used_idx & ring->mask].id = 0x10000;
+			__atomic_fetch_add(&ring->used->idx, 1, __ATOMIC_RELEASE);
 		}
 		/* Seen before the device goes on. */
 		for (uint32_t k = 0; k <= 256 / BURST_FRAMES; k++)

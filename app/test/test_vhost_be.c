@@ -38,10 +38,10 @@ qemu_order(void **state)
 		assert_int_equal(fe_state(rig, VHU_SET_VRING_NUM, i, RIG_SIZE), ACK);
 		assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, i, 0), ACK);
 		assert_int_equal(fe_addr(rig, &addr[i]), ACK);
-		assert_null(rig->run[i]);
+		assert_null(rig->ring[i]);
 		assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, i, rig->call[2]), ACK);
-		assert_non_null(rig->run[i]);
-		assert_true(rig->run[i]->enabled);
+		assert_non_null(rig->ring[i]);
+		assert_true(rig->ring[i]->enabled);
 		assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, i, rig->call[i]), ACK);
 	}
 	assert_int_equal(fe_u64(rig, VHU_SET_STATUS, 0xf), ACK);
@@ -49,10 +49,10 @@ qemu_order(void **state)
 
 	/* The guest reboots. */
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, 0, 0), ACK);
-	assert_false(rig->run[0]->enabled);
+	assert_false(rig->ring[0]->enabled);
 	for (uint32_t i = 0; i < 2; i++) {
 		assert_int_equal(fe_get_base(rig, i), 0);
-		assert_null(rig->run[i]);
+		assert_null(rig->ring[i]);
 	}
 	assert_int_equal(fe_u64(rig, VHU_SET_STATUS, 0), ACK);
 	assert_int_equal(rig->features, 0);
@@ -82,12 +82,12 @@ virtio_user_order(void **state)
 	assert_int_equal(fe_table(rig, &t, 1), ACK);
 	for (uint32_t i = 0; i < 2; i++)
 		fe_ring(rig, i);
-	assert_non_null(rig->run[1]);
-	assert_false(rig->run[1]->enabled);
+	assert_non_null(rig->ring[1]);
+	assert_false(rig->ring[1]->enabled);
 	for (uint32_t i = 0; i < 2; i++)
 		assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, i, 1), ACK);
 	assert_int_equal(fe_u64(rig, VHU_SET_STATUS, 0xf), ACK);
-	assert_true(rig->run[0]->enabled && rig->run[1]->enabled);
+	assert_true(rig->ring[0]->enabled && rig->ring[1]->enabled);
 }
 
 static void
@@ -130,9 +130,9 @@ any_order(void **state)
 			send_step(rig, steps[at]);
 			steps[at] = steps[n - 1];
 		}
-		assert_non_null(rig->run[0]);
-		assert_true(rig->run[0]->enabled);
-		assert_true(rig->run[0]->callfd >= 0);
+		assert_non_null(rig->ring[0]);
+		assert_true(rig->ring[0]->enabled);
+		assert_true(rig->ring[0]->callfd >= 0);
 		assert_int_equal(rig->vq[0]->avail_idx, 77);
 	}
 }
@@ -150,9 +150,9 @@ ring_waits_for_each_part(void **state)
 		for (int step = 0; step < 6; step++)
 			if (step != missing && step != 3)
 				send_step(rig, step);
-		assert_null(rig->run[0]);
+		assert_null(rig->ring[0]);
 		send_step(rig, missing);
-		assert_non_null(rig->run[0]);
+		assert_non_null(rig->ring[0]);
 	}
 }
 
@@ -166,7 +166,7 @@ without_bit_30_rings_are_enabled_at_once(void **state)
 	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, acked), ACK);
 	assert_int_equal(fe_table(rig, &t, 1), ACK);
 	fe_ring(rig, 1);
-	assert_true(rig->run[1]->enabled);
+	assert_true(rig->ring[1]->enabled);
 	/* ENABLE has no meaning for such a front-end. */
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, 1, 0), CLOSED);
 }
@@ -198,8 +198,8 @@ get_vring_base_stops_the_ring(void **state)
 	fe_start(rig);
 	rig->vq[0]->avail_idx = 1234;
 	assert_int_equal(fe_get_base(rig, 0), 1234);
-	assert_null(rig->run[0]);
-	assert_non_null(rig->run[1]);
+	assert_null(rig->ring[0]);
+	assert_non_null(rig->ring[1]);
 	assert_int_equal(fe_get_base(rig, 0), 1234);
 	/* Of a ring that never ran: what was set, or the beginning. */
 	assert_int_equal(fe_get_base(rig, 2), 0);
@@ -207,12 +207,12 @@ get_vring_base_stops_the_ring(void **state)
 	assert_int_equal(fe_get_base(rig, 3), 42);
 	/* It needs a new kick, and goes on where it stood. */
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, 0, 0), ACK);
-	assert_null(rig->run[0]);
+	assert_null(rig->ring[0]);
 	*(uint16_t *)(void *)(rig->mem + 0x1002) = 1300;
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, VHU_FD_NONE, -1), ACK);
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 	assert_int_equal(rig->vq[0]->avail_idx, 1234);
-	assert_int_equal(rig->run[0]->callfd, -1);
+	assert_int_equal(rig->ring[0]->callfd, -1);
 }
 
 /* No base was ever set: it is known all the same once the ring ran. */
@@ -225,7 +225,7 @@ a_ring_that_stops_remembers_where(void **state)
 	for (int step = 1; step < 6; step++)
 		if (step != 3)
 			send_step(rig, step);
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 	rig->vq[0]->avail_idx = 55;
 	assert_int_equal(fe_get_base(rig, 0), 55);
 }
@@ -244,16 +244,16 @@ packed_rings_have_both_halves_of_a_base(void **state)
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, 0, 0x8005u << 16 | 0x8007), ACK);
 	send_step(rig, 4);
 	send_step(rig, 5);
-	assert_non_null(rig->run[0]);
-	assert_true(rig->run[0]->packed);
+	assert_non_null(rig->ring[0]);
+	assert_true(rig->ring[0]->packed);
 	assert_int_equal(rig->vq[0]->used_idx, 5);
 	assert_int_equal(fe_get_base(rig, 0), 0x80058007);
 	/* A slot outside of the ring: it does not start, and whoever asks hears so. */
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, 0, 100), ACK);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, VHU_FD_NONE, -1), NACK);
-	assert_null(rig->run[0]);
+	assert_null(rig->ring[0]);
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, 0, 99), ACK);
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 }
 
 static void
@@ -263,9 +263,9 @@ split_base_far_from_the_driver_is_refused(void **state)
 
 	fe_start(rig);
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, 0, 1000), NACK);
-	assert_null(rig->run[0]);
+	assert_null(rig->ring[0]);
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, 0, 0), ACK);
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 }
 
 static void
@@ -273,14 +273,14 @@ restated_addresses_keep_the_cursors(void **state)
 {
 	const struct vhu_vring_addr same = rig_addr(0), other = rig_addr(3);
 	struct rig *rig = *state;
-	const struct virtq_run *run;
+	const struct virtq_ring *ring;
 	struct vhu_vring_addr a;
 
 	fe_start(rig);
-	run = rig->run[0];
+	ring = rig->ring[0];
 	rig->vq[0]->avail_idx = 99;
 	assert_int_equal(fe_addr(rig, &same), ACK);
-	assert_ptr_not_equal(rig->run[0], run);
+	assert_ptr_not_equal(rig->ring[0], ring);
 	assert_int_equal(rig->vq[0]->avail_idx, 99);
 	a = other;
 	a.index = 0;
@@ -331,11 +331,11 @@ bad_addresses_on_a_running_ring(void **state)
 		*(uint16_t *)(void *)(rig->mem + 0x1002) = 9;
 		if (fe_addr(rig, &bad_addrs[i].a) != NACK)
 			fail_msg("%s", bad_addrs[i].what);
-		assert_int_equal(rig->run[0] != NULL, bad_addrs[i].always);
+		assert_int_equal(rig->ring[0] != NULL, bad_addrs[i].always);
 		assert_int_equal(signals(rig->call[3]), bad_addrs[i].always ? 0 : 1);
-		assert_non_null(rig->run[1]);
+		assert_non_null(rig->ring[1]);
 		assert_int_equal(fe_addr(rig, &good), ACK);
-		assert_non_null(rig->run[0]);
+		assert_non_null(rig->ring[0]);
 		assert_int_equal(rig->vq[0]->avail_idx, 7);
 	}
 }
@@ -355,9 +355,9 @@ bad_addresses_before_the_start(void **state)
 			fail_msg("%s", bad_addrs[i].what);
 		assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, VHU_FD_NONE, -1),
 				 bad_addrs[i].always ? ACK : NACK);
-		assert_null(rig->run[0]);
+		assert_null(rig->ring[0]);
 		send_step(rig, 4);
-		assert_non_null(rig->run[0]);
+		assert_non_null(rig->ring[0]);
 	}
 }
 
@@ -369,7 +369,7 @@ size_of_a_running_ring_stays(void **state)
 	fe_start(rig);
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_NUM, 0, RIG_SIZE), ACK);
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_NUM, 0, 2 * RIG_SIZE), NACK);
-	assert_int_equal(rig->run[0]->size, RIG_SIZE);
+	assert_int_equal(rig->ring[0]->size, RIG_SIZE);
 }
 
 /* Each change of memory interrupts all lcores: no peer may cause that as often as it likes. */
@@ -419,27 +419,27 @@ repeats_leak_nothing(void **state)
 		assert_int_equal(fe_table(rig, &t, 1), ACK);
 	}
 	assert_int_equal(open_fds(), before);
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 }
 
 static void
 new_call_is_signalled_once(void **state)
 {
 	struct rig *rig = *state;
-	const struct virtq_run *run;
+	const struct virtq_ring *ring;
 
 	fe_start(rig);
 	signals(rig->call[0]);
-	run = rig->run[0];
+	ring = rig->ring[0];
 	rig->vq[0]->avail_idx = 5;
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, rig->call[2]), ACK);
-	assert_ptr_not_equal(rig->run[0], run);
+	assert_ptr_not_equal(rig->ring[0], ring);
 	assert_int_equal(signals(rig->call[2]), 1);
 	assert_int_equal(signals(rig->call[0]), 0);
 	assert_int_equal(rig->vq[0]->avail_idx, 5);
 	assert_true(fcntl(rig->call[2], F_GETFL) & O_NONBLOCK);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, VHU_FD_NONE, -1), ACK);
-	assert_int_equal(rig->run[0]->callfd, -1);
+	assert_int_equal(rig->ring[0]->callfd, -1);
 }
 
 static void
@@ -466,7 +466,7 @@ wrong_kinds_of_fds_are_refused(void **state)
 	rig->memfd = -1;
 	close(p[0]);
 	close(s[1]);
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 	/* Says that none comes, and brings one. */
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, VHU_FD_NONE, rig->call[0]), NACK);
 }
@@ -479,22 +479,22 @@ broken_ring_waits_for_base_and_kick(void **state)
 	fe_start(rig);
 	rig->vq[0]->broken = VIRTQ_E_BAD_HEAD;
 	evloop_step(rig->loop, 1100); /* nothing happens but the tick */
-	assert_null(rig->run[0]);
-	assert_non_null(rig->run[1]);
+	assert_null(rig->ring[0]);
+	assert_non_null(rig->ring[1]);
 	assert_non_null(strstr(rig->log, "ring 0 stopped"));
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, VHU_FD_NONE, -1), ACK);
-	assert_null(rig->run[0]);
+	assert_null(rig->ring[0]);
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, 0, 0), ACK);
-	assert_null(rig->run[0]);
+	assert_null(rig->ring[0]);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, VHU_FD_NONE, -1), ACK);
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 	assert_int_equal(rig->vq[0]->broken, VIRTQ_OK);
 
 	/* Found by a message before the tick. */
 	rig->vq[0]->broken = VIRTQ_E_CHAIN_LOOP;
 	fe_get_base(rig, 0);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, VHU_FD_NONE, -1), ACK);
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 	assert_int_equal(rig->downs, 0);
 }
 
@@ -515,16 +515,16 @@ reset_keeps_memory_and_channel(void **state)
 
 		assert_int_equal(how[i] == VHU_SET_STATUS ? fe_u64(rig, how[i], 0) :
 							    fe_empty(rig, how[i]), ACK);
-		assert_null(rig->run[0]);
-		assert_null(rig->run[1]);
+		assert_null(rig->ring[0]);
+		assert_null(rig->ring[1]);
 		assert_int_equal(rig->features, 0);
 		assert_ptr_equal(vhost_be_get_mem(rig->be), mem);
 		assert_int_equal(send(chan[1], "", 0, MSG_NOSIGNAL), 0);
 		/* From there everything begins again, without a memory table. */
 		assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED), ACK);
 		fe_ring(rig, 0);
-		assert_non_null(rig->run[0]);
-		assert_false(rig->run[0]->enabled);
+		assert_non_null(rig->ring[0]);
+		assert_false(rig->ring[0]->enabled);
 	}
 	close(chan[1]);
 }
@@ -537,11 +537,11 @@ reset_owner_only_disables(void **state)
 	fe_start(rig);
 	rig->vq[0]->avail_idx = 3;
 	assert_int_equal(fe_empty(rig, VHU_RESET_OWNER), ACK);
-	assert_non_null(rig->run[0]);
-	assert_false(rig->run[0]->enabled);
+	assert_non_null(rig->ring[0]);
+	assert_false(rig->ring[0]->enabled);
 	assert_int_equal(rig->vq[0]->avail_idx, 3);
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, 0, 1), ACK);
-	assert_true(rig->run[0]->enabled);
+	assert_true(rig->ring[0]->enabled);
 }
 
 static void
@@ -577,7 +577,7 @@ disconnect_takes_everything_back(void **state)
 	rig_disconnect(rig);
 	assert_int_equal(rig->downs, 1);
 	assert_string_equal(rig->why, "peer closed the connection");
-	assert_null(rig->run[0]);
+	assert_null(rig->ring[0]);
 	assert_null(vhost_be_get_mem(rig->be));
 	assert_null(vhost_be_get_ring(rig->be, 0));
 	assert_int_equal(open_fds(), idle - 2); /* both ends of the connection */

@@ -42,7 +42,7 @@ channel_is_expendable(void **state)
 		assert_int_equal(open_fds(), idle);
 		assert_int_equal(fe_get(rig, VHU_GET_QUEUE_NUM), RIG_PAIRS);
 	}
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &rig->call[0], 1, &m),
 			 NACK);
 }

@@ -54,7 +54,8 @@ table_is_the_specification(void **state)
 		assert_int_equal(info->fds_max, spec[i].fds_max);
 		assert_int_equal(info->required, required == -1 ? VHOST_BE_REQUIRES_NOTHING :
 					    required == -2 ? VHOST_BE_REQUIRES_ENABLE :
-					    required == -3 ? VHOST_BE_REQUIRES_IOMMU : required + 1);
+					    required == -3 ? VHOST_BE_REQUIRES_IOMMU :
+								    required + 1);
 		assert_int_equal(info->reply == VHOST_BE_REPLY_ALWAYS, spec[i].answered);
 		assert_int_equal(info->handle != NULL, spec[i].served);
 		assert_true(info->when != 0);
@@ -353,13 +354,13 @@ static void
 refusal_keeps_the_state(void **state)
 {
 	struct rig *rig = *state;
-	const struct virtq_run *run;
+	const struct virtq_ring *ring;
 
 	fe_start(rig);
-	run = rig->run[0];
+	ring = rig->ring[0];
 	for (size_t i = 0; i < sizeof(bad_values) / sizeof(bad_values[0]); i++)
 		assert_int_equal(fe_u64(rig, bad_values[i].request, bad_values[i].value), NACK);
-	assert_ptr_equal(rig->run[0], run);
+	assert_ptr_equal(rig->ring[0], ring);
 	assert_int_equal(rig->features, RIG_ACKED);
 	assert_int_equal(fe_get(rig, VHU_GET_QUEUE_NUM), RIG_PAIRS);
 	assert_int_equal(rig->downs, 0);

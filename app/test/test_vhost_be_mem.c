@@ -10,11 +10,11 @@ static void
 table_change_keeps_rings_running(void **state)
 {
 	struct rig *rig = *state;
-	const struct virtq_run *run[2];
+	const struct virtq_ring *ring[2];
 	struct vhu_mem_table t = rig_table();
 
 	fe_start(rig);
-	memcpy(run, rig->run, sizeof(run));
+	memcpy(ring, rig->ring, sizeof(ring));
 	rig->vq[0]->avail_idx = 11;
 	rig->publishes = rig->many_publishes = 0;
 	/* The same memory in two regions, and one behind. */
@@ -31,15 +31,15 @@ table_change_keeps_rings_running(void **state)
 	assert_int_equal(rig->many_publishes, 1);
 	assert_int_equal(rig->publishes, 0);
 	for (int i = 0; i < 2; i++) {
-		assert_non_null(rig->run[i]);
-		assert_ptr_not_equal(rig->run[i], run[i]);
-		assert_true(rig->run[i]->enabled);
-		assert_ptr_equal(rig->run[i]->mem, vhost_be_get_mem(rig->be));
+		assert_non_null(rig->ring[i]);
+		assert_ptr_not_equal(rig->ring[i], ring[i]);
+		assert_true(rig->ring[i]->enabled);
+		assert_ptr_equal(rig->ring[i]->mem, vhost_be_get_mem(rig->be));
 	}
 	assert_int_equal(rig->vq[0]->avail_idx, 11);
 	/* It is the front-end's memory that the ring lies in. */
 	rig->mem[0x2002] = 0x5a;
-	assert_int_equal(virtq_load16(&rig->run[0]->used->idx), 0x5a);
+	assert_int_equal(virtq_load16(&rig->ring[0]->used->idx), 0x5a);
 }
 
 static void
@@ -54,12 +54,12 @@ ring_rests_while_its_memory_is_away(void **state)
 	rig->vq[1]->avail_idx = 8;
 	*(uint16_t *)(void *)(rig->mem + RIG_STRIDE + 0x1002) = 9;
 	assert_int_equal(fe_table(rig, &first, 1), ACK);
-	assert_non_null(rig->run[0]);
-	assert_null(rig->run[1]);
+	assert_non_null(rig->ring[0]);
+	assert_null(rig->ring[1]);
 	rig->vq[1]->avail_idx = 0;
 	assert_int_equal(fe_table(rig, &all, 1), ACK);
-	assert_non_null(rig->run[1]);
-	assert_true(rig->run[1]->enabled);
+	assert_non_null(rig->ring[1]);
+	assert_true(rig->ring[1]->enabled);
 	assert_int_equal(rig->vq[1]->avail_idx, 8);
 	assert_int_equal(rig->downs, 0);
 }
@@ -95,19 +95,19 @@ static void
 bad_tables_change_nothing(void **state)
 {
 	struct rig *rig = *state;
-	const struct virtq_run *run;
+	const struct virtq_ring *ring;
 	const struct virtq_mem *mem;
 	int fds;
 
 	fe_start(rig);
-	run = rig->run[0];
+	ring = rig->ring[0];
 	mem = vhost_be_get_mem(rig->be);
 	fds = open_fds();
 	for (size_t i = 0; i < sizeof(bad_tables) / sizeof(bad_tables[0]); i++) {
 		if (fe_table(rig, &bad_tables[i].t, bad_tables[i].nfds) != NACK)
 			fail_msg("%s", bad_tables[i].what);
 		assert_ptr_equal(vhost_be_get_mem(rig->be), mem);
-		assert_ptr_equal(rig->run[0], run);
+		assert_ptr_equal(rig->ring[0], ring);
 		assert_int_equal(open_fds(), fds);
 	}
 }
@@ -186,11 +186,11 @@ regions_come_and_go(void **state)
 	for (uint32_t i = 0; i < 2; i++)
 		fe_ring(rig, i); /* before there is any memory */
 	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, RIG_STRIDE, 0), ACK);
-	assert_non_null(rig->run[0]);
-	assert_null(rig->run[1]);
+	assert_non_null(rig->ring[0]);
+	assert_null(rig->ring[1]);
 	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA + RIG_STRIDE, RIG_UVA + RIG_STRIDE,
 				   RIG_STRIDE, RIG_STRIDE), ACK);
-	assert_non_null(rig->run[1]);
+	assert_non_null(rig->ring[1]);
 	/* Nothing of this was a fault of the front-end. */
 	assert_null(strstr(rig->log, "does not run"));
 	assert_int_equal(signals(rig->call[1]), 0);
@@ -202,16 +202,16 @@ regions_come_and_go(void **state)
 	assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, 0, RIG_UVA, RIG_STRIDE, 0), NACK);
 	/* The offset does not matter. */
 	assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, RIG_GPA, RIG_UVA, RIG_STRIDE, 99), ACK);
-	assert_null(rig->run[0]);
-	assert_non_null(rig->run[1]);
+	assert_null(rig->ring[0]);
+	assert_non_null(rig->ring[1]);
 	assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, RIG_GPA, RIG_UVA, RIG_STRIDE, 0), NACK);
 	assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, RIG_GPA + RIG_STRIDE, RIG_UVA + RIG_STRIDE,
 				   RIG_STRIDE, 0), ACK);
-	assert_null(rig->run[1]);
+	assert_null(rig->ring[1]);
 	assert_int_equal(vhost_be_get_mem(rig->be)->nregions, 0);
 	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, RIG_MEM, 0), ACK);
-	assert_non_null(rig->run[0]);
-	assert_non_null(rig->run[1]);
+	assert_non_null(rig->ring[0]);
+	assert_non_null(rig->ring[1]);
 }
 
 /* As QEMU 7.2 does with several queue pairs. */
@@ -224,7 +224,7 @@ each_pair_brings_the_same_memory(void **state)
 	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
 	fe_ring(rig, 0);
 	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, size, 0), ACK);
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 	assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, 0, 0, PAGE, 0), NACK);
 	/* Known by its numbers, but other bytes. */
 	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, PAGE, 0), NACK);
@@ -236,7 +236,7 @@ each_pair_brings_the_same_memory(void **state)
 		assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, RIG_GPA, RIG_UVA, size, 0), ACK);
 		assert_int_equal(vhost_be_get_mem(rig->be)->nregions, 0);
 	}
-	assert_null(rig->run[0]);
+	assert_null(rig->ring[0]);
 }
 
 static void
@@ -312,11 +312,11 @@ memory_cut_short_ends_the_connection(void **state)
 	fe_start(rig);
 	assert_int_equal(ftruncate(rig->memfd, 0), 0);
 	/* A burst looks at its ring. */
-	assert_int_equal(virtq_load16(&rig->run[0]->avail->idx), 0);
+	assert_int_equal(virtq_load16(&rig->ring[0]->avail->idx), 0);
 	evloop_step(rig->loop, 1100);
 	assert_int_equal(rig->downs, 1);
 	assert_non_null(strstr(rig->why, "cut the shared memory short"));
-	assert_null(rig->run[0]);
+	assert_null(rig->ring[0]);
 }
 
 int

@@ -202,9 +202,9 @@ static void
 check_running(struct rig *rig)
 {
 	for (int i = 0; i < RIG_RINGS; i++) {
-		assert_non_null(rig->run[i]);
-		assert_true(rig->run[i]->enabled);
-		assert_int_equal(rig->run[i]->size, RIG_SIZE);
+		assert_non_null(rig->ring[i]);
+		assert_true(rig->ring[i]->enabled);
+		assert_int_equal(rig->ring[i]->size, RIG_SIZE);
 	}
 }
 
@@ -212,7 +212,7 @@ static void
 check_stopped(struct rig *rig)
 {
 	for (int i = 0; i < RIG_RINGS; i++)
-		assert_null(rig->run[i]);
+		assert_null(rig->ring[i]);
 	assert_int_equal(rig->downs, 0);
 }
 

@@ -6,7 +6,7 @@
 /* Each request that waits for an answer, with all protocol features. */
 struct op {
 	uint32_t request;
-	int (*run)(struct mock *m);
+	int (*ring)(struct mock *m);
 };
 
 static int
@@ -192,18 +192,18 @@ provoke(struct mock *m, const struct op *op, enum act act)
 	m->act[op->request] = act;
 	mock_start(m);
 	/* Only what never ends is worth a short wait: this machine may be busy. */
-	if (op->run == op_init) {
+	if (op->ring == op_init) {
 		m->dev.timeout_ms = endless ? MOCK_WAIT_MS : 2000;
 		return vhost_init(&m->dev);
 	}
 	m->dev.timeout_ms = 2000;
 	m->act[op->request] = AS_IT_SHOULD;
 	assert_int_equal(vhost_init(&m->dev), 0);
-	if (op->run == op_start)
+	if (op->ring == op_start)
 		assert_int_equal(vhost_set_features(&m->dev, MOCK_ACKED), 0);
 	m->act[op->request] = act;
 	m->dev.timeout_ms = endless ? MOCK_WAIT_MS : 2000;
-	rc = op->run(m);
+	rc = op->ring(m);
 	return rc;
 }
 

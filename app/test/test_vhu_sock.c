@@ -209,7 +209,7 @@ second_front_end_is_turned_away(void **state)
 	}
 	assert_int_equal(rig->ups, 1);
 	assert_int_equal(rig->downs, 0);
-	assert_non_null(rig->run[0]);
+	assert_non_null(rig->ring[0]);
 	assert_int_equal(fe_get(rig, VHU_GET_QUEUE_NUM), RIG_PAIRS);
 	/* Said once, not a hundred times. */
 	assert_non_null(strstr(rig->log, "turned away"));
@@ -321,7 +321,7 @@ framing_errors_close_and_are_counted(void **state)
 		assert_int_equal(recv(rig->fe, &c, 1, MSG_DONTWAIT), 0);
 		vhost_be_get_info(rig->be, &info);
 		assert_int_equal(info.framing_errors, i + 1);
-		assert_null(rig->run[0]);
+		assert_null(rig->ring[0]);
 	}
 }
 

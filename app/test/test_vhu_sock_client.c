@@ -27,7 +27,7 @@ client_connects_and_reconnects(void **state)
 	unlink(rig->path);
 	rig_disconnect(rig); /* the peer dies */
 	assert_int_equal(rig->downs, 1);
-	assert_null(rig->run[0]);
+	assert_null(rig->ring[0]);
 	evloop_step(rig->loop, 500);
 	fd = listen_at(rig->path);
 	WAIT(rig, rig->ups == 2, 1500);

@@ -401,7 +401,7 @@ rules_that_break_a_ring(void **state)
 		assert_int_equal(rd_pop(&p.r, p.done), 1);
 	p.r.head = p.r.tail; /* the driver gives up as well */
 	/* It can be started anew. */
-	assert_int_equal(virtq_vq_set_base(p.d.vq, p.d.run, rd_base(&p.r)), 0);
+	assert_int_equal(virtq_vq_set_base(p.d.vq, p.d.ring, rd_base(&p.r)), 0);
 	assert_int_equal(p.d.vq->broken, VIRTQ_OK);
 	port_close(&p);
 }
@@ -756,7 +756,7 @@ packed_wrap_lie(void **state)
 		for (int k = 0; k < SIZE; k++)
 			p.r.pdesc[k] = (struct vring_packed_desc){bytes_at(&p), 64, 1, lies[i]};
 		assert_int_equal(port_rx(&p, pkts, 32), 0);
-		assert_int_equal(vnet_ring_count(p.d.run, p.d.vq), 0);
+		assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), 0);
 		assert_int_equal(p.d.vq->broken, VIRTQ_OK);
 		port_close(&p);
 	}
@@ -858,7 +858,7 @@ burst_for(struct port *p, uint64_t features, unsigned int ms)
 
 		rte_pktmbuf_free_bulk(pkts, n);
 		if (p->d.vq->broken || bursts % 64 == 0)
-			virtq_vq_set_base(p->d.vq, p->d.run, features & F_PACKED ?
+			virtq_vq_set_base(p->d.vq, p->d.ring, features & F_PACKED ?
 					  0x80008000u : p->r.avail->idx - bursts % 8);
 		for (int i = 0; i < 8; i++)
 			pkts[i] = mbuf_new(i % 4 == 0 ? 1500 : 64, i, i % SHAPE_MAX);
@@ -915,7 +915,7 @@ cve_2026_93683_table_grows(void **state)
 		for (uint32_t i = 0; i < 20000; i++) {
 			uint16_t n;
 
-			virtq_vq_set_base(p.d.vq, p.d.run, virtq_fresh_base(packed));
+			virtq_vq_set_base(p.d.vq, p.d.ring, virtq_fresh_base(packed));
 			if (packed)
 				p.r.pdesc[0].flags = VRING_DESC_F_INDIRECT | 1 << 7;
 			else
@@ -1149,7 +1149,7 @@ fuzz_ring(struct port *p, uint64_t *x)
 	uint32_t good = 0;
 
 	rd_start_at(&p->r, at, wrap);
-	assert_int_equal(virtq_vq_set_base(p->d.vq, p->d.run, rd_base(&p->r)), 0);
+	assert_int_equal(virtq_vq_set_base(p->d.vq, p->d.ring, rd_base(&p->r)), 0);
 	random_ring(p, x, at, wrap);
 	for (;;) {
 		struct model m;
@@ -1222,7 +1222,7 @@ fuzz_receive_buffers(void **state)
 			uint64_t y = x;
 
 			rd_start_at(&p.r, at, true);
-			virtq_vq_set_base(p.d.vq, p.d.run, rd_base(&p.r));
+			virtq_vq_set_base(p.d.vq, p.d.ring, rd_base(&p.r));
 			random_ring(&p, &x, at, true);
 			for (int d = 0; d < 16; d++) { /* most of it for the device to write */
 				if (!p.r.packed && rd_random(&y) % 32)

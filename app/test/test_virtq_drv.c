@@ -14,7 +14,7 @@
 
 struct ring {
 	struct virtq_drv *drv;
-	struct virtq_run *run;
+	struct virtq_ring *ring;
 	struct rdev dev;
 	uint8_t *mem;
 	int kickfd;
@@ -29,7 +29,7 @@ static void
 ring_open(struct ring *t, uint16_t size, uint64_t features)
 {
 	struct virtq_drv_layout l;
-	struct virtq_run_config cfg = {.size = size, .features = features, .enabled = true,
+	struct virtq_ring_config cfg = {.size = size, .features = features, .enabled = true,
 				       .errfd = -1, .qid = 5};
 
 	*t = (struct ring){.size = size, .packed = features & F_PACKED};
@@ -42,8 +42,8 @@ ring_open(struct ring *t, uint16_t size, uint64_t features)
 	memset(t->drv, OTHER, sizeof(*t->drv));
 	t->drv->kicks = t->drv->kicks_suppressed = 0;
 	assert_int_equal(virtq_drv_init(t->drv, t->mem, (uintptr_t)t->mem + RING_OFFSET, &cfg,
-					&t->run), 0);
-	rdev_init(&t->dev, t->run, RING_OFFSET);
+					&t->ring), 0);
+	rdev_init(&t->dev, t->ring, RING_OFFSET);
 	t->with_device = calloc(2, size);
 }
 
@@ -51,7 +51,7 @@ static void
 ring_close(struct ring *t)
 {
 	virtq_drv_fini(t->drv);
-	virtq_run_free(t->run);
+	virtq_ring_free(t->ring);
 	free(t->with_device);
 	free(t->drv);
 	free(t->mem);
@@ -78,7 +78,7 @@ add(struct ring *t, uint16_t n, bool write)
 	assert_false(t->with_device[cookie % (2 * t->size)]);
 	t->with_device[cookie % (2 * t->size)] = 1;
 	t->outstanding++;
-	virtq_drv_add(t->drv, t->run, (void *)(uintptr_t)cookie, seg, n,
+	virtq_drv_add(t->drv, t->ring, (void *)(uintptr_t)cookie, seg, n,
 		      write ? VRING_DESC_F_WRITE : 0, t->packed);
 	assert_int_equal(t->drv->nfree, nfree - n);
 	return cookie;
@@ -87,7 +87,7 @@ add(struct ring *t, uint16_t n, bool write)
 static void
 publish(struct ring *t)
 {
-	virtq_drv_publish(t->drv, t->run, t->packed);
+	virtq_drv_publish(t->drv, t->ring, t->packed);
 }
 
 /* A fetched chain is the one that add() offered under that cookie. */
@@ -118,16 +118,16 @@ next_used(struct ring *t, uint32_t *id, uint32_t *len)
 	uint64_t e;
 
 	if (t->packed) {
-		if (!virtq_drv_used_packed(&t->run->pdesc[t->drv->vq.used_idx],
+		if (!virtq_drv_used_packed(&t->ring->pdesc[t->drv->vq.used_idx],
 					   t->drv->vq.used_wrap, &e))
 			return false;
 		*id = (uint16_t)(e >> 32);
 		*len = (uint32_t)e;
 		return true;
 	}
-	if (virtq_drv_used_split(t->drv, t->run) == 0)
+	if (virtq_drv_used_split(t->drv, t->ring) == 0)
 		return false;
-	e = virtq_peek64(&t->run->used->ring[t->drv->vq.used_idx & t->run->mask]);
+	e = virtq_peek64(&t->ring->used->ring[t->drv->vq.used_idx & t->ring->mask]);
 	*id = (uint32_t)e;
 	*len = e >> 32;
 	return true;
@@ -142,10 +142,10 @@ take(struct ring *t, uint32_t *len)
 
 	if (!next_used(t, &id, len))
 		return 0;
-	assert_true(virtq_drv_outstanding(t->drv, t->run, id));
-	cookie = (uintptr_t)virtq_drv_free_slot(t->drv, t->run, (uint16_t)id, t->packed);
+	assert_true(virtq_drv_outstanding(t->drv, t->ring, id));
+	cookie = (uintptr_t)virtq_drv_pop_used(t->drv, t->ring, (uint16_t)id, t->packed);
 	came_back(t, cookie);
-	assert_false(virtq_drv_outstanding(t->drv, t->run, id));
+	assert_false(virtq_drv_outstanding(t->drv, t->ring, id));
 	return cookie;
 }
 
@@ -181,10 +181,10 @@ sizes_that_cannot_be(void **state)
 	void *mem = aligned_alloc(4096, 4 << 20);
 
 	for (unsigned int i = 0; i < 6; i++) {
-		struct virtq_run_config cfg = {.size = bad[i].size, .features = bad[i].features};
-		struct virtq_run *run;
+		struct virtq_ring_config cfg = {.size = bad[i].size, .features = bad[i].features};
+		struct virtq_ring *ring;
 
-		assert_int_equal(virtq_drv_init(drv, mem, 0, &cfg, &run), -EINVAL);
+		assert_int_equal(virtq_drv_init(drv, mem, 0, &cfg, &ring), -EINVAL);
 	}
 	free(mem);
 	free(drv);
@@ -210,29 +210,29 @@ __wrap_calloc(size_t n, size_t size)
 static void
 out_of_memory(void **state)
 {
-	const struct virtq_run_config cfg = {.size = 16, .features = F_V1, .callfd = -1,
+	const struct virtq_ring_config cfg = {.size = 16, .features = F_V1, .callfd = -1,
 					     .errfd = -1};
 	struct virtq_drv *drv = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*drv));
 	void *mem = aligned_alloc(4096, 1 << 20);
-	struct virtq_run *run;
+	struct virtq_ring *ring;
 	int failed, ret;
 
 	memset(drv, 0, sizeof(*drv));
 	for (failed = 0;; failed++) {
-		run = NULL;
+		ring = NULL;
 		callocs_left = failed;
-		ret = virtq_drv_init(drv, mem, 0, &cfg, &run);
+		ret = virtq_drv_init(drv, mem, 0, &cfg, &ring);
 		callocs_left = -1;
 		if (ret == 0)
 			break;
 		assert_int_equal(ret, -ENOMEM);
-		assert_null(run);
+		assert_null(ring);
 		assert_null(drv->slot);
 		assert_null(drv->cookie);
 	}
 	assert_true(failed >= 2);
 	virtq_drv_fini(drv);
-	virtq_run_free(run);
+	virtq_ring_free(ring);
 	free(mem);
 	free(drv);
 }
@@ -253,9 +253,9 @@ fresh_ring_is_empty(void **state)
 		assert_null(virtq_drv_detach(t.drv, t.size));
 		/* The driver polls. */
 		if (packed)
-			assert_int_equal(t.run->driver_event->flags, 1);
+			assert_int_equal(t.ring->driver_event->flags, 1);
 		else
-			assert_int_equal(t.run->avail->flags, 1);
+			assert_int_equal(t.ring->avail->flags, 1);
 		ring_close(&t);
 	}
 }
@@ -427,7 +427,7 @@ in_order_stays_in_order(void **state)
 			for (uint32_t k = 0; k < n; k++) {
 				uint16_t pieces = 1 + rd_random(&x) % 4;
 
-				assert_int_equal(virtq_drv_next_slot(t.drv), at);
+				assert_int_equal(virtq_drv_next_id(t.drv), at);
 				add(&t, pieces, false);
 				at = (at + (packed ? 1 : pieces)) % 16;
 			}
@@ -450,9 +450,9 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 	struct virtq_region all = {.gpa = 0, .size = 1ul << 47, .uva = 0, .host = NULL};
 	uint64_t features = packed ? F_PACKED : 0, x = size, next_back = 1, next_seen = 1;
 	struct virtq_vq *vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*vq));
-	struct virtq_run_config cfg = {.size = size, .features = features, .callfd = -1,
+	struct virtq_ring_config cfg = {.size = size, .features = features, .callfd = -1,
 				       .errfd = -1};
-	struct virtq_run *run;
+	struct virtq_ring *ring;
 	struct virtq_mem *mem;
 	struct ring t;
 
@@ -460,12 +460,12 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 	ring_open(&t, size, features);
 	all.host = (void *)(uintptr_t)0;
 	assert_int_equal(virtq_mem_new(&all, 1, &mem), 0);
-	cfg.desc_uva = (uintptr_t)t.run->desc;
-	cfg.avail_uva = (uintptr_t)t.run->avail;
-	cfg.used_uva = (uintptr_t)t.run->used;
-	assert_int_equal(virtq_run_new(&cfg, mem, &run), 0);
+	cfg.desc_uva = (uintptr_t)t.ring->desc;
+	cfg.avail_uva = (uintptr_t)t.ring->avail;
+	cfg.used_uva = (uintptr_t)t.ring->used;
+	assert_int_equal(virtq_ring_new(&cfg, mem, &ring), 0);
 	virtq_mem_put(mem);
-	assert_int_equal(virtq_vq_set_base(vq, run, virtq_fresh_base(packed)), 0);
+	assert_int_equal(virtq_vq_set_base(vq, ring, virtq_fresh_base(packed)), 0);
 	for (uint32_t i = 0; i < rounds; i++) {
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
 		struct virtq_pos pos;
@@ -479,10 +479,10 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 			add(&t, want > t.drv->nfree ? t.drv->nfree : want, true);
 		}
 		publish(&t);
-		virtq_dev_begin(vq, run);
+		virtq_dev_begin(vq, ring);
 		pos = virtq_dev_pos(vq);
-		n = virtq_dev_fetch(vq, run, &pos, c, 1 + rd_random(&x) % 32, packed, true,
-				    virtq_touch_nothing, NULL, &err);
+		n = virtq_dev_fetch(vq, ring, &pos, c, 1 + rd_random(&x) % 32, packed, true,
+				    virtq_prefetch_nothing, NULL, &err);
 		assert_int_equal(err, VIRTQ_OK);
 		for (uint16_t k = 0; k < n; k++) {
 			assert_int_equal((uintptr_t)c[k].addr, piece(next_seen, 0).iova);
@@ -490,7 +490,7 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 			c[k].written = (uint32_t)next_seen++;
 		}
 		if (n > 0)
-			virtq_dev_complete(vq, run, c, n, packed, true, false);
+			virtq_dev_complete(vq, ring, c, n, packed, true, false);
 		for (uint64_t cookie; (cookie = take(&t, &len)) != 0; next_back++) {
 			assert_int_equal(cookie, next_back);
 			assert_int_equal(len, cookie);
@@ -498,7 +498,7 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 		assert_int_equal(next_back, next_seen);
 	}
 	assert_true(size == 1 || next_seen > 70000 || size > 70000 / 2);
-	virtq_run_free(run);
+	virtq_ring_free(ring);
 	ring_close(&t);
 	free(vq);
 }
@@ -531,7 +531,7 @@ kicked_by(struct ring *t, uint16_t n)
 	for (uint16_t i = 0; i < n; i++)
 		add(t, 1, true);
 	publish(t);
-	virtq_drv_kick(t->drv, t->run, t->packed);
+	virtq_drv_kick(t->drv, t->ring, t->packed);
 	signals = fd_count(t->kickfd);
 	assert_int_equal(t->drv->kicks - kicks, signals);
 	assert_int_equal(t->drv->kicks + t->drv->kicks_suppressed, all + 1);
@@ -553,27 +553,27 @@ kicks_as_flags_say(void **state)
 
 	ring_open(&t, 8, 0);
 	assert_true(kicked_by(&t, 1));
-	t.run->used->flags = VRING_USED_F_NO_NOTIFY;
+	t.ring->used->flags = VRING_USED_F_NO_NOTIFY;
 	assert_false(kicked_by(&t, 3));
-	t.run->used->flags = 0xfffe; /* bits that mean nothing */
+	t.ring->used->flags = 0xfffe; /* bits that mean nothing */
 	assert_true(kicked_by(&t, 3));
 	ring_close(&t);
 
 	for (uint64_t event = 0; event < 2; event++) {
 		ring_open(&t, 8, F_PACKED | (event ? F_EVENT_IDX : 0));
 		assert_true(kicked_by(&t, 1));
-		t.run->device_event->flags = VRING_PACKED_EVENT_FLAG_DISABLE;
+		t.ring->device_event->flags = VRING_PACKED_EVENT_FLAG_DISABLE;
 		assert_false(kicked_by(&t, 3));
-		t.run->device_event->flags = 3; /* reserved: rather once too often */
+		t.ring->device_event->flags = 3; /* reserved: rather once too often */
 		assert_true(kicked_by(&t, 3));
-		t.run->device_event->flags = VRING_PACKED_EVENT_FLAG_ENABLE;
+		t.ring->device_event->flags = VRING_PACKED_EVENT_FLAG_ENABLE;
 		assert_true(kicked_by(&t, 3));
 		ring_close(&t);
 	}
 	/* "At that descriptor" counts with EVENT_IDX only. */
 	ring_open(&t, 8, F_PACKED);
-	t.run->device_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
-	t.run->device_event->off_wrap = 7;
+	t.ring->device_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
+	t.ring->device_event->off_wrap = 7;
 	assert_true(kicked_by(&t, 1));
 	ring_close(&t);
 }
@@ -599,8 +599,8 @@ kicks_at_event_index_split(void **state)
 	for (int i = 0; i < 40000; i++) {
 		uint16_t n = 1 + rd_random(&x) % 16, event = at + rd_random(&x) % 24 - 4;
 
-		memcpy(&t.run->used->ring[16], &event, 2);
-		t.run->used->flags = i % 2; /* means nothing now */
+		memcpy(&t.ring->used->ring[16], &event, 2);
+		t.ring->used->flags = i % 2; /* means nothing now */
 		assert_int_equal(kicked_by(&t, n), passes(at, n, event, 65536));
 		kicks += passes(at, n, event, 65536);
 		at = (at + n) % 65536;
@@ -621,12 +621,12 @@ kicks_at_event_index_packed(void **state)
 		struct ring t;
 
 		ring_open(&t, size, F_PACKED | F_EVENT_IDX);
-		t.run->device_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
+		t.ring->device_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
 		for (int i = 0; i < 10000; i++) {
 			uint16_t n = 1 + rd_random(&x) % size;
 			uint32_t event = rd_random(&x) % (2 * size);
 
-			t.run->device_event->off_wrap =
+			t.ring->device_event->off_wrap =
 				(uint16_t)(event % size | (event < size ? 1u << 15 : 0));
 			assert_int_equal(kicked_by(&t, n), passes(at, n, event, 2 * size));
 			at = (at + n) % (2 * size);
@@ -643,11 +643,11 @@ doorbell_instead_of_fd(void **state)
 		struct ring t;
 
 		ring_open(&t, 8, packed ? F_PACKED : 0);
-		t.run->callfd = -1;
-		t.run->notifier = bell;
+		t.ring->callfd = -1;
+		t.ring->notifier = bell;
 		add(&t, 1, true);
 		publish(&t);
-		virtq_drv_kick(t.drv, t.run, packed);
+		virtq_drv_kick(t.drv, t.ring, packed);
 		assert_int_equal(bell[0], 5);
 		assert_int_equal(bell[1], 0xffff);
 		assert_int_equal(t.drv->kicks, 1);
@@ -662,10 +662,10 @@ nobody_to_kick(void **state)
 	struct ring t;
 
 	ring_open(&t, 8, 0);
-	t.run->callfd = -1;
+	t.ring->callfd = -1;
 	add(&t, 1, true);
 	publish(&t);
-	virtq_drv_kick(t.drv, t.run, false);
+	virtq_drv_kick(t.drv, t.ring, false);
 	assert_int_equal(t.drv->kicks + t.drv->kicks_suppressed, 0);
 	ring_close(&t);
 }
@@ -717,8 +717,8 @@ used_index_jumps(void **state)
 		add(&t, 1, true);
 		add(&t, 2, true); /* 3 descriptors */
 		publish(&t);
-		t.run->used->idx = jumps[i];
-		assert_int_equal(virtq_drv_used_split(t.drv, t.run), 0);
+		t.ring->used->idx = jumps[i];
+		assert_int_equal(virtq_drv_used_split(t.drv, t.ring), 0);
 		assert_int_equal(t.drv->vq.broken, VIRTQ_E_USED_JUMP);
 		ring_close(&t);
 	}
@@ -740,12 +740,12 @@ ids_that_are_not_outstanding(void **state)
 		for (uint32_t id = 0; id < 70000; id++) {
 			bool is = id == 0 || id == (packed ? 1 : 3);
 
-			assert_int_equal(virtq_drv_outstanding(t.drv, t.run, id), is);
+			assert_int_equal(virtq_drv_outstanding(t.drv, t.ring, id), is);
 		}
-		assert_false(virtq_drv_outstanding(t.drv, t.run, UINT32_MAX));
+		assert_false(virtq_drv_outstanding(t.drv, t.ring, UINT32_MAX));
 		rdev_use(&t.dev, &c, 0);
 		take(&t, &len);
-		assert_false(virtq_drv_outstanding(t.drv, t.run, 0));
+		assert_false(virtq_drv_outstanding(t.drv, t.ring, 0));
 		ring_close(&t);
 	}
 }
@@ -772,7 +772,7 @@ wrap_lies(void **state)
 		for (int f = 0; f < 4; f++) {
 			bool is = f == (lap % 2 ? 0 : 3);
 
-			t.run->pdesc[0].flags = (f & 1 ? 1u << 7 : 0) | (f & 2 ? 1u << 15 : 0);
+			t.ring->pdesc[0].flags = (f & 1 ? 1u << 7 : 0) | (f & 2 ? 1u << 15 : 0);
 			assert_int_equal(next_used(&t, &id, &len), is);
 		}
 		ring_close(&t);

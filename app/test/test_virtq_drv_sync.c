@@ -18,7 +18,7 @@
 #define WRITE 0x2000u
 
 static struct virtq_drv *drv;
-static struct virtq_run *run;
+static struct virtq_ring *ring;
 static void *memory;
 static struct {
 	uint16_t idx;
@@ -28,7 +28,7 @@ static struct {
 static void
 start(bool packed)
 {
-	struct virtq_run_config cfg = {
+	struct virtq_ring_config cfg = {
 		.size = SIZE,
 		.features = VIRTQ_BIT(VIRTIO_F_VERSION_1) |
 			    (packed ? VIRTQ_BIT(VIRTIO_F_RING_PACKED) : 0),
@@ -45,7 +45,7 @@ start(bool packed)
 	assert_non_null(memory);
 	assert_non_null(drv);
 	memset(drv, 0, sizeof(*drv));
-	assert_int_equal(virtq_drv_init(drv, memory, IOVA, &cfg, &run), 0);
+	assert_int_equal(virtq_drv_init(drv, memory, IOVA, &cfg, &ring), 0);
 	dev.idx = 0;
 	dev.wrap = true;
 }
@@ -54,7 +54,7 @@ static int
 stop(void **state)
 {
 	virtq_drv_fini(drv);
-	virtq_run_free(run);
+	virtq_ring_free(ring);
 	free(drv);
 	free(memory);
 	return 0;
@@ -72,24 +72,24 @@ check_desc(struct virtq_desc d, uint16_t flags, uint64_t addr, uint32_t len, uin
 static void
 serve_split(uint32_t bad_id, uint16_t jump)
 {
-	uint16_t head = run->avail->ring[dev.idx % SIZE];
-	struct virtq_desc first = virtq_load_desc(&run->desc[head]);
-	struct virtq_desc last = virtq_load_desc(&run->desc[first.split.next]);
+	uint16_t head = ring->avail->ring[dev.idx % SIZE];
+	struct virtq_desc first = virtq_load_desc(&ring->desc[head]);
+	struct virtq_desc last = virtq_load_desc(&ring->desc[first.split.next]);
 
-	assert_int_equal((uint16_t)(run->avail->idx - dev.idx), 1);
+	assert_int_equal((uint16_t)(ring->avail->idx - dev.idx), 1);
 	check_desc(first, first.split.flags, READ, 9, VRING_DESC_F_NEXT);
 	check_desc(last, last.split.flags, WRITE, 1, VRING_DESC_F_WRITE);
-	run->used->ring[dev.idx % SIZE].id = head + bad_id;
-	run->used->ring[dev.idx % SIZE].len = 1;
+	ring->used->ring[dev.idx % SIZE].id = head + bad_id;
+	ring->used->ring[dev.idx % SIZE].len = 1;
 	dev.idx++;
-	run->used->idx = dev.idx + jump;
+	ring->used->idx = dev.idx + jump;
 }
 
 static void
 serve_packed(uint16_t bad_id)
 {
 	uint16_t at = dev.idx, phase = dev.wrap ? VIRTQ_BIT(15) : 0;
-	struct virtq_desc first = virtq_load_desc(&run->pdesc[at]), last;
+	struct virtq_desc first = virtq_load_desc(&ring->pdesc[at]), last;
 
 	assert_int_equal((first.packed.flags >> 7) & 1, dev.wrap);
 	assert_int_equal((first.packed.flags >> 15) & 1, !dev.wrap);
@@ -99,10 +99,10 @@ serve_packed(uint16_t bad_id)
 			dev.idx = 0;
 			dev.wrap = !dev.wrap;
 		}
-	last = virtq_load_desc(&run->pdesc[(at + 1) % SIZE]);
+	last = virtq_load_desc(&ring->pdesc[(at + 1) % SIZE]);
 	check_desc(last, last.packed.flags, WRITE, 1, VRING_DESC_F_WRITE);
-	run->pdesc[at].id = last.packed.id + bad_id;
-	run->pdesc[at].flags = phase | phase >> 8;
+	ring->pdesc[at].id = last.packed.id + bad_id;
+	ring->pdesc[at].flags = phase | phase >> 8;
 }
 
 static int
@@ -110,7 +110,7 @@ send_one(void)
 {
 	const struct virtq_drv_seg read = {READ, 9}, write = {WRITE, 1};
 
-	return virtq_drv_sync_send(drv, run, &read, &write);
+	return virtq_drv_sync_send(drv, ring, &read, &write);
 }
 
 static void
@@ -118,12 +118,12 @@ test_split(void **state)
 {
 	start(false);
 	for (unsigned int i = 0; i < 5 * SIZE; i++) {
-		assert_int_equal(virtq_drv_sync_done(drv, run), 0);
+		assert_int_equal(virtq_drv_sync_done(drv, ring), 0);
 		assert_int_equal(send_one(), 0);
 		assert_int_equal(send_one(), -EBUSY);
-		assert_int_equal(virtq_drv_sync_done(drv, run), 0);
+		assert_int_equal(virtq_drv_sync_done(drv, ring), 0);
 		serve_split(0, 0);
-		assert_int_equal(virtq_drv_sync_done(drv, run), 1);
+		assert_int_equal(virtq_drv_sync_done(drv, ring), 1);
 	}
 }
 
@@ -132,12 +132,12 @@ test_packed(void **state)
 {
 	start(true);
 	for (unsigned int i = 0; i < 5 * SIZE; i++) {
-		assert_int_equal(virtq_drv_sync_done(drv, run), 0);
+		assert_int_equal(virtq_drv_sync_done(drv, ring), 0);
 		assert_int_equal(send_one(), 0);
 		assert_int_equal(send_one(), -EBUSY);
-		assert_int_equal(virtq_drv_sync_done(drv, run), 0);
+		assert_int_equal(virtq_drv_sync_done(drv, ring), 0);
 		serve_packed(0);
-		assert_int_equal(virtq_drv_sync_done(drv, run), 1);
+		assert_int_equal(virtq_drv_sync_done(drv, ring), 1);
 	}
 }
 
@@ -148,18 +148,18 @@ test_lies(void **state)
 	start(false);
 	assert_int_equal(send_one(), 0);
 	serve_split(1, 0);
-	assert_int_equal(virtq_drv_sync_done(drv, run), -EIO);
+	assert_int_equal(virtq_drv_sync_done(drv, ring), -EIO);
 	assert_int_equal(send_one(), -EIO);
 	stop(state);
 	start(false);
 	assert_int_equal(send_one(), 0);
 	serve_split(0, SIZE);
-	assert_int_equal(virtq_drv_sync_done(drv, run), -EIO);
+	assert_int_equal(virtq_drv_sync_done(drv, ring), -EIO);
 	stop(state);
 	start(true);
 	assert_int_equal(send_one(), 0);
 	serve_packed(1000);
-	assert_int_equal(virtq_drv_sync_done(drv, run), -EIO);
+	assert_int_equal(virtq_drv_sync_done(drv, ring), -EIO);
 }
 
 int

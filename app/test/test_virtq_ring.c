@@ -48,9 +48,9 @@ device_fetch(struct ring *t, struct virtq_chain *c, uint16_t n, bool write)
 	struct virtq_pos pos = virtq_dev_pos(t->d.vq);
 	enum virtq_error err;
 
-	virtq_dev_begin(t->d.vq, t->d.run);
-	n = virtq_dev_fetch(t->d.vq, t->d.run, &pos, c, n, t->r.packed, write,
-			    virtq_touch_nothing, NULL, &err);
+	virtq_dev_begin(t->d.vq, t->d.ring);
+	n = virtq_dev_fetch(t->d.vq, t->d.ring, &pos, c, n, t->r.packed, write,
+			    virtq_prefetch_nothing, NULL, &err);
 	assert_int_equal(err, VIRTQ_OK);
 	return n;
 }
@@ -65,8 +65,8 @@ device_round(struct ring *t, uint16_t n, bool write, uint32_t written)
 		return 0;
 	for (uint16_t i = 0; i < n; i++)
 		c[i].written = written == 0 ? 0 : written + i;
-	virtq_dev_complete(t->d.vq, t->d.run, c, n, t->r.packed, write, false);
-	virtq_dev_notify(t->d.vq, t->d.run, t->r.packed);
+	virtq_dev_complete(t->d.vq, t->d.ring, c, n, t->r.packed, write, false);
+	virtq_dev_notify(t->d.vq, t->d.ring, t->r.packed);
 	return n;
 }
 
@@ -138,7 +138,7 @@ nothing_available(void **state)
 
 		ring_open(&t, 8, packed ? F_PACKED : 0);
 		assert_int_equal(device_round(&t, 8, false, 0), 0);
-		assert_false(virtq_dev_ready(t.d.vq, t.d.run, 1));
+		assert_false(virtq_dev_ready(t.d.vq, t.d.ring, 1));
 		assert_int_equal(rd_pop(&t.r, t.done), 0);
 		assert_int_equal(t.d.vq->calls + t.d.vq->calls_suppressed, 0);
 		ring_close(&t);
@@ -182,7 +182,7 @@ wrap_around(void **state)
 		while (got < 70000) {
 			while (t.r.nfree > 0)
 				offer(&t, true, put++);
-			assert_true(virtq_dev_ready(t.d.vq, t.d.run, size));
+			assert_true(virtq_dev_ready(t.d.vq, t.d.ring, size));
 			for (uint32_t left = size; left > 0;) {
 				uint16_t n = device_round(&t, burst, true, 7);
 
@@ -191,7 +191,7 @@ wrap_around(void **state)
 				left -= n;
 				got += n;
 			}
-			assert_false(virtq_dev_ready(t.d.vq, t.d.run, 1));
+			assert_false(virtq_dev_ready(t.d.vq, t.d.ring, 1));
 		}
 		ring_close(&t);
 	}
@@ -232,7 +232,7 @@ run_sequence(struct ring *t, const uint8_t *seq, uint32_t n, uint16_t burst, boo
 			c[i].written = write ? 5 + i : 0;
 		}
 		fetched += got;
-		virtq_dev_complete(t->d.vq, t->d.run, c, got, t->r.packed, write, false);
+		virtq_dev_complete(t->d.vq, t->d.ring, c, got, t->r.packed, write, false);
 		expect_back(t, got, back, write ? 5 : 0);
 		back += got;
 	}
@@ -262,7 +262,7 @@ enumerate(uint16_t size, uint64_t features)
 				fits &= shapes[seq[i]].pieces <= size;
 			for (uint16_t burst = 1; fits && burst <= 4; burst++) {
 				rd_start_at(&t.r, idx, start < size);
-				assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.run,
+				assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring,
 								   rd_base(&t.r)), 0);
 				run_sequence(&t, seq, 3, burst, s % 2, 2);
 			}
@@ -387,16 +387,16 @@ around_the_world(void **state)
 		struct rd_sg sg[2] = {{-64ul, 128}, {-64ul, 64}};
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
 		struct virtq_mem *one, *all;
-		struct virtq_run_config cfg;
+		struct virtq_ring_config cfg;
 		struct ring t;
 
 		ring_open(&t, 8, packed ? F_PACKED : 0);
-		virtq_run_free(t.d.run);
+		virtq_ring_free(t.d.ring);
 		assert_int_equal(virtq_mem_add(t.g.mem, &first, &one), 0);
 		assert_int_equal(virtq_mem_add(one, &last, &all), 0);
 		virtq_mem_put(one);
 		cfg = dev_config(&t.d, &t.r);
-		assert_int_equal(virtq_run_new(&cfg, all, &t.d.run), 0);
+		assert_int_equal(virtq_ring_new(&cfg, all, &t.d.ring), 0);
 		virtq_mem_put(all);
 		assert_true(rd_add(&t.r, sg, 1, RD_DIRECT, false, 0) >= 0);
 		assert_true(rd_add(&t.r, sg + 1, 1, RD_DIRECT, false, 1) >= 0);
@@ -500,7 +500,7 @@ call_event_split(void **state)
 				uint16_t event = (uint16_t)(start + 1 + ahead);
 
 				rd_start_at(&t.r, (uint16_t)start, true);
-				virtq_vq_set_base(t.d.vq, t.d.run, rd_base(&t.r));
+				virtq_vq_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
 				offer(&t, false, 0);
 				device_round(&t, 1, false, 0);
 				fd_count(t.d.callfd); /* the first is always wanted */
@@ -552,16 +552,16 @@ static void
 first_call_after_a_new_run(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
-		struct virtq_run_config cfg;
+		struct virtq_ring_config cfg;
 		struct ring t;
 
 		ring_open(&t, 8, F_EVENT_IDX | (packed ? F_PACKED : 0));
 		offer(&t, false, 0);
 		device_round(&t, 8, false, 0);
 		fd_count(t.d.callfd);
-		virtq_run_free(t.d.run);
+		virtq_ring_free(t.d.ring);
 		cfg = dev_config(&t.d, &t.r);
-		assert_int_equal(virtq_run_new(&cfg, t.g.mem, &t.d.run), 0);
+		assert_int_equal(virtq_ring_new(&cfg, t.g.mem, &t.d.ring), 0);
 		if (packed) {
 			t.r.driver_event->off_wrap = 0 | 1 << 15; /* passed before */
 			t.r.driver_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
@@ -637,7 +637,7 @@ call_event_packed(void **state)
 				uint32_t now = 2u * size + start + 1, when;
 
 				rd_start_at(&t.r, (uint16_t)(start % size), start < size);
-				virtq_vq_set_base(t.d.vq, t.d.run, rd_base(&t.r));
+				virtq_vq_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
 				offer(&t, false, 0);
 				device_round(&t, 1, false, 0);
 				expect_back(&t, 1, 0, 0);
@@ -678,7 +678,7 @@ in_order_batches(uint16_t size, bool packed)
 		rd_publish(&t.r);
 		n = device_fetch(&t, c, 1 + round % 5, false);
 		assert_true(n > 0);
-		virtq_dev_complete(t.d.vq, t.d.run, c, n, packed, false, true);
+		virtq_dev_complete(t.d.vq, t.d.ring, c, n, packed, false, true);
 		k = rd_pop(&t.r, t.done);
 		assert_int_equal(k, n);
 		for (uint32_t i = 0; i < k; i++)
@@ -705,24 +705,24 @@ base(void **state)
 
 	ring_open(&t, 8, 0);
 	t.r.used->idx = 77;
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.run, 65535), 0);
+	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 65535), 0);
 	assert_int_equal(virtq_vq_get_base(t.d.vq, false), 65535);
 	assert_int_equal(t.d.vq->used_idx, 77); /* from the ring itself */
 	assert_int_equal(t.r.used->flags, VRING_USED_F_NO_NOTIFY);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.run, 65536), -EINVAL);
+	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 65536), -EINVAL);
 	ring_close(&t);
 
 	ring_open(&t, 5, F_PACKED);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.run, 0x80048003), 0);
+	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x80048003), 0);
 	assert_int_equal(virtq_vq_get_base(t.d.vq, true), 0x80048003);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.run, 0x00010004), 0);
+	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x00010004), 0);
 	assert_int_equal(virtq_vq_get_base(t.d.vq, true), 0x00010004);
 	/* A peer that knows the low half only. */
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.run, 0x8002), 0);
+	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x8002), 0);
 	assert_int_equal(virtq_vq_get_base(t.d.vq, true), 0x80028002);
 	assert_int_equal(t.r.device_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.run, 0x80008005), -EINVAL);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.run, 0x80058000), -EINVAL);
+	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x80008005), -EINVAL);
+	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x80058000), -EINVAL);
 	ring_close(&t);
 }
 
@@ -746,7 +746,7 @@ base_hands_over(void **state)
 			t.d.vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*t.d.vq));
 			memset(t.d.vq, 0x5a, sizeof(*t.d.vq));
 			free(first);
-			assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.run, at), 0);
+			assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, at), 0);
 			expect_back(&t, 3, back, 9);
 			back += 3;
 		}
@@ -757,16 +757,16 @@ base_hands_over(void **state)
 static void
 run_config(uint32_t size, uint64_t features, int expected)
 {
-	struct virtq_run_config cfg;
-	struct virtq_run *run;
+	struct virtq_ring_config cfg;
+	struct virtq_ring *ring;
 	struct ring t;
 
 	ring_open(&t, 8, features);
 	cfg = dev_config(&t.d, &t.r);
 	cfg.size = size;
-	assert_int_equal(virtq_run_new(&cfg, t.g.mem, &run), expected);
+	assert_int_equal(virtq_ring_new(&cfg, t.g.mem, &ring), expected);
 	if (expected == 0)
-		virtq_run_free(run);
+		virtq_ring_free(ring);
 	ring_close(&t);
 }
 
@@ -788,8 +788,8 @@ sizes(void **state)
 static int
 run_with(struct ring *t, uint64_t desc, uint64_t avail, uint64_t used)
 {
-	struct virtq_run_config cfg = dev_config(&t->d, &t->r);
-	struct virtq_run *run = NULL;
+	struct virtq_ring_config cfg = dev_config(&t->d, &t->r);
+	struct virtq_ring *ring = NULL;
 	int ret;
 
 	if (desc != 0)
@@ -798,9 +798,9 @@ run_with(struct ring *t, uint64_t desc, uint64_t avail, uint64_t used)
 		cfg.avail_uva = avail;
 	if (used != 0)
 		cfg.used_uva = used;
-	ret = virtq_run_new(&cfg, t->g.mem, &run);
+	ret = virtq_ring_new(&cfg, t->g.mem, &ring);
 	if (ret == 0)
-		virtq_run_free(run);
+		virtq_ring_free(ring);
 	return ret;
 }
 

@@ -5,8 +5,8 @@
  */
 #include "vnet_any.h"
 #include "vnet_impl.h"
-#include "vnet_lent.h"
-#include "vnet_level.h"
+#include "vnet_zc_rig.h"
+#include "vnet_isa.h"
 
 #define SLOTS 64
 #define SLOT_BYTES (ANY_MAX + 101)	/* odd, so that addresses are of all kinds */
@@ -46,18 +46,19 @@ struct rig {
 };
 
 static void
-rig_open(struct rig *r, const struct vnet_ops *ops, uint64_t features, uint32_t flags, bool lend)
+rig_open(struct rig *r, const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t flags,
+	 bool lend)
 {
 	memset(r, 0, sizeof(*r));
 	r->features = features;
 	r->lend = lend;
 	if (lend) {
 		lend_open(&r->p, SLOTS, features, SLOT_BYTES, flags);
-		r->p.rx = ops->dev_rx_select(r->p.d.run, VNET_F_ZERO_COPY, NULL);
+		r->p.rx = ops->dev_rx_select(r->p.d.ring, VNET_F_ZERO_COPY, NULL);
 	} else {
 		port_open(&r->p, SLOTS, features, SLOT_BYTES, 1);
 		r->p.rxq.flags |= flags;
-		r->p.rx = ops->dev_rx_select(r->p.d.run, r->p.rxq.flags, NULL);
+		r->p.rx = ops->dev_rx_select(r->p.d.ring, r->p.rxq.flags, NULL);
 	}
 }
 
@@ -258,7 +259,7 @@ receive_all(struct rig *r, uint64_t *x)
 
 /* Frames of every length. */
 static void
-every_length(const struct vnet_ops *ops, uint64_t features, uint32_t flags, bool lend)
+every_length(const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t flags, bool lend)
 {
 	uint64_t x = features * 5 + flags + lend;
 	static struct rig r;
@@ -276,7 +277,7 @@ every_length(const struct vnet_ops *ops, uint64_t features, uint32_t flags, bool
 
 /* Few bytes, where headers end early and the short way of summing is taken. */
 static void
-short_ones(const struct vnet_ops *ops, uint64_t features, uint32_t flags, bool lend)
+short_ones(const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t flags, bool lend)
 {
 	uint64_t x = features * 7 + flags + lend;
 	static struct rig r;
@@ -293,15 +294,15 @@ short_ones(const struct vnet_ops *ops, uint64_t features, uint32_t flags, bool l
 	rig_close(&r);
 }
 
-typedef void (*scenario)(const struct vnet_ops *ops, uint64_t features, uint32_t flags,
+typedef void (*scenario)(const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t flags,
 			 bool lend);
 
 static void
 on_all(scenario play, bool lend)
 {
-	const struct vnet_level *level;
+	const struct vnet_isa *level;
 
-	for (unsigned int k = 0; (level = vnet_level_at(k)) != NULL; k++)
+	for (unsigned int k = 0; (level = vnet_isa_at(k)) != NULL; k++)
 		for (uint32_t i = 0; i < RTE_DIM(csum_rings) * RTE_DIM(modes); i++) {
 			const uint64_t features = csum_rings[i / RTE_DIM(modes)];
 

@@ -5,7 +5,7 @@
  */
 #include "vnet_any.h"
 #include "vnet_impl.h"
-#include "vnet_level.h"
+#include "vnet_isa.h"
 
 #define SLOTS 64
 #define SLOT_BYTES (ANY_MAX + 101)	/* odd, so that addresses are of all kinds */
@@ -37,12 +37,12 @@ struct rig {
  * if it still stands there.
  */
 static void
-rig_open(struct rig *r, const struct vnet_ops *ops, uint64_t features)
+rig_open(struct rig *r, const struct vnet_isa_ops_table *ops, uint64_t features)
 {
 	memset(r, 0, sizeof(*r));
 	r->features = features;
 	port_open(&r->p, SLOTS, features, SLOT_BYTES, 1);
-	r->p.tx = ops->dev_tx_select(r->p.d.run, NULL);
+	r->p.tx = ops->dev_tx_select(r->p.d.ring, NULL);
 	for (uint32_t i = 0; i < SLOTS / 2; i++) {
 		uint8_t *at = guest_ptr(&r->p.g, r->p.buf[i].gpa);
 		const uintptr_t end = (uintptr_t)at + r->p.hdr_len;
@@ -199,7 +199,7 @@ send_burst(struct rig *r, uint32_t first, uint32_t n, uint32_t spread, uint64_t 
 }
 
 static void
-to_guest(const struct vnet_ops *ops, uint64_t features)
+to_guest(const struct vnet_isa_ops_table *ops, uint64_t features)
 {
 	uint64_t x = features * 3 + 1;
 	static struct rig r;
@@ -220,9 +220,9 @@ to_guest(const struct vnet_ops *ops, uint64_t features)
 static void
 as_the_general_function(void **state)
 {
-	const struct vnet_level *level;
+	const struct vnet_isa *level;
 
-	for (unsigned int k = 0; (level = vnet_level_at(k)) != NULL; k++)
+	for (unsigned int k = 0; (level = vnet_isa_at(k)) != NULL; k++)
 		for (uint32_t i = 0; i < RTE_DIM(csum_rings); i++) {
 			to_guest(level->ops, csum_rings[i]);
 			to_guest(level->ops, csum_rings[i] | F_GUEST_CSUM);

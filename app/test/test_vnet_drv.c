@@ -91,7 +91,7 @@ receive_every_length(void **state)
 		struct link l;
 
 		link_open(&l, 64, features, true, pool);
-		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.run), 64);
+		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), 64);
 		for (uint32_t k = 0; k < NLENS * 3; k++) {
 			uint32_t len = lens[k % NLENS];
 
@@ -231,7 +231,7 @@ random_bursts(uint64_t features, uint16_t size, bool receive, uint32_t packets)
 		most = size >= 8 ? 5000 : 2000;
 	link_open(&l, size, features, receive, small_pool);
 	if (receive)
-		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.run), size);
+		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), size);
 	while (received < packets) {
 		uint16_t n = 1 + rd_random(&x) % 64, sent;
 
@@ -310,7 +310,7 @@ more_than_65536(void **state)
 
 		link_open(&l, 256, F_V1 | (k & 1 ? F_PACKED : 0), k & 2, small_pool);
 		if (k & 2)
-			vnet_drv_rx_fill(&l.rxq, l.drv, l.run);
+			vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 		for (uint32_t i = 0; i < 70000 / 32; i++) {
 			for (int j = 0; j < 32; j++)
 				pkts[j] = linear(60, i);
@@ -338,7 +338,7 @@ small_ring_large_packets(void **state)
 
 			link_open(&l, size, F_V1 | F_MRG | (packed ? F_PACKED : 0), true,
 				  small_pool);
-			vnet_drv_rx_fill(&l.rxq, l.drv, l.run);
+			vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 			for (uint32_t i = 0; i < 500; i++) {
 				/* Other numbers of small ones before each large one. */
 				uint32_t n = i % 13 == 0 || i % 5 == 0 ? len : 60;
@@ -368,7 +368,7 @@ receive_without_buffers(void **state)
 		struct link l;
 
 		link_open(&l, 64, combination(i), true, large_pool);
-		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.run), 64);
+		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), 64);
 		while (nheld < LARGE_MBUFS) {
 			m = linear(100, sent);
 			while (link_tx(&l, &m, 1) == 0)
@@ -404,8 +404,8 @@ fill_from_a_small_pool(void **state)
 		struct link l;
 
 		link_open(&l, 256, packed ? F_PACKED : 0, true, large_pool);
-		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.run), LARGE_MBUFS);
-		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.run), 0);
+		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), LARGE_MBUFS);
+		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), 0);
 		assert_int_equal(vnet_ring_count(l.dev_run, l.vq), LARGE_MBUFS);
 		assert_int_equal(rte_mempool_avail_count(large_pool), 0);
 		link_close(&l);
@@ -556,10 +556,10 @@ kicks(void **state)
 
 		link_open(&l, 16, combination(i), false, small_pool);
 		/* As a device does that waits for the next packet. */
-		if (l.run->packed)
-			l.run->device_event->flags = VRING_PACKED_EVENT_FLAG_ENABLE;
+		if (l.ring->packed)
+			l.ring->device_event->flags = VRING_PACKED_EVENT_FLAG_ENABLE;
 		else
-			l.run->used->flags = 0;
+			l.ring->used->flags = 0;
 		for (uint32_t k = 0; k < 8; k++)
 			pkts[k] = linear(100, k);
 		assert_int_equal(link_tx(&l, pkts, 8), 8);
@@ -594,7 +594,7 @@ clean_some(void **state)
 		assert_int_equal(link_tx(&l, pkts + 50, 50), 50);
 		assert_int_equal(link_clean(&l), 0);
 		assert_int_equal(link_rx(&l, got, 100), 100);
-		n = vnet_drv_tx_clean(&l.txq, l.drv, l.run, 10);
+		n = vnet_drv_tx_clean(&l.txq, l.drv, l.ring, 10);
 		assert_true(n == 10 || (features & F_IN_ORDER && n > 10 && n < 100));
 		assert_int_equal(link_clean(&l), 100 - n);
 		assert_int_equal(link_clean(&l), 0);
@@ -613,7 +613,7 @@ drain_anywhere(void **state)
 
 		link_open(&l, 32, combination(i / 4), i & 1, small_pool);
 		if (l.receive)
-			vnet_drv_rx_fill(&l.rxq, l.drv, l.run);
+			vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 		for (int k = 0; k < 30; k++) {
 			struct rte_mbuf *m = mbuf_new(14 + rd_random(&x) % 900, 0,
 						      rd_random(&x) % SHAPE_MAX), *got[8];
@@ -636,8 +636,8 @@ instances_have_names(void **state)
 		struct link l;
 
 		link_open(&l, 4, combination(i), false, small_pool);
-		assert_ptr_equal(vnet_drv_tx_select(l.run, &names[i]), l.tx);
-		assert_non_null(vnet_drv_rx_select(l.run, 0, &names[COMBINATIONS + i]));
+		assert_ptr_equal(vnet_drv_tx_select(l.ring, &names[i]), l.tx);
+		assert_non_null(vnet_drv_rx_select(l.ring, 0, &names[COMBINATIONS + i]));
 		assert_int_equal(strncmp(names[i], "front-end, ", 11), 0);
 		assert_int_equal(strncmp(names[COMBINATIONS + i], "front-end, ", 11), 0);
 		link_close(&l);

@@ -40,7 +40,7 @@ rig_open(struct rig *r, uint32_t shape, struct rte_mempool *pool)
 {
 	memset(r, 0, sizeof(*r));
 	link_open(&r->l, shapes[shape].size, shapes[shape].features, true, pool);
-	vnet_drv_rx_fill(&r->l.rxq, r->l.drv, r->l.run);
+	vnet_drv_rx_fill(&r->l.rxq, r->l.drv, r->l.ring);
 }
 
 static uint32_t
@@ -61,7 +61,7 @@ static void
 use(struct rig *r, uint16_t k, uint8_t flags)
 {
 	const struct virtio_net_hdr_mrg_rxbuf hdr = {.hdr.flags = flags, .num_buffers = 1};
-	const uint32_t hdr_len = r->l.run->hdr_len;
+	const uint32_t hdr_len = r->l.ring->hdr_len;
 	struct rdev_chain c = r->c[k];
 	uint8_t *at = (void *)(uintptr_t)c.sg[0].addr;
 
@@ -114,7 +114,7 @@ static void
 expect_cookies(struct rig *r)
 {
 	const struct virtq_drv *drv = r->l.drv;
-	const uint16_t size = r->l.run->size;
+	const uint16_t size = r->l.ring->size;
 	uint16_t held = 0;
 
 	for (uint16_t i = 0; i < size; i++)
@@ -134,7 +134,7 @@ one_burst(uint32_t shape, enum order order, uint16_t start, uint16_t n)
 
 	rig_open(&r, shape, small_pool);
 	while (start > 0) {
-		const uint16_t step = RTE_MIN(start, l->run->size / 2);
+		const uint16_t step = RTE_MIN(start, l->ring->size / 2);
 
 		fetch(&r);
 		use_many(&r, step, IN_ORDER);
@@ -207,7 +207,7 @@ bursts_that_leave_the_order(void **state)
 static void
 expect_balance(struct rig *r, const struct rte_mempool *pool, uint32_t kept)
 {
-	const uint32_t offered = r->l.run->size - r->l.drv->nfree;
+	const uint32_t offered = r->l.ring->size - r->l.drv->nfree;
 
 	expect_cookies(r);
 	assert_int_equal(offered + kept + rte_mempool_avail_count(pool), FEW);
@@ -242,7 +242,7 @@ live_on_few(uint32_t shape, struct rte_mempool *pool, bool reorder)
 		if (nkept == FEW) {
 			dry++;
 			assert_int_equal(link_rx(&r.l, got, 64), 0);
-			assert_int_equal(r.l.drv->nfree, r.l.run->size);
+			assert_int_equal(r.l.drv->nfree, r.l.ring->size);
 		}
 		for (n = rd_random(&x) % 3 ? 0 : rd_random(&x) % (nkept + 1); n > 0; n--) {
 			const uint32_t k = rd_random(&x) % nkept;

@@ -17,8 +17,8 @@ open_ring(struct link *l, uint64_t features, bool scatter)
 	link_open(l, SIZE, features, true, small_pool);
 	if (!scatter)
 		l->rxq.flags &= ~VNET_F_SCATTER;
-	l->rx = vnet_drv_rx_select(l->run, l->rxq.flags, NULL);
-	assert_int_equal(vnet_drv_rx_fill(&l->rxq, l->drv, l->run), SIZE);
+	l->rx = vnet_drv_rx_select(l->ring, l->rxq.flags, NULL);
+	assert_int_equal(vnet_drv_rx_fill(&l->rxq, l->drv, l->ring), SIZE);
 }
 
 /* The device puts a frame into n buffers, len[i] bytes of it in each. */
@@ -33,7 +33,7 @@ use(struct link *l, const uint32_t *len, uint16_t n, uint32_t seed)
 		all += len[i];
 	frame_fill(frame, all, seed);
 	for (uint16_t i = 0; i < n; i++) {
-		const uint32_t skip = i == 0 ? l->run->hdr_len : 0;
+		const uint32_t skip = i == 0 ? l->ring->hdr_len : 0;
 		struct rdev_chain c;
 		uint8_t *at;
 
@@ -127,7 +127,7 @@ large_buffers(void **state)
 
 		link_open(&l, SIZE, rings[i], true, large_pool);
 		l.rxq.flags &= ~VNET_F_SCATTER;
-		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.run), SIZE);
+		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), SIZE);
 		expect(&l, use(&l, len, 1, i), 1, i);
 		link_close(&l);
 	}

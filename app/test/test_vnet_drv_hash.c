@@ -16,7 +16,7 @@ static void
 open_ring(struct link *l, uint64_t features)
 {
 	link_open(l, SIZE, features, true, small_pool);
-	assert_int_equal(vnet_drv_rx_fill(&l->rxq, l->drv, l->run), SIZE);
+	assert_int_equal(vnet_drv_rx_fill(&l->rxq, l->drv, l->ring), SIZE);
 }
 
 /* The device puts bytes into its next buffer, and says that it used so many. */
@@ -70,7 +70,7 @@ reports(void **state)
 		struct link l;
 
 		open_ring(&l, rings[i] | F_HASH_REPORT);
-		assert_int_equal(l.run->hdr_len, HDR);
+		assert_int_equal(l.ring->hdr_len, HDR);
 		for (uint16_t report = 0; report <= 9; report++) {
 			use_hash(&l, report, 0x12345678u * (report + 1u), report);
 			expect(&l, report != 0, 0x12345678u * (report + 1u), report);
@@ -260,8 +260,8 @@ burst_modes(void **state)
 		struct link l;
 
 		open_ring(&l, rings[i] | F_HASH_REPORT);
-		vnet_drv_rx_select(l.run, 0, &rx);
-		vnet_drv_tx_select(l.run, &tx);
+		vnet_drv_rx_select(l.ring, 0, &rx);
+		vnet_drv_tx_select(l.ring, &tx);
 		assert_non_null(strstr(rx, "hash"));
 		assert_non_null(strstr(rx, rings[i] & F_PACKED ? "packed" : "split"));
 		assert_int_equal(strstr(rx, "mergeable") != NULL, !!(rings[i] & F_MRG));

@@ -26,7 +26,7 @@ one(uint64_t features, bool receive, uint32_t payload, uint64_t flags, uint32_t 
 
 	link_open(&l, 64, features, receive, small_pool);
 	if (receive)
-		vnet_drv_rx_fill(&l.rxq, l.drv, l.run);
+		vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 	m = tcp_packet(payload, flags, 1000, piece);
 	assert_int_equal(link_tx(&l, &m, 1), 1);
 	assert_int_equal(link_rx(&l, &got, 1), 1);
@@ -97,7 +97,7 @@ segmentation_done(void **state)
 		for (uint32_t piece = 600; piece < 2000; piece += 1100) {
 			link_open(&l, 64, rings[i / 8], receive, small_pool);
 			if (receive)
-				vnet_drv_rx_fill(&l.rxq, l.drv, l.run);
+				vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 			m = tcp_packet(payload, TSO | (i & 1 ? RTE_MBUF_F_TX_VLAN : 0), 1000,
 				       piece);
 			if (link_tx(&l, &m, 1) != 1) {
@@ -189,7 +189,7 @@ vlan_tag_alone(void **state)
 
 		link_open(&l, 64, rings[i / 2], i % 2, small_pool);
 		if (l.receive)
-			vnet_drv_rx_fill(&l.rxq, l.drv, l.run);
+			vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 		m = mbuf_new(700, 4, SHAPE_CLONE);
 		m->ol_flags |= RTE_MBUF_F_TX_VLAN;
 		m->vlan_tci = 0x123;

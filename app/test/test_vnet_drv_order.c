@@ -59,8 +59,8 @@ expect_chain(const struct link *l, const struct rdev_chain *c, uint32_t seed)
 		assert_true(len + c->sg[i].len <= sizeof(data));
 		memcpy(data + len, (void *)(uintptr_t)c->sg[i].addr, c->sg[i].len);
 	}
-	assert_memory_equal(data, empty, l->run->hdr_len);
-	expect_bytes(data + l->run->hdr_len, len - l->run->hdr_len, length_of(seed), seed);
+	assert_memory_equal(data, empty, l->ring->hdr_len);
+	expect_bytes(data + l->ring->hdr_len, len - l->ring->hdr_len, length_of(seed), seed);
 }
 
 /* Of either pool, of any kind, its headroom full of what was there before. */
@@ -110,7 +110,7 @@ send_to(const struct shape_of_ring *shape)
 		}
 		give_back(&l, &h, rd_random(&x) % 80, shuffle, &x, 0);
 		if (rd_random(&x) % 8 == 0)
-			vnet_drv_tx_clean(&l.txq, l.drv, l.run, rd_random(&x) % 50);
+			vnet_drv_tx_clean(&l.txq, l.drv, l.ring, rd_random(&x) % 50);
 		if (round < 300)
 			assert_true(l.drv->sequential);
 	}
@@ -147,12 +147,12 @@ fill_and_give_back(struct link *l, struct held *h, uint16_t count, bool shuffle,
 		uint32_t seed = rd_random(x) % 100000;
 		struct rdev_chain c = h->c[k];
 
-		memcpy(at, &plain, l->run->hdr_len);
-		frame_fill(at + l->run->hdr_len, length_of(seed), seed);
+		memcpy(at, &plain, l->ring->hdr_len);
+		frame_fill(at + l->ring->hdr_len, length_of(seed), seed);
 		seeds[(*nseeds)++ % 1024] = seed;
 		h->n--;
 		memmove(&h->c[k], &h->c[k + 1], (h->n - k) * sizeof(h->c[0]));
-		rdev_use(&l->rdev, &c, l->run->hdr_len + length_of(seed));
+		rdev_use(&l->rdev, &c, l->ring->hdr_len + length_of(seed));
 	}
 }
 
@@ -168,7 +168,7 @@ receive_from(const struct shape_of_ring *shape)
 
 	h.n = 0;
 	link_open(&l, shape->size, shape->features, true, small_pool);
-	vnet_drv_rx_fill(&l.rxq, l.drv, l.run);
+	vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 	for (int round = 0; round < 900; round++) {
 		const bool shuffle = round >= 300 && round < 600;
 		uint16_t n;
@@ -230,7 +230,7 @@ clean_within_batches(void **state)
 				memmove(c, c + batch, have * sizeof(c[0]));
 			}
 			if (rd_random(&x) % 2)
-				vnet_drv_tx_clean(&l.txq, l.drv, l.run, rd_random(&x) % 40);
+				vnet_drv_tx_clean(&l.txq, l.drv, l.ring, rd_random(&x) % 40);
 			assert_int_equal(l.drv->vq.broken, VIRTQ_OK);
 		}
 		assert_true(sent > 2000);

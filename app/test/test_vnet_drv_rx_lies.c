@@ -10,7 +10,7 @@ victim_open(struct victim *v, uint64_t features)
 {
 	v->next = 0;
 	link_open(&v->l, SIZE, features, true, small_pool);
-	assert_int_equal(vnet_drv_rx_fill(&v->l.rxq, v->l.drv, v->l.run), SIZE);
+	assert_int_equal(vnet_drv_rx_fill(&v->l.rxq, v->l.drv, v->l.ring), SIZE);
 	for (int i = 0; i < SIZE; i++)
 		assert_true(rdev_fetch(&v->l.rdev, &v->c[i]));
 }
@@ -32,9 +32,9 @@ put(struct victim *v, const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t seed)
 	struct rdev_chain *c = &v->c[v->next++];
 	uint8_t *at = (void *)(uintptr_t)c->sg[0].addr;
 
-	memset(at, 0, v->l.run->hdr_len);
-	memcpy(at, hdr, RTE_MIN(sizeof(*hdr), v->l.run->hdr_len));
-	frame_fill(at + v->l.run->hdr_len, 100, seed);
+	memset(at, 0, v->l.ring->hdr_len);
+	memcpy(at, hdr, RTE_MIN(sizeof(*hdr), v->l.ring->hdr_len));
+	frame_fill(at + v->l.ring->hdr_len, 100, seed);
 	return c;
 }
 
@@ -43,7 +43,7 @@ static const struct virtio_net_hdr_mrg_rxbuf plain = {.num_buffers = 1};
 static void
 use(struct victim *v, uint32_t seed)
 {
-	rdev_use(&v->l.rdev, put(v, &plain, seed), v->l.run->hdr_len + 100u);
+	rdev_use(&v->l.rdev, put(v, &plain, seed), v->l.ring->hdr_len + 100u);
 }
 
 static void
@@ -96,7 +96,7 @@ rx_id_past_the_end(void **state)
 		assert_int_equal(receive(&v), SIZE / 2);
 		for (uint32_t k = 0; k < SIZE / 2; k++)
 			use(&v, k);
-		rdev_lie(&v.l.rdev, SIZE, v.l.run->hdr_len + 100u, 1, 1);
+		rdev_lie(&v.l.rdev, SIZE, v.l.ring->hdr_len + 100u, 1, 1);
 		assert_int_equal(receive(&v), SIZE / 2);
 		assert_int_equal(receive(&v), 0);
 		expect_broken(&v.l, VIRTQ_E_USED_ID);
@@ -153,7 +153,7 @@ rx_used_index_jumps(void **state)
 		if (rings[i / 4] & F_PACKED)
 			continue;
 		victim_open(&v, rings[i / 4]);
-		v.l.run->used->idx = jumps[i % 4];
+		v.l.ring->used->idx = jumps[i % 4];
 		assert_int_equal(receive(&v), 0);
 		expect_broken(&v.l, VIRTQ_E_USED_JUMP);
 		link_close(&v.l);
@@ -171,11 +171,11 @@ rx_used_index_jumps_out_of_order(void **state)
 			continue;
 		victim_open(&v, rings[i]);
 		for (uint32_t k = 0; k < 2; k++)
-			v.l.run->used->ring[k] = (struct vring_used_elem){1 - k, 0};
-		v.l.run->used->idx = 2;
+			v.l.ring->used->ring[k] = (struct vring_used_elem){1 - k, 0};
+		v.l.ring->used->idx = 2;
 		assert_int_equal(receive(&v), 0); /* runts */
 		assert_false(v.l.drv->sequential);
-		v.l.run->used->idx = 1000;
+		v.l.ring->used->idx = 1000;
 		assert_int_equal(receive(&v), 0);
 		expect_broken(&v.l, VIRTQ_E_USED_JUMP);
 		link_close(&v.l);
@@ -192,12 +192,12 @@ rx_wrap_lies(void **state)
 		if (!(rings[i] & F_PACKED))
 			continue;
 		victim_open(&v, rings[i]);
-		v.l.run->pdesc[0].flags = 0; /* used on a lap to come */
+		v.l.ring->pdesc[0].flags = 0; /* used on a lap to come */
 		assert_int_equal(receive(&v), 0);
-		v.l.run->pdesc[1].flags = 1u << 7 | 1u << 15;
+		v.l.ring->pdesc[1].flags = 1u << 7 | 1u << 15;
 		assert_int_equal(receive(&v), 0);
 		for (int k = 0; k < SIZE; k++)
-			v.l.run->pdesc[k].flags = 1u << 15;
+			v.l.ring->pdesc[k].flags = 1u << 15;
 		assert_int_equal(receive(&v), 0);
 		expect_alive(&v);
 		use(&v, 5);
@@ -216,9 +216,9 @@ rx_longer_than_the_buffer(void **state)
 		struct victim v;
 
 		victim_open(&v, rings[i / 5]);
-		rdev_use(&v.l.rdev, put(&v, &plain, 0), lens[i % 5] + v.l.run->hdr_len);
+		rdev_use(&v.l.rdev, put(&v, &plain, 0), lens[i % 5] + v.l.ring->hdr_len);
 		/* With the header the last but one wraps to 0 or 1. */
-		if (lens[i % 5] + v.l.run->hdr_len < 100) {
+		if (lens[i % 5] + v.l.ring->hdr_len < 100) {
 			assert_int_equal(receive(&v), 0);
 			assert_int_equal(v.l.rxq.stats.drop[VNET_DROP_RUNT], 1);
 		} else {
@@ -315,7 +315,7 @@ rx_headers_that_cannot_be(void **state)
 			put(&v, &plain, 1);
 			if (n == 2)
 				len -= 20;
-			rdev_use(&v.l.rdev, &v.c[0], v.l.run->hdr_len + len);
+			rdev_use(&v.l.rdev, &v.c[0], v.l.ring->hdr_len + len);
 			if (n == 2)
 				rdev_use(&v.l.rdev, &v.c[1], 20);
 			if (receive(&v) != b->good)
@@ -341,7 +341,7 @@ rx_num_buffers_0(void **state)
 		if (!(rings[i] & F_MRG))
 			continue;
 		victim_open(&v, rings[i]);
-		rdev_use(&v.l.rdev, put(&v, &none, 7), v.l.run->hdr_len + 100u);
+		rdev_use(&v.l.rdev, put(&v, &none, 7), v.l.ring->hdr_len + 100u);
 		use(&v, 8);
 		expect_frame(&v, 7);
 		expect_frame(&v, 8);
@@ -429,7 +429,7 @@ rx_hole_within_a_packet(void **state)
 			continue;
 		victim_open(&v, rings[i]);
 		rdev_use(&v.l.rdev, put(&v, &hdr, 0), 112);
-		v.l.run->pdesc[3].flags = 1u << 7 | 1u << 15;
+		v.l.ring->pdesc[3].flags = 1u << 7 | 1u << 15;
 		for (int k = 0; k < 10; k++)
 			assert_int_equal(receive(&v), 0);
 		expect_alive(&v);
@@ -452,7 +452,7 @@ rx_packet_of_the_whole_ring(void **state)
 		if (!(ring & F_MRG))
 			continue;
 		link_open(&l, 64, ring, true, small_pool);
-		vnet_drv_rx_fill(&l.rxq, l.drv, l.run);
+		vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 		for (int k = 0; k < 64; k++) {
 			struct rdev_chain c;
 
@@ -463,7 +463,7 @@ rx_packet_of_the_whole_ring(void **state)
 		}
 		assert_int_equal(link_rx(&l, &m, 1), !over);
 		if (!over) {
-			assert_int_equal(m->pkt_len, 64 * 1000 - l.run->hdr_len);
+			assert_int_equal(m->pkt_len, 64 * 1000 - l.ring->hdr_len);
 			rte_pktmbuf_free(m);
 		}
 		assert_int_equal(l.rxq.stats.drop[VNET_DROP_OVERSIZE], over);
@@ -494,10 +494,10 @@ rx_batches_in_order(void **state)
 			v.next = merged;
 			while (v.next < n)
 				put(&v, &plain, v.next);
-			rdev_use_batch(&v.l.rdev, v.c, n, v.l.run->hdr_len + 100u);
+			rdev_use_batch(&v.l.rdev, v.c, n, v.l.ring->hdr_len + 100u);
 			while (done < n) {
 				uint16_t k = done == 0 ? merged : 1;
-				uint16_t full = v.l.run->hdr_len + 2048;
+				uint16_t full = v.l.ring->hdr_len + 2048;
 
 				assert_int_equal(link_rx(&v.l, &m, 1), 1);
 				assert_int_equal(m->nb_segs, k);
@@ -534,7 +534,7 @@ rx_batches_round_the_ring(void **state)
 		if (!(ring & F_IN_ORDER))
 			continue;
 		link_open(&l, sizes[i % 3], ring, true, small_pool);
-		vnet_drv_rx_fill(&l.rxq, l.drv, l.run);
+		vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 		while (received < 5000) {
 			struct rte_mbuf *pkts[64];
 			uint16_t n = 0, want = 1 + rd_random(&x) % 64, got;
@@ -542,9 +542,9 @@ rx_batches_round_the_ring(void **state)
 			while (n < want && rdev_fetch(&l.rdev, &c[n])) {
 				uint8_t *at = (void *)(uintptr_t)c[n].sg[0].addr;
 
-				memset(at, 0, l.run->hdr_len);
+				memset(at, 0, l.ring->hdr_len);
 				memcpy(at, &plain, 12);
-				memcpy(at + l.run->hdr_len, &used, 4);
+				memcpy(at + l.ring->hdr_len, &used, 4);
 				used++;
 				n++;
 			}

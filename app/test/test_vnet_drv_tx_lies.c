@@ -84,7 +84,7 @@ tx_used_index_jumps(void **state)
 		if (rings[i / 5] & F_PACKED)
 			continue;
 		sender_open(&v, rings[i / 5], 8);
-		v.l.run->used->idx = jumps[i % 5];
+		v.l.ring->used->idx = jumps[i % 5];
 		assert_int_equal(link_clean(&v.l), 0);
 		expect_broken(&v.l, VIRTQ_E_USED_JUMP);
 		link_close(&v.l);
@@ -123,9 +123,9 @@ tx_wrap_lies(void **state)
 		if (!(rings[i] & F_PACKED))
 			continue;
 		sender_open(&v, rings[i], 8);
-		v.l.run->pdesc[0].flags = 0;
+		v.l.ring->pdesc[0].flags = 0;
 		assert_int_equal(link_clean(&v.l), 0);
-		v.l.run->pdesc[0].flags = 1u << 15;
+		v.l.ring->pdesc[0].flags = 1u << 15;
 		assert_int_equal(link_clean(&v.l), 0);
 		rdev_use(&v.l.rdev, &v.c[0], 0);
 		assert_int_equal(link_clean(&v.l), 1);

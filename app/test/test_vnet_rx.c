@@ -339,8 +339,8 @@ disabled_ring_is_drained(void **state)
 		struct port p;
 
 		port_open(&p, 16, rings[i], 2048, 1);
-		p.d.run->enabled = false;
-		p.rx = vnet_dev_rx_select(p.d.run, 0, &name);
+		p.d.ring->enabled = false;
+		p.rx = vnet_dev_rx_select(p.d.ring, 0, &name);
 		assert_string_equal(name, "disabled");
 		for (uint32_t k = 0; k < 10; k++)
 			send_frame(&p, 100, k, PLAIN);
@@ -428,8 +428,8 @@ queue_needs_room(void **state)
 	assert_non_null(tiny);
 	assert_int_equal(vnet_rxq_init(&rxq, tiny, 0, 0), -EINVAL);
 	rte_mempool_free(tiny);
-	assert_null(vnet_big_pool_create("none", 16, 65536, 0));
-	assert_null(vnet_big_pool_create("none", 16, RTE_PKTMBUF_HEADROOM, 0));
+	assert_null(vnet_extbuf_pool_create("none", 16, 65536, 0));
+	assert_null(vnet_extbuf_pool_create("none", 16, RTE_PKTMBUF_HEADROOM, 0));
 }
 
 static void
@@ -441,11 +441,11 @@ count_of_packets(void **state)
 
 		port_open(&p, 16, rings[i], 2048, 1);
 		for (uint32_t k = 0; k < 16; k++) {
-			assert_int_equal(vnet_ring_count(p.d.run, p.d.vq), k);
+			assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), k);
 			send_frame(&p, 100, k, PLAIN);
 		}
 		assert_int_equal(port_rx(&p, pkts, 5), 5);
-		assert_int_equal(vnet_ring_count(p.d.run, p.d.vq), 11);
+		assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), 11);
 		rte_pktmbuf_free_bulk(pkts, 5);
 		port_reap(&p);
 		port_close(&p);

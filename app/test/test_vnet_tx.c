@@ -347,8 +347,8 @@ disabled_ring_gets_nothing(void **state)
 
 		port_open(&p, 16, rings[i], 1024, 1);
 		fill_ring(&p, 1024, PLAIN);
-		p.d.run->enabled = false;
-		p.tx = vnet_dev_tx_select(p.d.run, &name);
+		p.d.ring->enabled = false;
+		p.tx = vnet_dev_tx_select(p.d.ring, &name);
 		assert_string_equal(name, "disabled");
 		pkts[0] = mbuf_new(100, 0, SHAPE_CHAIN);
 		pkts[1] = mbuf_new(100, 0, SHAPE_LINEAR);
@@ -443,12 +443,12 @@ count_of_buffers(void **state)
 
 		port_open(&p, 16, rings[i], 1024, 1);
 		for (uint32_t k = 0; k < 16; k++) {
-			assert_int_equal(vnet_ring_count(p.d.run, p.d.vq), k);
+			assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), k);
 			port_offer(&p, 1024, PLAIN, true);
 		}
-		assert_int_equal(vnet_ring_count(p.d.run, p.d.vq), 16);
+		assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), 16);
 		assert_int_equal(give_one(&p, mbuf_new(100, 0, SHAPE_LINEAR)), 1);
-		assert_int_equal(vnet_ring_count(p.d.run, p.d.vq), 15);
+		assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), 15);
 		port_close(&p);
 	}
 }

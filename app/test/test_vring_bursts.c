@@ -13,16 +13,16 @@
 
 #define RINGS 3
 
-static struct vring_set *set;
+static struct vring_poll_set *set;
 static uint16_t holds[RINGS];	/* packets in, or room of, each ring; its cursors tell which */
 static struct virtq_vq cursors[RINGS];
 static struct vring_rxq rxq;
 static struct vring_txq txq;
 
-const struct vring_sides *
-vring_port_sides(const struct vring_port *port)
+const struct vring_queue_ops *
+vring_port_queue_ops(const struct vring_port *port)
 {
-	return &vring_back_sides;
+	return &vring_be_queue_ops;
 }
 
 static uint16_t
@@ -36,14 +36,14 @@ take(const struct virtq_vq *vq, uint16_t n)
 }
 
 static uint16_t
-ring_rx(struct vnet_rxq *q, struct virtq_vq *vq, const struct virtq_run *run,
+ring_rx(struct vnet_rxq *q, struct virtq_vq *vq, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n)
 {
 	return take(vq, n);
 }
 
 static uint16_t
-ring_tx(struct vnet_txq *q, struct virtq_vq *vq, const struct virtq_run *run,
+ring_tx(struct vnet_txq *q, struct virtq_vq *vq, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n)
 {
 	return take(vq, n);
@@ -55,11 +55,11 @@ set_up(bool tx, uint16_t n, uint16_t each)
 {
 	memset(&rxq, 0, sizeof(rxq));
 	memset(&txq, 0, sizeof(txq));
-	memset(set, 0, vring_set_size(RINGS));
+	memset(set, 0, vring_qmap_size(RINGS));
 	set->n = n;
 	set->why = VNET_DROP_NO_GUEST;
 	for (unsigned int i = 0; i < n; i++) {
-		struct vring_ring *ring = &set->ring[i];
+		struct vring_poll_entry *ring = &set->entry[i];
 
 		ring->vq = &cursors[i];
 		if (tx)
@@ -158,7 +158,7 @@ classes_have_names(void **state)
 static int
 group_setup(void **state)
 {
-	set = calloc(1, vring_set_size(RINGS));
+	set = calloc(1, vring_qmap_size(RINGS));
 	return set == NULL ? -1 : 0;
 }
 

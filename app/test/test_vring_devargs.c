@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "virtq.h"
+#include "virtq_ring.h"
 #include "vnet.h"
 #include "vring_devargs.h"
 

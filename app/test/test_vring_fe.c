@@ -142,27 +142,28 @@ static void
 test_sides(void **state)
 {
 	static struct virtq_drv drv[4];
-	static struct virtq_run runs[4];
-	struct vring_slot slot[4];
-	struct vring_set *set = calloc(1, vring_set_size(2));
+	static struct virtq_ring rings[4];
+	struct vring_port_vring slot[4];
+	struct vring_poll_set *set = calloc(1, vring_qmap_size(2));
 	unsigned int i;
 
 	memset(slot, 0, sizeof(slot));
 	for (i = 0; i < 4; i++) {
-		runs[i] = (struct virtq_run){ .qid = i, .hdr_len = 12, .enabled = true, .size = 8 };
+		rings[i] =
+			(struct virtq_ring){ .qid = i, .hdr_len = 12, .enabled = true, .size = 8 };
 		slot[i].vq = &drv[i].vq;
-		slot[i].run = &runs[i];
+		slot[i].ring = &rings[i];
 		drv[i].nfree = 8 - i;
 		drv[i].kicks = i;
 	}
-	vring_fold_rx(&vring_front_sides, slot, 2, 0, 1, 0, set);
+	vring_qmap_rx(&vring_fe_queue_ops, slot, 2, 0, 1, 0, set);
 	assert_int_equal(set->n, 2);
-	assert_int_equal(set->ring[0].run->qid, 0);
-	assert_int_equal(set->ring[1].run->qid, 2);
-	vring_fold_tx(&vring_front_sides, slot, 2, 1, 2, VNET_DROP_DISABLED, set);
+	assert_int_equal(set->entry[0].ring->qid, 0);
+	assert_int_equal(set->entry[1].ring->qid, 2);
+	vring_qmap_tx(&vring_fe_queue_ops, slot, 2, 1, 2, VNET_DROP_DISABLED, set);
 	assert_int_equal(set->n, 1);
-	assert_int_equal(set->ring[0].run->qid, 3);
-	assert_int_equal(vring_front_sides.tx_count(set->ring[0].run, set->ring[0].vq), 5);
+	assert_int_equal(set->entry[0].ring->qid, 3);
+	assert_int_equal(vring_fe_queue_ops.tx_count(set->entry[0].ring, set->entry[0].vq), 5);
 	free(set);
 }
 

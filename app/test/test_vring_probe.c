@@ -257,39 +257,39 @@ a_front_end(void **state)
 
 /* A device that sends back what it is sent. */
 static uint32_t
-gather(const struct virtq_run *run, uint16_t head, uint8_t *to, bool scatter, uint32_t left)
+gather(const struct virtq_ring *ring, uint16_t head, uint8_t *to, bool scatter, uint32_t left)
 {
 	uint32_t total = 0;
 
-	for (uint16_t i = head;; i = run->desc[i].next) {
-		uint64_t len = run->desc[i].len;
+	for (uint16_t i = head;; i = ring->desc[i].next) {
+		uint64_t len = ring->desc[i].len;
 		uint8_t *at;
 
 		if (scatter && len > left)
 			len = left;
-		at = virtq_mem_gpa(run->mem, run->desc[i].addr, &len);
+		at = virtq_mem_gpa(ring->mem, ring->desc[i].addr, &len);
 		assert_non_null(at);
 		memcpy(scatter ? at : to + total, scatter ? to + total : at, len);
 		total += (uint32_t)len;
 		left -= (uint32_t)len;
-		if (!(run->desc[i].flags & VRING_DESC_F_NEXT))
+		if (!(ring->desc[i].flags & VRING_DESC_F_NEXT))
 			return total;
 	}
 }
 
 static void
-give_back(const struct virtq_run *run, uint16_t head, uint32_t len)
+give_back(const struct virtq_ring *ring, uint16_t head, uint32_t len)
 {
-	const uint16_t idx = run->used->idx;
+	const uint16_t idx = ring->used->idx;
 
-	run->used->ring[idx & run->mask] = (struct vring_used_elem){ head, len };
-	__atomic_store_n(&run->used->idx, (uint16_t)(idx + 1), __ATOMIC_RELEASE);
+	ring->used->ring[idx & ring->mask] = (struct vring_used_elem){ head, len };
+	__atomic_store_n(&ring->used->idx, (uint16_t)(idx + 1), __ATOMIC_RELEASE);
 }
 
 static void
 echo(struct bench *b)
 {
-	const struct virtq_run *rx = b->rig->run[0], *tx = b->rig->run[1];
+	const struct virtq_ring *rx = b->rig->ring[0], *tx = b->rig->ring[1];
 	uint8_t packet[4096] = { 0 };
 
 	if (rx == NULL || tx == NULL) {

@@ -70,7 +70,7 @@ struct rig {
 	int call[RIG_RINGS];		/* what the front-end gave with SET_VRING_CALL */
 
 	/* What the session told its owner. */
-	const struct virtq_run *run[RIG_RINGS];
+	const struct virtq_ring *ring[RIG_RINGS];
 	unsigned int publishes, many_publishes;
 	unsigned int ups, downs;
 	const char *why;
@@ -107,33 +107,33 @@ open_fds(void)
 
 /* A former run and its memory have to be there until the burst was told to let go of it. */
 static inline void
-rig_touch(const struct virtq_run *run)
+rig_touch(const struct virtq_ring *ring)
 {
-	if (run != NULL)
-		assert_true(*(volatile uint8_t *)run->desc + *(volatile uint8_t *)run->used >= 0);
+	if (ring != NULL)
+		assert_true(*(volatile uint8_t *)ring->desc + *(volatile uint8_t *)ring->used >= 0);
 }
 
 static inline void
-rig_ring_publish(void *ctx, uint16_t qid, const struct virtq_run *run)
+rig_ring_publish(void *ctx, uint16_t qid, const struct virtq_ring *ring)
 {
 	struct rig *rig = ctx;
 
-	rig_touch(rig->run[qid]);
-	rig_touch(run);
-	rig->run[qid] = run;
+	rig_touch(rig->ring[qid]);
+	rig_touch(ring);
+	rig->ring[qid] = ring;
 	rig->publishes++;
 }
 
 static inline void
-rig_rings_publish(void *ctx, const struct virtq_run *const *runs, uint16_t n)
+rig_rings_publish(void *ctx, const struct virtq_ring *const *rings, uint16_t n)
 {
 	struct rig *rig = ctx;
 
 	assert_int_equal(n, RIG_RINGS);
 	for (uint16_t i = 0; i < n; i++) {
-		rig_touch(rig->run[i]);
-		rig_touch(runs[i]);
-		rig->run[i] = runs[i];
+		rig_touch(rig->ring[i]);
+		rig_touch(rings[i]);
+		rig->ring[i] = rings[i];
 	}
 	rig->many_publishes++;
 }
@@ -527,8 +527,8 @@ fe_start(struct rig *rig)
 	for (uint32_t i = 0; i < 2; i++) {
 		fe_ring(rig, i);
 		assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, i, 1), ACK);
-		assert_non_null(rig->run[i]);
-		assert_true(rig->run[i]->enabled);
+		assert_non_null(rig->ring[i]);
+		assert_true(rig->ring[i]->enabled);
 	}
 }
 

@@ -85,7 +85,7 @@ vnet_setup(void **state)
 					     RTE_MBUF_DEFAULT_BUF_SIZE, 0);
 	large_pool = rte_pktmbuf_pool_create("large", LARGE_MBUFS, 0, 0,
 					     RTE_PKTMBUF_HEADROOM + 10000, 0);
-	big_pool = vnet_big_pool_create("big", BIG_BUFS, UINT16_MAX, 0);
+	big_pool = vnet_extbuf_pool_create("big", BIG_BUFS, UINT16_MAX, 0);
 	return small_pool == NULL || large_pool == NULL || big_pool == NULL ? -1 : 0;
 }
 
@@ -141,8 +141,8 @@ port_open(struct port *p, uint16_t size, uint64_t features, uint32_t slot_bytes,
 	dev_start(&p->d, &p->r);
 	assert_int_equal(vnet_rxq_init(&p->rxq, small_pool, 7, VNET_F_STATS), 0);
 	p->txq.flags = VNET_F_STATS;
-	p->rx = vnet_dev_rx_select(p->d.run, 0, NULL);
-	p->tx = vnet_dev_tx_select(p->d.run, NULL);
+	p->rx = vnet_dev_rx_select(p->d.ring, 0, NULL);
+	p->tx = vnet_dev_tx_select(p->d.ring, NULL);
 }
 
 static inline void
@@ -270,13 +270,13 @@ port_send(struct port *p, const struct virtio_net_hdr_mrg_rxbuf *hdr, const void
 static inline uint16_t
 port_rx(struct port *p, struct rte_mbuf **pkts, uint16_t n)
 {
-	return p->rx(&p->rxq, p->d.vq, p->d.run, pkts, n);
+	return p->rx(&p->rxq, p->d.vq, p->d.ring, pkts, n);
 }
 
 static inline uint16_t
 port_tx(struct port *p, struct rte_mbuf **pkts, uint16_t n)
 {
-	return p->tx(&p->txq, p->d.vq, p->d.run, pkts, n);
+	return p->tx(&p->txq, p->d.vq, p->d.ring, pkts, n);
 }
 
 /* The whole of a packet, in one piece. */

@@ -61,7 +61,7 @@ expect_broken(struct link *l, enum virtq_error e)
 static inline void
 scribble_word(struct link *l, uint64_t at, uint64_t v)
 {
-	uint64_t *word = (uint64_t *)(void *)l->ring + at % (l->ring_bytes / 8);
+	uint64_t *word = (uint64_t *)(void *)l->base + at % (l->ring_bytes / 8);
 
 	__atomic_store_n(word, v, __ATOMIC_RELAXED);
 }
@@ -70,17 +70,17 @@ scribble_word(struct link *l, uint64_t at, uint64_t v)
 static inline void
 scribble_used(struct link *l, uint32_t slot, uint16_t id, uint32_t len, bool used)
 {
-	const struct virtq_run *run = l->run;
+	const struct virtq_ring *ring = l->ring;
 	uint64_t meta = len | (uint64_t)id << 32 | (used ? 0x8080ull << 48 : 0);
 	uint32_t *elem;
 
-	if (run->packed) {
-		__atomic_store_n((uint64_t *)(void *)&run->pdesc[slot % run->size].len, meta,
+	if (ring->packed) {
+		__atomic_store_n((uint64_t *)(void *)&ring->pdesc[slot % ring->size].len, meta,
 				 __ATOMIC_RELEASE);
 		return;
 	}
 	/* 4 bytes off: as two */
-	elem = (void *)&run->used->ring[slot % run->size];
+	elem = (void *)&ring->used->ring[slot % ring->size];
 	__atomic_store_n(elem, id, __ATOMIC_RELAXED);
 	__atomic_store_n(elem + 1, len, __ATOMIC_RELAXED);
 }
@@ -99,14 +99,14 @@ scribble(struct link *l, uint64_t *x)
 		scribble_word(l, rd_random(x), v);
 		break;
 	case 1: /* an index that goes on */
-		if (!l->run->packed)
-			__atomic_add_fetch(&l->run->used->idx, rd_random(x) % 4,
+		if (!l->ring->packed)
+			__atomic_add_fetch(&l->ring->used->idx, rd_random(x) % 4,
 					   __ATOMIC_RELEASE);
 		break;
 	default:
-		id = (uint16_t)(rd_random(x) % l->run->size);
+		id = (uint16_t)(rd_random(x) % l->ring->size);
 		len = rd_random(x) % 3000;
-		scribble_used(l, rd_random(x), id, len, l->run->packed && rd_random(x) % 2);
+		scribble_used(l, rd_random(x), id, len, l->ring->packed && rd_random(x) % 2);
 	}
 }
 
@@ -117,7 +117,7 @@ restart(struct link *l, uint16_t size, uint64_t features)
 	link_stop(l);
 	link_start(l, size, features);
 	if (l->receive)
-		vnet_drv_rx_fill(&l->rxq, l->drv, l->run);
+		vnet_drv_rx_fill(&l->rxq, l->drv, l->ring);
 }
 
 static inline void
@@ -173,7 +173,7 @@ scribbled(uint64_t features, bool receive, uint16_t size)
 /* The same from another thread, between any two loads of the driver. */
 struct mutator {
 	struct link *l;
-	struct virtq_run run;	/* a copy: the rings stay where they are */
+	struct virtq_ring ring;	/* a copy: the rings stay where they are */
 	bool stop;
 };
 
@@ -184,7 +184,7 @@ mutate(void *arg)
 	struct link own = *m->l;
 	uint64_t x = 77;
 
-	own.run = &m->run;
+	own.ring = &m->ring;
 	while (!__atomic_load_n(&m->stop, __ATOMIC_RELAXED))
 		scribble(&own, &x);
 	return NULL;
@@ -200,7 +200,7 @@ mutated(uint64_t features, bool receive)
 
 	link_open(&l, 64, features, receive, small_pool);
 	m.l = &l;
-	m.run = *l.run;
+	m.ring = *l.ring;
 	assert_int_equal(pthread_create(&thread, NULL, mutate, &m), 0);
 	for (int i = 0; i < 300; i++) {
 		burst(&l, &x);

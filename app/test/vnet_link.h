@@ -17,11 +17,11 @@
 struct link {
 	bool receive;		/* the driver receives */
 	struct virtq_drv *drv;	/* the driver's end */
-	struct virtq_run *run;
+	struct virtq_ring *ring;
 	struct virtq_vq *vq;	/* the device's */
-	struct virtq_run *dev_run;
+	struct virtq_ring *dev_run;
 	struct rdev rdev;	/* or another device, which can lie */
-	uint8_t *ring;
+	uint8_t *base;		/* the ring's memory */
 	uint64_t ring_bytes;
 	int kickfd;
 	struct vnet_rxq rxq;	/* the driver's, or else the device's */
@@ -56,44 +56,44 @@ link_memory(void)
 }
 
 static inline void
-link_open_device(struct link *l, const struct virtq_run_config *driver)
+link_open_device(struct link *l, const struct virtq_ring_config *driver)
 {
-	struct virtq_run_config cfg = *driver;
+	struct virtq_ring_config cfg = *driver;
 	struct virtq_mem *mem = link_memory();
 
 	cfg.callfd = -1;
-	cfg.desc_uva = (uintptr_t)l->run->desc;
-	cfg.avail_uva = (uintptr_t)l->run->avail;
-	cfg.used_uva = (uintptr_t)l->run->used;
-	assert_int_equal(virtq_run_new(&cfg, mem, &l->dev_run), 0);
+	cfg.desc_uva = (uintptr_t)l->ring->desc;
+	cfg.avail_uva = (uintptr_t)l->ring->avail;
+	cfg.used_uva = (uintptr_t)l->ring->used;
+	assert_int_equal(virtq_ring_new(&cfg, mem, &l->dev_run), 0);
 	virtq_mem_put(mem);
 	assert_int_equal(virtq_vq_set_base(l->vq, l->dev_run,
 					   virtq_fresh_base(l->dev_run->packed)), 0);
-	rdev_init(&l->rdev, l->run, 0);
+	rdev_init(&l->rdev, l->ring, 0);
 }
 
 /* A new ring in the old one's place; its mbufs are to be drained before. */
 static inline void
 link_start(struct link *l, uint16_t size, uint64_t features)
 {
-	struct virtq_run_config cfg = {.size = size, .features = features, .enabled = true,
+	struct virtq_ring_config cfg = {.size = size, .features = features, .enabled = true,
 				       .callfd = l->kickfd, .errfd = -1};
 
-	assert_int_equal(virtq_drv_init(l->drv, l->ring, (uintptr_t)l->ring, &cfg, &l->run), 0);
+	assert_int_equal(virtq_drv_init(l->drv, l->base, (uintptr_t)l->base, &cfg, &l->ring), 0);
 	link_open_device(l, &cfg);
-	l->rx = l->receive ? vnet_drv_rx_select(l->run, l->rxq.flags, NULL) :
+	l->rx = l->receive ? vnet_drv_rx_select(l->ring, l->rxq.flags, NULL) :
 		vnet_dev_rx_select(l->dev_run, l->rxq.flags, NULL);
 	l->tx = l->receive ? vnet_dev_tx_select(l->dev_run, NULL) :
-		vnet_drv_tx_select(l->run, NULL);
+		vnet_drv_tx_select(l->ring, NULL);
 }
 
 static inline void
 link_stop(struct link *l)
 {
-	vnet_drv_drain(l->drv, l->run->size);
+	vnet_drv_drain(l->drv, l->ring->size);
 	virtq_drv_fini(l->drv);
-	virtq_run_free(l->run);
-	virtq_run_free(l->dev_run);
+	virtq_ring_free(l->ring);
+	virtq_ring_free(l->dev_run);
 }
 
 /* `pool`: of the end that receives. A driver that receives has not yet offered buffers. */
@@ -108,8 +108,8 @@ link_open(struct link *l, uint16_t size, uint64_t features, bool receive,
 	vnet_drv_is_shared = link_is_shared;
 	virtq_drv_layout(size, features & F_PACKED, &layout);
 	l->ring_bytes = layout.bytes;
-	l->ring = rte_malloc(NULL, layout.bytes, GUEST_PAGE);
-	assert_non_null(l->ring);
+	l->base = rte_malloc(NULL, layout.bytes, GUEST_PAGE);
+	assert_non_null(l->base);
 	l->drv = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*l->drv));
 	memset(l->drv, 0, sizeof(*l->drv));
 	l->vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*l->vq));
@@ -159,7 +159,7 @@ link_close(struct link *l)
 	free(l->drv);
 	free(l->vq);
 	close(l->kickfd);
-	rte_free(l->ring);
+	rte_free(l->base);
 	expect_all_mbufs();
 }
 
@@ -178,20 +178,20 @@ link_tx_vq(struct link *l)
 static inline uint16_t
 link_rx(struct link *l, struct rte_mbuf **pkts, uint16_t n)
 {
-	return l->rx(&l->rxq, link_rx_vq(l), l->receive ? l->run : l->dev_run, pkts, n);
+	return l->rx(&l->rxq, link_rx_vq(l), l->receive ? l->ring : l->dev_run, pkts, n);
 }
 
 static inline uint16_t
 link_tx(struct link *l, struct rte_mbuf **pkts, uint16_t n)
 {
-	return l->tx(&l->txq, link_tx_vq(l), l->receive ? l->dev_run : l->run, pkts, n);
+	return l->tx(&l->txq, link_tx_vq(l), l->receive ? l->dev_run : l->ring, pkts, n);
 }
 
 /* The driver takes back what the device has sent. */
 static inline uint16_t
 link_clean(struct link *l)
 {
-	return vnet_drv_tx_clean(&l->txq, l->drv, l->run, UINT16_MAX);
+	return vnet_drv_tx_clean(&l->txq, l->drv, l->ring, UINT16_MAX);
 }
 
 static inline uint64_t

@@ -36,7 +36,7 @@ struct mark {
 
 struct ring {
 	struct virtq_drv *drv;
-	struct virtq_run *run;
+	struct virtq_ring *ring;
 	struct virtq_drv_layout at;
 	uint64_t offset;	/* in the shared memory */
 	uint32_t size;
@@ -109,7 +109,7 @@ offer_buffer(struct traffic *t, uint32_t i)
 	const struct ring *r = &t->ring[RX];
 	const struct virtq_drv_seg seg = { t->iova + buffer_offset(t, RX, i), BUFFER };
 
-	virtq_drv_add(r->drv, r->run, t->mem + buffer_offset(t, RX, i), &seg, 1,
+	virtq_drv_add(r->drv, r->ring, t->mem + buffer_offset(t, RX, i), &seg, 1,
 		      VRING_DESC_F_WRITE, false);
 }
 
@@ -120,16 +120,16 @@ take(struct ring *r, uint8_t **buffer, uint32_t *len)
 	const struct vring_used_elem *e;
 	uint32_t id;
 
-	if (virtq_drv_used_split(r->drv, r->run) == 0)
+	if (virtq_drv_used_split(r->drv, r->ring) == 0)
 		return false;
-	e = &r->run->used->ring[r->drv->vq.used_idx & r->run->mask];
+	e = &r->ring->used->ring[r->drv->vq.used_idx & r->ring->mask];
 	id = virtq_load32(&e->id);
 	*len = virtq_load32(&e->len);
-	if (!virtq_drv_outstanding(r->drv, r->run, id)) {
+	if (!virtq_drv_outstanding(r->drv, r->ring, id)) {
 		virtq_drv_break(r->drv, VIRTQ_E_BAD_HEAD);
 		return false;
 	}
-	*buffer = virtq_drv_free_slot(r->drv, r->run, (uint16_t)id, false);
+	*buffer = virtq_drv_pop_used(r->drv, r->ring, (uint16_t)id, false);
 	return true;
 }
 
@@ -144,7 +144,7 @@ reap(struct traffic *t)
 	for (; take(tx, &buffer, &len); some = true)
 		t->consumed++;
 	for (; take(rx, &buffer, &len); some = true) {
-		const uint32_t head = rx->run->hdr_len;
+		const uint32_t head = rx->ring->hdr_len;
 
 		if (len < head || len > BUFFER)
 			t->wrong++;
@@ -152,9 +152,9 @@ reap(struct traffic *t)
 			check_packet(t, buffer + head, len - head);
 		offer_buffer(t, (uint32_t)((uint64_t)(buffer - t->mem) - t->buffers) / BUFFER);
 	}
-	virtq_drv_publish(rx->drv, rx->run, false);
+	virtq_drv_publish(rx->drv, rx->ring, false);
 	if (some)
-		virtq_drv_kick(rx->drv, rx->run, false);
+		virtq_drv_kick(rx->drv, rx->ring, false);
 	return some;
 }
 
@@ -165,18 +165,18 @@ send_packets(struct traffic *t)
 
 	for (uint32_t i = 0; i < PACKETS; i++) {
 		const uint64_t at = buffer_offset(t, TX, i);
-		const uint16_t slot = virtq_drv_next_slot(r->drv);
+		const uint16_t slot = virtq_drv_next_id(r->drv);
 		const struct virtq_drv_seg seg[2] = {
-			{ r->drv->header_iova + slot * VIRTQ_DRV_HEADER, r->run->hdr_len },
+			{ r->drv->header_iova + slot * VIRTQ_DRV_HEADER, r->ring->hdr_len },
 			{ t->iova + at, packet_length(i) },
 		};
 
-		memset(r->drv->header + slot * VIRTQ_DRV_HEADER, 0, r->run->hdr_len);
+		memset(r->drv->header + slot * VIRTQ_DRV_HEADER, 0, r->ring->hdr_len);
 		make_packet(t, i, t->mem + at);
-		virtq_drv_add(r->drv, r->run, t->mem + at, seg, 2, 0, false);
+		virtq_drv_add(r->drv, r->ring, t->mem + at, seg, 2, 0, false);
 	}
-	virtq_drv_publish(r->drv, r->run, false);
-	virtq_drv_kick(r->drv, r->run, false);
+	virtq_drv_publish(r->drv, r->ring, false);
+	virtq_drv_kick(r->drv, r->ring, false);
 }
 
 /* Until all is back, or nothing comes any more. */
@@ -189,8 +189,8 @@ exchange(struct traffic *t)
 
 	for (uint32_t i = 0; i < t->ring[RX].size; i++)
 		offer_buffer(t, i);
-	virtq_drv_publish(t->ring[RX].drv, t->ring[RX].run, false);
-	virtq_drv_kick(t->ring[RX].drv, t->ring[RX].run, false);
+	virtq_drv_publish(t->ring[RX].drv, t->ring[RX].ring, false);
+	virtq_drv_kick(t->ring[RX].drv, t->ring[RX].ring, false);
 	send_packets(t);
 	for (;;) {
 		const bool some = reap(t);
@@ -250,7 +250,7 @@ static int
 make_ring(struct traffic *t, int index)
 {
 	struct ring *r = &t->ring[index];
-	struct virtq_run_config cfg = {
+	struct virtq_ring_config cfg = {
 		.size = r->size,
 		.features = t->features,
 		.enabled = true,
@@ -264,7 +264,7 @@ make_ring(struct traffic *t, int index)
 		return no_memory(t);
 	memset(r->drv, 0, sizeof(*r->drv));
 	cfg.callfd = r->kick;
-	return virtq_drv_init(r->drv, t->mem + r->offset, t->iova + r->offset, &cfg, &r->run);
+	return virtq_drv_init(r->drv, t->mem + r->offset, t->iova + r->offset, &cfg, &r->ring);
 }
 
 static int
@@ -274,9 +274,9 @@ give_ring(struct traffic *t, uint32_t index)
 	struct vhost_dev *dev = &t->p->dev;
 	const uint64_t iova = t->iova + r->offset;
 	const struct vhost_vring_addr addr = {
-		.desc = r->run->desc,
-		.avail = r->run->avail,
-		.used = r->run->used,
+		.desc = r->ring->desc,
+		.avail = r->ring->avail,
+		.used = r->ring->used,
 		.desc_iova = iova,
 		.avail_iova = iova + r->at.avail,
 		.used_iova = iova + r->at.used,
@@ -341,8 +341,8 @@ tear_down(struct traffic *t)
 	for (int i = 0; i < 2; i++) {
 		struct ring *r = &t->ring[i];
 
-		if (r->run != NULL) {
-			virtq_run_free(r->run);
+		if (r->ring != NULL) {
+			virtq_ring_free(r->ring);
 			virtq_drv_fini(r->drv);
 		}
 		free(r->drv);

@@ -36,4 +36,6 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
+#define VIRTQ_CACHE_LINE 64	/* bytes */
+
 #endif /* VIRTQ_COMPAT_H */

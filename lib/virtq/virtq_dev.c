@@ -2,13 +2,13 @@
 #define _GNU_SOURCE
 #include "virtq_dev.h"
 
-#include "virtq_signal.h"
+#include "virtq_notify.h"
 
 uint8_t *
-virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_run *run, uint64_t gpa,
+virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_ring *ring, uint64_t gpa,
 			 uint32_t len)
 {
-	const struct virtq_region *r = virtq_mem_find(run->mem, gpa);
+	const struct virtq_region *r = virtq_mem_find(ring->mem, gpa);
 
 	if (r == NULL)
 		return NULL;
@@ -17,23 +17,23 @@ virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_run *run, uint6
 }
 
 void
-virtq_dev_break(struct virtq_vq *vq, const struct virtq_run *run, enum virtq_error e)
+virtq_dev_break(struct virtq_vq *vq, const struct virtq_ring *ring, enum virtq_error e)
 {
 	__atomic_store_n(&vq->broken, (uint8_t)e, __ATOMIC_RELAXED);
-	virtq_signal(run->errfd);
+	virtq_notify(ring->errfd);
 }
 
 void
-virtq_dev_call(struct virtq_vq *vq, const struct virtq_run *run)
+virtq_dev_call(struct virtq_vq *vq, const struct virtq_ring *ring)
 {
 	vq->calls++;
-	virtq_signal(run->callfd);
+	virtq_notify(ring->callfd);
 }
 
 /* A chain that is being put together from its descriptors. */
 struct walk {
 	struct virtq_vq *vq;
-	const struct virtq_run *run;
+	const struct virtq_ring *ring;
 	struct virtq_chain *c;
 	bool write;
 	bool full;		/* the scratch had no room for all segments */
@@ -42,10 +42,10 @@ struct walk {
 };
 
 static void
-walk_begin(struct walk *w, struct virtq_vq *vq, const struct virtq_run *run, bool write,
+walk_begin(struct walk *w, struct virtq_vq *vq, const struct virtq_ring *ring, bool write,
 	   struct virtq_chain *c)
 {
-	*w = (struct walk){.vq = vq, .run = run, .c = c, .write = write};
+	*w = (struct walk){.vq = vq, .ring = ring, .c = c, .write = write};
 	c->addr = NULL;
 	c->len = 0;
 	c->nseg = 0;
@@ -71,7 +71,7 @@ walk_add(struct walk *w, uint64_t gpa, uint32_t len, uint16_t flags)
 {
 	if (!!(flags & VRING_DESC_F_WRITE) != w->write)
 		return VIRTQ_E_DIRECTION;
-	if (++w->ndesc > w->run->size)
+	if (++w->ndesc > w->ring->size)
 		return VIRTQ_E_CHAIN_LOOP;
 	if (w->ndesc > VIRTQ_MAX_SEGS) /* descriptors of no length cost time as well */
 		w->full = true;
@@ -80,7 +80,7 @@ walk_add(struct walk *w, uint64_t gpa, uint32_t len, uint16_t flags)
 		w->c->fault = VIRTQ_FAULT_UNMAPPED;
 	while (len > 0 && w->c->fault == VIRTQ_FAULT_NONE) {
 		uint64_t part = len;
-		uint8_t *p = virtq_mem_gpa(w->run->mem, gpa, &part);
+		uint8_t *p = virtq_mem_gpa(w->ring->mem, gpa, &part);
 
 		if (p == NULL) {
 			w->c->fault = VIRTQ_FAULT_UNMAPPED;
@@ -151,15 +151,15 @@ walk_table(struct walk *w, struct virtq_desc ref, bool packed)
 {
 	uint32_t n = ref.len / sizeof(ref), i = 0;
 
-	if (!(w->run->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC)) || ref.len == 0 ||
-	    ref.len % sizeof(ref) != 0 || n > w->run->size || ref.addr + ref.len < ref.addr)
+	if (!(w->ring->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC)) || ref.len == 0 ||
+	    ref.len % sizeof(ref) != 0 || n > w->ring->size || ref.addr + ref.len < ref.addr)
 		return VIRTQ_E_INDIRECT;
 	for (uint32_t seen = 0; seen < n; seen++) {
 		enum virtq_error e;
 		struct virtq_desc d;
 		uint16_t flags;
 
-		if (!table_entry(w->run->mem, ref.addr, i, &d))
+		if (!table_entry(w->ring->mem, ref.addr, i, &d))
 			return VIRTQ_E_INDIRECT_UNMAPPED;
 		flags = packed ? d.packed.flags : d.split.flags;
 		/*
@@ -187,13 +187,13 @@ walk_table(struct walk *w, struct virtq_desc ref, bool packed)
 }
 
 enum virtq_error
-virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_desc d,
+virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_desc d,
 		     bool write, struct virtq_chain *c)
 {
 	struct walk w;
 
-	walk_begin(&w, vq, run, write, c);
-	for (uint32_t seen = 0; seen < run->size; seen++) {
+	walk_begin(&w, vq, ring, write, c);
+	for (uint32_t seen = 0; seen < ring->size; seen++) {
 		enum virtq_error e;
 
 		if (d.split.flags & VRING_DESC_F_INDIRECT) {
@@ -209,21 +209,21 @@ virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_run *run, struct vi
 		c->slots = (uint16_t)(seen + 1);
 		if (!(d.split.flags & VRING_DESC_F_NEXT) || w.full)
 			return walk_end(&w);
-		if (d.split.next >= run->size)
+		if (d.split.next >= ring->size)
 			return VIRTQ_E_BAD_HEAD;
-		d = virtq_load_desc(&run->desc[d.split.next]);
+		d = virtq_load_desc(&ring->desc[d.split.next]);
 	}
 	return VIRTQ_E_CHAIN_LOOP;
 }
 
 enum virtq_error
-virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos at,
+virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_pos at,
 		      struct virtq_desc d, bool write, struct virtq_chain *c)
 {
 	struct walk w;
 
-	walk_begin(&w, vq, run, write, c);
-	for (uint32_t slots = 1; slots <= run->size; slots++) {
+	walk_begin(&w, vq, ring, write, c);
+	for (uint32_t slots = 1; slots <= ring->size; slots++) {
 		enum virtq_error e;
 
 		if (d.packed.flags & VRING_DESC_F_INDIRECT) {
@@ -240,8 +240,8 @@ virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_run *run, struct v
 			c->slots = (uint16_t)slots;
 			return walk_end(&w);
 		}
-		virtq_pos_advance(&at, 1, run->size);
-		d = virtq_load_desc(&run->pdesc[at.idx]);
+		virtq_pos_advance(&at, 1, ring->size);
+		d = virtq_load_desc(&ring->pdesc[at.idx]);
 	}
 	return VIRTQ_E_CHAIN_LOOP;
 }

@@ -10,13 +10,13 @@
  *	virtq_dev_notify().
  * Fetching moves no cursor: chains that are not completed are simply fetched again.
  *
- * Completing is two things, which zero-copy does apart: virtq_dev_take() moves on to what comes
- * next in the ring, virtq_dev_give() hands chains back, later and in any order.
+ * Completing is two things, which zero-copy does apart: virtq_dev_advance() moves on to what comes
+ * next in the ring, virtq_dev_push_used() hands chains back, later and in any order.
  */
 #ifndef VIRTQ_DEV_H
 #define VIRTQ_DEV_H
 
-#include "virtq.h"
+#include "virtq_ring.h"
 #include "virtq_shared.h"
 
 #define virtq_likely(x) __builtin_expect(!!(x), 1)
@@ -30,7 +30,7 @@
 #define VIRTQ_PACKED_USED (1u << VRING_PACKED_DESC_F_USED)
 
 /* Prefetches of chain i (of this call) what the burst is going to touch. */
-typedef void (*virtq_touch)(const void *ctx, uint16_t i, const struct virtq_chain *c);
+typedef void (*virtq_prefetch_fn)(const void *ctx, uint16_t i, const struct virtq_chain *c);
 
 /* Where a fetch stands; a copy of the cursor that runs ahead of it. */
 struct virtq_pos {
@@ -39,41 +39,41 @@ struct virtq_pos {
 };
 
 /* Out of line: not the common case. */
-uint8_t *virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_run *run, uint64_t gpa,
+uint8_t *virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_ring *ring, uint64_t gpa,
 				  uint32_t len);
-enum virtq_error virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_run *run,
+enum virtq_error virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_ring *ring,
 				      struct virtq_desc first, bool write, struct virtq_chain *c);
-enum virtq_error virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_run *run,
+enum virtq_error virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_ring *ring,
 				       struct virtq_pos at, struct virtq_desc first, bool write,
 				       struct virtq_chain *c);
 /* Declare the ring broken: it stops, and its error fd is signalled. */
-void virtq_dev_break(struct virtq_vq *vq, const struct virtq_run *run, enum virtq_error e);
-void virtq_dev_call(struct virtq_vq *vq, const struct virtq_run *run);
+void virtq_dev_break(struct virtq_vq *vq, const struct virtq_ring *ring, enum virtq_error e);
+void virtq_dev_call(struct virtq_vq *vq, const struct virtq_ring *ring);
 
 /*
  * Start a round: caches that belong to another run are dropped, scratch is empty. Under the former
  * run calls may have been decided on with another call fd, or not at all: the next one is sent.
  */
 VIRTQ_INLINE void
-virtq_dev_begin(struct virtq_vq *vq, const struct virtq_run *run)
+virtq_dev_begin(struct virtq_vq *vq, const struct virtq_ring *ring)
 {
 	vq->nsegs = 0;
-	if (virtq_unlikely(vq->tlb_generation != run->generation)) {
+	if (virtq_unlikely(vq->tlb_generation != ring->generation)) {
 		vq->tlb.size = 0;
 		vq->call_valid = false;
-		vq->tlb_generation = run->generation;
+		vq->tlb_generation = ring->generation;
 	}
 }
 
 /* The whole of [gpa, gpa + len) in this process, or NULL when it is not in one region. */
 VIRTQ_INLINE uint8_t *
-virtq_dev_translate(struct virtq_vq *vq, const struct virtq_run *run, uint64_t gpa, uint32_t len)
+virtq_dev_translate(struct virtq_vq *vq, const struct virtq_ring *ring, uint64_t gpa, uint32_t len)
 {
 	uint64_t off = gpa - vq->tlb.gpa;
 
 	if (virtq_likely(off < vq->tlb.size && len <= vq->tlb.size - off))
 		return vq->tlb.host + off;
-	return virtq_dev_translate_miss(vq, run, gpa, len);
+	return virtq_dev_translate_miss(vq, ring, gpa, len);
 }
 
 VIRTQ_INLINE struct virtq_pos
@@ -83,7 +83,7 @@ virtq_dev_pos(const struct virtq_vq *vq)
 }
 
 VIRTQ_INLINE void
-virtq_touch_nothing(const void *ctx, uint16_t i, const struct virtq_chain *c)
+virtq_prefetch_nothing(const void *ctx, uint16_t i, const struct virtq_chain *c)
 {
 	(void)ctx;
 	(void)i;
@@ -92,10 +92,10 @@ virtq_touch_nothing(const void *ctx, uint16_t i, const struct virtq_chain *c)
 
 /* A chain of one plain descriptor; false when it needs the long way. */
 VIRTQ_INLINE bool
-virtq_dev_plain(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_desc d,
+virtq_dev_plain(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_desc d,
 		struct virtq_chain *c)
 {
-	c->addr = virtq_dev_translate(vq, run, d.addr, d.len);
+	c->addr = virtq_dev_translate(vq, ring, d.addr, d.len);
 	if (virtq_unlikely(c->addr == NULL || d.len == 0))
 		return false;
 	c->len = d.len;
@@ -129,32 +129,32 @@ virtq_prefetch_write_range(const void *p, uint32_t len)
  * used up.
  */
 VIRTQ_INLINE uint16_t
-virtq_dev_avail_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos pos,
+virtq_dev_avail_split(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_pos pos,
 		      uint16_t want)
 {
 	uint16_t ready = vq->avail_seen - pos.idx;
 
 	if (ready < want) {
 		/* Barrier A: pairs with the driver's barrier before it moves avail->idx. */
-		uint16_t seen = virtq_load16_acquire(&run->avail->idx);
+		uint16_t seen = virtq_load16_acquire(&ring->avail->idx);
 
 		ready = seen - pos.idx;
-		if (virtq_likely(ready <= run->size))
+		if (virtq_likely(ready <= ring->size))
 			vq->avail_seen = seen;
 	}
 	return ready;
 }
 
 VIRTQ_INLINE uint16_t
-virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
-		      struct virtq_chain *c, uint16_t n, bool write, virtq_touch touch,
+virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_pos *pos,
+		      struct virtq_chain *c, uint16_t n, bool write, virtq_prefetch_fn touch,
 		      const void *ctx, enum virtq_error *err)
 {
 	uint16_t head[VIRTQ_FETCH_MAX];
 	const uint16_t flags = write ? VRING_DESC_F_WRITE : 0;
-	uint16_t i, nused, ready = virtq_dev_avail_split(vq, run, *pos, n);
+	uint16_t i, nused, ready = virtq_dev_avail_split(vq, ring, *pos, n);
 
-	if (virtq_unlikely(ready > run->size)) {
+	if (virtq_unlikely(ready > ring->size)) {
 		*err = VIRTQ_E_AVAIL_JUMP;
 		return 0;
 	}
@@ -162,32 +162,32 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_run *run, struct v
 		n = ready;
 	/* Most drivers go round the table: then descriptors need not wait for the heads. */
 	if (vq->sequential)
-		virtq_prefetch_range(&run->desc[vq->next_head], n * sizeof(run->desc[0]));
+		virtq_prefetch_range(&ring->desc[vq->next_head], n * sizeof(ring->desc[0]));
 	/* In order, the first of the used entries that chains to be read have is written alone. */
-	nused = !write && n > 1 && (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) ? 1 : n;
-	virtq_prefetch_write_range(&run->used->ring[vq->used_idx & run->mask],
-				   nused * sizeof(run->used->ring[0]));
+	nused = !write && n > 1 && (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) ? 1 : n;
+	virtq_prefetch_write_range(&ring->used->ring[vq->used_idx & ring->mask],
+				   nused * sizeof(ring->used->ring[0]));
 	for (i = 0; i < n; i++)
-		head[i] = virtq_load16(&run->avail->ring[(pos->idx + i) & run->mask]);
+		head[i] = virtq_load16(&ring->avail->ring[(pos->idx + i) & ring->mask]);
 	if (n > 0) {
 		vq->sequential = head[0] == vq->next_head;
-		vq->next_head = (head[n - 1] + 1) & run->mask;
+		vq->next_head = (head[n - 1] + 1) & ring->mask;
 	}
 	for (i = 0; i < n; i++) {
 		struct virtq_desc d;
 
-		if (virtq_unlikely(head[i] >= run->size)) {
+		if (virtq_unlikely(head[i] >= ring->size)) {
 			*err = VIRTQ_E_BAD_HEAD;
 			break;
 		}
-		d = virtq_load_desc(&run->desc[head[i]]);
+		d = virtq_load_desc(&ring->desc[head[i]]);
 		c[i].id = head[i];
 		if (virtq_likely(d.split.flags == flags) &&
-		    virtq_dev_plain(vq, run, d, &c[i])) {
+		    virtq_dev_plain(vq, ring, d, &c[i])) {
 			touch(ctx, i, &c[i]);
 			continue;
 		}
-		*err = virtq_dev_walk_split(vq, run, d, write, &c[i]);
+		*err = virtq_dev_walk_split(vq, ring, d, write, &c[i]);
 		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
 			break;
 	}
@@ -208,17 +208,17 @@ virtq_pos_advance(struct virtq_pos *pos, uint16_t slots, uint16_t size)
 }
 
 VIRTQ_INLINE uint16_t
-virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
-		       struct virtq_chain *c, uint16_t n, bool write, virtq_touch touch,
+virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_pos *pos,
+		       struct virtq_chain *c, uint16_t n, bool write, virtq_prefetch_fn touch,
 		       const void *ctx, enum virtq_error *err)
 {
 	const uint16_t phase = VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED;
 	const uint16_t shape = VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE;
-	uint32_t left = run->size;
+	uint32_t left = ring->size;
 	uint16_t i;
 
 	for (i = 0; i < n && left > 0; i++) {
-		const struct vring_packed_desc *p = &run->pdesc[pos->idx];
+		const struct vring_packed_desc *p = &ring->pdesc[pos->idx];
 		/* Barrier A: pairs with the driver's release of the flags of a chain's head. */
 		uint64_t meta = virtq_load64_acquire(&p->len);
 		uint16_t flags = meta >> 48;
@@ -232,18 +232,18 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct 
 		d = virtq_desc_of(virtq_load64(&p->addr), meta);
 		c[i].id = d.packed.id;
 		if (virtq_likely((flags & shape) == (write ? VRING_DESC_F_WRITE : 0)) &&
-		    virtq_dev_plain(vq, run, d, &c[i])) {
+		    virtq_dev_plain(vq, ring, d, &c[i])) {
 			touch(ctx, i, &c[i]);
-			virtq_pos_advance(pos, 1, run->size);
+			virtq_pos_advance(pos, 1, ring->size);
 			left--;
 			continue;
 		}
-		*err = virtq_dev_walk_packed(vq, run, *pos, d, write, &c[i]);
+		*err = virtq_dev_walk_packed(vq, ring, *pos, d, write, &c[i]);
 		if (virtq_unlikely(*err == VIRTQ_OK && c[i].slots > left))
 			*err = VIRTQ_E_CHAIN_LOOP;
 		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
 			break;
-		virtq_pos_advance(pos, c[i].slots, run->size);
+		virtq_pos_advance(pos, c[i].slots, ring->size);
 		left -= c[i].slots;
 	}
 	return i;
@@ -257,22 +257,22 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_run *run, struct 
  * address is known, to prefetch what will be needed of it; a function that inlines.
  */
 VIRTQ_INLINE uint16_t
-virtq_dev_fetch(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_pos *pos,
-		struct virtq_chain *c, uint16_t n, bool packed, bool write, virtq_touch touch,
+virtq_dev_fetch(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_pos *pos,
+		struct virtq_chain *c, uint16_t n, bool packed, bool write, virtq_prefetch_fn touch,
 		const void *ctx, enum virtq_error *err)
 {
 	*err = VIRTQ_OK;
-	return packed ? virtq_dev_fetch_packed(vq, run, pos, c, n, write, touch, ctx, err) :
-			virtq_dev_fetch_split(vq, run, pos, c, n, write, touch, ctx, err);
+	return packed ? virtq_dev_fetch_packed(vq, ring, pos, c, n, write, touch, ctx, err) :
+			virtq_dev_fetch_split(vq, ring, pos, c, n, write, touch, ctx, err);
 }
 
 VIRTQ_INLINE void
-virtq_dev_put_used(const struct virtq_run *run, uint16_t at, const struct virtq_chain *c)
+virtq_dev_write_used(const struct virtq_ring *ring, uint16_t at, const struct virtq_chain *c)
 {
 	const uint64_t elem = c->id | (uint64_t)c->written << 32;
 
 	/* 4-byte aligned, and invisible to the driver until Barrier B. */
-	memcpy(&run->used->ring[at & run->mask], &elem, sizeof(elem));
+	memcpy(&ring->used->ring[at & ring->mask], &elem, sizeof(elem));
 }
 
 /*
@@ -280,17 +280,17 @@ virtq_dev_put_used(const struct virtq_run *run, uint16_t at, const struct virtq_
  * names the last buffer. VIRTIO 1.2, 2.7.9.
  */
 VIRTQ_INLINE void
-virtq_dev_give_split(struct virtq_vq *vq, const struct virtq_run *run,
-		     const struct virtq_chain *c, uint16_t n, bool batch)
+virtq_dev_push_used_split(struct virtq_vq *vq, const struct virtq_ring *ring,
+			  const struct virtq_chain *c, uint16_t n, bool batch)
 {
 	if (batch)
-		virtq_dev_put_used(run, vq->used_idx, &c[n - 1]);
+		virtq_dev_write_used(ring, vq->used_idx, &c[n - 1]);
 	else
 		for (uint16_t i = 0; i < n; i++)
-			virtq_dev_put_used(run, vq->used_idx + i, &c[i]);
+			virtq_dev_write_used(ring, vq->used_idx + i, &c[i]);
 	vq->used_idx += n;
 	/* Barrier B: pairs with the driver's barrier after it reads used->idx. */
-	virtq_store16_release(&run->used->idx, vq->used_idx);
+	virtq_store16_release(&ring->used->idx, vq->used_idx);
 }
 
 VIRTQ_INLINE uint64_t
@@ -309,8 +309,8 @@ virtq_packed_used_meta(const struct virtq_chain *c, bool wrap, bool write)
  * last buffer. Returns the entries of the ring that the chains take.
  */
 VIRTQ_INLINE uint16_t
-virtq_dev_give_packed(struct virtq_vq *vq, const struct virtq_run *run,
-		      const struct virtq_chain *c, uint16_t n, bool write, bool batch)
+virtq_dev_push_used_packed(struct virtq_vq *vq, const struct virtq_ring *ring,
+			   const struct virtq_chain *c, uint16_t n, bool write, bool batch)
 {
 	struct virtq_pos pos = {vq->used_idx, vq->used_wrap};
 	const uint16_t first = pos.idx;
@@ -319,24 +319,24 @@ virtq_dev_give_packed(struct virtq_vq *vq, const struct virtq_run *run,
 
 	for (uint16_t i = 0; i < n; i++) {
 		if (!batch && i > 0)
-			virtq_store64_release(&run->pdesc[pos.idx].len,
+			virtq_store64_release(&ring->pdesc[pos.idx].len,
 					      virtq_packed_used_meta(&c[i], pos.wrap, write));
-		virtq_pos_advance(&pos, c[i].slots, run->size);
+		virtq_pos_advance(&pos, c[i].slots, ring->size);
 		slots += c[i].slots;
 	}
 	vq->used_idx = pos.idx;
 	vq->used_wrap = pos.wrap;
 	/* Barrier B: pairs with the driver's acquire of the flags of its next used entry. */
-	virtq_store64_release(&run->pdesc[first].len, head);
+	virtq_store64_release(&ring->pdesc[first].len, head);
 	return slots;
 }
 
 VIRTQ_INLINE void
-virtq_dev_skip_packed(struct virtq_vq *vq, const struct virtq_run *run, uint16_t slots)
+virtq_dev_skip_packed(struct virtq_vq *vq, const struct virtq_ring *ring, uint16_t slots)
 {
 	struct virtq_pos avail = virtq_dev_pos(vq);
 
-	virtq_pos_advance(&avail, slots, run->size);
+	virtq_pos_advance(&avail, slots, ring->size);
 	vq->avail_idx = avail.idx;
 	vq->avail_wrap = avail.wrap;
 }
@@ -346,61 +346,61 @@ virtq_dev_skip_packed(struct virtq_vq *vq, const struct virtq_run *run, uint16_t
  * that will begin with, so that they travel while the application works.
  */
 VIRTQ_INLINE void
-virtq_dev_lookahead(const struct virtq_vq *vq, const struct virtq_run *run, uint16_t n,
-		    bool packed)
+virtq_dev_prefetch_next(const struct virtq_vq *vq, const struct virtq_ring *ring, uint16_t n,
+			bool packed)
 {
 	uint16_t left;
 
 	if (packed) {
-		__builtin_prefetch(&run->pdesc[vq->avail_idx], 0, 3);
+		__builtin_prefetch(&ring->pdesc[vq->avail_idx], 0, 3);
 		return;
 	}
 	left = vq->avail_seen - vq->avail_idx;
 	if (left < n)
 		n = left;
 	for (uint16_t i = 0; i < n; i++) {
-		uint16_t head = virtq_load16(&run->avail->ring[(vq->avail_idx + i) & run->mask]);
+		uint16_t head = virtq_load16(&ring->avail->ring[(vq->avail_idx + i) & ring->mask]);
 
-		__builtin_prefetch(&run->desc[head & run->mask], 0, 3);
+		__builtin_prefetch(&ring->desc[head & ring->mask], 0, 3);
 	}
-	__builtin_prefetch(&run->avail->ring[(vq->avail_idx + n) & run->mask], 0, 3);
+	__builtin_prefetch(&ring->avail->ring[(vq->avail_idx + n) & ring->mask], 0, 3);
 }
 
 /* Whether at least n entries (n > 0) wait in the ring; for packed chains of one entry each. */
 VIRTQ_INLINE bool
-virtq_dev_ready(const struct virtq_vq *vq, const struct virtq_run *run, uint16_t n)
+virtq_dev_ready(const struct virtq_vq *vq, const struct virtq_ring *ring, uint16_t n)
 {
 	struct virtq_pos pos = virtq_dev_pos(vq);
 	uint16_t flags;
 
-	if (n > run->size)
+	if (n > ring->size)
 		return false;
-	if (!run->packed)
-		return (uint16_t)(virtq_load16(&run->avail->idx) - pos.idx) >= n;
-	virtq_pos_advance(&pos, n - 1, run->size);
-	flags = virtq_load16(&run->pdesc[pos.idx].flags);
+	if (!ring->packed)
+		return (uint16_t)(virtq_load16(&ring->avail->idx) - pos.idx) >= n;
+	virtq_pos_advance(&pos, n - 1, ring->size);
+	flags = virtq_load16(&ring->pdesc[pos.idx].flags);
 	return (flags & (VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED)) ==
 	       (pos.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED);
 }
 
 /* Give the first n chains back (n > 0) and move the cursors past them. */
 VIRTQ_INLINE void
-virtq_dev_complete(struct virtq_vq *vq, const struct virtq_run *run, const struct virtq_chain *c,
+virtq_dev_complete(struct virtq_vq *vq, const struct virtq_ring *ring, const struct virtq_chain *c,
 		   uint16_t n, bool packed, bool write, bool batch)
 {
 	if (packed) {
-		virtq_dev_skip_packed(vq, run,
-				      virtq_dev_give_packed(vq, run, c, n, write, batch));
+		virtq_dev_skip_packed(vq, ring,
+				      virtq_dev_push_used_packed(vq, ring, c, n, write, batch));
 	} else {
 		vq->avail_idx += n;
-		virtq_dev_give_split(vq, run, c, n, batch);
+		virtq_dev_push_used_split(vq, ring, c, n, batch);
 	}
 }
 
 /* Move past the first n chains, each of which is given back at some other time. */
 VIRTQ_INLINE void
-virtq_dev_take(struct virtq_vq *vq, const struct virtq_run *run, const struct virtq_chain *c,
-	       uint16_t n, bool packed)
+virtq_dev_advance(struct virtq_vq *vq, const struct virtq_ring *ring, const struct virtq_chain *c,
+		  uint16_t n, bool packed)
 {
 	uint16_t slots = 0;
 
@@ -410,7 +410,7 @@ virtq_dev_take(struct virtq_vq *vq, const struct virtq_run *run, const struct vi
 	}
 	for (uint16_t i = 0; i < n; i++)
 		slots += c[i].slots;
-	virtq_dev_skip_packed(vq, run, slots);
+	virtq_dev_skip_packed(vq, ring, slots);
 }
 
 /*
@@ -418,61 +418,61 @@ virtq_dev_take(struct virtq_vq *vq, const struct virtq_run *run, const struct vi
  * each only id, slots and written count.
  */
 VIRTQ_INLINE void
-virtq_dev_give(struct virtq_vq *vq, const struct virtq_run *run, const struct virtq_chain *c,
-	       uint16_t n, bool packed, bool write)
+virtq_dev_push_used(struct virtq_vq *vq, const struct virtq_ring *ring, const struct virtq_chain *c,
+		    uint16_t n, bool packed, bool write)
 {
 	if (packed)
-		virtq_dev_give_packed(vq, run, c, n, write, false);
+		virtq_dev_push_used_packed(vq, ring, c, n, write, false);
 	else
-		virtq_dev_give_split(vq, run, c, n, false);
+		virtq_dev_push_used_split(vq, ring, c, n, false);
 }
 
 VIRTQ_INLINE bool
-virtq_dev_wants_call_split(struct virtq_vq *vq, const struct virtq_run *run)
+virtq_dev_needs_call_split(struct virtq_vq *vq, const struct virtq_ring *ring)
 {
 	uint16_t old = vq->called;
 
-	if (!(run->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
-		return !(virtq_load16(&run->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
+	if (!(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
+		return !(virtq_load16(&ring->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
 	vq->called = vq->used_idx;
 	if (virtq_unlikely(!vq->call_valid)) {
 		vq->call_valid = true;
 		return true;
 	}
-	return virtq_event_passed(virtq_load16(&run->avail->ring[run->size]), vq->used_idx, old);
+	return virtq_event_passed(virtq_load16(&ring->avail->ring[ring->size]), vq->used_idx, old);
 }
 
 VIRTQ_INLINE bool
-virtq_dev_wants_call_packed(struct virtq_vq *vq, const struct virtq_run *run)
+virtq_dev_needs_call_packed(struct virtq_vq *vq, const struct virtq_ring *ring)
 {
-	uint32_t event = virtq_load32(run->driver_event);
+	uint32_t event = virtq_load32(ring->driver_event);
 	uint16_t flags = event >> 16, off = event & 0x7fff, old = vq->called;
 
 	vq->called = vq->used_idx;
 	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
 		return false;
 	if (flags != VRING_PACKED_EVENT_FLAG_DESC ||
-	    !(run->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)) || !vq->call_valid) {
+	    !(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)) || !vq->call_valid) {
 		vq->call_valid = true;
 		return true;
 	}
 	/* Bring event, old and new to one scale, on which new is in the current lap. */
 	if (old >= vq->used_idx)
-		old -= run->size;
+		old -= ring->size;
 	if (((event >> 15) & 1) != vq->used_wrap)
-		off -= run->size;
+		off -= ring->size;
 	return virtq_event_passed(off, vq->used_idx, old);
 }
 
 /* Once a burst, after completing: call the driver if it wants to be. */
 VIRTQ_INLINE void
-virtq_dev_notify(struct virtq_vq *vq, const struct virtq_run *run, bool packed)
+virtq_dev_notify(struct virtq_vq *vq, const struct virtq_ring *ring, bool packed)
 {
-	if (run->callfd < 0)
+	if (ring->callfd < 0)
 		return;
 	virtq_barrier_event(); /* Barrier C */
-	if (packed ? virtq_dev_wants_call_packed(vq, run) : virtq_dev_wants_call_split(vq, run))
-		virtq_dev_call(vq, run);
+	if (packed ? virtq_dev_needs_call_packed(vq, ring) : virtq_dev_needs_call_split(vq, ring))
+		virtq_dev_call(vq, ring);
 	else
 		vq->calls_suppressed++;
 }

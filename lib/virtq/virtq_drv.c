@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "virtq_signal.h"
+#include "virtq_notify.h"
 
 static uint64_t
 align_up(uint64_t v, uint64_t unit)
@@ -31,25 +31,25 @@ virtq_drv_layout(uint32_t size, bool packed, struct virtq_drv_layout *l)
 }
 
 static void
-suppress_calls(const struct virtq_run *run)
+suppress_calls(const struct virtq_ring *ring)
 {
-	if (run->packed)
-		virtq_store16(&run->driver_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+	if (ring->packed)
+		virtq_store16(&ring->driver_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
 	else
-		virtq_store16(&run->avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
+		virtq_store16(&ring->avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
 }
 
 /* Slots are taken in their own order; where heads are listed, they stand in that order already. */
 static void
-init_slots(struct virtq_drv *drv, const struct virtq_run *run)
+init_slots(struct virtq_drv *drv, const struct virtq_ring *ring)
 {
-	const uint16_t size = run->size;
+	const uint16_t size = ring->size;
 
 	for (uint16_t i = 0; i < size; i++) {
-		drv->slot[i] = (struct virtq_drv_slot){.ndesc = 1,
-						       .next = virtq_drv_round(run, i + 1u)};
-		if (!run->packed)
-			virtq_store16(&run->avail->ring[i], i);
+		drv->slot[i] = (struct virtq_drv_desc_state){.ndesc = 1,
+						       .next = virtq_drv_round(ring, i + 1u)};
+		if (!ring->packed)
+			virtq_store16(&ring->avail->ring[i], i);
 	}
 	drv->sequential = true;
 	drv->heads_in_place = true;
@@ -68,10 +68,10 @@ init_slots(struct virtq_drv *drv, const struct virtq_run *run)
 }
 
 int
-virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
-	       const struct virtq_run_config *cfg, struct virtq_run **out)
+virtq_drv_init(struct virtq_drv *drv, void *base, uint64_t iova,
+	       const struct virtq_ring_config *cfg, struct virtq_ring **out)
 {
-	struct virtq_run_config local = *cfg;
+	struct virtq_ring_config local = *cfg;
 	bool packed = cfg->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 	struct virtq_drv_layout l;
 	struct virtq_mem *mem;
@@ -81,17 +81,17 @@ virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
 	if (cfg->size == 0 || cfg->size > VIRTQ_MAX_SIZE)
 		return -EINVAL;
 	virtq_drv_layout(cfg->size, packed, &l);
-	memset(ring, 0, l.indirect);
+	memset(base, 0, l.indirect);
 	/* One region, the ring itself: the run's addresses pass the checks of any other. */
-	all = (struct virtq_region){.gpa = iova, .size = l.bytes, .uva = (uintptr_t)ring,
-				    .host = ring};
+	all = (struct virtq_region){.gpa = iova, .size = l.bytes, .uva = (uintptr_t)base,
+				    .host = base};
 	ret = virtq_mem_new(&all, 1, &mem);
 	if (ret < 0)
 		return ret;
-	local.desc_uva = (uintptr_t)ring;
-	local.avail_uva = (uintptr_t)ring + l.avail;
-	local.used_uva = (uintptr_t)ring + l.used;
-	ret = virtq_run_new(&local, mem, out);
+	local.desc_uva = (uintptr_t)base;
+	local.avail_uva = (uintptr_t)base + l.avail;
+	local.used_uva = (uintptr_t)base + l.used;
+	ret = virtq_ring_new(&local, mem, out);
 	virtq_mem_put(mem);
 	if (ret < 0)
 		return ret;
@@ -99,16 +99,16 @@ virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
 	drv->cookie = calloc(cfg->size, sizeof(drv->cookie[0]));
 	if (drv->slot == NULL || drv->cookie == NULL) {
 		virtq_drv_fini(drv);
-		virtq_run_free(*out);
+		virtq_ring_free(*out);
 		*out = NULL;
 		return -ENOMEM;
 	}
 	virtq_vq_reset(&drv->vq);
 	init_slots(drv, *out);
 	drv->indirect = cfg->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC) ?
-			(struct vring_desc *)((uint8_t *)ring + l.indirect) : NULL;
+			(struct vring_desc *)((uint8_t *)base + l.indirect) : NULL;
 	drv->indirect_iova = iova + l.indirect;
-	drv->header = (uint8_t *)ring + l.header;
+	drv->header = (uint8_t *)base + l.header;
 	drv->header_iova = iova + l.header;
 	if (cfg->features & VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT))
 		(*out)->hdr_len = VIRTQ_HDR_HASH;
@@ -148,17 +148,17 @@ virtq_drv_break(struct virtq_drv *drv, enum virtq_error e)
 }
 
 void
-virtq_drv_notify_device(const struct virtq_run *run)
+virtq_drv_notify_device(const struct virtq_ring *ring)
 {
-	if (run->notifier != NULL)
-		__atomic_store_n((uint16_t *)run->notifier, run->qid, __ATOMIC_RELEASE);
+	if (ring->notifier != NULL)
+		__atomic_store_n((uint16_t *)ring->notifier, ring->qid, __ATOMIC_RELEASE);
 	else
-		virtq_signal(run->callfd);
+		virtq_notify(ring->callfd);
 }
 
 void
-virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run)
+virtq_drv_notify(struct virtq_drv *drv, const struct virtq_ring *ring)
 {
 	drv->kicks++;
-	virtq_drv_notify_device(run);
+	virtq_drv_notify_device(ring);
 }

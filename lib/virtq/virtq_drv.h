@@ -9,12 +9,12 @@
  * Offering: virtq_drv_add() for each packet, then virtq_drv_publish() once, virtq_drv_kick().
  * Taking back: virtq_drv_used_split() tells how many entries are there, virtq_drv_used_packed()
  * whether one is; what it names is checked with virtq_drv_outstanding() and taken with
- * virtq_drv_free_slot(). Many at once, as long as the device keeps the order: virtq_drv_bulk.h.
+ * virtq_drv_pop_used(). Many at once, as long as the device keeps the order: virtq_drv_bulk.h.
  */
 #ifndef VIRTQ_DRV_H
 #define VIRTQ_DRV_H
 
-#include "virtq.h"
+#include "virtq_ring.h"
 #include "virtq_shared.h"
 
 #ifndef VIRTQ_INLINE
@@ -34,7 +34,7 @@
  * Free ones form a queue, so that a ring that completes in order is also offered in order: each
  * slot is then followed by the next one, the last by the first.
  */
-struct virtq_drv_slot {
+struct virtq_drv_desc_state {
 	uint32_t len;		/* writable bytes offered */
 	uint16_t ndesc;		/* ring entries taken; 1 while it is free */
 	uint16_t next;		/* split: next of the chain; free: next free */
@@ -47,7 +47,7 @@ struct virtq_drv {
 	 */
 	struct virtq_vq vq;
 	void **cookie;		/* [size] the owner's, by slot; NULL: not outstanding */
-	struct virtq_drv_slot *slot; /* [size] */
+	struct virtq_drv_desc_state *slot; /* [size] */
 	uint16_t free_first, free_last; /* the queue of free slots; valid while nfree > 0 */
 	uint16_t nfree;		/* ring entries not in use */
 	uint16_t nids;		/* packed: ids not in use */
@@ -96,13 +96,13 @@ struct virtq_drv_layout {
 void virtq_drv_layout(uint32_t size, bool packed, struct virtq_drv_layout *layout);
 
 /*
- * Set up an empty ring in virtq_drv_layout() bytes at `ring`, which the device sees at `iova`;
+ * Set up an empty ring in virtq_drv_layout() bytes at `base`, which the device sees at `iova`;
  * what was there is overwritten. `cfg` gives size, features, qid and enabled; callfd is the fd
  * to kick the device with (-1: it polls). *run is freed with virtq_run_free(). Calls are
  * suppressed: the driver polls. -EINVAL, -ENOMEM.
  */
-int virtq_drv_init(struct virtq_drv *drv, void *ring, uint64_t iova,
-		   const struct virtq_run_config *cfg, struct virtq_run **run);
+int virtq_drv_init(struct virtq_drv *drv, void *base, uint64_t iova,
+		   const struct virtq_ring_config *cfg, struct virtq_ring **ring);
 /* Frees what virtq_drv_init() allocated; the buffers are to be detached before. */
 void virtq_drv_fini(struct virtq_drv *drv);
 /* Take one outstanding buffer back from a ring that has stopped for good; NULL: none is left. */
@@ -111,12 +111,12 @@ void *virtq_drv_detach(struct virtq_drv *drv, uint16_t size);
 /* The device broke a rule: the ring stops. */
 void virtq_drv_break(struct virtq_drv *drv, enum virtq_error e);
 /* Whoever has the ring tells the device that there is something in it. */
-void virtq_drv_notify(struct virtq_drv *drv, const struct virtq_run *run);
+void virtq_drv_notify(struct virtq_drv *drv, const struct virtq_ring *ring);
 /* The same from any thread; not counted. */
-void virtq_drv_notify_device(const struct virtq_run *run);
+void virtq_drv_notify_device(const struct virtq_ring *ring);
 
 VIRTQ_INLINE uint16_t
-virtq_drv_take_slot(struct virtq_drv *drv)
+virtq_drv_freelist_pop(struct virtq_drv *drv)
 {
 	uint16_t id = drv->free_first;
 
@@ -125,7 +125,7 @@ virtq_drv_take_slot(struct virtq_drv *drv)
 }
 
 VIRTQ_INLINE void
-virtq_drv_give_slot(struct virtq_drv *drv, uint16_t id, bool empty)
+virtq_drv_freelist_push(struct virtq_drv *drv, uint16_t id, bool empty)
 {
 	if (empty)
 		drv->free_first = id;
@@ -136,7 +136,7 @@ virtq_drv_give_slot(struct virtq_drv *drv, uint16_t id, bool empty)
 
 /* The slot that virtq_drv_add() is going to use, to fill its header area before. */
 VIRTQ_INLINE uint16_t
-virtq_drv_next_slot(const struct virtq_drv *drv)
+virtq_drv_next_id(const struct virtq_drv *drv)
 {
 	return drv->free_first;
 }
@@ -151,49 +151,49 @@ virtq_drv_put_desc(void *at, uint64_t addr, uint32_t len, uint16_t third, uint16
 
 /* n entries more are in use. */
 VIRTQ_INLINE void
-virtq_drv_count(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+virtq_drv_count(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n)
 {
 	drv->nfree -= n;
 	if (n > 1)
-		drv->uneven = run->size - drv->nfree;
+		drv->uneven = ring->size - drv->nfree;
 }
 
 /* Put a head into the available ring, unless it always stands there. */
 VIRTQ_INLINE void
-virtq_drv_list(struct virtq_drv *drv, const struct virtq_run *run, uint16_t head)
+virtq_drv_write_avail(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t head)
 {
-	const uint16_t at = drv->vq.avail_idx++ & run->mask;
+	const uint16_t at = drv->vq.avail_idx++ & ring->mask;
 
 	if (head != at)
 		drv->heads_in_place = false;
 	if (!drv->heads_in_place)
-		virtq_store16(&run->avail->ring[at], head);
+		virtq_store16(&ring->avail->ring[at], head);
 }
 
 VIRTQ_INLINE void
-virtq_drv_add_split(struct virtq_drv *drv, const struct virtq_run *run, void *cookie,
+virtq_drv_add_split(struct virtq_drv *drv, const struct virtq_ring *ring, void *cookie,
 		    const struct virtq_drv_seg *seg, uint16_t n, uint16_t flags)
 {
-	const uint16_t head = virtq_drv_take_slot(drv);
-	struct virtq_drv_slot *s = &drv->slot[head];
+	const uint16_t head = virtq_drv_freelist_pop(drv);
+	struct virtq_drv_desc_state *s = &drv->slot[head];
 	uint16_t at = head;
 	uint32_t len = seg[0].len;
 
 	for (uint16_t i = 0; i + 1 < n; i++) {
-		uint16_t next = virtq_drv_take_slot(drv);
+		uint16_t next = virtq_drv_freelist_pop(drv);
 
-		virtq_drv_put_desc(&run->desc[at], seg[i].iova, seg[i].len,
+		virtq_drv_put_desc(&ring->desc[at], seg[i].iova, seg[i].len,
 				   flags | VRING_DESC_F_NEXT, next);
 		drv->slot[at].next = next;
 		at = next;
 		len += seg[i + 1].len;
 	}
-	virtq_drv_put_desc(&run->desc[at], seg[n - 1].iova, seg[n - 1].len, flags, 0);
+	virtq_drv_put_desc(&ring->desc[at], seg[n - 1].iova, seg[n - 1].len, flags, 0);
 	drv->cookie[head] = cookie;
 	s->len = len;
 	s->ndesc = n;
-	virtq_drv_count(drv, run, n);
-	virtq_drv_list(drv, run, head);
+	virtq_drv_count(drv, ring, n);
+	virtq_drv_write_avail(drv, ring, head);
 	drv->unpublished++;
 }
 
@@ -204,11 +204,11 @@ virtq_drv_packed_phase(bool wrap)
 }
 
 VIRTQ_INLINE void
-virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_run *run, void *cookie,
+virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_ring *ring, void *cookie,
 		     const struct virtq_drv_seg *seg, uint16_t n, uint16_t flags)
 {
-	const uint16_t id = virtq_drv_take_slot(drv), head = drv->vq.avail_idx;
-	struct virtq_drv_slot *s = &drv->slot[id];
+	const uint16_t id = virtq_drv_freelist_pop(drv), head = drv->vq.avail_idx;
+	struct virtq_drv_desc_state *s = &drv->slot[id];
 	uint16_t head_flags = 0;
 	uint32_t len = 0;
 
@@ -220,10 +220,10 @@ virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_run *run, void *c
 		if (i == 0)
 			head_flags = f;
 		/* A head stays unavailable until all of its chain is written. */
-		virtq_drv_put_desc(&run->pdesc[drv->vq.avail_idx], seg[i].iova, seg[i].len, id,
+		virtq_drv_put_desc(&ring->pdesc[drv->vq.avail_idx], seg[i].iova, seg[i].len, id,
 				   i > 0 ? f : virtq_drv_packed_phase(!drv->vq.avail_wrap));
 		len += seg[i].len;
-		if (++drv->vq.avail_idx == run->size) {
+		if (++drv->vq.avail_idx == ring->size) {
 			drv->vq.avail_idx = 0;
 			drv->vq.avail_wrap = !drv->vq.avail_wrap;
 		}
@@ -231,13 +231,13 @@ virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_run *run, void *c
 	drv->cookie[id] = cookie;
 	s->len = len;
 	s->ndesc = n;
-	virtq_drv_count(drv, run, n);
+	virtq_drv_count(drv, ring, n);
 	drv->nids--;
 	/* The first of a batch is made available last: the device looks at no other before it. */
 	if (drv->unpublished++ == 0)
 		drv->first = (struct virtq_pos_drv){head, head_flags};
 	else
-		virtq_store16_release(&run->pdesc[head].flags, head_flags);
+		virtq_store16_release(&ring->pdesc[head].flags, head_flags);
 }
 
 /*
@@ -245,13 +245,13 @@ virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_run *run, void *c
  * (flags VRING_DESC_F_WRITE). Visible to the device with the next virtq_drv_publish().
  */
 VIRTQ_INLINE void
-virtq_drv_add(struct virtq_drv *drv, const struct virtq_run *run, void *cookie,
+virtq_drv_add(struct virtq_drv *drv, const struct virtq_ring *ring, void *cookie,
 	      const struct virtq_drv_seg *seg, uint16_t n, uint16_t flags, bool packed)
 {
 	if (packed)
-		virtq_drv_add_packed(drv, run, cookie, seg, n, flags);
+		virtq_drv_add_packed(drv, ring, cookie, seg, n, flags);
 	else
-		virtq_drv_add_split(drv, run, cookie, seg, n, flags);
+		virtq_drv_add_split(drv, ring, cookie, seg, n, flags);
 }
 
 /*
@@ -259,58 +259,58 @@ virtq_drv_add(struct virtq_drv *drv, const struct virtq_run *run, void *cookie,
  * there was something to publish.
  */
 VIRTQ_INLINE bool
-virtq_drv_publish(struct virtq_drv *drv, const struct virtq_run *run, bool packed)
+virtq_drv_publish(struct virtq_drv *drv, const struct virtq_ring *ring, bool packed)
 {
 	if (drv->unpublished == 0)
 		return false;
 	drv->unpublished = 0;
 	if (packed)
-		virtq_store16_release(&run->pdesc[drv->first.idx].flags, drv->first.flags);
+		virtq_store16_release(&ring->pdesc[drv->first.idx].flags, drv->first.flags);
 	else
-		virtq_store16_release(&run->avail->idx, drv->vq.avail_idx);
+		virtq_store16_release(&ring->avail->idx, drv->vq.avail_idx);
 	return true;
 }
 
 VIRTQ_INLINE bool
-virtq_drv_wants_kick_split(struct virtq_drv *drv, const struct virtq_run *run)
+virtq_drv_needs_kick_split(struct virtq_drv *drv, const struct virtq_ring *ring)
 {
 	uint16_t old = drv->kicked;
 
 	drv->kicked = drv->vq.avail_idx;
-	if (!(run->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
-		return !(virtq_load16(&run->used->flags) & VRING_USED_F_NO_NOTIFY);
-	return virtq_event_passed(virtq_load16((const uint16_t *)&run->used->ring[run->size]),
+	if (!(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
+		return !(virtq_load16(&ring->used->flags) & VRING_USED_F_NO_NOTIFY);
+	return virtq_event_passed(virtq_load16((const uint16_t *)&ring->used->ring[ring->size]),
 				  drv->vq.avail_idx, old);
 }
 
 VIRTQ_INLINE bool
-virtq_drv_wants_kick_packed(struct virtq_drv *drv, const struct virtq_run *run)
+virtq_drv_needs_kick_packed(struct virtq_drv *drv, const struct virtq_ring *ring)
 {
-	uint32_t event = virtq_load32(run->device_event);
+	uint32_t event = virtq_load32(ring->device_event);
 	uint16_t flags = event >> 16, off = event & 0x7fff, old = drv->kicked;
 
 	drv->kicked = drv->vq.avail_idx;
 	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
 		return false;
 	if (flags != VRING_PACKED_EVENT_FLAG_DESC ||
-	    !(run->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
+	    !(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
 		return true;
 	if (old >= drv->vq.avail_idx)
-		old -= run->size;
+		old -= ring->size;
 	if (((event >> 15) & 1) != drv->vq.avail_wrap)
-		off -= run->size;
+		off -= ring->size;
 	return virtq_event_passed(off, drv->vq.avail_idx, old);
 }
 
 /* Once a burst, after publishing: kick the device if it wants to be. */
 VIRTQ_INLINE void
-virtq_drv_kick(struct virtq_drv *drv, const struct virtq_run *run, bool packed)
+virtq_drv_kick(struct virtq_drv *drv, const struct virtq_ring *ring, bool packed)
 {
-	if (run->callfd < 0 && run->notifier == NULL)
+	if (ring->callfd < 0 && ring->notifier == NULL)
 		return;
 	virtq_barrier_event(); /* Barrier C */
-	if (packed ? virtq_drv_wants_kick_packed(drv, run) : virtq_drv_wants_kick_split(drv, run))
-		virtq_drv_notify(drv, run);
+	if (packed ? virtq_drv_needs_kick_packed(drv, ring) : virtq_drv_needs_kick_split(drv, ring))
+		virtq_drv_notify(drv, ring);
 	else
 		drv->kicks_suppressed++;
 }
@@ -320,13 +320,13 @@ virtq_drv_kick(struct virtq_drv *drv, const struct virtq_run *run, bool packed)
  * and 0 is returned. Barrier B: what the device wrote before is visible.
  */
 VIRTQ_INLINE uint16_t
-virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_run *run)
+virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_ring *ring)
 {
 	uint16_t n;
 
-	drv->used_seen = virtq_load16_acquire(&run->used->idx);
+	drv->used_seen = virtq_load16_acquire(&ring->used->idx);
 	n = drv->used_seen - drv->vq.used_idx;
-	if (__builtin_expect(n > (uint16_t)(run->size - drv->nfree), 0)) {
+	if (__builtin_expect(n > (uint16_t)(ring->size - drv->nfree), 0)) {
 		virtq_drv_break(drv, VIRTQ_E_USED_JUMP);
 		return 0;
 	}
@@ -349,49 +349,49 @@ virtq_drv_used_packed(const struct vring_packed_desc *d, bool wrap, uint64_t *me
 
 /* The id a device named, if it is outstanding. */
 VIRTQ_INLINE bool
-virtq_drv_outstanding(const struct virtq_drv *drv, const struct virtq_run *run, uint32_t id)
+virtq_drv_outstanding(const struct virtq_drv *drv, const struct virtq_ring *ring, uint32_t id)
 {
-	return id < run->size && drv->cookie[id] != NULL;
+	return id < ring->size && drv->cookie[id] != NULL;
 }
 
 /* i, when it is less than twice the ring's size, counted round the ring. */
 VIRTQ_INLINE uint16_t
-virtq_drv_round(const struct virtq_run *run, uint32_t i)
+virtq_drv_round(const struct virtq_ring *ring, uint32_t i)
 {
-	return (uint16_t)(i >= run->size ? i - run->size : i);
+	return (uint16_t)(i >= ring->size ? i - ring->size : i);
 }
 
 /* A slot of n entries comes back; whether that is the one that is due. */
 VIRTQ_INLINE void
-virtq_drv_note_order(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id, uint16_t n,
+virtq_drv_note_order(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id, uint16_t n,
 		     bool packed)
 {
 	if (__builtin_expect(id != drv->oldest, 0))
 		drv->sequential = false;
 	else
-		drv->oldest = virtq_drv_round(run, (uint32_t)id + (packed ? 1 : n));
+		drv->oldest = virtq_drv_round(ring, (uint32_t)id + (packed ? 1 : n));
 	drv->uneven = drv->uneven > n ? drv->uneven - n : 0;
 	drv->mixed = drv->mixed > n ? drv->mixed - n : 0;
 }
 
 /* Take an outstanding slot back: its descriptors, then its cookie. */
 VIRTQ_INLINE void *
-virtq_drv_free_slot(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id, bool packed)
+virtq_drv_pop_used(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id, bool packed)
 {
-	struct virtq_drv_slot *s = &drv->slot[id];
+	struct virtq_drv_desc_state *s = &drv->slot[id];
 	uint16_t n = s->ndesc, at = id;
 	void *cookie = drv->cookie[id];
 
 	drv->cookie[id] = NULL;
 	s->ndesc = 1;
-	virtq_drv_note_order(drv, run, id, n, packed);
+	virtq_drv_note_order(drv, ring, id, n, packed);
 	if (packed) {
 		uint32_t idx = (uint32_t)drv->vq.used_idx + n;
 
-		virtq_drv_give_slot(drv, id, drv->nids++ == 0);
+		virtq_drv_freelist_push(drv, id, drv->nids++ == 0);
 		drv->nfree += n;
-		if (idx >= run->size) {
-			idx -= run->size;
+		if (idx >= ring->size) {
+			idx -= ring->size;
 			drv->vq.used_wrap = !drv->vq.used_wrap;
 		}
 		drv->vq.used_idx = (uint16_t)idx;
@@ -399,7 +399,7 @@ virtq_drv_free_slot(struct virtq_drv *drv, const struct virtq_run *run, uint16_t
 		while (n-- > 0) {
 			uint16_t next = drv->slot[at].next;
 
-			virtq_drv_give_slot(drv, at, drv->nfree++ == 0);
+			virtq_drv_freelist_push(drv, at, drv->nfree++ == 0);
 			at = next;
 		}
 		drv->vq.used_idx++;

@@ -31,13 +31,13 @@ struct virtq_drv_bulk {
 };
 
 VIRTQ_INLINE struct virtq_drv_bulk
-virtq_drv_bulk_begin(const struct virtq_drv *drv, const struct virtq_run *run)
+virtq_drv_bulk_begin(const struct virtq_drv *drv, const struct virtq_ring *ring)
 {
 	return (struct virtq_drv_bulk){
-		.desc = run->desc,
-		.pdesc = run->pdesc,
-		.mask = run->mask,
-		.size = run->size,
+		.desc = ring->desc,
+		.pdesc = ring->pdesc,
+		.mask = ring->mask,
+		.size = ring->size,
 		.slot = drv->free_first,
 		.at = drv->vq.avail_idx,
 		.phase = virtq_drv_packed_phase(drv->vq.avail_wrap),
@@ -82,16 +82,16 @@ virtq_drv_bulk_put(const struct virtq_drv *drv, struct virtq_drv_bulk *b, uint64
  * else writes addresses.
  */
 VIRTQ_INLINE void
-virtq_drv_bulk_own(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n,
+virtq_drv_bulk_own(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n,
 		   bool packed)
 {
 	const uint32_t first = packed ? drv->vq.avail_idx : drv->free_first;
 
-	if (n > run->size)
-		n = run->size;
-	for (uint32_t i = first; i < first + n; i += VIRTQ_CACHE_LINE / sizeof(run->desc[0])) {
+	if (n > ring->size)
+		n = ring->size;
+	for (uint32_t i = first; i < first + n; i += VIRTQ_CACHE_LINE / sizeof(ring->desc[0])) {
 		/* Both layouts begin with it. */
-		uint64_t *addr = (uint64_t *)&run->desc[virtq_drv_round(run, i)].addr;
+		uint64_t *addr = (uint64_t *)&ring->desc[virtq_drv_round(ring, i)].addr;
 
 		virtq_store64(addr, virtq_load64(addr));
 	}
@@ -99,7 +99,7 @@ virtq_drv_bulk_own(const struct virtq_drv *drv, const struct virtq_run *run, uin
 
 /* What was put is the ring's now; visible to the device with the next virtq_drv_publish(). */
 VIRTQ_INLINE void
-virtq_drv_bulk_end(struct virtq_drv *drv, const struct virtq_run *run,
+virtq_drv_bulk_end(struct virtq_drv *drv, const struct virtq_ring *ring,
 		   const struct virtq_drv_bulk *b, uint16_t flags, bool packed)
 {
 	uint16_t head = drv->free_first;
@@ -112,11 +112,11 @@ virtq_drv_bulk_end(struct virtq_drv *drv, const struct virtq_run *run,
 		drv->vq.avail_idx = b->at;
 		drv->vq.avail_wrap = b->phase == virtq_drv_packed_phase(true);
 		drv->nids -= b->n;
-	} else if (drv->heads_in_place && head == (drv->vq.avail_idx & run->mask)) {
+	} else if (drv->heads_in_place && head == (drv->vq.avail_idx & ring->mask)) {
 		drv->vq.avail_idx += b->n;
 	} else {
-		for (uint16_t i = 0; i < b->n; i++, head = (head + 1) & run->mask)
-			virtq_drv_list(drv, run, head);
+		for (uint16_t i = 0; i < b->n; i++, head = (head + 1) & ring->mask)
+			virtq_drv_write_avail(drv, ring, head);
 	}
 	drv->free_first = b->slot;
 	drv->nfree -= b->n;
@@ -129,31 +129,31 @@ virtq_drv_bulk_end(struct virtq_drv *drv, const struct virtq_run *run,
  * virtq_drv_used_split().
  */
 VIRTQ_INLINE uint16_t
-virtq_drv_bulk_used_split(struct virtq_drv *drv, const struct virtq_run *run, uint16_t want)
+virtq_drv_bulk_used_split(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t want)
 {
 	uint16_t n = drv->used_seen - drv->vq.used_idx;
 
-	if (n < want || n > (uint16_t)(run->size - drv->nfree))
-		n = virtq_drv_used_split(drv, run);
+	if (n < want || n > (uint16_t)(ring->size - drv->nfree))
+		n = virtq_drv_used_split(drv, ring);
 	return n;
 }
 
 /* Whether buffers can be taken back as what follows does it. */
 VIRTQ_INLINE bool
-virtq_drv_bulk_can_take(const struct virtq_drv *drv)
+virtq_drv_bulk_can_pop(const struct virtq_drv *drv)
 {
 	return drv->sequential && drv->uneven == 0;
 }
 
 /* The entry `ahead` of the next used one: its place in the ring, and the wrap counter there. */
 VIRTQ_INLINE uint16_t
-virtq_drv_used_place(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead,
+virtq_drv_used_place(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t ahead,
 		     bool *wrap)
 {
 	const uint32_t at = (uint32_t)drv->vq.used_idx + ahead;
 
-	*wrap = drv->vq.used_wrap != (at >= run->size);
-	return virtq_drv_round(run, at);
+	*wrap = drv->vq.used_wrap != (at >= ring->size);
+	return virtq_drv_round(ring, at);
 }
 
 /*
@@ -180,16 +180,16 @@ virtq_drv_read_used(const void *at, bool wrap, uint32_t *id, uint32_t *len, bool
 
 /* The used entry `ahead` of the next one; split: the caller knows that it is there. */
 VIRTQ_INLINE bool
-virtq_drv_used_entry(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t ahead,
+virtq_drv_used_entry(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t ahead,
 		     uint32_t *id, uint32_t *len, bool packed)
 {
 	bool wrap = false;
 	const void *at;
 
 	if (packed)
-		at = &run->pdesc[virtq_drv_used_place(drv, run, ahead, &wrap)];
+		at = &ring->pdesc[virtq_drv_used_place(drv, ring, ahead, &wrap)];
 	else
-		at = &run->used->ring[(drv->vq.used_idx + ahead) & run->mask];
+		at = &ring->used->ring[(drv->vq.used_idx + ahead) & ring->mask];
 	return virtq_drv_read_used(at, wrap, id, len, packed);
 }
 
@@ -201,13 +201,13 @@ struct virtq_drv_used {
 };
 
 VIRTQ_INLINE struct virtq_drv_used
-virtq_drv_used_begin(const struct virtq_drv *drv, const struct virtq_run *run, bool packed)
+virtq_drv_used_begin(const struct virtq_drv *drv, const struct virtq_ring *ring, bool packed)
 {
-	const uint16_t at = packed ? drv->vq.used_idx : drv->vq.used_idx & run->mask;
+	const uint16_t at = packed ? drv->vq.used_idx : drv->vq.used_idx & ring->mask;
 
 	return (struct virtq_drv_used){
-		.first = packed ? (const void *)&run->pdesc[at] : &run->used->ring[at],
-		.left = run->size - at,
+		.first = packed ? (const void *)&ring->pdesc[at] : &ring->used->ring[at],
+		.left = ring->size - at,
 		.wrap = drv->vq.used_wrap,
 	};
 }
@@ -240,40 +240,40 @@ virtq_drv_used_four(const struct virtq_drv_used *u, uint32_t i, virtq_u32x4 *ids
  * one, at most `have`; 0: it names none of those.
  */
 VIRTQ_INLINE uint16_t
-virtq_drv_bulk_batch(const struct virtq_drv *drv, const struct virtq_run *run, uint32_t id,
-		     uint16_t have)
+virtq_drv_bulk_in_order(const struct virtq_drv *drv, const struct virtq_ring *ring, uint32_t id,
+			uint16_t have)
 {
 	uint32_t n = id - drv->oldest;
 
-	if (id >= run->size)
+	if (id >= ring->size)
 		return 0;
 	if (id < drv->oldest)
-		n += run->size;
+		n += ring->size;
 	return n < have ? (uint16_t)(n + 1) : 0;
 }
 
 /*
  * How many buffers, from the oldest on, the device has used, in order, each checked; about `want`
  * (more: a batch of IN_ORDER). -1: there is something that has to be looked at one by one. Called
- * while virtq_drv_bulk_can_take(). The lengths are not looked at.
+ * while virtq_drv_bulk_can_pop(). The lengths are not looked at.
  */
 VIRTQ_INLINE int
-virtq_drv_bulk_used(struct virtq_drv *drv, const struct virtq_run *run, uint16_t want,
+virtq_drv_bulk_used(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t want,
 		    bool packed, bool in_order)
 {
-	uint16_t have = run->size - drv->nfree, n = 0;
+	uint16_t have = ring->size - drv->nfree, n = 0;
 	uint32_t id, len;
 
 	if (!packed)
-		have = virtq_drv_bulk_used_split(drv, run, want);
+		have = virtq_drv_bulk_used_split(drv, ring, want);
 	if (have < want)
 		want = have;
 	if (want == 0)
 		return 0;
 	if (in_order) {
-		if (!virtq_drv_used_entry(drv, run, 0, &id, &len, packed))
+		if (!virtq_drv_used_entry(drv, ring, 0, &id, &len, packed))
 			return 0;
-		n = virtq_drv_bulk_batch(drv, run, id, have);
+		n = virtq_drv_bulk_in_order(drv, ring, id, have);
 		if (n != 1)
 			return n == 0 ? -1 : n;
 		/*
@@ -281,14 +281,14 @@ virtq_drv_bulk_used(struct virtq_drv *drv, const struct virtq_run *run, uint16_t
 		 * it of all that there are; the last of them confirms it.
 		 */
 		if (!packed && want == have &&
-		    virtq_drv_used_entry(drv, run, have - 1, &id, &len, packed) &&
-		    id == virtq_drv_round(run, (uint32_t)drv->oldest + have - 1))
+		    virtq_drv_used_entry(drv, ring, have - 1, &id, &len, packed) &&
+		    id == virtq_drv_round(ring, (uint32_t)drv->oldest + have - 1))
 			return have;
 	}
 	for (; n < want; n++) {
-		if (!virtq_drv_used_entry(drv, run, n, &id, &len, packed))
+		if (!virtq_drv_used_entry(drv, ring, n, &id, &len, packed))
 			break;
-		if (id != virtq_drv_round(run, (uint32_t)drv->oldest + n))
+		if (id != virtq_drv_round(ring, (uint32_t)drv->oldest + n))
 			return n > 0 ? n : -1;
 	}
 	return n;
@@ -307,15 +307,15 @@ virtq_drv_bulk_forget(void **cookie, uint16_t n)
 
 /* The n oldest buffers are the owner's again, who has cleared their cookies. */
 VIRTQ_INLINE void
-virtq_drv_bulk_take(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, bool packed)
+virtq_drv_bulk_pop(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n, bool packed)
 {
-	drv->oldest = virtq_drv_round(run, (uint32_t)drv->oldest + n);
-	drv->free_last = (drv->oldest > 0 ? drv->oldest : run->size) - 1;
+	drv->oldest = virtq_drv_round(ring, (uint32_t)drv->oldest + n);
+	drv->free_last = (drv->oldest > 0 ? drv->oldest : ring->size) - 1;
 	drv->nfree += n;
 	drv->mixed = drv->mixed > n ? drv->mixed - n : 0;
 	if (packed) {
 		bool wrap;
-		const uint16_t at = virtq_drv_used_place(drv, run, n, &wrap);
+		const uint16_t at = virtq_drv_used_place(drv, ring, n, &wrap);
 
 		drv->vq.used_idx = at;
 		drv->vq.used_wrap = wrap;

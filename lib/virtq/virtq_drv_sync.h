@@ -12,9 +12,9 @@
  * Offer a command and kick the device. The ring comes from virtq_drv_init() and has two entries
  * at least. -EBUSY: the one before is not done. -EIO: the ring is broken.
  */
-int virtq_drv_sync_send(struct virtq_drv *drv, const struct virtq_run *run,
+int virtq_drv_sync_send(struct virtq_drv *drv, const struct virtq_ring *ring,
 			const struct virtq_drv_seg *read, const struct virtq_drv_seg *write);
 /* 1: the command is done; 0: not yet; -EIO: the device broke a rule, the ring has stopped. */
-int virtq_drv_sync_done(struct virtq_drv *drv, const struct virtq_run *run);
+int virtq_drv_sync_done(struct virtq_drv *drv, const struct virtq_ring *ring);
 
 #endif /* VIRTQ_DRV_SYNC_H */

@@ -89,7 +89,7 @@ vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_id, 
 }
 
 int
-vnet_rxq_lend(struct vnet_rxq *rxq, uint32_t min)
+vnet_rxq_zero_copy(struct vnet_rxq *rxq, uint32_t min)
 {
 	uint32_t max = rxq->room;
 
@@ -99,23 +99,23 @@ vnet_rxq_lend(struct vnet_rxq *rxq, uint32_t min)
 	if (rxq->flags & VNET_F_SCATTER)
 		max = UINT16_MAX;
 	else if (rxq->big != NULL)
-		max = RTE_MAX(max, vnet_big_size(rxq->big));
+		max = RTE_MAX(max, vnet_extbuf_size(rxq->big));
 	max = RTE_MIN(max, (uint32_t)UINT16_MAX);
 	min = RTE_MAX(min, (uint32_t)RTE_ETHER_HDR_LEN);
-	rxq->lend_min = min <= max ? min : 0;
-	rxq->lend_max = min <= max ? max : 0;
+	rxq->zc_min = min <= max ? min : 0;
+	rxq->zc_max = min <= max ? max : 0;
 	rxq->iova_is_va = rte_eal_iova_mode() == RTE_IOVA_VA;
 	return 0;
 }
 
 struct rte_mempool *
-vnet_big_pool_create(const char *name, unsigned int n, uint32_t size, int socket_id)
+vnet_extbuf_pool_create(const char *name, unsigned int n, uint32_t size, int socket_id)
 {
 	if (size > UINT16_MAX || size <= RTE_PKTMBUF_HEADROOM) {
 		rte_errno = EINVAL;
 		return NULL;
 	}
-	return rte_mempool_create(name, n, sizeof(struct vnet_big) + size, n >= 256 ? 32 : 0, 0,
+	return rte_mempool_create(name, n, sizeof(struct vnet_extbuf) + size, n >= 256 ? 32 : 0, 0,
 				  NULL, NULL, NULL, NULL, socket_id, 0);
 }
 
@@ -126,8 +126,8 @@ vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet
 	rte_pktmbuf_free_bulk(pkts, n);
 }
 
-#define C(bin) VNET_TALLY_CLASS(bin)
-const uint64_t vnet_tally_class[25] = {
+#define C(bin) VNET_SIZE_CLASS(bin)
+const uint64_t vnet_size_class_of[25] = {
 	C(0), C(1), C(2), C(2), C(3), C(3), C(3), C(3),
 	C(4), C(4), C(4), C(4), C(4), C(4), C(4), C(4),
 	C(5), C(5), C(5), C(5), C(5), C(5), C(5), C(5), C(6),
@@ -154,11 +154,12 @@ static inline void
 add_classes(struct vnet_stats *stats, uint64_t tally)
 {
 	for (unsigned int bin = 0; bin < VNET_SIZE_BINS; bin++)
-		stats->size_bin[bin] += tally / VNET_TALLY_CLASS(bin) & VNET_TALLY_MASK;
+		stats->size_bin[bin] += tally / VNET_SIZE_CLASS(bin) & VNET_SIZE_CLASS_MASK;
 }
 
 void
-vnet_count_tally(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n, uint64_t tally)
+vnet_count_size_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n,
+			uint64_t tally)
 {
 	uint8_t cast = 0;
 
@@ -177,12 +178,12 @@ void
 vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n)
 {
 	while (n > 0) {
-		const uint16_t part = RTE_MIN(n, (uint16_t)VNET_TALLY_MAX);
+		const uint16_t part = RTE_MIN(n, (uint16_t)VNET_SIZE_CLASS_MAX);
 		uint64_t tally = 0;
 		uint8_t cast = 0;
 
 		for (uint16_t i = 0; i < part; i++) {
-			tally += vnet_class(pkts[i]->pkt_len);
+			tally += vnet_size_class(pkts[i]->pkt_len);
 			cast |= *rte_pktmbuf_mtod(pkts[i], const uint8_t *);
 		}
 		add_classes(stats, tally);
@@ -230,15 +231,15 @@ vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n)
 }
 
 uint32_t
-vnet_ring_count(const struct virtq_run *run, const struct virtq_vq *vq)
+vnet_ring_count(const struct virtq_ring *ring, const struct virtq_vq *vq)
 {
 	uint32_t n = 0;
 
-	if (!run->packed) {
-		n = (uint16_t)(virtq_load16(&run->avail->idx) - vq->avail_idx);
-		return n > run->size ? 0 : n;
+	if (!ring->packed) {
+		n = (uint16_t)(virtq_load16(&ring->avail->idx) - vq->avail_idx);
+		return n > ring->size ? 0 : n;
 	}
-	while (n < run->size && virtq_dev_ready(vq, run, (uint16_t)(n + 1)))
+	while (n < ring->size && virtq_dev_ready(vq, ring, (uint16_t)(n + 1)))
 		n++;
 	return n;
 }

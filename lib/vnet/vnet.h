@@ -13,7 +13,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
-#include "virtq.h"
+#include "virtq_ring.h"
 
 /* Packets a burst handles in one round of fetch, copy, complete; longer bursts make rounds. */
 #define VNET_BURST 32
@@ -85,12 +85,12 @@ vnet_count_burst(struct vnet_stats *stats, uint16_t n)
 struct vnet_rxq {
 	struct rte_mempool *pool;	/* the application's */
 	struct rte_mempool *big;	/* buffers for packets over a pool element, see
-					 * vnet_big_pool_create(); NULL: none */
+					 * vnet_extbuf_pool_create(); NULL: none */
 	uint64_t rearm;			/* mbuf rearm word: data_off, refcnt, nb_segs, port */
 	uint32_t flags;			/* VNET_F_ */
 	uint32_t room;			/* bytes of packet that a pool element takes */
 	/* Packets of so many bytes are lent where the ring has loans; 0, 0: none. */
-	uint32_t lend_min, lend_max;
+	uint32_t zc_min, zc_max;
 	bool iova_is_va;
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
@@ -105,9 +105,9 @@ struct vnet_range {
  * Memory that is not DPDK's own, yet known to the device. Bursts read it while it changes: a base
  * that is set stays, and a length of 0 means that the memory is not, or no longer, to be used.
  */
-#define VNET_GIVEN_MAX 64
-struct vnet_given {
-	struct vnet_range range[VNET_GIVEN_MAX];
+#define VNET_EXTMEM_MAX 64
+struct vnet_extmem {
+	struct vnet_range range[VNET_EXTMEM_MAX];
 };
 
 /* Transmit side of an ethdev queue. */
@@ -116,7 +116,7 @@ struct vnet_txq {
 	uint32_t retries;		/* rounds to try when the ring is full, tx-retries= */
 	/* Driver side: memory that buffers were found in, the last first; see vnet_drv.h. */
 	struct vnet_range reach[2];
-	const struct vnet_given *given;	/* driver side: NULL: none */
+	const struct vnet_extmem *given;	/* driver side: NULL: none */
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 
@@ -128,38 +128,38 @@ int vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_
 		  uint32_t flags);
 /*
  * Attach packets of `min` bytes and more to the guest's memory rather than copy them, where the
- * ring has loans (vnet_lend.h). Called when flags and big are set. -ENOTSUP: buffers of this pool
+ * ring has loans (vnet_zc.h). Called when flags and big are set. -ENOTSUP: buffers of this pool
  * cannot be replaced (RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF).
  */
-int vnet_rxq_lend(struct vnet_rxq *rxq, uint32_t min);
+int vnet_rxq_zero_copy(struct vnet_rxq *rxq, uint32_t min);
 /*
  * Buffers of `size` bytes (at most 65535) that are attached to mbufs as external buffers.
  * NULL with rte_errno.
  */
-struct rte_mempool *vnet_big_pool_create(const char *name, unsigned int n, uint32_t size,
-					 int socket_id);
+struct rte_mempool *vnet_extbuf_pool_create(const char *name, unsigned int n, uint32_t size,
+					    int socket_id);
 
 /*
  * Take up to n packets from a ring that the guest transmits on. Returns the number of mbufs
  * stored in pkts; the application owns them. Called inside the gate of the run.
  */
 typedef uint16_t (*vnet_rx_burst)(struct vnet_rxq *rxq, struct virtq_vq *vq,
-				  const struct virtq_run *run, struct rte_mbuf **pkts, uint16_t n);
+				  const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n);
 /*
  * Give up to n packets to a ring that the guest receives on. Returns how many of pkts, from the
  * first on, the port is done with (sent, or dropped and counted; freed either way). The rest is
  * still the caller's: the ring is full.
  */
 typedef uint16_t (*vnet_tx_burst)(struct vnet_txq *txq, struct virtq_vq *vq,
-				  const struct virtq_run *run, struct rte_mbuf **pkts, uint16_t n);
+				  const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n);
 
 /*
  * The instance for a ring; chosen when it starts. A disabled ring gets the one that consumes
  * and counts (rx) or refuses (tx: drops as disabled). `name` receives a description for
  * rx/tx_burst_mode_get, static storage; NULL is allowed.
  */
-vnet_rx_burst vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **name);
-vnet_tx_burst vnet_dev_tx_select(const struct virtq_run *run, const char **name);
+vnet_rx_burst vnet_dev_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **name);
+vnet_tx_burst vnet_dev_tx_select(const struct virtq_ring *ring, const char **name);
 
 /* Drop n packets for one reason: free, count. */
 void vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet_drop why);
@@ -168,7 +168,7 @@ void vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum
 uint16_t vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n);
 
 /* Chains that wait in a ring (rx: packets of the guest; tx: buffers for it), 0..size. */
-uint32_t vnet_ring_count(const struct virtq_run *run, const struct virtq_vq *vq);
+uint32_t vnet_ring_count(const struct virtq_ring *ring, const struct virtq_vq *vq);
 
 /* Device features that this library serves, for offering to a driver. */
 #define VNET_DEV_FEATURES \

@@ -8,7 +8,7 @@
 #include "virtq_dev.h"
 #include "vnet_dev_rx_csum.h"
 #include "vnet_impl.h"
-#include "vnet_lend.h"
+#include "vnet_zc.h"
 
 #define RX_PACKED	(1u << 0)
 #define RX_OFFLOAD	(1u << 1) /* the header may ask for something */
@@ -74,8 +74,8 @@ rx_big_free(void *buf __rte_unused, void *opaque)
 static enum rx_result
 rx_attach_big(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 {
-	uint32_t size = vnet_big_size(rxq->big), room = (size - len) & ~1u;
-	struct vnet_big *big;
+	uint32_t size = vnet_extbuf_size(rxq->big), room = (size - len) & ~1u;
+	struct vnet_extbuf *big;
 
 	if (rte_mempool_get(rxq->big, (void **)&big) < 0)
 		return RX_NO_BUFFER;
@@ -83,7 +83,7 @@ rx_attach_big(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 	big->shinfo.fcb_opaque = big;
 	rte_mbuf_ext_refcnt_set(&big->shinfo, 1);
 	rte_pktmbuf_attach_extbuf(m, big->data,
-				  rte_mempool_virt2iova(big) + offsetof(struct vnet_big, data),
+				  rte_mempool_virt2iova(big) + offsetof(struct vnet_extbuf, data),
 				  (uint16_t)size, &big->shinfo);
 	m->data_off = RTE_MIN((uint32_t)RTE_PKTMBUF_HEADROOM, room);
 	return RX_OK;
@@ -119,7 +119,7 @@ rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 		return RX_OK;
 	if ((rxq->flags & VNET_F_SCATTER) && len <= VNET_FRAME_MAX)
 		return rx_chain(rxq, m, (len - 1) / rxq->room);
-	if (rxq->big != NULL && len <= vnet_big_size(rxq->big))
+	if (rxq->big != NULL && len <= vnet_extbuf_size(rxq->big))
 		return rx_attach_big(rxq, m, len);
 	rxq->stats.drop[VNET_DROP_OVERSIZE]++;
 	return RX_DROPPED;
@@ -140,10 +140,10 @@ rx_fill(struct rx_source *s, struct rte_mbuf *m, uint32_t len)
 
 /* Everything but one plain descriptor with an empty header. */
 static __rte_noinline enum rx_result
-rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	const struct virtq_chain *c, struct rte_mbuf *m)
 {
-	const uint32_t hdr_len = run->hdr_len, len = c->total - hdr_len;
+	const uint32_t hdr_len = ring->hdr_len, len = c->total - hdr_len;
 	struct vnet_hdr h = {.flags = 0};
 	struct rx_source s;
 	enum rx_result r;
@@ -160,7 +160,7 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	rx_source_init(&s, vq, c);
 	rx_source_read(&s, &h, hdr_len);
 	__asm__ volatile("" ::: "memory"); /* the checks are of the copy */
-	if (!vnet_rx_hdr_ok(&h, run->features, len)) {
+	if (!vnet_rx_hdr_ok(&h, ring->features, len)) {
 		rxq->stats.drop[VNET_DROP_BAD_HDR]++;
 		return RX_DROPPED;
 	}
@@ -176,7 +176,7 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 
 /* Attach m to len bytes of a chain's buffers. No room before and behind: it is the guest's. */
 static inline void
-rx_attach(const struct vnet_rxq *rxq, struct vnet_loan *loan, struct rte_mbuf *m, uint8_t *addr,
+rx_attach(const struct vnet_rxq *rxq, struct vnet_zc_buf *loan, struct rte_mbuf *m, uint8_t *addr,
 	  uint32_t len)
 {
 	rte_pktmbuf_attach_extbuf(m, addr, rxq->iova_is_va ? (rte_iova_t)addr : RTE_BAD_IOVA,
@@ -186,7 +186,7 @@ rx_attach(const struct vnet_rxq *rxq, struct vnet_loan *loan, struct rte_mbuf *m
 
 /* The same for the packet of a chain, of which s has read the header. */
 static void
-rx_attach_all(const struct vnet_rxq *rxq, struct vnet_loan *loan, struct rte_mbuf *m,
+rx_attach_all(const struct vnet_rxq *rxq, struct vnet_zc_buf *loan, struct rte_mbuf *m,
 	      const struct rx_source *s)
 {
 	struct virtq_seg piece = s->cur;
@@ -200,10 +200,10 @@ rx_attach_all(const struct vnet_rxq *rxq, struct vnet_loan *loan, struct rte_mbu
 
 /* rx_attach() to a packet that is one piece, each word of the mbuf written once. */
 VIRTQ_INLINE void
-rx_lend_plain(struct vnet_rxq *rxq, struct vnet_lending *lending, const struct virtq_chain *c,
+rx_lend_plain(struct vnet_rxq *rxq, struct vnet_zc_round *lending, const struct virtq_chain *c,
 	      struct rte_mbuf *m, uint32_t hdr_len, uint32_t len)
 {
-	struct vnet_loan *loan = vnet_lending_add(lending, c, false);
+	struct vnet_zc_buf *loan = vnet_zc_round_attach(lending, c, false);
 	uint8_t *addr = c->addr + hdr_len;
 
 	vnet_rx_mbuf_init(m, rxq->rearm, len);
@@ -233,15 +233,15 @@ rx_pieces_ok(const struct vnet_rxq *rxq, struct rx_source *s, uint32_t len)
 
 /* Everything but a plain descriptor with an empty header: lend it, or say RX_DROPPED. */
 static enum rx_result
-rx_lend_chain(struct vnet_rxq *rxq, struct vnet_lending *lending, const struct virtq_vq *vq,
-	      const struct virtq_run *run, const struct virtq_chain *c, struct rte_mbuf *m)
+rx_lend_chain(struct vnet_rxq *rxq, struct vnet_zc_round *lending, const struct virtq_vq *vq,
+	      const struct virtq_ring *ring, const struct virtq_chain *c, struct rte_mbuf *m)
 {
-	const uint32_t hdr_len = run->hdr_len, len = c->total - hdr_len;
+	const uint32_t hdr_len = ring->hdr_len, len = c->total - hdr_len;
 	struct vnet_hdr h = {.flags = 0};
-	struct vnet_loan *loan;
+	struct vnet_zc_buf *loan;
 	struct rx_source s;
 
-	if (c->nseg == 0 || len - rxq->lend_min > rxq->lend_max - rxq->lend_min)
+	if (c->nseg == 0 || len - rxq->zc_min > rxq->zc_max - rxq->zc_min)
 		return RX_DROPPED;
 	rx_source_init(&s, vq, c);
 	rx_source_read(&s, &h, hdr_len);
@@ -249,12 +249,12 @@ rx_lend_chain(struct vnet_rxq *rxq, struct vnet_lending *lending, const struct v
 	/* A checksum would have to be written to a buffer that is the guest's to write. */
 	if ((h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && !(rxq->flags & VNET_F_PARTIAL_CSUM))
 		return RX_DROPPED;
-	if (!vnet_rx_hdr_ok(&h, run->features, len) || !rx_pieces_ok(rxq, &s, len))
+	if (!vnet_rx_hdr_ok(&h, ring->features, len) || !rx_pieces_ok(rxq, &s, len))
 		return RX_DROPPED;
 	vnet_rx_mbuf_init(m, rxq->rearm, 0);
 	if (rx_chain(rxq, m, s.left) != RX_OK)
 		return RX_NO_BUFFER;
-	loan = vnet_lending_add(lending, c, false);
+	loan = vnet_zc_round_attach(lending, c, false);
 	rte_mbuf_ext_refcnt_set(&loan->shinfo, m->nb_segs);
 	rx_attach_all(rxq, loan, m, &s);
 	m->pkt_len = len;
@@ -265,22 +265,22 @@ rx_lend_chain(struct vnet_rxq *rxq, struct vnet_lending *lending, const struct v
 
 /* Chain c becomes packet m, number i of its round. */
 VIRTQ_INLINE enum rx_result
-rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	const struct virtq_chain *c, struct rte_mbuf *m, struct rx_csums *csums, uint16_t i,
 	const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
+	const uint32_t hdr_len = flags & RX_ANY_HDR ? ring->hdr_len : 12;
 	const uint32_t len = c->len - hdr_len;
 
 	/* One comparison for both ends: a chain shorter than its header wraps around. */
 	if (unlikely(c->nseg != 1 || len - RTE_ETHER_HDR_LEN > rxq->room - RTE_ETHER_HDR_LEN))
-		return rx_slow(rxq, vq, run, c, m);
+		return rx_slow(rxq, vq, ring, c, m);
 	if (flags & RX_OFFLOAD) {
 		const uint16_t asks = (uint16_t)virtq_peek64(c->addr);
 
 		if (asks != 0) {
-			if (!rx_asks_csum(run, c, len, asks, &csums->at[i]))
-				return rx_slow(rxq, vq, run, c, m);
+			if (!rx_asks_csum(ring, c, len, asks, &csums->at[i]))
+				return rx_slow(rxq, vq, ring, c, m);
 			if (len >= VNET_SUM_SHORT &&
 			    !(rxq->flags & (VNET_F_PARTIAL_CSUM | VNET_F_LEGACY_OL))) {
 				rx_copy_csum(rxq, m, c->addr + hdr_len, len, csums->at[i]);
@@ -299,36 +299,36 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
  * copied. *held: the chain is not to be given back with this round.
  */
 VIRTQ_INLINE enum rx_result
-rx_lend(struct vnet_rxq *rxq, struct vnet_lending *lending, struct virtq_vq *vq,
-	const struct virtq_run *run, const struct virtq_chain *c, struct rte_mbuf *m,
+rx_lend(struct vnet_rxq *rxq, struct vnet_zc_round *lending, struct virtq_vq *vq,
+	const struct virtq_ring *ring, const struct virtq_chain *c, struct rte_mbuf *m,
 	struct rx_csums *csums, uint16_t i, const bool lend, bool *held,
 	const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & RX_ANY_HDR ? run->hdr_len : 12;
+	const uint32_t hdr_len = flags & RX_ANY_HDR ? ring->hdr_len : 12;
 	const uint32_t len = c->len - hdr_len;
-	const bool room = vnet_lending_room(lending, c->slots);
+	const bool room = vnet_zc_round_room(lending, c->slots);
 	enum rx_result r = RX_DROPPED;
 
 	*held = true;
-	if (likely(c->nseg == 1 && len - rxq->lend_min <= rxq->lend_max - rxq->lend_min)) {
+	if (likely(c->nseg == 1 && len - rxq->zc_min <= rxq->zc_max - rxq->zc_min)) {
 		if (likely(lend && room) &&
 		    !((flags & RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) & 0xffff) != 0))) {
 			rx_lend_plain(rxq, lending, c, m, hdr_len, len);
 			return RX_LENT;
 		}
 		if (lend && room)
-			r = rx_lend_chain(rxq, lending, vq, run, c, m);
+			r = rx_lend_chain(rxq, lending, vq, ring, c, m);
 	} else if (lend && room && c->nseg > 1) {
-		r = rx_lend_chain(rxq, lending, vq, run, c, m);
+		r = rx_lend_chain(rxq, lending, vq, ring, c, m);
 	}
 	if (unlikely(r != RX_DROPPED))
 		return r;
-	r = rx_one(rxq, vq, run, c, m, csums, i, flags);
+	r = rx_one(rxq, vq, ring, c, m, csums, i, flags);
 	/* A copy waits behind older packets that are out, for the order of the ring. */
-	if (r == RX_NO_BUFFER || vnet_lending_empty(lending) || !room)
+	if (r == RX_NO_BUFFER || vnet_zc_round_empty(lending) || !room)
 		*held = false;
 	else
-		vnet_lending_add(lending, c, true);
+		vnet_zc_round_attach(lending, c, true);
 	return r;
 }
 
@@ -347,11 +347,11 @@ rx_alloc(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n)
 }
 
 static __rte_noinline void
-rx_break(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+rx_break(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	 enum virtq_error err)
 {
 	rxq->stats.error[err]++;
-	virtq_dev_break(vq, run, err);
+	virtq_dev_break(vq, ring, err);
 }
 
 /* The first two lines of the packet; the header, which nobody looks at, may have one of its own. */
@@ -376,24 +376,24 @@ rx_touch_all(const void *ctx, uint16_t i, const struct virtq_chain *c)
 
 /* Whether packets may be lent now. To strip a tag is to write where the guest may only be read. */
 static inline bool
-rx_lends(const struct vnet_rxq *rxq, const struct vnet_loans *loans)
+rx_lends(const struct vnet_rxq *rxq, const struct vnet_zc_ring *loans)
 {
-	return rxq->lend_max != 0 && !(rxq->flags & VNET_F_VLAN_STRIP) &&
+	return rxq->zc_max != 0 && !(rxq->flags & VNET_F_VLAN_STRIP) &&
 	       !__atomic_load_n(&loans->paused, __ATOMIC_RELAXED);
 }
 
 /* Stage 3 of zero-copy: what is not held goes back, behind what came back from the application. */
 VIRTQ_INLINE bool
-rx_complete_lent(struct virtq_vq *vq, const struct virtq_run *run, struct virtq_chain *c,
+rx_complete_lent(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_chain *c,
 		 uint16_t n, uint32_t held, bool packed)
 {
 	uint16_t k = 0;
 
-	virtq_dev_take(vq, run, c, n, packed);
+	virtq_dev_advance(vq, ring, c, n, packed);
 	for (uint32_t back = ~held & (uint32_t)((1ull << n) - 1); back != 0; back &= back - 1)
 		c[k++] = c[__builtin_ctz(back)];
 	if (k > 0)
-		virtq_dev_give(vq, run, c, k, packed, false);
+		virtq_dev_push_used(vq, ring, c, k, packed, false);
 	return k > 0;
 }
 
@@ -404,26 +404,26 @@ rx_touch_lend(const void *ctx, uint16_t i, const struct virtq_chain *c)
 	const struct vnet_rxq *rxq = ctx;
 
 	rte_prefetch0(c->addr);
-	if (c->len - 12 < rxq->lend_min || rxq->lend_max == 0)
+	if (c->len - 12 < rxq->zc_min || rxq->zc_max == 0)
 		rx_touch_data(ctx, i, c);
 	else
 		rte_prefetch0(c->addr + 12);
 }
 
-VIRTQ_INLINE virtq_touch
+VIRTQ_INLINE virtq_prefetch_fn
 rx_touch(const unsigned int flags)
 {
 	return flags & RX_LEND ? rx_touch_lend : flags & RX_OFFLOAD ? rx_touch_all : rx_touch_data;
 }
 
 VIRTQ_INLINE uint16_t
-rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
-	struct vnet_loans *loans = flags & RX_LEND ? vq->loans : NULL;
+	struct vnet_zc_ring *loans = flags & RX_LEND ? vq->loans : NULL;
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	struct virtq_pos pos = virtq_dev_pos(vq);
-	struct vnet_lending lending;
+	struct vnet_zc_round lending;
 	struct rx_csums csums;
 	uint16_t out = 0, i = 0, have;
 	uint32_t held = 0, lent = 0;
@@ -432,29 +432,29 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	bool given = true, lend = false;
 
 	csums.mask = 0;
-	virtq_dev_begin(vq, run);
+	virtq_dev_begin(vq, ring);
 	if (flags & RX_LEND) {
-		given = vnet_loans_give(loans, vq, run, flags & RX_PACKED);
+		given = vnet_zc_push_used(loans, vq, ring, flags & RX_PACKED);
 		lend = rx_lends(rxq, loans);
 	}
-	have = virtq_dev_fetch(vq, run, &pos, c, n, flags & RX_PACKED, false, rx_touch(flags),
+	have = virtq_dev_fetch(vq, ring, &pos, c, n, flags & RX_PACKED, false, rx_touch(flags),
 			       rxq, &err);
 	if (have == 0) {
 		if ((flags & RX_LEND) && given)
-			virtq_dev_notify(vq, run, flags & RX_PACKED);
+			virtq_dev_notify(vq, ring, flags & RX_PACKED);
 		if (unlikely(err != VIRTQ_OK))
-			rx_break(rxq, vq, run, err);
+			rx_break(rxq, vq, ring, err);
 		return 0;
 	}
 	n = rx_alloc(rxq, pkts, have);
 	if (flags & RX_LEND)
-		lending = vnet_lending_begin(loans);
+		lending = vnet_zc_round_begin(loans);
 	for (i = 0; i < n; i++) {
 		bool hold = false;
 		enum rx_result r = flags & RX_LEND ?
-			rx_lend(rxq, &lending, vq, run, &c[i], pkts[out], &csums, out, lend, &hold,
+			rx_lend(rxq, &lending, vq, ring, &c[i], pkts[out], &csums, out, lend, &hold,
 				flags) :
-			rx_one(rxq, vq, run, &c[i], pkts[out], &csums, out, flags);
+			rx_one(rxq, vq, ring, &c[i], pkts[out], &csums, out, flags);
 
 		if (unlikely(r == RX_NO_BUFFER)) {
 			rxq->stats.nombuf++;
@@ -474,30 +474,30 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 	if (!(flags & RX_LEND)) {
 		if (unlikely(i == 0))
 			return 0;
-		virtq_dev_complete(vq, run, c, i, flags & RX_PACKED, false, flags & RX_IN_ORDER);
+		virtq_dev_complete(vq, ring, c, i, flags & RX_PACKED, false, flags & RX_IN_ORDER);
 	} else {
-		vnet_lending_end(&lending);
-		given |= rx_complete_lent(vq, run, c, i, held, flags & RX_PACKED);
+		vnet_zc_round_end(&lending);
+		given |= rx_complete_lent(vq, ring, c, i, held, flags & RX_PACKED);
 		rxq->stats.zero_copy += lent;
 	}
 	if (given)
-		virtq_dev_notify(vq, run, flags & RX_PACKED);
+		virtq_dev_notify(vq, ring, flags & RX_PACKED);
 	if (unlikely(err != VIRTQ_OK && i == have))
-		rx_break(rxq, vq, run, err);
+		rx_break(rxq, vq, ring, err);
 	vnet_rx_account(rxq, pkts, out, bytes);
-	virtq_dev_lookahead(vq, run, n, flags & RX_PACKED);
+	virtq_dev_prefetch_next(vq, ring, n, flags & RX_PACKED);
 	return out;
 }
 
 VIRTQ_INLINE uint16_t
-rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
 	uint16_t done = 0;
 
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VIRTQ_FETCH_MAX);
-		uint16_t got = rx_round(rxq, vq, run, pkts + done, want, flags);
+		uint16_t got = rx_round(rxq, vq, ring, pkts + done, want, flags);
 
 		done += got;
 		if (got < want)
@@ -508,10 +508,10 @@ rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
 
 #define RX_INSTANCE(name, flags) \
 static uint16_t \
-name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run, \
+name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring, \
 	struct rte_mbuf **pkts, uint16_t n) \
 { \
-	return rx_burst(rxq, vq, run, pkts, n, flags); \
+	return rx_burst(rxq, vq, ring, pkts, n, flags); \
 }
 
 RX_INSTANCE(rx_split, 0)
@@ -531,7 +531,7 @@ RX_INSTANCE(rx_packed_lend_any, RX_LEND | RX_PACKED | RX_OFFLOAD | RX_ANY_HDR)
 
 /* A ring that runs while disabled is read and its packets are thrown away (vhost-user). */
 static uint16_t
-rx_disabled(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
+rx_disabled(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	    struct rte_mbuf **pkts __rte_unused, uint16_t n __rte_unused)
 {
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
@@ -541,23 +541,23 @@ rx_disabled(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *r
 
 	if (vq->broken != VIRTQ_OK)
 		return 0;
-	virtq_dev_begin(vq, run);
-	if (vq->loans != NULL && vnet_loans_give(vq->loans, vq, run, run->packed))
-		virtq_dev_notify(vq, run, run->packed);
-	have = virtq_dev_fetch(vq, run, &pos, c, VIRTQ_FETCH_MAX, run->packed, false,
-			       virtq_touch_nothing, NULL, &err);
+	virtq_dev_begin(vq, ring);
+	if (vq->loans != NULL && vnet_zc_push_used(vq->loans, vq, ring, ring->packed))
+		virtq_dev_notify(vq, ring, ring->packed);
+	have = virtq_dev_fetch(vq, ring, &pos, c, VIRTQ_FETCH_MAX, ring->packed, false,
+			       virtq_prefetch_nothing, NULL, &err);
 	if (have > 0) {
-		virtq_dev_complete(vq, run, c, have, run->packed, false, false);
-		virtq_dev_notify(vq, run, run->packed);
+		virtq_dev_complete(vq, ring, c, have, ring->packed, false, false);
+		virtq_dev_notify(vq, ring, ring->packed);
 		rxq->stats.drop[VNET_DROP_DISABLED] += have;
 	}
 	if (err != VIRTQ_OK)
-		rx_break(rxq, vq, run, err);
+		rx_break(rxq, vq, ring, err);
 	return 0;
 }
 
 vnet_rx_burst
-vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **name)
+vnet_dev_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **name)
 {
 	static const struct {
 		vnet_rx_burst burst;
@@ -587,19 +587,19 @@ vnet_dev_rx_select(const struct virtq_run *run, uint32_t flags, const char **nam
 
 	if (name == NULL)
 		name = &dummy;
-	if (!run->enabled) {
+	if (!ring->enabled) {
 		*name = "disabled";
 		return rx_disabled;
 	}
-	if (run->packed)
+	if (ring->packed)
 		f |= RX_PACKED;
-	if (run->features & (VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VNET_DEV_TSO_FEATURES))
+	if (ring->features & (VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VNET_DEV_TSO_FEATURES))
 		f |= RX_OFFLOAD;
-	if (run->hdr_len != 12 || ((flags & VNET_F_ZERO_COPY) && (f & RX_OFFLOAD)))
+	if (ring->hdr_len != 12 || ((flags & VNET_F_ZERO_COPY) && (f & RX_OFFLOAD)))
 		f |= RX_OFFLOAD | RX_ANY_HDR;
 	if (flags & VNET_F_ZERO_COPY) /* then it is not in order */
 		f |= RX_LEND;
-	else if (!(f & RX_ANY_HDR) && (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
+	else if (!(f & RX_ANY_HDR) && (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
 		f |= RX_IN_ORDER;
 	*name = table[f].name;
 	return table[f].burst;

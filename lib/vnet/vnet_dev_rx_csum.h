@@ -29,7 +29,8 @@ struct rx_csums {
  * one that cannot be; then it is for rx_slow().
  */
 VIRTQ_INLINE bool
-rx_asks_csum(const struct virtq_run *run, const struct virtq_chain *c, uint32_t len, uint16_t asks,
+rx_asks_csum(const struct virtq_ring *ring, const struct virtq_chain *c, uint32_t len,
+	     uint16_t asks,
 	     struct rx_csum *csum)
 {
 	const uint64_t rest = virtq_peek64(c->addr + offsetof(struct vnet_hdr, hdr_len));
@@ -38,7 +39,7 @@ rx_asks_csum(const struct virtq_run *run, const struct virtq_chain *c, uint32_t 
 	csum->offset = (uint16_t)(rest >> 48);
 	return likely(asks == RX_CSUM_ALONE &&
 		      (uint32_t)csum->start + csum->offset + 2 <= len &&
-		      (run->features & VIRTQ_BIT(VIRTIO_NET_F_CSUM)));
+		      (ring->features & VIRTQ_BIT(VIRTIO_NET_F_CSUM)));
 }
 
 _Static_assert(offsetof(struct vnet_hdr, csum_start) == offsetof(struct vnet_hdr, hdr_len) + 4 &&

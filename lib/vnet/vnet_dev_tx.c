@@ -20,7 +20,7 @@ enum tx_result {
 struct tx_round {
 	struct vnet_txq *txq;
 	struct virtq_vq *vq;
-	const struct virtq_run *run;
+	const struct virtq_ring *ring;
 	struct virtq_chain *c;
 	uint16_t have;		/* chains fetched */
 	uint16_t used;		/* chains taken so far */
@@ -107,7 +107,7 @@ tx_dropped(struct tx_round *t, enum vnet_drop why)
 static enum tx_result
 tx_take(struct tx_round *t, uint32_t need, uint16_t *count)
 {
-	const bool mergeable = t->run->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF);
+	const bool mergeable = t->ring->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF);
 	uint16_t first = t->used, k = first;
 	uint64_t room = 0;
 
@@ -118,7 +118,7 @@ tx_take(struct tx_round *t, uint32_t need, uint16_t *count)
 			t->used = k + 1;
 			return tx_dropped(t, VNET_DROP_UNMAPPED);
 		}
-		if (k == first && t->c[k].total < t->run->hdr_len) {
+		if (k == first && t->c[k].total < t->ring->hdr_len) {
 			t->used = k + 1;
 			return tx_dropped(t, VNET_DROP_OVERSIZE);
 		}
@@ -137,13 +137,13 @@ tx_frame(struct tx_round *t, struct vnet_tx_pkt *p)
 	struct tx_sink s = {.vq = t->vq};
 	struct virtq_chain *first = &t->c[t->used];
 	uint16_t count = 0;
-	enum tx_result r = tx_take(t, p->len + t->run->hdr_len, &count);
+	enum tx_result r = tx_take(t, p->len + t->ring->hdr_len, &count);
 
 	if (r != TX_SENT)
 		return r;
 	p->hdr.num_buffers = count;
 	tx_sink_open(&s, first);
-	tx_sink_write(&s, &p->hdr, t->run->hdr_len);
+	tx_sink_write(&s, &p->hdr, t->ring->hdr_len);
 	tx_copy(&s, p);
 	t->txq->stats.sw_csum += p->sw_csum;
 	return TX_SENT;
@@ -176,17 +176,17 @@ tx_fetch_all(struct tx_round *t, struct virtq_pos *pos, enum virtq_error *err)
 	uint32_t slots = 0;
 
 	*err = VIRTQ_OK;
-	while (t->have < VIRTQ_MAX_CHAINS && slots < t->run->size) {
+	while (t->have < VIRTQ_MAX_CHAINS && slots < t->ring->size) {
 		uint16_t n = RTE_MIN(VIRTQ_MAX_CHAINS - t->have, VIRTQ_FETCH_MAX);
 		struct virtq_chain *c = &t->c[t->have];
 		uint16_t got;
 
 		c->slots = 1;
-		got = virtq_dev_fetch(t->vq, t->run, pos, c, n, t->run->packed, true,
-				      virtq_touch_nothing, NULL, err);
+		got = virtq_dev_fetch(t->vq, t->ring, pos, c, n, t->ring->packed, true,
+				      virtq_prefetch_nothing, NULL, err);
 		for (uint16_t i = 0; i < got; i++)
 			slots += c[i].slots;
-		if (slots > t->run->size) { /* an entry twice */
+		if (slots > t->ring->size) { /* an entry twice */
 			*err = VIRTQ_E_CHAIN_LOOP;
 			return false;
 		}
@@ -200,11 +200,11 @@ tx_fetch_all(struct tx_round *t, struct virtq_pos *pos, enum virtq_error *err)
 }
 
 static __rte_noinline void
-tx_break(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+tx_break(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	 enum virtq_error err)
 {
 	txq->stats.error[err]++;
-	virtq_dev_break(vq, run, err);
+	virtq_dev_break(vq, ring, err);
 }
 
 /*
@@ -212,10 +212,10 @@ tx_break(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
  * Called with no chain of the current round taken.
  */
 static enum tx_result
-tx_large(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+tx_large(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	 const struct vnet_tx_pkt *p)
 {
-	struct tx_round t = {.txq = txq, .vq = vq, .run = run, .c = vq->chains};
+	struct tx_round t = {.txq = txq, .vq = vq, .ring = ring, .c = vq->chains};
 	struct virtq_pos pos = virtq_dev_pos(vq);
 	uint32_t frames = p->mss ? (p->len - p->head_len + p->mss - 1) / p->mss : 1;
 	struct vnet_tx_pkt copy = *p;
@@ -223,23 +223,23 @@ tx_large(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 	enum tx_result r;
 	bool more;
 
-	if (frames > run->size || frames > VIRTQ_MAX_CHAINS)
+	if (frames > ring->size || frames > VIRTQ_MAX_CHAINS)
 		return tx_dropped(&t, VNET_DROP_OVERSIZE);
-	if (!virtq_dev_ready(vq, run, (uint16_t)frames))
+	if (!virtq_dev_ready(vq, ring, (uint16_t)frames))
 		return TX_SHORT;
-	virtq_dev_begin(vq, run);
+	virtq_dev_begin(vq, ring);
 	more = tx_fetch_all(&t, &pos, &err);
 	r = p->mss ? tx_segments(&t, p) : tx_frame(&t, &copy);
 	if (r == TX_SHORT) {
 		if (err != VIRTQ_OK)
-			tx_break(txq, vq, run, err);
+			tx_break(txq, vq, ring, err);
 		else if (!more)
 			return tx_dropped(&t, VNET_DROP_OVERSIZE);
 		return TX_SHORT;
 	}
 	if (t.used > 0) {
-		virtq_dev_complete(vq, run, t.c, t.used, run->packed, true, false);
-		virtq_dev_notify(vq, run, run->packed);
+		virtq_dev_complete(vq, ring, t.c, t.used, ring->packed, true, false);
+		virtq_dev_notify(vq, ring, ring->packed);
 	}
 	if (r == TX_SENT && p->mss)
 		txq->stats.sw_gso++;
@@ -256,14 +256,14 @@ tx_slow(struct tx_round *t, struct rte_mbuf *m)
 	struct vnet_tx_pkt p;
 	enum tx_result r = TX_SHORT;
 
-	if (vnet_tx_offload(t->run->features, m, &p) < 0)
+	if (vnet_tx_offload(t->ring->features, m, &p) < 0)
 		return tx_dropped(t, VNET_DROP_OFFLOAD);
 	if (p.mss == 0)
 		r = tx_frame(t, &p);
 	if (r != TX_SHORT || t->used > 0)
 		return r;
 	t->stale = true;
-	return tx_large(t->txq, t->vq, t->run, &p);
+	return tx_large(t->txq, t->vq, t->ring, &p);
 }
 
 /* Whether the header ends where a cache line does, so that it shares none with the packet. */
@@ -348,7 +348,7 @@ tx_csum_one(struct tx_round *t, const struct rte_mbuf *m, uint8_t *to, uint32_t 
 	if (unlikely(bytes < csum + sizeof(uint16_t))) /* it would not even cover the checksum */
 		return false;
 	sum = vnet_fold(vnet_pseudo_sum(l3, ipv6, tcp ? IPPROTO_TCP : IPPROTO_UDP, bytes));
-	if (t->run->features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
+	if (t->ring->features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)) {
 		h.first = VIRTIO_NET_HDR_F_NEEDS_CSUM | (uint64_t)l4 << 48;
 		h.second |= csum;
 	} else {
@@ -373,7 +373,7 @@ tx_csum_one(struct tx_round *t, const struct rte_mbuf *m, uint8_t *to, uint32_t 
 VIRTQ_INLINE enum tx_result
 tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & TX_ANY_HDR ? t->run->hdr_len : 12;
+	const uint32_t hdr_len = flags & TX_ANY_HDR ? t->ring->hdr_len : 12;
 	struct virtq_chain *c = &t->c[t->used];
 	const uint32_t len = m->data_len;
 
@@ -393,23 +393,23 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 }
 
 VIRTQ_INLINE uint16_t
-tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
-	struct tx_round t = {.txq = txq, .vq = vq, .run = run, .c = c};
+	struct tx_round t = {.txq = txq, .vq = vq, .ring = ring, .c = c};
 	struct virtq_pos pos = virtq_dev_pos(vq);
 	uint32_t dropped = 0;
 	enum virtq_error err;
 	uint64_t bytes = 0;
 	uint16_t i;
 
-	virtq_dev_begin(vq, run);
-	t.have = virtq_dev_fetch(vq, run, &pos, c, n, flags & TX_PACKED, true, tx_touch, pkts,
+	virtq_dev_begin(vq, ring);
+	t.have = virtq_dev_fetch(vq, ring, &pos, c, n, flags & TX_PACKED, true, tx_touch, pkts,
 				 &err);
 	if (t.have == 0) {
 		if (unlikely(err != VIRTQ_OK))
-			tx_break(txq, vq, run, err);
+			tx_break(txq, vq, ring, err);
 		return 0;
 	}
 	for (i = 0; i < n; i++) {
@@ -428,27 +428,27 @@ tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 		}
 	}
 	if (likely(t.used > 0)) {
-		virtq_dev_complete(vq, run, c, t.used, flags & TX_PACKED, true, false);
-		virtq_dev_notify(vq, run, flags & TX_PACKED);
+		virtq_dev_complete(vq, ring, c, t.used, flags & TX_PACKED, true, false);
+		virtq_dev_notify(vq, ring, flags & TX_PACKED);
 	}
 	if (unlikely(err != VIRTQ_OK && t.used == t.have))
-		tx_break(txq, vq, run, err);
+		tx_break(txq, vq, ring, err);
 	txq->stats.bytes += bytes;
 	vnet_tx_account(&txq->stats, txq->flags, pkts, i, dropped);
 	vnet_free_sent(pkts, i);
-	virtq_dev_lookahead(vq, run, i, flags & TX_PACKED);
+	virtq_dev_prefetch_next(vq, ring, i, flags & TX_PACKED);
 	return i;
 }
 
 VIRTQ_INLINE uint16_t
-tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
 	uint16_t done = 0;
 
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VIRTQ_FETCH_MAX);
-		uint16_t got = tx_round(txq, vq, run, pkts + done, want, flags);
+		uint16_t got = tx_round(txq, vq, ring, pkts + done, want, flags);
 
 		if (got == 0)
 			break;
@@ -464,10 +464,10 @@ tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
 
 #define TX_INSTANCE(name, flags) \
 static uint16_t \
-name(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run, \
+name(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring, \
 	struct rte_mbuf **pkts, uint16_t n) \
 { \
-	return tx_burst(txq, vq, run, pkts, n, flags); \
+	return tx_burst(txq, vq, ring, pkts, n, flags); \
 }
 
 TX_INSTANCE(tx_split, 0)
@@ -478,14 +478,14 @@ TX_INSTANCE(tx_packed_any, TX_PACKED | TX_ANY_HDR)
 /* A disabled ring gets nothing. */
 static uint16_t
 tx_disabled(struct vnet_txq *txq, struct virtq_vq *vq __rte_unused,
-	    const struct virtq_run *run __rte_unused, struct rte_mbuf **pkts, uint16_t n)
+	    const struct virtq_ring *ring __rte_unused, struct rte_mbuf **pkts, uint16_t n)
 {
 	vnet_tx_drop(txq, pkts, n, VNET_DROP_DISABLED);
 	return n;
 }
 
 vnet_tx_burst
-vnet_dev_tx_select(const struct virtq_run *run, const char **name)
+vnet_dev_tx_select(const struct virtq_ring *ring, const char **name)
 {
 	static const struct {
 		vnet_tx_burst burst;
@@ -501,11 +501,11 @@ vnet_dev_tx_select(const struct virtq_run *run, const char **name)
 
 	if (name == NULL)
 		name = &dummy;
-	if (!run->enabled) {
+	if (!ring->enabled) {
 		*name = "disabled";
 		return tx_disabled;
 	}
-	f = (run->packed ? TX_PACKED : 0) | (run->hdr_len != 12 ? TX_ANY_HDR : 0);
+	f = (ring->packed ? TX_PACKED : 0) | (ring->hdr_len != 12 ? TX_ANY_HDR : 0);
 	*name = table[f].name;
 	return table[f].burst;
 }

@@ -15,17 +15,17 @@
  * Descriptors carry buffer addresses of mbufs as they are (IOVA = virtual address). Receive rings
  * offer one mbuf of rxq->pool an entry; the header lies in the mbuf's headroom.
  */
-vnet_rx_burst vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags, const char **name);
-vnet_tx_burst vnet_drv_tx_select(const struct virtq_run *run, const char **name);
+vnet_rx_burst vnet_drv_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **name);
+vnet_tx_burst vnet_drv_tx_select(const struct virtq_ring *ring, const char **name);
 
 /* Offer as many buffers as ring and pool allow, before the ring is published. Returns how many. */
 uint16_t vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv,
-			  const struct virtq_run *run);
+			  const struct virtq_ring *ring);
 /* Free all mbufs that a ring holds, after it has stopped and its gate is quiet. */
 void vnet_drv_drain(struct virtq_drv *drv, uint16_t size);
 /* Free what the device has sent; up to n mbufs. ethdev tx_done_cleanup, inside the gate. */
 uint16_t vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv,
-			   const struct virtq_run *run, uint16_t n);
+			   const struct virtq_ring *ring, uint16_t n);
 
 /*
  * Memory the device cannot reach must not be offered. It reaches all that is DPDK's own, which this

@@ -17,15 +17,15 @@ drv_entries(const struct virtq_drv *drv, uint16_t n)
 }
 
 static void
-drv_add_pieces(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf *cookie,
+drv_add_pieces(struct virtq_drv *drv, const struct virtq_ring *ring, struct rte_mbuf *cookie,
 	const struct virtq_drv_seg *seg, uint16_t n)
 {
-	uint16_t slot = virtq_drv_next_slot(drv);
+	uint16_t slot = virtq_drv_next_id(drv);
 	struct vring_desc *table;
 	struct virtq_drv_seg ref;
 
 	if (drv_entries(drv, n) == n) {
-		virtq_drv_add(drv, run, cookie, seg, n, 0, run->packed);
+		virtq_drv_add(drv, ring, cookie, seg, n, 0, ring->packed);
 		return;
 	}
 	table = drv->indirect + (uint32_t)slot * VIRTQ_DRV_MAX_DESC;
@@ -33,7 +33,7 @@ drv_add_pieces(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mb
 		uint16_t more = i + 1 < n;
 
 		/* Split: flags, next. Packed: id, flags; neither means anything in a table. */
-		if (run->packed)
+		if (ring->packed)
 			virtq_drv_put_desc(&table[i], seg[i].iova, seg[i].len, 0, 0);
 		else
 			virtq_drv_put_desc(&table[i], seg[i].iova, seg[i].len,
@@ -42,14 +42,14 @@ drv_add_pieces(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mb
 	ref.iova = drv->indirect_iova +
 		   (uint64_t)slot * VIRTQ_DRV_MAX_DESC * sizeof(struct vring_desc);
 	ref.len = n * sizeof(struct vring_desc);
-	virtq_drv_add(drv, run, cookie, &ref, 1, VRING_DESC_F_INDIRECT, run->packed);
+	virtq_drv_add(drv, ring, cookie, &ref, 1, VRING_DESC_F_INDIRECT, ring->packed);
 }
 
 /* A chain may have so many: not more than the ring has entries. VIRTIO 1.2, 2.7.5.3.1 */
 static uint16_t
-drv_most_pieces(const struct virtq_run *run)
+drv_most_pieces(const struct virtq_ring *ring)
 {
-	return RTE_MIN((uint16_t)VIRTQ_DRV_MAX_DESC, run->size);
+	return RTE_MIN((uint16_t)VIRTQ_DRV_MAX_DESC, ring->size);
 }
 
 /*
@@ -57,10 +57,10 @@ drv_most_pieces(const struct virtq_run *run)
  * `skip`. 0: they are too many.
  */
 static uint16_t
-drv_pieces(const struct virtq_run *run, const struct rte_mbuf *m, uint32_t skip, uint32_t len,
+drv_pieces(const struct virtq_ring *ring, const struct rte_mbuf *m, uint32_t skip, uint32_t len,
 	struct virtq_drv_seg *seg)
 {
-	const uint16_t most = drv_most_pieces(run);
+	const uint16_t most = drv_most_pieces(ring);
 	uint16_t n = 1;
 
 	for (; m != NULL && len > 0; m = m->next) {
@@ -83,13 +83,13 @@ drv_pieces(const struct virtq_run *run, const struct rte_mbuf *m, uint32_t skip,
 
 /* A frame with a header, and rewritten first bytes, in the ring's own memory. */
 static enum tx_result
-drv_frame(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_frame(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	const struct vnet_tx_pkt *p)
 {
 	struct virtq_drv_seg seg[VIRTQ_DRV_MAX_DESC];
-	uint32_t slot = virtq_drv_next_slot(drv);
+	uint32_t slot = virtq_drv_next_id(drv);
 	uint8_t *head = drv->header + slot * VIRTQ_DRV_HEADER;
-	uint16_t n = drv_pieces(run, p->m, p->head_skip, p->len - p->head_len, seg);
+	uint16_t n = drv_pieces(ring, p->m, p->head_skip, p->len - p->head_len, seg);
 	struct vnet_hdr hdr = p->hdr;
 
 	if (n == 0) {
@@ -99,12 +99,12 @@ drv_frame(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *r
 	if (drv_entries(drv, n) > drv->nfree)
 		return TX_SHORT;
 	hdr.num_buffers = 0; /* the device counts buffers, and only those it writes */
-	memset(head, 0, run->hdr_len);
-	memcpy(head, &hdr, RTE_MIN((size_t)run->hdr_len, sizeof(hdr)));
-	memcpy(head + run->hdr_len, p->head, p->head_len);
+	memset(head, 0, ring->hdr_len);
+	memcpy(head, &hdr, RTE_MIN((size_t)ring->hdr_len, sizeof(hdr)));
+	memcpy(head + ring->hdr_len, p->head, p->head_len);
 	seg[0].iova = drv->header_iova + (uint64_t)slot * VIRTQ_DRV_HEADER;
-	seg[0].len = run->hdr_len + p->head_len;
-	drv_add_pieces(drv, run, p->m, seg, n);
+	seg[0].len = ring->hdr_len + p->head_len;
+	drv_add_pieces(drv, ring, p->m, seg, n);
 	txq->stats.sw_csum += p->sw_csum;
 	return TX_SENT;
 }
@@ -118,7 +118,7 @@ drv_hold(struct rte_mbuf *m, int16_t refs)
 
 /* Ring entries that the frames of a packet take together. 0: one has too many pieces. */
 static uint32_t
-drv_segments_need(const struct virtq_drv *drv, const struct virtq_run *run,
+drv_segments_need(const struct virtq_drv *drv, const struct virtq_ring *ring,
 	const struct vnet_tx_pkt *p)
 {
 	const uint32_t payload = p->len - p->head_len;
@@ -126,13 +126,13 @@ drv_segments_need(const struct virtq_drv *drv, const struct virtq_run *run,
 	uint32_t total = 0;
 
 	for (uint32_t off = 0; off < payload; off += p->mss) {
-		uint16_t n = drv_pieces(run, p->m, p->head_skip + off,
+		uint16_t n = drv_pieces(ring, p->m, p->head_skip + off,
 					RTE_MIN(payload - off, (uint32_t)p->mss), seg);
 
 		if (n == 0)
 			return 0;
 		total += drv_entries(drv, n);
-		if (total > run->size)
+		if (total > ring->size)
 			break;
 	}
 	return total;
@@ -140,14 +140,14 @@ drv_segments_need(const struct virtq_drv *drv, const struct virtq_run *run,
 
 /* All frames of a packet or none; each holds the mbuf that its payload lies in. */
 static enum tx_result
-drv_segments(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_segments(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	const struct vnet_tx_pkt *p)
 {
 	uint32_t payload = p->len - p->head_len, frames = (payload + p->mss - 1) / p->mss;
-	uint32_t need = drv_segments_need(drv, run, p);
+	uint32_t need = drv_segments_need(drv, ring, p);
 	struct vnet_tx_pkt frame;
 
-	if (need == 0 || need > run->size) {
+	if (need == 0 || need > ring->size) {
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
 		return TX_DROPPED;
 	}
@@ -156,7 +156,7 @@ drv_segments(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
 	drv_hold(p->m, (int16_t)(frames - 1)); /* at most as many as a ring has entries */
 	for (uint32_t off = 0; off < payload; off += p->mss) {
 		vnet_tx_segment(p, off, RTE_MIN(payload - off, (uint32_t)p->mss), &frame);
-		drv_frame(txq, drv, run, &frame);
+		drv_frame(txq, drv, ring, &frame);
 	}
 	txq->stats.sw_gso++;
 	return TX_SENT;
@@ -171,9 +171,9 @@ drv_within(const struct vnet_range *r, const void *addr, uint32_t len)
 }
 
 static bool
-drv_was_given(const struct vnet_given *given, const void *addr, uint32_t len)
+drv_was_given(const struct vnet_extmem *given, const void *addr, uint32_t len)
 {
-	for (unsigned int i = 0; given != NULL && i < VNET_GIVEN_MAX; i++) {
+	for (unsigned int i = 0; given != NULL && i < VNET_EXTMEM_MAX; i++) {
 		const struct vnet_range *shared = &given->range[i];
 		struct vnet_range r;
 
@@ -199,7 +199,7 @@ drv_remember(struct vnet_txq *txq, const void *addr)
 }
 
 bool
-vnet_drv_reaches(struct vnet_txq *txq, const void *addr, uint32_t len)
+vnet_drv_frame_is_mapped(struct vnet_txq *txq, const void *addr, uint32_t len)
 {
 	if (drv_within(&txq->reach[0], addr, len))
 		return true;
@@ -225,7 +225,7 @@ static bool
 drv_all_in_reach(struct vnet_txq *txq, const struct rte_mbuf *m)
 {
 	for (; m != NULL; m = m->next)
-		if (!vnet_drv_reaches(txq, m->buf_addr, m->buf_len))
+		if (!vnet_drv_frame_is_mapped(txq, m->buf_addr, m->buf_len))
 			return false;
 	return true;
 }
@@ -253,25 +253,25 @@ drv_reachable(struct vnet_txq *txq, struct rte_mbuf *m)
 }
 
 static enum tx_result
-drv_frame_reachable(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_frame_reachable(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf *m)
 {
 	const uint64_t sw_csum = txq->stats.sw_csum;
 	struct vnet_tx_pkt p;
 	enum tx_result r;
 
-	if (vnet_tx_offload(vnet_swap_roles(run->features), m, &p) < 0) {
+	if (vnet_tx_offload(vnet_swap_roles(ring->features), m, &p) < 0) {
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
 		return TX_DROPPED;
 	}
-	r = p.mss ? drv_segments(txq, drv, run, &p) : drv_frame(txq, drv, run, &p);
+	r = p.mss ? drv_segments(txq, drv, ring, &p) : drv_frame(txq, drv, ring, &p);
 	if (r == TX_SHORT)
 		txq->stats.sw_csum = sw_csum; /* done again when the packet comes again */
 	return r;
 }
 
 enum tx_result
-vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf *pkt)
 {
 	struct rte_mbuf *m = drv_reachable(txq, pkt);
@@ -281,7 +281,7 @@ vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct vir
 		txq->stats.drop[VNET_DROP_UNMAPPED]++;
 		return TX_DROPPED;
 	}
-	r = drv_frame_reachable(txq, drv, run, m);
+	r = drv_frame_reachable(txq, drv, ring, m);
 	if (m == pkt)
 		return r;
 	if (r == TX_SENT)

@@ -13,7 +13,7 @@
 enum tx_result { TX_SENT, TX_COPIED, TX_DROPPED, TX_SHORT };
 
 /* Whether the device reaches the bytes. */
-bool vnet_drv_reaches(struct vnet_txq *txq, const void *addr, uint32_t len);
+bool vnet_drv_frame_is_mapped(struct vnet_txq *txq, const void *addr, uint32_t len);
 
 /*
  * Offer a packet of any kind, with whatever it asks for, in one frame or several; visible with the
@@ -21,6 +21,6 @@ bool vnet_drv_reaches(struct vnet_txq *txq, const void *addr, uint32_t len);
  * ports may have it as well.
  */
 enum tx_result vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv,
-				  const struct virtq_run *run, struct rte_mbuf *pkt);
+				  const struct virtq_ring *ring, struct rte_mbuf *pkt);
 
 #endif /* VNET_DRV_FRAME_H */

@@ -3,8 +3,8 @@
 #include <rte_ether.h>
 
 #include "virtq_dev.h"
-#include "vnet_drv_gather.h"
-#include "vnet_drv_row.h"
+#include "vnet_drv_peek.h"
+#include "vnet_drv_batch.h"
 
 static inline struct virtq_drv *
 drv_of(struct virtq_vq *vq)
@@ -14,10 +14,10 @@ drv_of(struct virtq_vq *vq)
 
 /* The header, read once; false: it cannot be true. */
 static bool
-drv_offload(struct vnet_rxq *rxq, const struct virtq_run *run, const struct vnet_hdr *h,
+drv_offload(struct vnet_rxq *rxq, const struct virtq_ring *ring, const struct vnet_hdr *h,
 	struct rte_mbuf *m)
 {
-	uint64_t features = vnet_swap_roles(run->features);
+	uint64_t features = vnet_swap_roles(ring->features);
 
 	if (!vnet_rx_hdr_ok(h, features, m->pkt_len))
 		return false;
@@ -27,7 +27,7 @@ drv_offload(struct vnet_rxq *rxq, const struct virtq_run *run, const struct vnet
 	if ((h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
 	    h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
 		vnet_rx_offload(rxq, h, m);
-	if (run->hdr_len == VIRTQ_HDR_HASH)
+	if (ring->hdr_len == VIRTQ_HDR_HASH)
 		drv_hash(m);
 	return true;
 }
@@ -42,62 +42,62 @@ drv_drop(struct vnet_rxq *rxq, struct rte_mbuf *m, enum vnet_drop why)
 
 /* A packet of one buffer whose header says something, or that is too short. */
 static __rte_noinline struct rte_mbuf *
-drv_rx_slow(struct vnet_rxq *rxq, const struct virtq_run *run, struct rte_mbuf *m, uint32_t len)
+drv_rx_slow(struct vnet_rxq *rxq, const struct virtq_ring *ring, struct rte_mbuf *m, uint32_t len)
 {
 	struct vnet_hdr h = {.flags = 0};
 
 	vnet_rx_mbuf_init(m, rxq->rearm, 0);
-	if (len < run->hdr_len + (uint32_t)RTE_ETHER_HDR_LEN)
+	if (len < ring->hdr_len + (uint32_t)RTE_ETHER_HDR_LEN)
 		return drv_drop(rxq, m, VNET_DROP_RUNT);
-	virtq_copy_out(&h, drv_header(m, run->hdr_len),
-		       RTE_MIN((size_t)run->hdr_len, sizeof(h)));
-	m->pkt_len = m->data_len = (uint16_t)(len - run->hdr_len);
-	if (!drv_offload(rxq, run, &h, m))
+	virtq_copy_out(&h, drv_header(m, ring->hdr_len),
+		       RTE_MIN((size_t)ring->hdr_len, sizeof(h)));
+	m->pkt_len = m->data_len = (uint16_t)(len - ring->hdr_len);
+	if (!drv_offload(rxq, ring, &h, m))
 		return drv_drop(rxq, m, VNET_DROP_BAD_HDR);
 	return m;
 }
 
 /* The buffer that the ring's next used entry names. NULL: the device lies, the ring is broken. */
 static struct rte_mbuf *
-drv_next_buffer(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_next_buffer(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	uint32_t *len)
 {
-	struct drv_batch b;
+	struct drv_peeked b;
 
-	if (!drv_gather_one(rxq, drv, run, &b)) {
+	if (!drv_peek_one(rxq, drv, ring, &b)) {
 		/* It was there when drv_used_ready() looked. */
 		if (drv->vq.broken == VIRTQ_OK)
 			drv_rx_break(rxq, drv, VIRTQ_E_USED_JUMP);
 		return NULL;
 	}
 	*len = b.len[0];
-	return drv_take(drv, run, b.id[0]);
+	return drv_take(drv, ring, b.id[0]);
 }
 
 /* Buffers that a used entry stands for when `due` is the first of them. */
 static uint32_t
-drv_entry_covers(const struct virtq_run *run, uint32_t due, uint32_t id)
+drv_entry_covers(const struct virtq_ring *ring, uint32_t due, uint32_t id)
 {
-	if (!(run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) || id >= run->size)
+	if (!(ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) || id >= ring->size)
 		return 1;
-	return (id >= due ? id - due : id + run->size - due) + 1;
+	return (id >= due ? id - due : id + ring->size - due) + 1;
 }
 
 /* Whether the n next buffers are all used. */
 static bool
-drv_used_ready(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_used_ready(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	uint16_t n)
 {
-	uint32_t covered = drv->batch ? drv_entry_covers(run, drv->oldest, drv->batch_last) : 0;
+	uint32_t covered = drv->batch ? drv_entry_covers(ring, drv->oldest, drv->batch_last) : 0;
 
-	if (!run->packed)
-		return drv_have_split(rxq, drv, run, n) >= n;
+	if (!ring->packed)
+		return drv_have_split(rxq, drv, ring, n) >= n;
 	while (covered < n) {
 		uint32_t id, len;
 
-		if (!virtq_drv_used_entry(drv, run, (uint16_t)covered, &id, &len, true))
+		if (!virtq_drv_used_entry(drv, ring, (uint16_t)covered, &id, &len, true))
 			return false;
-		covered += drv_entry_covers(run, (drv->oldest + covered) % run->size, id);
+		covered += drv_entry_covers(ring, (drv->oldest + covered) % ring->size, id);
 	}
 	return true;
 }
@@ -114,25 +114,25 @@ drv_append(struct rte_mbuf *m, struct rte_mbuf *last, struct rte_mbuf *next, uin
 
 /* The packet that n used buffers hold. NULL: the device lies. */
 static struct rte_mbuf *
-drv_collect(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+drv_collect(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n)
 {
 	struct rte_mbuf *last = NULL, *m = NULL;
 	uint32_t len;
 
 	for (uint16_t i = 0; i < n; i++) {
-		struct rte_mbuf *next = drv_next_buffer(rxq, drv, run, &len);
+		struct rte_mbuf *next = drv_next_buffer(rxq, drv, ring, &len);
 
 		if (next == NULL) {
 			rte_pktmbuf_free(m);
 			return NULL;
 		}
 		if (i == 0)
-			len -= RTE_MIN(len, run->hdr_len);
+			len -= RTE_MIN(len, ring->hdr_len);
 		vnet_rx_mbuf_init(next, rxq->rearm, len);
 		if (i == 0)
 			m = next;
 		else
-			drv_append(m, last, next, run->hdr_len);
+			drv_append(m, last, next, ring->hdr_len);
 		last = next;
 	}
 	return m;
@@ -155,30 +155,30 @@ drv_unchain(struct vnet_rxq *rxq, struct rte_mbuf *m)
  * all of them are there yet: nothing is taken then.
  */
 static __rte_noinline int
-drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf *first, struct rte_mbuf **out)
 {
 	struct vnet_hdr h;
 	struct rte_mbuf *m;
 
 	*out = NULL;
-	virtq_copy_out(&h, drv_header(first, run->hdr_len), sizeof(h));
-	if (h.num_buffers > run->size - drv->nfree) {
+	virtq_copy_out(&h, drv_header(first, ring->hdr_len), sizeof(h));
+	if (h.num_buffers > ring->size - drv->nfree) {
 		drv_rx_break(rxq, drv, VIRTQ_E_USED_JUMP);
 		return 0;
 	}
 	if (h.num_buffers == 0)
 		h.num_buffers = 1;
-	if (!drv_used_ready(rxq, drv, run, h.num_buffers))
+	if (!drv_used_ready(rxq, drv, ring, h.num_buffers))
 		return 0;
-	m = drv_collect(rxq, drv, run, h.num_buffers);
+	m = drv_collect(rxq, drv, ring, h.num_buffers);
 	if (m == NULL)
 		return 1;
 	if (m->data_len < RTE_ETHER_HDR_LEN)
 		*out = drv_drop(rxq, m, VNET_DROP_RUNT);
 	else if (m->pkt_len > VNET_FRAME_MAX)
 		*out = drv_drop(rxq, m, VNET_DROP_OVERSIZE);
-	else if (!drv_offload(rxq, run, &h, m))
+	else if (!drv_offload(rxq, ring, &h, m))
 		*out = drv_drop(rxq, m, VNET_DROP_BAD_HDR);
 	else
 		*out = drv_unchain(rxq, m);
@@ -187,12 +187,12 @@ drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 
 /* Offer n raw mbufs that are the cookies of the next slots, which do not go round the ring. */
 VIRTQ_INLINE void
-drv_offer(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, uint32_t room,
+drv_offer(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n, uint32_t room,
 	uint32_t hdr_len, bool packed)
 {
-	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv, run);
+	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv, ring);
 	void *const *m = &drv->cookie[b.slot];
-	struct virtq_drv_slot *slot = &drv->slot[b.slot];
+	struct virtq_drv_desc_state *slot = &drv->slot[b.slot];
 
 	while (b.n < n) {
 		struct rte_mbuf *one = m[b.n];
@@ -202,25 +202,26 @@ drv_offer(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, uint32
 		virtq_drv_bulk_put(drv, &b, (uintptr_t)drv_header(one, hdr_len),
 				   room + hdr_len, VRING_DESC_F_WRITE, packed);
 	}
-	virtq_drv_bulk_end(drv, run, &b, VRING_DESC_F_WRITE, packed);
+	virtq_drv_bulk_end(drv, ring, &b, VRING_DESC_F_WRITE, packed);
 }
 
 /* The same where free slots do not follow each other. */
 static __rte_noinline void
-drv_offer_any(struct virtq_drv *drv, const struct virtq_run *run, struct rte_mbuf **m, uint16_t n,
+drv_offer_any(struct virtq_drv *drv, const struct virtq_ring *ring, struct rte_mbuf **m, uint16_t n,
 	uint32_t room, uint32_t hdr_len)
 {
 	for (uint16_t i = 0; i < n; i++) {
 		const struct virtq_drv_seg seg = {(uintptr_t)drv_header(m[i], hdr_len),
 						  room + hdr_len};
 
-		virtq_drv_add(drv, run, m[i], &seg, 1, VRING_DESC_F_WRITE, run->packed);
+		virtq_drv_add(drv, ring, m[i], &seg, 1, VRING_DESC_F_WRITE, ring->packed);
 	}
 }
 
 /* The same where not all can be had at once. */
 static __rte_noinline uint16_t
-drv_refill_any(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run, uint16_t n,
+drv_refill_any(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
+	       uint16_t n,
 	uint32_t hdr_len)
 {
 	struct rte_mbuf *m[VNET_BURST];
@@ -230,7 +231,7 @@ drv_refill_any(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_r
 		got++;
 	if (got < n)
 		rxq->stats.nombuf++;
-	drv_offer_any(drv, run, m, got, rxq->room, hdr_len);
+	drv_offer_any(drv, ring, m, got, rxq->room, hdr_len);
 	return got;
 }
 
@@ -239,36 +240,36 @@ drv_refill_any(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_r
  * most. Returns how many.
  */
 VIRTQ_INLINE uint16_t
-drv_refill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_refill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	uint32_t hdr_len, bool packed)
 {
 	uint16_t n = RTE_MIN(drv->nfree, (uint16_t)VNET_BURST);
 	void **cookie = &drv->cookie[drv->free_first];
 
 	if (likely(drv->sequential)) {
-		n = RTE_MIN(n, (uint16_t)(run->size - drv->free_first));
+		n = RTE_MIN(n, (uint16_t)(ring->size - drv->free_first));
 		if (likely(rte_mempool_get_bulk(rxq->pool, cookie, n) == 0)) {
-			drv_offer(drv, run, n, rxq->room, hdr_len, packed);
-			virtq_drv_publish(drv, run, packed);
+			drv_offer(drv, ring, n, rxq->room, hdr_len, packed);
+			virtq_drv_publish(drv, ring, packed);
 			return n;
 		}
 		virtq_drv_bulk_forget(cookie, n);
 	}
-	n = drv_refill_any(rxq, drv, run, n, hdr_len);
-	virtq_drv_publish(drv, run, packed);
+	n = drv_refill_any(rxq, drv, ring, n, hdr_len);
+	virtq_drv_publish(drv, ring, packed);
 	return n;
 }
 
 VIRTQ_INLINE uint16_t
-drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n, bool *merged, uint64_t *bytes,
 	const unsigned int flags)
 {
-	const uint32_t hdr_len = drv_hdr_len(run->hdr_len, flags);
+	const uint32_t hdr_len = drv_hdr_len(ring->hdr_len, flags);
 	uint16_t out = 0, have, i;
-	struct drv_batch b;
+	struct drv_peeked b;
 
-	have = drv_gather(rxq, drv, run, &b, n, hdr_len, flags & RX_PACKED);
+	have = drv_peek(rxq, drv, ring, &b, n, hdr_len, flags & RX_PACKED);
 	for (i = 0; i < have; i++) {
 		struct rte_mbuf *m = b.m[i];
 		const uint8_t *h = drv_header(m, hdr_len);
@@ -285,10 +286,10 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 			break;
 		}
 		if (unlikely(!b.in_sequence))
-			drv_take(drv, run, b.id[i]);
+			drv_take(drv, ring, b.id[i]);
 		if (unlikely((virtq_peek64(h) & 0xffff) != 0 ||
 			     b.len[i] < hdr_len + RTE_ETHER_HDR_LEN)) {
-			m = drv_rx_slow(rxq, run, m, b.len[i]);
+			m = drv_rx_slow(rxq, ring, m, b.len[i]);
 			if (m == NULL)
 				continue;
 			*bytes += m->pkt_len;
@@ -301,7 +302,7 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 		pkts[out++] = m;
 	}
 	if (likely(b.in_sequence))
-		drv_take_sequence(drv, run, i, flags & RX_PACKED);
+		drv_take_sequence(drv, ring, i, flags & RX_PACKED);
 	return out;
 }
 
@@ -310,45 +311,45 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
  * which drv_rx_round() sees to.
  */
 VIRTQ_INLINE uint16_t
-drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
-	struct rte_mbuf **pkts, uint16_t n, bool *rest, drv_row_taker take,
+drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
+	struct rte_mbuf **pkts, uint16_t n, bool *rest, drv_batch_fn take,
 	const unsigned int flags)
 {
-	struct drv_row row = {
-		.used = virtq_drv_used_begin(drv, run, flags & RX_PACKED),
+	struct drv_batch row = {
+		.used = virtq_drv_used_begin(drv, ring, flags & RX_PACKED),
 		.cookie = &drv->cookie[drv->oldest],
 		.slot = &drv->slot[drv->oldest],
 		.pkts = pkts,
 		.rearm = rxq->rearm,
-		.hdr_len = run->hdr_len,
+		.hdr_len = ring->hdr_len,
 		.due = drv->oldest,
 	};
-	const uint16_t left = RTE_MIN((uint16_t)(run->size - row.due), row.used.left);
-	uint16_t have = run->size - drv->nfree;
+	const uint16_t left = RTE_MIN((uint16_t)(ring->size - row.due), row.used.left);
+	uint16_t have = ring->size - drv->nfree;
 	struct drv_received r;
 	uint32_t id, len;
 
-	*rest = !virtq_drv_bulk_can_take(drv) || drv->batch;
+	*rest = !virtq_drv_bulk_can_pop(drv) || drv->batch;
 	if (unlikely(*rest))
 		return 0;
 	if (!(flags & RX_PACKED)) {
 		/* It is likely that they are there: they travel together with the index. */
 		if (drv->flowing)
 			virtq_prefetch_range(row.used.first,
-					     RTE_MIN(n, left) * sizeof(run->used->ring[0]));
-		have = drv_have_split(rxq, drv, run, n);
+					     RTE_MIN(n, left) * sizeof(ring->used->ring[0]));
+		have = drv_have_split(rxq, drv, ring, n);
 	}
 	row.n = RTE_MIN(RTE_MIN(n, have), left);
 	if (row.n == 0 || !virtq_drv_used_next(&row.used, 0, &id, &len, flags & RX_PACKED))
 		return 0;
 	/* They will be offered again when the burst ends. On split rings this does not pay. */
 	if (flags & RX_PACKED)
-		virtq_drv_bulk_own(drv, run, row.n, true);
+		virtq_drv_bulk_own(drv, ring, row.n, true);
 	r = take(&row);
 	if (likely(r.n > 0)) {
-		drv_take_sequence(drv, run, (uint16_t)r.n, flags & RX_PACKED);
+		drv_take_sequence(drv, ring, (uint16_t)r.n, flags & RX_PACKED);
 		/* Before buffers are offered: what lines are still to come does so meanwhile. */
-		vnet_rx_account_tally(rxq, pkts, (uint16_t)r.n, r.tally);
+		vnet_rx_account_classes(rxq, pkts, (uint16_t)r.n, r.tally);
 	}
 	*rest = r.odd || (r.n == left && have > left);
 	return (uint16_t)r.n;
@@ -356,13 +357,13 @@ drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run
 
 /* The mergeable packet that a round stopped before. */
 static __rte_noinline uint16_t
-drv_rx_one_merged(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_rx_one_merged(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint64_t *bytes, bool *stuck)
 {
-	struct drv_batch b;
+	struct drv_peeked b;
 
 	*stuck = true;
-	if (!drv_gather_one(rxq, drv, run, &b) || drv_rx_merge(rxq, drv, run, b.m[0], pkts) == 0)
+	if (!drv_peek_one(rxq, drv, ring, &b) || drv_rx_merge(rxq, drv, ring, b.m[0], pkts) == 0)
 		return 0;
 	*stuck = false;
 	if (*pkts == NULL)
@@ -373,16 +374,16 @@ drv_rx_one_merged(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virt
 
 /* What drv_rx_plain() left: at most n packets. *again: there may be more. */
 VIRTQ_INLINE uint16_t
-drv_rx_others(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_rx_others(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n, bool *again, const unsigned int flags)
 {
 	bool merged = false, stuck = false;
 	uint64_t bytes = 0;
-	uint16_t got = drv_rx_round(rxq, drv, run, pkts, n, &merged, &bytes, flags);
+	uint16_t got = drv_rx_round(rxq, drv, ring, pkts, n, &merged, &bytes, flags);
 
 	*again = got == n;
 	if ((flags & RX_MERGE) && unlikely(merged)) { /* so that got is less than n */
-		got += drv_rx_one_merged(rxq, drv, run, pkts + got, &bytes, &stuck);
+		got += drv_rx_one_merged(rxq, drv, ring, pkts + got, &bytes, &stuck);
 		*again = !stuck;
 	}
 	if (got > 0)
@@ -395,15 +396,16 @@ drv_rx_others(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ru
  * the device may be waiting for more buffers than it has, to put one large packet into.
  */
 VIRTQ_INLINE bool
-drv_rx_hungry(const struct vnet_rxq *rxq, const struct virtq_drv *drv, const struct virtq_run *run,
+drv_rx_hungry(const struct vnet_rxq *rxq, const struct virtq_drv *drv,
+	      const struct virtq_ring *ring,
 	bool idle, bool merge)
 {
-	const uint16_t some = RTE_MIN((uint16_t)VNET_BURST, (uint16_t)(run->size / 4 + 1));
+	const uint16_t some = RTE_MIN((uint16_t)VNET_BURST, (uint16_t)(ring->size / 4 + 1));
 
 	if (drv->nfree >= some)
 		return true;
 	return merge && idle && drv->nfree > 0 &&
-	       (uint64_t)(run->size - drv->nfree) * rxq->room < VNET_FRAME_MAX;
+	       (uint64_t)(ring->size - drv->nfree) * rxq->room < VNET_FRAME_MAX;
 }
 
 /*
@@ -411,19 +413,19 @@ drv_rx_hungry(const struct vnet_rxq *rxq, const struct virtq_drv *drv, const str
  * while the application works. On a packed ring the device may be writing them.
  */
 VIRTQ_INLINE void
-drv_rx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+drv_rx_prefetch_next(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n)
 {
 	const uint16_t left = drv->used_seen - drv->vq.used_idx;
 
-	virtq_prefetch_range(&run->used->ring[drv->vq.used_idx & run->mask],
-			     RTE_MIN(n, left) * sizeof(run->used->ring[0]));
+	virtq_prefetch_range(&ring->used->ring[drv->vq.used_idx & ring->mask],
+			     RTE_MIN(n, left) * sizeof(ring->used->ring[0]));
 }
 
 VIRTQ_INLINE uint16_t
-drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run,
-	struct rte_mbuf **pkts, uint16_t n, drv_row_taker take, const unsigned int flags)
+drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
+	struct rte_mbuf **pkts, uint16_t n, drv_batch_fn take, const unsigned int flags)
 {
-	const uint32_t hdr_len = drv_hdr_len(run->hdr_len, flags);
+	const uint32_t hdr_len = drv_hdr_len(ring->hdr_len, flags);
 	const uint64_t shortages = rxq->stats.nombuf;
 	struct virtq_drv *drv = drv_of(vq);
 	uint16_t done = 0, offered = 0;
@@ -433,33 +435,33 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *
 		const uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
 		struct rte_mbuf **to = pkts + done;
 		bool rest;
-		uint16_t got = drv_rx_plain(rxq, drv, run, to, want, &rest, take, flags);
+		uint16_t got = drv_rx_plain(rxq, drv, ring, to, want, &rest, take, flags);
 
 		again = got == want || rest;
 		if (unlikely(got == 0 && rest))
-			got = drv_rx_others(rxq, drv, run, to, want, &again, flags);
+			got = drv_rx_others(rxq, drv, ring, to, want, &again, flags);
 		done += got;
 	}
 	while (vq->broken == VIRTQ_OK && rxq->stats.nombuf == shortages &&
-	       drv_rx_hungry(rxq, drv, run, done == 0, flags & RX_MERGE))
-		offered += drv_refill(rxq, drv, run, hdr_len, flags & RX_PACKED);
+	       drv_rx_hungry(rxq, drv, ring, done == 0, flags & RX_MERGE))
+		offered += drv_refill(rxq, drv, ring, hdr_len, flags & RX_PACKED);
 	if (offered > 0)
-		virtq_drv_kick(drv, run, flags & RX_PACKED);
+		virtq_drv_kick(drv, ring, flags & RX_PACKED);
 	if (!(flags & RX_PACKED)) {
 		drv->flowing = done == n;
 		if (likely(drv->flowing))
-			drv_rx_lookahead(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST));
+			drv_rx_prefetch_next(drv, ring, RTE_MIN(n, (uint16_t)VNET_BURST));
 	}
 	return done;
 }
 
 uint16_t
-vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_run *run)
+vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring)
 {
 	uint16_t offered = 0;
 
 	while (drv->nfree > 0) {
-		uint16_t more = drv_refill(rxq, drv, run, run->hdr_len, run->packed);
+		uint16_t more = drv_refill(rxq, drv, ring, ring->hdr_len, ring->packed);
 
 		offered += more;
 		if (more == 0)
@@ -470,15 +472,15 @@ vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq
 
 #define DRV_RX_INSTANCE(name, take, flags) \
 static struct drv_received __rte_noinline \
-take(const struct drv_row *row) \
+take(const struct drv_batch *row) \
 { \
-	return drv_take_row(row, flags); \
+	return drv_batch_receive(row, flags); \
 } \
 static uint16_t \
-name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_run *run, \
+name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring, \
 	struct rte_mbuf **pkts, uint16_t n) \
 { \
-	return drv_rx_burst(rxq, vq, run, pkts, n, take, flags); \
+	return drv_rx_burst(rxq, vq, ring, pkts, n, take, flags); \
 }
 
 DRV_RX_INSTANCE(drv_rx_split, drv_take_split, 0)
@@ -494,7 +496,7 @@ DRV_RX_INSTANCE(drv_rx_packed_merge_hash, drv_take_packed_merge_hash,
 		RX_PACKED | RX_MERGE | RX_HASH)
 
 vnet_rx_burst
-vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, const char **name)
+vnet_drv_rx_select(const struct virtq_ring *ring, uint32_t flags __rte_unused, const char **name)
 {
 	static const struct {
 		vnet_rx_burst burst;
@@ -513,13 +515,13 @@ vnet_drv_rx_select(const struct virtq_run *run, uint32_t flags __rte_unused, con
 		[RX_PACKED | RX_MERGE | RX_HASH] = {drv_rx_packed_merge_hash,
 						    "front-end, packed, mergeable, hash"},
 	};
-	unsigned int f = run->packed ? RX_PACKED : 0;
+	unsigned int f = ring->packed ? RX_PACKED : 0;
 
-	if (run->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF))
+	if (ring->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF))
 		f |= RX_MERGE;
-	if (run->hdr_len == VIRTQ_HDR_HASH)
+	if (ring->hdr_len == VIRTQ_HDR_HASH)
 		f |= RX_HASH;
-	else if (run->hdr_len != 12)
+	else if (ring->hdr_len != 12)
 		f |= RX_ANY_HDR;
 	if (name != NULL)
 		*name = table[f].name;

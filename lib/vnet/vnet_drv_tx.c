@@ -24,55 +24,56 @@ drv_tx_break(struct vnet_txq *txq, struct virtq_drv *drv, enum virtq_error e)
 
 /* Take back what a used entry names; with IN_ORDER all that was offered before it as well. */
 static uint16_t
-drv_take_back(struct virtq_drv *drv, const struct virtq_run *run, uint16_t id,
+drv_take_back(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id,
 	struct rte_mbuf **sent, uint16_t room)
 {
 	uint16_t n = 0, last = id;
 
-	if (!(run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))) {
-		sent[0] = virtq_drv_free_slot(drv, run, id, run->packed);
+	if (!(ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))) {
+		sent[0] = virtq_drv_pop_used(drv, ring, id, ring->packed);
 		return 1;
 	}
 	do {
 		last = drv->oldest;
 		if (unlikely(drv->cookie[last] == NULL))
 			break;
-		sent[n++] = virtq_drv_free_slot(drv, run, last, run->packed);
+		sent[n++] = virtq_drv_pop_used(drv, ring, last, ring->packed);
 	} while (n < room && last != id);
 	return n;
 }
 
 /* The id that the next used entry names; false: there is none. */
 static bool
-drv_next_used(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_next_used(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	uint32_t *id)
 {
 	uint32_t len;
 
-	if (!run->packed && virtq_drv_used_split(drv, run) == 0) {
+	if (!ring->packed && virtq_drv_used_split(drv, ring) == 0) {
 		if (drv->vq.broken != VIRTQ_OK)
 			txq->stats.error[drv->vq.broken]++;
 		return false;
 	}
-	return virtq_drv_used_entry(drv, run, 0, id, &len, run->packed);
+	return virtq_drv_used_entry(drv, ring, 0, id, &len, ring->packed);
 }
 
 /* Free what the device has sent, up to about n mbufs, whatever they are and in whatever order. */
 static __rte_noinline uint16_t
-drv_clean_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+drv_clean_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
+	      uint16_t n)
 {
 	struct rte_mbuf *sent[VNET_BURST];
 	uint16_t total = 0, count = 0;
 	uint32_t id;
 
-	while (total + count < n && drv_next_used(txq, drv, run, &id)) {
-		if (unlikely(!virtq_drv_outstanding(drv, run, id))) {
+	while (total + count < n && drv_next_used(txq, drv, ring, &id)) {
+		if (unlikely(!virtq_drv_outstanding(drv, ring, id))) {
 			drv_tx_break(txq, drv, VIRTQ_E_USED_ID);
 			break;
 		}
 		/* One entry may stand for more than `sent` takes: go on until it is served. */
 		while (drv->cookie[id] != NULL) {
-			uint16_t got = drv_take_back(drv, run, (uint16_t)id, sent + count,
+			uint16_t got = drv_take_back(drv, ring, (uint16_t)id, sent + count,
 						     VNET_BURST - count);
 
 			count += got;
@@ -95,12 +96,12 @@ drv_clean_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ru
 
 /* Free the n oldest mbufs, which the device has used. */
 VIRTQ_INLINE void
-drv_free_oldest(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, bool packed)
+drv_free_oldest(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n, bool packed)
 {
 	while (n > 0) {
 		void **from = &drv->cookie[drv->oldest];
 		uint16_t k = RTE_MIN(RTE_MIN(n, (uint16_t)VNET_BURST),
-				     (uint16_t)(run->size - drv->oldest));
+				     (uint16_t)(ring->size - drv->oldest));
 
 		/*
 		 * All were seen to be plain, of one pool, when they were offered: nobody else has
@@ -111,20 +112,20 @@ drv_free_oldest(struct virtq_drv *drv, const struct virtq_run *run, uint16_t n, 
 		else
 			vnet_free_sent((struct rte_mbuf **)from, k);
 		virtq_drv_bulk_forget(from, k);
-		virtq_drv_bulk_take(drv, run, k, packed);
+		virtq_drv_bulk_pop(drv, ring, k, packed);
 		n -= k;
 	}
 }
 
 /* Free what the device has sent, up to about n mbufs. */
 VIRTQ_INLINE uint16_t
-drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run, uint16_t n,
+drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n,
 	const unsigned int flags)
 {
 	uint16_t total = 0;
 
-	while (total < n && likely(virtq_drv_bulk_can_take(drv))) {
-		int k = virtq_drv_bulk_used(drv, run, n - total, flags & TX_PACKED,
+	while (total < n && likely(virtq_drv_bulk_can_pop(drv))) {
+		int k = virtq_drv_bulk_used(drv, ring, n - total, flags & TX_PACKED,
 					    flags & TX_IN_ORDER);
 
 		if (k < 0)
@@ -134,10 +135,10 @@ drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *r
 				txq->stats.error[drv->vq.broken]++;
 			return total;
 		}
-		drv_free_oldest(drv, run, (uint16_t)k, flags & TX_PACKED);
+		drv_free_oldest(drv, ring, (uint16_t)k, flags & TX_PACKED);
 		total += (uint16_t)k;
 	}
-	return total < n ? total + drv_clean_any(txq, drv, run, n - total) : total;
+	return total < n ? total + drv_clean_any(txq, drv, ring, n - total) : total;
 }
 
 /* refcnt and nb_segs as they lie in an mbuf's rearm word. */
@@ -154,7 +155,7 @@ VIRTQ_INLINE bool
 drv_in_reach(struct vnet_txq *txq, const struct rte_mbuf *m)
 {
 	return likely((uintptr_t)m->buf_addr - txq->reach[0].base < txq->reach[0].len) ||
-	       vnet_drv_reaches(txq, m->buf_addr, m->buf_len);
+	       vnet_drv_frame_is_mapped(txq, m->buf_addr, m->buf_len);
 }
 
 /* One segment of our own, without work to do, and room for the header before the data. */
@@ -186,7 +187,7 @@ drv_put_no_header(uint8_t *h, uint32_t hdr_len)
 
 /* A packet that does not go with others. */
 static __rte_noinline enum tx_result
-drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf *m)
 {
 	struct virtq_drv_seg seg;
@@ -194,25 +195,25 @@ drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *
 
 	if (drv->nfree == 0)
 		return TX_SHORT;
-	if (drv_tx_plain(txq, m, run->hdr_len)) {
-		seg.iova = (uintptr_t)rte_pktmbuf_mtod(m, uint8_t *) - run->hdr_len;
-		seg.len = m->data_len + (uint32_t)run->hdr_len;
-		drv_put_no_header((uint8_t *)(uintptr_t)seg.iova, run->hdr_len);
-		virtq_drv_add(drv, run, m, &seg, 1, 0, run->packed);
+	if (drv_tx_plain(txq, m, ring->hdr_len)) {
+		seg.iova = (uintptr_t)rte_pktmbuf_mtod(m, uint8_t *) - ring->hdr_len;
+		seg.len = m->data_len + (uint32_t)ring->hdr_len;
+		drv_put_no_header((uint8_t *)(uintptr_t)seg.iova, ring->hdr_len);
+		virtq_drv_add(drv, ring, m, &seg, 1, 0, ring->packed);
 	} else {
-		r = vnet_drv_frame_any(txq, drv, run, m);
+		r = vnet_drv_frame_any(txq, drv, ring, m);
 	}
-	drv->mixed = run->size - drv->nfree;
+	drv->mixed = ring->size - drv->nfree;
 	return r;
 }
 
 /* Offer plain packets from the first on, up to n, for which there is room. Returns how many. */
 VIRTQ_INLINE uint16_t
-drv_tx_plain_run(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_tx_plain_run(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n, uint64_t *bytes, const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & TX_ANY_HDR ? run->hdr_len : 12;
-	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv, run);
+	const uint32_t hdr_len = flags & TX_ANY_HDR ? ring->hdr_len : 12;
+	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv, ring);
 	const struct rte_mempool *pool = pkts[0]->pool;
 	uintptr_t differ = (uintptr_t)drv->common ^ (uintptr_t)pool;
 
@@ -229,16 +230,16 @@ drv_tx_plain_run(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq
 		virtq_drv_bulk_put(drv, &b, (uintptr_t)h, m->data_len + hdr_len, 0,
 				   flags & TX_PACKED);
 	}
-	virtq_drv_bulk_end(drv, run, &b, 0, flags & TX_PACKED);
+	virtq_drv_bulk_end(drv, ring, &b, 0, flags & TX_PACKED);
 	if (unlikely(differ != 0)) {
 		drv->common = pool;
-		drv->mixed = run->size - drv->nfree;
+		drv->mixed = ring->size - drv->nfree;
 	}
 	return b.n;
 }
 
 VIRTQ_INLINE uint16_t
-drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n, bool *offered, const unsigned int flags)
 {
 	struct rte_mbuf *kept[VNET_BURST]; /* the ring has not taken them: ours to free */
@@ -251,14 +252,14 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
 		enum tx_result r;
 
 		if (likely(drv->sequential)) {
-			i += drv_tx_plain_run(txq, drv, run, pkts + i,
+			i += drv_tx_plain_run(txq, drv, ring, pkts + i,
 					      RTE_MIN((uint16_t)(n - i), drv->nfree), &bytes,
 					      flags);
 			if (likely(i == n))
 				break;
 		}
 		len = pkts[i]->pkt_len;
-		r = drv_tx_one(txq, drv, run, pkts[i]);
+		r = drv_tx_one(txq, drv, ring, pkts[i]);
 		if (r == TX_SHORT)
 			break;
 		if (r == TX_DROPPED)
@@ -269,7 +270,7 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
 			kept[nkept++] = pkts[i];
 		i++;
 	}
-	*offered |= virtq_drv_publish(drv, run, flags & TX_PACKED);
+	*offered |= virtq_drv_publish(drv, ring, flags & TX_PACKED);
 	/*
 	 * The packets are ours until they are taken back. Now is the time to look at them: while
 	 * the line that the device polls comes here, nothing else can be done.
@@ -286,10 +287,10 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run
  * while the application works.
  */
 VIRTQ_INLINE void
-drv_tx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint16_t n)
+drv_tx_lookahead(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n)
 {
-	virtq_prefetch_range(&run->used->ring[drv->vq.used_idx & run->mask],
-			     n * sizeof(run->used->ring[0]));
+	virtq_prefetch_range(&ring->used->ring[drv->vq.used_idx & ring->mask],
+			     n * sizeof(ring->used->ring[0]));
 }
 
 /*
@@ -297,27 +298,27 @@ drv_tx_lookahead(const struct virtq_drv *drv, const struct virtq_run *run, uint1
  * that the index says cost as much as one.
  */
 VIRTQ_INLINE uint16_t
-drv_clean_want(const struct virtq_run *run, uint16_t n, const unsigned int flags)
+drv_clean_want(const struct virtq_ring *ring, uint16_t n, const unsigned int flags)
 {
 	if ((flags & TX_IN_ORDER) && !(flags & TX_PACKED))
-		return run->size;
+		return ring->size;
 	return RTE_MAX(n, (uint16_t)VNET_BURST);
 }
 
 /* Whether the device has done any of its work: if not, it may be at the next entries now. */
 VIRTQ_INLINE bool
-drv_some_used(const struct virtq_drv *drv, const struct virtq_run *run, bool packed)
+drv_some_used(const struct virtq_drv *drv, const struct virtq_ring *ring, bool packed)
 {
 	uint32_t id, len;
 
 	if (packed)
-		return virtq_drv_used_entry(drv, run, 0, &id, &len, true);
+		return virtq_drv_used_entry(drv, ring, 0, &id, &len, true);
 	return drv->used_seen != drv->vq.used_idx ||
-	       virtq_load16(&run->used->idx) != drv->vq.used_idx;
+	       virtq_load16(&ring->used->idx) != drv->vq.used_idx;
 }
 
 VIRTQ_INLINE uint16_t
-drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run,
+drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
 	struct virtq_drv *drv = drv_of(vq);
@@ -326,45 +327,45 @@ drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *
 
 	if (unlikely(vq->broken != VIRTQ_OK))
 		return 0;
-	if (drv->nfree >= n || drv_some_used(drv, run, flags & TX_PACKED))
-		virtq_drv_bulk_own(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST),
+	if (drv->nfree >= n || drv_some_used(drv, ring, flags & TX_PACKED))
+		virtq_drv_bulk_own(drv, ring, RTE_MIN(n, (uint16_t)VNET_BURST),
 				   flags & TX_PACKED);
 	if (drv->nfree < n)
-		drv_clean(txq, drv, run, drv_clean_want(run, n, flags), flags);
+		drv_clean(txq, drv, ring, drv_clean_want(ring, n, flags), flags);
 	while (done < n && likely(vq->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
-		uint16_t got = drv_tx_round(txq, drv, run, pkts + done, want, &offered, flags);
+		uint16_t got = drv_tx_round(txq, drv, ring, pkts + done, want, &offered, flags);
 
 		done += got;
-		if (got < want && drv_clean(txq, drv, run, 2 * VNET_BURST, flags) == 0)
+		if (got < want && drv_clean(txq, drv, ring, 2 * VNET_BURST, flags) == 0)
 			break;
 	}
 	if (likely(offered)) {
-		virtq_drv_kick(drv, run, flags & TX_PACKED);
+		virtq_drv_kick(drv, ring, flags & TX_PACKED);
 		if (!(flags & TX_PACKED) && likely(done == n))
-			drv_tx_lookahead(drv, run, RTE_MIN(n, (uint16_t)VNET_BURST));
+			drv_tx_lookahead(drv, ring, RTE_MIN(n, (uint16_t)VNET_BURST));
 	}
 	return done;
 }
 
 uint16_t
-vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_run *run,
+vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 		  uint16_t n)
 {
-	bool in_order = run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER);
+	bool in_order = ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER);
 
 	if (drv->vq.broken != VIRTQ_OK)
 		return 0;
-	return drv_clean(txq, drv, run, n, (run->packed ? TX_PACKED : 0) |
+	return drv_clean(txq, drv, ring, n, (ring->packed ? TX_PACKED : 0) |
 			 (in_order ? TX_IN_ORDER : 0));
 }
 
 #define DRV_TX_INSTANCE(name, flags) \
 static uint16_t \
-name(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_run *run, \
+name(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring, \
 	struct rte_mbuf **pkts, uint16_t n) \
 { \
-	return drv_tx_burst(txq, vq, run, pkts, n, flags); \
+	return drv_tx_burst(txq, vq, ring, pkts, n, flags); \
 }
 
 DRV_TX_INSTANCE(drv_tx_split, 0)
@@ -377,7 +378,7 @@ DRV_TX_INSTANCE(drv_tx_packed_any, TX_PACKED | TX_ANY_HDR)
 DRV_TX_INSTANCE(drv_tx_packed_in_order_any, TX_PACKED | TX_ANY_HDR | TX_IN_ORDER)
 
 vnet_tx_burst
-vnet_drv_tx_select(const struct virtq_run *run, const char **name)
+vnet_drv_tx_select(const struct virtq_ring *ring, const char **name)
 {
 	static const struct {
 		vnet_tx_burst burst;
@@ -395,11 +396,11 @@ vnet_drv_tx_select(const struct virtq_run *run, const char **name)
 		[TX_PACKED | TX_ANY_HDR | TX_IN_ORDER] = {drv_tx_packed_in_order_any,
 					"front-end, packed, in order, other header"},
 	};
-	unsigned int f = run->packed ? TX_PACKED : 0;
+	unsigned int f = ring->packed ? TX_PACKED : 0;
 
-	if (run->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))
+	if (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))
 		f |= TX_IN_ORDER;
-	if (run->hdr_len != 12)
+	if (ring->hdr_len != 12)
 		f |= TX_ANY_HDR;
 	if (name != NULL)
 		*name = table[f].name;

@@ -8,22 +8,22 @@
 #include <rte_memcpy.h>
 
 #include "vnet.h"
-#include "vnet_lend.h"
+#include "vnet_zc.h"
 
 /* An Ethernet frame with two tags around the largest IP packet. */
 #define VNET_FRAME_MAX (UINT16_MAX + RTE_ETHER_HDR_LEN + 8u)
 
 /* A buffer for a packet that no pool element takes, attached to an mbuf as external buffer. */
-struct vnet_big {
+struct vnet_extbuf {
 	struct rte_mbuf_ext_shared_info shinfo;
 	uint8_t data[];		/* the pool's element size less this header */
 };
 
 /* Bytes of a large buffer; the pool rounds its elements up, an mbuf counts in 16 bits. */
 static inline uint32_t
-vnet_big_size(const struct rte_mempool *big)
+vnet_extbuf_size(const struct rte_mempool *big)
 {
-	return RTE_MIN(big->elt_size - (uint32_t)sizeof(struct vnet_big), (uint32_t)UINT16_MAX);
+	return RTE_MIN(big->elt_size - (uint32_t)sizeof(struct vnet_extbuf), (uint32_t)UINT16_MAX);
 }
 
 /* The header as it lies in a buffer; num_buffers is absent in the 10-byte form. VIRTIO 5.1.6 */
@@ -77,42 +77,43 @@ vnet_copy(void *to, const void *from, uint32_t len)
 }
 
 /*
- * Bytes of up to VNET_TALLY_MAX packets, in the low 22 bits of a word, and above them how many
+ * Bytes of up to VNET_SIZE_CLASS_MAX packets, in the low 22 bits of a word, and above them how many
  * there are of each size class, in six bits each. One word, since registers are few where it grows.
  */
-#define VNET_TALLY_MAX 63
-#define VNET_TALLY_MASK 0x3f
-#define VNET_TALLY_CLASS(bin) (UINT64_C(1) << (22 + 6 * (bin)))
-_Static_assert(VNET_TALLY_MAX * VNET_FRAME_MAX < 1u << 22 && VNET_SIZE_BINS == 7, "vnet_tally()");
+#define VNET_SIZE_CLASS_MAX 63
+#define VNET_SIZE_CLASS_MASK 0x3f
+#define VNET_SIZE_CLASS(bin) (UINT64_C(1) << (22 + 6 * (bin)))
+_Static_assert(VNET_SIZE_CLASS_MAX * VNET_FRAME_MAX < 1u << 22 && VNET_SIZE_BINS == 7,
+	       "vnet_size_classes()");
 
-extern const uint64_t vnet_tally_class[25];
+extern const uint64_t vnet_size_class_of[25];
 
 /* The class of a packet of that length. */
 static inline uint64_t
-vnet_class(uint32_t len)
+vnet_size_class(uint32_t len)
 {
 	/* By multiples of 64; the borders at 64 and 1518 are none. Counting bits takes longer. */
-	return vnet_tally_class[len > 1518 ? 24 : (len - (len == 64)) / 64];
+	return vnet_size_class_of[len > 1518 ? 24 : (len - (len == 64)) / 64];
 }
 
 /* What a packet of that length adds to the word. */
 static inline uint64_t
-vnet_tally(uint32_t len)
+vnet_size_classes(uint32_t len)
 {
-	return vnet_class(len) + len;
+	return vnet_size_class(len) + len;
 }
 
 static inline uint64_t
-vnet_tally_bytes(uint64_t tally)
+vnet_size_classes_bytes(uint64_t tally)
 {
-	return tally & (VNET_TALLY_CLASS(0) - 1);
+	return tally & (VNET_SIZE_CLASS(0) - 1);
 }
 
 /* Size classes and casts of packets just carried, while they are in the cache. */
 void vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n);
 /* The same where the classes were counted along the way. */
-void vnet_count_tally(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n,
-		      uint64_t tally);
+void vnet_count_size_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n,
+			     uint64_t tally);
 void vnet_strip_vlan(struct rte_mbuf **pkts, uint16_t n);
 
 /*
@@ -156,12 +157,12 @@ vnet_rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64
 
 /* The same where bytes and classes were counted along the way. */
 static inline void
-vnet_rx_account_tally(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t tally)
+vnet_rx_account_classes(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t tally)
 {
 	rxq->stats.packets += n;
-	rxq->stats.bytes += vnet_tally_bytes(tally);
+	rxq->stats.bytes += vnet_size_classes_bytes(tally);
 	if (rxq->flags & VNET_F_STATS)
-		vnet_count_tally(&rxq->stats, pkts, n, tally);
+		vnet_count_size_classes(&rxq->stats, pkts, n, tally);
 	if (unlikely(rxq->flags & VNET_F_VLAN_STRIP))
 		vnet_strip_vlan(pkts, n);
 }
@@ -214,7 +215,7 @@ vnet_free_sent(struct rte_mbuf **pkts, uint16_t n)
 			room = rte_pktmbuf_data_room_size(pool);
 			count = 0;
 		}
-		if (!RTE_MBUF_DIRECT(m) && !vnet_loan_detach(m, room)) {
+		if (!RTE_MBUF_DIRECT(m) && !vnet_zc_buf_detach(m, room)) {
 			m = rte_pktmbuf_prefree_seg(m);
 			if (unlikely(m == NULL))
 				continue;

@@ -25,9 +25,10 @@
 
 #include "vhost_be.h"
 #include "evloop.h"
-#include "virtq.h"
+#include "virtq_rcu.h"
+#include "virtq_ring.h"
 #include "vnet.h"
-#include "vnet_lend.h"
+#include "vnet_zc.h"
 #include "vring_devargs.h"
 
 /* Vrings of a port: 2i receives and 2i + 1 transmits, as the driver's side sees it. */
@@ -48,24 +49,25 @@ struct vring_fe;
 struct virtq_drv;
 
 /* How vrings and queues meet, seen from one end of the connection. */
-struct vring_sides {
+struct vring_queue_ops {
 	uint8_t rx, tx;		/* vring 2i + rx is received from, 2i + tx is sent to */
-	vnet_rx_burst (*rx_select)(const struct virtq_run *run, uint32_t flags, const char **name);
-	vnet_tx_burst (*tx_select)(const struct virtq_run *run, const char **name);
+	vnet_rx_burst (*rx_select)(const struct virtq_ring *ring, uint32_t flags,
+				   const char **name);
+	vnet_tx_burst (*tx_select)(const struct virtq_ring *ring, const char **name);
 	/* rx: packets that wait; tx: entries that could be filled. 0..size, from any thread. */
-	uint32_t (*rx_count)(const struct virtq_run *run, const struct virtq_vq *vq);
-	uint32_t (*tx_count)(const struct virtq_run *run, const struct virtq_vq *vq);
+	uint32_t (*rx_count)(const struct virtq_ring *ring, const struct virtq_vq *vq);
+	uint32_t (*tx_count)(const struct virtq_ring *ring, const struct virtq_vq *vq);
 	/* Notifications that were sent, and those that the peer did not want. */
 	void (*notified)(const struct virtq_vq *vq, uint64_t *sent, uint64_t *suppressed);
 	/* Free up to n packets that the peer is done with; NULL: they are freed when sent. */
 	uint16_t (*tx_clean)(struct vnet_txq *txq, struct virtq_vq *vq,
-			     const struct virtq_run *run, uint16_t n);
+			     const struct virtq_ring *ring, uint16_t n);
 };
 
 /* One entry of a set: a ring that an ethdev queue serves, or something that acts like one. */
-struct vring_ring {
+struct vring_poll_entry {
 	struct virtq_vq *vq;
-	const struct virtq_run *run;
+	const struct virtq_ring *ring;
 	union {
 		vnet_rx_burst rx;
 		vnet_tx_burst tx;
@@ -77,17 +79,17 @@ struct vring_ring {
  * What an ethdev queue works on. Immutable from its publication until the gate has been given
  * another one; a queue owns two and alternates.
  */
-struct vring_set {
+struct vring_poll_set {
 	uint16_t n;
 	uint16_t why;		/* tx, n == 0: enum vnet_drop that packets are counted under */
 	const char *mode;	/* primary: instance of the first ring, static text */
-	struct vring_ring ring[];
+	struct vring_poll_entry entry[];
 };
 
 /* What receive and transmit queues have in common. */
 struct vring_queue {
-	struct virtq_gate gate;		/* the lcore that bursts */
-	struct virtq_gate query;	/* whoever asks how full the ring is, one at a time */
+	struct virtq_rcu gate;		/* the lcore that bursts */
+	struct virtq_rcu query;	/* whoever asks how full the ring is, one at a time */
 	rte_spinlock_t query_lock;
 	uint16_t id;
 	uint16_t nb_desc;		/* as the application asked; the rings are the guest's */
@@ -95,8 +97,8 @@ struct vring_queue {
 	bool started;			/* control */
 	uint8_t spare;			/* control: which of set[] is not published */
 	struct vring_port *port;
-	struct vring_set *set[2];
-	struct vring_set *published;	/* control: NULL or one of set[] */
+	struct vring_poll_set *set[2];
+	struct vring_poll_set *published;	/* control: NULL or one of set[] */
 };
 
 struct vring_rxq {
@@ -114,16 +116,16 @@ struct vring_txq {
 };
 
 /* A vring of the device. */
-struct vring_slot {
+struct vring_port_vring {
 	struct virtq_vq *vq;		/* cursors; always there */
-	const struct virtq_run *run;	/* control: NULL while it does not run */
+	const struct virtq_ring *ring;	/* control: NULL while it does not run */
 	rte_spinlock_t lock;		/* for queues that share the ring */
 	/* Notifications at the last reset. */
 	uint64_t calls_base, suppressed_base;
 };
 
 /* Counters of an ethdev queue that outlive the queue. */
-struct vring_tally {
+struct vring_stats_base {
 	struct vnet_stats past;	/* of queues that were released */
 	struct vnet_stats base;	/* to subtract since the last reset */
 };
@@ -161,23 +163,23 @@ struct vring_port {
 	uint16_t guest_mtu;	/* as the front-end told, 0: it did not */
 	uint64_t refused_ns;	/* when it was logged last that a ring is over max-ring */
 	struct evloop_timer rarp_watch;
-	struct evloop_timer lend_watch;	/* zero-copy: armed while any ring has loans */
-	uint64_t lend_told_ns;	/* no log line about packets before */
+	struct evloop_timer zc_watch;	/* zero-copy: armed while any ring has loans */
+	uint64_t zc_logged_ns;	/* no log line about packets before */
 	struct vring_session session_base;
-	struct vring_slot slot[VRING_MAX_QIDS];
+	struct vring_port_vring slot[VRING_MAX_QIDS];
 
 	/* Data path to control. */
 	struct rte_ether_addr rarp_mac;	/* constant while it is published */
 	uint32_t rarp_done;		/* set once by the lcore that delivered it */
 	/* Control to data path: memory of the application's own that the device knows. */
-	struct vnet_given given;
+	struct vnet_extmem given;
 
 	/* Events for the application; see vring_event.c. */
 	uint32_t events;
 
 	/* Counters, readable by any process. */
 	struct vring_session session;
-	struct vring_tally *rx_tally, *tx_tally; /* one a pair */
+	struct vring_stats_base *rx_tally, *tx_tally; /* one a pair */
 	struct virtq_vq *vqs;
 	struct virtq_drv *drvs;	/* front-end: instead */
 
@@ -201,7 +203,7 @@ struct vring_role {
 	const char *firmware;		/* what the port calls itself there */
 	const struct eth_dev_ops *(*ops)(void);
 	bool own_ctrl;			/* a control thread for each port, which may wait there */
-	const struct vring_sides *sides;
+	const struct vring_queue_ops *sides;
 	/* The application's thread. 0 or -errno, with one line in err. */
 	int (*open)(struct vring_port *port, char *err, size_t errlen);
 	void (*close)(struct vring_port *port);
@@ -226,7 +228,7 @@ struct vring_role {
 
 /* Which end of the connection a port is; any process. */
 const struct vring_role *vring_port_role(const struct vring_port *port);
-const struct vring_sides *vring_port_sides(const struct vring_port *port);
+const struct vring_queue_ops *vring_port_queue_ops(const struct vring_port *port);
 /* Bring port->session up to date, as far as this process can. */
 void vring_count(struct vring_port *port);
 
@@ -242,26 +244,28 @@ void vring_ctrl_put(struct vring_port *port);
 /* Run fn(port) in the control thread, wait for what it returns. */
 int vring_ctrl_call(struct vring_port *port, int (*fn)(void *port));
 
-/* vring_fold.c: which queue serves which ring. Plain functions of their arguments. */
+/* vring_qmap.c: which queue serves which ring. Plain functions of their arguments. */
 
 /* Bytes of a set with room for every ring of `pairs` pairs and one entry more, whole lines. */
-size_t vring_set_size(uint16_t pairs);
+size_t vring_qmap_size(uint16_t pairs);
 /* Whether a ring runs and may carry packets. */
-bool vring_slot_enabled(const struct vring_slot *slot);
-extern const struct vring_sides vring_back_sides;
-extern const struct vring_sides vring_front_sides; /* vring_fe_sides.c */
+bool vring_qmap_enabled(const struct vring_port_vring *slot);
+extern const struct vring_queue_ops vring_be_queue_ops;
+extern const struct vring_queue_ops vring_fe_queue_ops; /* vring_fe_queue.c */
 /* The rings of receive queue i of n: every running vring 2j + rx with j % n == i. */
-void vring_fold_rx(const struct vring_sides *sides, struct vring_slot *slot, uint16_t pairs,
-		   uint16_t i, uint16_t n, uint32_t flags, struct vring_set *set);
+void vring_qmap_rx(const struct vring_queue_ops *sides, struct vring_port_vring *slot,
+		   uint16_t pairs,
+		   uint16_t i, uint16_t n, uint32_t flags, struct vring_poll_set *set);
 /*
  * The ring of transmit queue i of n: with m enabled rings, the (i % m)-th; with a lock where
  * another queue has the same. None: `why` says what becomes of packets.
  */
-void vring_fold_tx(const struct vring_sides *sides, struct vring_slot *slot, uint16_t pairs,
-		   uint16_t i, uint16_t n, enum vnet_drop why, struct vring_set *set);
+void vring_qmap_tx(const struct vring_queue_ops *sides, struct vring_port_vring *slot,
+		   uint16_t pairs,
+		   uint16_t i, uint16_t n, enum vnet_drop why, struct vring_poll_set *set);
 /* Whether a ring is in one set and not, or not in the same way, in the other. NULL: empty. */
-bool vring_set_moved(const struct vring_set *a, const struct vring_set *b);
-bool vring_set_same(const struct vring_set *a, const struct vring_set *b);
+bool vring_qmap_moved(const struct vring_poll_set *a, const struct vring_poll_set *b);
+bool vring_qmap_same(const struct vring_poll_set *a, const struct vring_poll_set *b);
 
 /* vring_publish.c: control thread. */
 
@@ -272,17 +276,17 @@ void vring_unpublish(struct vring_port *port);
 /* Link state from the same; tells the application when it changed. */
 void vring_link_refresh(struct vring_port *port);
 
-/* vring_session.c: the back-end. */
-extern const struct vring_role vring_back_role;
+/* vring_be.c: the back-end. */
+extern const struct vring_role vring_be_role;
 
-/* vring_lend.c: zero-copy; control thread. */
-void vring_lend_open(struct vring_port *port);
+/* vring_be_zc.c: zero-copy; control thread. */
+void vring_be_zc_open(struct vring_port *port);
 /* All rings have ended. */
-void vring_lend_close(struct vring_port *port);
+void vring_be_zc_close(struct vring_port *port);
 /* A ring is about to get a run (NULL: to stop), which is not published yet. */
-void vring_lend_begin(struct vring_port *port, uint16_t qid, const struct virtq_run *run);
+void vring_be_zc_begin(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring);
 /* It has been published; `old`, which still exists, is what the ring had before. */
-void vring_lend_follow(struct vring_port *port, uint16_t qid, const struct virtq_run *old);
+void vring_be_zc_follow(struct vring_port *port, uint16_t qid, const struct virtq_ring *old);
 
 /* vring_event.c: call-backs run in EAL's interrupt thread, never in the control thread. */
 #define VRING_EVENT_LINK RTE_BIT32(0)
@@ -295,7 +299,7 @@ uint16_t vring_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
 uint16_t vring_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
 uint16_t vring_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
 /* A vnet_rx_burst that delivers the announcement once; vq and run are NULL. */
-uint16_t vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq, const struct virtq_run *run,
+uint16_t vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq, const struct virtq_ring *ring,
 			  struct rte_mbuf **pkts, uint16_t n);
 int vring_tx_done_cleanup(void *txq, uint32_t n);
 uint32_t vring_rx_queue_count(void *rxq);
@@ -330,7 +334,7 @@ void vring_pools_free(struct vring_port *port);
 
 /* vring_port.c: start, stop, link, addresses, capabilities. */
 extern const struct eth_dev_ops vring_ops;
-const struct eth_dev_ops *vring_back_ops(void);
+const struct eth_dev_ops *vring_be_eth_ops(void);
 /* What a secondary process may call. */
 extern const struct eth_dev_ops vring_secondary_ops;
 /* What the probe allocated for rings, queues and their counters. */
@@ -356,17 +360,17 @@ void vring_xstats_each(const struct rte_eth_dev *dev, bool tx, uint16_t id, vrin
 void vring_rxq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
 void vring_txq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
 /* What a released queue had counted stays in the port's tally. */
-void vring_stats_keep(struct vring_tally *tally, const struct vnet_stats *live);
+void vring_stats_keep(struct vring_stats_base *tally, const struct vnet_stats *live);
 /* Notifications of the rings that queue `id` of `n` serves. */
 void vring_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
 		 uint64_t *calls, uint64_t *suppressed);
 
 /* vring_telemetry.c: the list of ports, and what is told of them. */
 /* -EEXIST: another port, whose name is put into other[RTE_ETH_NAME_MAX_LEN], has this iface. */
-int vring_list_add(struct vring_port *port, char *other);
-void vring_list_remove(struct vring_port *port);
+int vring_registry_add(struct vring_port *port, char *other);
+void vring_registry_remove(struct vring_port *port);
 /* Whether the port may be asked: its probe is over, its close has not begun. */
-void vring_list_show(struct vring_port *port, bool open);
+void vring_registry_show(struct vring_port *port, bool open);
 int vring_priv_dump(struct rte_eth_dev *dev, FILE *file);
 
 #endif /* VRING_H */

@@ -65,9 +65,11 @@ init_rings(struct vring_port *port, int numa)
 	else
 		port->vqs = rte_zmalloc_socket("vring_vqs", n * sizeof(*port->vqs),
 					       RTE_CACHE_LINE_SIZE, numa);
-	port->rx_tally = rte_zmalloc_socket("vring_tally", port->pairs * sizeof(*port->rx_tally), 0,
+	port->rx_tally =
+		rte_zmalloc_socket("vring_stats_base", port->pairs * sizeof(*port->rx_tally), 0,
 					    numa);
-	port->tx_tally = rte_zmalloc_socket("vring_tally", port->pairs * sizeof(*port->tx_tally), 0,
+	port->tx_tally =
+		rte_zmalloc_socket("vring_stats_base", port->pairs * sizeof(*port->tx_tally), 0,
 					    numa);
 	if (vring_queues_alloc(port, numa) != 0 || (port->vqs == NULL && port->drvs == NULL) ||
 	    port->rx_tally == NULL || port->tx_tally == NULL)
@@ -145,7 +147,7 @@ open_port(struct vring_port *port)
 	char err[256] = "", other[RTE_ETH_NAME_MAX_LEN];
 	int ret;
 
-	ret = vring_list_add(port, other);
+	ret = vring_registry_add(port, other);
 	if (ret != 0) {
 		VRING_LOG(ERR, port->name, "%s is port %s's already: allowed is another path",
 			  vring_args_front(&port->args) ? port->args.path : port->args.iface,
@@ -157,13 +159,13 @@ open_port(struct vring_port *port)
 		goto listed;
 	ret = vring_port_role(port)->open(port, err, sizeof(err));
 	if (ret == 0) {
-		vring_list_show(port, true);
+		vring_registry_show(port, true);
 		return 0;
 	}
 	VRING_LOG(ERR, port->name, "%s", err);
 	vring_ctrl_put(port);
 listed:
-	vring_list_remove(port);
+	vring_registry_remove(port);
 	return ret;
 }
 
@@ -180,7 +182,7 @@ create(struct rte_vdev_device *vdev, const char *name, const struct vring_args *
 	struct rte_eth_dev *dev;
 	int ret;
 
-	ret = virtq_gate_init();
+	ret = virtq_rcu_init();
 	if (ret != 0)
 		VRING_LOG(NOTICE, name, "no membarrier (%s): bursts pay for a fence",
 			  strerror(-ret));

@@ -24,24 +24,24 @@ vring_protocol_feature_name(unsigned int bit, char *buf, size_t size)
 }
 
 const char *
-vring_ring_state(const struct vring_slot *slot)
+vring_ring_state(const struct vring_port_vring *slot)
 {
 	/* Stays until the guest sets the ring up anew. */
 	if (slot->vq->broken != VIRTQ_OK)
 		return "broken";
-	if (slot->run == NULL)
+	if (slot->ring == NULL)
 		return "stopped";
-	return slot->run->enabled ? "enabled" : "disabled";
+	return slot->ring->enabled ? "enabled" : "disabled";
 }
 
 uint32_t
 vring_ring_waiting(const struct vring_port *port, unsigned int qid)
 {
-	const struct vring_sides *sides = vring_port_sides(port);
-	const struct vring_slot *slot = &port->slot[qid];
+	const struct vring_queue_ops *sides = vring_port_queue_ops(port);
+	const struct vring_port_vring *slot = &port->slot[qid];
 
-	return qid % 2 == sides->rx ? sides->rx_count(slot->run, slot->vq) :
-				      sides->tx_count(slot->run, slot->vq);
+	return qid % 2 == sides->rx ? sides->rx_count(slot->ring, slot->vq) :
+				      sides->tx_count(slot->ring, slot->vq);
 }
 
 static void
@@ -60,16 +60,16 @@ dump_features(FILE *f, const char *title, uint64_t bits,
 static void
 dump_ring(FILE *f, const struct vring_port *port, unsigned int qid)
 {
-	const struct vring_slot *slot = &port->slot[qid];
-	const struct virtq_run *run = slot->run;
+	const struct vring_port_vring *slot = &port->slot[qid];
+	const struct virtq_ring *ring = slot->ring;
 	uint64_t sent, suppressed;
 
 	fprintf(f, "vring %u (guest %s): %s", qid, qid % 2 ? "tx" : "rx", vring_ring_state(slot));
-	if (run != NULL)
+	if (ring != NULL)
 		fprintf(f, ", %s, %u entries, %u waiting, callfd %d",
-			run->packed ? "packed" : "split", run->size,
-			vring_ring_waiting(port, qid), run->callfd);
-	vring_port_sides(port)->notified(slot->vq, &sent, &suppressed);
+			ring->packed ? "packed" : "split", ring->size,
+			vring_ring_waiting(port, qid), ring->callfd);
+	vring_port_queue_ops(port)->notified(slot->vq, &sent, &suppressed);
 	fprintf(f, ", %" PRIu64 " calls, %" PRIu64 " suppressed\n", sent, suppressed);
 }
 
@@ -79,7 +79,7 @@ struct dump_call {
 };
 
 void
-vring_back_dump(struct vring_port *port, FILE *f)
+vring_be_dump(struct vring_port *port, FILE *f)
 {
 	struct vhost_be_info info;
 

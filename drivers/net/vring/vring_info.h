@@ -12,13 +12,13 @@
 const char *vring_feature_name(unsigned int bit, char *buf, size_t size);
 const char *vring_protocol_feature_name(unsigned int bit, char *buf, size_t size);
 /* "enabled", "disabled", "broken" or "stopped". Control thread. */
-const char *vring_ring_state(const struct vring_slot *slot);
+const char *vring_ring_state(const struct vring_port_vring *slot);
 /* Packets, or buffers to fill, that wait in a ring that runs. Control thread. */
 uint32_t vring_ring_waiting(const struct vring_port *port, unsigned int qid);
 /* What the back-end says of itself: see struct vring_role. */
-void vring_back_dump(struct vring_port *port, FILE *f);
-void vring_back_status(struct vring_port *port, struct rte_tel_data *d);
-void vring_back_memory(struct vring_port *port, struct rte_tel_data *d);
+void vring_be_dump(struct vring_port *port, FILE *f);
+void vring_be_status(struct vring_port *port, struct rte_tel_data *d);
+void vring_be_memory(struct vring_port *port, struct rte_tel_data *d);
 
 /* vring_telemetry.c: pieces that the roles put together. */
 void vring_tel_hex(struct rte_tel_data *d, const char *name, uint64_t value);

@@ -162,7 +162,7 @@ vring_dev_close(struct rte_eth_dev *dev)
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
 		return 0;
 	port_stop(dev);
-	vring_list_remove(port);
+	vring_registry_remove(port);
 	vring_port_role(port)->close(port);
 	vring_event_cancel(port);
 	for (i = 0; i < dev->data->nb_rx_queues; i++)
@@ -349,7 +349,7 @@ const struct eth_dev_ops vring_ops = {
 };
 
 const struct eth_dev_ops *
-vring_back_ops(void)
+vring_be_eth_ops(void)
 {
 	return &vring_ops;
 }

@@ -12,38 +12,38 @@
 struct change {
 	unsigned int n;
 	struct vring_queue *queue[VRING_MAX_QIDS];
-	struct vring_set *set[VRING_MAX_QIDS];
+	struct vring_poll_set *set[VRING_MAX_QIDS];
 };
 
 static void
-add_announcement(struct vring_set *set)
+add_announcement(struct vring_poll_set *set)
 {
-	struct vring_ring *ring = &set->ring[set->n++];
+	struct vring_poll_entry *ring = &set->entry[set->n++];
 
 	ring->vq = NULL;
-	ring->run = NULL;
+	ring->ring = NULL;
 	ring->lock = NULL;
 	ring->rx = vring_rarp_burst;
 }
 
-static struct vring_set *
+static struct vring_poll_set *
 build_rx(struct vring_port *port, struct vring_rxq *rxq, bool announce)
 {
-	struct vring_set *set = rxq->q.set[rxq->q.spare];
+	struct vring_poll_set *set = rxq->q.set[rxq->q.spare];
 
 	if (!port->started || port->admin_down || !rxq->q.started)
 		return NULL;
-	vring_fold_rx(vring_port_sides(port), port->slot, port->pairs, rxq->q.id,
+	vring_qmap_rx(vring_port_queue_ops(port), port->slot, port->pairs, rxq->q.id,
 		      port->dev->data->nb_rx_queues, rxq->rx.flags, set);
 	if (announce)
 		add_announcement(set);
 	return set;
 }
 
-static struct vring_set *
+static struct vring_poll_set *
 build_tx(struct vring_port *port, struct vring_txq *txq)
 {
-	struct vring_set *set = txq->q.set[txq->q.spare];
+	struct vring_poll_set *set = txq->q.set[txq->q.spare];
 	enum vnet_drop why = VNET_DROP_DISABLED;
 
 	if (!port->started || !txq->q.started)
@@ -51,15 +51,15 @@ build_tx(struct vring_port *port, struct vring_txq *txq)
 	if (!port->connected)
 		why = VNET_DROP_NO_GUEST;
 	/* Taken down by the application: no ring is served, packets are dropped and counted. */
-	vring_fold_tx(vring_port_sides(port), port->slot, port->admin_down ? 0 : port->pairs,
+	vring_qmap_tx(vring_port_queue_ops(port), port->slot, port->admin_down ? 0 : port->pairs,
 		      txq->q.id, port->dev->data->nb_tx_queues, why, set);
 	return set;
 }
 
 static void
-add_change(struct change *c, struct vring_queue *q, struct vring_set *set)
+add_change(struct change *c, struct vring_queue *q, struct vring_poll_set *set)
 {
-	if (vring_set_same(q->published, set))
+	if (vring_qmap_same(q->published, set))
 		return;
 	c->queue[c->n] = q;
 	c->set[c->n] = set;
@@ -92,9 +92,9 @@ collect(struct vring_port *port, struct change *c)
 
 /* Publish to the gates of the first n queues; sets NULL: nothing to each of them. */
 static void
-publish(struct vring_queue *const *queue, struct vring_set *const *set, unsigned int n)
+publish(struct vring_queue *const *queue, struct vring_poll_set *const *set, unsigned int n)
 {
-	struct virtq_gate *gate[2 * VRING_MAX_QIDS];
+	struct virtq_rcu *gate[2 * VRING_MAX_QIDS];
 	void *ptr[2 * VRING_MAX_QIDS];
 	unsigned int i;
 
@@ -104,7 +104,7 @@ publish(struct vring_queue *const *queue, struct vring_set *const *set, unsigned
 		ptr[2 * i] = ptr[2 * i + 1] = set == NULL ? NULL : set[i];
 	}
 	if (n > 0)
-		virtq_gate_publish_many(gate, ptr, 2 * n);
+		virtq_rcu_publish_many(gate, ptr, 2 * n);
 }
 
 static void
@@ -115,7 +115,7 @@ take_moved(const struct change *c)
 
 	for (i = 0; i < c->n; i++)
 		if (c->queue[i]->published != NULL &&
-		    vring_set_moved(c->queue[i]->published, c->set[i]))
+		    vring_qmap_moved(c->queue[i]->published, c->set[i]))
 			moved[n++] = c->queue[i];
 	publish(moved, NULL, n);
 }
@@ -163,7 +163,7 @@ any_enabled(const struct vring_port *port, unsigned int first)
 	unsigned int qid;
 
 	for (qid = first; qid < 2u * port->pairs; qid += 2)
-		if (vring_slot_enabled(&port->slot[qid]))
+		if (vring_qmap_enabled(&port->slot[qid]))
 			return true;
 	return false;
 }

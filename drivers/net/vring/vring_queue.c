@@ -10,7 +10,7 @@
 #include <rte_errno.h>
 #include <rte_malloc.h>
 
-#include "vnet_level.h"
+#include "vnet_isa.h"
 #include "vring.h"
 
 /* Frames over a pool element that can be on their way at once. */
@@ -113,9 +113,9 @@ make_big_pool(struct vring_port *port, struct rte_mempool *pool)
 	    scatters(port) || room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
 		return;
 	pool_name(name, sizeof(name), "big");
-	port->big = vnet_big_pool_create(name, BIG_BUFFERS,
-					 RTE_MIN(largest_frame(port) + BIG_SPARE, UINT16_MAX),
-					 port->dev->data->numa_node);
+	port->big = vnet_extbuf_pool_create(name, BIG_BUFFERS,
+					    RTE_MIN(largest_frame(port) + BIG_SPARE, UINT16_MAX),
+					    port->dev->data->numa_node);
 	if (port->big == NULL)
 		VRING_LOG(WARNING, port->name, "no buffers for frames over %u bytes, which are "
 			  "dropped (%s): more hugepages or larger mbufs would help",
@@ -150,7 +150,7 @@ vring_queues_alloc(struct vring_port *port, int numa)
 					RTE_CACHE_LINE_SIZE, numa);
 	port->txqs = rte_zmalloc_socket("vring_txqs", port->pairs * sizeof(*port->txqs),
 					RTE_CACHE_LINE_SIZE, numa);
-	port->sets = rte_zmalloc_socket("vring_sets", nsets * vring_set_size(port->pairs),
+	port->sets = rte_zmalloc_socket("vring_sets", nsets * vring_qmap_size(port->pairs),
 					RTE_CACHE_LINE_SIZE, numa);
 	return port->rxqs == NULL || port->txqs == NULL || port->sets == NULL ? -ENOMEM : 0;
 }
@@ -168,7 +168,7 @@ static void
 queue_init(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t nb_desc,
 	   unsigned int place)
 {
-	const size_t size = vring_set_size(port->pairs);
+	const size_t size = vring_qmap_size(port->pairs);
 
 	q->port = port;
 	q->id = id;
@@ -184,7 +184,7 @@ static void
 init_zero_copy(const struct vring_port *port, struct vring_rxq *rxq)
 {
 	if (!port->args.zero_copy ||
-	    vnet_rxq_lend(&rxq->rx, port->args.zero_copy_min) == 0)
+	    vnet_rxq_zero_copy(&rxq->rx, port->args.zero_copy_min) == 0)
 		return;
 	VRING_LOG(WARNING, port->name, "rx queue %u copies all packets: the mbufs of pool %s are "
 		  "bound to buffers of their own", rxq->q.id, rxq->rx.pool->name);
@@ -268,7 +268,7 @@ vring_tx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 /* A queue on its way out: its place among ethdev's, and where its counts go. */
 struct farewell {
 	void **place;
-	struct vring_tally *tally;
+	struct vring_stats_base *tally;
 	const struct vnet_stats *stats;
 };
 
@@ -288,7 +288,7 @@ take_away_in_ctrl(void *arg)
  * there a queue can be taken from among them.
  */
 static void
-take_away(struct vring_port *port, void **place, struct vring_tally *tally,
+take_away(struct vring_port *port, void **place, struct vring_stats_base *tally,
 	  const struct vnet_stats *stats)
 {
 	struct farewell f = { place, tally, stats };
@@ -399,7 +399,7 @@ static int
 mode_in_ctrl(void *arg)
 {
 	const struct mode_call *call = arg;
-	const struct vring_set *set = call->q->published;
+	const struct vring_poll_set *set = call->q->published;
 	char *info = call->mode->info;
 	size_t room = sizeof(call->mode->info);
 
@@ -407,8 +407,8 @@ mode_in_ctrl(void *arg)
 		snprintf(info, room, "no ring");
 	else
 		snprintf(info, room, "%s%s, %s", set->mode,
-			 set->n > 0 && set->ring[0].lock != NULL ? ", shared ring" : "",
-			 vnet_level()->name);
+			 set->n > 0 && set->entry[0].lock != NULL ? ", shared ring" : "",
+			 vnet_isa()->name);
 	return 0;
 }
 

@@ -7,11 +7,11 @@
 const struct vring_role *
 vring_port_role(const struct vring_port *port)
 {
-	return vring_args_front(&port->args) ? &vring_front_role : &vring_back_role;
+	return vring_args_front(&port->args) ? &vring_fe_role : &vring_be_role;
 }
 
-const struct vring_sides *
-vring_port_sides(const struct vring_port *port)
+const struct vring_queue_ops *
+vring_port_queue_ops(const struct vring_port *port)
 {
 	return vring_port_role(port)->sides;
 }

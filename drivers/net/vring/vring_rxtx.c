@@ -13,7 +13,7 @@
 
 /* Several rings: a burst begins with another one each time, so that none starves. */
 static __rte_noinline uint16_t
-rx_rings(struct vring_rxq *q, const struct vring_set *set, struct rte_mbuf **pkts, uint16_t n)
+rx_rings(struct vring_rxq *q, const struct vring_poll_set *set, struct rte_mbuf **pkts, uint16_t n)
 {
 	unsigned int i, k;
 	uint16_t got = 0;
@@ -22,9 +22,9 @@ rx_rings(struct vring_rxq *q, const struct vring_set *set, struct rte_mbuf **pkt
 		return 0;
 	k = q->turn++ % set->n;
 	for (i = 0; i < set->n && got < n; i++) {
-		const struct vring_ring *ring = &set->ring[k];
+		const struct vring_poll_entry *ring = &set->entry[k];
 
-		got += ring->rx(&q->rx, ring->vq, ring->run, pkts + got, n - got);
+		got += ring->rx(&q->rx, ring->vq, ring->ring, pkts + got, n - got);
 		if (++k == set->n)
 			k = 0;
 	}
@@ -35,36 +35,39 @@ uint16_t
 vring_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_rxq *q = rxq;
-	const struct vring_set *set = virtq_gate_enter(&q->q.gate);
+	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.gate);
 	uint16_t got = 0;
 
 	if (likely(set != NULL)) {
 		if (likely(set->n == 1))
-			got = set->ring[0].rx(&q->rx, set->ring[0].vq, set->ring[0].run, pkts, n);
+			got = set->entry[0].rx(&q->rx, set->entry[0].vq, set->entry[0].ring, pkts,
+					       n);
 		else
 			got = rx_rings(q, set, pkts, n);
 	}
 	vnet_count_burst(&q->rx.stats, got);
-	virtq_gate_leave(&q->q.gate);
+	virtq_rcu_read_unlock(&q->q.gate);
 	return got;
 }
 
 static uint16_t
-tx_ring(struct vring_txq *q, const struct vring_ring *ring, struct rte_mbuf **pkts, uint16_t n)
+tx_ring(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbuf **pkts,
+	uint16_t n)
 {
 	uint16_t done;
 
 	if (likely(ring->lock == NULL))
-		return ring->tx(&q->tx, ring->vq, ring->run, pkts, n);
+		return ring->tx(&q->tx, ring->vq, ring->ring, pkts, n);
 	rte_spinlock_lock(ring->lock);
-	done = ring->tx(&q->tx, ring->vq, ring->run, pkts, n);
+	done = ring->tx(&q->tx, ring->vq, ring->ring, pkts, n);
 	rte_spinlock_unlock(ring->lock);
 	return done;
 }
 
 /* The ring is full and the user has said how long that may be waited for; then packets are lost. */
 static __rte_noinline void
-tx_retry(struct vring_txq *q, const struct vring_ring *ring, struct rte_mbuf **pkts, uint16_t n)
+tx_retry(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbuf **pkts,
+	 uint16_t n)
 {
 	uint16_t done = 0;
 	uint32_t i;
@@ -82,12 +85,12 @@ uint16_t
 vring_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_txq *q = txq;
-	const struct vring_set *set = virtq_gate_enter(&q->q.gate);
-	const struct vring_ring *ring;
+	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.gate);
+	const struct vring_poll_entry *ring;
 	uint16_t done = 0;
 
 	if (likely(set != NULL)) {
-		ring = &set->ring[0];
+		ring = &set->entry[0];
 		if (unlikely(set->n == 0)) {
 			vnet_tx_drop(&q->tx, pkts, n, set->why);
 			done = n;
@@ -100,7 +103,7 @@ vring_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 		}
 	}
 	vnet_count_burst(&q->tx.stats, done);
-	virtq_gate_leave(&q->q.gate);
+	virtq_rcu_read_unlock(&q->q.gate);
 	return done;
 }
 
@@ -112,7 +115,7 @@ vring_tx_prepare(void *txq __rte_unused, struct rte_mbuf **pkts, uint16_t n)
 
 uint16_t
 vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq __rte_unused,
-		 const struct virtq_run *run __rte_unused, struct rte_mbuf **pkts, uint16_t n)
+		 const struct virtq_ring *ring __rte_unused, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_rxq *q = container_of(rx, struct vring_rxq, rx);
 	struct vring_port *port = q->q.port;
@@ -138,35 +141,35 @@ int
 vring_tx_done_cleanup(void *txq, uint32_t n)
 {
 	struct vring_txq *q = txq;
-	const struct vring_sides *sides = vring_port_sides(q->q.port);
-	const struct vring_set *set = virtq_gate_enter(&q->q.gate);
+	const struct vring_queue_ops *sides = vring_port_queue_ops(q->q.port);
+	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.gate);
 	uint16_t most = n == 0 || n > UINT16_MAX ? UINT16_MAX : n, done = 0;
 
 	if (set != NULL && set->n > 0 && sides->tx_clean != NULL) {
-		const struct vring_ring *ring = &set->ring[0];
+		const struct vring_poll_entry *ring = &set->entry[0];
 
 		if (ring->lock != NULL)
 			rte_spinlock_lock(ring->lock);
-		done = sides->tx_clean(&q->tx, ring->vq, ring->run, most);
+		done = sides->tx_clean(&q->tx, ring->vq, ring->ring, most);
 		if (ring->lock != NULL)
 			rte_spinlock_unlock(ring->lock);
 	}
-	virtq_gate_leave(&q->q.gate);
+	virtq_rcu_read_unlock(&q->q.gate);
 	return done;
 }
 
 /* Questions about a ring come from any thread; the gate for them admits one. */
-static const struct vring_set *
+static const struct vring_poll_set *
 query_enter(struct vring_queue *q)
 {
 	rte_spinlock_lock(&q->query_lock);
-	return virtq_gate_enter(&q->query);
+	return virtq_rcu_read_lock(&q->query);
 }
 
 static void
 query_leave(struct vring_queue *q)
 {
-	virtq_gate_leave(&q->query);
+	virtq_rcu_read_unlock(&q->query);
 	rte_spinlock_unlock(&q->query_lock);
 }
 
@@ -174,20 +177,20 @@ query_leave(struct vring_queue *q)
 static uint32_t
 query(struct vring_queue *q, bool tx, uint32_t *size)
 {
-	const struct vring_sides *sides = vring_port_sides(q->port);
-	const struct vring_set *set = query_enter(q);
+	const struct vring_queue_ops *sides = vring_port_queue_ops(q->port);
+	const struct vring_poll_set *set = query_enter(q);
 	uint32_t count = 0;
 	unsigned int i;
 
 	*size = 0;
 	for (i = 0; set != NULL && i < set->n; i++) {
-		const struct vring_ring *ring = &set->ring[i];
+		const struct vring_poll_entry *ring = &set->entry[i];
 
-		if (ring->run == NULL)
+		if (ring->ring == NULL)
 			continue;
-		count += tx ? sides->tx_count(ring->run, ring->vq) :
-			      sides->rx_count(ring->run, ring->vq);
-		*size += ring->run->size;
+		count += tx ? sides->tx_count(ring->ring, ring->vq) :
+			      sides->rx_count(ring->ring, ring->vq);
+		*size += ring->ring->size;
 	}
 	query_leave(q);
 	return count;

@@ -35,7 +35,7 @@ subtract(struct vnet_stats *from, const struct vnet_stats *what)
 }
 
 void
-vring_stats_keep(struct vring_tally *tally, const struct vnet_stats *live)
+vring_stats_keep(struct vring_stats_base *tally, const struct vnet_stats *live)
 {
 	add(&tally->past, live);
 }
@@ -59,7 +59,7 @@ live_tx(const struct rte_eth_dev *dev, uint16_t id)
 }
 
 static void
-total(const struct vring_tally *tally, const struct vnet_stats *live, struct vnet_stats *out)
+total(const struct vring_stats_base *tally, const struct vnet_stats *live, struct vnet_stats *out)
 {
 	*out = tally->past;
 	if (live != NULL)
@@ -152,8 +152,8 @@ vring_stats_reset(struct rte_eth_dev *dev)
 		total(&port->tx_tally[i], live_tx(dev, i), &port->tx_tally[i].base);
 	}
 	for (i = 0; i < 2 * port->pairs; i++) {
-		vring_port_sides(port)->notified(port->slot[i].vq, &port->slot[i].calls_base,
-						 &port->slot[i].suppressed_base);
+		vring_port_queue_ops(port)->notified(port->slot[i].vq, &port->slot[i].calls_base,
+						     &port->slot[i].suppressed_base);
 	}
 	vring_count(port);
 	port->session_base = port->session;
@@ -164,12 +164,13 @@ void
 vring_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
 	    uint64_t *calls, uint64_t *suppressed)
 {
-	const struct vring_sides *sides = vring_port_sides(port);
+	const struct vring_queue_ops *sides = vring_port_queue_ops(port);
 	unsigned int j, step = n == 0 ? port->pairs : n;
 
 	*calls = *suppressed = 0;
 	for (j = id; id < step && j < port->pairs; j += step) {
-		const struct vring_slot *slot = &port->slot[2 * j + (tx ? sides->tx : sides->rx)];
+		const struct vring_port_vring *slot =
+			&port->slot[2 * j + (tx ? sides->tx : sides->rx)];
 		uint64_t sent, unwanted;
 
 		sides->notified(slot->vq, &sent, &unwanted);

@@ -20,7 +20,7 @@ static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static TAILQ_HEAD(, vring_port) ports = TAILQ_HEAD_INITIALIZER(ports);
 
 int
-vring_list_add(struct vring_port *port, char *other)
+vring_registry_add(struct vring_port *port, char *other)
 {
 	struct vring_port *p;
 	int ret = 0;
@@ -40,7 +40,7 @@ vring_list_add(struct vring_port *port, char *other)
 }
 
 void
-vring_list_remove(struct vring_port *port)
+vring_registry_remove(struct vring_port *port)
 {
 	pthread_mutex_lock(&list_lock);
 	TAILQ_REMOVE(&ports, port, next);
@@ -48,7 +48,7 @@ vring_list_remove(struct vring_port *port)
 }
 
 void
-vring_list_show(struct vring_port *port, bool open)
+vring_registry_show(struct vring_port *port, bool open)
 {
 	pthread_mutex_lock(&list_lock);
 	port->open = open;
@@ -194,7 +194,7 @@ add_session(struct rte_tel_data *d, const struct vhost_be_info *info)
 }
 
 void
-vring_back_status(struct vring_port *port, struct rte_tel_data *d)
+vring_be_status(struct vring_port *port, struct rte_tel_data *d)
 {
 	struct vhost_be_info info;
 
@@ -232,21 +232,21 @@ answer_status(const struct question *q)
 static void
 add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid)
 {
-	const struct vring_slot *slot = &port->slot[qid];
-	const struct virtq_run *run = slot->run;
+	const struct vring_port_vring *slot = &port->slot[qid];
+	const struct virtq_ring *ring = slot->ring;
 	uint64_t sent, suppressed;
 
 	rte_tel_data_add_dict_string(d, "state", vring_ring_state(slot));
-	if (run != NULL) {
-		rte_tel_data_add_dict_string(d, "layout", run->packed ? "packed" : "split");
-		rte_tel_data_add_dict_int(d, "size", run->size);
+	if (ring != NULL) {
+		rte_tel_data_add_dict_string(d, "layout", ring->packed ? "packed" : "split");
+		rte_tel_data_add_dict_int(d, "size", ring->size);
 		rte_tel_data_add_dict_int(d, "waiting", vring_ring_waiting(port, qid));
 		rte_tel_data_add_dict_int(d, "avail_idx", slot->vq->avail_idx);
 		rte_tel_data_add_dict_int(d, "used_idx", slot->vq->used_idx);
 	}
 	if (slot->vq->broken != VIRTQ_OK)
 		rte_tel_data_add_dict_string(d, "error", virtq_error_name(slot->vq->broken));
-	vring_port_sides(port)->notified(slot->vq, &sent, &suppressed);
+	vring_port_queue_ops(port)->notified(slot->vq, &sent, &suppressed);
 	rte_tel_data_add_dict_u64(d, "calls", sent);
 	rte_tel_data_add_dict_u64(d, "calls_suppressed", suppressed);
 }
@@ -264,7 +264,7 @@ all_rings(const struct vring_port *port, struct rte_tel_data *d)
 		if (ring == NULL)
 			return -ENOMEM;
 		rte_tel_data_add_dict_string(ring, "state", vring_ring_state(&port->slot[qid]));
-		if (port->slot[qid].run != NULL)
+		if (port->slot[qid].ring != NULL)
 			rte_tel_data_add_dict_int(ring, "waiting", vring_ring_waiting(port, qid));
 		snprintf(name, sizeof(name), "vring_%u", qid);
 		put(d, name, ring);
@@ -393,7 +393,7 @@ vring_tel_region(struct rte_tel_data *d, unsigned int i, uint64_t guest, uint64_
 }
 
 void
-vring_back_memory(struct vring_port *port, struct rte_tel_data *d)
+vring_be_memory(struct vring_port *port, struct rte_tel_data *d)
 {
 	const struct virtq_mem *mem = vhost_be_get_mem(port->be);
 	uint64_t bytes = 0;

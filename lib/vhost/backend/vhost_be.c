@@ -36,7 +36,7 @@ forget_connection(struct vhost_be *be, const char *why)
 	evloop_timer_cancel(&be->tick);
 	vhost_be_rings_stop(be);
 	for (uint16_t i = 0; i < be->nrings; i++)
-		vhost_be_ring_drop(&be->ring[i]);
+		vhost_be_ring_drop(&be->vring[i]);
 	vhost_be_mem_swap(be, NULL);
 	vhu_conn_close(&be->chan);
 	be->features = be->protocol = 0;
@@ -86,7 +86,7 @@ tick_expired(struct evloop_timer *t)
 		return;
 	}
 	for (uint16_t i = 0; i < be->nrings; i++)
-		vhost_be_ring_check(be, &be->ring[i]);
+		vhost_be_ring_check(be, &be->vring[i]);
 	evloop_timer_set(be->loop, t, TICK_MS);
 }
 
@@ -150,8 +150,8 @@ static void
 be_release(struct vhost_be *be)
 {
 	free(be->vq);
-	free(be->ring);
-	free(be->runs);
+	free(be->vring);
+	free(be->rings);
 	free(be);
 }
 
@@ -176,15 +176,15 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->info.last_disconnect = "";
 	be->tick = (struct evloop_timer){ .expired = tick_expired, .owner = be };
 	be->vq = calloc(be->nrings, sizeof(be->vq[0]));
-	be->ring = calloc(be->nrings, sizeof(be->ring[0]));
-	be->runs = calloc(be->nrings, sizeof(be->runs[0]));
-	if (be->vq == NULL || be->ring == NULL || be->runs == NULL) {
+	be->vring = calloc(be->nrings, sizeof(be->vring[0]));
+	be->rings = calloc(be->nrings, sizeof(be->rings[0]));
+	if (be->vq == NULL || be->vring == NULL || be->rings == NULL) {
 		be_release(be);
 		return NULL;
 	}
 	memcpy(be->vq, cfg->vq, be->nrings * sizeof(be->vq[0]));
 	for (uint16_t i = 0; i < be->nrings; i++)
-		vhost_be_ring_init(&be->ring[i], i);
+		vhost_be_ring_init(&be->vring[i], i);
 	vhu_conn_init(&be->conn, be->loop, &conn_ops, be, false);
 	be->conn.limited = true;
 	vhost_be_chan_init(be);
@@ -259,10 +259,10 @@ vhost_be_get_info(const struct vhost_be *be, struct vhost_be_info *info)
 #undef COPY
 }
 
-const struct virtq_run *
+const struct virtq_ring *
 vhost_be_get_ring(const struct vhost_be *be, uint16_t qid)
 {
-	return qid < be->nrings ? be->ring[qid].run : NULL;
+	return qid < be->nrings ? be->vring[qid].ring : NULL;
 }
 
 struct virtq_mem *

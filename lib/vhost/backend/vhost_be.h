@@ -16,7 +16,7 @@
 
 #include "evloop.h"
 #include "vhost_log.h"
-#include "virtq.h"
+#include "virtq_ring.h"
 
 #define VHOST_BE_MAX_PAIRS 128	/* the index of a ring's fds has eight bits */
 
@@ -29,12 +29,12 @@ struct vhost_be_ops {
 	 * the former run any more, and the cursors may be read or set. The run stays the
 	 * session's.
 	 */
-	void (*ring_publish)(void *ctx, uint16_t qid, const struct virtq_run *run);
+	void (*ring_publish)(void *ctx, uint16_t qid, const struct virtq_ring *ring);
 	/*
 	 * The same for several rings at the price of one barrier (a memory table changed).
 	 * runs[i] belongs to ring i; there are n of them, all rings of the device.
 	 */
-	void (*rings_publish)(void *ctx, const struct virtq_run *const *runs, uint16_t n);
+	void (*rings_publish)(void *ctx, const struct virtq_ring *const *rings, uint16_t n);
 	/* A front-end came (why == NULL) or went; why is a short static text. */
 	void (*connected)(void *ctx, bool up, const char *why);
 	/* Features were negotiated or changed, or reset to 0. */
@@ -93,7 +93,7 @@ void vhost_be_offer(struct vhost_be *be, uint64_t features);
 /* Any thread: a consistent enough copy. */
 void vhost_be_get_info(const struct vhost_be *be, struct vhost_be_info *info);
 /* The run of a ring as last published, or NULL. Loop thread. */
-const struct virtq_run *vhost_be_get_ring(const struct vhost_be *be, uint16_t qid);
+const struct virtq_ring *vhost_be_get_ring(const struct vhost_be *be, uint16_t qid);
 /* The current memory snapshot, or NULL. Loop thread; take a reference to keep it. */
 struct virtq_mem *vhost_be_get_mem(const struct vhost_be *be);
 

@@ -40,7 +40,7 @@ on_set_features(struct vhost_be *be, struct vhu_msg *msg)
 	be->features_set = true;
 	be->features = wanted;
 	for (uint16_t i = 0; i < be->nrings; i++) {
-		struct vhost_be_vring *r = &be->ring[i];
+		struct vhost_be_vring *r = &be->vring[i];
 
 		if (!(wanted & VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES)) && !r->enabled) {
 			/* This front-end has no message for it. */
@@ -70,8 +70,8 @@ on_reset_owner(struct vhost_be *be, struct vhu_msg *msg)
 {
 	(void)msg;
 	for (uint16_t i = 0; i < be->nrings; i++) {
-		be->ring[i].enabled = false;
-		be->ring[i].stale = true;
+		be->vring[i].enabled = false;
+		be->vring[i].stale = true;
 	}
 	return 0;
 }

@@ -13,19 +13,19 @@ vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem)
 
 	/* Rings that still translate go on; the others stop, and remember where they stood. */
 	for (uint16_t i = 0; running && i < be->nrings; i++) {
-		struct vhost_be_vring *r = &be->ring[i];
-		struct virtq_run *run = NULL;
+		struct vhost_be_vring *r = &be->vring[i];
+		struct virtq_ring *ring = NULL;
 
 		vhost_be_ring_check(be, r);
-		if (r->run != NULL && mem != NULL && vhost_be_ring_build(be, r, mem, &run) < 0)
-			run = NULL;
-		be->runs[i] = run;
+		if (r->ring != NULL && mem != NULL && vhost_be_ring_build(be, r, mem, &ring) < 0)
+			ring = NULL;
+		be->rings[i] = ring;
 	}
 	if (running)
 		vhost_be_rings_publish(be);
 	vhost_be_rings_retry(be);
 	for (uint16_t i = 0; running && i < be->nrings; i++)
-		vhost_be_ring_moved(be, &be->ring[i], be->runs[i]);
+		vhost_be_ring_moved(be, &be->vring[i], be->rings[i]);
 	be->mem = mem;
 	INFO_SET(be, nregions, mem == NULL ? 0 : mem->nregions);
 	/* No burst uses it any more: the last reference unmaps. */

@@ -9,7 +9,7 @@
 
 #include "vhost_be_session.h"
 #include "virtq_shared.h"
-#include "virtq_signal.h"
+#include "virtq_notify.h"
 
 static void
 close_fd(int *fd)
@@ -50,7 +50,7 @@ bool
 vhost_be_rings_running(const struct vhost_be *be)
 {
 	for (uint16_t i = 0; i < be->nrings; i++)
-		if (be->ring[i].run != NULL)
+		if (be->vring[i].ring != NULL)
 			return true;
 	return false;
 }
@@ -65,16 +65,16 @@ is_packed(const struct vhost_be *be)
 static void
 ring_stopped(struct vhost_be *be, struct vhost_be_vring *r)
 {
-	r->base = virtq_vq_get_base(be->vq[r->qid], r->run->packed);
+	r->base = virtq_vq_get_base(be->vq[r->qid], r->ring->packed);
 	r->has_base = true;
-	virtq_run_free(r->run);
-	r->run = NULL;
+	virtq_ring_free(r->ring);
+	r->ring = NULL;
 }
 
 static void
 ring_stop(struct vhost_be *be, struct vhost_be_vring *r)
 {
-	if (r->run == NULL)
+	if (r->ring == NULL)
 		return;
 	be->ops->ring_publish(be->ctx, r->qid, NULL);
 	ring_stopped(be, r);
@@ -83,7 +83,7 @@ ring_stop(struct vhost_be *be, struct vhost_be_vring *r)
 void
 vhost_be_rings_publish(struct vhost_be *be)
 {
-	be->ops->rings_publish(be->ctx, (const struct virtq_run *const *)be->runs, be->nrings);
+	be->ops->rings_publish(be->ctx, (const struct virtq_ring *const *)be->rings, be->nrings);
 }
 
 void
@@ -91,11 +91,11 @@ vhost_be_rings_stop(struct vhost_be *be)
 {
 	if (!vhost_be_rings_running(be))
 		return;
-	memset(be->runs, 0, be->nrings * sizeof(be->runs[0]));
+	memset(be->rings, 0, be->nrings * sizeof(be->rings[0]));
 	vhost_be_rings_publish(be);
 	for (uint16_t i = 0; i < be->nrings; i++)
-		if (be->ring[i].run != NULL)
-			ring_stopped(be, &be->ring[i]);
+		if (be->vring[i].ring != NULL)
+			ring_stopped(be, &be->vring[i]);
 }
 
 void
@@ -103,7 +103,7 @@ vhost_be_rings_reset_device(struct vhost_be *be)
 {
 	vhost_be_rings_stop(be);
 	for (uint16_t i = 0; i < be->nrings; i++)
-		vhost_be_ring_reset(&be->ring[i]);
+		vhost_be_ring_reset(&be->vring[i]);
 	be->features = 0;
 	be->features_set = false;
 	be->features_bad = false;
@@ -113,11 +113,11 @@ vhost_be_rings_reset_device(struct vhost_be *be)
 }
 
 void
-vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_run *run)
+vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_ring *ring)
 {
-	if (r->run == NULL)
+	if (r->ring == NULL)
 		return;
-	if (run == NULL) {
+	if (ring == NULL) {
 		vhost_be_session_log(be, VHOST_LOG_NOTICE,
 				     "ring %u rests: the new memory does not hold it",
 				     r->qid);
@@ -125,8 +125,8 @@ vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_
 		r->start_failed = true;
 		return;
 	}
-	virtq_run_free(r->run);
-	r->run = run;
+	virtq_ring_free(r->ring);
+	r->ring = ring;
 	r->stale = false;
 }
 
@@ -135,7 +135,7 @@ vhost_be_ring_check(struct vhost_be *be, struct vhost_be_vring *r)
 {
 	enum virtq_error e;
 
-	if (r->run == NULL)
+	if (r->ring == NULL)
 		return;
 	e = __atomic_load_n(&be->vq[r->qid]->broken, __ATOMIC_RELAXED);
 	if (e == VIRTQ_OK)
@@ -152,7 +152,7 @@ void
 vhost_be_rings_retry(struct vhost_be *be)
 {
 	for (uint16_t i = 0; i < be->nrings; i++)
-		be->ring[i].start_failed = false;
+		be->vring[i].start_failed = false;
 }
 
 static bool
@@ -164,9 +164,9 @@ ring_ready(const struct vhost_be *be, const struct vhost_be_vring *r)
 
 int
 vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct virtq_mem *mem,
-		    struct virtq_run **run)
+		    struct virtq_ring **ring)
 {
-	const struct virtq_run_config cfg = {
+	const struct virtq_ring_config cfg = {
 		.size = r->num,
 		.features = be->features,
 		.desc_uva = r->addr.desc,
@@ -178,7 +178,7 @@ vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct 
 		.qid = r->qid,
 	};
 
-	return virtq_run_new(&cfg, mem, run);
+	return virtq_ring_new(&cfg, mem, ring);
 }
 
 static const char *
@@ -203,44 +203,44 @@ ring_fails(struct vhost_be *be, struct vhost_be_vring *r, int rc, const char *wh
 	/* Its memory may come piece by piece: no fault before the front-end speaks of the ring. */
 	if (rc == -EFAULT && be->about != r->qid)
 		return rc;
-	virtq_signal(r->err);
+	virtq_notify(r->err);
 	vhost_be_session_log(be, VHOST_LOG_WARNING, "ring %u does not run: %s", r->qid, why);
 	return vhost_be_session_refuse(be, rc, why);
 }
 
 /* Put the cursors where the front-end wants them. The run is not published yet. */
 static int
-ring_place(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_run *run)
+ring_place(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
 {
-	const uint32_t base = r->has_base ? r->base : virtq_fresh_base(run->packed);
+	const uint32_t base = r->has_base ? r->base : virtq_fresh_base(ring->packed);
 	uint16_t ahead;
 
-	if (virtq_vq_set_base(be->vq[r->qid], run, base) < 0)
+	if (virtq_vq_set_base(be->vq[r->qid], ring, base) < 0)
 		return -EINVAL;
-	if (run->packed)
+	if (ring->packed)
 		return 0;
 	/* A driver can be at most one ring ahead of the device. */
-	ahead = (uint16_t)(virtq_load16(&run->avail->idx) - base);
-	return ahead > run->size ? -EINVAL : 0;
+	ahead = (uint16_t)(virtq_load16(&ring->avail->idx) - base);
+	return ahead > ring->size ? -EINVAL : 0;
 }
 
 /* Start a ring, or go on with a new run where it stands. */
 static int
 ring_update(struct vhost_be *be, struct vhost_be_vring *r)
 {
-	struct virtq_run *run, *old = r->run;
-	int rc = vhost_be_ring_build(be, r, be->mem, &run);
+	struct virtq_ring *ring, *old = r->ring;
+	int rc = vhost_be_ring_build(be, r, be->mem, &ring);
 
 	if (rc < 0)
 		return ring_fails(be, r, rc, build_error(rc));
-	if (old == NULL && ring_place(be, r, run) < 0) {
-		virtq_run_free(run);
+	if (old == NULL && ring_place(be, r, ring) < 0) {
+		virtq_ring_free(ring);
 		return ring_fails(be, r, -EINVAL, "its base cannot be right");
 	}
-	r->run = run;
+	r->ring = ring;
 	r->stale = false;
-	be->ops->ring_publish(be->ctx, r->qid, run);
-	virtq_run_free(old);
+	be->ops->ring_publish(be->ctx, r->qid, ring);
+	virtq_ring_free(old);
 	return 0;
 }
 
@@ -250,12 +250,12 @@ vhost_be_rings_update(struct vhost_be *be)
 	int about_rc = 0;
 
 	for (uint16_t i = 0; i < be->nrings; i++) {
-		struct vhost_be_vring *r = &be->ring[i];
+		struct vhost_be_vring *r = &be->vring[i];
 		int rc = 0;
 
 		if (!ring_ready(be, r))
 			ring_stop(be, r);
-		else if (r->run == NULL ? !r->start_failed : r->stale)
+		else if (r->ring == NULL ? !r->start_failed : r->stale)
 			rc = ring_update(be, r);
 		if (i == be->about)
 			about_rc = rc;
@@ -273,7 +273,7 @@ find_ring(struct vhost_be *be, uint32_t index)
 		vhost_be_session_refuse(be, -EINVAL, "no ring with this index");
 		return NULL;
 	}
-	r = &be->ring[index];
+	r = &be->vring[index];
 	vhost_be_ring_check(be, r);
 	return r;
 }
@@ -303,7 +303,7 @@ vhost_be_ring_on_set_vring_num(struct vhost_be *be, struct vhu_msg *msg)
 	if (!packed_possible && (num & (num - 1)) != 0)
 		return vhost_be_session_refuse(be, -EINVAL,
 					       "the size of a split ring is a power of two");
-	if (r->run != NULL && num != r->num)
+	if (r->ring != NULL && num != r->num)
 		return vhost_be_session_refuse(be, -EBUSY,
 					       "the size of a running ring cannot change");
 	r->num = num;
@@ -329,7 +329,7 @@ vhost_be_ring_on_set_vring_addr(struct vhost_be *be, struct vhu_msg *msg)
 {
 	struct vhost_be_vring *r = find_ring(be, msg->addr.index);
 	const char *why;
-	struct virtq_run *trial;
+	struct virtq_ring *trial;
 	int rc;
 
 	if (r == NULL)
@@ -352,7 +352,7 @@ vhost_be_ring_on_set_vring_addr(struct vhost_be *be, struct vhu_msg *msg)
 		vhost_be_session_refuse(be, rc, build_error(rc));
 		return VHOST_BE_DEFERRED;
 	}
-	virtq_run_free(trial);
+	virtq_ring_free(trial);
 	return 0;
 }
 
@@ -469,7 +469,7 @@ swap_fd(struct vhost_be *be, struct vhost_be_vring *r, int *place, int fd)
 	int old = *place;
 
 	*place = fd;
-	if (r->run != NULL)
+	if (r->ring != NULL)
 		ring_update(be, r); /* if it fails, the ring stopped: nobody uses the old fd */
 	close_fd(&old);
 }
@@ -485,8 +485,8 @@ vhost_be_ring_on_set_vring_call(struct vhost_be *be, struct vhu_msg *msg)
 		return rc;
 	swap_fd(be, r, &r->call, fd);
 	/* What was used meanwhile may have been called on the old fd. */
-	if (r->run != NULL)
-		virtq_signal(r->call);
+	if (r->ring != NULL)
+		virtq_notify(r->call);
 	return 0;
 }
 

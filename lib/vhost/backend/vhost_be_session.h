@@ -29,7 +29,7 @@ struct vhost_be_vring {
 	bool kicked;		/* a kick (fd or none) came: start as soon as all is there */
 	int kick, call, err;	/* eventfds, owned; -1: none */
 
-	struct virtq_run *run;	/* what the bursts use; NULL: stopped */
+	struct virtq_ring *ring;	/* what the bursts use; NULL: stopped */
 	bool stale;		/* the run is to be made anew; its cursors go on */
 	bool start_failed;	/* the last attempt to start failed: wait until something changes */
 	bool broken;		/* the peer broke it: wait for a new base and a new kick */
@@ -63,8 +63,8 @@ struct vhost_be {
 	struct virtq_mem *mem;		/* NULL: none yet */
 	bool mem_repeated;		/* regions are added and removed once a queue pair */
 
-	struct vhost_be_vring *ring;		/* nrings of them */
-	struct virtq_run **runs;	/* scratch for ops->rings_publish */
+	struct vhost_be_vring *vring;		/* nrings of them */
+	struct virtq_ring **rings;	/* scratch for ops->rings_publish */
 	int about;			/* ring that the message in progress is about, or -1 */
 	const char *why;		/* of the last refusal, static */
 
@@ -144,7 +144,7 @@ void vhost_be_ring_reset(struct vhost_be_vring *r);
 void vhost_be_ring_drop(struct vhost_be_vring *r);
 /* Make a run from what is known of the ring, in `mem`. 0 or -errno of virtq_run_new(). */
 int vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct virtq_mem *mem,
-			struct virtq_run **run);
+			struct virtq_ring **ring);
 /*
  * Start what is ready, make anew what is stale, stop what lost something it needs. Returns 0, or
  * -errno with be->why when the ring that the message was about could not start.
@@ -153,7 +153,7 @@ int vhost_be_rings_update(struct vhost_be *be);
 /* Publish be->runs with one barrier. */
 void vhost_be_rings_publish(struct vhost_be *be);
 /* The bursts went from the ring's run to another (NULL: none) in another memory. */
-void vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_run *run);
+void vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_ring *ring);
 /* See whether bursts found a ring broken; take it away then. */
 void vhost_be_ring_check(struct vhost_be *be, struct vhost_be_vring *r);
 /* To a device that no driver has touched yet: RESET_DEVICE, SET_STATUS 0. Memory stays. */

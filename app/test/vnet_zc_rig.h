@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* For tests: a guest's ring whose packets are lent rather than copied. */
+#ifndef VNET_ZC_RIG_H
+#define VNET_ZC_RIG_H
+
+#include "vnet_guest.h"
+
+#include <time.h>
+
+#include "vnet_zc.h"
+
+#define MIN 256u
+
+static const uint64_t rings[] = {
+	F_V1 | F_INDIRECT,
+	F_V1 | F_INDIRECT | F_CSUM,
+	F_INDIRECT,
+	F_V1 | F_INDIRECT | F_PACKED,
+	F_V1 | F_INDIRECT | F_PACKED | F_CSUM,
+	F_INDIRECT | F_PACKED,
+};
+
+#define NRINGS (sizeof(rings) / sizeof(rings[0]))
+
+static inline void
+lend_open(struct port *p, uint16_t size, uint64_t features, uint32_t bytes, uint32_t flags)
+{
+	struct vnet_zc_ring *loans;
+
+	port_open(p, size, features, bytes, 1);
+	p->r.any_order = true;
+	p->rxq.flags |= flags;
+	p->rxq.big = flags & VNET_F_SCATTER ? NULL : big_pool;
+	assert_int_equal(vnet_rxq_zero_copy(&p->rxq, MIN), 0);
+	assert_int_equal(vnet_zc_new(p->d.ring, &loans), 0);
+	p->d.vq->loans = loans;
+	p->rx = vnet_dev_rx_select(p->d.ring, VNET_F_ZERO_COPY, NULL);
+}
+
+/* No packet is out any more. */
+static inline void
+lend_close(struct port *p)
+{
+	struct vnet_zc_ring *loans = p->d.vq->loans;
+	struct rte_mbuf *m;
+
+	port_rx(p, &m, 0);
+	vnet_zc_end(loans, p->d.vq, p->d.ring);
+	assert_null(p->d.vq->loans);
+	assert_true(vnet_zc_free(loans));
+	port_reap(p);
+	assert_int_equal(rd_pending(&p->r), 0);
+	port_close(p);
+}
+
+static inline bool
+send_frame(struct port *p, uint32_t len, uint32_t seed, const struct layout *l)
+{
+	static uint8_t data[FRAME_MAX];
+
+	frame_fill(data, len, seed);
+	return port_send(p, NULL, data, len, l);
+}
+
+static inline bool
+is_lent(const struct port *p, const struct rte_mbuf *m)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+
+	return RTE_MBUF_HAS_EXTBUF(m) && data >= p->g.base && data < p->g.base + p->g.size;
+}
+
+static inline void
+expect_packet(const struct port *p, struct rte_mbuf *m, uint32_t len, uint32_t seed, bool lent)
+{
+	const char *why = NULL;
+
+	assert_int_equal(rte_mbuf_check(m, 1, &why), 0);
+	assert_int_equal(is_lent(p, m), lent);
+	assert_int_equal(m->port, 7);
+	expect_bytes(mbuf_bytes(m), m->pkt_len, len, seed);
+	for (struct rte_mbuf *s = lent ? m : NULL; s != NULL; s = s->next) {
+		assert_int_equal(rte_pktmbuf_headroom(s), 0);
+		assert_int_equal(rte_pktmbuf_tailroom(s), 0);
+		assert_null(rte_pktmbuf_prepend(s, 1));
+	}
+}
+
+/* One poll; nothing is expected. */
+static inline void
+poll_nothing(struct port *p)
+{
+	struct rte_mbuf *m;
+
+	assert_int_equal(port_rx(p, &m, 1), 0);
+}
+
+/* Longer than a chain waits for older ones. */
+static inline void
+poll_late(struct port *p)
+{
+	const struct timespec pause = {.tv_nsec = 2000 * VNET_ZC_WAIT_US};
+
+	nanosleep(&pause, NULL);
+	poll_nothing(p);
+}
+
+#endif /* VNET_ZC_RIG_H */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A front-end's rings, as queues use them. */
+
+#include "virtq_drv.h"
+#include "vnet_drv.h"
+#include "vring.h"
+
+static const struct virtq_drv *
+drv_of(const struct virtq_vq *vq)
+{
+	return (const struct virtq_drv *)vq;
+}
+
+static_assert(offsetof(struct virtq_drv, vq) == 0, "a ring is found by its cursors");
+
+/* Buffers that the device has filled; receive buffers have one descriptor each. */
+static uint32_t
+rx_count(const struct virtq_ring *ring, const struct virtq_vq *vq)
+{
+	uint16_t slot = vq->used_idx;
+	bool wrap = vq->used_wrap;
+	uint64_t meta;
+	uint32_t n;
+
+	if (!ring->packed) {
+		n = (uint16_t)(virtq_load16(&ring->used->idx) - vq->used_idx);
+		return n > ring->size ? 0 : n;
+	}
+	for (n = 0; n < ring->size; n++) {
+		if (!virtq_drv_used_packed(&ring->pdesc[slot], wrap, &meta))
+			break;
+		if (++slot == ring->size) {
+			slot = 0;
+			wrap = !wrap;
+		}
+	}
+	return n;
+}
+
+static uint32_t
+tx_count(const struct virtq_ring *ring, const struct virtq_vq *vq)
+{
+	return RTE_MIN(drv_of(vq)->nfree, ring->size);
+}
+
+static void
+notified(const struct virtq_vq *vq, uint64_t *sent, uint64_t *suppressed)
+{
+	*sent = drv_of(vq)->kicks;
+	*suppressed = drv_of(vq)->kicks_suppressed;
+}
+
+static uint16_t
+tx_clean(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring, uint16_t n)
+{
+	return vnet_drv_tx_clean(txq, container_of(vq, struct virtq_drv, vq), ring, n);
+}
+
+const struct vring_queue_ops vring_fe_queue_ops = {
+	.rx = 0,
+	.tx = 1,
+	.rx_select = vnet_drv_rx_select,
+	.tx_select = vnet_drv_tx_select,
+	.rx_count = rx_count,
+	.tx_count = tx_count,
+	.notified = notified,
+	.tx_clean = tx_clean,
+};

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "virtq_ring.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "virtq_shared.h"
+
+_Static_assert(offsetof(struct virtq_ring, features) < VIRTQ_CACHE_LINE, "hot part: one line");
+_Static_assert(offsetof(struct virtq_vq, tlb_generation) < VIRTQ_CACHE_LINE, "cursors: one line");
+
+const char *
+virtq_error_name(enum virtq_error e)
+{
+	static const char *const names[] = {
+		[VIRTQ_OK] = "ok",
+		[VIRTQ_E_AVAIL_JUMP] = "avail_jump",
+		[VIRTQ_E_BAD_HEAD] = "bad_desc",
+		[VIRTQ_E_CHAIN_LOOP] = "chain_loop",
+		[VIRTQ_E_INDIRECT] = "bad_indirect",
+		[VIRTQ_E_INDIRECT_UNMAPPED] = "unmapped_indirect",
+		[VIRTQ_E_DIRECTION] = "bad_direction",
+		[VIRTQ_E_USED_JUMP] = "used_jump",
+		[VIRTQ_E_USED_ID] = "bad_used",
+	};
+
+	return e < VIRTQ_E_MAX ? names[e] : "unknown";
+}
+
+/* One of the three parts of a ring. */
+struct part {
+	uint64_t uva, bytes, align;
+	void *host;
+};
+
+/* Sizes and alignments: VIRTIO 1.2, 2.7 and 2.8. */
+static void
+parts_of(const struct virtq_ring_config *cfg, struct part part[3])
+{
+	uint64_t n = cfg->size;
+	uint64_t event = cfg->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX) ? 2 : 0;
+	bool packed = cfg->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+
+	part[0] = (struct part){cfg->desc_uva, 16 * n, 16, NULL};
+	if (packed) {
+		part[1] = (struct part){cfg->avail_uva, 4, 4, NULL};
+		part[2] = (struct part){cfg->used_uva, 4, 4, NULL};
+	} else {
+		part[1] = (struct part){cfg->avail_uva, 4 + 2 * n + event, 2, NULL};
+		part[2] = (struct part){cfg->used_uva, 4 + 8 * n + event, 4, NULL};
+	}
+}
+
+static int
+parts_translate(struct part part[3], const struct virtq_mem *mem)
+{
+	for (int i = 0; i < 3; i++) {
+		if (part[i].uva % part[i].align != 0 || part[i].uva + part[i].bytes < part[i].uva)
+			return -EINVAL;
+		for (int j = 0; j < i; j++)
+			if (virtq_ranges_overlap(part[i].uva, part[i].bytes, part[j].uva,
+						 part[j].bytes))
+				return -EINVAL;
+	}
+	for (int i = 0; i < 3; i++) {
+		part[i].host = virtq_mem_uva(mem, part[i].uva, part[i].bytes);
+		if (part[i].host == NULL)
+			return -EFAULT;
+		/* A region's own offset may undo the alignment of the user address. */
+		if ((uintptr_t)part[i].host % part[i].align != 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static uint64_t
+new_generation(void)
+{
+	static uint64_t generation;
+
+	return __atomic_add_fetch(&generation, 1, __ATOMIC_RELAXED);
+}
+
+static struct virtq_ring *
+ring_alloc_aligned(void)
+{
+	return aligned_alloc(VIRTQ_CACHE_LINE, (sizeof(struct virtq_ring) + VIRTQ_CACHE_LINE - 1) &
+			     ~(VIRTQ_CACHE_LINE - 1ul));
+}
+
+int
+virtq_ring_new(const struct virtq_ring_config *cfg, struct virtq_mem *mem, struct virtq_ring **out)
+{
+	bool packed = cfg->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	struct virtq_ring *ring;
+	struct part part[3];
+	int ret;
+
+	if (cfg->size == 0 || cfg->size > VIRTQ_MAX_SIZE ||
+	    (!packed && (cfg->size & (cfg->size - 1)) != 0))
+		return -EINVAL;
+	parts_of(cfg, part);
+	ret = parts_translate(part, mem);
+	if (ret < 0)
+		return ret;
+	ring = ring_alloc_aligned();
+	if (ring == NULL)
+		return -ENOMEM;
+	memset(ring, 0, sizeof(*ring));
+	ring->desc = part[0].host;
+	ring->avail = part[1].host;
+	ring->used = part[2].host;
+	ring->size = (uint16_t)cfg->size;
+	ring->mask = (uint16_t)(cfg->size - 1);
+	ring->packed = packed;
+	ring->enabled = cfg->enabled;
+	ring->features = cfg->features;
+	ring->mem = virtq_mem_get(mem);
+	ring->callfd = cfg->callfd;
+	ring->errfd = cfg->errfd;
+	ring->qid = cfg->qid;
+	ring->hdr_len = cfg->features & (VIRTQ_BIT(VIRTIO_F_VERSION_1) |
+					 VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF)) ? 12 : 10;
+	ring->generation = new_generation();
+	*out = ring;
+	return 0;
+}
+
+struct virtq_ring *
+virtq_ring_with_notifier(const struct virtq_ring *ring, void *notifier)
+{
+	struct virtq_ring *copy = ring_alloc_aligned();
+
+	if (copy == NULL)
+		return NULL;
+	*copy = *ring;
+	copy->mem = virtq_mem_get(ring->mem);
+	copy->notifier = notifier;
+	copy->generation = new_generation();
+	return copy;
+}
+
+void
+virtq_ring_free(struct virtq_ring *ring)
+{
+	if (ring == NULL)
+		return;
+	virtq_mem_put(ring->mem);
+	free(ring);
+}
+
+void
+virtq_vq_reset(struct virtq_vq *vq)
+{
+	vq->avail_idx = 0;
+	vq->used_idx = 0;
+	vq->avail_seen = 0;
+	vq->next_head = 0;
+	vq->sequential = false;
+	vq->avail_wrap = true;
+	vq->used_wrap = true;
+	vq->called = 0;
+	vq->call_valid = false;
+	vq->tlb_generation = 0;
+	__atomic_store_n(&vq->broken, VIRTQ_OK, __ATOMIC_RELAXED);
+}
+
+static int
+set_base_packed(struct virtq_vq *vq, const struct virtq_ring *ring, uint32_t base)
+{
+	uint32_t avail = base & 0xffff, used = base >> 16;
+
+	if (used == 0 && avail != 0)
+		used = avail;
+	if ((avail & 0x7fff) >= ring->size || (used & 0x7fff) >= ring->size)
+		return -EINVAL;
+	vq->avail_idx = avail & 0x7fff;
+	vq->avail_wrap = avail >> 15;
+	vq->used_idx = used & 0x7fff;
+	vq->used_wrap = used >> 15;
+	return 0;
+}
+
+static void
+suppress_kicks(const struct virtq_ring *ring)
+{
+	if (ring->packed)
+		virtq_store16(&ring->device_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+	else
+		virtq_store16(&ring->used->flags, VRING_USED_F_NO_NOTIFY);
+}
+
+int
+virtq_vq_set_base(struct virtq_vq *vq, const struct virtq_ring *ring, uint32_t base)
+{
+	virtq_vq_reset(vq);
+	if (ring->packed) {
+		int ret = set_base_packed(vq, ring, base);
+
+		if (ret < 0)
+			return ret;
+	} else {
+		if (base > UINT16_MAX)
+			return -EINVAL;
+		vq->avail_idx = (uint16_t)base;
+		vq->avail_seen = vq->avail_idx;
+		vq->used_idx = virtq_load16(&ring->used->idx);
+	}
+	suppress_kicks(ring);
+	return 0;
+}
+
+uint32_t
+virtq_vq_get_base(const struct virtq_vq *vq, bool packed)
+{
+	if (!packed)
+		return vq->avail_idx;
+	return vq->avail_idx | (uint32_t)vq->avail_wrap << 15 | (uint32_t)vq->used_idx << 16 |
+	       (uint32_t)vq->used_wrap << 31;
+}
