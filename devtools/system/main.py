@@ -21,6 +21,7 @@ import docs  # noqa: E402
 import front  # noqa: E402
 import guests  # noqa: E402
 import kill  # noqa: E402
+import l2relay  # noqa: E402
 import matrix  # noqa: E402
 import ovs  # noqa: E402
 import perf  # noqa: E402
@@ -37,6 +38,7 @@ GROUPS = {
     "fe-kill": kill.run,
     "probe": probe.run,
     "perf": perf.run,
+    "l2relay": l2relay.run,
     "tap": tap.run,
     "agent": guests.agent,
     "guests-qemu7": guests.run7,
