@@ -3,7 +3,8 @@
 
 A section is what stands below one heading. Each has an empty /run, network and process tree of its
 own. Of its blocks marked "console", lines that begin with "testpmd> " go to the testpmd started
-last; a testpmd or QEMU runs until the section ends; all else has to end well before the next line.
+last; a testpmd, QEMU or l2relay runs until the section ends; all else has to end well before the
+next line. The end of a section quits its testpmds, and is a Ctrl-C for its l2relay.
 Programs are those of this machine. Some stand behind a wrapper that adds what a machine of two
 CPUs without the installed driver needs: see WRAPPERS.
 """
@@ -12,6 +13,7 @@ import importlib.machinery
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -23,11 +25,13 @@ PAGES = {
     "guide": "doc/guides/nics/vring.rst",
     "ovs": "doc/guides/howto/ovs.rst",
     "no_vm": "doc/guides/howto/no_vm.rst",
+    "l2relay": "doc/guides/howto/l2relay.rst",
     "vring_perf": "doc/guides/howto/vring_perf.rst",
 }
 # change the machine or take long; the tests as a whole do the same
 NOT_TYPED = ("devtools/", "meson ", "ninja ", "DESTDIR=", "apt ", "echo 512 > /sys/")
-STAY = ("dpdk-testpmd", "qemu-system-x86_64")
+TESTPMD, QEMU, RELAY = "dpdk-testpmd", "qemu-system-x86_64", "l2relay"
+STAY = (TESTPMD, QEMU, "build/examples/l2relay/" + RELAY)
 PROMPT = bed.Console.PROMPT
 COMPLAINT = re.compile(r"^(?:Bad arguments|Command not found|Ambiguous command|EAL: .*\b[Ee]rror\b"
                        r"|net_vring.*(?:[Ff]ailed|[Cc]annot|allowed)).*", re.M)
@@ -67,7 +71,7 @@ mount -t tmpfs tmpfs /run
 mount -t hugetlbfs -o pagesize=2M nodev /dev/hugepages
 [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
 mkdir /run/desk
-ln -s "$ROOT/build" /run/desk/build
+ln -s "$ROOT/build" "$ROOT/examples" /run/desk
 truncate -s 1M /run/desk/disk.qcow2
 ip link set lo up
 echo ready
@@ -124,6 +128,9 @@ class Section:
         with open("/proc/%d/task/%d/children" % ((self.space.pid,) * 2)) as children:
             self.pid = children.read().split()[0]
 
+    def there(self, name):
+        return os.path.exists("/proc/%s/root%s" % (self.pid, name))
+
     def inside(self, text):
         return ["nsenter", "-t", self.pid, "-m", "-n", "-p", "--", "bash", "-c",
                 "cd /run/desk && " + text]
@@ -150,15 +157,18 @@ class Section:
 
     def stay(self, text):
         self.count += 1
-        testpmd = text.startswith("dpdk-testpmd")
-        program = (Console if testpmd else bed.Process)(
+        what = os.path.basename(text.split()[0])
+        program = (Console if what == TESTPMD else bed.Process)(
             "docs-%d" % self.count, self.inside("exec " + text), stdin=subprocess.PIPE,
             env=self.env)
         self.staying.append(program)
-        program.testpmd = testpmd
-        if program.testpmd:
+        program.what = what
+        if what == TESTPMD:
             program.prompts = 0
             self.prompt(program)
+        elif what == RELAY:
+            bed.wait_for("sockets of l2relay", lambda: not program.alive() or all(
+                self.there(name) for name in re.findall(r"iface=([^,\s]+)", text)), 30)
         else:
             time.sleep(1)
         check(program.alive(), "'%s': %s" % (text[:60], program.last_line()))
@@ -169,7 +179,7 @@ class Section:
                      program.prompts_seen() >= program.prompts, 30)
 
     def testpmd(self, line):
-        program = [program for program in self.staying if program.testpmd][-1]
+        program = [program for program in self.staying if program.what == TESTPMD][-1]
         program.child.stdin.write((line + "\n").encode())
         program.child.stdin.flush()
         if line == "quit":
@@ -186,6 +196,17 @@ class Section:
         check(complaint is None, "testpmd: %s" % (complaint and complaint.group()))
         check(status == 0, "testpmd ended with status %d: %s" % (status, program.last_line()))
 
+    def interrupt(self, program):
+        """What Ctrl-C does to a relay: it prints its counters and ends well."""
+        with open("/proc/%d/task/%d/children" % ((program.pid,) * 2)) as children:
+            os.kill(int(children.read().split()[0]), signal.SIGINT)
+        program.child.wait(20)
+        self.staying.remove(program)
+        said = program.log()
+        status = program.end()
+        check(status == 0, "l2relay ended with status %d: %s" % (status, program.last_line()))
+        check(re.search("^port 1 to 0: received ", said, re.M), "l2relay printed no counters")
+
     def play(self, blocks):
         lines = [line for block in blocks for line in commands(block)]
         self.restarts = any("systemctl" in line for line in lines)
@@ -196,16 +217,18 @@ class Section:
                 self.stay(line)
             elif not line.startswith(NOT_TYPED):
                 self.run(line)
-        kinds = {program.testpmd for program in self.staying}
-        if kinds == {True, False}:
+        kinds = {program.what for program in self.staying}
+        if QEMU in kinds and len(kinds) > 1:
             bed.wait_for("connection of QEMU", lambda: '"connected": 1' in self.run(
                 "echo /net_vring/status,0 | dpdk-telemetry.py"), 10, 0.2)
         if self.ovs:
             self.ports_of_switch()
         # front-ends first: DPDK's own takes the end of its back-end badly
         for program in list(reversed(self.staying)):
-            if program.testpmd:
+            if program.what == TESTPMD:
                 self.testpmd_quit(program)
+            elif program.what == RELAY:
+                self.interrupt(program)
 
     def ports_of_switch(self):
         """The switch has taken each port that a section leaves there."""
