@@ -144,14 +144,16 @@ struct rte_mempool *vnet_extbuf_pool_create(const char *name, unsigned int n, ui
  * stored in pkts; the application owns them. Called inside the gate of the run.
  */
 typedef uint16_t (*vnet_rx_burst)(struct vnet_rxq *rxq, struct virtq_vq *vq,
-				  const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n);
+				  const struct virtq_ring *ring, struct rte_mbuf **pkts,
+				  uint16_t n);
 /*
  * Give up to n packets to a ring that the guest receives on. Returns how many of pkts, from the
  * first on, the port is done with (sent, or dropped and counted; freed either way). The rest is
  * still the caller's: the ring is full.
  */
 typedef uint16_t (*vnet_tx_burst)(struct vnet_txq *txq, struct virtq_vq *vq,
-				  const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n);
+				  const struct virtq_ring *ring, struct rte_mbuf **pkts,
+				  uint16_t n);
 
 /*
  * The instance for a ring; chosen when it starts. A disabled ring gets the one that consumes
