@@ -110,6 +110,15 @@ def lines_and_branches(json_file):
                 yield entry['file'], (line['line_number'], number), True, branch['count']
 
 
+def without_loss(covered, times):
+    """Those that can go together, the smallest first; not the largest such set there is."""
+    times = collections.Counter(times)
+    for name, items in sorted(covered.items(), key=lambda row: len(row[1])):
+        if all(times[item] > 1 for item in items):
+            times.subtract(items)
+            yield name
+
+
 def print_by_test(out, units):
     covered = {unit.name: {(file, where, branch)
                            for file, where, branch, count
@@ -126,7 +135,7 @@ def print_by_test(out, units):
     print(f'{"":>8} {"":>8} {"its own":>8} {"its own":>11}  test')
     for own, own_branches, lines, branches, name in sorted(rows):
         print(f'{lines:8} {branches:8} {own:8} {own_branches:11}  {name}')
-    print()
+    print('covered without these as well:', *without_loss(covered, times), '\n')
 
 
 def share(part, whole):
