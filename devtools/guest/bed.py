@@ -62,8 +62,8 @@ def path(name):
     return os.path.join(RUN, name)
 
 
-def _die_with_parent():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+def die_with_parent(sig=signal.SIGKILL):
+    ctypes.CDLL(None).prctl(1, sig)  # PR_SET_PDEATHSIG
 
 
 class Process:
@@ -75,7 +75,7 @@ class Process:
         with open(self.log_path, "wb") as log:
             self.child = subprocess.Popen(argv, stdin=stdin, stdout=log,
                                           stderr=subprocess.STDOUT, start_new_session=True,
-                                          preexec_fn=_die_with_parent,
+                                          preexec_fn=die_with_parent,
                                           **options)
         self.pid = self.child.pid
         _started.append(self)

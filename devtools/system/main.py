@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs the groups of system cases: main.py [FILTER]
+"""Runs the groups of system cases: main.py [FILTER | --beside | --alone]
 
 FILTER selects the groups whose name contains it, or else, in all groups, the cases whose name
 contains it; GROUP/PART selects cases of a group. Cases that need the same set-up share one, so a
 filter that is not the name of a group may set up what it then makes no use of.
+
+Without a filter all groups run: --beside those that bear other work beside them, LANES of the
+environment at a time, and then --alone those that measure how long something takes or how much is
+done in a time.
 """
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import time
 
@@ -54,6 +60,11 @@ GROUPS = {
     "docs": docs.run,
     "surface": surface.run,
 }
+# with limits of a second or two, or rates that are compared
+ALONE = ("fe-kill", "perf", "bother", "restart-qemu10", "restart-qemu7")
+# the longest, which begin first; of those with emulated processors one beside one without
+FIRST = ("fe-vdpa", "front", "matrix", "guests-qemu10", "guests-qemu7", "remap")
+LANES = int(os.environ.get("LANES", 1))  # groups at a time
 # the status that says that no case has FILTER in its name
 NO_CASE = 5
 LOGS = os.path.join(bed.ROOT, "build/system-logs")
@@ -87,7 +98,7 @@ class Report:
             print("not ok %s - %s" % (full, " ".join(reason.split())), flush=True)
             keep_logs(full)
         if os.environ.get("TIMES"):
-            print("# %.1f s" % (time.monotonic() - began), flush=True)
+            print("# %s: %.1f s" % (full, time.monotonic() - began), flush=True)
         return reason is None
 
 
@@ -101,33 +112,85 @@ def keep_logs(name):
             shutil.copy(os.path.join(bed.RUN, file), target)
 
 
-def main():
-    group_part, _, case_part = (sys.argv[1] if len(sys.argv) > 1 else "").partition("/")
+def run_group(name, part):
+    """Run a group's cases with this part in their name: how many ran, how many failed."""
+    report = Report(name, part)
+    began = time.monotonic()
+    try:
+        GROUPS[name](report)
+    except Exception as error:  # pylint: disable=broad-except
+        report.failed += 1
+        reason = str(error) if isinstance(error, bed.Failure) else repr(error)
+        print("not ok %s - %s" % (name, " ".join(reason.split())), flush=True)
+        keep_logs(name)
+    finally:
+        bed.stop_all()
+    if os.environ.get("TIMES"):
+        print("# group %s: %.1f s" % (name, time.monotonic() - began), flush=True)
+    return report.count, report.failed
+
+
+def filtered(text):
+    """Run what a filter selects."""
+    group_part, _, case_part = text.partition("/")
     chosen = [name for name in GROUPS if group_part in name]
     if not chosen:
         chosen, case_part = list(GROUPS), group_part
-    failed = count = 0
-    for name in chosen:
-        report = Report(name, case_part)
-        began = time.monotonic()
-        try:
-            GROUPS[name](report)
-        except Exception as error:  # pylint: disable=broad-except
-            report.failed += 1
-            reason = str(error) if isinstance(error, bed.Failure) else repr(error)
-            print("not ok %s - %s" % (name, " ".join(reason.split())), flush=True)
-            keep_logs(name)
-        finally:
-            bed.stop_all()
-        failed += report.failed
-        count += report.count
-        if os.environ.get("TIMES"):
-            print("# group %s: %.1f s" % (name, time.monotonic() - began), flush=True)
+    count, failed = map(sum, zip(*(run_group(name, case_part) for name in chosen)))
     if not count and not failed:
         print("no system case has '%s' in its name; groups are %s" % (
-            " ".join(sys.argv[1:]), ", ".join(GROUPS)), file=sys.stderr)
-        sys.exit(NO_CASE)
-    sys.exit(1 if failed else 0)
+            text, ", ".join(GROUPS)), file=sys.stderr)
+        return NO_CASE
+    return 1 if failed else 0
 
 
-main()
+def side_by_side(names, lanes):
+    """Run groups in processes of their own, so many at a time; the worst status."""
+    waiting, running, worst = list(names), {}, 0
+    try:
+        while waiting or running:
+            while waiting and len(running) < lanes:
+                name = waiting.pop(0)
+                running[name] = subprocess.Popen(
+                    [sys.executable, "-B", os.path.abspath(__file__), "--group", name],
+                    preexec_fn=lambda: bed.die_with_parent(signal.SIGTERM))
+            time.sleep(0.05)
+            for name, child in list(running.items()):
+                status = child.poll()
+                if status is None:
+                    continue
+                del running[name]
+                if status not in (0, 1):
+                    print("not ok %s - its process ended with status %d" % (name, status),
+                          flush=True)
+                worst = max(worst, abs(status))
+    finally:
+        for child in running.values():
+            child.terminate()
+        for child in running.values():
+            child.wait()
+    return min(worst, 1)
+
+
+def beside():
+    return side_by_side(FIRST + tuple(name for name in GROUPS if name not in ALONE + FIRST), LANES)
+
+
+def alone():
+    return side_by_side(ALONE, 1)
+
+
+def main():
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--group"]:
+        return 1 if run_group(arguments[1], "")[1] else 0
+    if arguments == ["--beside"]:
+        return beside()
+    if arguments == ["--alone"]:
+        return alone()
+    if arguments and arguments[0]:
+        return filtered(arguments[0])
+    return max(beside(), alone())
+
+
+sys.exit(main())
