@@ -16,8 +16,8 @@ vhost_dev_init(struct vhost_dev *dev, struct evloop *loop,
 		.events = events,
 		.ctx = ctx,
 		.timeout_ms = VHOST_TIMEOUT_MS,
-		.protocol_mask = vhost_user_protocol,
-		.backend_mask = vhost_vdpa_backend,
+		.protocol_mask = UINT64_MAX,
+		.backend_mask = UINT64_MAX,
 	};
 }
 

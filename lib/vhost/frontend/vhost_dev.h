@@ -36,10 +36,8 @@
 #define VHOST_MAX_VRINGS 256	/* the index of a ring's fds has eight bits */
 #define VHOST_MAX_SLOTS 509	/* memory regions at most, whatever a back-end allows */
 
-/* vhost-user protocol features that this front-end serves. */
+/* vhost-user protocol features that this front-end serves; it takes no others. */
 extern const uint64_t vhost_user_protocol;
-/* vhost-vdpa back-end features that this front-end serves. */
-extern const uint64_t vhost_vdpa_backend;
 
 struct vhost_dev {
 	/* The owner's; vhost_dev_init() gives defaults. */
@@ -47,8 +45,9 @@ struct vhost_dev {
 	const struct vhost_dev_events *events;	/* NULL: nobody listens. Entries may be NULL */
 	void *ctx;				/* for events */
 	uint32_t timeout_ms;			/* vhost-user: for each answer */
-	uint64_t protocol_mask;			/* vhost-user: protocol features to take */
-	uint64_t backend_mask;			/* vhost-vdpa: back-end features to take */
+	/* Features of those served here that may be taken; all by default. */
+	uint64_t protocol_mask;			/* vhost-user: protocol features */
+	uint64_t backend_mask;			/* vhost-vdpa: back-end features */
 
 	/* What became of it; to be read by the owner. */
 	const struct vhost_ops *ops;		/* NULL: closed */

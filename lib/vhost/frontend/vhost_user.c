@@ -113,8 +113,8 @@ user_init(struct vhost_dev *dev)
 		rc = vhost_user_ask_u64(u, VHU_GET_PROTOCOL_FEATURES, &dev->protocol_offered);
 		if (rc < 0)
 			return rc;
-		protocol = vhost_user_notifier_features(dev, dev->protocol_offered &
-							dev->protocol_mask);
+		protocol = dev->protocol_offered & dev->protocol_mask & vhost_user_protocol;
+		protocol = vhost_user_notifier_features(dev, protocol);
 		/* Its own acknowledgement is not negotiated yet. */
 		rc = vhost_user_order_u64(u, VHU_SET_PROTOCOL_FEATURES, protocol);
 		if (rc == 0)

@@ -20,7 +20,8 @@
 
 #define BIT(b) (UINT64_C(1) << (b))
 
-const uint64_t vhost_vdpa_backend =
+/* Back-end features that are served here. */
+static const uint64_t backend_served =
 	BIT(VHOST_BACKEND_F_IOTLB_MSG_V2) | BIT(VHOST_BACKEND_F_IOTLB_BATCH) |
 	BIT(VHOST_BACKEND_F_IOTLB_ASID) | BIT(VHOST_BACKEND_F_SUSPEND) |
 	BIT(VHOST_BACKEND_F_RESUME) | BIT(VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK) |
@@ -176,6 +177,7 @@ vdpa_cleanup(struct vhost_dev *dev)
 static int
 vdpa_set_backend_cap(struct vhost_dev *dev)
 {
+	const uint64_t served = dev->backend_mask & backend_served;
 	const uint64_t least = BIT(VHOST_BACKEND_F_IOTLB_MSG_V2);
 	const uint64_t basic = least | BIT(VHOST_BACKEND_F_IOTLB_BATCH);
 	const uint64_t masks[] = { UINT64_MAX, basic, least };
@@ -186,11 +188,11 @@ vdpa_set_backend_cap(struct vhost_dev *dev)
 	if (rc < 0 && !vdpa_is_missing(rc))
 		return rc;
 	dev->backend_offered = offered;
-	if (!(offered & dev->backend_mask & least))
+	if (!(offered & served & least))
 		return vhost_fail(dev, -EOPNOTSUPP, "this kernel lacks IOTLB messages of version "
 				  "2: vhost-vdpa needs Linux 5.7 or later");
 	for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
-		__u64 taken = offered & dev->backend_mask & masks[i];
+		__u64 taken = offered & served & masks[i];
 
 		rc = vdpa_ioctl(v, VHOST_SET_BACKEND_FEATURES, &taken, "back-end features");
 		if (rc >= 0) {
