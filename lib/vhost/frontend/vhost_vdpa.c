@@ -30,32 +30,6 @@ static const uint64_t backend_served =
 /* Without these a device of the kernel cannot be used from here: IOVAs, and little endian. */
 #define MANDATORY (BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VIRTIO_F_VERSION_1))
 
-bool
-vdpa_is_missing(int rc)
-{
-	return rc == -ENOTTY || rc == -EOPNOTSUPP || rc == -ENOSYS;
-}
-
-int
-vdpa_note(struct vdpa *v, int rc)
-{
-	if ((rc == -ENODEV || rc == -ENXIO) && !v->gone) {
-		v->gone = true;
-		evloop_timer_set(v->dev->loop, &v->soon, 0);
-	}
-	return rc == -ENXIO ? -ENODEV : rc;
-}
-
-int
-vdpa_ioctl(struct vdpa *v, unsigned long request, void *arg, const char *what)
-{
-	int rc = v->sys->ioctl(v->sys->ctx, v->fd, request, arg);
-
-	if (rc >= 0)
-		return rc;
-	return vhost_fail(v->dev, vdpa_note(v, rc), "%s: %s", what, strerror(-rc));
-}
-
 static void
 tell_gone(struct evloop_timer *t)
 {

@@ -5,7 +5,7 @@
  *   vhost_vdpa.c	the operations
  *   vhost_vdpa_ring.c	those about rings
  *   vhost_vdpa_map.c	memory: IOTLB messages and what was mapped with them
- *   vhost_vdpa_sys.c	the kernel's calls
+ *   vhost_vdpa_sys.c	system calls and what their errors mean
  */
 #ifndef VHOST_VDPA_SESSION_H
 #define VHOST_VDPA_SESSION_H

@@ -1,13 +1,40 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The kernel's calls, with results as struct vhost_vdpa_sys wants them. */
+/* The system calls of a session, what their errors mean, and the kernel's own. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "vhost_vdpa_session.h"
+
+bool
+vdpa_is_missing(int rc)
+{
+	return rc == -ENOTTY || rc == -EOPNOTSUPP || rc == -ENOSYS;
+}
+
+int
+vdpa_note(struct vdpa *v, int rc)
+{
+	if ((rc == -ENODEV || rc == -ENXIO) && !v->gone) {
+		v->gone = true;
+		evloop_timer_set(v->dev->loop, &v->soon, 0);
+	}
+	return rc == -ENXIO ? -ENODEV : rc;
+}
+
+int
+vdpa_ioctl(struct vdpa *v, unsigned long request, void *arg, const char *what)
+{
+	int rc = v->sys->ioctl(v->sys->ctx, v->fd, request, arg);
+
+	if (rc >= 0)
+		return rc;
+	return vhost_fail(v->dev, vdpa_note(v, rc), "%s: %s", what, strerror(-rc));
+}
 
 static int
 sys_open(void *ctx, const char *path, int flags)
