@@ -27,6 +27,7 @@
 
 #include <cmocka.h>
 
+#include "vhost_be.h"
 #include "vhost_be_session.h"
 #include "evloop_close.h"
 

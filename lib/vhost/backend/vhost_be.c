@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vhost_be.h"
 #include "vhost_be_session.h"
 
 /* How soon a ring that a burst found broken, or memory that was cut short, is noticed. */

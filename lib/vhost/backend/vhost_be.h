@@ -3,7 +3,7 @@
  * A vhost-user back-end session: one socket, at most one front-end at a time.
  *
  * The session owns the sockets, the memory snapshot, every ring's configuration and fds. Its
- * owner (the driver) owns the cursors of the rings and carries runs to the bursts. All calls and
+ * owner (the driver) owns the cursors of the rings and hands rings to the bursts. All calls and
  * call-backs happen in the loop's thread, except where said otherwise.
  */
 #ifndef VHOST_BE_H
@@ -15,37 +15,11 @@
 #include <sys/types.h>
 
 #include "evloop.h"
-#include "vhost_log.h"
-#include "virtq_ring.h"
+#include "vhost_be_ops.h"
 
 #define VHOST_BE_MAX_PAIRS 128	/* the index of a ring's fds has eight bits */
 
 struct vhost_be;
-
-/* All are needed. None may free the session. */
-struct vhost_be_ops {
-	/*
-	 * Carry a ring to the bursts. run == NULL: take it away. When this returns, no burst uses
-	 * the former run any more, and the cursors may be read or set. The run stays the
-	 * session's.
-	 */
-	void (*ring_publish)(void *ctx, uint16_t qid, const struct virtq_ring *ring);
-	/*
-	 * The same for several rings at the price of one barrier (a memory table changed).
-	 * runs[i] belongs to ring i; there are n of them, all rings of the device.
-	 */
-	void (*rings_publish)(void *ctx, const struct virtq_ring *const *rings, uint16_t n);
-	/* A front-end came (why == NULL) or went; why is a short static text. */
-	void (*connected)(void *ctx, bool up, const char *why);
-	/* Features were negotiated or changed, or reset to 0. */
-	void (*features)(void *ctx, uint64_t features, uint64_t protocol_features);
-	/* NET_SET_MTU, already checked (68..65535). 0 or -errno (refused). */
-	int (*set_mtu)(void *ctx, uint16_t mtu);
-	/* SEND_RARP: announce this address on the application's side. */
-	void (*rarp)(void *ctx, const uint8_t mac[6]);
-	/* One line about this session, without the port's name and without a newline. */
-	void (*log)(void *ctx, enum vhost_log_level level, const char *text);
-};
 
 struct vhost_be_config {
 	const char *path;	/* socket; copied */
@@ -66,18 +40,6 @@ struct vhost_be_config {
 	struct evloop *loop;
 };
 
-/* Counters and state for statistics and telemetry. Plain words written by the loop's thread. */
-struct vhost_be_info {
-	bool connected;
-	uint64_t features, protocol_features;
-	uint64_t messages, nacks, framing_errors;
-	uint64_t connects, disconnects;
-	uint64_t connected_since_ns;	/* CLOCK_MONOTONIC */
-	const char *last_disconnect;	/* static text, "" before the first */
-	uint32_t nregions;
-	uint8_t status;			/* virtio device status as SET_STATUS gave it */
-};
-
 /*
  * Make a session and begin to listen or to connect. A stale socket file is taken over; a live one
  * (-EADDRINUSE), a regular file (-EEXIST), a missing directory (-ENOENT), a path over 107 bytes
@@ -92,7 +54,7 @@ void vhost_be_free(struct vhost_be *be);
 void vhost_be_offer(struct vhost_be *be, uint64_t features);
 /* Any thread: a consistent enough copy. */
 void vhost_be_get_info(const struct vhost_be *be, struct vhost_be_info *info);
-/* The run of a ring as last published, or NULL. Loop thread. */
+/* A vring's ring as last published, or NULL. Loop thread. */
 const struct virtq_ring *vhost_be_get_ring(const struct vhost_be *be, uint16_t qid);
 /* The current memory snapshot, or NULL. Loop thread; take a reference to keep it. */
 struct virtq_mem *vhost_be_get_mem(const struct vhost_be *be);

@@ -12,7 +12,8 @@
 #ifndef VHOST_BE_SESSION_H
 #define VHOST_BE_SESSION_H
 
-#include "vhost_be.h"
+#include "evloop.h"
+#include "vhost_be_ops.h"
 #include "vhu_conn.h"
 #include "vhu_msg.h"
 #include "vhu_sock.h"
