@@ -39,9 +39,9 @@ static int
 op_no_memory(struct mock *m)
 {
 	const struct vhost_region r = mock_region(m, 0, 1);
-	int rc = vhost_add_region(&m->dev, &r);
+	int rc = vhost_set_mem_table(&m->dev, &r, 1);
 
-	return rc == 0 ? vhost_remove_region(&m->dev, &r) : rc;
+	return rc == 0 ? vhost_set_mem_table(&m->dev, NULL, 0) : rc;
 }
 
 static int

@@ -44,7 +44,6 @@ a_memory_without_descriptor_is_an_error(void **state)
 	m->dev.why[0] = '\0';
 	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), -EINVAL);
 	assert_non_null(strstr(m->dev.why, "share=on"));
-	assert_int_equal(vhost_add_region(&m->dev, &r), -EINVAL);
 	mock_settle(m);
 	assert_int_equal(mock_count(m, VHU_SET_MEM_TABLE), 0);
 	assert_true(vhost_is_open(&m->dev));
@@ -73,30 +72,6 @@ better_descriptor_0_is_one_like_others(void **state)
 	} else {
 		close(0);
 	}
-}
-
-static void
-a_regions_of_one_file_can_merge(void **state)
-{
-	struct mock *m = *state;
-	struct vhost_region a = mock_region(m, 0, 2), b = mock_region(m, 2, 1);
-	int other = memfd_create("other", MFD_CLOEXEC);
-
-	mock_session(m, vhost_user_protocol);
-	assert_true(vhost_can_merge(&m->dev, &a, &b));
-	a.fd = b.fd = -1;
-	assert_true(vhost_can_merge(&m->dev, &a, &b));
-	a.fd = m->memfd;
-	assert_false(vhost_can_merge(&m->dev, &a, &b));
-	b.fd = other;
-	assert_false(vhost_can_merge(&m->dev, &a, &b));
-	/* The same file by another descriptor. */
-	b.fd = dup(m->memfd);
-	assert_true(vhost_can_merge(&m->dev, &a, &b));
-	b.fd_offset += 4096;
-	assert_false(vhost_can_merge(&m->dev, &a, &b));
-	close(b.fd);
-	close(other);
 }
 
 static void
@@ -187,29 +162,28 @@ new_tables_are_sent_as_differences(void **state)
 	assert_int_equal(m->seen[1].nfds, 1);
 	s = m->seen[1];
 	assert_int_equal(s.single.pad, 0);
-	assert_int_equal(vhost_add_region(&m->dev, &r[0]), 0);
-	assert_int_equal(vhost_add_region(&m->dev, &r[0]), 0);
-	assert_int_equal(vhost_remove_region(&m->dev, &r[1]), 0);
-	assert_int_equal(vhost_remove_region(&m->dev, &r[1]), -ENOENT);
-	assert_int_equal(m->nseen, 4);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 3), 0);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 3), 0);
+	assert_int_equal(m->nseen, 3);
 	r[1] = mock_region(m, 4, 2);
-	assert_int_equal(vhost_add_region(&m->dev, &r[1]), -EEXIST);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 3), -EEXIST);
+	assert_int_equal(m->nseen, 3);
 }
 
 static void
 new_regions_come_and_go_in_a_table(void **state)
 {
 	struct mock *m = *state;
-	struct vhost_region a = mock_region(m, 0, 1), b = mock_region(m, 2, 1);
+	const struct vhost_region r[2] = { mock_region(m, 0, 1), mock_region(m, 2, 1) };
 
 	mock_session(m, ACK);
-	assert_int_equal(vhost_add_region(&m->dev, &a), 0);
-	assert_int_equal(vhost_add_region(&m->dev, &b), 0);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 1), 0);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 2), 0);
 	assert_int_equal(mock_last(m, VHU_SET_MEM_TABLE).table.n, 2);
-	assert_int_equal(vhost_remove_region(&m->dev, &a), 0);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r + 1, 1), 0);
 	assert_int_equal(mock_last(m, VHU_SET_MEM_TABLE).table.n, 1);
-	assert_int_equal(mock_last(m, VHU_SET_MEM_TABLE).table.region[0].gpa, b.iova);
-	assert_int_equal(vhost_remove_region(&m->dev, &b), -EINVAL);
+	assert_int_equal(mock_last(m, VHU_SET_MEM_TABLE).table.region[0].gpa, r[1].iova);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 0), -EINVAL);
 }
 
 /* Another file that came to lie where the old one was. */
@@ -236,7 +210,6 @@ main(void)
 		MOCK_TEST(a_mem_table_has_eight_regions_at_most),
 		MOCK_TEST(a_memory_without_descriptor_is_an_error),
 		MOCK_TEST(better_descriptor_0_is_one_like_others),
-		MOCK_TEST(a_regions_of_one_file_can_merge),
 		MOCK_TEST(b_mem_table_is_acknowledged),
 		MOCK_TEST(b_no_acknowledgement_without_reply_ack),
 		MOCK_TEST(new_slots),

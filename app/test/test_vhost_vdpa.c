@@ -266,7 +266,6 @@ d_back_end_features(void **state)
 	f->dev.backend_mask = BIT(VHOST_BACKEND_F_IOTLB_MSG_V2);
 	assert_int_equal(fake_init(f), 0);
 	assert_int_equal(f->backend_acked, 2);
-	assert_int_equal(vhost_set_backend_cap(&f->dev), 0);
 }
 
 static void
@@ -479,7 +478,6 @@ d_what_there_is_not(void **state)
 	assert_int_equal(fake_init(f), 0);
 	/* The kernel answers ENOTTY: there is no dirty log. */
 	assert_int_equal(vhost_set_log_base(&f->dev, 4096, 0, 0), -EOPNOTSUPP);
-	assert_false(vhost_requires_shm_log(&f->dev));
 	assert_int_equal(vhost_migration_done(&f->dev, (const uint8_t *)"abcdef"), -EOPNOTSUPP);
 	assert_int_equal(vhost_net_set_mtu(&f->dev, 1500), -EOPNOTSUPP);
 	assert_int_equal(vhost_send_iotlb(&f->dev, 0, 1, NULL, 0, 2), -EOPNOTSUPP);

@@ -150,12 +150,9 @@ VHOST_OP(set_owner, (struct vhost_dev *dev), dev)
 VHOST_OP(reset_device, (struct vhost_dev *dev), dev)
 VHOST_OP(get_features, (struct vhost_dev *dev, uint64_t *features), dev, features)
 VHOST_OP(set_features, (struct vhost_dev *dev, uint64_t features), dev, features)
-VHOST_OP(set_backend_cap, (struct vhost_dev *dev), dev)
 VHOST_OP(get_queue_num, (struct vhost_dev *dev, uint32_t *vrings), dev, vrings)
 VHOST_OP(set_mem_table, (struct vhost_dev *dev, const struct vhost_region *r, uint32_t n),
 	 dev, r, n)
-VHOST_OP(add_region, (struct vhost_dev *dev, const struct vhost_region *r), dev, r)
-VHOST_OP(remove_region, (struct vhost_dev *dev, const struct vhost_region *r), dev, r)
 VHOST_OP(set_vring_num, (struct vhost_dev *dev, uint32_t index, uint32_t num), dev, index, num)
 VHOST_OP(set_vring_addr,
 	 (struct vhost_dev *dev, uint32_t index, const struct vhost_vring_addr *addr),
@@ -171,7 +168,6 @@ VHOST_OP(set_vring_enable, (struct vhost_dev *dev, uint32_t index, bool enable),
 VHOST_OP(get_vring_max, (struct vhost_dev *dev, uint32_t index, uint32_t *num), dev, index, num)
 VHOST_OP(dev_start, (struct vhost_dev *dev, bool start), dev, start)
 VHOST_OP(get_status, (struct vhost_dev *dev, uint8_t *status), dev, status)
-VHOST_OP(set_status, (struct vhost_dev *dev, uint8_t status), dev, status)
 VHOST_OP(get_config, (struct vhost_dev *dev, uint32_t offset, void *buf, uint32_t len),
 	 dev, offset, buf, len)
 VHOST_OP(set_config,
@@ -193,7 +189,6 @@ VHOST_OP(set_group_asid, (struct vhost_dev *dev, uint32_t group, uint32_t asid),
 	 dev, group, asid)
 VHOST_OP(suspend, (struct vhost_dev *dev), dev)
 VHOST_OP(resume, (struct vhost_dev *dev), dev)
-VHOST_OP(device_id, (struct vhost_dev *dev, uint32_t *id), dev, id)
 VHOST_OP(map_notifier, (struct vhost_dev *dev, uint32_t index, void **notifier),
 	 dev, index, notifier)
 
@@ -204,20 +199,6 @@ static inline uint32_t
 vhost_memslots_limit(struct vhost_dev *dev)
 {
 	return dev->ops != NULL ? dev->ops->memslots_limit(dev) : 0;
-}
-
-/* Whether two regions, a before b, can be given as one. */
-static inline bool
-vhost_can_merge(struct vhost_dev *dev, const struct vhost_region *a, const struct vhost_region *b)
-{
-	return dev->ops != NULL && dev->ops->can_merge != NULL && dev->ops->can_merge(dev, a, b);
-}
-
-static inline bool
-vhost_requires_shm_log(struct vhost_dev *dev)
-{
-	return dev->ops != NULL && dev->ops->requires_shm_log != NULL &&
-	       dev->ops->requires_shm_log(dev);
 }
 
 static inline bool

@@ -48,14 +48,9 @@ struct vhost_ops {
 	int (*reset_device)(struct vhost_dev *dev);
 	int (*get_features)(struct vhost_dev *dev, uint64_t *features);
 	int (*set_features)(struct vhost_dev *dev, uint64_t features);
-	int (*set_backend_cap)(struct vhost_dev *dev);
 	int (*get_queue_num)(struct vhost_dev *dev, uint32_t *vrings); /* in vrings, data only */
 	/* The whole set; what is known already is not sent again where the protocol allows that. */
 	int (*set_mem_table)(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);
-	int (*add_region)(struct vhost_dev *dev, const struct vhost_region *r);
-	int (*remove_region)(struct vhost_dev *dev, const struct vhost_region *r);
-	bool (*can_merge)(struct vhost_dev *dev, const struct vhost_region *a,
-			  const struct vhost_region *b);
 	int (*set_vring_num)(struct vhost_dev *dev, uint32_t index, uint32_t num);
 	int (*set_vring_addr)(struct vhost_dev *dev, uint32_t index,
 			      const struct vhost_vring_addr *addr);
@@ -74,8 +69,8 @@ struct vhost_ops {
 	int (*get_config)(struct vhost_dev *dev, uint32_t offset, void *buf, uint32_t len);
 	int (*set_config)(struct vhost_dev *dev, uint32_t offset, const void *buf, uint32_t len,
 			  uint32_t flags);
+	/* vhost-user with LOG_SHMFD: fd is the file of the log and is needed. */
 	int (*set_log_base)(struct vhost_dev *dev, uint64_t size, uint64_t offset, int fd);
-	bool (*requires_shm_log)(struct vhost_dev *dev);
 	int (*migration_done)(struct vhost_dev *dev, const uint8_t mac[6]);
 	int (*net_set_mtu)(struct vhost_dev *dev, uint16_t mtu);
 	int (*send_iotlb)(struct vhost_dev *dev, uint64_t iova, uint64_t size, void *addr,
@@ -86,7 +81,6 @@ struct vhost_ops {
 	int (*set_group_asid)(struct vhost_dev *dev, uint32_t group, uint32_t asid);
 	int (*suspend)(struct vhost_dev *dev);
 	int (*resume)(struct vhost_dev *dev);
-	int (*device_id)(struct vhost_dev *dev, uint32_t *id);
 	/*
 	 * Map the notification area of a ring. *notifier: store the ring's index there, 16 bits, to
 	 * kick. -EOPNOTSUPP: there is none, the kick fd is used. A ring's next one can be mapped

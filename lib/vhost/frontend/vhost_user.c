@@ -402,11 +402,8 @@ user_get_status(struct vhost_dev *dev, uint8_t *status)
 static int
 user_set_status(struct vhost_dev *dev, uint8_t status)
 {
-	int rc;
+	int rc = vhost_user_order_u64(dev->priv, VHU_SET_STATUS, status);
 
-	if (!vhost_user_has(dev, VHU_PF_STATUS))
-		return vhost_fail(dev, -EOPNOTSUPP, "the back-end has no device status");
-	rc = vhost_user_order_u64(dev->priv, VHU_SET_STATUS, status);
 	if (rc == 0)
 		dev->status = status;
 	if (status == 0)
@@ -498,12 +495,6 @@ user_set_log_base(struct vhost_dev *dev, uint64_t size, uint64_t offset, int fd)
 	return vhost_user_ask(dev->priv, &req, 0, VHU_MAX_PAYLOAD);
 }
 
-static bool
-user_requires_shm_log(struct vhost_dev *dev)
-{
-	return vhost_user_has(dev, VHU_PF_LOG_SHMFD);
-}
-
 /* A guest that announces itself needs no help. */
 static int
 user_migration_done(struct vhost_dev *dev, const uint8_t mac[6])
@@ -562,8 +553,7 @@ user_force_iommu(struct vhost_dev *dev)
 }
 
 /*
- * Missing: the capabilities of vhost-vdpa, and what only a device of the kernel has (addresses it
- * can reach, groups, suspension, an id).
+ * Missing: what only a device of the kernel has (addresses it can use, groups, suspension).
  */
 const struct vhost_ops vhost_user_ops = {
 	.name = "vhost-user",
@@ -576,9 +566,6 @@ const struct vhost_ops vhost_user_ops = {
 	.set_features = user_set_features,
 	.get_queue_num = user_get_queue_num,
 	.set_mem_table = vhost_user_set_mem_table,
-	.add_region = vhost_user_add_region,
-	.remove_region = vhost_user_remove_region,
-	.can_merge = vhost_user_can_merge,
 	.set_vring_num = user_set_vring_num,
 	.set_vring_addr = user_set_vring_addr,
 	.set_vring_base = user_set_vring_base,
@@ -594,7 +581,6 @@ const struct vhost_ops vhost_user_ops = {
 	.get_config = user_get_config,
 	.set_config = user_set_config,
 	.set_log_base = user_set_log_base,
-	.requires_shm_log = user_requires_shm_log,
 	.migration_done = user_migration_done,
 	.net_set_mtu = user_net_set_mtu,
 	.send_iotlb = user_send_iotlb,

@@ -177,13 +177,6 @@ change_table(struct vhost_user *u, const struct vhost_user_region *set, uint32_t
 	return 0;
 }
 
-static int
-too_many(struct vhost_user *u, uint32_t n)
-{
-	return vhost_fail(u->dev, -ENOSPC, "%u memory regions, and the back-end takes %u: use "
-			  "larger pages or --single-file-segments", n, u->slots);
-}
-
 /* Make the back-end have exactly this set. */
 static int
 change(struct vhost_user *u, const struct vhost_user_region *set, uint32_t n)
@@ -207,7 +200,8 @@ vhost_user_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, ui
 	struct vhost_user *u = dev->priv;
 
 	if (n > u->slots)
-		return too_many(u, n);
+		return vhost_fail(dev, -ENOSPC, "%u memory regions, and the back-end takes %u: "
+				  "use larger pages or --single-file-segments", n, u->slots);
 	for (uint32_t i = 0; i < n; i++) {
 		int rc = check(u, &r[i], &u->wanted[i]);
 
@@ -218,57 +212,10 @@ vhost_user_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, ui
 }
 
 int
-vhost_user_add_region(struct vhost_dev *dev, const struct vhost_region *r)
-{
-	struct vhost_user *u = dev->priv;
-	const uint32_t n = u->nregions;
-	struct vhost_user_region added;
-	int rc = check(u, r, &added);
-
-	if (rc < 0 || contains(u->region, n, &added))
-		return rc;
-	if (n >= u->slots)
-		return too_many(u, n + 1);
-	memcpy(u->wanted, u->region, n * sizeof(u->region[0]));
-	u->wanted[n] = added;
-	return change(u, u->wanted, n + 1);
-}
-
-int
-vhost_user_remove_region(struct vhost_dev *dev, const struct vhost_region *r)
-{
-	struct vhost_user *u = dev->priv;
-	uint32_t n = 0;
-
-	/* Its file may be closed by now. */
-	for (uint32_t i = 0; i < u->nregions; i++)
-		if (u->region[i].r.iova != r->iova || u->region[i].r.size != r->size)
-			u->wanted[n++] = u->region[i];
-	if (n == u->nregions)
-		return vhost_fail(dev, -ENOENT, "no such memory region at %p", r->addr);
-	return change(u, u->wanted, n);
-}
-
-int
 vhost_user_forget_memory(struct vhost_user *u)
 {
 	if (vhost_user_has(u->dev, VHU_PF_CONFIGURE_MEM_SLOTS))
 		return change_slots(u, NULL, 0);
 	u->nregions = 0;
 	return 0;
-}
-
-bool
-vhost_user_can_merge(struct vhost_dev *dev, const struct vhost_region *a,
-		     const struct vhost_region *b)
-{
-	struct vhost_user_region fa = { 0 }, fb = { 0 };
-
-	(void)dev;
-	if (a->fd != b->fd && (!file_of(a, &fa) || !file_of(b, &fb) || fa.dev != fb.dev ||
-			       fa.ino != fb.ino))
-		return false;
-	return a->iova + a->size == b->iova && (uint8_t *)a->addr + a->size == b->addr &&
-	       (a->fd < 0 || a->fd_offset + a->size == b->fd_offset) &&
-	       a->read_only == b->read_only;
 }

@@ -124,10 +124,6 @@ void vhost_user_unmap_notifier(struct vhost_dev *dev, uint32_t index, void *noti
 bool vhost_user_notifier_lost(struct vhost_dev *dev, uint32_t index);
 
 int vhost_user_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);
-int vhost_user_add_region(struct vhost_dev *dev, const struct vhost_region *r);
-int vhost_user_remove_region(struct vhost_dev *dev, const struct vhost_region *r);
-bool vhost_user_can_merge(struct vhost_dev *dev, const struct vhost_region *a,
-			  const struct vhost_region *b);
 /*
  * The back-end is about to be reset and may lose its memory or not: take back all regions where the
  * protocol can, so that both sides agree. They are sent anew with the next table.

@@ -149,7 +149,7 @@ vdpa_cleanup(struct vhost_dev *dev)
 
 /* Take as many back-end features as this kernel has; the first alone is needed. */
 static int
-vdpa_set_backend_cap(struct vhost_dev *dev)
+take_backend_features(struct vhost_dev *dev)
 {
 	const uint64_t served = dev->backend_mask & backend_served;
 	const uint64_t least = BIT(VHOST_BACKEND_F_IOTLB_MSG_V2);
@@ -295,7 +295,7 @@ vdpa_init(struct vhost_dev *dev)
 	int rc = vdpa_set_owner(dev);
 
 	if (rc == 0)
-		rc = vdpa_set_backend_cap(dev);
+		rc = take_backend_features(dev);
 	if (rc == 0)
 		rc = vdpa_set_status(dev, 0);
 	if (rc == 0)
@@ -452,16 +452,6 @@ vdpa_get_iova_range(struct vhost_dev *dev, uint64_t *first, uint64_t *last)
 	return 0;
 }
 
-static int
-vdpa_device_id(struct vhost_dev *dev, uint32_t *id)
-{
-	__u32 value = 0;
-	int rc = vdpa_ioctl(dev->priv, VHOST_VDPA_GET_DEVICE_ID, &value, "device id");
-
-	*id = value;
-	return rc < 0 ? rc : 0;
-}
-
 /* What is given as an address means an IOVA. */
 static bool
 vdpa_force_iommu(struct vhost_dev *dev)
@@ -484,12 +474,8 @@ const struct vhost_ops vhost_vdpa_ops = {
 	.reset_device = vdpa_reset_device,
 	.get_features = vdpa_get_features,
 	.set_features = vdpa_set_features,
-	.set_backend_cap = vdpa_set_backend_cap,
 	.get_queue_num = vdpa_get_queue_num,
 	.set_mem_table = vdpa_set_mem_table,
-	.add_region = vdpa_add_region,
-	.remove_region = vdpa_remove_region,
-	.can_merge = vdpa_can_merge,
 	.set_vring_num = vdpa_set_vring_num,
 	.set_vring_addr = vdpa_set_vring_addr,
 	.set_vring_base = vdpa_set_vring_base,
@@ -509,7 +495,6 @@ const struct vhost_ops vhost_vdpa_ops = {
 	.set_group_asid = vdpa_set_group_asid,
 	.suspend = vdpa_suspend,
 	.resume = vdpa_resume,
-	.device_id = vdpa_device_id,
 	.map_notifier = vdpa_map_notifier,
 	.unmap_notifier = vdpa_unmap_notifier,
 	.force_iommu = vdpa_force_iommu,

@@ -283,61 +283,6 @@ vdpa_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t
 }
 
 int
-vdpa_add_region(struct vhost_dev *dev, const struct vhost_region *r)
-{
-	struct vdpa *v = dev->priv;
-	struct vdpa_map *set = calloc(2 * v->nmaps + 1, sizeof(*set));
-	uint32_t n = v->nmaps;
-	int rc;
-
-	if (set == NULL)
-		return vhost_fail(dev, -ENOMEM, "out of memory");
-	rc = check(v, r, &set[n]);
-	if (rc < 0) {
-		free(set);
-		return rc;
-	}
-	if (n > 0)
-		memcpy(set, v->map, n * sizeof(*set));
-	if (set[n].size != 0 && find(set, n, &set[n]) == NULL)
-		n++;
-	return change(v, set, n);
-}
-
-int
-vdpa_remove_region(struct vhost_dev *dev, const struct vhost_region *r)
-{
-	struct vdpa *v = dev->priv;
-	struct vdpa_map *set = calloc(2 * v->nmaps + 1, sizeof(*set));
-	struct vdpa_map gone = { 0 };
-	uint32_t n = 0;
-	int rc;
-
-	if (set == NULL)
-		return vhost_fail(dev, -ENOMEM, "out of memory");
-	rc = check(v, r, &gone);
-	for (uint32_t i = 0; i < v->nmaps && rc == 0; i++)
-		if (v->map[i].iova != gone.iova || v->map[i].size != gone.size)
-			set[n++] = v->map[i];
-	if (rc == 0 && n == v->nmaps)
-		rc = vhost_fail(dev, -ENOENT, "no such memory region at %p", r->addr);
-	if (rc < 0) {
-		free(set);
-		return rc;
-	}
-	return change(v, set, n);
-}
-
-/* Nothing here depends on files: what is adjacent on both sides is one. */
-bool
-vdpa_can_merge(struct vhost_dev *dev, const struct vhost_region *a, const struct vhost_region *b)
-{
-	(void)dev;
-	return a->iova + a->size == b->iova && (uint8_t *)a->addr + a->size == b->addr &&
-	       a->read_only == b->read_only;
-}
-
-int
 vdpa_use_space(struct vdpa *v, uint32_t asid)
 {
 	struct vdpa_map *set;

@@ -55,10 +55,6 @@ bool vdpa_is_missing(int rc);
 int vdpa_note(struct vdpa *v, int rc);
 
 int vdpa_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);
-int vdpa_add_region(struct vhost_dev *dev, const struct vhost_region *r);
-int vdpa_remove_region(struct vhost_dev *dev, const struct vhost_region *r);
-bool vdpa_can_merge(struct vhost_dev *dev, const struct vhost_region *a,
-		    const struct vhost_region *b);
 /* Map what is mapped already into one more address space, too. */
 int vdpa_use_space(struct vdpa *v, uint32_t asid);
 /* The device was reset: rings are back in address space 0, and maps are gone without PERSIST. */
