@@ -106,7 +106,7 @@ compose_word(struct fuzz *f, struct request *q)
 {
 	q->m.u64 = fuzz_rarely(f) ? fuzz_u64(f) : fuzz_pick(f, 16);
 	if (q->number == VHU_SET_FEATURES)
-		q->m.u64 = RIG_ACKED | (fuzz_pick(f, 2) ? VHU_BIT(VIRTIO_F_RING_PACKED) : 0) |
+		q->m.u64 = RIG_ACKED | (fuzz_pick(f, 2) ? VIRTQ_BIT(VIRTIO_F_RING_PACKED) : 0) |
 			   (fuzz_rarely(f) ? fuzz_u64(f) : 0);
 	if (q->number == VHU_SET_PROTOCOL_FEATURES)
 		q->m.u64 = VHOST_BE_PROTOCOL & ~(fuzz_rarely(f) ? fuzz_u64(f) : 0);
@@ -191,7 +191,7 @@ acks(const struct rig *rig)
 	struct vhost_be_info info;
 
 	vhost_be_get_info(rig->be, &info);
-	return info.connected && (info.protocol_features & VHU_BIT(VHU_PF_REPLY_ACK));
+	return info.connected && (info.protocol_features & VIRTQ_BIT(VHU_PF_REPLY_ACK));
 }
 
 /* How many whole answers to the request wait; -1: the connection is closed. */

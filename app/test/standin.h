@@ -158,7 +158,7 @@ uint16_t standin_hash_give(struct vnet_txq *txq, struct virtq_vq *vq, const stru
 static inline bool
 standin_has(const struct standin *s, unsigned int feature)
 {
-	return s->fake.acked & BIT(feature);
+	return s->fake.acked & VIRTQ_BIT(feature);
 }
 
 /* VIRTIO 1.2, 5.1.2: behind all data rings. */

@@ -126,9 +126,9 @@ set_vlan(struct standin *s, struct reader *r, bool on)
 	if (!complete(r) || id >= 4096)
 		return false;
 	if (on)
-		s->wishes.vlan[id / 64] |= BIT(id % 64);
+		s->wishes.vlan[id / 64] |= VIRTQ_BIT(id % 64);
 	else
-		s->wishes.vlan[id / 64] &= ~BIT(id % 64);
+		s->wishes.vlan[id / 64] &= ~VIRTQ_BIT(id % 64);
 	return true;
 }
 
@@ -219,8 +219,8 @@ set_hash(struct standin *s, struct reader *r)
 }
 
 #define OFFLOADS \
-	(BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
-	 BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) | BIT(VIRTIO_NET_F_GUEST_UFO))
+	(VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO))
 
 /* Nothing may be turned on that was not negotiated. */
 static bool
@@ -376,7 +376,7 @@ wants_vlan(const struct standin *s, const uint8_t *frame)
 
 	if (!standin_has(s, VIRTIO_NET_F_CTRL_VLAN) || memcmp(frame + 12, "\x81\0", 2) != 0)
 		return true;
-	return s->wishes.vlan[id / 64] & BIT(id % 64);
+	return s->wishes.vlan[id / 64] & VIRTQ_BIT(id % 64);
 }
 
 bool

@@ -48,7 +48,7 @@ find_place(const struct standin *s, uint32_t index, struct place *p)
 static void
 want_kick(const struct place *p)
 {
-	const bool event = p->ring->features & BIT(VIRTIO_RING_F_EVENT_IDX);
+	const bool event = p->ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX);
 	const uint16_t flags = event ? VRING_PACKED_EVENT_FLAG_DESC :
 				       VRING_PACKED_EVENT_FLAG_ENABLE;
 

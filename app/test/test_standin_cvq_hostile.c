@@ -206,9 +206,9 @@ without(struct sport *p, const char *args)
 	struct rte_ether_addr mac = { { 2, 0, 0, 0, 0, 0x10 } }, group = { { 1, 2, 3, 4, 5, 6 } };
 	const struct sport_config c = { .args = args };
 
-	p->s.fake.features &= ~BIT(VIRTIO_NET_F_CTRL_VQ);
+	p->s.fake.features &= ~VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ);
 	sport_open(p, &c);
-	assert_int_equal(SPORT_READ(p, fake.acked) & BIT(VIRTIO_NET_F_CTRL_RX), 0);
+	assert_int_equal(SPORT_READ(p, fake.acked) & VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX), 0);
 	assert_int_equal(rte_eth_promiscuous_disable(p->id), 0);
 	assert_int_equal(rte_eth_allmulticast_enable(p->id), 0);
 	assert_int_equal(rte_eth_dev_set_mc_addr_list(p->id, &group, 1), 0);

@@ -14,7 +14,7 @@ qemu_order(void **state)
 	struct vhu_msg m;
 	int chan[2];
 
-	assert_true(fe_get(rig, VHU_GET_FEATURES) & VHU_BIT(30));
+	assert_true(fe_get(rig, VHU_GET_FEATURES) & VIRTQ_BIT(30));
 	fe_get(rig, VHU_GET_PROTOCOL_FEATURES);
 	assert_int_equal(fe_u64(rig, VHU_SET_PROTOCOL_FEATURES, VHOST_BE_PROTOCOL), ACK);
 	fe_get(rig, VHU_GET_QUEUE_NUM);
@@ -159,7 +159,7 @@ ring_waits_for_each_part(void **state)
 static void
 without_bit_30_rings_are_enabled_at_once(void **state)
 {
-	const uint64_t acked = RIG_ACKED & ~VHU_BIT(30);
+	const uint64_t acked = RIG_ACKED & ~VIRTQ_BIT(30);
 	struct rig *rig = *state;
 	const struct vhu_mem_table t = rig_table();
 
@@ -178,15 +178,15 @@ features_stay_while_rings_run(void **state)
 
 	fe_start(rig);
 	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED), ACK);
-	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | VHU_BIT(34)), NACK);
-	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED & ~VHU_BIT(32)), NACK);
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | VIRTQ_BIT(34)), NACK);
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED & ~VIRTQ_BIT(32)), NACK);
 	assert_int_equal(rig->features, RIG_ACKED);
 	/* FEATURES_OK does not stay with features that were refused. */
 	assert_int_equal(fe_u64(rig, VHU_SET_STATUS, 0xf), ACK);
 	assert_int_equal(fe_get(rig, VHU_GET_STATUS), 0x7);
 	fe_get_base(rig, 0);
 	fe_get_base(rig, 1);
-	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | VHU_BIT(34)), ACK);
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | VIRTQ_BIT(34)), ACK);
 	assert_int_equal(fe_get(rig, VHU_GET_STATUS), 0xf);
 }
 
@@ -233,7 +233,7 @@ a_ring_that_stops_remembers_where(void **state)
 static void
 packed_rings_have_both_halves_of_a_base(void **state)
 {
-	const uint64_t acked = RIG_ACKED | VHU_BIT(VIRTIO_F_RING_PACKED);
+	const uint64_t acked = RIG_ACKED | VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 	struct rig *rig = *state;
 	const struct vhu_mem_table t = rig_table();
 
@@ -572,8 +572,8 @@ disconnect_takes_everything_back(void **state)
 
 	fe_start(rig);
 	assert_true(open_fds() > idle);
-	vhost_be_offer(rig->be, RIG_FEATURES & ~VHU_BIT(VIRTIO_NET_F_MQ));
-	assert_true(fe_get(rig, VHU_GET_FEATURES) & VHU_BIT(VIRTIO_NET_F_MQ));
+	vhost_be_offer(rig->be, RIG_FEATURES & ~VIRTQ_BIT(VIRTIO_NET_F_MQ));
+	assert_true(fe_get(rig, VHU_GET_FEATURES) & VIRTQ_BIT(VIRTIO_NET_F_MQ));
 	rig_disconnect(rig);
 	assert_int_equal(rig->downs, 1);
 	assert_string_equal(rig->why, "peer closed the connection");
@@ -587,7 +587,7 @@ disconnect_takes_everything_back(void **state)
 	assert_int_equal(info.disconnects, 1);
 	rig_connect(rig);
 	assert_int_equal(rig->ups, 2);
-	assert_false(fe_get(rig, VHU_GET_FEATURES) & VHU_BIT(VIRTIO_NET_F_MQ));
+	assert_false(fe_get(rig, VHU_GET_FEATURES) & VIRTQ_BIT(VIRTIO_NET_F_MQ));
 	fe_start(rig);
 	vhost_be_get_info(rig->be, &info);
 	assert_true(info.connected);

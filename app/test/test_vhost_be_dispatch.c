@@ -75,7 +75,7 @@ go_to(struct rig *rig, enum where where)
 {
 	rig_connect(rig);
 	if (where == NO_REPLY_ACK)
-		fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL & ~VHU_BIT(VHU_PF_REPLY_ACK));
+		fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL & ~VIRTQ_BIT(VHU_PF_REPLY_ACK));
 	else if (where == NEGOTIATED)
 		fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
 	else if (where == RUNNING)
@@ -189,7 +189,7 @@ closed_gates_are_refused(void **state)
 			       vhost_be_dispatch_info(r)->fds_min), refusal(r, need,
 									   FRESH), "gate closed");
 			go_to(rig, FRESH);
-			fe_negotiate(rig, RIG_ACKED, VHU_BIT(VHU_PF_REPLY_ACK));
+			fe_negotiate(rig, RIG_ACKED, VIRTQ_BIT(VHU_PF_REPLY_ACK));
 			if (need) {
 				struct vhu_msg m;
 				static const uint8_t zeros[64];
@@ -303,10 +303,10 @@ static const struct {
 	uint32_t request;
 	uint64_t value;
 } bad_values[] = {
-	{ VHU_SET_FEATURES, VHU_BIT(VIRTIO_NET_F_RSS) },
-	{ VHU_SET_FEATURES, VHU_BIT(VIRTIO_F_ACCESS_PLATFORM) },
+	{ VHU_SET_FEATURES, VIRTQ_BIT(VIRTIO_NET_F_RSS) },
+	{ VHU_SET_FEATURES, VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) },
 	{ VHU_SET_FEATURES, UINT64_MAX },
-	{ VHU_SET_PROTOCOL_FEATURES, VHU_BIT(VHU_PF_INBAND_NOTIFICATIONS) },
+	{ VHU_SET_PROTOCOL_FEATURES, VIRTQ_BIT(VHU_PF_INBAND_NOTIFICATIONS) },
 	{ VHU_SET_PROTOCOL_FEATURES, UINT64_MAX },
 	{ VHU_SET_VRING_NUM, 0 },
 	{ VHU_SET_VRING_NUM, 32769ull << 32 },
@@ -383,7 +383,7 @@ answers_have_their_values(void **state)
 {
 	struct rig *rig = *state;
 
-	assert_int_equal(fe_get(rig, VHU_GET_FEATURES), RIG_FEATURES | VHU_BIT(30));
+	assert_int_equal(fe_get(rig, VHU_GET_FEATURES), RIG_FEATURES | VIRTQ_BIT(30));
 	assert_int_equal(fe_get(rig, VHU_GET_PROTOCOL_FEATURES), 0x1a03d);
 	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
 	assert_int_equal(fe_get(rig, VHU_GET_QUEUE_NUM), RIG_PAIRS);

@@ -191,7 +191,7 @@ bring_up(struct pair *p)
 	assert_int_equal(vhost_set_owner(&p->dev), 0);
 	assert_int_equal(vhost_get_queue_num(&p->dev, &vrings), 0);
 	assert_int_equal(vrings, RIG_RINGS);
-	assert_int_equal(vhost_set_features(&p->dev, VHU_BIT(VIRTIO_F_VERSION_1)), 0);
+	assert_int_equal(vhost_set_features(&p->dev, VIRTQ_BIT(VIRTIO_F_VERSION_1)), 0);
 	assert_int_equal(vhost_set_mem_table(&p->dev, &r, 1), 0);
 	for (uint32_t i = 0; i < vrings; i++)
 		start_ring(p, i);
@@ -313,8 +313,8 @@ drop_and_offer_less(struct rig *rig)
 	char err[200];
 
 	vhost_be_free(rig->be);
-	cfg.features &= ~VHU_BIT(VIRTIO_F_RING_PACKED);
-	cfg.protocol_features = VHU_BIT(VHU_PF_REPLY_ACK);
+	cfg.features &= ~VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	cfg.protocol_features = VIRTQ_BIT(VHU_PF_REPLY_ACK);
 	assert_int_equal(vhost_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
 }
 
@@ -328,16 +328,16 @@ reconnect_with_other_features(void **state)
 	pair_sock(p, true);
 	pair_until(p, &p->peers, 1);
 	assert_int_equal(p->open_rc, 0);
-	assert_true(p->dev.offered & VHU_BIT(VIRTIO_F_RING_PACKED));
+	assert_true(p->dev.offered & VIRTQ_BIT(VIRTIO_F_RING_PACKED));
 	bring_up(p);
 	in_back_end(p, drop_and_offer_less);
 	pair_until(p, &p->losts, 1);
 	pair_until(p, &p->peers, 2);
 	assert_int_equal(p->open_rc, 0);
-	assert_false(p->dev.offered & VHU_BIT(VIRTIO_F_RING_PACKED));
-	assert_int_equal(p->dev.protocol, VHU_BIT(VHU_PF_REPLY_ACK));
+	assert_false(p->dev.offered & VIRTQ_BIT(VIRTIO_F_RING_PACKED));
+	assert_int_equal(p->dev.protocol, VIRTQ_BIT(VHU_PF_REPLY_ACK));
 	assert_int_equal(vhost_memslots_limit(&p->dev), 8);
-	assert_int_equal(vhost_set_features(&p->dev, VHU_BIT(VIRTIO_F_VERSION_1)), 0);
+	assert_int_equal(vhost_set_features(&p->dev, VIRTQ_BIT(VIRTIO_F_VERSION_1)), 0);
 }
 
 static void

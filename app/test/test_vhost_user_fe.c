@@ -5,8 +5,8 @@
  */
 #include "vhost_mock.h"
 
-#define ACKED_BUT(bit) (vhost_user_protocol & ~VHU_BIT(bit))
-#define ACK VHU_BIT(VHU_PF_REPLY_ACK)
+#define ACKED_BUT(bit) (vhost_user_protocol & ~VIRTQ_BIT(bit))
+#define ACK VIRTQ_BIT(VHU_PF_REPLY_ACK)
 
 /* The mock's own protocol features name what it offers. */
 static void
@@ -16,17 +16,17 @@ a_protocol_features_are_what_both_have(void **state)
 
 	m->protocol = ~0ull;
 	mock_start(m);
-	m->dev.protocol_mask = VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_RARP);
+	m->dev.protocol_mask = VIRTQ_BIT(VHU_PF_MQ) | VIRTQ_BIT(VHU_PF_RARP);
 	assert_int_equal(vhost_init(&m->dev), 0);
 	assert_int_equal(m->dev.protocol, m->dev.protocol_mask);
 	assert_int_equal(mock_last(m, VHU_SET_PROTOCOL_FEATURES).u64, m->dev.protocol_mask);
 	assert_int_equal(m->dev.protocol_offered, ~0ull);
 
-	m->protocol = VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_XEN_MMAP);
+	m->protocol = VIRTQ_BIT(VHU_PF_MQ) | VIRTQ_BIT(VHU_PF_XEN_MMAP);
 	m->dev.protocol_mask = vhost_user_protocol;
 	mock_start(m);
 	assert_int_equal(vhost_init(&m->dev), 0);
-	assert_int_equal(m->dev.protocol, VHU_BIT(VHU_PF_MQ));
+	assert_int_equal(m->dev.protocol, VIRTQ_BIT(VHU_PF_MQ));
 }
 
 static void
@@ -35,7 +35,7 @@ a_no_protocol_features_without_bit_30(void **state)
 	struct mock *m = *state;
 	uint32_t vrings;
 
-	m->features &= ~VHU_BIT(30);
+	m->features &= ~VIRTQ_BIT(30);
 	mock_start(m);
 	assert_int_equal(vhost_init(&m->dev), 0);
 	assert_int_equal(vhost_set_owner(&m->dev), 0);
@@ -194,7 +194,7 @@ a_enable_fails_without_bit_30(void **state)
 {
 	struct mock *m = *state;
 
-	m->features &= ~VHU_BIT(30);
+	m->features &= ~VIRTQ_BIT(30);
 	mock_start(m);
 	assert_int_equal(vhost_init(&m->dev), 0);
 	assert_int_equal(vhost_set_features(&m->dev, MOCK_ACKED), 0);
@@ -261,7 +261,7 @@ a_migration_done(void **state)
 
 	/* The guest announces itself. */
 	mock_session(m, ACKED_BUT(VHU_PF_RARP));
-	m->dev.features |= VHU_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE);
+	m->dev.features |= VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE);
 	assert_int_equal(vhost_migration_done(&m->dev, mac), 0);
 	m->dev.features = 0;
 	assert_int_equal(vhost_migration_done(&m->dev, mac), -EOPNOTSUPP);
@@ -369,24 +369,24 @@ new_set_features_adds_bit_30_and_waits_for_logging(void **state)
 
 	mock_session(m, 0);
 	mock_settle(m);
-	assert_int_equal(mock_last(m, VHU_SET_FEATURES).u64, MOCK_ACKED | VHU_BIT(30));
+	assert_int_equal(mock_last(m, VHU_SET_FEATURES).u64, MOCK_ACKED | VIRTQ_BIT(30));
 	m->nseen = 0;
-	assert_int_equal(vhost_set_features(&m->dev, MOCK_ACKED | VHU_BIT(26)), 0);
+	assert_int_equal(vhost_set_features(&m->dev, MOCK_ACKED | VIRTQ_BIT(26)), 0);
 	assert_int_equal(m->nseen, 2);
 	assert_int_equal(m->seen[1].hdr.request, VHU_GET_FEATURES);
-	assert_int_equal(vhost_set_features(&m->dev, VHU_BIT(50)), -EINVAL);
+	assert_int_equal(vhost_set_features(&m->dev, VIRTQ_BIT(50)), -EINVAL);
 	assert_non_null(strstr(m->dev.why, "0x4000000000000"));
 	m->act[VHU_SET_FEATURES] = REFUSE;
 	m->act_from = 1;
 	mock_session(m, vhost_user_protocol);
-	assert_int_equal(vhost_set_features(&m->dev, MOCK_ACKED | VHU_BIT(26)), -EIO);
-	assert_int_equal(m->dev.features, MOCK_ACKED | VHU_BIT(30));
+	assert_int_equal(vhost_set_features(&m->dev, MOCK_ACKED | VIRTQ_BIT(26)), -EIO);
+	assert_int_equal(m->dev.features, MOCK_ACKED | VIRTQ_BIT(30));
 }
 
 static void
 new_iommu_needs_reply_ack_and_a_channel(void **state)
 {
-	const uint64_t iommu = MOCK_ACKED | VHU_BIT(VIRTIO_F_ACCESS_PLATFORM);
+	const uint64_t iommu = MOCK_ACKED | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
 	struct mock *m = *state;
 	struct seen s;
 
@@ -425,7 +425,7 @@ new_status_goes_with_features_and_start(void **state)
 	assert_int_equal(m->dev.status, 0xf);
 	/* Logging changes while it runs: no status step. */
 	m->nseen = 0;
-	assert_int_equal(vhost_set_features(&m->dev, MOCK_ACKED | VHU_BIT(26)), 0);
+	assert_int_equal(vhost_set_features(&m->dev, MOCK_ACKED | VIRTQ_BIT(26)), 0);
 	assert_int_equal(m->nseen, 1);
 	assert_int_equal(vhost_dev_start(&m->dev, false), 0);
 	assert_int_equal(m->status, 0);
@@ -517,13 +517,13 @@ new_another_back_end_after_a_reconnect(void **state)
 	struct mock *m = *state;
 
 	mock_session(m, vhost_user_protocol);
-	m->features = VHU_BIT(VIRTIO_F_VERSION_1) | VHU_BIT(30);
+	m->features = VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(30);
 	m->queue_num = 1;
 	m->slots = 4;
-	mock_session(m, VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS));
+	mock_session(m, VIRTQ_BIT(VHU_PF_CONFIGURE_MEM_SLOTS));
 	mock_settle(m);
 	assert_int_equal(m->dev.offered, m->features);
-	assert_int_equal(m->dev.protocol, VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS));
+	assert_int_equal(m->dev.protocol, VIRTQ_BIT(VHU_PF_CONFIGURE_MEM_SLOTS));
 	assert_int_equal(vhost_memslots_limit(&m->dev), 4);
 	assert_int_equal(mock_count(m, VHU_SET_BACKEND_REQ_FD), 0);
 	assert_int_equal(mock_count(m, VHU_SET_OWNER), 1);

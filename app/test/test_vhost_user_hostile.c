@@ -550,7 +550,7 @@ config_changes_need_the_feature(void **state)
 {
 	struct mock *m = *state;
 
-	mock_session(m, vhost_user_protocol & ~VHU_BIT(VHU_PF_CONFIG));
+	mock_session(m, vhost_user_protocol & ~VIRTQ_BIT(VHU_PF_CONFIG));
 	m->ask = (struct vhu_hdr){ 2, 9, 0 };
 	m->act[VHU_SET_VRING_NUM] = ASK_FIRST;
 	assert_int_equal(op_num(m), 0);

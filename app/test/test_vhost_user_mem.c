@@ -4,8 +4,8 @@
  */
 #include "vhost_mock.h"
 
-#define ACKED_BUT(bit) (vhost_user_protocol & ~VHU_BIT(bit))
-#define ACK VHU_BIT(VHU_PF_REPLY_ACK)
+#define ACKED_BUT(bit) (vhost_user_protocol & ~VIRTQ_BIT(bit))
+#define ACK VIRTQ_BIT(VHU_PF_REPLY_ACK)
 
 static void
 a_mem_table_has_eight_regions_at_most(void **state)
@@ -105,7 +105,7 @@ b_no_acknowledgement_without_reply_ack(void **state)
 	struct mock *m = *state;
 	struct vhost_region r = mock_region(m, 0, 1);
 
-	mock_session(m, VHU_BIT(VHU_PF_NET_MTU));
+	mock_session(m, VIRTQ_BIT(VHU_PF_NET_MTU));
 	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), 0);
 	assert_int_equal(vhost_net_set_mtu(&m->dev, 1400), 0);
 	mock_settle(m);

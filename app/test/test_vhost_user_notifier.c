@@ -10,7 +10,7 @@
 #include "vhost_mock.h"
 
 #define PAGE 4096u
-#define WITHOUT(bit) (vhost_user_protocol & ~VHU_BIT(bit))
+#define WITHOUT(bit) (vhost_user_protocol & ~VIRTQ_BIT(bit))
 
 /* The back-end asks for this on the channel while it serves a request of ours. Its answer. */
 static uint64_t
@@ -135,7 +135,7 @@ new_notifier_needs_its_features(void **state)
 	static const unsigned int bits[] = {
 		VHU_PF_BACKEND_REQ, VHU_PF_BACKEND_SEND_FD, VHU_PF_HOST_NOTIFIER,
 	};
-	const uint64_t both = VHU_BIT(VHU_PF_HOST_NOTIFIER) | VHU_BIT(VHU_PF_BACKEND_SEND_FD);
+	const uint64_t both = VIRTQ_BIT(VHU_PF_HOST_NOTIFIER) | VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD);
 	struct vhost_dev_events events = mock_events;
 	struct mock *m = *state;
 

@@ -203,7 +203,7 @@ older_kernel(void **state)
 
 	/* Linux 5.8: nothing from 0x77 on, no batches, no 32-bit bases. */
 	f->last_ioctl = 0x75;
-	f->backend = BIT(VHOST_BACKEND_F_IOTLB_MSG_V2);
+	f->backend = VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2);
 	f->wide_base = false;
 	assert_int_equal(fake_init(f), 0);
 	assert_int_equal(f->nevents, 0);
@@ -263,7 +263,7 @@ d_back_end_features(void **state)
 	assert_int_equal(f->backend_acked, 6);
 	assert_int_equal(f->dev.backend, 6);
 	f->fail_at = 0;
-	f->dev.backend_mask = BIT(VHOST_BACKEND_F_IOTLB_MSG_V2);
+	f->dev.backend_mask = VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2);
 	assert_int_equal(fake_init(f), 0);
 	assert_int_equal(f->backend_acked, 2);
 }
@@ -286,7 +286,8 @@ d_status_steps(void **state)
 	assert_int_equal(f->status, 0xb);
 	/* The same again is no change; others need a reset. */
 	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED), 0);
-	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED | BIT(VIRTIO_NET_F_MAC)), -EBUSY);
+	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED | VIRTQ_BIT(VIRTIO_NET_F_MAC)),
+			 -EBUSY);
 	f->ignores_driver_ok = true;
 	assert_int_equal(vhost_dev_start(&f->dev, true), -EIO);
 	f->ignores_driver_ok = false;
@@ -310,13 +311,14 @@ d_features(void **state)
 {
 	struct fake *f = *state;
 
-	f->features |= BIT(VHOST_F_LOG_ALL);
+	f->features |= VIRTQ_BIT(VHOST_F_LOG_ALL);
 	assert_int_equal(fake_init(f), 0);
-	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED | BIT(50)), -EINVAL);
-	assert_int_equal(vhost_set_features(&f->dev, BIT(VIRTIO_F_VERSION_1)), -EINVAL);
+	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED | VIRTQ_BIT(50)), -EINVAL);
+	assert_int_equal(vhost_set_features(&f->dev, VIRTQ_BIT(VIRTIO_F_VERSION_1)), -EINVAL);
 	assert_non_null(strstr(f->dev.why, "ACCESS_PLATFORM"));
-	assert_int_equal(vhost_set_features(&f->dev, BIT(VIRTIO_F_ACCESS_PLATFORM)), -EINVAL);
-	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED | BIT(VHOST_F_LOG_ALL)), -EINVAL);
+	assert_int_equal(vhost_set_features(&f->dev, VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)), -EINVAL);
+	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED | VIRTQ_BIT(VHOST_F_LOG_ALL)),
+			 -EINVAL);
 	assert_int_equal(fake_count(f, 0x00), 1);
 	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED), 0);
 	assert_int_equal(f->acked, FAKE_WANTED);

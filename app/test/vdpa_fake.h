@@ -29,15 +29,15 @@
 #include "vhost_dev.h"
 #include "vhost_uapi.h"
 #include "virtq_compat.h"
+#include "virtq_ring.h"
 
-#define BIT(b) (1ull << (b))
 #define FAKE_FD 1000000		/* no descriptor of the process */
 #define FAKE_RINGS 5
 #define FAKE_MAPS 64
 #define FAKE_LOG 4096
 #define FAKE_PAGE 4096ull
 /* The features that a driver has to take. */
-#define FAKE_WANTED (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM))
+#define FAKE_WANTED (VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM))
 
 struct fake_map {
 	uint32_t asid;
@@ -129,7 +129,7 @@ fake_reset(struct fake *f)
 	memset(f->asid, 0, sizeof(f->asid));
 	for (int i = 0; i < FAKE_RINGS; i++)
 		f->ring[i] = (struct fake_ring){ .kick = -1, .call = -1, .err = -1 };
-	if (!(f->backend_acked & BIT(VHOST_BACKEND_F_IOTLB_PERSIST)))
+	if (!(f->backend_acked & VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_PERSIST)))
 		f->nmaps = 0;
 }
 
@@ -200,7 +200,7 @@ fake_ring_ioctl(struct fake *f, unsigned int nr, void *arg)
 		r->num = s->num;
 		if (s->num == 0 || s->num > f->max_num)
 			return -EINVAL;
-		return (s->num & (s->num - 1)) && !(f->acked & BIT(VIRTIO_F_RING_PACKED)) ?
+		return (s->num & (s->num - 1)) && !(f->acked & VIRTQ_BIT(VIRTIO_F_RING_PACKED)) ?
 		       -EINVAL : 0;
 	case 0x11: r->addr = *(struct vhost_uapi_vring_addr *)arg; return 0;
 	case 0x12:
@@ -351,8 +351,8 @@ fake_write(void *ctx, int fd, const void *buf, size_t len)
 	assert_int_equal(fd, FAKE_FD);
 	assert_int_equal(len, 72);
 	assert_int_equal(m->type, 2);
-	assert_true(f->backend_acked & BIT(VHOST_BACKEND_F_IOTLB_MSG_V2));
-	assert_true(m->asid == 0 || (f->backend_acked & BIT(VHOST_BACKEND_F_IOTLB_ASID)));
+	assert_true(f->backend_acked & VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2));
+	assert_true(m->asid == 0 || (f->backend_acked & VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_ASID)));
 	if (f->in_batch)
 		assert_int_equal(m->asid, f->batch_asid);
 	f->writes++;
@@ -363,7 +363,7 @@ fake_write(void *ctx, int fd, const void *buf, size_t len)
 	case VHOST_IOTLB_INVALIDATE: rc = fake_invalidate(f, m); break;
 	case VHOST_IOTLB_BATCH_BEGIN:
 		assert_false(f->in_batch);
-		assert_true(f->backend_acked & BIT(VHOST_BACKEND_F_IOTLB_BATCH));
+		assert_true(f->backend_acked & VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_BATCH));
 		f->in_batch = true;
 		f->batch_asid = m->asid;
 		f->batches++;
@@ -458,10 +458,10 @@ fake_make(struct fake *f)
 		.ctx = f,
 	};
 	f->id = VIRTIO_ID_NET;
-	f->features = BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ACCESS_PLATFORM) |
-		      BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_NET_F_MQ) |
-		      BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_MAC);
-	f->backend = 0x17e | BIT(VHOST_BACKEND_F_DESC_ASID);
+	f->features = VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) |
+		      VIRTQ_BIT(VIRTIO_F_RING_PACKED) | VIRTQ_BIT(VIRTIO_NET_F_MQ) |
+		      VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTQ_BIT(VIRTIO_NET_F_MAC);
+	f->backend = 0x17e | VIRTQ_BIT(VHOST_BACKEND_F_DESC_ASID);
 	f->first = FAKE_PAGE;
 	f->last = (1ull << 48) - 1;
 	f->max_num = 256;

@@ -17,11 +17,11 @@
 
 #define MOCK_LOG 4096
 #define MOCK_FEATURES \
-	(VHU_BIT(VIRTIO_F_VERSION_1) | VHU_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
-	 VHU_BIT(VHOST_F_LOG_ALL) | VHU_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | \
-	 VHU_BIT(VIRTIO_F_ACCESS_PLATFORM) | VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES))
+	(VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
+	 VIRTQ_BIT(VHOST_F_LOG_ALL) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | \
+	 VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES))
 /* The features that a driver of no ambition takes. */
-#define MOCK_ACKED VHU_BIT(VIRTIO_F_VERSION_1)
+#define MOCK_ACKED VIRTQ_BIT(VIRTIO_F_VERSION_1)
 #define MOCK_WAIT_MS 100	/* for an answer, where there will be none */
 
 /* What the back-end does with a request, instead of what it should. */
@@ -155,7 +155,7 @@ mock_answer(struct mock *m, const struct seen *s, uint8_t *out)
 	case VHU_GET_VRING_BASE: memcpy(&u64, &state, sizeof(u64)); break;
 	case VHU_SET_LOG_BASE:
 		memset(out, 0, m->log_reply);
-		return m->acked & VHU_BIT(VHU_PF_LOG_SHMFD) ? (int)m->log_reply : -1;
+		return m->acked & VIRTQ_BIT(VHU_PF_LOG_SHMFD) ? (int)m->log_reply : -1;
 	case VHU_GET_CONFIG:
 		memcpy(out, s->raw, s->hdr.size);
 		for (uint32_t i = VHU_CONFIG_HEAD; i < s->hdr.size; i++)

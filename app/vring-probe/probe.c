@@ -17,6 +17,7 @@
 #include "vhost_names.h"
 #include "vhu_msg.h"
 #include "virtq_compat.h"
+#include "virtq_ring.h"
 
 /* A front-end that listens speaks first; so long one has to do it. */
 #define FRONT_END_MS 100
@@ -136,7 +137,7 @@ probe_open(struct probe *p, uint32_t timeout_ms)
 	vhost_dev_init(&p->dev, p->loop, NULL, NULL);
 	p->dev.timeout_ms = timeout_ms;
 	/* Nothing is asked of us while we look. */
-	p->dev.protocol_mask &= ~VHU_BIT(VHU_PF_BACKEND_REQ);
+	p->dev.protocol_mask &= ~VIRTQ_BIT(VHU_PF_BACKEND_REQ);
 	if (stat(p->path, &st) < 0)
 		return say(p, PROBE_NOTHING, "%s: %s", p->path, strerror(errno));
 	if (S_ISSOCK(st.st_mode))

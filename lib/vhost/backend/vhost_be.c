@@ -16,7 +16,7 @@
 #define MIN_SLOTS 256
 
 /* Device features that need more of a session than it has: a log, an IOTLB. */
-#define UNSERVED_FEATURES (VHU_BIT(VHOST_F_LOG_ALL) | VHU_BIT(VIRTIO_F_ACCESS_PLATFORM))
+#define UNSERVED_FEATURES (VIRTQ_BIT(VHOST_F_LOG_ALL) | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM))
 
 static const char *
 be_message(struct vhu_conn *c, struct vhu_msg *msg)
@@ -238,7 +238,7 @@ void
 vhost_be_offer(struct vhost_be *be, uint64_t features)
 {
 	be->next_features = (features & ~UNSERVED_FEATURES) |
-			    VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES);
+			    VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES);
 }
 
 void

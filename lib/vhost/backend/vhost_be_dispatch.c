@@ -33,7 +33,7 @@ on_set_features(struct vhost_be *be, struct vhu_msg *msg)
 	if (wanted & ~be->offered)
 		return vhost_be_session_refuse(be, -EINVAL, "features that were not offered");
 	/* Only logging may be switched under a running ring. */
-	if (vhost_be_rings_running(be) && (changed & ~VHU_BIT(VHOST_F_LOG_ALL)))
+	if (vhost_be_rings_running(be) && (changed & ~VIRTQ_BIT(VHOST_F_LOG_ALL)))
 		return vhost_be_session_refuse(be, -EBUSY,
 					       "features cannot change while a ring runs");
 	be->features_bad = false;
@@ -42,7 +42,7 @@ on_set_features(struct vhost_be *be, struct vhu_msg *msg)
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		struct vhost_be_vring *r = &be->vring[i];
 
-		if (!(wanted & VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES)) && !r->enabled) {
+		if (!(wanted & VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES)) && !r->enabled) {
 			/* This front-end has no message for it. */
 			r->enabled = true;
 			r->stale = true;
@@ -264,11 +264,11 @@ is_negotiated(const struct vhost_be *be, uint8_t required)
 		return true;
 	case VHOST_BE_REQUIRES_ENABLE: /* QEMU sends it before SET_FEATURES */
 		return !be->features_set ||
-		       (be->features & VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES));
+		       (be->features & VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES));
 	case VHOST_BE_REQUIRES_IOMMU:
-		return be->features & VHU_BIT(VIRTIO_F_ACCESS_PLATFORM);
+		return be->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
 	default:
-		return be->protocol & VHU_BIT(required - 1);
+		return be->protocol & VIRTQ_BIT(required - 1);
 	}
 }
 
@@ -345,7 +345,7 @@ answer(struct vhost_be *be, const struct vhost_be_request_info *info, struct vhu
 	/* Also without REPLY_ACK: who sets the flag waits. */
 	if (rc >= 0)
 		return asked ? send_u64(be, msg, rc != 0) : NULL;
-	if (asked && (be->protocol & VHU_BIT(VHU_PF_REPLY_ACK)))
+	if (asked && (be->protocol & VIRTQ_BIT(VHU_PF_REPLY_ACK)))
 		return send_u64(be, msg, 1);
 	return be->why;
 }

@@ -58,7 +58,7 @@ vhost_be_rings_running(const struct vhost_be *be)
 static bool
 is_packed(const struct vhost_be *be)
 {
-	return be->features & VHU_BIT(VIRTIO_F_RING_PACKED);
+	return be->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 }
 
 /* The bursts have let go of the ring's run: keep where it stood, and free it. */
@@ -299,7 +299,7 @@ vhost_be_ring_on_set_vring_num(struct vhost_be *be, struct vhu_msg *msg)
 		return vhost_be_session_refuse(be, -EINVAL, "a ring has 1 to 32768 entries");
 	/* Before the features are known, the layout is not either. */
 	packed_possible = be->features_set ? is_packed(be) :
-					     be->offered & VHU_BIT(VIRTIO_F_RING_PACKED);
+					     be->offered & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 	if (!packed_possible && (num & (num - 1)) != 0)
 		return vhost_be_session_refuse(be, -EINVAL,
 					       "the size of a split ring is a power of two");

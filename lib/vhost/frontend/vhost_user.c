@@ -12,14 +12,14 @@
 #include "virtq_compat.h"
 
 const uint64_t vhost_user_protocol =
-	VHU_BIT(VHU_PF_MQ) | VHU_BIT(VHU_PF_LOG_SHMFD) | VHU_BIT(VHU_PF_RARP) |
-	VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_NET_MTU) | VHU_BIT(VHU_PF_BACKEND_REQ) |
-	VHU_BIT(VHU_PF_CONFIG) | VHU_BIT(VHU_PF_BACKEND_SEND_FD) |
-	VHU_BIT(VHU_PF_HOST_NOTIFIER) | VHU_BIT(VHU_PF_RESET_DEVICE) |
-	VHU_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) | VHU_BIT(VHU_PF_STATUS);
+	VIRTQ_BIT(VHU_PF_MQ) | VIRTQ_BIT(VHU_PF_LOG_SHMFD) | VIRTQ_BIT(VHU_PF_RARP) |
+	VIRTQ_BIT(VHU_PF_REPLY_ACK) | VIRTQ_BIT(VHU_PF_NET_MTU) | VIRTQ_BIT(VHU_PF_BACKEND_REQ) |
+	VIRTQ_BIT(VHU_PF_CONFIG) | VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD) |
+	VIRTQ_BIT(VHU_PF_HOST_NOTIFIER) | VIRTQ_BIT(VHU_PF_RESET_DEVICE) |
+	VIRTQ_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) | VIRTQ_BIT(VHU_PF_STATUS);
 
-#define PROTOCOL_FEATURES VHU_BIT(VHOST_USER_F_PROTOCOL_FEATURES)
-#define LOG_ALL VHU_BIT(VHOST_F_LOG_ALL)
+#define PROTOCOL_FEATURES VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES)
+#define LOG_ALL VIRTQ_BIT(VHOST_F_LOG_ALL)
 
 int
 vhost_user_open(struct vhost_dev *dev, int fd)
@@ -201,12 +201,12 @@ user_get_features(struct vhost_dev *dev, uint64_t *features)
 static int
 check_features(struct vhost_dev *dev, uint64_t features)
 {
-	const uint64_t iommu = VHU_BIT(VHU_PF_REPLY_ACK) | VHU_BIT(VHU_PF_BACKEND_REQ);
+	const uint64_t iommu = VIRTQ_BIT(VHU_PF_REPLY_ACK) | VIRTQ_BIT(VHU_PF_BACKEND_REQ);
 
 	if (features & ~dev->offered)
 		return vhost_fail(dev, -EINVAL, "features 0x%llx are not offered by the back-end",
 				  (unsigned long long)(features & ~dev->offered));
-	if ((features & VHU_BIT(VIRTIO_F_ACCESS_PLATFORM)) && (dev->protocol & iommu) != iommu)
+	if ((features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)) && (dev->protocol & iommu) != iommu)
 		return vhost_fail(dev, -EINVAL, "ACCESS_PLATFORM needs the protocol features "
 				  "REPLY_ACK and BACKEND_REQ, which the back-end lacks");
 	return 0;
@@ -289,7 +289,7 @@ user_set_vring_addr(struct vhost_dev *dev, uint32_t index, const struct vhost_vr
 		.size = sizeof(wire),
 	};
 	struct vhost_user *u = dev->priv;
-	const uint64_t bit = VHU_BIT(index % 64);
+	const uint64_t bit = VIRTQ_BIT(index % 64);
 	uint64_t *word;
 	int rc;
 
@@ -501,7 +501,7 @@ user_migration_done(struct vhost_dev *dev, const uint8_t mac[6])
 {
 	uint64_t word = 0;
 
-	if (dev->features & VHU_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))
+	if (dev->features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))
 		return 0;
 	if (!vhost_user_has(dev, VHU_PF_RARP))
 		return vhost_fail(dev, -EOPNOTSUPP, "the back-end cannot announce the address");
@@ -549,7 +549,7 @@ user_send_iotlb(struct vhost_dev *dev, uint64_t iova, uint64_t size, void *addr,
 static bool
 user_force_iommu(struct vhost_dev *dev)
 {
-	return dev->features & VHU_BIT(VIRTIO_F_ACCESS_PLATFORM);
+	return dev->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
 }
 
 /*

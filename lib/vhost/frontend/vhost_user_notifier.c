@@ -89,14 +89,14 @@ map(int fd, const struct vhu_vring_area *area, struct vhost_user_page *page)
 uint64_t
 vhost_user_notifier_features(const struct vhost_dev *dev, uint64_t protocol)
 {
-	const uint64_t fds = VHU_BIT(VHU_PF_BACKEND_REQ) | VHU_BIT(VHU_PF_BACKEND_SEND_FD);
-	const uint64_t bells = VHU_BIT(VHU_PF_HOST_NOTIFIER);
+	const uint64_t fds = VIRTQ_BIT(VHU_PF_BACKEND_REQ) | VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD);
+	const uint64_t bells = VIRTQ_BIT(VHU_PF_HOST_NOTIFIER);
 
 	/* A back-end whose notifier nobody uses would wait in vain. */
 	if (dev->events == NULL || dev->events->notifiers == NULL || (protocol & fds) != fds)
 		protocol &= ~bells;
 	/* Nothing else comes with a descriptor. */
-	return protocol & bells ? protocol : protocol & ~VHU_BIT(VHU_PF_BACKEND_SEND_FD);
+	return protocol & bells ? protocol : protocol & ~VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD);
 }
 
 static bool

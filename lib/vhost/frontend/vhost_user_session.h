@@ -17,6 +17,7 @@
 #include "vhu_conn.h"
 #include "vhu_msg.h"
 #include "virtq_mem.h"
+#include "virtq_ring.h"
 
 /* A region that the back-end has, and the file that it came from. */
 struct vhost_user_region {
@@ -62,7 +63,7 @@ struct vhost_user {
 static inline bool
 vhost_user_has(const struct vhost_dev *dev, enum vhu_protocol_feature bit)
 {
-	return dev->protocol & VHU_BIT(bit);
+	return dev->protocol & VIRTQ_BIT(bit);
 }
 
 /*

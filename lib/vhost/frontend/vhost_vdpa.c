@@ -18,17 +18,16 @@
 #include "vhost_vdpa_session.h"
 #include "virtq_compat.h"
 
-#define BIT(b) (UINT64_C(1) << (b))
 
 /* Back-end features that are served here. */
 static const uint64_t backend_served =
-	BIT(VHOST_BACKEND_F_IOTLB_MSG_V2) | BIT(VHOST_BACKEND_F_IOTLB_BATCH) |
-	BIT(VHOST_BACKEND_F_IOTLB_ASID) | BIT(VHOST_BACKEND_F_SUSPEND) |
-	BIT(VHOST_BACKEND_F_RESUME) | BIT(VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK) |
-	BIT(VHOST_BACKEND_F_IOTLB_PERSIST);
+	VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2) | VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_BATCH) |
+	VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_ASID) | VIRTQ_BIT(VHOST_BACKEND_F_SUSPEND) |
+	VIRTQ_BIT(VHOST_BACKEND_F_RESUME) | VIRTQ_BIT(VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK) |
+	VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_PERSIST);
 
 /* Without these a device of the kernel cannot be used from here: IOVAs, and little endian. */
-#define MANDATORY (BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VIRTIO_F_VERSION_1))
+#define MANDATORY (VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTQ_BIT(VIRTIO_F_VERSION_1))
 
 static void
 tell_gone(struct evloop_timer *t)
@@ -152,8 +151,8 @@ static int
 take_backend_features(struct vhost_dev *dev)
 {
 	const uint64_t served = dev->backend_mask & backend_served;
-	const uint64_t least = BIT(VHOST_BACKEND_F_IOTLB_MSG_V2);
-	const uint64_t basic = least | BIT(VHOST_BACKEND_F_IOTLB_BATCH);
+	const uint64_t least = VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2);
+	const uint64_t basic = least | VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_BATCH);
 	const uint64_t masks[] = { UINT64_MAX, basic, least };
 	struct vdpa *v = dev->priv;
 	__u64 offered = 0;
@@ -322,7 +321,7 @@ vdpa_set_features(struct vhost_dev *dev, uint64_t features)
 		return vhost_fail(dev, -EINVAL, "vhost-vdpa needs the features VERSION_1 and "
 				  "ACCESS_PLATFORM; the device offers 0x%llx",
 				  (unsigned long long)dev->offered);
-	if (features & BIT(VHOST_F_LOG_ALL))
+	if (features & VIRTQ_BIT(VHOST_F_LOG_ALL))
 		return vhost_fail(dev, -EINVAL, "vhost-vdpa has no dirty log");
 	if (dev->status & VIRTIO_CONFIG_S_FEATURES_OK) {
 		if (features == dev->features)
@@ -411,7 +410,7 @@ vdpa_get_queue_num(struct vhost_dev *dev, uint32_t *vrings)
 	uint32_t n;
 	int rc;
 
-	if (dev->offered & (BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_RSS))) {
+	if (dev->offered & (VIRTQ_BIT(VIRTIO_NET_F_MQ) | VIRTQ_BIT(VIRTIO_NET_F_RSS))) {
 		rc = vdpa_get_config(dev, offsetof(struct virtio_net_config, max_virtqueue_pairs),
 				     &pairs, sizeof(pairs));
 		if (rc < 0)

@@ -11,6 +11,7 @@
 #define VHOST_VDPA_SESSION_H
 
 #include "vhost_dev.h"
+#include "virtq_ring.h"
 
 #define VDPA_MAX_ASID 32	/* address spaces that memory can be mapped into */
 

@@ -98,8 +98,6 @@ enum vhu_protocol_feature {
 	VHU_PF_SHMEM = 22,
 };
 
-#define VHU_BIT(b) (1ULL << (b))
-
 struct vhu_hdr {
 	uint32_t request;
 	uint32_t flags;
