@@ -94,11 +94,11 @@ digest(struct reading *r, const void *data, size_t n)
 }
 
 static bool
-read_all(struct vhu_rx *rx, int fd, struct reading *r, bool take)
+read_all(struct vhu_codec_rx *rx, int fd, struct reading *r, bool take)
 {
 	int rc;
 
-	while ((rc = vhu_rx_read(rx, fd)) == 1) {
+	while ((rc = vhu_codec_rx_read(rx, fd)) == 1) {
 		struct vhu_msg *m = &rx->msg;
 
 		assert_true(m->hdr.size <= VHU_MAX_PAYLOAD);
@@ -109,12 +109,12 @@ read_all(struct vhu_rx *rx, int fd, struct reading *r, bool take)
 		for (uint32_t i = 0; i < m->nfds; i++)
 			assert_true(fcntl(m->fds[i], F_GETFD) & FD_CLOEXEC);
 		if (take && m->nfds > 0) {
-			int mine = vhu_msg_take_fd(m, m->nfds - 1);
+			int mine = vhu_codec_take_fd(m, m->nfds - 1);
 
-			assert_int_equal(vhu_msg_take_fd(m, m->nfds - 1), -1);
+			assert_int_equal(vhu_codec_take_fd(m, m->nfds - 1), -1);
 			close(mine);
 		}
-		vhu_rx_next(rx);
+		vhu_codec_rx_next(rx);
 	}
 	r->end = rc;
 	if (rc < 0)
@@ -130,11 +130,11 @@ static struct reading
 transfer(const struct stream *s, const uint8_t *pieces, bool replies)
 {
 	struct reading r = { .digest = 0xcbf29ce484222325 };
-	struct vhu_rx rx;
+	struct vhu_codec_rx rx;
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-	vhu_rx_init(&rx, replies);
+	vhu_codec_rx_init(&rx, replies);
 	if (pieces != NULL)
 		assert_int_equal(send(pair[0], "unread", 6, 0), 6);
 	for (uint32_t at = 0, k = 0; at < s->len; k++) {
@@ -150,7 +150,7 @@ transfer(const struct stream *s, const uint8_t *pieces, bool replies)
 	if (r.end == 0)
 		read_all(&rx, pair[0], &r, false);
 	assert_true(r.end < 0);
-	vhu_rx_reset(&rx);
+	vhu_codec_rx_reset(&rx);
 	close(pair[0]);
 	return r;
 }
@@ -161,12 +161,12 @@ send_and_read(struct fuzz *f)
 {
 	static uint8_t payload[VHU_MAX_PAYLOAD], expected[1 << 20], got[1 << 20];
 	uint32_t sent = 0, received = 0;
-	struct vhu_tx tx;
+	struct vhu_codec_tx tx;
 	int pair[2], small = 1;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-	vhu_tx_init(&tx);
+	vhu_codec_tx_init(&tx);
 	for (int i = 0; i < 100 && f->left > 0; i++) {
 		struct vhu_hdr hdr = { fuzz_u8(f), fuzz_u8(f), fuzz_u16(f) % VHU_MAX_PAYLOAD };
 		uint32_t nfds = fuzz_pick(f, 3);
@@ -175,8 +175,8 @@ send_and_read(struct fuzz *f)
 		int rc;
 
 		memset(payload, fuzz_u8(f), sizeof(payload));
-		rc = vhu_tx_push(&tx, pair[0], &hdr, payload, fds, nfds);
-		assert_true(tx.bytes <= VHU_TX_MAX);
+		rc = vhu_codec_tx_push(&tx, pair[0], &hdr, payload, fds, nfds);
+		assert_true(tx.bytes <= VHU_CODEC_TX_MAX);
 		if (rc < 0) {
 			assert_int_equal(rc, -ENOBUFS);
 			break;
@@ -186,16 +186,16 @@ send_and_read(struct fuzz *f)
 		sent += sizeof(hdr) + hdr.size;
 		n = recv(pair[1], got + received, fuzz_u16(f), MSG_DONTWAIT);
 		received += n > 0 ? (uint32_t)n : 0;
-		assert_int_equal(vhu_tx_flush(&tx, pair[0]), 0);
+		assert_int_equal(vhu_codec_tx_flush(&tx, pair[0]), 0);
 	}
 	for (ssize_t n; (n = recv(pair[1], got + received, sizeof(got) - received,
 				  MSG_DONTWAIT)) > 0 || tx.bytes > 0;) {
 		received += n > 0 ? (uint32_t)n : 0;
-		assert_int_equal(vhu_tx_flush(&tx, pair[0]), 0);
+		assert_int_equal(vhu_codec_tx_flush(&tx, pair[0]), 0);
 	}
 	assert_int_equal(received, sent);
 	assert_memory_equal(got, expected, sent);
-	vhu_tx_reset(&tx);
+	vhu_codec_tx_reset(&tx);
 	close(pair[0]);
 	close(pair[1]);
 }

@@ -63,8 +63,8 @@ table_is_the_specification(void **state)
 	assert_null(vhost_be_dispatch_info(0));
 	assert_null(vhost_be_dispatch_info(VHU_REQUEST_MAX));
 	assert_null(vhost_be_dispatch_info(UINT32_MAX));
-	assert_string_equal(vhost_request_name(1), "GET_FEATURES");
-	assert_string_equal(vhost_request_name(45), "unknown");
+	assert_string_equal(vhost_names_request(1), "GET_FEATURES");
+	assert_string_equal(vhost_names_request(45), "unknown");
 }
 
 /* Where a session can stand when a message comes. */
@@ -111,7 +111,7 @@ expect(struct rig *rig, enum where where, uint32_t request, bool need, enum outc
 {
 	if (got != wanted)
 		fail_msg("%s (%u), state %d, NEED_REPLY %d, %s: outcome %d, expected %d\n%s",
-			 vhost_request_name(request), request, where, need, what, got, wanted,
+			 vhost_names_request(request), request, where, need, what, got, wanted,
 			 rig->log);
 	/* Closed or not, a new front-end is always welcome. */
 	rig->log[0] = '\0';

@@ -212,7 +212,7 @@ static void
 check_over(struct mock *m, uint32_t request, int rc, int expected)
 {
 	if (rc != expected)
-		fail_msg("%s: %d instead of %d (%s)", vhost_request_name(request), rc, expected,
+		fail_msg("%s: %d instead of %d (%s)", vhost_names_request(request), rc, expected,
 			 m->dev.why);
 	assert_true(vhost_is_fatal(rc));
 	assert_true(m->dev.why[0] != '\0');
@@ -264,7 +264,7 @@ an_answer_in_pieces_is_one(void **state)
 	for (size_t i = 0; i < NOPS; i++) {
 		m->dev.timeout_ms = 2000;
 		if (provoke(m, &ops[i], SAY_BYTEWISE) != 0)
-			fail_msg("%s: %s", vhost_request_name(ops[i].request), m->dev.why);
+			fail_msg("%s: %s", vhost_names_request(ops[i].request), m->dev.why);
 	}
 }
 
@@ -289,7 +289,7 @@ refusals(void **state)
 		    r == VHU_SET_BACKEND_REQ_FD)
 			continue; /* its answer means something else, or it can be missed */
 		assert_int_equal(rc, -EIO);
-		assert_non_null(strstr(m->dev.why, vhost_request_name(r)));
+		assert_non_null(strstr(m->dev.why, vhost_names_request(r)));
 	}
 }
 

@@ -7,8 +7,8 @@
 struct link {
 	int fds_before;
 	int ours, theirs;
-	struct vhu_rx rx;
-	struct vhu_tx tx;
+	struct vhu_codec_rx rx;
+	struct vhu_codec_tx tx;
 };
 
 static int
@@ -21,8 +21,8 @@ link_setup(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
 	l->ours = s[0];
 	l->theirs = s[1];
-	vhu_rx_init(&l->rx, false);
-	vhu_tx_init(&l->tx);
+	vhu_codec_rx_init(&l->rx, false);
+	vhu_codec_tx_init(&l->tx);
 	*state = l;
 	return 0;
 }
@@ -33,8 +33,8 @@ link_teardown(void **state)
 	struct link *l = *state;
 	int before = l->fds_before;
 
-	vhu_rx_reset(&l->rx);
-	vhu_tx_reset(&l->tx);
+	vhu_codec_rx_reset(&l->rx);
+	vhu_codec_tx_reset(&l->tx);
 	close(l->ours);
 	if (l->theirs >= 0)
 		close(l->theirs);
@@ -61,20 +61,20 @@ whole_messages_in_a_row(void **state)
 	uint64_t v = 42;
 	int fd = fresh_fd();
 
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), 0);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), 0);
 	fe_send_on(l->theirs, VHU_GET_FEATURES, 0, NULL, 0, NULL, 0);
 	fe_send_on(l->theirs, VHU_SET_VRING_CALL, NEED, &v, 8, &fd, 1);
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), 1);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), 1);
 	assert_int_equal(l->rx.msg.hdr.request, VHU_GET_FEATURES);
 	assert_int_equal(l->rx.msg.nfds, 0);
-	vhu_rx_next(&l->rx);
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), 1);
+	vhu_codec_rx_next(&l->rx);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), 1);
 	assert_int_equal(l->rx.msg.hdr.request, VHU_SET_VRING_CALL);
 	assert_int_equal(l->rx.msg.u64, 42);
 	assert_int_equal(l->rx.msg.nfds, 1);
 	assert_true(fcntl(l->rx.msg.fds[0], F_GETFD) & FD_CLOEXEC);
-	vhu_rx_next(&l->rx);
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), 0);
+	vhu_codec_rx_next(&l->rx);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), 0);
 	close(fd);
 }
 
@@ -89,11 +89,11 @@ one_byte_at_a_time(void **state)
 	memcpy(wire, &h, sizeof(h));
 	memcpy(wire + sizeof(h), &a, sizeof(a));
 	for (size_t i = 0; i < sizeof(wire); i++) {
-		assert_int_equal(vhu_rx_read(&l->rx, l->ours), 0);
+		assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), 0);
 		assert_int_equal(l->rx.got, i);
 		assert_int_equal(send(l->theirs, &wire[i], 1, 0), 1);
 	}
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), 1);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), 1);
 	assert_memory_equal(&l->rx.msg.addr, &a, sizeof(a));
 }
 
@@ -116,7 +116,7 @@ fds_may_come_with_any_byte_of_the_header(void **state)
 		memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
 		assert_int_equal(sendmsg(l->theirs, &mh, 0), 1);
 		close(fd);
-		assert_int_equal(vhu_rx_read(&l->rx, l->ours), i == sizeof(h) - 1);
+		assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), i == sizeof(h) - 1);
 	}
 	assert_int_equal(l->rx.msg.nfds, sizeof(h));
 }
@@ -144,9 +144,9 @@ bad_headers_end_it(void **state)
 	struct link *l = *state;
 
 	for (size_t i = 0; i < sizeof(bad_headers) / sizeof(bad_headers[0]); i++) {
-		vhu_rx_init(&l->rx, bad_headers[i].replies);
+		vhu_codec_rx_init(&l->rx, bad_headers[i].replies);
 		assert_int_equal(send(l->theirs, &bad_headers[i].h, 12, 0), 12);
-		if (vhu_rx_read(&l->rx, l->ours) != -EPROTO)
+		if (vhu_codec_rx_read(&l->rx, l->ours) != -EPROTO)
 			fail_msg("%s", bad_headers[i].what);
 		assert_true(strlen(l->rx.why) > 5);
 		assert_int_equal(l->rx.got, 0);
@@ -161,7 +161,7 @@ largest_payload(void **state)
 
 	memset(payload, 0xa5, sizeof(payload));
 	fe_send_on(l->theirs, 77, 0, payload, sizeof(payload), NULL, 0);
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), 1);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), 1);
 	assert_memory_equal(l->rx.msg.raw, payload, sizeof(payload));
 }
 
@@ -179,8 +179,9 @@ the_end_between_and_inside_messages(void **state)
 		memcpy(wire, &h, sizeof(h));
 		assert_int_equal(send(s[1], wire, bytes, 0), bytes);
 		close(s[1]);
-		vhu_rx_init(&l->rx, false);
-		assert_int_equal(vhu_rx_read(&l->rx, s[0]), bytes == 0 ? -ECONNRESET : -EPROTO);
+		vhu_codec_rx_init(&l->rx, false);
+		assert_int_equal(vhu_codec_rx_read(&l->rx, s[0]), bytes == 0 ? -ECONNRESET :
+				 -EPROTO);
 		close(s[0]);
 	}
 }
@@ -212,9 +213,9 @@ leaving_without_reading_closes_nothing(void **state)
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
 		assert_int_equal(send(s[0], "unread", 6, 0), 6);
 		close(s[1]);
-		vhu_rx_init(&l->rx, false);
+		vhu_codec_rx_init(&l->rx, false);
 		litter(fd, shift);
-		assert_int_equal(vhu_rx_read(&l->rx, s[0]), -ECONNRESET);
+		assert_int_equal(vhu_codec_rx_read(&l->rx, s[0]), -ECONNRESET);
 		assert_true(fcntl(fd, F_GETFD) >= 0);
 		close(s[0]);
 	}
@@ -230,15 +231,15 @@ half_a_message_gives_its_fds_back(void **state)
 	const struct vhu_hdr h = { VHU_SET_MEM_TABLE, 1, 4000 };
 
 	fe_send_on(l->theirs, VHU_SET_VRING_CALL, 0, &v, 8, fds, 2);
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), 1);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), 1);
 	assert_int_equal(l->rx.msg.nfds, 2);
-	vhu_rx_next(&l->rx);
+	vhu_codec_rx_next(&l->rx);
 	/* A payload that never comes. */
 	assert_int_equal(send(l->theirs, &h, sizeof(h), 0), sizeof(h));
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), 0);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), 0);
 	close(l->theirs);
 	l->theirs = -1;
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), -EPROTO);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), -EPROTO);
 	close(fds[0]);
 	close(fds[1]);
 }
@@ -252,12 +253,12 @@ too_many_fds_end_it(void **state)
 	for (int i = 0; i < 40; i++)
 		fds[i] = n;
 	fe_send_on(l->theirs, VHU_SET_OWNER, 0, NULL, 0, fds, 32);
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), 1);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), 1);
 	assert_int_equal(l->rx.msg.nfds, 32);
-	vhu_rx_next(&l->rx);
+	vhu_codec_rx_next(&l->rx);
 	/* More than the control buffer takes: the kernel drops some and says so. */
 	fe_send_on(l->theirs, VHU_SET_OWNER, 0, NULL, 0, fds, 33);
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), -EPROTO);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), -EPROTO);
 	close(n);
 }
 
@@ -271,17 +272,17 @@ fds_with_the_payload_end_it(void **state)
 	assert_int_equal(send(l->theirs, &h, sizeof(h), 0), sizeof(h));
 	/* As payload, something that brings a descriptor. */
 	fe_send_on(l->theirs, 0, 0, NULL, 0, &fd, 1);
-	assert_int_equal(vhu_rx_read(&l->rx, l->ours), -EPROTO);
+	assert_int_equal(vhu_codec_rx_read(&l->rx, l->ours), -EPROTO);
 	close(fd);
 }
 
 /* Read one whole message at the other end, with the codec itself. */
 static uint32_t
-read_there(struct link *l, struct vhu_rx *rx)
+read_there(struct link *l, struct vhu_codec_rx *rx)
 {
 	uint32_t request;
 
-	assert_int_equal(vhu_rx_read(rx, l->theirs), 1);
+	assert_int_equal(vhu_codec_rx_read(rx, l->theirs), 1);
 	request = rx->msg.hdr.request;
 	return request;
 }
@@ -291,7 +292,7 @@ what_is_not_taken_waits_in_order(void **state)
 {
 	static uint8_t payload[VHU_MAX_PAYLOAD];
 	struct link *l = *state;
-	struct vhu_rx *there = calloc(1, sizeof(*there));
+	struct vhu_codec_rx *there = calloc(1, sizeof(*there));
 	uint32_t sent = 0, got = 0;
 	int small = 4096, fd = fresh_fd();
 
@@ -300,22 +301,22 @@ what_is_not_taken_waits_in_order(void **state)
 		struct vhu_hdr h = { 100 + sent++, VHU_FLAGS_REPLY, sizeof(payload) };
 
 		memset(payload, (int)sent, sizeof(payload));
-		assert_int_equal(vhu_tx_push(&l->tx, l->ours, &h, payload, &fd, 1), 0);
+		assert_int_equal(vhu_codec_tx_push(&l->tx, l->ours, &h, payload, &fd, 1), 0);
 	}
 	assert_true(sent > 4);
-	vhu_rx_init(there, true);
+	vhu_codec_rx_init(there, true);
 	while (got < sent) {
-		int rc = vhu_rx_read(there, l->theirs);
+		int rc = vhu_codec_rx_read(there, l->theirs);
 
 		assert_true(rc >= 0);
-		assert_int_equal(vhu_tx_flush(&l->tx, l->ours), 0);
+		assert_int_equal(vhu_codec_tx_flush(&l->tx, l->ours), 0);
 		if (rc == 0)
 			continue;
 		assert_int_equal(there->msg.hdr.request, 100 + got++);
 		assert_int_equal(there->msg.nfds, 1);
 		for (size_t i = 0; i < sizeof(payload); i++)
 			assert_int_equal(there->msg.raw[i], got);
-		vhu_rx_next(there);
+		vhu_codec_rx_next(there);
 	}
 	assert_int_equal(l->tx.bytes, 0);
 	free(there);
@@ -331,8 +332,8 @@ queue_is_bounded(void **state)
 	int rc = 0, n;
 
 	for (n = 0; n < 1000 && rc == 0; n++) {
-		rc = vhu_tx_push(&l->tx, l->ours, &h, payload, NULL, 0);
-		assert_true(l->tx.bytes <= VHU_TX_MAX);
+		rc = vhu_codec_tx_push(&l->tx, l->ours, &h, payload, NULL, 0);
+		assert_true(l->tx.bytes <= VHU_CODEC_TX_MAX);
 	}
 	assert_int_equal(rc, -ENOBUFS);
 }
@@ -345,7 +346,7 @@ sending_to_nobody(void **state)
 
 	close(l->theirs);
 	l->theirs = -1;
-	assert_int_equal(vhu_tx_push(&l->tx, l->ours, &h, NULL, NULL, 0), -EPIPE);
+	assert_int_equal(vhu_codec_tx_push(&l->tx, l->ours, &h, NULL, NULL, 0), -EPIPE);
 }
 
 static void
@@ -353,11 +354,11 @@ small_answer_goes_at_once(void **state)
 {
 	struct link *l = *state;
 	const struct vhu_hdr h = { 9, VHU_FLAGS_REPLY, 8 };
-	struct vhu_rx *there = calloc(1, sizeof(*there));
+	struct vhu_codec_rx *there = calloc(1, sizeof(*there));
 	uint64_t v = 7;
 
-	vhu_rx_init(there, true);
-	assert_int_equal(vhu_tx_push(&l->tx, l->ours, &h, &v, NULL, 0), 0);
+	vhu_codec_rx_init(there, true);
+	assert_int_equal(vhu_codec_tx_push(&l->tx, l->ours, &h, &v, NULL, 0), 0);
 	assert_int_equal(l->tx.bytes, 0);
 	assert_int_equal(read_there(l, there), 9);
 	assert_int_equal(there->msg.u64, 7);

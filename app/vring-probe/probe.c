@@ -198,7 +198,7 @@ describe_vdpa(struct probe *p)
 	uint32_t group[VHOST_MAX_VRINGS + 1], n = 0;
 	uint64_t first = 0, last = 0;
 
-	out_bits("backend features", p->dev.backend_offered, vhost_backend_feature_name);
+	out_bits("backend features", p->dev.backend_offered, vhost_names_backend_feature);
 	if (vhost_get_iova_range(&p->dev, &first, &last) == 0) {
 		out_hex("iova first", first);
 		out_hex("iova last", last);
@@ -224,10 +224,10 @@ probe_describe(struct probe *p)
 	out_text("role", p->role);
 	if (!vhost_is_open(&p->dev))
 		return;
-	out_bits("features", p->dev.offered, vhost_feature_name);
+	out_bits("features", p->dev.offered, vhost_names_feature);
 	if (p->dev.ops == &vhost_user_ops) {
 		out_bits("protocol features", p->dev.protocol_offered,
-			 vhost_protocol_feature_name);
+			 vhost_names_protocol_feature);
 		out_number("memory slots", vhost_memslots_limit(&p->dev));
 	} else {
 		describe_vdpa(p);

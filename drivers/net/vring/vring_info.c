@@ -14,13 +14,13 @@
 const char *
 vring_feature_name(unsigned int bit, char *buf, size_t size)
 {
-	return vhost_feature_name(bit, buf, size);
+	return vhost_names_feature(bit, buf, size);
 }
 
 const char *
 vring_protocol_feature_name(unsigned int bit, char *buf, size_t size)
 {
-	return vhost_protocol_feature_name(bit, buf, size);
+	return vhost_names_protocol_feature(bit, buf, size);
 }
 
 const char *

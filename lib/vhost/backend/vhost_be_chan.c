@@ -78,7 +78,7 @@ vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg)
 		return vhost_be_session_refuse(be, -EINVAL,
 					       "the back-end channel is the connection itself");
 	vhu_conn_close(&be->chan);
-	if (vhu_conn_open(&be->chan, vhu_msg_take_fd(msg, 0)) < 0)
+	if (vhu_conn_open(&be->chan, vhu_codec_take_fd(msg, 0)) < 0)
 		return vhost_be_session_refuse(be, -EINVAL,
 					       "the back-end channel cannot be watched");
 	return 0;

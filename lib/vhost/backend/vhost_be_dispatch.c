@@ -364,11 +364,11 @@ vhost_be_dispatch(struct vhost_be *be, struct vhu_msg *msg)
 	if (rc == 0 && ring_rc < 0)
 		rc = VHOST_BE_DEFERRED;
 	if (rc == 0) {
-		vhost_be_session_log(be, VHOST_LOG_DEBUG, "%s", vhost_request_name(request));
+		vhost_be_session_log(be, VHOST_LOG_DEBUG, "%s", vhost_names_request(request));
 	} else {
 		INFO_ADD(be, nacks);
 		vhost_be_session_log(be, VHOST_LOG_WARNING, "%s (%u) refused: %s",
-				     vhost_request_name(request), request, be->why);
+				     vhost_names_request(request), request, be->why);
 	}
 	return answer(be, info, msg, rc);
 }

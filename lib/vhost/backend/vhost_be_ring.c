@@ -441,7 +441,7 @@ take_ring_fd(struct vhost_be *be, struct vhu_msg *msg, struct vhost_be_vring **r
 		return vhost_be_session_refuse(be, -EINVAL, "the fd is missing");
 	if (check_eventfd(msg->fds[0]) < 0)
 		return vhost_be_session_refuse(be, -EINVAL, "not an eventfd");
-	*fd = vhu_msg_take_fd(msg, 0);
+	*fd = vhu_codec_take_fd(msg, 0);
 	return 0;
 }
 

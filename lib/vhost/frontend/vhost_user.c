@@ -40,8 +40,8 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 	};
 	u->soon = (struct evloop_timer){ .expired = vhost_user_soon, .owner = u };
 	u->bells = (struct evloop_timer){ .expired = vhost_user_notifiers_report, .owner = u };
-	vhu_rx_init(&u->rx, true);
-	vhu_tx_init(&u->tx);
+	vhu_codec_rx_init(&u->rx, true);
+	vhu_codec_tx_init(&u->tx);
 	vhost_user_chan_init(u);
 	rc = evloop_watch_add(dev->loop, &u->watch);
 	if (rc < 0) {
@@ -63,8 +63,8 @@ user_cleanup(struct vhost_dev *dev)
 		evloop_watch_del(&u->watch);
 		evloop_close_connection(u->watch.fd);
 	}
-	vhu_rx_reset(&u->rx);
-	vhu_tx_reset(&u->tx);
+	vhu_codec_rx_reset(&u->rx);
+	vhu_codec_tx_reset(&u->tx);
 	vhu_conn_close(&u->chan);
 	vhost_user_notifiers_free(u);
 	free(u);

@@ -29,8 +29,8 @@ vhost_user_dead(struct vhost_user *u, int rc, const char *fmt, ...)
 	evloop_watch_del(&u->watch);
 	evloop_close_connection(u->watch.fd);
 	u->watch.fd = -1;
-	vhu_rx_reset(&u->rx);
-	vhu_tx_reset(&u->tx);
+	vhu_codec_rx_reset(&u->rx);
+	vhu_codec_tx_reset(&u->tx);
 	vhu_conn_close(&u->chan);
 	u->error = rc;
 	u->lost = true;
@@ -60,8 +60,8 @@ check_quiet(struct vhost_user *u)
 {
 	int rc;
 
-	vhu_rx_next(&u->rx); /* the last answer is of no use any more */
-	rc = vhu_rx_read(&u->rx, u->watch.fd);
+	vhu_codec_rx_next(&u->rx); /* the last answer is of no use any more */
+	rc = vhu_codec_rx_read(&u->rx, u->watch.fd);
 	if (rc == 0 && u->rx.got == 0)
 		return 0;
 	if (rc >= 0)
@@ -94,7 +94,7 @@ wait_round(struct vhost_user *u, uint32_t request, short events, uint64_t deadli
 
 	if (now >= deadline)
 		return vhost_user_dead(u, -ETIMEDOUT, "the back-end did not answer %s within %u ms",
-				       vhost_request_name(request), u->dev->timeout_ms);
+				       vhost_names_request(request), u->dev->timeout_ms);
 	if (poll(p, 2, (int)((deadline - now + 999999) / 1000000)) < 0)
 		return 0; /* EINTR: look at the clock */
 	if (p[1].revents != 0)
@@ -112,7 +112,7 @@ static int
 gone(struct vhost_user *u, uint32_t request)
 {
 	return vhost_user_dead(u, -ECONNRESET, "the back-end closed the connection at %s",
-			       vhost_request_name(request));
+			       vhost_names_request(request));
 }
 
 int
@@ -127,13 +127,13 @@ vhost_user_send(struct vhost_user *u, const struct vhost_user_req *req, uint32_t
 	rc = check_quiet(u);
 	if (rc < 0)
 		return rc;
-	if (vhu_tx_push(&u->tx, u->watch.fd, &hdr, req->payload, req->fds, req->nfds) < 0)
+	if (vhu_codec_tx_push(&u->tx, u->watch.fd, &hdr, req->payload, req->fds, req->nfds) < 0)
 		return gone(u, req->request);
 	while (u->tx.bytes > 0) {
 		rc = wait_round(u, req->request, POLLOUT, deadline);
 		if (rc < 0)
 			return rc;
-		if (rc > 0 && vhu_tx_flush(&u->tx, u->watch.fd) < 0)
+		if (rc > 0 && vhu_codec_tx_flush(&u->tx, u->watch.fd) < 0)
 			return gone(u, req->request);
 	}
 	u->last = req->request;
@@ -152,12 +152,12 @@ receive(struct vhost_user *u, uint32_t request)
 			return rc;
 		if (rc == 0)
 			continue;
-		rc = vhu_rx_read(&u->rx, u->watch.fd);
+		rc = vhu_codec_rx_read(&u->rx, u->watch.fd);
 		if (rc == 1)
 			return 0;
 		if (rc == -EPROTO)
 			return vhost_user_dead(u, rc, "the answer to %s breaks the protocol: %s",
-					       vhost_request_name(request), u->rx.why);
+					       vhost_names_request(request), u->rx.why);
 		if (rc < 0)
 			return gone(u, request);
 	}
@@ -174,13 +174,13 @@ receive_checked(struct vhost_user *u, uint32_t request, uint32_t min, uint32_t m
 		return rc;
 	if (msg->hdr.request != request)
 		return vhost_user_dead(u, -EPROTO, "%s was answered with an answer to request %u",
-				       vhost_request_name(request), msg->hdr.request);
+				       vhost_names_request(request), msg->hdr.request);
 	if (msg->hdr.size < min || msg->hdr.size > max)
 		return vhost_user_dead(u, -EPROTO, "the answer to %s has %u bytes, not %u",
-				       vhost_request_name(request), msg->hdr.size, max);
+				       vhost_names_request(request), msg->hdr.size, max);
 	if (msg->nfds > 0)
 		return vhost_user_dead(u, -EPROTO, "the answer to %s brought file descriptors",
-				       vhost_request_name(request));
+				       vhost_names_request(request));
 	return 0;
 }
 
@@ -215,7 +215,7 @@ vhost_user_order(struct vhost_user *u, const struct vhost_user_req *req)
 		rc = receive_checked(u, req->request, sizeof(uint64_t), sizeof(uint64_t));
 	if (rc == 0 && u->rx.msg.u64 != 0)
 		rc = vhost_fail(u->dev, -EIO, "the back-end refused %s",
-				vhost_request_name(req->request));
+				vhost_names_request(req->request));
 	return rc;
 }
 

@@ -40,8 +40,8 @@ struct vhost_user_notifier {
 struct vhost_user {
 	struct vhost_dev *dev;
 	struct evloop_watch watch;		/* the main socket, fd -1: the session is over */
-	struct vhu_rx rx;		/* the answer that is waited for */
-	struct vhu_tx tx;
+	struct vhu_codec_rx rx;		/* the answer that is waited for */
+	struct vhu_codec_tx tx;
 	struct vhu_conn chan;		/* requests of the back-end */
 	struct evloop_timer soon;	/* tells the owner, from the loop, what is pending */
 	bool lost, config_changed;	/* pending */

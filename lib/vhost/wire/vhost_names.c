@@ -158,25 +158,25 @@ name_in(const char *const names[64], unsigned int bit, char *buf, size_t size)
 }
 
 const char *
-vhost_feature_name(unsigned int bit, char *buf, size_t size)
+vhost_names_feature(unsigned int bit, char *buf, size_t size)
 {
 	return name_in(device_features, bit, buf, size);
 }
 
 const char *
-vhost_protocol_feature_name(unsigned int bit, char *buf, size_t size)
+vhost_names_protocol_feature(unsigned int bit, char *buf, size_t size)
 {
 	return name_in(protocol_features, bit, buf, size);
 }
 
 const char *
-vhost_backend_feature_name(unsigned int bit, char *buf, size_t size)
+vhost_names_backend_feature(unsigned int bit, char *buf, size_t size)
 {
 	return name_in(backend_features, bit, buf, size);
 }
 
 const char *
-vhost_request_name(uint32_t request)
+vhost_names_request(uint32_t request)
 {
 	if (request < VHU_REQUEST_MAX && requests[request] != NULL)
 		return requests[request];

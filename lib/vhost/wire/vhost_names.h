@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 /* Of bit 0..63 of a network device; "BIT_n", in buf (8 bytes are enough), for one without. */
-const char *vhost_feature_name(unsigned int bit, char *buf, size_t size);
+const char *vhost_names_feature(unsigned int bit, char *buf, size_t size);
 /* The same for vhost-user's protocol features, and for vhost-vdpa's back-end features. */
-const char *vhost_protocol_feature_name(unsigned int bit, char *buf, size_t size);
-const char *vhost_backend_feature_name(unsigned int bit, char *buf, size_t size);
+const char *vhost_names_protocol_feature(unsigned int bit, char *buf, size_t size);
+const char *vhost_names_backend_feature(unsigned int bit, char *buf, size_t size);
 /* Of a front-end's request: "GET_FEATURES", ... or "unknown". */
-const char *vhost_request_name(uint32_t request);
+const char *vhost_names_request(uint32_t request);
 
 #endif /* VHOST_NAMES_H */

@@ -14,7 +14,7 @@
 #define HDR ((uint32_t)sizeof(struct vhu_hdr))
 
 void
-vhu_rx_init(struct vhu_rx *rx, bool replies)
+vhu_codec_rx_init(struct vhu_codec_rx *rx, bool replies)
 {
 	rx->got = 0;
 	rx->replies = replies;
@@ -23,20 +23,20 @@ vhu_rx_init(struct vhu_rx *rx, bool replies)
 }
 
 void
-vhu_rx_reset(struct vhu_rx *rx)
+vhu_codec_rx_reset(struct vhu_codec_rx *rx)
 {
-	vhu_msg_close_fds(&rx->msg);
+	vhu_codec_close_fds(&rx->msg);
 	rx->got = 0;
 }
 
 void
-vhu_rx_next(struct vhu_rx *rx)
+vhu_codec_rx_next(struct vhu_codec_rx *rx)
 {
-	vhu_rx_reset(rx);
+	vhu_codec_rx_reset(rx);
 }
 
 int
-vhu_msg_take_fd(struct vhu_msg *msg, uint32_t i)
+vhu_codec_take_fd(struct vhu_msg *msg, uint32_t i)
 {
 	int fd;
 
@@ -48,7 +48,7 @@ vhu_msg_take_fd(struct vhu_msg *msg, uint32_t i)
 }
 
 void
-vhu_msg_close_fds(struct vhu_msg *msg)
+vhu_codec_close_fds(struct vhu_msg *msg)
 {
 	for (uint32_t i = 0; i < msg->nfds; i++)
 		if (msg->fds[i] >= 0)
@@ -57,16 +57,16 @@ vhu_msg_close_fds(struct vhu_msg *msg)
 }
 
 static int
-rx_fail(struct vhu_rx *rx, int error, const char *why)
+rx_fail(struct vhu_codec_rx *rx, int error, const char *why)
 {
 	rx->why = why;
-	vhu_rx_reset(rx);
+	vhu_codec_rx_reset(rx);
 	return error;
 }
 
 /* Keep the fds of one recvmsg(). False: more than any message may bring; all are closed. */
 static bool
-keep_fds(struct vhu_rx *rx, struct msghdr *mh)
+keep_fds(struct vhu_codec_rx *rx, struct msghdr *mh)
 {
 	struct cmsghdr *c;
 	bool fit = true;
@@ -92,9 +92,9 @@ keep_fds(struct vhu_rx *rx, struct msghdr *mh)
 	return fit;
 }
 
-/* One recvmsg() of at most `want` bytes to where the message stands. As vhu_rx_read(). */
+/* One recvmsg() of at most `want` bytes to where the message stands. As vhu_codec_rx_read(). */
 static int
-rx_some(struct vhu_rx *rx, int fd, uint32_t want)
+rx_some(struct vhu_codec_rx *rx, int fd, uint32_t want)
 {
 	union {
 		char buf[CMSG_SPACE(VHU_MAX_FDS * sizeof(int))];
@@ -136,7 +136,7 @@ rx_some(struct vhu_rx *rx, int fd, uint32_t want)
 }
 
 static const char *
-bad_header(const struct vhu_rx *rx)
+bad_header(const struct vhu_codec_rx *rx)
 {
 	const struct vhu_hdr *h = &rx->msg.hdr;
 	const uint32_t known = VHU_VERSION_MASK | VHU_FLAG_REPLY | VHU_FLAG_NEED_REPLY;
@@ -155,7 +155,7 @@ bad_header(const struct vhu_rx *rx)
 }
 
 int
-vhu_rx_read(struct vhu_rx *rx, int fd)
+vhu_codec_rx_read(struct vhu_codec_rx *rx, int fd)
 {
 	const char *why;
 	int n;
@@ -179,8 +179,8 @@ vhu_rx_read(struct vhu_rx *rx, int fd)
 }
 
 /* What one message still has to send. */
-struct vhu_tx_item {
-	struct vhu_tx_item *next;
+struct vhu_codec_tx_item {
+	struct vhu_codec_tx_item *next;
 	uint32_t len, off;
 	uint32_t nfds;		/* duplicates; they go with the first byte */
 	int fds[VHU_MAX_FDS];
@@ -188,7 +188,7 @@ struct vhu_tx_item {
 };
 
 static void
-item_free(struct vhu_tx_item *item)
+item_free(struct vhu_codec_tx_item *item)
 {
 	for (uint32_t i = 0; i < item->nfds; i++)
 		close(item->fds[i]);
@@ -196,7 +196,7 @@ item_free(struct vhu_tx_item *item)
 }
 
 void
-vhu_tx_init(struct vhu_tx *tx)
+vhu_codec_tx_init(struct vhu_codec_tx *tx)
 {
 	tx->first = NULL;
 	tx->last = &tx->first;
@@ -204,15 +204,15 @@ vhu_tx_init(struct vhu_tx *tx)
 }
 
 void
-vhu_tx_reset(struct vhu_tx *tx)
+vhu_codec_tx_reset(struct vhu_codec_tx *tx)
 {
-	struct vhu_tx_item *item, *next;
+	struct vhu_codec_tx_item *item, *next;
 
 	for (item = tx->first; item != NULL; item = next) {
 		next = item->next;
 		item_free(item);
 	}
-	vhu_tx_init(tx);
+	vhu_codec_tx_init(tx);
 }
 
 /* Bytes that the socket took, 0 when it takes none now, -errno. */
@@ -245,12 +245,12 @@ send_some(int fd, struct iovec *iov, size_t niov, const int *fds, uint32_t nfds)
 
 /* Keep a message of which `sent` bytes are gone already. */
 static int
-tx_keep(struct vhu_tx *tx, struct iovec iov[2], uint32_t sent, const int *fds, uint32_t nfds)
+tx_keep(struct vhu_codec_tx *tx, struct iovec iov[2], uint32_t sent, const int *fds, uint32_t nfds)
 {
 	uint32_t len = (uint32_t)(iov[0].iov_len + iov[1].iov_len);
-	struct vhu_tx_item *item;
+	struct vhu_codec_tx_item *item;
 
-	if (tx->bytes + len > VHU_TX_MAX)
+	if (tx->bytes + len > VHU_CODEC_TX_MAX)
 		return -ENOBUFS;
 	item = calloc(1, sizeof(*item) + len);
 	if (item == NULL)
@@ -276,8 +276,8 @@ tx_keep(struct vhu_tx *tx, struct iovec iov[2], uint32_t sent, const int *fds, u
 }
 
 int
-vhu_tx_push(struct vhu_tx *tx, int fd, const struct vhu_hdr *hdr, const void *payload,
-	    const int *fds, uint32_t nfds)
+vhu_codec_tx_push(struct vhu_codec_tx *tx, int fd, const struct vhu_hdr *hdr, const void *payload,
+		  const int *fds, uint32_t nfds)
 {
 	struct iovec iov[2] = {
 		{ .iov_base = (void *)(uintptr_t)hdr, .iov_len = HDR },
@@ -298,9 +298,9 @@ vhu_tx_push(struct vhu_tx *tx, int fd, const struct vhu_hdr *hdr, const void *pa
 }
 
 int
-vhu_tx_flush(struct vhu_tx *tx, int fd)
+vhu_codec_tx_flush(struct vhu_codec_tx *tx, int fd)
 {
-	struct vhu_tx_item *item;
+	struct vhu_codec_tx_item *item;
 
 	while ((item = tx->first) != NULL) {
 		struct iovec iov = {

@@ -45,7 +45,7 @@ conn_read(struct vhu_conn *c)
 			evloop_timer_set(c->loop, &c->rest, VHU_CONN_REST_MS);
 			break;
 		}
-		rc = vhu_rx_read(&c->rx, c->watch.fd);
+		rc = vhu_codec_rx_read(&c->rx, c->watch.fd);
 
 		if (rc < 0) {
 			conn_fail(c, c->rx.why, rc == -EPROTO);
@@ -56,7 +56,7 @@ conn_read(struct vhu_conn *c)
 		c->credit -= c->limited;
 		evloop_timer_cancel(&c->in_deadline);
 		why = c->ops->message(c, &c->rx.msg);
-		vhu_rx_next(&c->rx);
+		vhu_codec_rx_next(&c->rx);
 		if (why != NULL) {
 			conn_fail(c, why, false);
 			return false;
@@ -95,7 +95,7 @@ conn_ready(struct evloop_watch *w, uint32_t events)
 	struct vhu_conn *c = w->owner;
 
 	(void)events; /* an error shows itself when reading or writing */
-	if (c->tx.bytes > 0 && vhu_tx_flush(&c->tx, w->fd) < 0) {
+	if (c->tx.bytes > 0 && vhu_codec_tx_flush(&c->tx, w->fd) < 0) {
 		conn_fail(c, "peer closed the connection", false);
 		return;
 	}
@@ -131,8 +131,8 @@ vhu_conn_init(struct vhu_conn *c, struct evloop *loop, const struct vhu_conn_ops
 	c->in_deadline = (struct evloop_timer){ .expired = in_expired, .owner = c };
 	c->out_deadline = (struct evloop_timer){ .expired = out_expired, .owner = c };
 	c->rest = (struct evloop_timer){ .expired = rest_expired, .owner = c };
-	vhu_rx_init(&c->rx, replies);
-	vhu_tx_init(&c->tx);
+	vhu_codec_rx_init(&c->rx, replies);
+	vhu_codec_tx_init(&c->tx);
 	c->ops = ops;
 	c->loop = loop;
 	c->owner = owner;
@@ -166,14 +166,14 @@ vhu_conn_close(struct vhu_conn *c)
 	evloop_watch_del(&c->watch);
 	evloop_close_connection(c->watch.fd);
 	c->watch.fd = -1;
-	vhu_rx_reset(&c->rx);
-	vhu_tx_reset(&c->tx);
+	vhu_codec_rx_reset(&c->rx);
+	vhu_codec_tx_reset(&c->tx);
 }
 
 int
 vhu_conn_send(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload)
 {
-	int rc = vhu_tx_push(&c->tx, c->watch.fd, hdr, payload, NULL, 0);
+	int rc = vhu_codec_tx_push(&c->tx, c->watch.fd, hdr, payload, NULL, 0);
 
 	if (rc == 0)
 		rearm_out(c);

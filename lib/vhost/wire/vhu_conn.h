@@ -46,8 +46,8 @@ struct vhu_conn {
 	bool limited;			/* the peer has credit; set before opening */
 	uint32_t credit;		/* messages that will be read without a rest */
 	uint64_t credit_ns;		/* when it was last added to */
-	struct vhu_rx rx;
-	struct vhu_tx tx;
+	struct vhu_codec_rx rx;
+	struct vhu_codec_tx tx;
 	const struct vhu_conn_ops *ops;
 	struct evloop *loop;
 	void *owner;
