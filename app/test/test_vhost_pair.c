@@ -26,7 +26,7 @@ pair_lost(void *ctx, const char *why)
 
 	(void)why;
 	p->losts++;
-	vhost_close(&p->dev);
+	vhost_dev_close(&p->dev);
 	if (p->has_sock)
 		vhu_sock_again(&p->sock, true);
 }
@@ -50,7 +50,7 @@ pair_vacant(struct vhu_sock *s)
 {
 	struct pair *p = s->owner;
 
-	return !vhost_is_open(&p->dev);
+	return !vhost_dev_is_open(&p->dev);
 }
 
 static void
@@ -115,7 +115,7 @@ pair_teardown(void **state)
 	struct pair *p = *state;
 	struct rig *rig = p->rig;
 
-	vhost_close(&p->dev);
+	vhost_dev_close(&p->dev);
 	if (p->has_sock)
 		vhu_sock_close(&p->sock);
 	evloop_free(p->loop);
@@ -364,7 +364,7 @@ front_end_as_server(void **state)
 	assert_int_equal(p->open_rc, 0);
 	bring_up(p);
 	in_back_end(p, check_running);
-	vhost_close(&p->dev);
+	vhost_dev_close(&p->dev);
 	pair_until(p, &p->peers, 2);
 	assert_int_equal(p->open_rc, 0);
 	bring_up(p);
@@ -385,7 +385,7 @@ back_end_in_use(void **state)
 	rc = vhost_init(&second);
 	assert_int_equal(rc, -ECONNRESET);
 	assert_non_null(strstr(second.why, "closed the connection"));
-	vhost_close(&second);
+	vhost_dev_close(&second);
 	bring_up(p);
 }
 

@@ -542,8 +542,8 @@ what_there_is_not(void **state)
 	assert_int_equal(vhost_suspend(&m->dev), -EOPNOTSUPP);
 	assert_int_equal(vhost_get_vring_max(&m->dev, 0, &num), 0);
 	assert_int_equal(num, 0);
-	vhost_close(&m->dev);
-	vhost_close(&m->dev);
+	vhost_dev_close(&m->dev);
+	vhost_dev_close(&m->dev);
 	assert_int_equal(vhost_suspend(&m->dev), -ENOTCONN);
 	assert_int_equal(vhost_memslots_limit(&m->dev), 0);
 }

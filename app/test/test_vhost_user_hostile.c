@@ -214,7 +214,7 @@ check_over(struct mock *m, uint32_t request, int rc, int expected)
 	if (rc != expected)
 		fail_msg("%s: %d instead of %d (%s)", vhost_names_request(request), rc, expected,
 			 m->dev.why);
-	assert_true(vhost_is_fatal(rc));
+	assert_true(vhost_dev_is_fatal(rc));
 	assert_true(m->dev.why[0] != '\0');
 	assert_int_equal(m->losts, 0);
 	mock_pump(m);
@@ -222,7 +222,7 @@ check_over(struct mock *m, uint32_t request, int rc, int expected)
 	assert_int_equal(m->losts, 1);
 	assert_string_equal(m->lost_why, m->dev.why);
 	assert_int_equal(vhost_set_vring_num(&m->dev, 0, 1), -ENOTCONN);
-	assert_true(vhost_is_open(&m->dev));
+	assert_true(vhost_dev_is_open(&m->dev));
 }
 
 static void
@@ -405,7 +405,7 @@ eof_between_requests(void **state)
 	mock_pump(m);
 	assert_int_equal(m->losts, 1);
 	assert_string_equal(m->lost_why, "the back-end closed the connection");
-	assert_false(vhost_is_open(&m->dev));
+	assert_false(vhost_dev_is_open(&m->dev));
 	mock_pump(m);
 	assert_int_equal(m->losts, 1);
 }
@@ -417,7 +417,7 @@ closed_before_told(void **state)
 	struct mock *m = *state;
 
 	assert_int_equal(provoke(m, &ops[0], HANG_UP), -ECONNRESET);
-	vhost_close(&m->dev);
+	vhost_dev_close(&m->dev);
 	mock_pump(m);
 	assert_int_equal(m->losts, 0);
 }

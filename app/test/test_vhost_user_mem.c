@@ -46,7 +46,7 @@ a_memory_without_descriptor_is_an_error(void **state)
 	assert_non_null(strstr(m->dev.why, "share=on"));
 	mock_settle(m);
 	assert_int_equal(mock_count(m, VHU_SET_MEM_TABLE), 0);
-	assert_true(vhost_is_open(&m->dev));
+	assert_true(vhost_dev_is_open(&m->dev));
 }
 
 static void

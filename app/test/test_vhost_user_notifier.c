@@ -346,7 +346,7 @@ notifiers_end_with_the_session(void **state)
 	evloop_step(m->loop, 20);
 	assert_int_equal(m->losts, 1);
 	assert_int_equal(m->bells, 0);
-	vhost_close(&m->dev);
+	vhost_dev_close(&m->dev);
 	mock_session(m, vhost_user_protocol);
 	assert_none(m, 0);
 }

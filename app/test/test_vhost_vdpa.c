@@ -60,7 +60,7 @@ life(struct fake *f)
 		vhost_unmap_notifier(dev, 2, bell);
 	STEP(vhost_dev_start(dev, false));
 #undef STEP
-	vhost_close(dev);
+	vhost_dev_close(dev);
 	return rc;
 }
 
@@ -170,7 +170,7 @@ open_errors(void **state)
 		f->open_result = cases[i].error;
 		assert_int_equal(fake_open_dev(f), cases[i].error);
 		assert_non_null(strstr(f->dev.why, cases[i].text));
-		assert_false(vhost_is_open(&f->dev));
+		assert_false(vhost_dev_is_open(&f->dev));
 	}
 	f->open_result = 0;
 	f->id = 2;
@@ -450,7 +450,7 @@ a_device_that_goes_away(void **state)
 	f->fail_at = f->ncalls + 1;
 	f->fail_with = -ENODEV;
 	assert_int_equal(vhost_get_status(&f->dev, &status), -ENODEV);
-	assert_true(vhost_is_fatal(-ENODEV));
+	assert_true(vhost_dev_is_fatal(-ENODEV));
 	assert_int_equal(f->losts, 0);
 	pump(f);
 	assert_int_equal(f->losts, 1);

@@ -493,7 +493,7 @@ fake_teardown(void **state)
 	struct fake *f = *state;
 	int before = f->fds_before, left;
 
-	vhost_close(&f->dev);
+	vhost_dev_close(&f->dev);
 	evloop_free(f->loop);
 	left = f->open + (int)f->npages + (int)f->nevents + f->in_batch;
 	free(f);
@@ -508,7 +508,7 @@ fake_teardown(void **state)
 static inline int
 fake_open_dev(struct fake *f)
 {
-	vhost_close(&f->dev);
+	vhost_dev_close(&f->dev);
 	return vhost_vdpa_open(&f->dev, "/dev/vhost-vdpa-0", &f->sys);
 }
 

@@ -305,7 +305,7 @@ mock_lost(void *ctx, const char *why)
 	m->losts++;
 	strcpy(m->lost_why, why);
 	if (m->close_when_lost)
-		vhost_close(&m->dev);
+		vhost_dev_close(&m->dev);
 }
 
 static inline void
@@ -326,7 +326,7 @@ static const struct vhost_dev_events mock_events = {
 static inline void
 mock_stop(struct mock *m)
 {
-	vhost_close(&m->dev);
+	vhost_dev_close(&m->dev);
 	if (!m->running)
 		return;
 	pthread_join(m->thread, NULL);
@@ -378,7 +378,7 @@ mock_settle(struct mock *m)
 {
 	uint64_t features;
 
-	if (vhost_is_open(&m->dev))
+	if (vhost_dev_is_open(&m->dev))
 		vhost_get_features(&m->dev, &features);
 }
 

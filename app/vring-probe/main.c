@@ -96,7 +96,7 @@ report(struct probe *p, const struct options *o)
 
 	out_begin(o->json);
 	probe_describe(p);
-	if (o->traffic && vhost_is_open(&p->dev))
+	if (o->traffic && vhost_dev_is_open(&p->dev))
 		state = probe_traffic(p);
 	out_end();
 	if (state != PROBE_OK)
@@ -125,7 +125,7 @@ main(int argc, char **argv)
 		state = report(&p, &o);
 	else
 		report_failure(&p, state, o.json);
-	vhost_close(&p.dev);
+	vhost_dev_close(&p.dev);
 	evloop_free(p.loop);
 	return state;
 }

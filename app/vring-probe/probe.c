@@ -222,7 +222,7 @@ probe_describe(struct probe *p)
 {
 	out_text("path", p->path);
 	out_text("role", p->role);
-	if (!vhost_is_open(&p->dev))
+	if (!vhost_dev_is_open(&p->dev))
 		return;
 	out_bits("features", p->dev.offered, vhost_names_feature);
 	if (p->dev.ops == &vhost_user_ops) {

@@ -204,7 +204,7 @@ exchange(struct traffic *t)
 					   now - last > QUIET_MS * UINT64_C(1000000)))
 			break;
 		evloop_step(t->p->loop, some ? 0 : 1);
-		if (!vhost_is_open(&t->p->dev))
+		if (!vhost_dev_is_open(&t->p->dev))
 			break;
 	}
 }
@@ -212,7 +212,7 @@ exchange(struct traffic *t)
 static int
 no_memory(struct traffic *t)
 {
-	return vhost_fail(&t->p->dev, -ENOMEM, "out of memory");
+	return vhost_dev_fail(&t->p->dev, -ENOMEM, "out of memory");
 }
 
 /* Rings, buffers, and the file that they are shared by. */
@@ -337,7 +337,7 @@ tear_down(struct traffic *t)
 	for (uint32_t i = 0; i < 2; i++)
 		vhost_get_vring_base(&t->p->dev, i, &base);
 	vhost_dev_start(&t->p->dev, false);
-	vhost_close(&t->p->dev);
+	vhost_dev_close(&t->p->dev);
 	for (int i = 0; i < 2; i++) {
 		struct ring *r = &t->ring[i];
 

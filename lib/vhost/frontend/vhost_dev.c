@@ -22,7 +22,7 @@ vhost_dev_init(struct vhost_dev *dev, struct evloop *loop,
 }
 
 void
-vhost_opened(struct vhost_dev *dev, const struct vhost_ops *ops, void *priv)
+vhost_dev_opened(struct vhost_dev *dev, const struct vhost_ops *ops, void *priv)
 {
 	dev->ops = ops;
 	dev->priv = priv;
@@ -33,7 +33,7 @@ vhost_opened(struct vhost_dev *dev, const struct vhost_ops *ops, void *priv)
 }
 
 void
-vhost_close(struct vhost_dev *dev)
+vhost_dev_close(struct vhost_dev *dev)
 {
 	if (dev->ops == NULL)
 		return;
@@ -45,7 +45,7 @@ vhost_close(struct vhost_dev *dev)
 }
 
 int
-vhost_fail(struct vhost_dev *dev, int rc, const char *fmt, ...)
+vhost_dev_fail(struct vhost_dev *dev, int rc, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -56,11 +56,11 @@ vhost_fail(struct vhost_dev *dev, int rc, const char *fmt, ...)
 }
 
 int
-vhost_missing(struct vhost_dev *dev, const char *operation)
+vhost_dev_missing(struct vhost_dev *dev, const char *operation)
 {
 	if (dev->ops == NULL)
 		return -ENOTCONN; /* why it was closed is worth more than that it is */
-	return vhost_fail(dev, -EOPNOTSUPP, "%s has no %s", dev->ops->name, operation);
+	return vhost_dev_fail(dev, -EOPNOTSUPP, "%s has no %s", dev->ops->name, operation);
 }
 
 /*
@@ -77,7 +77,7 @@ status_add(struct vhost_dev *dev, uint8_t bits)
 }
 
 int
-vhost_status_driver(struct vhost_dev *dev)
+vhost_dev_status_driver(struct vhost_dev *dev)
 {
 	int rc = 0;
 
@@ -89,7 +89,7 @@ vhost_status_driver(struct vhost_dev *dev)
 }
 
 int
-vhost_status_features_ok(struct vhost_dev *dev)
+vhost_dev_status_features_ok(struct vhost_dev *dev)
 {
 	uint8_t status = 0;
 	int rc = status_add(dev, VIRTIO_CONFIG_S_FEATURES_OK);
@@ -97,13 +97,13 @@ vhost_status_features_ok(struct vhost_dev *dev)
 	if (rc == 0)
 		rc = dev->ops->get_status(dev, &status);
 	if (rc == 0 && !(status & VIRTIO_CONFIG_S_FEATURES_OK))
-		rc = vhost_fail(dev, -EINVAL, "the device does not work with features 0x%llx: "
-				"FEATURES_OK did not stay", (unsigned long long)dev->features);
+		rc = vhost_dev_fail(dev, -EINVAL, "the device does not work with features 0x%llx: "
+				    "FEATURES_OK did not stay", (unsigned long long)dev->features);
 	return rc;
 }
 
 int
-vhost_status_driver_ok(struct vhost_dev *dev)
+vhost_dev_status_driver_ok(struct vhost_dev *dev)
 {
 	const uint8_t bad = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
 	uint8_t status = 0;
@@ -112,7 +112,7 @@ vhost_status_driver_ok(struct vhost_dev *dev)
 	if (rc == 0)
 		rc = dev->ops->get_status(dev, &status);
 	if (rc == 0 && (!(status & VIRTIO_CONFIG_S_DRIVER_OK) || (status & bad)))
-		rc = vhost_fail(dev, -EIO, "the device did not start: its status is 0x%02x",
-				status);
+		rc = vhost_dev_fail(dev, -EIO, "the device did not start: its status is 0x%02x",
+				    status);
 	return rc;
 }

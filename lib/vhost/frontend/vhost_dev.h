@@ -17,7 +17,7 @@
  *
  * and down: vhost_get_vring_base per ring, vhost_dev_start(false); from there vhost_set_features
  * begins anew. vhost_reset_device goes further: vhost_init begins anew. When the connection is
- * lost, vhost_close and one of the open functions.
+ * lost, vhost_dev_close and one of the open functions.
  *
  * All of it belongs to the thread of the loop. A device may be closed in any call-back.
  */
@@ -101,39 +101,39 @@ struct vhost_vdpa_info {
 int vhost_vdpa_get_info(struct vhost_dev *dev, struct vhost_vdpa_info *info);
 
 /* End the session and release everything of it; nothing when it is closed. Reasons stay. */
-void vhost_close(struct vhost_dev *dev);
+void vhost_dev_close(struct vhost_dev *dev);
 static inline bool
-vhost_is_open(const struct vhost_dev *dev)
+vhost_dev_is_open(const struct vhost_dev *dev)
 {
 	return dev->ops != NULL;
 }
 /* Whether an error of an operation means that the session is over. */
 static inline bool
-vhost_is_fatal(int rc)
+vhost_dev_is_fatal(int rc)
 {
 	return rc == -ETIMEDOUT || rc == -ECONNRESET || rc == -EPROTO || rc == -ENOTCONN ||
 	       rc == -ENODEV;
 }
 
 /* For implementations: the device is open and nothing has been negotiated yet. */
-void vhost_opened(struct vhost_dev *dev, const struct vhost_ops *ops, void *priv);
+void vhost_dev_opened(struct vhost_dev *dev, const struct vhost_ops *ops, void *priv);
 /* For implementations: write dev->why, return rc. */
-int vhost_fail(struct vhost_dev *dev, int rc, const char *fmt, ...)
+int vhost_dev_fail(struct vhost_dev *dev, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* An operation that is not there: -EOPNOTSUPP, or -ENOTCONN when the device is closed. */
-int vhost_missing(struct vhost_dev *dev, const char *operation);
+int vhost_dev_missing(struct vhost_dev *dev, const char *operation);
 /*
  * For implementations with a status: set ACKNOWLEDGE and DRIVER unless they are set; set
  * FEATURES_OK and see that it stays (-EINVAL); set DRIVER_OK and see that all is well (-EIO).
  */
-int vhost_status_driver(struct vhost_dev *dev);
-int vhost_status_features_ok(struct vhost_dev *dev);
-int vhost_status_driver_ok(struct vhost_dev *dev);
+int vhost_dev_status_driver(struct vhost_dev *dev);
+int vhost_dev_status_features_ok(struct vhost_dev *dev);
+int vhost_dev_status_driver_ok(struct vhost_dev *dev);
 
 /*
  * The operations of vhost_ops.h. Errors common to all: -EOPNOTSUPP: not by this device (also when
  * the feature that it needs was not negotiated); -EIO: the back-end refused; those of
- * vhost_is_fatal(): the session is over, and events->lost follows from the loop unless it is
+ * vhost_dev_is_fatal(): the session is over, and events->lost follows from the loop unless it is
  * closed before.
  */
 #define VHOST_OP(op, params, ...) \
@@ -141,7 +141,7 @@ int vhost_status_driver_ok(struct vhost_dev *dev);
 	vhost_##op params \
 	{ \
 		if (dev->ops == NULL || dev->ops->op == NULL) \
-			return vhost_missing(dev, #op); \
+			return vhost_dev_missing(dev, #op); \
 		return dev->ops->op(__VA_ARGS__); \
 	}
 

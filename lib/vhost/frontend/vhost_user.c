@@ -29,16 +29,16 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 
 	if (u == NULL) {
 		close(fd);
-		return vhost_fail(dev, -ENOMEM, "out of memory");
+		return vhost_dev_fail(dev, -ENOMEM, "out of memory");
 	}
 	u->dev = dev;
 	u->watch = (struct evloop_watch){
 		.fd = fd,
 		.events = EPOLLIN,
-		.ready = vhost_user_ready,
+		.ready = vhost_user_io_ready,
 		.owner = u,
 	};
-	u->soon = (struct evloop_timer){ .expired = vhost_user_soon, .owner = u };
+	u->soon = (struct evloop_timer){ .expired = vhost_user_io_report, .owner = u };
 	u->bells = (struct evloop_timer){ .expired = vhost_user_notifiers_report, .owner = u };
 	vhu_codec_rx_init(&u->rx, true);
 	vhu_codec_tx_init(&u->tx);
@@ -47,9 +47,9 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 	if (rc < 0) {
 		close(fd);
 		free(u);
-		return vhost_fail(dev, rc, "the socket cannot be watched: %s", strerror(-rc));
+		return vhost_dev_fail(dev, rc, "the socket cannot be watched: %s", strerror(-rc));
 	}
-	vhost_opened(dev, &vhost_user_ops, u);
+	vhost_dev_opened(dev, &vhost_user_ops, u);
 	return 0;
 }
 
@@ -80,20 +80,20 @@ ask_limits(struct vhost_user *u)
 	u->vrings = 2;
 	u->slots = VHU_MAX_TABLE;
 	if (vhost_user_has(u->dev, VHU_PF_MQ)) {
-		rc = vhost_user_ask_u64(u, VHU_GET_QUEUE_NUM, &value);
+		rc = vhost_user_io_ask_u64(u, VHU_GET_QUEUE_NUM, &value);
 		if (rc < 0)
 			return rc;
 		/* Network back-ends count pairs; what counts rings promises too much. */
 		if (value == 0)
-			return vhost_user_dead(u, -EPROTO, "the back-end has no queues");
+			return vhost_user_io_end(u, -EPROTO, "the back-end has no queues");
 		u->vrings = value > VHOST_MAX_VRINGS / 2 ? VHOST_MAX_VRINGS : 2 * (uint32_t)value;
 	}
 	if (vhost_user_has(u->dev, VHU_PF_CONFIGURE_MEM_SLOTS)) {
-		rc = vhost_user_ask_u64(u, VHU_GET_MAX_MEM_SLOTS, &value);
+		rc = vhost_user_io_ask_u64(u, VHU_GET_MAX_MEM_SLOTS, &value);
 		if (rc < 0)
 			return rc;
 		if (value == 0)
-			return vhost_user_dead(u, -EPROTO, "the back-end takes no memory");
+			return vhost_user_io_end(u, -EPROTO, "the back-end takes no memory");
 		u->slots = value > VHOST_MAX_SLOTS ? VHOST_MAX_SLOTS : (uint32_t)value;
 	}
 	return 0;
@@ -104,19 +104,19 @@ user_init(struct vhost_dev *dev)
 {
 	struct vhost_user *u = dev->priv;
 	uint64_t protocol;
-	int rc = vhost_user_ask_u64(u, VHU_GET_FEATURES, &dev->offered);
+	int rc = vhost_user_io_ask_u64(u, VHU_GET_FEATURES, &dev->offered);
 
 	u->owned = false;
 	u->mtu = 0;
 	dev->protocol_offered = dev->protocol = 0;
 	if (rc == 0 && (dev->offered & PROTOCOL_FEATURES)) {
-		rc = vhost_user_ask_u64(u, VHU_GET_PROTOCOL_FEATURES, &dev->protocol_offered);
+		rc = vhost_user_io_ask_u64(u, VHU_GET_PROTOCOL_FEATURES, &dev->protocol_offered);
 		if (rc < 0)
 			return rc;
 		protocol = dev->protocol_offered & dev->protocol_mask & vhost_user_protocol;
 		protocol = vhost_user_notifier_features(dev, protocol);
 		/* Its own acknowledgement is not negotiated yet. */
-		rc = vhost_user_order_u64(u, VHU_SET_PROTOCOL_FEATURES, protocol);
+		rc = vhost_user_io_order_u64(u, VHU_SET_PROTOCOL_FEATURES, protocol);
 		if (rc == 0)
 			dev->protocol = protocol;
 	}
@@ -139,9 +139,9 @@ user_memslots_limit(struct vhost_dev *dev)
 static int
 order_plain(struct vhost_user *u, uint32_t request)
 {
-	const struct vhost_user_req req = { .request = request };
+	const struct vhost_user_io_request req = { .request = request };
 
-	return vhost_user_order(u, &req);
+	return vhost_user_io_order(u, &req);
 }
 
 static int
@@ -173,7 +173,7 @@ user_reset_device(struct vhost_dev *dev)
 	if (u->last == request)
 		return 0;
 	if (request == VHU_RESET_OWNER) {
-		rc = vhost_user_forget_memory(u);
+		rc = vhost_user_mem_forget(u);
 		if (rc < 0)
 			return rc;
 		u->owned = false;
@@ -190,7 +190,7 @@ user_reset_device(struct vhost_dev *dev)
 static int
 user_get_features(struct vhost_dev *dev, uint64_t *features)
 {
-	int rc = vhost_user_ask_u64(dev->priv, VHU_GET_FEATURES, features);
+	int rc = vhost_user_io_ask_u64(dev->priv, VHU_GET_FEATURES, features);
 
 	if (rc == 0)
 		dev->offered = *features;
@@ -204,11 +204,12 @@ check_features(struct vhost_dev *dev, uint64_t features)
 	const uint64_t iommu = VIRTQ_BIT(VHU_PF_REPLY_ACK) | VIRTQ_BIT(VHU_PF_BACKEND_REQ);
 
 	if (features & ~dev->offered)
-		return vhost_fail(dev, -EINVAL, "features 0x%llx are not offered by the back-end",
-				  (unsigned long long)(features & ~dev->offered));
+		return vhost_dev_fail(dev, -EINVAL,
+				      "features 0x%llx are not offered by the back-end",
+				      (unsigned long long)(features & ~dev->offered));
 	if ((features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)) && (dev->protocol & iommu) != iommu)
-		return vhost_fail(dev, -EINVAL, "ACCESS_PLATFORM needs the protocol features "
-				  "REPLY_ACK and BACKEND_REQ, which the back-end lacks");
+		return vhost_dev_fail(dev, -EINVAL, "ACCESS_PLATFORM needs the protocol features "
+				      "REPLY_ACK and BACKEND_REQ, which the back-end lacks");
 	return 0;
 }
 
@@ -224,17 +225,17 @@ user_set_features(struct vhost_dev *dev, uint64_t features)
 	features |= dev->offered & PROTOCOL_FEATURES;
 	rc = check_features(dev, features);
 	if (rc == 0 && negotiate)
-		rc = vhost_status_driver(dev);
+		rc = vhost_dev_status_driver(dev);
 	if (rc == 0)
-		rc = vhost_user_order_u64(u, VHU_SET_FEATURES, features);
+		rc = vhost_user_io_order_u64(u, VHU_SET_FEATURES, features);
 	if (rc < 0)
 		return rc;
 	dev->features = features;
 	if (negotiate)
-		rc = vhost_status_features_ok(dev);
+		rc = vhost_dev_status_features_ok(dev);
 	/* Logging is switched while rings run: whoever asks for it relies on it at once. */
 	if (rc == 0 && ((before ^ features) & LOG_ALL))
-		rc = vhost_user_barrier(u);
+		rc = vhost_user_io_barrier(u);
 	return rc;
 }
 
@@ -251,13 +252,13 @@ static int
 order_state(struct vhost_dev *dev, uint32_t request, uint32_t index, uint32_t num)
 {
 	const struct vhu_vring_state state = { index, num };
-	const struct vhost_user_req req = {
+	const struct vhost_user_io_request req = {
 		.request = request,
 		.payload = &state,
 		.size = sizeof(state),
 	};
 
-	return vhost_user_order(dev->priv, &req);
+	return vhost_user_io_order(dev->priv, &req);
 }
 
 static int
@@ -283,7 +284,7 @@ user_set_vring_addr(struct vhost_dev *dev, uint32_t index, const struct vhost_vr
 		.avail = (uint64_t)(uintptr_t)addr->avail,
 		.log = addr->log ? addr->used_iova : 0,
 	};
-	const struct vhost_user_req req = {
+	const struct vhost_user_io_request req = {
 		.request = VHU_SET_VRING_ADDR,
 		.payload = &wire,
 		.size = sizeof(wire),
@@ -294,13 +295,13 @@ user_set_vring_addr(struct vhost_dev *dev, uint32_t index, const struct vhost_vr
 	int rc;
 
 	if (index >= VHOST_MAX_VRINGS)
-		return vhost_fail(dev, -EINVAL, "vhost-user has %d rings at most",
-				  VHOST_MAX_VRINGS);
+		return vhost_dev_fail(dev, -EINVAL, "vhost-user has %d rings at most",
+				      VHOST_MAX_VRINGS);
 	word = &u->logging[index / 64];
-	rc = vhost_user_order(u, &req);
+	rc = vhost_user_io_order(u, &req);
 	if (rc == 0 && addr->log != !!(*word & bit)) {
 		*word ^= bit;
-		rc = vhost_user_barrier(u);
+		rc = vhost_user_io_barrier(u);
 	}
 	return rc;
 }
@@ -309,19 +310,19 @@ static int
 user_get_vring_base(struct vhost_dev *dev, uint32_t index, uint32_t *base)
 {
 	const struct vhu_vring_state state = { .index = index };
-	const struct vhost_user_req req = {
+	const struct vhost_user_io_request req = {
 		.request = VHU_GET_VRING_BASE,
 		.payload = &state,
 		.size = sizeof(state),
 	};
 	struct vhost_user *u = dev->priv;
-	int rc = vhost_user_ask(u, &req, sizeof(state), sizeof(state));
+	int rc = vhost_user_io_ask(u, &req, sizeof(state), sizeof(state));
 
 	if (rc < 0)
 		return rc;
 	if (u->rx.msg.state.index != index)
-		return vhost_user_dead(u, -EPROTO, "asked for the base of ring %u, the back-end "
-				       "answered about ring %u", index, u->rx.msg.state.index);
+		return vhost_user_io_end(u, -EPROTO, "asked for the base of ring %u, the back-end "
+					 "answered about ring %u", index, u->rx.msg.state.index);
 	*base = u->rx.msg.state.num;
 	vhost_user_notifier_forget(u, index);
 	return 0;
@@ -332,7 +333,7 @@ static int
 order_fd(struct vhost_dev *dev, uint32_t request, uint32_t index, int fd)
 {
 	const uint64_t word = index | (fd < 0 ? VHU_FD_NONE : 0);
-	const struct vhost_user_req req = {
+	const struct vhost_user_io_request req = {
 		.request = request,
 		.payload = &word,
 		.size = sizeof(word),
@@ -341,9 +342,9 @@ order_fd(struct vhost_dev *dev, uint32_t request, uint32_t index, int fd)
 	};
 
 	if (index > VHU_FD_INDEX)
-		return vhost_fail(dev, -EINVAL, "vhost-user has %d rings at most",
-				  VHOST_MAX_VRINGS);
-	return vhost_user_order(dev->priv, &req);
+		return vhost_dev_fail(dev, -EINVAL, "vhost-user has %d rings at most",
+				      VHOST_MAX_VRINGS);
+	return vhost_user_io_order(dev->priv, &req);
 }
 
 static int
@@ -368,8 +369,8 @@ static int
 user_set_vring_enable(struct vhost_dev *dev, uint32_t index, bool enable)
 {
 	if (!(dev->offered & PROTOCOL_FEATURES))
-		return vhost_fail(dev, -EOPNOTSUPP, "rings of a back-end without protocol "
-				  "features are always enabled");
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "rings of a back-end without protocol "
+				      "features are always enabled");
 	return order_state(dev, VHU_SET_VRING_ENABLE, index, enable);
 }
 
@@ -389,12 +390,12 @@ user_get_status(struct vhost_dev *dev, uint8_t *status)
 	int rc;
 
 	if (!vhost_user_has(dev, VHU_PF_STATUS))
-		return vhost_fail(dev, -EOPNOTSUPP, "the back-end has no device status");
-	rc = vhost_user_ask_u64(dev->priv, VHU_GET_STATUS, &value);
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "the back-end has no device status");
+	rc = vhost_user_io_ask_u64(dev->priv, VHU_GET_STATUS, &value);
 	if (rc < 0)
 		return rc;
 	if (value > UINT8_MAX)
-		return vhost_user_dead(dev->priv, -EPROTO, "a device status of more than 8 bits");
+		return vhost_user_io_end(dev->priv, -EPROTO, "a device status of more than 8 bits");
 	*status = dev->status = (uint8_t)value;
 	return 0;
 }
@@ -402,7 +403,7 @@ user_get_status(struct vhost_dev *dev, uint8_t *status)
 static int
 user_set_status(struct vhost_dev *dev, uint8_t status)
 {
-	int rc = vhost_user_order_u64(dev->priv, VHU_SET_STATUS, status);
+	int rc = vhost_user_io_order_u64(dev->priv, VHU_SET_STATUS, status);
 
 	if (rc == 0)
 		dev->status = status;
@@ -416,17 +417,18 @@ user_dev_start(struct vhost_dev *dev, bool start)
 {
 	if (!vhost_user_has(dev, VHU_PF_STATUS))
 		return 0;
-	return start ? vhost_status_driver_ok(dev) : user_set_status(dev, 0);
+	return start ? vhost_dev_status_driver_ok(dev) : user_set_status(dev, 0);
 }
 
 static int
 check_config(struct vhost_dev *dev, uint32_t offset, uint32_t len)
 {
 	if (!vhost_user_has(dev, VHU_PF_CONFIG))
-		return vhost_fail(dev, -EOPNOTSUPP, "the back-end shows no configuration space");
+		return vhost_dev_fail(dev, -EOPNOTSUPP,
+				      "the back-end shows no configuration space");
 	if (len == 0 || len > VHOST_CONFIG_MAX || offset > VHOST_CONFIG_MAX - len)
-		return vhost_fail(dev, -EINVAL, "configuration space has %d bytes",
-				  VHOST_CONFIG_MAX);
+		return vhost_dev_fail(dev, -EINVAL, "configuration space has %d bytes",
+				      VHOST_CONFIG_MAX);
 	return 0;
 }
 
@@ -434,7 +436,7 @@ static int
 user_get_config(struct vhost_dev *dev, uint32_t offset, void *buf, uint32_t len)
 {
 	const struct vhu_config config = { .offset = offset, .size = len };
-	const struct vhost_user_req req = {
+	const struct vhost_user_io_request req = {
 		.request = VHU_GET_CONFIG,
 		.payload = &config,
 		.size = VHU_CONFIG_HEAD + len,
@@ -444,14 +446,15 @@ user_get_config(struct vhost_dev *dev, uint32_t offset, void *buf, uint32_t len)
 	int rc = check_config(dev, offset, len);
 
 	if (rc == 0)
-		rc = vhost_user_ask(u, &req, 0, VHU_CONFIG_HEAD + len);
+		rc = vhost_user_io_ask(u, &req, 0, VHU_CONFIG_HEAD + len);
 	if (rc < 0)
 		return rc;
 	if (reply->hdr.size == 0 || reply->hdr.size == VHU_CONFIG_HEAD)
-		return vhost_fail(dev, -EIO, "the back-end refused GET_CONFIG");
+		return vhost_dev_fail(dev, -EIO, "the back-end refused GET_CONFIG");
 	if (reply->hdr.size != req.size)
-		return vhost_user_dead(u, -EPROTO, "the answer to GET_CONFIG has %u bytes, not %u",
-				       reply->hdr.size, req.size);
+		return vhost_user_io_end(u, -EPROTO,
+					 "the answer to GET_CONFIG has %u bytes, not %u",
+					 reply->hdr.size, req.size);
 	memcpy(buf, reply->config.bytes, len);
 	return 0;
 }
@@ -461,7 +464,7 @@ user_set_config(struct vhost_dev *dev, uint32_t offset, const void *buf, uint32_
 		uint32_t flags)
 {
 	struct vhu_config config = { .offset = offset, .size = len, .flags = flags };
-	const struct vhost_user_req req = {
+	const struct vhost_user_io_request req = {
 		.request = VHU_SET_CONFIG,
 		.payload = &config,
 		.size = VHU_CONFIG_HEAD + len,
@@ -471,7 +474,7 @@ user_set_config(struct vhost_dev *dev, uint32_t offset, const void *buf, uint32_
 	if (rc < 0)
 		return rc;
 	memcpy(config.bytes, buf, len);
-	return vhost_user_order(dev->priv, &req);
+	return vhost_user_io_order(dev->priv, &req);
 }
 
 /* With LOG_SHMFD the log is given as an fd, and answered, in whatever size. */
@@ -480,7 +483,7 @@ user_set_log_base(struct vhost_dev *dev, uint64_t size, uint64_t offset, int fd)
 {
 	const bool shared = vhost_user_has(dev, VHU_PF_LOG_SHMFD);
 	const struct vhu_log log = { size, offset };
-	const struct vhost_user_req req = {
+	const struct vhost_user_io_request req = {
 		.request = VHU_SET_LOG_BASE,
 		.payload = &log,
 		.size = sizeof(log),
@@ -489,10 +492,10 @@ user_set_log_base(struct vhost_dev *dev, uint64_t size, uint64_t offset, int fd)
 	};
 
 	if (!shared)
-		return vhost_user_send(dev->priv, &req, 0);
+		return vhost_user_io_send(dev->priv, &req, 0);
 	if (fd < 0)
-		return vhost_fail(dev, -EINVAL, "the log has no file descriptor behind it");
-	return vhost_user_ask(dev->priv, &req, 0, VHU_MAX_PAYLOAD);
+		return vhost_dev_fail(dev, -EINVAL, "the log has no file descriptor behind it");
+	return vhost_user_io_ask(dev->priv, &req, 0, VHU_MAX_PAYLOAD);
 }
 
 /* A guest that announces itself needs no help. */
@@ -504,9 +507,9 @@ user_migration_done(struct vhost_dev *dev, const uint8_t mac[6])
 	if (dev->features & VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))
 		return 0;
 	if (!vhost_user_has(dev, VHU_PF_RARP))
-		return vhost_fail(dev, -EOPNOTSUPP, "the back-end cannot announce the address");
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "the back-end cannot announce the address");
 	memcpy(&word, mac, 6);
-	return vhost_user_order_u64(dev->priv, VHU_SEND_RARP, word);
+	return vhost_user_io_order_u64(dev->priv, VHU_SEND_RARP, word);
 }
 
 static int
@@ -518,7 +521,7 @@ user_net_set_mtu(struct vhost_dev *dev, uint16_t mtu)
 	/* One that cannot be told is none that refuses. */
 	if (!vhost_user_has(dev, VHU_PF_NET_MTU) || u->mtu == mtu)
 		return 0;
-	rc = vhost_user_order_u64(u, VHU_NET_SET_MTU, mtu);
+	rc = vhost_user_io_order_u64(u, VHU_NET_SET_MTU, mtu);
 	if (rc == 0)
 		u->mtu = mtu;
 	return rc;
@@ -535,15 +538,15 @@ user_send_iotlb(struct vhost_dev *dev, uint64_t iova, uint64_t size, void *addr,
 		.perm = perm,
 		.type = type,
 	};
-	const struct vhost_user_req req = {
+	const struct vhost_user_io_request req = {
 		.request = VHU_IOTLB_MSG,
 		.payload = &msg,
 		.size = sizeof(msg),
 	};
 
 	if (!vhost_user_has(dev, VHU_PF_REPLY_ACK))
-		return vhost_fail(dev, -EOPNOTSUPP, "IOTLB messages need REPLY_ACK");
-	return vhost_user_order(dev->priv, &req);
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "IOTLB messages need REPLY_ACK");
+	return vhost_user_io_order(dev->priv, &req);
 }
 
 static bool
@@ -565,7 +568,7 @@ const struct vhost_ops vhost_user_ops = {
 	.get_features = user_get_features,
 	.set_features = user_set_features,
 	.get_queue_num = user_get_queue_num,
-	.set_mem_table = vhost_user_set_mem_table,
+	.set_mem_table = vhost_user_mem_set_table,
 	.set_vring_num = user_set_vring_num,
 	.set_vring_addr = user_set_vring_addr,
 	.set_vring_base = user_set_vring_base,
@@ -584,8 +587,8 @@ const struct vhost_ops vhost_user_ops = {
 	.migration_done = user_migration_done,
 	.net_set_mtu = user_net_set_mtu,
 	.send_iotlb = user_send_iotlb,
-	.map_notifier = vhost_user_map_notifier,
-	.unmap_notifier = vhost_user_unmap_notifier,
+	.map_notifier = vhost_user_notifier_map,
+	.unmap_notifier = vhost_user_notifier_unmap,
 	.notifier_lost = vhost_user_notifier_lost,
 	.force_iommu = user_force_iommu,
 };

@@ -73,16 +73,16 @@ vhost_user_chan_init(struct vhost_user *u)
 int
 vhost_user_chan_open(struct vhost_user *u)
 {
-	struct vhost_user_req req = { .request = VHU_SET_BACKEND_REQ_FD, .nfds = 1 };
+	struct vhost_user_io_request req = { .request = VHU_SET_BACKEND_REQ_FD, .nfds = 1 };
 	int pair[2], rc;
 
 	vhu_conn_close(&u->chan);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return vhost_fail(u->dev, -errno, "no back-end channel: too few descriptors");
+		return vhost_dev_fail(u->dev, -errno, "no back-end channel: too few descriptors");
 	rc = vhu_conn_open(&u->chan, pair[0]);
 	if (rc == 0) {
 		req.fds = &pair[1];
-		rc = vhost_user_order(u, &req);
+		rc = vhost_user_io_order(u, &req);
 	}
 	close(pair[1]);
 	if (rc == -EIO) {

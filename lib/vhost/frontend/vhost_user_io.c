@@ -16,7 +16,7 @@
 #include "evloop_close.h"
 
 int
-vhost_user_dead(struct vhost_user *u, int rc, const char *fmt, ...)
+vhost_user_io_end(struct vhost_user *u, int rc, const char *fmt, ...)
 {
 	struct vhost_dev *dev = u->dev;
 	va_list ap;
@@ -39,7 +39,7 @@ vhost_user_dead(struct vhost_user *u, int rc, const char *fmt, ...)
 }
 
 void
-vhost_user_soon(struct evloop_timer *t)
+vhost_user_io_report(struct evloop_timer *t)
 {
 	struct vhost_user *u = t->owner;
 	struct vhost_dev *dev = u->dev;
@@ -65,15 +65,15 @@ check_quiet(struct vhost_user *u)
 	if (rc == 0 && u->rx.got == 0)
 		return 0;
 	if (rc >= 0)
-		return vhost_user_dead(u, -EPROTO, "the back-end sent an answer that nobody "
-				       "asked for");
+		return vhost_user_io_end(u, -EPROTO, "the back-end sent an answer that nobody "
+					 "asked for");
 	if (rc == -EPROTO)
-		return vhost_user_dead(u, rc, "the back-end broke the protocol: %s", u->rx.why);
-	return vhost_user_dead(u, -ECONNRESET, "the back-end closed the connection");
+		return vhost_user_io_end(u, rc, "the back-end broke the protocol: %s", u->rx.why);
+	return vhost_user_io_end(u, -ECONNRESET, "the back-end closed the connection");
 }
 
 void
-vhost_user_ready(struct evloop_watch *w, uint32_t events)
+vhost_user_io_ready(struct evloop_watch *w, uint32_t events)
 {
 	(void)events; /* an error shows itself when reading */
 	check_quiet(w->owner);
@@ -93,8 +93,9 @@ wait_round(struct vhost_user *u, uint32_t request, short events, uint64_t deadli
 	const uint64_t now = evloop_now_ns();
 
 	if (now >= deadline)
-		return vhost_user_dead(u, -ETIMEDOUT, "the back-end did not answer %s within %u ms",
-				       vhost_names_request(request), u->dev->timeout_ms);
+		return vhost_user_io_end(u, -ETIMEDOUT,
+					 "the back-end did not answer %s within %u ms",
+					 vhost_names_request(request), u->dev->timeout_ms);
 	if (poll(p, 2, (int)((deadline - now + 999999) / 1000000)) < 0)
 		return 0; /* EINTR: look at the clock */
 	if (p[1].revents != 0)
@@ -111,12 +112,12 @@ deadline_of(const struct vhost_user *u)
 static int
 gone(struct vhost_user *u, uint32_t request)
 {
-	return vhost_user_dead(u, -ECONNRESET, "the back-end closed the connection at %s",
-			       vhost_names_request(request));
+	return vhost_user_io_end(u, -ECONNRESET, "the back-end closed the connection at %s",
+				 vhost_names_request(request));
 }
 
 int
-vhost_user_send(struct vhost_user *u, const struct vhost_user_req *req, uint32_t flags)
+vhost_user_io_send(struct vhost_user *u, const struct vhost_user_io_request *req, uint32_t flags)
 {
 	const struct vhu_hdr hdr = { req->request, VHU_VERSION | flags, req->size };
 	const uint64_t deadline = deadline_of(u);
@@ -156,8 +157,8 @@ receive(struct vhost_user *u, uint32_t request)
 		if (rc == 1)
 			return 0;
 		if (rc == -EPROTO)
-			return vhost_user_dead(u, rc, "the answer to %s breaks the protocol: %s",
-					       vhost_names_request(request), u->rx.why);
+			return vhost_user_io_end(u, rc, "the answer to %s breaks the protocol: %s",
+						 vhost_names_request(request), u->rx.why);
 		if (rc < 0)
 			return gone(u, request);
 	}
@@ -173,30 +174,31 @@ receive_checked(struct vhost_user *u, uint32_t request, uint32_t min, uint32_t m
 	if (rc < 0)
 		return rc;
 	if (msg->hdr.request != request)
-		return vhost_user_dead(u, -EPROTO, "%s was answered with an answer to request %u",
-				       vhost_names_request(request), msg->hdr.request);
+		return vhost_user_io_end(u, -EPROTO, "%s was answered with an answer to request %u",
+					 vhost_names_request(request), msg->hdr.request);
 	if (msg->hdr.size < min || msg->hdr.size > max)
-		return vhost_user_dead(u, -EPROTO, "the answer to %s has %u bytes, not %u",
-				       vhost_names_request(request), msg->hdr.size, max);
+		return vhost_user_io_end(u, -EPROTO, "the answer to %s has %u bytes, not %u",
+					 vhost_names_request(request), msg->hdr.size, max);
 	if (msg->nfds > 0)
-		return vhost_user_dead(u, -EPROTO, "the answer to %s brought file descriptors",
-				       vhost_names_request(request));
+		return vhost_user_io_end(u, -EPROTO, "the answer to %s brought file descriptors",
+					 vhost_names_request(request));
 	return 0;
 }
 
 int
-vhost_user_ask(struct vhost_user *u, const struct vhost_user_req *req, uint32_t min, uint32_t max)
+vhost_user_io_ask(struct vhost_user *u, const struct vhost_user_io_request *req, uint32_t min,
+		  uint32_t max)
 {
-	int rc = vhost_user_send(u, req, 0);
+	int rc = vhost_user_io_send(u, req, 0);
 
 	return rc < 0 ? rc : receive_checked(u, req->request, min, max);
 }
 
 int
-vhost_user_ask_u64(struct vhost_user *u, uint32_t request, uint64_t *value)
+vhost_user_io_ask_u64(struct vhost_user *u, uint32_t request, uint64_t *value)
 {
-	const struct vhost_user_req req = { .request = request };
-	int rc = vhost_user_ask(u, &req, sizeof(*value), sizeof(*value));
+	const struct vhost_user_io_request req = { .request = request };
+	int rc = vhost_user_io_ask(u, &req, sizeof(*value), sizeof(*value));
 
 	if (rc == 0)
 		*value = u->rx.msg.u64;
@@ -204,39 +206,39 @@ vhost_user_ask_u64(struct vhost_user *u, uint32_t request, uint64_t *value)
 }
 
 int
-vhost_user_order(struct vhost_user *u, const struct vhost_user_req *req)
+vhost_user_io_order(struct vhost_user *u, const struct vhost_user_io_request *req)
 {
 	int rc;
 
 	if (!vhost_user_has(u->dev, VHU_PF_REPLY_ACK))
-		return vhost_user_send(u, req, 0);
-	rc = vhost_user_send(u, req, VHU_FLAG_NEED_REPLY);
+		return vhost_user_io_send(u, req, 0);
+	rc = vhost_user_io_send(u, req, VHU_FLAG_NEED_REPLY);
 	if (rc == 0)
 		rc = receive_checked(u, req->request, sizeof(uint64_t), sizeof(uint64_t));
 	if (rc == 0 && u->rx.msg.u64 != 0)
-		rc = vhost_fail(u->dev, -EIO, "the back-end refused %s",
-				vhost_names_request(req->request));
+		rc = vhost_dev_fail(u->dev, -EIO, "the back-end refused %s",
+				    vhost_names_request(req->request));
 	return rc;
 }
 
 int
-vhost_user_order_u64(struct vhost_user *u, uint32_t request, uint64_t value)
+vhost_user_io_order_u64(struct vhost_user *u, uint32_t request, uint64_t value)
 {
-	const struct vhost_user_req req = {
+	const struct vhost_user_io_request req = {
 		.request = request,
 		.payload = &value,
 		.size = sizeof(value),
 	};
 
-	return vhost_user_order(u, &req);
+	return vhost_user_io_order(u, &req);
 }
 
 int
-vhost_user_barrier(struct vhost_user *u)
+vhost_user_io_barrier(struct vhost_user *u)
 {
 	uint64_t features;
 
 	if (vhost_user_has(u->dev, VHU_PF_REPLY_ACK))
 		return 0;
-	return vhost_user_ask_u64(u, VHU_GET_FEATURES, &features);
+	return vhost_user_io_ask_u64(u, VHU_GET_FEATURES, &features);
 }

@@ -49,11 +49,12 @@ check(struct vhost_user *u, const struct vhost_region *r, struct vhost_user_regi
 	if (r->size == 0 || __builtin_add_overflow(r->iova, r->size - 1, &end) ||
 	    __builtin_add_overflow((uint64_t)(uintptr_t)r->addr, r->size - 1, &end) ||
 	    __builtin_add_overflow(r->fd_offset, r->size, &end))
-		return vhost_fail(u->dev, -EINVAL, "a memory region of impossible size");
+		return vhost_dev_fail(u->dev, -EINVAL, "a memory region of impossible size");
 	if (!file_of(r, out))
-		return vhost_fail(u->dev, -EINVAL, "memory at %p has no file descriptor behind it: "
-				  "it must be shared (share=on, hugepages or --in-memory)",
-				  r->addr);
+		return vhost_dev_fail(u->dev, -EINVAL,
+				      "memory at %p has no file descriptor behind it: "
+				      "it must be shared (share=on, hugepages or --in-memory)",
+				      r->addr);
 	return 0;
 }
 
@@ -72,7 +73,7 @@ static int
 send_single(struct vhost_user *u, uint32_t request, const struct vhost_region *r)
 {
 	const struct vhu_mem_single single = { .region = on_wire(r) };
-	const struct vhost_user_req req = {
+	const struct vhost_user_io_request req = {
 		.request = request,
 		.payload = &single,
 		.size = sizeof(single),
@@ -80,14 +81,14 @@ send_single(struct vhost_user *u, uint32_t request, const struct vhost_region *r
 		.nfds = request == VHU_ADD_MEM_REG,
 	};
 
-	return vhost_user_order(u, &req);
+	return vhost_user_io_order(u, &req);
 }
 
 static int
 send_table(struct vhost_user *u, const struct vhost_user_region *set, uint32_t n)
 {
 	struct vhu_mem_table table = { .n = n };
-	struct vhost_user_req req = {
+	struct vhost_user_io_request req = {
 		.request = VHU_SET_MEM_TABLE,
 		.payload = &table,
 		.size = (uint32_t)(offsetof(struct vhu_mem_table, region) +
@@ -101,7 +102,7 @@ send_table(struct vhost_user *u, const struct vhost_user_region *set, uint32_t n
 		fds[i] = set[i].r.fd;
 	}
 	req.fds = fds;
-	return vhost_user_order(u, &req);
+	return vhost_user_io_order(u, &req);
 }
 
 static bool
@@ -151,7 +152,7 @@ change_slots(struct vhost_user *u, const struct vhost_user_region *set, uint32_t
 	for (uint32_t i = 0; i < n && rc == 0; i++)
 		if (!contains(u->region, u->nregions, &set[i]))
 			rc = add_one(u, &set[i]);
-	return rc == 0 && removed ? vhost_user_barrier(u) : rc;
+	return rc == 0 && removed ? vhost_user_io_barrier(u) : rc;
 }
 
 static int
@@ -169,7 +170,7 @@ change_table(struct vhost_user *u, const struct vhost_user_region *set, uint32_t
 	rc = send_table(u, set, n);
 	/* The owner may free what it took away: the back-end has to have let go of it. */
 	if (rc == 0 && removed)
-		rc = vhost_user_barrier(u);
+		rc = vhost_user_io_barrier(u);
 	if (rc < 0)
 		return rc;
 	memcpy(u->region, set, n * sizeof(set[0]));
@@ -184,24 +185,26 @@ change(struct vhost_user *u, const struct vhost_user_region *set, uint32_t n)
 	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t j = 0; j < i; j++)
 			if (overlap(&set[i].r, &set[j].r))
-				return vhost_fail(u->dev, -EEXIST, "memory regions overlap at %p",
-						  set[i].r.addr);
+				return vhost_dev_fail(u->dev, -EEXIST,
+						      "memory regions overlap at %p",
+						      set[i].r.addr);
 	if (vhost_user_has(u->dev, VHU_PF_CONFIGURE_MEM_SLOTS))
 		return change_slots(u, set, n);
 	if (n == 0)
-		return vhost_fail(u->dev, -EINVAL, "no memory to share with the back-end: it must "
-				  "be shared (share=on, hugepages or --in-memory)");
+		return vhost_dev_fail(u->dev, -EINVAL,
+				      "no memory to share with the back-end: it must "
+				      "be shared (share=on, hugepages or --in-memory)");
 	return change_table(u, set, n);
 }
 
 int
-vhost_user_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
+vhost_user_mem_set_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
 {
 	struct vhost_user *u = dev->priv;
 
 	if (n > u->slots)
-		return vhost_fail(dev, -ENOSPC, "%u memory regions, and the back-end takes %u: "
-				  "use larger pages or --single-file-segments", n, u->slots);
+		return vhost_dev_fail(dev, -ENOSPC, "%u memory regions, and the back-end takes %u: "
+				      "use larger pages or --single-file-segments", n, u->slots);
 	for (uint32_t i = 0; i < n; i++) {
 		int rc = check(u, &r[i], &u->wanted[i]);
 
@@ -212,7 +215,7 @@ vhost_user_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, ui
 }
 
 int
-vhost_user_forget_memory(struct vhost_user *u)
+vhost_user_mem_forget(struct vhost_user *u)
 {
 	if (vhost_user_has(u->dev, VHU_PF_CONFIGURE_MEM_SLOTS))
 		return change_slots(u, NULL, 0);

@@ -170,18 +170,18 @@ vhost_user_notifiers_report(struct evloop_timer *t)
 }
 
 int
-vhost_user_map_notifier(struct vhost_dev *dev, uint32_t index, void **notifier)
+vhost_user_notifier_map(struct vhost_dev *dev, uint32_t index, void **notifier)
 {
 	struct vhost_user *u = dev->priv;
 	struct vhost_user_page *lent;
 	struct vhost_user_notifier *bell;
 
 	if (index >= VHOST_MAX_VRINGS || u->bell[index].given.map == NULL)
-		return vhost_fail(dev, -EOPNOTSUPP, "ring %u has no notifier", index);
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "ring %u has no notifier", index);
 	bell = &u->bell[index];
 	lent = bell->lent[0].map == NULL ? &bell->lent[0] : &bell->lent[1];
 	if (lent->map != NULL)
-		return vhost_fail(dev, -EBUSY, "ring %u has its notifier mapped twice", index);
+		return vhost_dev_fail(dev, -EBUSY, "ring %u has its notifier mapped twice", index);
 	*lent = bell->given;
 	virtq_map_get(lent->map);
 	*notifier = lent->addr;
@@ -189,7 +189,7 @@ vhost_user_map_notifier(struct vhost_dev *dev, uint32_t index, void **notifier)
 }
 
 void
-vhost_user_unmap_notifier(struct vhost_dev *dev, uint32_t index, void *notifier)
+vhost_user_notifier_unmap(struct vhost_dev *dev, uint32_t index, void *notifier)
 {
 	struct vhost_user *u = dev->priv;
 	struct vhost_user_page *lent = u->bell[index].lent;

@@ -69,14 +69,14 @@ vhost_user_has(const struct vhost_dev *dev, enum vhu_protocol_feature bit)
 /*
  * The session is over: close its sockets, write why, tell the owner from the loop. Returns rc.
  */
-int vhost_user_dead(struct vhost_user *u, int rc, const char *fmt, ...)
+int vhost_user_io_end(struct vhost_user *u, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* As the loop watches the main socket: what comes between requests ends the session. */
-void vhost_user_ready(struct evloop_watch *w, uint32_t events);
-void vhost_user_soon(struct evloop_timer *t);
+void vhost_user_io_ready(struct evloop_watch *w, uint32_t events);
+void vhost_user_io_report(struct evloop_timer *t);
 
 /* A request; `payload` has `size` bytes, fd -1: none goes with it. */
-struct vhost_user_req {
+struct vhost_user_io_request {
 	uint32_t request;
 	const void *payload;
 	uint32_t size;
@@ -88,23 +88,24 @@ struct vhost_user_req {
  * Send, and wait for the answer that its type always has. On success it is in u->rx.msg until the
  * next request; a size outside min..max ends the session.
  */
-int vhost_user_ask(struct vhost_user *u, const struct vhost_user_req *req, uint32_t min,
-		   uint32_t max);
+int vhost_user_io_ask(struct vhost_user *u, const struct vhost_user_io_request *req, uint32_t min,
+		      uint32_t max);
 /* The same for requests without payload that are answered with a u64. */
-int vhost_user_ask_u64(struct vhost_user *u, uint32_t request, uint64_t *value);
+int vhost_user_io_ask_u64(struct vhost_user *u, uint32_t request, uint64_t *value);
 /*
  * Send a request that is acknowledged only on demand: demand it with REPLY_ACK, go on without.
  * -EIO: refused.
  */
-int vhost_user_order(struct vhost_user *u, const struct vhost_user_req *req);
-int vhost_user_order_u64(struct vhost_user *u, uint32_t request, uint64_t value);
+int vhost_user_io_order(struct vhost_user *u, const struct vhost_user_io_request *req);
+int vhost_user_io_order_u64(struct vhost_user *u, uint32_t request, uint64_t value);
 /*
  * Wait until the back-end has done what was ordered before. With REPLY_ACK it has; without, an
  * answer to GET_FEATURES shows it.
  */
-int vhost_user_barrier(struct vhost_user *u);
+int vhost_user_io_barrier(struct vhost_user *u);
 /* Send without demanding anything. */
-int vhost_user_send(struct vhost_user *u, const struct vhost_user_req *req, uint32_t flags);
+int vhost_user_io_send(struct vhost_user *u, const struct vhost_user_io_request *req,
+		       uint32_t flags);
 
 void vhost_user_chan_init(struct vhost_user *u);
 /* Give the back-end a channel; one that does not want it goes without. */
@@ -120,15 +121,15 @@ void vhost_user_notifiers_forget(struct vhost_user *u);
 /* Also those that the owner did not give back. */
 void vhost_user_notifiers_free(struct vhost_user *u);
 void vhost_user_notifiers_report(struct evloop_timer *t);
-int vhost_user_map_notifier(struct vhost_dev *dev, uint32_t index, void **notifier);
-void vhost_user_unmap_notifier(struct vhost_dev *dev, uint32_t index, void *notifier);
+int vhost_user_notifier_map(struct vhost_dev *dev, uint32_t index, void **notifier);
+void vhost_user_notifier_unmap(struct vhost_dev *dev, uint32_t index, void *notifier);
 bool vhost_user_notifier_lost(struct vhost_dev *dev, uint32_t index);
 
-int vhost_user_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);
+int vhost_user_mem_set_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);
 /*
  * The back-end is about to be reset and may lose its memory or not: take back all regions where the
  * protocol can, so that both sides agree. They are sent anew with the next table.
  */
-int vhost_user_forget_memory(struct vhost_user *u);
+int vhost_user_mem_forget(struct vhost_user *u);
 
 #endif /* VHOST_USER_SESSION_H */

@@ -32,7 +32,7 @@ static const uint64_t backend_served =
 static void
 tell_gone(struct evloop_timer *t)
 {
-	struct vdpa *v = t->owner;
+	struct vhost_vdpa *v = t->owner;
 	struct vhost_dev *dev = v->dev;
 
 	if (dev->events != NULL && dev->events->lost != NULL)
@@ -43,7 +43,7 @@ tell_gone(struct evloop_timer *t)
 static void
 config_ready(struct evloop_watch *w, uint32_t events)
 {
-	struct vdpa *v = w->owner;
+	struct vhost_vdpa *v = w->owner;
 	struct vhost_dev *dev = v->dev;
 	uint64_t count;
 	uint8_t status;
@@ -61,17 +61,17 @@ open_failed(struct vhost_dev *dev, const char *path, int rc)
 {
 	switch (rc) {
 	case -EBUSY:
-		return vhost_fail(dev, rc, "%s is in use by another process", path);
+		return vhost_dev_fail(dev, rc, "%s is in use by another process", path);
 	case -EACCES:
 	case -EPERM:
-		return vhost_fail(dev, rc, "%s: no permission", path);
+		return vhost_dev_fail(dev, rc, "%s: no permission", path);
 	case -ENOENT:
 	case -ENXIO:
 	case -ENODEV:
-		return vhost_fail(dev, rc, "%s: there is no such device; is it bound to "
-				  "vhost_vdpa?", path);
+		return vhost_dev_fail(dev, rc, "%s: there is no such device; is it bound to "
+				      "vhost_vdpa?", path);
 	default:
-		return vhost_fail(dev, rc, "%s: %s", path, strerror(-rc));
+		return vhost_dev_fail(dev, rc, "%s: %s", path, strerror(-rc));
 	}
 }
 
@@ -82,32 +82,33 @@ check_kind(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys 
 	uint32_t id = 0;
 	int rc = sys->ioctl(sys->ctx, fd, VHOST_VDPA_GET_DEVICE_ID, &id);
 
-	if (vdpa_is_missing(rc) || rc == -EINVAL)
-		return vhost_fail(dev, -ENOTTY, "%s is not a vhost-vdpa device", path);
+	if (vhost_vdpa_sys_is_missing(rc) || rc == -EINVAL)
+		return vhost_dev_fail(dev, -ENOTTY, "%s is not a vhost-vdpa device", path);
 	if (rc < 0)
-		return vhost_fail(dev, rc, "%s: its device id cannot be read: %s", path,
-				  strerror(-rc));
+		return vhost_dev_fail(dev, rc, "%s: its device id cannot be read: %s", path,
+				      strerror(-rc));
 	if (id != VIRTIO_ID_NET)
-		return vhost_fail(dev, -ENODEV, "%s is not a network device (virtio id %u)", path,
-				  id);
+		return vhost_dev_fail(dev, -ENODEV, "%s is not a network device (virtio id %u)",
+				      path,
+				      id);
 	return 0;
 }
 
 int
 vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys *sys)
 {
-	struct vdpa *v;
+	struct vhost_vdpa *v;
 	int fd, rc;
 
 	if (sys == NULL)
-		sys = &vhost_vdpa_linux;
+		sys = &vhost_vdpa_sys_linux;
 	fd = sys->open(sys->ctx, path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return open_failed(dev, path, fd);
 	rc = check_kind(dev, path, sys, fd);
 	v = calloc(1, sizeof(*v));
 	if (rc == 0 && v == NULL)
-		rc = vhost_fail(dev, -ENOMEM, "out of memory");
+		rc = vhost_dev_fail(dev, -ENOMEM, "out of memory");
 	if (rc < 0) {
 		sys->close(sys->ctx, fd);
 		free(v);
@@ -126,7 +127,7 @@ vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa
 	v->page = (uint64_t)sysconf(_SC_PAGESIZE);
 	v->last = UINT64_MAX;
 	v->spaces = 1;
-	vhost_opened(dev, &vhost_vdpa_ops, v);
+	vhost_dev_opened(dev, &vhost_vdpa_ops, v);
 	return 0;
 }
 
@@ -134,7 +135,7 @@ vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa
 static void
 vdpa_cleanup(struct vhost_dev *dev)
 {
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 
 	evloop_timer_cancel(&v->soon);
 	v->sys->close(v->sys->ctx, v->fd);
@@ -154,20 +155,22 @@ take_backend_features(struct vhost_dev *dev)
 	const uint64_t least = VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2);
 	const uint64_t basic = least | VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_BATCH);
 	const uint64_t masks[] = { UINT64_MAX, basic, least };
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 	__u64 offered = 0;
-	int rc = vdpa_ioctl(v, VHOST_GET_BACKEND_FEATURES, &offered, "back-end features");
+	int rc = vhost_vdpa_sys_ioctl(v, VHOST_GET_BACKEND_FEATURES, &offered, "back-end features");
 
-	if (rc < 0 && !vdpa_is_missing(rc))
+	if (rc < 0 && !vhost_vdpa_sys_is_missing(rc))
 		return rc;
 	dev->backend_offered = offered;
 	if (!(offered & served & least))
-		return vhost_fail(dev, -EOPNOTSUPP, "this kernel lacks IOTLB messages of version "
-				  "2: vhost-vdpa needs Linux 5.7 or later");
+		return vhost_dev_fail(dev, -EOPNOTSUPP,
+				      "this kernel lacks IOTLB messages of version "
+				      "2: vhost-vdpa needs Linux 5.7 or later");
 	for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
 		__u64 taken = offered & served & masks[i];
 
-		rc = vdpa_ioctl(v, VHOST_SET_BACKEND_FEATURES, &taken, "back-end features");
+		rc = vhost_vdpa_sys_ioctl(v, VHOST_SET_BACKEND_FEATURES, &taken,
+					  "back-end features");
 		if (rc >= 0) {
 			dev->backend = taken;
 			return 0;
@@ -179,12 +182,12 @@ take_backend_features(struct vhost_dev *dev)
 static int
 vdpa_set_owner(struct vhost_dev *dev)
 {
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 	int rc;
 
 	if (v->owned)
 		return 0;
-	rc = vdpa_ioctl(v, VHOST_SET_OWNER, NULL, "SET_OWNER");
+	rc = vhost_vdpa_sys_ioctl(v, VHOST_SET_OWNER, NULL, "SET_OWNER");
 	v->owned = rc >= 0;
 	return rc < 0 ? rc : 0;
 }
@@ -193,7 +196,7 @@ static int
 vdpa_get_status(struct vhost_dev *dev, uint8_t *status)
 {
 	__u8 value = 0;
-	int rc = vdpa_ioctl(dev->priv, VHOST_VDPA_GET_STATUS, &value, "device status");
+	int rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_VDPA_GET_STATUS, &value, "device status");
 
 	if (rc < 0)
 		return rc;
@@ -205,9 +208,9 @@ vdpa_get_status(struct vhost_dev *dev, uint8_t *status)
 static int
 vdpa_set_status(struct vhost_dev *dev, uint8_t status)
 {
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 	__u8 value = status;
-	int rc = vdpa_ioctl(v, VHOST_VDPA_SET_STATUS, &value, "device status");
+	int rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_SET_STATUS, &value, "device status");
 
 	if (rc < 0)
 		return rc;
@@ -216,11 +219,11 @@ vdpa_set_status(struct vhost_dev *dev, uint8_t status)
 		return 0;
 	v->suspended = false;
 	dev->features = 0;
-	vdpa_maps_after_reset(v);
+	vhost_vdpa_map_after_reset(v);
 	rc = vdpa_get_status(dev, &status);
 	if (rc == 0 && status != 0)
-		rc = vhost_fail(dev, -EIO, "the device was not reset: its status is 0x%02x",
-				status);
+		rc = vhost_dev_fail(dev, -EIO, "the device was not reset: its status is 0x%02x",
+				    status);
 	return rc;
 }
 
@@ -232,7 +235,7 @@ vdpa_reset_device(struct vhost_dev *dev)
 
 /* An eventfd that says that the configuration or the status changed. Old kernels have none. */
 static int
-watch_config(struct vdpa *v)
+watch_config(struct vhost_vdpa *v)
 {
 	int fd, arg, rc;
 
@@ -240,35 +243,35 @@ watch_config(struct vdpa *v)
 		return 0;
 	fd = v->sys->eventfd(v->sys->ctx);
 	if (fd < 0)
-		return vhost_fail(v->dev, fd, "eventfd: %s", strerror(-fd));
+		return vhost_dev_fail(v->dev, fd, "eventfd: %s", strerror(-fd));
 	arg = fd;
-	rc = vdpa_ioctl(v, VHOST_VDPA_SET_CONFIG_CALL, &arg, "configuration interrupt");
+	rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_SET_CONFIG_CALL, &arg, "configuration interrupt");
 	if (rc >= 0) {
 		v->config.fd = fd;
 		rc = evloop_watch_add(v->dev->loop, &v->config);
 		if (rc == 0)
 			return 0;
 		v->config.fd = -1;
-		vhost_fail(v->dev, rc, "the configuration interrupt cannot be watched: %s",
-			   strerror(-rc));
+		vhost_dev_fail(v->dev, rc, "the configuration interrupt cannot be watched: %s",
+			       strerror(-rc));
 	}
 	v->sys->close(v->sys->ctx, fd);
 	/* An old kernel takes the argument for the index of a ring, which there is not. */
-	return vdpa_is_missing(rc) || rc == -ENOBUFS ? 0 : rc;
+	return vhost_vdpa_sys_is_missing(rc) || rc == -ENOBUFS ? 0 : rc;
 }
 
 static int
-ask_iova_range(struct vdpa *v)
+ask_iova_range(struct vhost_vdpa *v)
 {
 	struct vhost_vdpa_iova_range range = { 0, 0 };
-	int rc = vdpa_ioctl(v, VHOST_VDPA_GET_IOVA_RANGE, &range, "IOVA range");
+	int rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_GET_IOVA_RANGE, &range, "IOVA range");
 
 	v->first = 0;
 	v->last = UINT64_MAX;
 	if (rc < 0)
-		return vdpa_is_missing(rc) ? 0 : rc;
+		return vhost_vdpa_sys_is_missing(rc) ? 0 : rc;
 	if (range.last < range.first)
-		return vhost_fail(v->dev, -EINVAL, "the device's IOVA range is empty");
+		return vhost_dev_fail(v->dev, -EINVAL, "the device's IOVA range is empty");
 	v->first = range.first;
 	v->last = range.last;
 	return 0;
@@ -278,7 +281,7 @@ static int
 vdpa_get_features(struct vhost_dev *dev, uint64_t *features)
 {
 	__u64 value = 0;
-	int rc = vdpa_ioctl(dev->priv, VHOST_GET_FEATURES, &value, "features");
+	int rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_GET_FEATURES, &value, "features");
 
 	if (rc < 0)
 		return rc;
@@ -289,7 +292,7 @@ vdpa_get_features(struct vhost_dev *dev, uint64_t *features)
 static int
 vdpa_init(struct vhost_dev *dev)
 {
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 	uint64_t features;
 	int rc = vdpa_set_owner(dev);
 
@@ -302,7 +305,7 @@ vdpa_init(struct vhost_dev *dev)
 	if (rc == 0)
 		rc = ask_iova_range(v);
 	if (rc == 0)
-		rc = vhost_status_driver(dev);
+		rc = vhost_dev_status_driver(dev);
 	if (rc == 0)
 		rc = vdpa_get_features(dev, &features);
 	return rc;
@@ -315,26 +318,26 @@ vdpa_set_features(struct vhost_dev *dev, uint64_t features)
 	int rc;
 
 	if (features & ~dev->offered)
-		return vhost_fail(dev, -EINVAL, "features 0x%llx are not offered by the device",
-				  (unsigned long long)(features & ~dev->offered));
+		return vhost_dev_fail(dev, -EINVAL, "features 0x%llx are not offered by the device",
+				      (unsigned long long)(features & ~dev->offered));
 	if ((features & MANDATORY) != MANDATORY)
-		return vhost_fail(dev, -EINVAL, "vhost-vdpa needs the features VERSION_1 and "
-				  "ACCESS_PLATFORM; the device offers 0x%llx",
-				  (unsigned long long)dev->offered);
+		return vhost_dev_fail(dev, -EINVAL, "vhost-vdpa needs the features VERSION_1 and "
+				      "ACCESS_PLATFORM; the device offers 0x%llx",
+				      (unsigned long long)dev->offered);
 	if (features & VIRTQ_BIT(VHOST_F_LOG_ALL))
-		return vhost_fail(dev, -EINVAL, "vhost-vdpa has no dirty log");
+		return vhost_dev_fail(dev, -EINVAL, "vhost-vdpa has no dirty log");
 	if (dev->status & VIRTIO_CONFIG_S_FEATURES_OK) {
 		if (features == dev->features)
 			return 0;
-		return vhost_fail(dev, -EBUSY, "features are fixed until the device is reset");
+		return vhost_dev_fail(dev, -EBUSY, "features are fixed until the device is reset");
 	}
-	rc = vhost_status_driver(dev);
+	rc = vhost_dev_status_driver(dev);
 	if (rc == 0)
-		rc = vdpa_ioctl(dev->priv, VHOST_SET_FEATURES, &value, "features");
+		rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_SET_FEATURES, &value, "features");
 	if (rc < 0)
 		return rc;
 	dev->features = features;
-	return vhost_status_features_ok(dev);
+	return vhost_dev_status_features_ok(dev);
 }
 
 static uint32_t
@@ -351,9 +354,9 @@ vdpa_get_config(struct vhost_dev *dev, uint32_t offset, void *buf, uint32_t len)
 	int rc;
 
 	if (len == 0 || len > sizeof(config.buf))
-		return vhost_fail(dev, -EINVAL, "configuration space has %zu bytes",
-				  sizeof(config.buf));
-	rc = vdpa_ioctl(dev->priv, VHOST_VDPA_GET_CONFIG, &config, "configuration space");
+		return vhost_dev_fail(dev, -EINVAL, "configuration space has %zu bytes",
+				      sizeof(config.buf));
+	rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_VDPA_GET_CONFIG, &config, "configuration space");
 	if (rc < 0)
 		return rc;
 	memcpy(buf, config.buf, len);
@@ -369,16 +372,16 @@ vdpa_set_config(struct vhost_dev *dev, uint32_t offset, const void *buf, uint32_
 
 	(void)flags; /* there is no migration here */
 	if (len == 0 || len > sizeof(config.buf))
-		return vhost_fail(dev, -EINVAL, "configuration space has %zu bytes",
-				  sizeof(config.buf));
+		return vhost_dev_fail(dev, -EINVAL, "configuration space has %zu bytes",
+				      sizeof(config.buf));
 	memcpy(config.buf, buf, len);
-	rc = vdpa_ioctl(dev->priv, VHOST_VDPA_SET_CONFIG, &config, "configuration space");
+	rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_VDPA_SET_CONFIG, &config, "configuration space");
 	return rc < 0 ? rc : 0;
 }
 
 /* A u32 of the device, 0 where it cannot be asked. */
 static uint32_t
-ask_u32(struct vdpa *v, unsigned long request)
+ask_u32(struct vhost_vdpa *v, unsigned long request)
 {
 	__u32 value = 0;
 
@@ -388,10 +391,10 @@ ask_u32(struct vdpa *v, unsigned long request)
 int
 vhost_vdpa_get_info(struct vhost_dev *dev, struct vhost_vdpa_info *info)
 {
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 
 	if (dev->ops != &vhost_vdpa_ops)
-		return vhost_missing(dev, "such information");
+		return vhost_dev_missing(dev, "such information");
 	*info = (struct vhost_vdpa_info){
 		.vqs = ask_u32(v, VHOST_VDPA_GET_VQS_COUNT),
 		.groups = ask_u32(v, VHOST_VDPA_GET_GROUP_NUM),
@@ -425,7 +428,8 @@ vdpa_get_queue_num(struct vhost_dev *dev, uint32_t *vrings)
 	if (vqs != 0 && n + ctrl > vqs)
 		n = vqs < ctrl ? 0 : (vqs - ctrl) & ~1u;
 	if (n == 0)
-		return vhost_fail(dev, -EIO, "the device has %u rings, too few for a pair", vqs);
+		return vhost_dev_fail(dev, -EIO, "the device has %u rings, too few for a pair",
+				      vqs);
 	*vrings = n;
 	return 0;
 }
@@ -436,15 +440,15 @@ vdpa_dev_start(struct vhost_dev *dev, bool start)
 	int rc;
 
 	if (start)
-		return vhost_status_driver_ok(dev);
+		return vhost_dev_status_driver_ok(dev);
 	rc = vdpa_set_status(dev, 0);
-	return rc == 0 ? vhost_status_driver(dev) : rc;
+	return rc == 0 ? vhost_dev_status_driver(dev) : rc;
 }
 
 static int
 vdpa_get_iova_range(struct vhost_dev *dev, uint64_t *first, uint64_t *last)
 {
-	const struct vdpa *v = dev->priv;
+	const struct vhost_vdpa *v = dev->priv;
 
 	*first = v->first;
 	*last = v->last;
@@ -474,27 +478,27 @@ const struct vhost_ops vhost_vdpa_ops = {
 	.get_features = vdpa_get_features,
 	.set_features = vdpa_set_features,
 	.get_queue_num = vdpa_get_queue_num,
-	.set_mem_table = vdpa_set_mem_table,
-	.set_vring_num = vdpa_set_vring_num,
-	.set_vring_addr = vdpa_set_vring_addr,
-	.set_vring_base = vdpa_set_vring_base,
-	.get_vring_base = vdpa_get_vring_base,
-	.set_vring_kick = vdpa_set_vring_kick,
-	.set_vring_call = vdpa_set_vring_call,
-	.set_vring_err = vdpa_set_vring_err,
-	.set_vring_enable = vdpa_set_vring_enable,
-	.get_vring_max = vdpa_get_vring_max,
+	.set_mem_table = vhost_vdpa_map_set_table,
+	.set_vring_num = vhost_vdpa_ring_set_num,
+	.set_vring_addr = vhost_vdpa_ring_set_addr,
+	.set_vring_base = vhost_vdpa_ring_set_base,
+	.get_vring_base = vhost_vdpa_ring_get_base,
+	.set_vring_kick = vhost_vdpa_ring_set_kick,
+	.set_vring_call = vhost_vdpa_ring_set_call,
+	.set_vring_err = vhost_vdpa_ring_set_err,
+	.set_vring_enable = vhost_vdpa_ring_set_enable,
+	.get_vring_max = vhost_vdpa_ring_get_max,
 	.dev_start = vdpa_dev_start,
 	.get_status = vdpa_get_status,
 	.set_status = vdpa_set_status,
 	.get_config = vdpa_get_config,
 	.set_config = vdpa_set_config,
 	.get_iova_range = vdpa_get_iova_range,
-	.get_vring_group = vdpa_get_vring_group,
-	.set_group_asid = vdpa_set_group_asid,
-	.suspend = vdpa_suspend,
-	.resume = vdpa_resume,
-	.map_notifier = vdpa_map_notifier,
-	.unmap_notifier = vdpa_unmap_notifier,
+	.get_vring_group = vhost_vdpa_ring_get_group,
+	.set_group_asid = vhost_vdpa_ring_set_group_asid,
+	.suspend = vhost_vdpa_ring_suspend_all,
+	.resume = vhost_vdpa_ring_resume_all,
+	.map_notifier = vhost_vdpa_ring_map_notifier,
+	.unmap_notifier = vhost_vdpa_ring_unmap_notifier,
 	.force_iommu = vdpa_force_iommu,
 };

@@ -13,7 +13,7 @@
 
 /* One message is one write of 72 bytes. */
 static int
-iotlb(struct vdpa *v, uint32_t asid, uint8_t type, const struct vdpa_map *m)
+iotlb(struct vhost_vdpa *v, uint32_t asid, uint8_t type, const struct vhost_vdpa_mapping *m)
 {
 	struct vhost_msg_v2 msg;
 	ssize_t n;
@@ -30,20 +30,20 @@ iotlb(struct vdpa *v, uint32_t asid, uint8_t type, const struct vdpa_map *m)
 	}
 	n = v->sys->write(v->sys->ctx, v->fd, &msg, sizeof(msg));
 	if (n < 0)
-		return vdpa_note(v, (int)n);
+		return vhost_vdpa_sys_check(v, (int)n);
 	return n == sizeof(msg) ? 0 : -EIO;
 }
 
 static int
-batch(struct vdpa *v, uint32_t asid, uint8_t type)
+batch(struct vhost_vdpa *v, uint32_t asid, uint8_t type)
 {
-	if (!vdpa_has(v->dev, VHOST_BACKEND_F_IOTLB_BATCH))
+	if (!vhost_vdpa_has(v->dev, VHOST_BACKEND_F_IOTLB_BATCH))
 		return 0;
 	return iotlb(v, asid, type, NULL);
 }
 
 static int
-map_failed(struct vdpa *v, int rc, const struct vdpa_map *m, const char *what)
+map_failed(struct vhost_vdpa *v, int rc, const struct vhost_vdpa_mapping *m, const char *what)
 {
 	const char *hint = "";
 
@@ -53,20 +53,20 @@ map_failed(struct vdpa *v, int rc, const struct vdpa_map *m, const char *what)
 		       "max_iotlb_entries may be too low";
 	else if (rc == -EEXIST)
 		hint = "; something is mapped there already";
-	return vhost_fail(v->dev, rc, "memory at IOVA 0x%llx, 0x%llx bytes, cannot be %s: %s%s",
-			  (unsigned long long)m->iova, (unsigned long long)m->size, what,
-			  strerror(-rc), hint);
+	return vhost_dev_fail(v->dev, rc, "memory at IOVA 0x%llx, 0x%llx bytes, cannot be %s: %s%s",
+			      (unsigned long long)m->iova, (unsigned long long)m->size, what,
+			      strerror(-rc), hint);
 }
 
 static bool
-same(const struct vdpa_map *a, const struct vdpa_map *b)
+same(const struct vhost_vdpa_mapping *a, const struct vhost_vdpa_mapping *b)
 {
 	return a->iova == b->iova && a->size == b->size && a->uaddr == b->uaddr &&
 	       a->read_only == b->read_only;
 }
 
-static struct vdpa_map *
-find(struct vdpa_map *set, uint32_t n, const struct vdpa_map *m)
+static struct vhost_vdpa_mapping *
+find(struct vhost_vdpa_mapping *set, uint32_t n, const struct vhost_vdpa_mapping *m)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (same(&set[i], m))
@@ -76,13 +76,13 @@ find(struct vdpa_map *set, uint32_t n, const struct vdpa_map *m)
 
 /* Take out of one address space what is not wanted in it. */
 static int
-unmap_others(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
+unmap_others(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set, uint32_t n)
 {
 	const uint32_t bit = 1u << asid;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < v->nmaps && rc == 0; i++) {
-		struct vdpa_map *m = &v->map[i];
+		struct vhost_vdpa_mapping *m = &v->map[i];
 
 		if (!(m->spaces & bit) || ((v->spaces & bit) && find(set, n, m) != NULL))
 			continue;
@@ -96,7 +96,7 @@ unmap_others(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
 
 /* Put into one address space what is not in it yet; set[].spaces says what is where. */
 static int
-map_new(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
+map_new(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set, uint32_t n)
 {
 	const uint32_t bit = 1u << asid;
 	int rc = 0;
@@ -114,7 +114,7 @@ map_new(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
 
 /* Whether an address space has to change at all. */
 static bool
-differs(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
+differs(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set, uint32_t n)
 {
 	const uint32_t bit = 1u << asid;
 
@@ -130,7 +130,7 @@ differs(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
 
 /* A batch that was begun is ended, whatever happened in it. */
 static int
-change_space(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
+change_space(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set, uint32_t n)
 {
 	int rc, end;
 
@@ -138,13 +138,13 @@ change_space(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
 		return 0;
 	rc = batch(v, asid, VHOST_IOTLB_BATCH_BEGIN);
 	if (rc < 0)
-		return vhost_fail(v->dev, rc, "IOTLB batch: %s", strerror(-rc));
+		return vhost_dev_fail(v->dev, rc, "IOTLB batch: %s", strerror(-rc));
 	rc = unmap_others(v, asid, set, n);
 	if (rc == 0)
 		rc = map_new(v, asid, set, n);
 	end = batch(v, asid, VHOST_IOTLB_BATCH_END);
 	if (rc == 0 && end < 0)
-		rc = vhost_fail(v->dev, end, "IOTLB batch: %s", strerror(-end));
+		rc = vhost_dev_fail(v->dev, end, "IOTLB batch: %s", strerror(-end));
 	return rc;
 }
 
@@ -153,17 +153,17 @@ change_space(struct vdpa *v, uint32_t asid, struct vdpa_map *set, uint32_t n)
  * the same: the rest of the old and the part of the new.
  */
 static int
-change(struct vdpa *v, struct vdpa_map *set, uint32_t n)
+change(struct vhost_vdpa *v, struct vhost_vdpa_mapping *set, uint32_t n)
 {
 	uint32_t kept = 0;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct vdpa_map *m = find(v->map, v->nmaps, &set[i]);
+		const struct vhost_vdpa_mapping *m = find(v->map, v->nmaps, &set[i]);
 
 		set[i].spaces = m != NULL ? m->spaces : 0;
 	}
-	for (uint32_t asid = 0; asid < VDPA_MAX_ASID && rc == 0; asid++)
+	for (uint32_t asid = 0; asid < VHOST_VDPA_MAX_ASID && rc == 0; asid++)
 		rc = change_space(v, asid, set, n);
 	/* Old ones that are still mapped follow the new; there was room left for them. */
 	for (uint32_t i = 0; i < n; i++)
@@ -180,7 +180,7 @@ change(struct vdpa *v, struct vdpa_map *set, uint32_t n)
 
 /* Whole pages of a region, as the device can map them; size 0: not even one. */
 static int
-check(struct vdpa *v, const struct vhost_region *r, struct vdpa_map *m)
+check(struct vhost_vdpa *v, const struct vhost_region *r, struct vhost_vdpa_mapping *m)
 {
 	const uint64_t mask = v->page - 1;
 	const uint64_t addr = (uint64_t)(uintptr_t)r->addr;
@@ -188,10 +188,11 @@ check(struct vdpa *v, const struct vhost_region *r, struct vdpa_map *m)
 
 	if (r->size == 0 || __builtin_add_overflow(r->iova, r->size - 1, &last) ||
 	    __builtin_add_overflow(addr, r->size - 1, &last) || r->iova > UINT64_MAX - v->page)
-		return vhost_fail(v->dev, -EINVAL, "a memory region of impossible size");
+		return vhost_dev_fail(v->dev, -EINVAL, "a memory region of impossible size");
 	if ((r->iova & mask) != (addr & mask))
-		return vhost_fail(v->dev, -EINVAL, "memory at %p and its IOVA 0x%llx do not lie "
-				  "alike in their pages", r->addr, (unsigned long long)r->iova);
+		return vhost_dev_fail(v->dev, -EINVAL,
+				      "memory at %p and its IOVA 0x%llx do not lie "
+				      "alike in their pages", r->addr, (unsigned long long)r->iova);
 	last = r->iova + (r->size - 1);
 	m->iova = (r->iova + mask) & ~mask;
 	/* The first byte after the last whole page; 0 is the end of the address space. */
@@ -201,22 +202,23 @@ check(struct vdpa *v, const struct vhost_region *r, struct vdpa_map *m)
 	m->read_only = r->read_only;
 	m->spaces = 0;
 	if (m->size != 0 && (m->iova < v->first || m->iova + (m->size - 1) > v->last))
-		return vhost_fail(v->dev, -ERANGE, "memory at IOVA 0x%llx to 0x%llx is out of the "
-				  "device's reach, 0x%llx to 0x%llx",
-				  (unsigned long long)m->iova,
-				  (unsigned long long)(m->iova + (m->size - 1)),
-				  (unsigned long long)v->first, (unsigned long long)v->last);
+		return vhost_dev_fail(v->dev, -ERANGE,
+				      "memory at IOVA 0x%llx to 0x%llx is out of the "
+				      "device's reach, 0x%llx to 0x%llx",
+				      (unsigned long long)m->iova,
+				      (unsigned long long)(m->iova + (m->size - 1)),
+				      (unsigned long long)v->first, (unsigned long long)v->last);
 	return 0;
 }
 
 /* Of what is mapped as w wants it, and wholly within w, the lowest; NULL: nothing. */
-static const struct vdpa_map *
-lowest_within(const struct vdpa *v, const struct vdpa_map *w)
+static const struct vhost_vdpa_mapping *
+lowest_within(const struct vhost_vdpa *v, const struct vhost_vdpa_mapping *w)
 {
-	const struct vdpa_map *found = NULL;
+	const struct vhost_vdpa_mapping *found = NULL;
 
 	for (uint32_t i = 0; i < v->nmaps; i++) {
-		const struct vdpa_map *m = &v->map[i];
+		const struct vhost_vdpa_mapping *m = &v->map[i];
 
 		if (m->iova < w->iova || m->size > w->size ||
 		    m->iova - w->iova > w->size - m->size ||
@@ -234,9 +236,9 @@ lowest_within(const struct vdpa *v, const struct vdpa_map *w)
  * for each that is mapped and one more at most.
  */
 static uint32_t
-split(const struct vdpa *v, struct vdpa_map w, struct vdpa_map *piece)
+split(const struct vhost_vdpa *v, struct vhost_vdpa_mapping w, struct vhost_vdpa_mapping *piece)
 {
-	const struct vdpa_map *m;
+	const struct vhost_vdpa_mapping *m;
 	uint32_t n = 0;
 
 	while (w.size > 0 && (m = lowest_within(v, &w)) != NULL) {
@@ -257,16 +259,16 @@ split(const struct vdpa *v, struct vdpa_map w, struct vdpa_map *piece)
 }
 
 int
-vdpa_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
+vhost_vdpa_map_set_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
 {
 	const bool running = dev->status & VIRTIO_CONFIG_S_DRIVER_OK;
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 	/* Pieces, and what was there before. */
-	struct vdpa_map *set = calloc(n + 3 * v->nmaps + 1, sizeof(*set)), whole;
+	struct vhost_vdpa_mapping *set = calloc(n + 3 * v->nmaps + 1, sizeof(*set)), whole;
 	uint32_t used = 0;
 
 	if (set == NULL)
-		return vhost_fail(dev, -ENOMEM, "out of memory");
+		return vhost_dev_fail(dev, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < n; i++) {
 		int rc = check(v, &r[i], &whole);
 
@@ -283,9 +285,9 @@ vdpa_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t
 }
 
 int
-vdpa_use_space(struct vdpa *v, uint32_t asid)
+vhost_vdpa_map_use_space(struct vhost_vdpa *v, uint32_t asid)
 {
-	struct vdpa_map *set;
+	struct vhost_vdpa_mapping *set;
 
 	if (v->spaces >> asid & 1)
 		return 0;
@@ -294,15 +296,15 @@ vdpa_use_space(struct vdpa *v, uint32_t asid)
 		return 0;
 	set = calloc(2 * v->nmaps, sizeof(*set));
 	if (set == NULL)
-		return vhost_fail(v->dev, -ENOMEM, "out of memory");
+		return vhost_dev_fail(v->dev, -ENOMEM, "out of memory");
 	memcpy(set, v->map, v->nmaps * sizeof(*set));
 	return change(v, set, v->nmaps);
 }
 
 void
-vdpa_maps_after_reset(struct vdpa *v)
+vhost_vdpa_map_after_reset(struct vhost_vdpa *v)
 {
 	v->spaces = 1;
-	if (!vdpa_has(v->dev, VHOST_BACKEND_F_IOTLB_PERSIST))
+	if (!vhost_vdpa_has(v->dev, VHOST_BACKEND_F_IOTLB_PERSIST))
 		v->nmaps = 0;
 }

@@ -12,20 +12,20 @@ ring_state(struct vhost_dev *dev, unsigned long request, uint32_t index, uint32_
 	   const char *what)
 {
 	struct vhost_vring_state state = { index, num };
-	int rc = vdpa_ioctl(dev->priv, request, &state, what);
+	int rc = vhost_vdpa_sys_ioctl(dev->priv, request, &state, what);
 
 	return rc < 0 ? rc : 0;
 }
 
 int
-vdpa_set_vring_num(struct vhost_dev *dev, uint32_t index, uint32_t num)
+vhost_vdpa_ring_set_num(struct vhost_dev *dev, uint32_t index, uint32_t num)
 {
 	return ring_state(dev, VHOST_SET_VRING_NUM, index, num, "size of a ring");
 }
 
 /* Before about Linux 6.4 a base had 16 bits: of a packed ring the avail slot and wrap. */
 int
-vdpa_set_vring_base(struct vhost_dev *dev, uint32_t index, uint32_t base)
+vhost_vdpa_ring_set_base(struct vhost_dev *dev, uint32_t index, uint32_t base)
 {
 	int rc = ring_state(dev, VHOST_SET_VRING_BASE, index, base, "base of a ring");
 
@@ -36,7 +36,7 @@ vdpa_set_vring_base(struct vhost_dev *dev, uint32_t index, uint32_t base)
 }
 
 int
-vdpa_set_vring_addr(struct vhost_dev *dev, uint32_t index, const struct vhost_vring_addr *addr)
+vhost_vdpa_ring_set_addr(struct vhost_dev *dev, uint32_t index, const struct vhost_vring_addr *addr)
 {
 	struct vhost_uapi_vring_addr arg = {
 		.index = index,
@@ -47,37 +47,37 @@ vdpa_set_vring_addr(struct vhost_dev *dev, uint32_t index, const struct vhost_vr
 	int rc;
 
 	if (addr->log)
-		return vhost_fail(dev, -EOPNOTSUPP, "vhost-vdpa has no dirty log");
-	rc = vdpa_ioctl(dev->priv, VHOST_SET_VRING_ADDR, &arg, "addresses of a ring");
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "vhost-vdpa has no dirty log");
+	rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_SET_VRING_ADDR, &arg, "addresses of a ring");
 	return rc < 0 ? rc : 0;
 }
 
 int
-vdpa_suspend(struct vhost_dev *dev)
+vhost_vdpa_ring_suspend_all(struct vhost_dev *dev)
 {
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 	__u32 unused = 0; /* kernels that do not know the request look for a ring's index */
 	int rc;
 
-	if (!vdpa_has(dev, VHOST_BACKEND_F_SUSPEND))
-		return vhost_fail(dev, -EOPNOTSUPP, "the device cannot be suspended");
+	if (!vhost_vdpa_has(dev, VHOST_BACKEND_F_SUSPEND))
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "the device cannot be suspended");
 	if (v->suspended)
 		return 0;
-	rc = vdpa_ioctl(v, VHOST_VDPA_SUSPEND, &unused, "SUSPEND");
+	rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_SUSPEND, &unused, "SUSPEND");
 	v->suspended = rc >= 0;
 	return rc < 0 ? rc : 0;
 }
 
 int
-vdpa_resume(struct vhost_dev *dev)
+vhost_vdpa_ring_resume_all(struct vhost_dev *dev)
 {
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 	__u32 unused = 0;
 	int rc;
 
-	if (!vdpa_has(dev, VHOST_BACKEND_F_RESUME))
-		return vhost_fail(dev, -EOPNOTSUPP, "the device cannot be resumed");
-	rc = vdpa_ioctl(v, VHOST_VDPA_RESUME, &unused, "RESUME");
+	if (!vhost_vdpa_has(dev, VHOST_BACKEND_F_RESUME))
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "the device cannot be resumed");
+	rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_RESUME, &unused, "RESUME");
 	if (rc >= 0)
 		v->suspended = false;
 	return rc < 0 ? rc : 0;
@@ -85,17 +85,18 @@ vdpa_resume(struct vhost_dev *dev)
 
 /* Of a device that runs the base is in motion: suspend it first, where it can be. */
 int
-vdpa_get_vring_base(struct vhost_dev *dev, uint32_t index, uint32_t *base)
+vhost_vdpa_ring_get_base(struct vhost_dev *dev, uint32_t index, uint32_t *base)
 {
 	struct vhost_vring_state state = { .index = index };
 	int rc;
 
-	if ((dev->status & VIRTIO_CONFIG_S_DRIVER_OK) && vdpa_has(dev, VHOST_BACKEND_F_SUSPEND)) {
-		rc = vdpa_suspend(dev);
-		if (rc < 0 && !vdpa_is_missing(rc))
+	if ((dev->status & VIRTIO_CONFIG_S_DRIVER_OK) && vhost_vdpa_has(dev,
+									VHOST_BACKEND_F_SUSPEND)) {
+		rc = vhost_vdpa_ring_suspend_all(dev);
+		if (rc < 0 && !vhost_vdpa_sys_is_missing(rc))
 			return rc;
 	}
-	rc = vdpa_ioctl(dev->priv, VHOST_GET_VRING_BASE, &state, "base of a ring");
+	rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_GET_VRING_BASE, &state, "base of a ring");
 	if (rc < 0)
 		return rc;
 	*base = state.num;
@@ -106,58 +107,58 @@ static int
 ring_fd(struct vhost_dev *dev, unsigned long request, uint32_t index, int fd, const char *what)
 {
 	struct vhost_vring_file file = { index, fd < 0 ? -1 : fd };
-	int rc = vdpa_ioctl(dev->priv, request, &file, what);
+	int rc = vhost_vdpa_sys_ioctl(dev->priv, request, &file, what);
 
 	return rc < 0 ? rc : 0;
 }
 
 int
-vdpa_set_vring_kick(struct vhost_dev *dev, uint32_t index, int fd)
+vhost_vdpa_ring_set_kick(struct vhost_dev *dev, uint32_t index, int fd)
 {
 	return ring_fd(dev, VHOST_SET_VRING_KICK, index, fd, "kick of a ring");
 }
 
 int
-vdpa_set_vring_call(struct vhost_dev *dev, uint32_t index, int fd)
+vhost_vdpa_ring_set_call(struct vhost_dev *dev, uint32_t index, int fd)
 {
 	return ring_fd(dev, VHOST_SET_VRING_CALL, index, fd, "call of a ring");
 }
 
 int
-vdpa_set_vring_err(struct vhost_dev *dev, uint32_t index, int fd)
+vhost_vdpa_ring_set_err(struct vhost_dev *dev, uint32_t index, int fd)
 {
 	return ring_fd(dev, VHOST_SET_VRING_ERR, index, fd, "error fd of a ring");
 }
 
 /* Some devices ignore what comes after DRIVER_OK, unless they promise not to. */
 int
-vdpa_set_vring_enable(struct vhost_dev *dev, uint32_t index, bool enable)
+vhost_vdpa_ring_set_enable(struct vhost_dev *dev, uint32_t index, bool enable)
 {
 	if (enable && (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
-	    !vdpa_has(dev, VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK))
-		return vhost_fail(dev, -EOPNOTSUPP, "the device takes no more rings while it "
-				  "runs");
+	    !vhost_vdpa_has(dev, VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK))
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "the device takes no more rings while it "
+				      "runs");
 	return ring_state(dev, VHOST_VDPA_SET_VRING_ENABLE, index, enable, "ring enable");
 }
 
 int
-vdpa_get_vring_max(struct vhost_dev *dev, uint32_t index, uint32_t *num)
+vhost_vdpa_ring_get_max(struct vhost_dev *dev, uint32_t index, uint32_t *num)
 {
 	struct vhost_vring_state state = { .index = index };
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 	/* An old kernel looks for a ring's index of 32 bits here. */
 	union {
 		__u16 num;
 		__u32 index;
 	} all = { .index = 0 };
-	int rc = vdpa_ioctl(v, VHOST_VDPA_GET_VRING_SIZE, &state, "size of rings");
+	int rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_GET_VRING_SIZE, &state, "size of rings");
 
 	*num = state.num;
-	if (vdpa_is_missing(rc)) {
-		rc = vdpa_ioctl(v, VHOST_VDPA_GET_VRING_NUM, &all, "size of rings");
+	if (vhost_vdpa_sys_is_missing(rc)) {
+		rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_GET_VRING_NUM, &all, "size of rings");
 		*num = all.num;
 	}
-	if (vdpa_is_missing(rc)) {
+	if (vhost_vdpa_sys_is_missing(rc)) {
 		rc = 0;
 		*num = 0;
 	}
@@ -165,14 +166,14 @@ vdpa_get_vring_max(struct vhost_dev *dev, uint32_t index, uint32_t *num)
 }
 
 int
-vdpa_get_vring_group(struct vhost_dev *dev, uint32_t index, uint32_t *group)
+vhost_vdpa_ring_get_group(struct vhost_dev *dev, uint32_t index, uint32_t *group)
 {
 	struct vhost_vring_state state = { .index = index };
 	int rc;
 
-	if (!vdpa_has(dev, VHOST_BACKEND_F_IOTLB_ASID))
-		return vhost_fail(dev, -EOPNOTSUPP, "the device has one address space");
-	rc = vdpa_ioctl(dev->priv, VHOST_VDPA_GET_VRING_GROUP, &state, "group of a ring");
+	if (!vhost_vdpa_has(dev, VHOST_BACKEND_F_IOTLB_ASID))
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "the device has one address space");
+	rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_VDPA_GET_VRING_GROUP, &state, "group of a ring");
 	if (rc < 0)
 		return rc;
 	*group = state.num;
@@ -180,34 +181,37 @@ vdpa_get_vring_group(struct vhost_dev *dev, uint32_t index, uint32_t *group)
 }
 
 int
-vdpa_set_group_asid(struct vhost_dev *dev, uint32_t group, uint32_t asid)
+vhost_vdpa_ring_set_group_asid(struct vhost_dev *dev, uint32_t group, uint32_t asid)
 {
 	int rc;
 
-	if (!vdpa_has(dev, VHOST_BACKEND_F_IOTLB_ASID))
-		return vhost_fail(dev, -EOPNOTSUPP, "the device has one address space");
-	if (asid >= VDPA_MAX_ASID)
-		return vhost_fail(dev, -EINVAL, "address spaces are 0 to %d", VDPA_MAX_ASID - 1);
+	if (!vhost_vdpa_has(dev, VHOST_BACKEND_F_IOTLB_ASID))
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "the device has one address space");
+	if (asid >= VHOST_VDPA_MAX_ASID)
+		return vhost_dev_fail(dev, -EINVAL, "address spaces are 0 to %d",
+				      VHOST_VDPA_MAX_ASID -
+				      1);
 	rc = ring_state(dev, VHOST_VDPA_SET_GROUP_ASID, group, asid, "address space of a group");
-	return rc == 0 ? vdpa_use_space(dev->priv, asid) : rc;
+	return rc == 0 ? vhost_vdpa_map_use_space(dev->priv, asid) : rc;
 }
 
 int
-vdpa_map_notifier(struct vhost_dev *dev, uint32_t index, void **notifier)
+vhost_vdpa_ring_map_notifier(struct vhost_dev *dev, uint32_t index, void **notifier)
 {
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 	int rc = v->sys->mmap(v->sys->ctx, v->fd, v->page, (off_t)(index * v->page), notifier);
 
 	if (rc < 0)
-		return vhost_fail(dev, vdpa_note(v, rc), "ring %u has no notifier: %s", index,
-				  strerror(-rc));
+		return vhost_dev_fail(dev, vhost_vdpa_sys_check(v, rc),
+				      "ring %u has no notifier: %s", index,
+				      strerror(-rc));
 	return 0;
 }
 
 void
-vdpa_unmap_notifier(struct vhost_dev *dev, uint32_t index, void *notifier)
+vhost_vdpa_ring_unmap_notifier(struct vhost_dev *dev, uint32_t index, void *notifier)
 {
-	struct vdpa *v = dev->priv;
+	struct vhost_vdpa *v = dev->priv;
 
 	(void)index;
 	v->sys->munmap(v->sys->ctx, notifier, v->page);

@@ -13,17 +13,17 @@
 #include "vhost_dev.h"
 #include "virtq_ring.h"
 
-#define VDPA_MAX_ASID 32	/* address spaces that memory can be mapped into */
+#define VHOST_VDPA_MAX_ASID 32	/* address spaces that memory can be mapped into */
 
 /* A range that the device may access, and the address spaces it is mapped into. */
-struct vdpa_map {
+struct vhost_vdpa_mapping {
 	uint64_t iova, size;
 	uint64_t uaddr;
 	bool read_only;
 	uint32_t spaces;	/* bit i: address space i */
 };
 
-struct vdpa {
+struct vhost_vdpa {
 	struct vhost_dev *dev;
 	const struct vhost_vdpa_sys *sys;
 	int fd;
@@ -36,47 +36,47 @@ struct vdpa {
 	uint64_t page;			/* bytes */
 	uint64_t first, last;		/* IOVA range, inclusive */
 	uint32_t spaces;		/* address spaces in use, bit i */
-	struct vdpa_map *map;		/* what is mapped */
+	struct vhost_vdpa_mapping *map;		/* what is mapped */
 	uint32_t nmaps;
 };
 
-extern const struct vhost_vdpa_sys vhost_vdpa_linux;
+extern const struct vhost_vdpa_sys vhost_vdpa_sys_linux;
 
 static inline bool
-vdpa_has(const struct vhost_dev *dev, unsigned int backend_feature)
+vhost_vdpa_has(const struct vhost_dev *dev, unsigned int backend_feature)
 {
 	return dev->backend >> backend_feature & 1;
 }
 
 /* 0 (or more), or -errno with dev->why; `what` names the request. */
-int vdpa_ioctl(struct vdpa *v, unsigned long request, void *arg, const char *what);
+int vhost_vdpa_sys_ioctl(struct vhost_vdpa *v, unsigned long request, void *arg, const char *what);
 /* Whether an ioctl failed because this kernel or device does not have it. */
-bool vdpa_is_missing(int rc);
+bool vhost_vdpa_sys_is_missing(int rc);
 /* Tell the owner when this error means that there is no device any more. Returns rc. */
-int vdpa_note(struct vdpa *v, int rc);
+int vhost_vdpa_sys_check(struct vhost_vdpa *v, int rc);
 
-int vdpa_set_mem_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);
+int vhost_vdpa_map_set_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);
 /* Map what is mapped already into one more address space, too. */
-int vdpa_use_space(struct vdpa *v, uint32_t asid);
+int vhost_vdpa_map_use_space(struct vhost_vdpa *v, uint32_t asid);
 /* The device was reset: rings are back in address space 0, and maps are gone without PERSIST. */
-void vdpa_maps_after_reset(struct vdpa *v);
+void vhost_vdpa_map_after_reset(struct vhost_vdpa *v);
 
 /* Operations about rings. */
-int vdpa_set_vring_num(struct vhost_dev *dev, uint32_t index, uint32_t num);
-int vdpa_set_vring_base(struct vhost_dev *dev, uint32_t index, uint32_t base);
-int vdpa_set_vring_addr(struct vhost_dev *dev, uint32_t index,
-			const struct vhost_vring_addr *addr);
-int vdpa_suspend(struct vhost_dev *dev);
-int vdpa_resume(struct vhost_dev *dev);
-int vdpa_get_vring_base(struct vhost_dev *dev, uint32_t index, uint32_t *base);
-int vdpa_set_vring_kick(struct vhost_dev *dev, uint32_t index, int fd);
-int vdpa_set_vring_call(struct vhost_dev *dev, uint32_t index, int fd);
-int vdpa_set_vring_err(struct vhost_dev *dev, uint32_t index, int fd);
-int vdpa_set_vring_enable(struct vhost_dev *dev, uint32_t index, bool enable);
-int vdpa_get_vring_max(struct vhost_dev *dev, uint32_t index, uint32_t *num);
-int vdpa_get_vring_group(struct vhost_dev *dev, uint32_t index, uint32_t *group);
-int vdpa_set_group_asid(struct vhost_dev *dev, uint32_t group, uint32_t asid);
-int vdpa_map_notifier(struct vhost_dev *dev, uint32_t index, void **notifier);
-void vdpa_unmap_notifier(struct vhost_dev *dev, uint32_t index, void *notifier);
+int vhost_vdpa_ring_set_num(struct vhost_dev *dev, uint32_t index, uint32_t num);
+int vhost_vdpa_ring_set_base(struct vhost_dev *dev, uint32_t index, uint32_t base);
+int vhost_vdpa_ring_set_addr(struct vhost_dev *dev, uint32_t index,
+			     const struct vhost_vring_addr *addr);
+int vhost_vdpa_ring_suspend_all(struct vhost_dev *dev);
+int vhost_vdpa_ring_resume_all(struct vhost_dev *dev);
+int vhost_vdpa_ring_get_base(struct vhost_dev *dev, uint32_t index, uint32_t *base);
+int vhost_vdpa_ring_set_kick(struct vhost_dev *dev, uint32_t index, int fd);
+int vhost_vdpa_ring_set_call(struct vhost_dev *dev, uint32_t index, int fd);
+int vhost_vdpa_ring_set_err(struct vhost_dev *dev, uint32_t index, int fd);
+int vhost_vdpa_ring_set_enable(struct vhost_dev *dev, uint32_t index, bool enable);
+int vhost_vdpa_ring_get_max(struct vhost_dev *dev, uint32_t index, uint32_t *num);
+int vhost_vdpa_ring_get_group(struct vhost_dev *dev, uint32_t index, uint32_t *group);
+int vhost_vdpa_ring_set_group_asid(struct vhost_dev *dev, uint32_t group, uint32_t asid);
+int vhost_vdpa_ring_map_notifier(struct vhost_dev *dev, uint32_t index, void **notifier);
+void vhost_vdpa_ring_unmap_notifier(struct vhost_dev *dev, uint32_t index, void *notifier);
 
 #endif /* VHOST_VDPA_SESSION_H */

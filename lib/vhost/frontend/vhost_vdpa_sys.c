@@ -11,13 +11,13 @@
 #include "vhost_vdpa_session.h"
 
 bool
-vdpa_is_missing(int rc)
+vhost_vdpa_sys_is_missing(int rc)
 {
 	return rc == -ENOTTY || rc == -EOPNOTSUPP || rc == -ENOSYS;
 }
 
 int
-vdpa_note(struct vdpa *v, int rc)
+vhost_vdpa_sys_check(struct vhost_vdpa *v, int rc)
 {
 	if ((rc == -ENODEV || rc == -ENXIO) && !v->gone) {
 		v->gone = true;
@@ -27,13 +27,13 @@ vdpa_note(struct vdpa *v, int rc)
 }
 
 int
-vdpa_ioctl(struct vdpa *v, unsigned long request, void *arg, const char *what)
+vhost_vdpa_sys_ioctl(struct vhost_vdpa *v, unsigned long request, void *arg, const char *what)
 {
 	int rc = v->sys->ioctl(v->sys->ctx, v->fd, request, arg);
 
 	if (rc >= 0)
 		return rc;
-	return vhost_fail(v->dev, vdpa_note(v, rc), "%s: %s", what, strerror(-rc));
+	return vhost_dev_fail(v->dev, vhost_vdpa_sys_check(v, rc), "%s: %s", what, strerror(-rc));
 }
 
 static int
@@ -104,7 +104,7 @@ sys_eventfd(void *ctx)
 	return fd < 0 ? -errno : fd;
 }
 
-const struct vhost_vdpa_sys vhost_vdpa_linux = {
+const struct vhost_vdpa_sys vhost_vdpa_sys_linux = {
 	.open = sys_open,
 	.close = sys_close,
 	.ioctl = sys_ioctl,

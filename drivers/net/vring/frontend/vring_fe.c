@@ -177,7 +177,7 @@ vring_fe_down(struct vring_fe *fe, const char *why)
 	fe->lost = fe->changed = false;
 	evloop_timer_cancel(&fe->later);
 	halt(fe, false);
-	vhost_close(&fe->dev);
+	vhost_dev_close(&fe->dev);
 	if (port->connected)
 		count_one(&port->session.disconnects);
 	port->connected = false;
@@ -222,7 +222,7 @@ is_vacant(struct vhu_sock *s)
 {
 	struct vring_fe *fe = s->owner;
 
-	return !vhost_is_open(&fe->dev);
+	return !vhost_dev_is_open(&fe->dev);
 }
 
 static void
@@ -310,7 +310,7 @@ look_at_device(struct vring_fe *fe)
 	uint8_t status = 0;
 	int ret = vhost_get_status(&fe->dev, &status);
 
-	if (vhost_is_fatal(ret)) {
+	if (vhost_dev_is_fatal(ret)) {
 		vring_fe_down(fe, fe->dev.why);
 		return;
 	}
@@ -398,7 +398,7 @@ front_stop(struct vring_port *port)
 	halt(fe, true);
 	port->carrier = false;
 	ret = vhost_dev_start(&fe->dev, false);
-	if (vhost_is_fatal(ret))
+	if (vhost_dev_is_fatal(ret))
 		vring_fe_down(fe, fe->dev.why);
 }
 
@@ -434,7 +434,7 @@ open_vdpa(struct vring_fe *fe, char *err, size_t errlen)
 		ret = vring_fe_greet(fe);
 	if (ret != 0) {
 		snprintf(err, errlen, "%s", with_path(fe, fe->dev.why, buf, sizeof(buf)));
-		vhost_close(&fe->dev);
+		vhost_dev_close(&fe->dev);
 		return ret;
 	}
 	fe->port->connected = true;
@@ -479,7 +479,7 @@ close_in_ctrl(void *arg)
 	if (!fe->vdpa && fe->sock.loop != NULL)
 		vhu_sock_close(&fe->sock);
 	halt(fe, true);
-	vhost_close(&fe->dev);
+	vhost_dev_close(&fe->dev);
 	fe->port->connected = false;
 	evloop_timer_cancel(&fe->again);
 	evloop_timer_cancel(&fe->later);

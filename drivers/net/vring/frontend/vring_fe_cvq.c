@@ -79,7 +79,7 @@ vring_fe_cvq_up(struct vring_fe *fe)
 	ret = virtq_drv_init(cvq->drv, cvq->zone->addr, (uintptr_t)cvq->zone->addr, &cfg,
 			     &cvq->ring);
 	if (ret != 0)
-		return vhost_fail(&fe->dev, ret, "control queue: %s", strerror(-ret));
+		return vhost_dev_fail(&fe->dev, ret, "control queue: %s", strerror(-ret));
 	return vring_fe_ring_tell(fe, cvq->qid, cvq->ring, cvq->kickfd);
 }
 
@@ -127,11 +127,11 @@ vring_fe_cvq_send(struct vring_fe *fe, size_t len)
 	else
 		ret = -ETIMEDOUT;
 	if (ret != 0)
-		return vhost_fail(&fe->dev, ret, "control queue: no answer to command %u/%u",
-				  cvq->cmd[0], cvq->cmd[1]);
+		return vhost_dev_fail(&fe->dev, ret, "control queue: no answer to command %u/%u",
+				      cvq->cmd[0], cvq->cmd[1]);
 	if (__atomic_load_n(ack, __ATOMIC_ACQUIRE) != VIRTIO_NET_OK)
-		return vhost_fail(&fe->dev, -EIO, "control queue: command %u/%u refused",
-				  cvq->cmd[0], cvq->cmd[1]);
+		return vhost_dev_fail(&fe->dev, -EIO, "control queue: command %u/%u refused",
+				      cvq->cmd[0], cvq->cmd[1]);
 	return 0;
 }
 

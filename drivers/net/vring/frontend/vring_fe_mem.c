@@ -403,20 +403,22 @@ check(struct vring_fe *fe, const struct vhost_region *r, uint32_t n)
 	uint64_t first, last;
 
 	if (n == 0)
-		return vhost_fail(&fe->dev, -EINVAL, "no memory of this process can be shared: "
-				  "hugepages, or --no-huge with memfd, are needed");
+		return vhost_dev_fail(&fe->dev, -EINVAL, "no memory of this process can be shared: "
+				      "hugepages, or --no-huge with memfd, are needed");
 	if (n > limit)
-		return vhost_fail(&fe->dev, -ENOSPC, "memory is in %u pieces and the device takes "
-				  "%u: EAL's --single-file-segments, or larger pages, make "
-				  "fewer", n, limit);
+		return vhost_dev_fail(&fe->dev, -ENOSPC,
+				      "memory is in %u pieces and the device takes "
+				      "%u: EAL's --single-file-segments, or larger pages, make "
+				      "fewer", n, limit);
 	if (vhost_get_iova_range(&fe->dev, &first, &last) != 0)
 		return 0;
 	beyond = vring_regions_beyond(r, n, first, last);
 	if (beyond == NULL)
 		return 0;
-	return vhost_fail(&fe->dev, -ERANGE, "memory at 0x%" PRIx64 " is beyond what the device "
-			  "reaches, 0x%" PRIx64 " to 0x%" PRIx64 ": EAL's --base-virtaddr helps",
-			  beyond->iova, first, last);
+	return vhost_dev_fail(&fe->dev, -ERANGE,
+			      "memory at 0x%" PRIx64 " is beyond what the device "
+			      "reaches, 0x%" PRIx64 " to 0x%" PRIx64 ": EAL's --base-virtaddr helps",
+			      beyond->iova, first, last);
 }
 
 /* The kernel does not say which limit it was. */
@@ -428,9 +430,9 @@ hint(struct vring_fe *fe, const struct vhost_region *r, uint32_t n)
 
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= need)
 		return -ENOMEM;
-	return vhost_fail(&fe->dev, -ENOMEM, "the device needs %" PRIu64 " MiB locked, allowed "
-			  "are %" PRIu64 ": raise RLIMIT_MEMLOCK (ulimit -l)", need >> 20,
-			  (uint64_t)limit.rlim_cur >> 20);
+	return vhost_dev_fail(&fe->dev, -ENOMEM, "the device needs %" PRIu64 " MiB locked, allowed "
+			      "are %" PRIu64 ": raise RLIMIT_MEMLOCK (ulimit -l)", need >> 20,
+			      (uint64_t)limit.rlim_cur >> 20);
 }
 
 static int
@@ -444,7 +446,7 @@ tell(struct vring_fe *fe)
 
 	r = snapshot(mem, &n, &wanted);
 	if (r == NULL)
-		return vhost_fail(&fe->dev, -ENOMEM, "no memory for a list of memory");
+		return vhost_dev_fail(&fe->dev, -ENOMEM, "no memory for a list of memory");
 	ret = check(fe, r, n);
 	if (ret == 0)
 		ret = vhost_set_mem_table(&fe->dev, r, n);

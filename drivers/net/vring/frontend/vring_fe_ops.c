@@ -22,7 +22,7 @@ struct wish {
 static int
 settle(struct vring_fe *fe, int ret)
 {
-	if (!vhost_is_fatal(ret))
+	if (!vhost_dev_is_fatal(ret))
 		return ret;
 	vring_fe_down(fe, fe->dev.why);
 	return 0;

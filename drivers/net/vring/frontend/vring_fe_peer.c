@@ -41,7 +41,7 @@ config16(struct vring_fe *fe, size_t offset, uint16_t *value)
 
 	if (ret == 0)
 		*value = rte_le_to_cpu_16(v);
-	return vhost_is_fatal(ret) ? ret : 0;
+	return vhost_dev_is_fatal(ret) ? ret : 0;
 }
 
 int
@@ -131,7 +131,7 @@ read_ring_max(struct vring_fe *fe)
 
 	fe->ring_max = 0;
 	ret = vhost_get_vring_max(&fe->dev, 0, &fe->ring_max);
-	return vhost_is_fatal(ret) ? ret : 0;
+	return vhost_dev_is_fatal(ret) ? ret : 0;
 }
 
 static int

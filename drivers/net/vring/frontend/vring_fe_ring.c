@@ -157,7 +157,7 @@ ring_init(struct vring_fe *fe, unsigned int qid)
 		return ret;
 	ret = virtq_drv_init(ring->drv, base, (uintptr_t)base, &cfg, &ring->ring);
 	if (ret != 0)
-		return vhost_fail(&fe->dev, ret, "vring %u: %s", qid, strerror(-ret));
+		return vhost_dev_fail(&fe->dev, ret, "vring %u: %s", qid, strerror(-ret));
 	ring->ring->notifier = map_notifier(fe, qid);
 	if (qid % 2 == 0)
 		fill(fe, qid);
@@ -275,7 +275,7 @@ change_notifiers(struct vring_fe *fe, struct virtq_ring **former)
 		ring = &fe->ring[qid];
 		next = virtq_ring_with_notifier(ring->ring, map_notifier(fe, qid));
 		if (next == NULL)
-			return vhost_fail(&fe->dev, -ENOMEM, "no memory for a notifier");
+			return vhost_dev_fail(&fe->dev, -ENOMEM, "no memory for a notifier");
 		former[qid] = ring->ring;
 		ring->ring = next;
 		fe->port->slot[qid].ring = next;
@@ -342,11 +342,11 @@ vring_fe_rings_stop(struct vring_fe *fe)
 	uint32_t base;
 	int ret = 0;
 
-	for (qid = 0; qid < 2u * fe->pairs && !vhost_is_fatal(ret); qid++)
+	for (qid = 0; qid < 2u * fe->pairs && !vhost_dev_is_fatal(ret); qid++)
 		if (fe->ring[qid].ring != NULL && !fe->vdpa)
 			ret = vhost_set_vring_enable(&fe->dev, qid, false);
 	/* Answered when the back-end is done with what it had taken. */
-	for (qid = 0; qid < 2u * fe->pairs && !vhost_is_fatal(ret); qid++)
+	for (qid = 0; qid < 2u * fe->pairs && !vhost_dev_is_fatal(ret); qid++)
 		if (fe->ring[qid].ring != NULL)
 			ret = vhost_get_vring_base(&fe->dev, qid, &base);
 }
