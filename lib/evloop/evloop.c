@@ -91,7 +91,7 @@ serve_calls(struct evloop *loop)
 }
 
 static void
-woken(struct evloop_watch *w, uint32_t events)
+loop_woken(struct evloop_watch *w, uint32_t events)
 {
 	struct evloop *loop = w->owner;
 	uint64_t count;
@@ -114,7 +114,7 @@ evloop_new(struct evloop **out)
 	loop->wake = (struct evloop_watch){
 		.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
 		.events = EPOLLIN,
-		.ready = woken,
+		.ready = loop_woken,
 		.owner = loop,
 	};
 	loop->epfd = epoll_create1(EPOLL_CLOEXEC);

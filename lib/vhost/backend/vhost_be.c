@@ -69,7 +69,7 @@ static const struct vhu_conn_ops conn_ops = {
 };
 
 static void
-disconnect(struct vhost_be *be, const char *why)
+drop_front_end(struct vhost_be *be, const char *why)
 {
 	if (!vhu_conn_is_open(&be->conn))
 		return;
@@ -83,7 +83,7 @@ tick_expired(struct evloop_timer *t)
 	struct vhost_be *be = t->owner;
 
 	if (virtq_mem_poisoned(be->mem)) {
-		disconnect(be, "the front-end cut the shared memory short");
+		drop_front_end(be, "the front-end cut the shared memory short");
 		return;
 	}
 	for (uint16_t i = 0; i < be->nrings; i++)
@@ -92,7 +92,7 @@ tick_expired(struct evloop_timer *t)
 }
 
 static void
-peer_came(struct vhu_sock *s, int fd)
+front_end_connected(struct vhu_sock *s, int fd)
 {
 	struct vhost_be *be = s->owner;
 
@@ -113,7 +113,7 @@ peer_came(struct vhu_sock *s, int fd)
 }
 
 static bool
-is_vacant(struct vhu_sock *s)
+session_is_vacant(struct vhu_sock *s)
 {
 	struct vhost_be *be = s->owner;
 	struct pollfd p = { .fd = be->conn.watch.fd, .events = POLLRDHUP };
@@ -122,7 +122,7 @@ is_vacant(struct vhu_sock *s)
 		return true;
 	/* One that restarted may knock before the end of its former life was noticed here. */
 	if (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR))) {
-		disconnect(be, "peer closed the connection");
+		drop_front_end(be, "peer closed the connection");
 		return true;
 	}
 	if (!be->rejected)
@@ -134,7 +134,7 @@ is_vacant(struct vhu_sock *s)
 }
 
 static void
-peer_waited_for(struct vhu_sock *s, int error)
+front_end_awaited(struct vhu_sock *s, int error)
 {
 	vhost_be_session_log(s->owner, VHOST_LOG_NOTICE, "waiting for a front-end on %s: %s",
 			     s->addr.sun_path,
@@ -142,9 +142,9 @@ peer_waited_for(struct vhu_sock *s, int error)
 }
 
 static const struct vhu_sock_ops sock_ops = {
-	.peer = peer_came,
-	.vacant = is_vacant,
-	.waiting = peer_waited_for,
+	.peer = front_end_connected,
+	.vacant = session_is_vacant,
+	.waiting = front_end_awaited,
 };
 
 static void
@@ -229,7 +229,7 @@ vhost_be_free(struct vhost_be *be)
 {
 	if (be == NULL)
 		return;
-	disconnect(be, "the port was closed");
+	drop_front_end(be, "the port was closed");
 	vhu_sock_close(&be->sock);
 	be_release(be);
 }

@@ -274,7 +274,7 @@ is_negotiated(const struct vhost_be *be, uint8_t required)
 
 /* Everything about a message that its entry can tell, then its handler. */
 static int
-serve(struct vhost_be *be, const struct vhost_be_request_info *info, struct vhu_msg *msg)
+serve_request(struct vhost_be *be, const struct vhost_be_request_info *info, struct vhu_msg *msg)
 {
 	if (info == NULL)
 		return vhost_be_session_refuse(be, -ENOTSUP, "unknown request");
@@ -334,7 +334,8 @@ refuse_answered(struct vhost_be *be, const struct vhost_be_request_info *info, s
 
 /* Answer as the kind of message and the outcome want it. NULL, or why to close. */
 static const char *
-answer(struct vhost_be *be, const struct vhost_be_request_info *info, struct vhu_msg *msg, int rc)
+answer_request(struct vhost_be *be, const struct vhost_be_request_info *info, struct vhu_msg *msg,
+	       int rc)
 {
 	const bool asked = msg->hdr.flags & VHU_FLAG_NEED_REPLY;
 
@@ -358,7 +359,7 @@ vhost_be_dispatch(struct vhost_be *be, struct vhu_msg *msg)
 	int rc, ring_rc;
 
 	be->about = -1;
-	rc = serve(be, info, msg);
+	rc = serve_request(be, info, msg);
 	/* Whatever it was, a ring may be ready now, or not any more. */
 	ring_rc = vhost_be_rings_update(be);
 	if (rc == 0 && ring_rc < 0)
@@ -370,5 +371,5 @@ vhost_be_dispatch(struct vhost_be *be, struct vhu_msg *msg)
 		vhost_be_session_log(be, VHOST_LOG_WARNING, "%s (%u) refused: %s",
 				     vhost_names_request(request), request, be->why);
 	}
-	return answer(be, info, msg, rc);
+	return answer_request(be, info, msg, rc);
 }

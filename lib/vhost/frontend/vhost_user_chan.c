@@ -25,7 +25,7 @@ serve_config_change(struct vhost_user *u, const struct vhu_msg *msg)
 
 /* Whether the request was served. Its fds are closed in any case. */
 static bool
-serve(struct vhost_user *u, struct vhu_msg *msg)
+serve_backend(struct vhost_user *u, struct vhu_msg *msg)
 {
 	switch (msg->hdr.request) {
 	case CONFIG_CHANGE:
@@ -38,10 +38,10 @@ serve(struct vhost_user *u, struct vhu_msg *msg)
 }
 
 static const char *
-chan_message(struct vhu_conn *c, struct vhu_msg *msg)
+backend_request(struct vhu_conn *c, struct vhu_msg *msg)
 {
 	struct vhost_user *u = c->owner;
-	const uint64_t ack = serve(u, msg) ? 0 : 1;
+	const uint64_t ack = serve_backend(u, msg) ? 0 : 1;
 	const struct vhu_hdr hdr = { msg->hdr.request, VHU_FLAGS_REPLY, sizeof(ack) };
 
 	if (!(msg->hdr.flags & VHU_FLAG_NEED_REPLY) ||
@@ -52,7 +52,7 @@ chan_message(struct vhu_conn *c, struct vhu_msg *msg)
 
 /* The session goes on without it. */
 static void
-chan_closed(struct vhu_conn *c, const char *why, bool framing)
+backend_closed(struct vhu_conn *c, const char *why, bool framing)
 {
 	(void)c;
 	(void)why;
@@ -60,8 +60,8 @@ chan_closed(struct vhu_conn *c, const char *why, bool framing)
 }
 
 static const struct vhu_conn_ops chan_ops = {
-	.message = chan_message,
-	.closed = chan_closed,
+	.message = backend_request,
+	.closed = backend_closed,
 };
 
 void

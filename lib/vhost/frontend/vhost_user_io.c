@@ -110,7 +110,7 @@ deadline_of(const struct vhost_user *u)
 }
 
 static int
-gone(struct vhost_user *u, uint32_t request)
+connection_closed(struct vhost_user *u, uint32_t request)
 {
 	return vhost_user_io_end(u, -ECONNRESET, "the back-end closed the connection at %s",
 				 vhost_names_request(request));
@@ -129,20 +129,20 @@ vhost_user_io_send(struct vhost_user *u, const struct vhost_user_io_request *req
 	if (rc < 0)
 		return rc;
 	if (vhu_codec_tx_push(&u->tx, u->watch.fd, &hdr, req->payload, req->fds, req->nfds) < 0)
-		return gone(u, req->request);
+		return connection_closed(u, req->request);
 	while (u->tx.bytes > 0) {
 		rc = wait_round(u, req->request, POLLOUT, deadline);
 		if (rc < 0)
 			return rc;
 		if (rc > 0 && vhu_codec_tx_flush(&u->tx, u->watch.fd) < 0)
-			return gone(u, req->request);
+			return connection_closed(u, req->request);
 	}
 	u->last = req->request;
 	return 0;
 }
 
 static int
-receive(struct vhost_user *u, uint32_t request)
+receive_answer(struct vhost_user *u, uint32_t request)
 {
 	const uint64_t deadline = deadline_of(u);
 	int rc;
@@ -160,7 +160,7 @@ receive(struct vhost_user *u, uint32_t request)
 			return vhost_user_io_end(u, rc, "the answer to %s breaks the protocol: %s",
 						 vhost_names_request(request), u->rx.why);
 		if (rc < 0)
-			return gone(u, request);
+			return connection_closed(u, request);
 	}
 }
 
@@ -169,7 +169,7 @@ static int
 receive_checked(struct vhost_user *u, uint32_t request, uint32_t min, uint32_t max)
 {
 	const struct vhu_msg *msg = &u->rx.msg;
-	int rc = receive(u, request);
+	int rc = receive_answer(u, request);
 
 	if (rc < 0)
 		return rc;

@@ -27,14 +27,14 @@ file_of(const struct vhost_region *r, struct vhost_user_region *out)
 
 /* The same memory, and not another file that came to lie at the same place. */
 static bool
-same(const struct vhost_user_region *a, const struct vhost_user_region *b)
+same_region(const struct vhost_user_region *a, const struct vhost_user_region *b)
 {
 	return a->r.iova == b->r.iova && a->r.size == b->r.size && a->r.addr == b->r.addr &&
 	       a->r.fd_offset == b->r.fd_offset && a->dev == b->dev && a->ino == b->ino;
 }
 
 static bool
-overlap(const struct vhost_region *a, const struct vhost_region *b)
+regions_overlap(const struct vhost_region *a, const struct vhost_region *b)
 {
 	return virtq_ranges_overlap(a->iova, a->size, b->iova, b->size) ||
 	       virtq_ranges_overlap((uint64_t)(uintptr_t)a->addr, a->size,
@@ -42,7 +42,7 @@ overlap(const struct vhost_region *a, const struct vhost_region *b)
 }
 
 static int
-check(struct vhost_user *u, const struct vhost_region *r, struct vhost_user_region *out)
+check_region(struct vhost_user *u, const struct vhost_region *r, struct vhost_user_region *out)
 {
 	uint64_t end;
 
@@ -106,10 +106,10 @@ send_table(struct vhost_user *u, const struct vhost_user_region *set, uint32_t n
 }
 
 static bool
-contains(const struct vhost_user_region *set, uint32_t n, const struct vhost_user_region *r)
+has_region(const struct vhost_user_region *set, uint32_t n, const struct vhost_user_region *r)
 {
 	for (uint32_t i = 0; i < n; i++)
-		if (same(&set[i], r))
+		if (same_region(&set[i], r))
 			return true;
 	return false;
 }
@@ -142,7 +142,7 @@ change_slots(struct vhost_user *u, const struct vhost_user_region *set, uint32_t
 	int rc = 0;
 
 	for (uint32_t i = 0; i < u->nregions && rc == 0;) {
-		if (contains(set, n, &u->region[i])) {
+		if (has_region(set, n, &u->region[i])) {
 			i++;
 			continue;
 		}
@@ -150,7 +150,7 @@ change_slots(struct vhost_user *u, const struct vhost_user_region *set, uint32_t
 		removed = true;
 	}
 	for (uint32_t i = 0; i < n && rc == 0; i++)
-		if (!contains(u->region, u->nregions, &set[i]))
+		if (!has_region(u->region, u->nregions, &set[i]))
 			rc = add_one(u, &set[i]);
 	return rc == 0 && removed ? vhost_user_io_barrier(u) : rc;
 }
@@ -162,11 +162,11 @@ change_table(struct vhost_user *u, const struct vhost_user_region *set, uint32_t
 	int rc;
 
 	for (uint32_t i = 0; i < n && known; i++)
-		known = contains(u->region, u->nregions, &set[i]);
+		known = has_region(u->region, u->nregions, &set[i]);
 	if (known)
 		return 0;
 	for (uint32_t i = 0; i < u->nregions; i++)
-		removed |= !contains(set, n, &u->region[i]);
+		removed |= !has_region(set, n, &u->region[i]);
 	rc = send_table(u, set, n);
 	/* The owner may free what it took away: the back-end has to have let go of it. */
 	if (rc == 0 && removed)
@@ -180,11 +180,11 @@ change_table(struct vhost_user *u, const struct vhost_user_region *set, uint32_t
 
 /* Make the back-end have exactly this set. */
 static int
-change(struct vhost_user *u, const struct vhost_user_region *set, uint32_t n)
+change_regions(struct vhost_user *u, const struct vhost_user_region *set, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t j = 0; j < i; j++)
-			if (overlap(&set[i].r, &set[j].r))
+			if (regions_overlap(&set[i].r, &set[j].r))
 				return vhost_dev_fail(u->dev, -EEXIST,
 						      "memory regions overlap at %p",
 						      set[i].r.addr);
@@ -206,12 +206,12 @@ vhost_user_mem_set_table(struct vhost_dev *dev, const struct vhost_region *r, ui
 		return vhost_dev_fail(dev, -ENOSPC, "%u memory regions, and the back-end takes %u: "
 				      "use larger pages or --single-file-segments", n, u->slots);
 	for (uint32_t i = 0; i < n; i++) {
-		int rc = check(u, &r[i], &u->wanted[i]);
+		int rc = check_region(u, &r[i], &u->wanted[i]);
 
 		if (rc < 0)
 			return rc;
 	}
-	return change(u, u->wanted, n);
+	return change_regions(u, u->wanted, n);
 }
 
 int

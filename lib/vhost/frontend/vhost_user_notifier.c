@@ -29,7 +29,7 @@ static const char *const drivers[] = { "vfio-dev", "infiniband_verbs", "vhost-vd
 static const char vfio_device[] = "anon_inode:[vfio-device]";
 
 static void
-drop(struct vhost_user_page *page)
+drop_page(struct vhost_user_page *page)
 {
 	virtq_map_put(page->map);
 	*page = (struct vhost_user_page){ NULL, NULL };
@@ -79,7 +79,7 @@ is_device(int fd)
 
 /* Files in memory as well: a back-end in software can poll a page instead of an eventfd. */
 static int
-map(int fd, const struct vhu_vring_area *area, struct vhost_user_page *page)
+map_page(int fd, const struct vhu_vring_area *area, struct vhost_user_page *page)
 {
 	if (is_device(fd))
 		return virtq_map_device(fd, area->offset, &page->map, &page->addr);
@@ -123,10 +123,10 @@ vhost_user_notifier_serve(struct vhost_user *u, struct vhu_msg *msg)
 
 	if (!is_sane(u, msg))
 		return false;
-	if (!(area.word & VHU_FD_NONE) && map(msg->fds[0], &area, &page) < 0)
+	if (!(area.word & VHU_FD_NONE) && map_page(msg->fds[0], &area, &page) < 0)
 		return false;
 	bell = &u->bell[area.word & VHU_FD_INDEX];
-	drop(&bell->given);
+	drop_page(&bell->given);
 	bell->given = page;
 	if (u->bells.at_ns == 0)
 		evloop_timer_set(u->dev->loop, &u->bells, TELL_MS);
@@ -137,7 +137,7 @@ void
 vhost_user_notifier_forget(struct vhost_user *u, uint32_t index)
 {
 	if (index < VHOST_MAX_VRINGS)
-		drop(&u->bell[index].given);
+		drop_page(&u->bell[index].given);
 }
 
 void
@@ -153,8 +153,8 @@ vhost_user_notifiers_free(struct vhost_user *u)
 	evloop_timer_cancel(&u->bells);
 	vhost_user_notifiers_forget(u);
 	for (uint32_t i = 0; i < VHOST_MAX_VRINGS; i++) {
-		drop(&u->bell[i].lent[0]);
-		drop(&u->bell[i].lent[1]);
+		drop_page(&u->bell[i].lent[0]);
+		drop_page(&u->bell[i].lent[1]);
 	}
 }
 
@@ -194,7 +194,7 @@ vhost_user_notifier_unmap(struct vhost_dev *dev, uint32_t index, void *notifier)
 	struct vhost_user *u = dev->priv;
 	struct vhost_user_page *lent = u->bell[index].lent;
 
-	drop(lent[0].addr == notifier ? &lent[0] : &lent[1]);
+	drop_page(lent[0].addr == notifier ? &lent[0] : &lent[1]);
 }
 
 bool

@@ -13,7 +13,7 @@
 
 /* One message is one write of 72 bytes. */
 static int
-iotlb(struct vhost_vdpa *v, uint32_t asid, uint8_t type, const struct vhost_vdpa_mapping *m)
+write_iotlb(struct vhost_vdpa *v, uint32_t asid, uint8_t type, const struct vhost_vdpa_mapping *m)
 {
 	struct vhost_msg_v2 msg;
 	ssize_t n;
@@ -35,11 +35,11 @@ iotlb(struct vhost_vdpa *v, uint32_t asid, uint8_t type, const struct vhost_vdpa
 }
 
 static int
-batch(struct vhost_vdpa *v, uint32_t asid, uint8_t type)
+write_batch(struct vhost_vdpa *v, uint32_t asid, uint8_t type)
 {
 	if (!vhost_vdpa_has(v->dev, VHOST_BACKEND_F_IOTLB_BATCH))
 		return 0;
-	return iotlb(v, asid, type, NULL);
+	return write_iotlb(v, asid, type, NULL);
 }
 
 static int
@@ -59,17 +59,17 @@ map_failed(struct vhost_vdpa *v, int rc, const struct vhost_vdpa_mapping *m, con
 }
 
 static bool
-same(const struct vhost_vdpa_mapping *a, const struct vhost_vdpa_mapping *b)
+same_mapping(const struct vhost_vdpa_mapping *a, const struct vhost_vdpa_mapping *b)
 {
 	return a->iova == b->iova && a->size == b->size && a->uaddr == b->uaddr &&
 	       a->read_only == b->read_only;
 }
 
 static struct vhost_vdpa_mapping *
-find(struct vhost_vdpa_mapping *set, uint32_t n, const struct vhost_vdpa_mapping *m)
+find_mapping(struct vhost_vdpa_mapping *set, uint32_t n, const struct vhost_vdpa_mapping *m)
 {
 	for (uint32_t i = 0; i < n; i++)
-		if (same(&set[i], m))
+		if (same_mapping(&set[i], m))
 			return &set[i];
 	return NULL;
 }
@@ -84,9 +84,9 @@ unmap_others(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set
 	for (uint32_t i = 0; i < v->nmaps && rc == 0; i++) {
 		struct vhost_vdpa_mapping *m = &v->map[i];
 
-		if (!(m->spaces & bit) || ((v->spaces & bit) && find(set, n, m) != NULL))
+		if (!(m->spaces & bit) || ((v->spaces & bit) && find_mapping(set, n, m) != NULL))
 			continue;
-		rc = iotlb(v, asid, VHOST_IOTLB_INVALIDATE, m);
+		rc = write_iotlb(v, asid, VHOST_IOTLB_INVALIDATE, m);
 		if (rc < 0)
 			return map_failed(v, rc, m, "unmapped");
 		m->spaces &= ~bit;
@@ -104,7 +104,7 @@ map_new(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set, uin
 	for (uint32_t i = 0; i < n && rc == 0; i++) {
 		if (!(v->spaces & bit) || (set[i].spaces & bit))
 			continue;
-		rc = iotlb(v, asid, VHOST_IOTLB_UPDATE, &set[i]);
+		rc = write_iotlb(v, asid, VHOST_IOTLB_UPDATE, &set[i]);
 		if (rc < 0)
 			return map_failed(v, rc, &set[i], "mapped");
 		set[i].spaces |= bit;
@@ -114,13 +114,13 @@ map_new(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set, uin
 
 /* Whether an address space has to change at all. */
 static bool
-differs(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set, uint32_t n)
+space_differs(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set, uint32_t n)
 {
 	const uint32_t bit = 1u << asid;
 
 	for (uint32_t i = 0; i < v->nmaps; i++)
 		if ((v->map[i].spaces & bit) &&
-		    (!(v->spaces & bit) || find(set, n, &v->map[i]) == NULL))
+		    (!(v->spaces & bit) || find_mapping(set, n, &v->map[i]) == NULL))
 			return true;
 	for (uint32_t i = 0; i < n; i++)
 		if ((v->spaces & bit) && !(set[i].spaces & bit))
@@ -134,15 +134,15 @@ change_space(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set
 {
 	int rc, end;
 
-	if (!differs(v, asid, set, n))
+	if (!space_differs(v, asid, set, n))
 		return 0;
-	rc = batch(v, asid, VHOST_IOTLB_BATCH_BEGIN);
+	rc = write_batch(v, asid, VHOST_IOTLB_BATCH_BEGIN);
 	if (rc < 0)
 		return vhost_dev_fail(v->dev, rc, "IOTLB batch: %s", strerror(-rc));
 	rc = unmap_others(v, asid, set, n);
 	if (rc == 0)
 		rc = map_new(v, asid, set, n);
-	end = batch(v, asid, VHOST_IOTLB_BATCH_END);
+	end = write_batch(v, asid, VHOST_IOTLB_BATCH_END);
 	if (rc == 0 && end < 0)
 		rc = vhost_dev_fail(v->dev, end, "IOTLB batch: %s", strerror(-end));
 	return rc;
@@ -153,13 +153,13 @@ change_space(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set
  * the same: the rest of the old and the part of the new.
  */
 static int
-change(struct vhost_vdpa *v, struct vhost_vdpa_mapping *set, uint32_t n)
+change_mappings(struct vhost_vdpa *v, struct vhost_vdpa_mapping *set, uint32_t n)
 {
 	uint32_t kept = 0;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct vhost_vdpa_mapping *m = find(v->map, v->nmaps, &set[i]);
+		const struct vhost_vdpa_mapping *m = find_mapping(v->map, v->nmaps, &set[i]);
 
 		set[i].spaces = m != NULL ? m->spaces : 0;
 	}
@@ -170,7 +170,7 @@ change(struct vhost_vdpa *v, struct vhost_vdpa_mapping *set, uint32_t n)
 		if (set[i].spaces != 0)
 			set[kept++] = set[i];
 	for (uint32_t i = 0; i < v->nmaps; i++)
-		if (v->map[i].spaces != 0 && find(set, kept, &v->map[i]) == NULL)
+		if (v->map[i].spaces != 0 && find_mapping(set, kept, &v->map[i]) == NULL)
 			set[kept++] = v->map[i];
 	free(v->map);
 	v->map = set;
@@ -180,7 +180,7 @@ change(struct vhost_vdpa *v, struct vhost_vdpa_mapping *set, uint32_t n)
 
 /* Whole pages of a region, as the device can map them; size 0: not even one. */
 static int
-check(struct vhost_vdpa *v, const struct vhost_region *r, struct vhost_vdpa_mapping *m)
+check_mapping(struct vhost_vdpa *v, const struct vhost_region *r, struct vhost_vdpa_mapping *m)
 {
 	const uint64_t mask = v->page - 1;
 	const uint64_t addr = (uint64_t)(uintptr_t)r->addr;
@@ -236,7 +236,8 @@ lowest_within(const struct vhost_vdpa *v, const struct vhost_vdpa_mapping *w)
  * for each that is mapped and one more at most.
  */
 static uint32_t
-split(const struct vhost_vdpa *v, struct vhost_vdpa_mapping w, struct vhost_vdpa_mapping *piece)
+split_mapping(const struct vhost_vdpa *v, struct vhost_vdpa_mapping w,
+	      struct vhost_vdpa_mapping *piece)
 {
 	const struct vhost_vdpa_mapping *m;
 	uint32_t n = 0;
@@ -270,18 +271,18 @@ vhost_vdpa_map_set_table(struct vhost_dev *dev, const struct vhost_region *r, ui
 	if (set == NULL)
 		return vhost_dev_fail(dev, -ENOMEM, "out of memory");
 	for (uint32_t i = 0; i < n; i++) {
-		int rc = check(v, &r[i], &whole);
+		int rc = check_mapping(v, &r[i], &whole);
 
 		if (rc < 0) {
 			free(set);
 			return rc;
 		}
 		if (running)
-			used += split(v, whole, &set[used]);
+			used += split_mapping(v, whole, &set[used]);
 		else if (whole.size != 0)
 			set[used++] = whole;
 	}
-	return change(v, set, used);
+	return change_mappings(v, set, used);
 }
 
 int
@@ -298,7 +299,7 @@ vhost_vdpa_map_use_space(struct vhost_vdpa *v, uint32_t asid)
 	if (set == NULL)
 		return vhost_dev_fail(v->dev, -ENOMEM, "out of memory");
 	memcpy(set, v->map, v->nmaps * sizeof(*set));
-	return change(v, set, v->nmaps);
+	return change_mappings(v, set, v->nmaps);
 }
 
 void

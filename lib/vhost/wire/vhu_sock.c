@@ -21,7 +21,7 @@
 #define EXHAUSTED_MS 100
 
 static int __attribute__((format(printf, 4, 5)))
-fail(char *err, size_t errlen, int error, const char *fmt, ...)
+sock_fail(char *err, size_t errlen, int error, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -66,22 +66,24 @@ clear_path(struct vhu_sock *s, char *err, size_t errlen)
 	int fd = -1, rc;
 
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : fail(err, errlen, -errno, "%s: %s", path,
-						  strerror(errno));
+		return errno == ENOENT ? 0 : sock_fail(err, errlen, -errno, "%s: %s", path,
+						       strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return fail(err, errlen, -EEXIST, "%s exists and is not a socket; remove it or "
-			    "choose another path", path);
+		return sock_fail(err, errlen, -EEXIST,
+				 "%s exists and is not a socket; remove it or "
+				 "choose another path", path);
 	rc = try_connect(&s->addr, &fd);
 	if (rc == 0)
 		close(fd);
 	if (rc == 0 || rc == -EAGAIN || rc == -EPROTOTYPE)
-		return fail(err, errlen, -EADDRINUSE, "%s is served by another process or port",
-			    path);
+		return sock_fail(err, errlen, -EADDRINUSE,
+				 "%s is served by another process or port",
+				 path);
 	if (rc != -ECONNREFUSED && rc != -ENOENT)
-		return fail(err, errlen, rc, "%s: %s", path, strerror(-rc));
+		return sock_fail(err, errlen, rc, "%s: %s", path, strerror(-rc));
 	if (unlink(path) < 0 && errno != ENOENT)
-		return fail(err, errlen, -errno, "stale socket %s cannot be removed: %s", path,
-			    strerror(errno));
+		return sock_fail(err, errlen, -errno, "stale socket %s cannot be removed: %s", path,
+				 strerror(errno));
 	return 0;
 }
 
@@ -153,7 +155,7 @@ listener_ready(struct evloop_watch *w, uint32_t events)
 }
 
 static uint32_t
-longer(const struct vhu_sock *s, uint32_t delay_ms)
+longer_delay(const struct vhu_sock *s, uint32_t delay_ms)
 {
 	uint32_t most = s->first_ms > VHU_SOCK_RECONNECT_MAX_MS ? s->first_ms :
 								  VHU_SOCK_RECONNECT_MAX_MS;
@@ -166,7 +168,7 @@ static void
 try_later(struct vhu_sock *s)
 {
 	evloop_timer_set(s->loop, &s->timer, s->delay_ms);
-	s->delay_ms = longer(s, s->delay_ms);
+	s->delay_ms = longer_delay(s, s->delay_ms);
 }
 
 static bool
@@ -193,12 +195,12 @@ unwatch_dir(struct vhu_sock *s)
  * the time does not own the loop.
  */
 static void
-hurry(struct vhu_sock *s)
+try_soon(struct vhu_sock *s)
 {
 	if (evloop_now_ns() + s->appeared_ms * UINT64_C(1000000) >= s->timer.at_ns)
 		return;
 	s->delay_ms = s->appeared_ms;
-	s->appeared_ms = longer(s, s->appeared_ms);
+	s->appeared_ms = longer_delay(s, s->appeared_ms);
 	try_later(s);
 }
 
@@ -225,7 +227,7 @@ dir_changed(struct evloop_watch *w, uint32_t events)
 	if (gone)
 		unwatch_dir(s);
 	if (appeared)
-		hurry(s);
+		try_soon(s);
 }
 
 /* Where that cannot be had, the delays between attempts will do. */
@@ -255,7 +257,7 @@ watch_dir(struct vhu_sock *s)
 }
 
 static void
-attempt(struct vhu_sock *s)
+try_now(struct vhu_sock *s)
 {
 	int fd = -1, rc;
 
@@ -280,7 +282,7 @@ timer_expired(struct evloop_timer *t)
 	struct vhu_sock *s = t->owner;
 
 	if (s->client)
-		attempt(s);
+		try_now(s);
 	else if (evloop_watch_add(s->loop, &s->watch) < 0)
 		evloop_timer_set(s->loop, &s->timer, EXHAUSTED_MS);
 }
@@ -309,7 +311,7 @@ open_server(struct vhu_sock *s, const struct vhu_sock_config *cfg, char *err, si
 		return rc;
 	fd = stream_socket();
 	if (fd < 0)
-		return fail(err, errlen, fd, "socket: %s", strerror(-fd));
+		return sock_fail(err, errlen, fd, "socket: %s", strerror(-fd));
 	rc = bind_path(s, fd, cfg);
 	if (rc == 0) {
 		s->watch.fd = fd;
@@ -319,7 +321,8 @@ open_server(struct vhu_sock *s, const struct vhu_sock_config *cfg, char *err, si
 		remove_path(s);
 		close(fd);
 		s->watch.fd = -1;
-		return fail(err, errlen, rc, "cannot listen on %s: %s", cfg->path, strerror(-rc));
+		return sock_fail(err, errlen, rc, "cannot listen on %s: %s", cfg->path,
+				 strerror(-rc));
 	}
 	return 0;
 }
@@ -351,10 +354,11 @@ vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct evlo
 	s->appeared_ms = VHU_SOCK_APPEARED_MS;
 	s->addr.sun_family = AF_UNIX;
 	if (cfg->path[0] == '\0')
-		return fail(err, errlen, -EINVAL, "the path of the socket is empty");
+		return sock_fail(err, errlen, -EINVAL, "the path of the socket is empty");
 	if (strlen(cfg->path) >= sizeof(s->addr.sun_path))
-		return fail(err, errlen, -ENAMETOOLONG, "%s: a socket's path has at most %zu bytes",
-			    cfg->path, sizeof(s->addr.sun_path) - 1);
+		return sock_fail(err, errlen, -ENAMETOOLONG,
+				 "%s: a socket's path has at most %zu bytes",
+				 cfg->path, sizeof(s->addr.sun_path) - 1);
 	strcpy(s->addr.sun_path, cfg->path);
 	if (!cfg->client)
 		return open_server(s, cfg, err, errlen);
