@@ -96,7 +96,6 @@ loop_woken(struct evloop_watch *w, uint32_t events)
 	struct evloop *loop = w->owner;
 	uint64_t count;
 
-	(void)events;
 	if (read(w->fd, &count, sizeof(count)) < 0)
 		return;
 	serve_calls(loop);
@@ -268,13 +267,12 @@ void
 evloop_watch_del(struct evloop_watch *w)
 {
 	struct evloop *loop = w->loop;
-	int i;
 
 	if (loop == NULL)
 		return;
 	epoll_ctl(loop->epfd, EPOLL_CTL_DEL, w->fd, NULL);
 	/* Events of this round that are still to come name a watch that may be freed next. */
-	for (i = loop->current; i < loop->nevents; i++)
+	for (int i = loop->current; i < loop->nevents; i++)
 		if (loop->events[i].data.ptr == w)
 			loop->events[i].data.ptr = NULL;
 	w->loop = NULL;

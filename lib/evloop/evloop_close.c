@@ -45,7 +45,6 @@ close_deferred(void *unused)
 {
 	struct deferred_close *p;
 
-	(void)unused;
 	while ((p = next_deferred()) != NULL) {
 		close(p->fd);
 		free(p);

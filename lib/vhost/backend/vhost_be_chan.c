@@ -11,8 +11,6 @@
 static const char *
 chan_message(struct vhu_conn *c, struct vhu_msg *msg)
 {
-	(void)c;
-	(void)msg;
 	/* No request of ours asks for an answer yet. */
 	return "an answer that nobody asked for";
 }
@@ -21,7 +19,6 @@ chan_message(struct vhu_conn *c, struct vhu_msg *msg)
 static void
 chan_closed(struct vhu_conn *c, const char *why, bool framing)
 {
-	(void)framing;
 	vhost_be_session_log(c->owner, VHOST_LOG_INFO, "back-end channel dropped: %s", why);
 }
 

@@ -59,8 +59,6 @@ static int
 on_set_owner(struct vhost_be *be, struct vhu_msg *msg)
 {
 	/* The session began when it connected; nothing waits for this. */
-	(void)be;
-	(void)msg;
 	return 0;
 }
 
@@ -68,7 +66,6 @@ on_set_owner(struct vhost_be *be, struct vhu_msg *msg)
 static int
 on_reset_owner(struct vhost_be *be, struct vhu_msg *msg)
 {
-	(void)msg;
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		be->vring[i].enabled = false;
 		be->vring[i].stale = true;
@@ -123,7 +120,6 @@ on_net_set_mtu(struct vhost_be *be, struct vhu_msg *msg)
 static int
 on_reset_device(struct vhost_be *be, struct vhu_msg *msg)
 {
-	(void)msg;
 	vhost_be_rings_reset_device(be);
 	return 0;
 }

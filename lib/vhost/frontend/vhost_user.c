@@ -377,8 +377,6 @@ user_set_vring_enable(struct vhost_dev *dev, uint32_t index, bool enable)
 static int
 user_get_vring_max(struct vhost_dev *dev, uint32_t index, uint32_t *num)
 {
-	(void)dev;
-	(void)index;
 	*num = 0; /* there is no message for it */
 	return 0;
 }

@@ -50,13 +50,10 @@ backend_request(struct vhu_conn *c, struct vhu_msg *msg)
 	return vhu_conn_send(c, &hdr, &ack) < 0 ? "the back-end does not read" : NULL;
 }
 
-/* The session goes on without it. */
 static void
 backend_closed(struct vhu_conn *c, const char *why, bool framing)
 {
-	(void)c;
-	(void)why;
-	(void)framing;
+	/* The session goes on without the channel. */
 }
 
 static const struct vhu_conn_ops chan_ops = {

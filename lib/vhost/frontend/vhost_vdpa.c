@@ -18,7 +18,6 @@
 #include "vhost_vdpa_session.h"
 #include "virtq_compat.h"
 
-
 /* Back-end features that are served here. */
 static const uint64_t backend_served =
 	VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2) | VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_BATCH) |
@@ -48,7 +47,6 @@ config_ready(struct evloop_watch *w, uint32_t events)
 	uint64_t count;
 	uint8_t status;
 
-	(void)events;
 	if (read(w->fd, &count, sizeof(count)) < 0)
 		return;
 	dev->ops->get_status(dev, &status);
@@ -343,7 +341,6 @@ vdpa_set_features(struct vhost_dev *dev, uint64_t features)
 static uint32_t
 vdpa_memslots_limit(struct vhost_dev *dev)
 {
-	(void)dev;
 	return INT32_MAX;
 }
 
@@ -363,6 +360,7 @@ vdpa_get_config(struct vhost_dev *dev, uint32_t offset, void *buf, uint32_t len)
 	return 0;
 }
 
+/* Flags tell a migration from the driver's own writes, and there is no migration here. */
 static int
 vdpa_set_config(struct vhost_dev *dev, uint32_t offset, const void *buf, uint32_t len,
 		uint32_t flags)
@@ -370,7 +368,6 @@ vdpa_set_config(struct vhost_dev *dev, uint32_t offset, const void *buf, uint32_
 	struct vhost_uapi_config config = { .off = offset, .len = len };
 	int rc;
 
-	(void)flags; /* there is no migration here */
 	if (len == 0 || len > sizeof(config.buf))
 		return vhost_dev_fail(dev, -EINVAL, "configuration space has %zu bytes",
 				      sizeof(config.buf));
@@ -459,7 +456,6 @@ vdpa_get_iova_range(struct vhost_dev *dev, uint64_t *first, uint64_t *last)
 static bool
 vdpa_force_iommu(struct vhost_dev *dev)
 {
-	(void)dev;
 	return true;
 }
 

@@ -213,6 +213,5 @@ vhost_vdpa_ring_unmap_notifier(struct vhost_dev *dev, uint32_t index, void *noti
 {
 	struct vhost_vdpa *v = dev->priv;
 
-	(void)index;
 	v->sys->munmap(v->sys->ctx, notifier, v->page);
 }

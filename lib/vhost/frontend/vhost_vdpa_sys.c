@@ -41,14 +41,12 @@ sys_open(void *ctx, const char *path, int flags)
 {
 	int fd = open(path, flags);
 
-	(void)ctx;
 	return fd < 0 ? -errno : fd;
 }
 
 static int
 sys_close(void *ctx, int fd)
 {
-	(void)ctx;
 	return close(fd) < 0 ? -errno : 0;
 }
 
@@ -57,7 +55,6 @@ sys_ioctl(void *ctx, int fd, unsigned long request, void *arg)
 {
 	int rc;
 
-	(void)ctx;
 	do {
 		rc = ioctl(fd, request, arg);
 	} while (rc < 0 && errno == EINTR);
@@ -69,7 +66,6 @@ sys_write(void *ctx, int fd, const void *buf, size_t len)
 {
 	ssize_t n;
 
-	(void)ctx;
 	do {
 		n = write(fd, buf, len);
 	} while (n < 0 && errno == EINTR);
@@ -81,7 +77,6 @@ sys_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr)
 {
 	void *p = mmap(NULL, len, PROT_WRITE, MAP_SHARED, fd, offset);
 
-	(void)ctx;
 	if (p == MAP_FAILED)
 		return -errno;
 	*addr = p;
@@ -91,7 +86,6 @@ sys_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr)
 static int
 sys_munmap(void *ctx, void *addr, size_t len)
 {
-	(void)ctx;
 	return munmap(addr, len) < 0 ? -errno : 0;
 }
 
@@ -100,7 +94,6 @@ sys_eventfd(void *ctx)
 {
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
-	(void)ctx;
 	return fd < 0 ? -errno : fd;
 }
 

@@ -94,7 +94,6 @@ conn_ready(struct evloop_watch *w, uint32_t events)
 {
 	struct vhu_conn *c = w->owner;
 
-	(void)events; /* an error shows itself when reading or writing */
 	if (c->tx.bytes > 0 && vhu_codec_tx_flush(&c->tx, w->fd) < 0) {
 		conn_fail(c, "peer closed the connection", false);
 		return;

@@ -138,7 +138,6 @@ listener_ready(struct evloop_watch *w, uint32_t events)
 {
 	struct vhu_sock *s = w->owner;
 
-	(void)events;
 	for (int i = 0; i < MAX_ACCEPTS; i++) {
 		int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -215,7 +214,6 @@ dir_changed(struct evloop_watch *w, uint32_t events)
 	struct vhu_sock *s = w->owner;
 	ssize_t n = read(w->fd, buf, sizeof(buf)), at = 0;
 
-	(void)events;
 	while (at < n) {
 		const struct inotify_event *e = (const void *)((const char *)buf + at);
 
