@@ -618,7 +618,7 @@ lingering_socket(int *peer)
 	return fd;
 }
 
-/* Handed over in a message, with an unread message, and with a connection that is turned away. */
+/* Handed over in a message, with an unread message, and with a connection that is rejected. */
 static void
 lingering_descriptors_delay_nobody(void **state)
 {

@@ -194,7 +194,7 @@ foreign_socket_survives_us(void **state)
 }
 
 static void
-second_front_end_is_turned_away(void **state)
+second_front_end_is_rejected(void **state)
 {
 	struct rig *rig = *state;
 
@@ -212,8 +212,8 @@ second_front_end_is_turned_away(void **state)
 	assert_non_null(rig->ring[0]);
 	assert_int_equal(fe_get(rig, VHU_GET_QUEUE_NUM), RIG_PAIRS);
 	/* Said once, not a hundred times. */
-	assert_non_null(strstr(rig->log, "turned away"));
-	assert_null(strstr(strstr(rig->log, "turned away") + 1, "turned away"));
+	assert_non_null(strstr(rig->log, "was rejected"));
+	assert_null(strstr(strstr(rig->log, "was rejected") + 1, "was rejected"));
 }
 
 /* It dies and is back before its end was noticed: it is the only one. */
@@ -492,7 +492,7 @@ main(void)
 		BARE_TEST(stale_socket_is_taken_over),
 		BARE_TEST(live_socket_is_left_alone),
 		BARE_TEST(foreign_socket_survives_us),
-		RIG_TEST(second_front_end_is_turned_away),
+		RIG_TEST(second_front_end_is_rejected),
 		RIG_TEST(restarted_front_end_is_welcome),
 		RIG_TEST(reconnect_storm_leaks_nothing),
 		RIG_TEST(out_of_descriptors),

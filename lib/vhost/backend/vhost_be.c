@@ -120,14 +120,17 @@ session_is_vacant(struct vhu_sock *s)
 
 	if (!vhu_conn_is_open(&be->conn))
 		return true;
-	/* One that restarted may knock before the end of its former life was noticed here. */
+	/*
+	 * A front-end that was restarted can connect before the loop has seen its former connection
+	 * end.
+	 */
 	if (poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR))) {
 		drop_front_end(be, "peer closed the connection");
 		return true;
 	}
 	if (!be->rejected)
 		vhost_be_session_log(be, VHOST_LOG_WARNING,
-				     "a second front-end on %s was turned away",
+				     "a second front-end on %s was rejected: one at a time is served",
 				     s->addr.sun_path);
 	be->rejected = true;
 	return false;

@@ -39,7 +39,7 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 		.owner = u,
 	};
 	u->soon = (struct evloop_timer){ .expired = vhost_user_io_report, .owner = u };
-	u->bells = (struct evloop_timer){ .expired = vhost_user_notifiers_report, .owner = u };
+	u->notifiers_changed = (struct evloop_timer){ .expired = vhost_user_notifiers_report, .owner = u };
 	vhu_codec_rx_init(&u->rx, true);
 	vhu_codec_tx_init(&u->tx);
 	vhost_user_chan_init(u);

@@ -19,7 +19,7 @@
  * What came within this time is told at once. Each change makes the owner wait for all bursts of
  * the port, and a barrier interrupts every lcore: a flood is not to do so more often.
  */
-#define TELL_MS 10
+#define REPORT_MS 10
 
 #define NAME_BYTES 64		/* longer than any of the names below */
 
@@ -90,13 +90,13 @@ uint64_t
 vhost_user_notifier_features(const struct vhost_dev *dev, uint64_t protocol)
 {
 	const uint64_t fds = VIRTQ_BIT(VHU_PF_BACKEND_REQ) | VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD);
-	const uint64_t bells = VIRTQ_BIT(VHU_PF_HOST_NOTIFIER);
+	const uint64_t notifier = VIRTQ_BIT(VHU_PF_HOST_NOTIFIER);
 
 	/* A back-end whose notifier nobody uses would wait in vain. */
 	if (dev->events == NULL || dev->events->notifiers == NULL || (protocol & fds) != fds)
-		protocol &= ~bells;
+		protocol &= ~notifier;
 	/* Nothing else comes with a descriptor. */
-	return protocol & bells ? protocol : protocol & ~VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD);
+	return protocol & notifier ? protocol : protocol & ~VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD);
 }
 
 static bool
@@ -119,17 +119,17 @@ vhost_user_notifier_serve(struct vhost_user *u, struct vhu_msg *msg)
 {
 	struct vhost_user_page page = { NULL, NULL };
 	const struct vhu_vring_area area = msg->area;
-	struct vhost_user_notifier *bell;
+	struct vhost_user_notifier *own;
 
 	if (!is_sane(u, msg))
 		return false;
 	if (!(area.word & VHU_FD_NONE) && map_page(msg->fds[0], &area, &page) < 0)
 		return false;
-	bell = &u->bell[area.word & VHU_FD_INDEX];
-	drop_page(&bell->given);
-	bell->given = page;
-	if (u->bells.at_ns == 0)
-		evloop_timer_set(u->dev->loop, &u->bells, TELL_MS);
+	own = &u->notifier[area.word & VHU_FD_INDEX];
+	drop_page(&own->offered);
+	own->offered = page;
+	if (u->notifiers_changed.at_ns == 0)
+		evloop_timer_set(u->dev->loop, &u->notifiers_changed, REPORT_MS);
 	return true;
 }
 
@@ -137,7 +137,7 @@ void
 vhost_user_notifier_forget(struct vhost_user *u, uint32_t index)
 {
 	if (index < VHOST_MAX_VRINGS)
-		drop_page(&u->bell[index].given);
+		drop_page(&u->notifier[index].offered);
 }
 
 void
@@ -150,11 +150,11 @@ vhost_user_notifiers_forget(struct vhost_user *u)
 void
 vhost_user_notifiers_free(struct vhost_user *u)
 {
-	evloop_timer_cancel(&u->bells);
+	evloop_timer_cancel(&u->notifiers_changed);
 	vhost_user_notifiers_forget(u);
 	for (uint32_t i = 0; i < VHOST_MAX_VRINGS; i++) {
-		drop_page(&u->bell[i].lent[0]);
-		drop_page(&u->bell[i].lent[1]);
+		drop_page(&u->notifier[i].mapped[0]);
+		drop_page(&u->notifier[i].mapped[1]);
 	}
 }
 
@@ -173,18 +173,18 @@ int
 vhost_user_notifier_map(struct vhost_dev *dev, uint32_t index, void **notifier)
 {
 	struct vhost_user *u = dev->priv;
-	struct vhost_user_page *lent;
-	struct vhost_user_notifier *bell;
+	struct vhost_user_page *mapped;
+	struct vhost_user_notifier *own;
 
-	if (index >= VHOST_MAX_VRINGS || u->bell[index].given.map == NULL)
+	if (index >= VHOST_MAX_VRINGS || u->notifier[index].offered.map == NULL)
 		return vhost_dev_fail(dev, -EOPNOTSUPP, "ring %u has no notifier", index);
-	bell = &u->bell[index];
-	lent = bell->lent[0].map == NULL ? &bell->lent[0] : &bell->lent[1];
-	if (lent->map != NULL)
+	own = &u->notifier[index];
+	mapped = own->mapped[0].map == NULL ? &own->mapped[0] : &own->mapped[1];
+	if (mapped->map != NULL)
 		return vhost_dev_fail(dev, -EBUSY, "ring %u has its notifier mapped twice", index);
-	*lent = bell->given;
-	virtq_map_get(lent->map);
-	*notifier = lent->addr;
+	*mapped = own->offered;
+	virtq_map_get(mapped->map);
+	*notifier = mapped->addr;
 	return 0;
 }
 
@@ -192,16 +192,16 @@ void
 vhost_user_notifier_unmap(struct vhost_dev *dev, uint32_t index, void *notifier)
 {
 	struct vhost_user *u = dev->priv;
-	struct vhost_user_page *lent = u->bell[index].lent;
+	struct vhost_user_page *mapped = u->notifier[index].mapped;
 
-	drop_page(lent[0].addr == notifier ? &lent[0] : &lent[1]);
+	drop_page(mapped[0].addr == notifier ? &mapped[0] : &mapped[1]);
 }
 
 bool
 vhost_user_notifier_lost(struct vhost_dev *dev, uint32_t index)
 {
 	struct vhost_user *u = dev->priv;
-	const struct vhost_user_page *lent = u->bell[index].lent;
+	const struct vhost_user_page *mapped = u->notifier[index].mapped;
 
-	return virtq_map_poisoned(lent[0].map) || virtq_map_poisoned(lent[1].map);
+	return virtq_map_poisoned(mapped[0].map) || virtq_map_poisoned(mapped[1].map);
 }

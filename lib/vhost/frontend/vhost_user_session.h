@@ -33,8 +33,8 @@ struct vhost_user_page {
 };
 
 struct vhost_user_notifier {
-	struct vhost_user_page given;	/* the last one that the back-end gave for a ring */
-	struct vhost_user_page lent[2];	/* those the owner has mapped: in use, and the former */
+	struct vhost_user_page offered;	/* the last page that the back-end offered for a ring */
+	struct vhost_user_page mapped[2]; /* the owner uses them: the present and the former */
 };
 
 struct vhost_user {
@@ -43,11 +43,11 @@ struct vhost_user {
 	struct vhu_codec_rx rx;		/* the answer that is waited for */
 	struct vhu_codec_tx tx;
 	struct vhu_conn chan;		/* requests of the back-end */
-	struct evloop_timer soon;	/* tells the owner, from the loop, what is pending */
+	struct evloop_timer soon;	/* reports to the owner, from the loop, what is pending */
 	bool lost, config_changed;	/* pending */
 	int error;			/* why the session is over, -errno */
-	struct evloop_timer bells;		/* tells the owner that notifiers came or went */
-	struct vhost_user_notifier bell[VHOST_MAX_VRINGS];
+	struct evloop_timer notifiers_changed;	/* reports to the owner that some came or went */
+	struct vhost_user_notifier notifier[VHOST_MAX_VRINGS];
 
 	uint32_t last;			/* the request sent last, 0: none */
 	bool owned;			/* SET_OWNER was sent */

@@ -29,7 +29,7 @@ static const uint64_t backend_served =
 #define MANDATORY (VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTQ_BIT(VIRTIO_F_VERSION_1))
 
 static void
-tell_gone(struct evloop_timer *t)
+report_gone(struct evloop_timer *t)
 {
 	struct vhost_vdpa *v = t->owner;
 	struct vhost_dev *dev = v->dev;
@@ -121,7 +121,7 @@ vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa
 		.ready = config_ready,
 		.owner = v,
 	};
-	v->soon = (struct evloop_timer){ .expired = tell_gone, .owner = v };
+	v->soon = (struct evloop_timer){ .expired = report_gone, .owner = v };
 	v->page = (uint64_t)sysconf(_SC_PAGESIZE);
 	v->last = UINT64_MAX;
 	v->spaces = 1;

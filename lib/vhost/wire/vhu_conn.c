@@ -42,7 +42,7 @@ conn_read(struct vhu_conn *c)
 		int rc;
 
 		if (c->limited && !conn_has_credit(c)) {
-			evloop_timer_set(c->loop, &c->rest, VHU_CONN_REST_MS);
+			evloop_timer_set(c->loop, &c->throttled, VHU_CONN_THROTTLE_MS);
 			break;
 		}
 		rc = vhu_codec_rx_read(&c->rx, c->watch.fd);
@@ -80,7 +80,7 @@ rearm_in(struct vhu_conn *c)
 static void
 rearm_out(struct vhu_conn *c)
 {
-	uint32_t events = c->tx.bytes > 0 ? EPOLLOUT : c->rest.at_ns == 0 ? EPOLLIN : 0;
+	uint32_t events = c->tx.bytes > 0 ? EPOLLOUT : c->throttled.at_ns == 0 ? EPOLLIN : 0;
 
 	if (c->tx.bytes == 0)
 		evloop_timer_cancel(&c->out_deadline);
@@ -111,7 +111,7 @@ in_expired(struct evloop_timer *t)
 }
 
 static void
-rest_expired(struct evloop_timer *t)
+throttle_expired(struct evloop_timer *t)
 {
 	rearm_out(t->owner);
 }
@@ -129,7 +129,7 @@ vhu_conn_init(struct vhu_conn *c, struct evloop *loop, const struct vhu_conn_ops
 	c->watch = (struct evloop_watch){ .fd = -1, .ready = conn_ready, .owner = c };
 	c->in_deadline = (struct evloop_timer){ .expired = in_expired, .owner = c };
 	c->out_deadline = (struct evloop_timer){ .expired = out_expired, .owner = c };
-	c->rest = (struct evloop_timer){ .expired = rest_expired, .owner = c };
+	c->throttled = (struct evloop_timer){ .expired = throttle_expired, .owner = c };
 	vhu_codec_rx_init(&c->rx, replies);
 	vhu_codec_tx_init(&c->tx);
 	c->ops = ops;
@@ -161,7 +161,7 @@ vhu_conn_close(struct vhu_conn *c)
 		return;
 	evloop_timer_cancel(&c->in_deadline);
 	evloop_timer_cancel(&c->out_deadline);
-	evloop_timer_cancel(&c->rest);
+	evloop_timer_cancel(&c->throttled);
 	evloop_watch_del(&c->watch);
 	evloop_close_connection(c->watch.fd);
 	c->watch.fd = -1;

@@ -15,12 +15,13 @@
 #define VHU_CONN_MAX_MESSAGES 64
 #define VHU_CONN_MAX_NS 2000000
 /*
- * Messages that a peer may send at once, and in a second from then on. Setting up the largest
- * device takes fewer; a flood would interrupt every lcore (memory changes do) more often than this.
+ * A peer that sends more messages than this is throttled: VHU_CONN_CREDIT at once, and
+ * VHU_CONN_PER_SECOND from then on. Setting up the largest device takes fewer. Each change of the
+ * memory interrupts every lcore, so a flood of messages is not served as it comes.
  */
 #define VHU_CONN_CREDIT 2048
 #define VHU_CONN_PER_SECOND 1000
-#define VHU_CONN_REST_MS 20
+#define VHU_CONN_THROTTLE_MS 20	/* a throttled peer is not read from for so long */
 
 struct vhu_conn;
 
@@ -42,9 +43,9 @@ struct vhu_conn {
 	struct evloop_watch watch;		/* fd -1: not open */
 	struct evloop_timer in_deadline;	/* runs while a message is half received */
 	struct evloop_timer out_deadline; /* runs while something waits to be read by the peer */
-	struct evloop_timer rest;		/* runs while the peer has used up its credit */
+	struct evloop_timer throttled;	/* runs while the peer has used up its credit */
 	bool limited;			/* the peer has credit; set before opening */
-	uint32_t credit;		/* messages that will be read without a rest */
+	uint32_t credit;		/* messages that will be read before the peer is throttled */
 	uint64_t credit_ns;		/* when it was last added to */
 	struct vhu_codec_rx rx;
 	struct vhu_codec_tx tx;

@@ -125,7 +125,7 @@ remove_path(const struct vhu_sock *s)
 		unlink(s->addr.sun_path);
 }
 
-/* Without descriptors a connection can be neither taken nor turned away: look again later. */
+/* A process without a free descriptor can neither accept a connection nor reject it. */
 static void
 pause_listening(struct vhu_sock *s)
 {
@@ -264,13 +264,13 @@ try_now(struct vhu_sock *s)
 	rc = try_connect(&s->addr, &fd);
 	if (rc == 0) {
 		unwatch_dir(s);
-		s->told = false;
+		s->waiting_reported = false;
 		s->ops->peer(s, fd);
 		return;
 	}
-	if (!s->told)
+	if (!s->waiting_reported)
 		s->ops->waiting(s, rc);
-	s->told = true;
+	s->waiting_reported = true;
 	try_later(s);
 }
 

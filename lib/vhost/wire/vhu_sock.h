@@ -26,8 +26,8 @@ struct vhu_sock_ops {
 	/* A peer is there; the fd is the owner's. */
 	void (*peer)(struct vhu_sock *s, int fd);
 	/*
-	 * Server: another peer knocks. True: there is none (any more), take it; false: it is turned
-	 * away.
+	 * Server: another peer connects. True: there is no peer (any more), accept it; false: reject
+	 * it.
 	 */
 	bool (*vacant)(struct vhu_sock *s);
 	/* Client: the first failed attempt since the last peer left. */
@@ -53,7 +53,7 @@ struct vhu_sock {
 	uint32_t first_ms, delay_ms;	/* client: first and next delay between attempts */
 	struct evloop_watch dir;	/* client: inotify, fd -1: the peer is there, or unusable */
 	uint32_t appeared_ms;		/* client: delay when the file appears the next time */
-	bool told;			/* client: ops->waiting was called */
+	bool waiting_reported;		/* client: ops->waiting was called */
 	dev_t dev;			/* server: the socket file that this one made */
 	ino_t ino;
 };
