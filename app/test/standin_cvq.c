@@ -220,7 +220,8 @@ set_hash(struct standin *s, struct reader *r)
 
 #define OFFLOADS \
 	(VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO))
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_UFO))
 
 /* Nothing may be turned on that was not negotiated. */
 static bool

@@ -43,7 +43,7 @@ table_change_keeps_rings_running(void **state)
 }
 
 static void
-ring_rests_while_its_memory_is_away(void **state)
+ring_is_stopped_while_its_memory_is_away(void **state)
 {
 	struct rig *rig = *state;
 	const struct vhu_mem_table all = rig_table();
@@ -326,7 +326,7 @@ main(void)
 		/* First: cmocka has its own SIGBUS handler in each test, ours is installed once. */
 		RIG_TEST(memory_cut_short_ends_the_connection),
 		RIG_TEST(table_change_keeps_rings_running),
-		RIG_TEST(ring_rests_while_its_memory_is_away),
+		RIG_TEST(ring_is_stopped_while_its_memory_is_away),
 		RIG_TEST(bad_tables_change_nothing),
 		RIG_TEST(table_of_another_length_closes),
 		RIG_TEST(wrong_memory_fds_are_refused),

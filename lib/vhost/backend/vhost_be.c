@@ -130,7 +130,8 @@ session_is_vacant(struct vhu_sock *s)
 	}
 	if (!be->rejected)
 		vhost_be_session_log(be, VHOST_LOG_WARNING,
-				     "a second front-end on %s was rejected: one at a time is served",
+				     "a second front-end on %s was rejected: one is served at a "
+				     "time",
 				     s->addr.sun_path);
 	be->rejected = true;
 	return false;

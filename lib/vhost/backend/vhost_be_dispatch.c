@@ -62,7 +62,7 @@ on_set_owner(struct vhost_be *be, struct vhu_msg *msg)
 	return 0;
 }
 
-/* Deprecated, and meant for a peer that goes on: rings rest, memory and fds stay. */
+/* Deprecated. A front-end that sends it goes on: rings are disabled, memory and fds stay. */
 static int
 on_reset_owner(struct vhost_be *be, struct vhu_msg *msg)
 {
@@ -147,19 +147,21 @@ on_get_status(struct vhost_be *be, struct vhu_msg *msg)
 	return answer_u64(msg, status);
 }
 
+/* The fields of an entry: sizes of the payload in bytes, fds, states, answers, refusals. */
 #define EXACTLY(n) .min = (n), .max = (n)
 #define BETWEEN(a, b) .min = (a), .max = (b)
-#define FDS(a, b) .fds_min = (a), .fds_max = (b)
 #define U64 EXACTLY(sizeof(uint64_t))
 #define STATE EXACTLY(sizeof(struct vhu_vring_state))
-#define ANSWERED .reply = VHOST_BE_REPLY_ALWAYS
-#define OR_U64(value) .refusal = VHOST_BE_REFUSE_U64, .refusal_value = (value)
+#define FDS(a, b) .fds_min = (a), .fds_max = (b)
 #define ALWAYS .when = VHOST_BE_WHEN_ANY
 #define STOPPED .when = VHOST_BE_WHEN_IDLE
+#define NEEDS(feature) .required = VHOST_BE_REQUIRES(VHU_PF_##feature)
+#define ANSWERED .reply = VHOST_BE_REPLY_ALWAYS
+#define OR_U64(value) .refusal = VHOST_BE_REFUSE_U64, .refusal_value = (value)
 
 /*
- * Numbers, sizes, fds, features: vhost-user, "Front-end message types". What has no handler is
- * refused in the way its row says.
+ * Numbers, sizes, fds, features: vhost-user, "Front-end message types". A request without a
+ * handler is refused in the way that its entry says.
  */
 static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 	[VHU_GET_FEATURES] = { ALWAYS, ANSWERED, .handle = on_get_features },
@@ -168,8 +170,8 @@ static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 	[VHU_RESET_OWNER] = { ALWAYS, .handle = on_reset_owner },
 	[VHU_SET_MEM_TABLE] = { BETWEEN(8, sizeof(struct vhu_mem_table)), FDS(0, VHU_MAX_TABLE),
 		ALWAYS, .handle = vhost_be_mem_on_set_mem_table },
-	[VHU_SET_LOG_BASE] = { EXACTLY(sizeof(struct vhu_log)), FDS(0, 1),
-		.required = VHOST_BE_REQUIRES(VHU_PF_LOG_SHMFD), ALWAYS },
+	[VHU_SET_LOG_BASE] = { EXACTLY(sizeof(struct vhu_log)), FDS(0, 1), NEEDS(LOG_SHMFD),
+		ALWAYS },
 	[VHU_SET_LOG_FD] = { FDS(1, 1), ALWAYS },
 	[VHU_SET_VRING_NUM] = { STATE, ALWAYS, .handle = vhost_be_ring_on_set_vring_num },
 	[VHU_SET_VRING_ADDR] = { EXACTLY(sizeof(struct vhu_vring_addr)), ALWAYS,
@@ -184,65 +186,47 @@ static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 	[VHU_SET_VRING_ERR] = { U64, FDS(0, 1), ALWAYS, .handle = vhost_be_ring_on_set_vring_err },
 	[VHU_GET_PROTOCOL_FEATURES] = { ALWAYS, ANSWERED, .handle = on_get_protocol_features },
 	[VHU_SET_PROTOCOL_FEATURES] = { U64, ALWAYS, .handle = on_set_protocol_features },
-	[VHU_GET_QUEUE_NUM] = { .required = VHOST_BE_REQUIRES(VHU_PF_MQ), ALWAYS, ANSWERED,
-		.handle = on_get_queue_num },
+	[VHU_GET_QUEUE_NUM] = { NEEDS(MQ), ALWAYS, ANSWERED, .handle = on_get_queue_num },
 	[VHU_SET_VRING_ENABLE] = { STATE, .required = VHOST_BE_REQUIRES_ENABLE, ALWAYS,
 		.handle = vhost_be_ring_on_set_vring_enable },
-	[VHU_SEND_RARP] = { U64, .required = VHOST_BE_REQUIRES(VHU_PF_RARP), ALWAYS,
-		.handle = on_send_rarp },
-	[VHU_NET_SET_MTU] = { U64, .required = VHOST_BE_REQUIRES(VHU_PF_NET_MTU), ALWAYS,
-		.handle = on_net_set_mtu },
-	[VHU_SET_BACKEND_REQ_FD] = { FDS(1, 1), .required = VHOST_BE_REQUIRES(VHU_PF_BACKEND_REQ),
-		ALWAYS, .handle = vhost_be_chan_on_set_backend_req_fd },
+	[VHU_SEND_RARP] = { U64, NEEDS(RARP), ALWAYS, .handle = on_send_rarp },
+	[VHU_NET_SET_MTU] = { U64, NEEDS(NET_MTU), ALWAYS, .handle = on_net_set_mtu },
+	[VHU_SET_BACKEND_REQ_FD] = { FDS(1, 1), NEEDS(BACKEND_REQ), ALWAYS,
+		.handle = vhost_be_chan_on_set_backend_req_fd },
 	[VHU_IOTLB_MSG] = { BETWEEN(VHU_IOTLB_MIN, sizeof(struct vhu_iotlb)),
 		.required = VHOST_BE_REQUIRES_IOMMU, ALWAYS, ANSWERED, OR_U64(1) },
-	[VHU_SET_VRING_ENDIAN] = { STATE, .required = VHOST_BE_REQUIRES(VHU_PF_CROSS_ENDIAN),
+	[VHU_SET_VRING_ENDIAN] = { STATE, NEEDS(CROSS_ENDIAN), ALWAYS },
+	[VHU_GET_CONFIG] = { BETWEEN(VHU_CONFIG_HEAD, sizeof(struct vhu_config)), NEEDS(CONFIG),
+		ALWAYS, ANSWERED, .refusal = VHOST_BE_REFUSE_EMPTY },
+	[VHU_SET_CONFIG] = { BETWEEN(VHU_CONFIG_HEAD, sizeof(struct vhu_config)), NEEDS(CONFIG),
 		ALWAYS },
-	[VHU_GET_CONFIG] = { BETWEEN(VHU_CONFIG_HEAD, sizeof(struct vhu_config)),
-		.required = VHOST_BE_REQUIRES(VHU_PF_CONFIG), ALWAYS, ANSWERED,
-		.refusal = VHOST_BE_REFUSE_EMPTY },
-	[VHU_SET_CONFIG] = { BETWEEN(VHU_CONFIG_HEAD, sizeof(struct vhu_config)),
-		.required = VHOST_BE_REQUIRES(VHU_PF_CONFIG), ALWAYS },
-	[VHU_CREATE_CRYPTO_SESSION] = { BETWEEN(0, VHU_MAX_PAYLOAD),
-		.required = VHOST_BE_REQUIRES(VHU_PF_CRYPTO_SESSION), ALWAYS },
-	[VHU_CLOSE_CRYPTO_SESSION] = { U64, .required = VHOST_BE_REQUIRES(VHU_PF_CRYPTO_SESSION),
+	[VHU_CREATE_CRYPTO_SESSION] = { BETWEEN(0, VHU_MAX_PAYLOAD), NEEDS(CRYPTO_SESSION),
 		ALWAYS },
-	[VHU_POSTCOPY_ADVISE] = { .required = VHOST_BE_REQUIRES(VHU_PF_PAGEFAULT), STOPPED,
-		ANSWERED },
-	[VHU_POSTCOPY_LISTEN] = { .required = VHOST_BE_REQUIRES(VHU_PF_PAGEFAULT), STOPPED },
-	[VHU_POSTCOPY_END] = { .required = VHOST_BE_REQUIRES(VHU_PF_PAGEFAULT), ALWAYS, ANSWERED,
-		OR_U64(1) },
-	[VHU_GET_INFLIGHT_FD] = { BETWEEN(20, sizeof(struct vhu_inflight)),
-		.required = VHOST_BE_REQUIRES(VHU_PF_INFLIGHT_SHMFD), ALWAYS, ANSWERED,
-		.refusal = VHOST_BE_REFUSE_ZEROS },
+	[VHU_CLOSE_CRYPTO_SESSION] = { U64, NEEDS(CRYPTO_SESSION), ALWAYS },
+	[VHU_POSTCOPY_ADVISE] = { NEEDS(PAGEFAULT), STOPPED, ANSWERED },
+	[VHU_POSTCOPY_LISTEN] = { NEEDS(PAGEFAULT), STOPPED },
+	[VHU_POSTCOPY_END] = { NEEDS(PAGEFAULT), ALWAYS, ANSWERED, OR_U64(1) },
+	[VHU_GET_INFLIGHT_FD] = { BETWEEN(20, sizeof(struct vhu_inflight)), NEEDS(INFLIGHT_SHMFD),
+		ALWAYS, ANSWERED, .refusal = VHOST_BE_REFUSE_ZEROS },
 	[VHU_SET_INFLIGHT_FD] = { BETWEEN(20, sizeof(struct vhu_inflight)), FDS(1, 1),
-		.required = VHOST_BE_REQUIRES(VHU_PF_INFLIGHT_SHMFD), STOPPED },
+		NEEDS(INFLIGHT_SHMFD), STOPPED },
 	[VHU_GPU_SET_SOCKET] = { FDS(0, 1), ALWAYS },
-	[VHU_RESET_DEVICE] = { .required = VHOST_BE_REQUIRES(VHU_PF_RESET_DEVICE), ALWAYS,
-		.handle = on_reset_device },
-	[VHU_VRING_KICK] = { STATE, .required = VHOST_BE_REQUIRES(VHU_PF_INBAND_NOTIFICATIONS),
-		ALWAYS },
-	[VHU_GET_MAX_MEM_SLOTS] = { .required = VHOST_BE_REQUIRES(VHU_PF_CONFIGURE_MEM_SLOTS),
-		ALWAYS, ANSWERED, .handle = vhost_be_mem_on_get_max_mem_slots },
+	[VHU_RESET_DEVICE] = { NEEDS(RESET_DEVICE), ALWAYS, .handle = on_reset_device },
+	[VHU_VRING_KICK] = { STATE, NEEDS(INBAND_NOTIFICATIONS), ALWAYS },
+	[VHU_GET_MAX_MEM_SLOTS] = { NEEDS(CONFIGURE_MEM_SLOTS), ALWAYS, ANSWERED,
+		.handle = vhost_be_mem_on_get_max_mem_slots },
 	[VHU_ADD_MEM_REG] = { EXACTLY(sizeof(struct vhu_mem_single)), FDS(1, 1),
-		.required = VHOST_BE_REQUIRES(VHU_PF_CONFIGURE_MEM_SLOTS), ALWAYS,
-		.handle = vhost_be_mem_on_add_mem_reg },
+		NEEDS(CONFIGURE_MEM_SLOTS), ALWAYS, .handle = vhost_be_mem_on_add_mem_reg },
 	[VHU_REM_MEM_REG] = { EXACTLY(sizeof(struct vhu_mem_single)), FDS(0, 1),
-		.required = VHOST_BE_REQUIRES(VHU_PF_CONFIGURE_MEM_SLOTS), ALWAYS,
-		.handle = vhost_be_mem_on_rem_mem_reg },
-	[VHU_SET_STATUS] = { U64, .required = VHOST_BE_REQUIRES(VHU_PF_STATUS), ALWAYS,
-		.handle = on_set_status },
-	[VHU_GET_STATUS] = { .required = VHOST_BE_REQUIRES(VHU_PF_STATUS), ALWAYS, ANSWERED,
-		.handle = on_get_status },
-	[VHU_GET_SHARED_OBJECT] = { EXACTLY(16),
-		.required = VHOST_BE_REQUIRES(VHU_PF_SHARED_OBJECT), ALWAYS },
+		NEEDS(CONFIGURE_MEM_SLOTS), ALWAYS, .handle = vhost_be_mem_on_rem_mem_reg },
+	[VHU_SET_STATUS] = { U64, NEEDS(STATUS), ALWAYS, .handle = on_set_status },
+	[VHU_GET_STATUS] = { NEEDS(STATUS), ALWAYS, ANSWERED, .handle = on_get_status },
+	[VHU_GET_SHARED_OBJECT] = { EXACTLY(16), NEEDS(SHARED_OBJECT), ALWAYS },
 	/* Bit 8: no fd comes with the answer; the rest is an error. */
 	[VHU_SET_DEVICE_STATE_FD] = { EXACTLY(sizeof(struct vhu_device_state)), FDS(1, 1),
-		.required = VHOST_BE_REQUIRES(VHU_PF_DEVICE_STATE), ALWAYS, ANSWERED,
-		OR_U64(0x101) },
-	[VHU_CHECK_DEVICE_STATE] = { .required = VHOST_BE_REQUIRES(VHU_PF_DEVICE_STATE), ALWAYS,
-		ANSWERED, OR_U64(1) },
-	[VHU_GET_SHMEM_CONFIG] = { .required = VHOST_BE_REQUIRES(VHU_PF_SHMEM), ALWAYS, ANSWERED },
+		NEEDS(DEVICE_STATE), ALWAYS, ANSWERED, OR_U64(0x101) },
+	[VHU_CHECK_DEVICE_STATE] = { NEEDS(DEVICE_STATE), ALWAYS, ANSWERED, OR_U64(1) },
+	[VHU_GET_SHMEM_CONFIG] = { NEEDS(SHMEM), ALWAYS, ANSWERED },
 };
 
 const struct vhost_be_request_info *
@@ -324,7 +308,7 @@ refuse_answered(struct vhost_be *be, const struct vhost_be_request_info *info, s
 		return send_answer(be, msg);
 	case VHOST_BE_REFUSE_CLOSE:
 	default:
-		return "a request was refused that has no answer for it";
+		return "a request was refused whose answer cannot say so";
 	}
 }
 

@@ -61,7 +61,7 @@ is_packed(const struct vhost_be *be)
 	return be->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 }
 
-/* The bursts have let go of the ring's run: keep where it stood, and free it. */
+/* No burst uses the ring any more: keep its position, and free it. */
 static void
 ring_stopped(struct vhost_be *be, struct vhost_be_vring *r)
 {
@@ -119,7 +119,7 @@ vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_
 		return;
 	if (ring == NULL) {
 		vhost_be_session_log(be, VHOST_LOG_NOTICE,
-				     "ring %u rests: the new memory does not hold it",
+				     "ring %u stopped: the new memory does not contain it",
 				     r->qid);
 		ring_stopped(be, r);
 		r->start_failed = true;
@@ -194,13 +194,13 @@ build_error(int rc)
 	}
 }
 
-/* A ring cannot run as it is. Its peer hears of it once, by the ring's error fd and in the log. */
+/* The ring cannot start. This is reported once: by the ring's error fd and in the log. */
 static int
 ring_fails(struct vhost_be *be, struct vhost_be_vring *r, int rc, const char *why)
 {
 	ring_stop(be, r);
 	r->start_failed = true;
-	/* Its memory may come piece by piece: no fault before the front-end speaks of the ring. */
+	/* Memory can come region by region: no fault unless the message is about the ring. */
 	if (rc == -EFAULT && be->about != r->qid)
 		return rc;
 	virtq_notify(r->err);
@@ -208,7 +208,7 @@ ring_fails(struct vhost_be *be, struct vhost_be_vring *r, int rc, const char *wh
 	return vhost_be_session_refuse(be, rc, why);
 }
 
-/* Put the cursors where the front-end wants them. The run is not published yet. */
+/* Set the vring's position to its base. The ring is not published yet. */
 static int
 ring_place(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
 {
@@ -224,7 +224,7 @@ ring_place(struct vhost_be *be, const struct vhost_be_vring *r, const struct vir
 	return ahead > ring->size ? -EINVAL : 0;
 }
 
-/* Start a ring, or go on with a new run where it stands. */
+/* Start a vring, or replace the ring of a running one, whose position stays. */
 static int
 ring_update(struct vhost_be *be, struct vhost_be_vring *r)
 {
@@ -278,7 +278,7 @@ find_ring(struct vhost_be *be, uint32_t index)
 	return r;
 }
 
-/* The message in progress says something new of a ring. */
+/* The message in progress is about this vring, and may make it able to start. */
 static void
 ring_touched(struct vhost_be *be, struct vhost_be_vring *r)
 {
@@ -356,7 +356,7 @@ vhost_be_ring_on_set_vring_addr(struct vhost_be *be, struct vhu_msg *msg)
 	return 0;
 }
 
-/* A broken ring goes on only from a place and with a kick that the front-end gives anew. */
+/* A broken ring starts again only after a new base and a new kick. */
 static void
 ring_rearm(struct vhost_be_vring *r)
 {

@@ -31,7 +31,7 @@ struct vhost_be_vring {
 	int kick, call, err;	/* eventfds, owned; -1: none */
 
 	struct virtq_ring *ring;	/* what the bursts use; NULL: stopped */
-	bool stale;		/* the run is to be made anew; its cursors go on */
+	bool stale;		/* the ring has to be rebuilt; its position stays */
 	bool start_failed;	/* the last attempt to start failed: wait until something changes */
 	bool broken;		/* the peer broke it: wait for a new base and a new kick */
 };
@@ -50,7 +50,7 @@ struct vhost_be {
 	struct vhu_sock sock;
 	struct vhu_conn conn;		/* the front-end */
 	struct vhu_conn chan;		/* the back-end channel, SET_BACKEND_REQ_FD */
-	struct evloop_timer tick;	/* looks for what bursts cannot report, while connected */
+	struct evloop_timer tick;	/* while connected: finds broken rings and cut memory */
 
 	/* State of one connection; all zero at its start. */
 	uint64_t offered;		/* device features */
@@ -126,7 +126,7 @@ void __attribute__((format(printf, 3, 4)))
 vhost_be_session_log(struct vhost_be *be, enum vhost_log_level level, const char *fmt, ...);
 /* Note why (static text) a message is refused; returns rc. */
 int vhost_be_session_refuse(struct vhost_be *be, int rc, const char *why);
-/* Tell the owner and the statistics what is negotiated. */
+/* Report to the owner and the statistics what is negotiated. */
 void vhost_be_session_report_features(struct vhost_be *be);
 
 /* vhost_be_dispatch.c */
@@ -143,21 +143,21 @@ void vhost_be_rings_stop(struct vhost_be *be);
 void vhost_be_ring_reset(struct vhost_be_vring *r);
 /* Close all fds as well. */
 void vhost_be_ring_drop(struct vhost_be_vring *r);
-/* Make a run from what is known of the ring, in `mem`. 0 or -errno of virtq_run_new(). */
+/* Build a ring in `mem` from what the front-end said of it. 0 or -errno of virtq_ring_new(). */
 int vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct virtq_mem *mem,
 			struct virtq_ring **ring);
 /*
- * Start what is ready, make anew what is stale, stop what lost something it needs. Returns 0, or
- * -errno with be->why when the ring that the message was about could not start.
+ * Start the vrings that are ready, rebuild those that are stale, stop those that lack something.
+ * Returns 0, or -errno with be->why: the ring that the message was about could not start.
  */
 int vhost_be_rings_update(struct vhost_be *be);
-/* Publish be->runs with one barrier. */
+/* Publish be->rings with one barrier. */
 void vhost_be_rings_publish(struct vhost_be *be);
-/* The bursts went from the ring's run to another (NULL: none) in another memory. */
+/* The bursts use `ring`, built in the new memory (NULL: none), instead of r->ring. */
 void vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_ring *ring);
-/* See whether bursts found a ring broken; take it away then. */
+/* Stop the vring if a burst has found it broken. */
 void vhost_be_ring_check(struct vhost_be *be, struct vhost_be_vring *r);
-/* To a device that no driver has touched yet: RESET_DEVICE, SET_STATUS 0. Memory stays. */
+/* Reset the device (RESET_DEVICE, SET_STATUS 0): rings and features are as new, memory stays. */
 void vhost_be_rings_reset_device(struct vhost_be *be);
 bool vhost_be_rings_running(const struct vhost_be *be);
 /* Something that rings depend on has changed: those that failed to start may try again. */

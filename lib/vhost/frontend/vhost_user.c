@@ -39,7 +39,10 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 		.owner = u,
 	};
 	u->soon = (struct evloop_timer){ .expired = vhost_user_io_report, .owner = u };
-	u->notifiers_changed = (struct evloop_timer){ .expired = vhost_user_notifiers_report, .owner = u };
+	u->notifiers_changed = (struct evloop_timer){
+		.expired = vhost_user_notifiers_report,
+		.owner = u,
+	};
 	vhu_codec_rx_init(&u->rx, true);
 	vhu_codec_tx_init(&u->tx);
 	vhost_user_chan_init(u);
@@ -83,7 +86,7 @@ ask_limits(struct vhost_user *u)
 		rc = vhost_user_io_ask_u64(u, VHU_GET_QUEUE_NUM, &value);
 		if (rc < 0)
 			return rc;
-		/* Network back-ends count pairs; what counts rings promises too much. */
+		/* The unit of network back-ends is the queue pair. */
 		if (value == 0)
 			return vhost_user_io_end(u, -EPROTO, "the back-end has no queues");
 		u->vrings = value > VHOST_MAX_VRINGS / 2 ? VHOST_MAX_VRINGS : 2 * (uint32_t)value;
@@ -197,7 +200,7 @@ user_get_features(struct vhost_dev *dev, uint64_t *features)
 	return rc;
 }
 
-/* What has to be right before a back-end is told these features. */
+/* Whether these features can be sent: they were offered, and come with what they need. */
 static int
 check_features(struct vhost_dev *dev, uint64_t features)
 {
@@ -496,7 +499,7 @@ user_set_log_base(struct vhost_dev *dev, uint64_t size, uint64_t offset, int fd)
 	return vhost_user_io_ask(dev->priv, &req, 0, VHU_MAX_PAYLOAD);
 }
 
-/* A guest that announces itself needs no help. */
+/* A driver with GUEST_ANNOUNCE announces its address itself. */
 static int
 user_migration_done(struct vhost_dev *dev, const uint8_t mac[6])
 {
@@ -516,7 +519,7 @@ user_net_set_mtu(struct vhost_dev *dev, uint16_t mtu)
 	struct vhost_user *u = dev->priv;
 	int rc;
 
-	/* One that cannot be told is none that refuses. */
+	/* Without NET_MTU the back-end cannot refuse an MTU. */
 	if (!vhost_user_has(dev, VHU_PF_NET_MTU) || u->mtu == mtu)
 		return 0;
 	rc = vhost_user_io_order_u64(u, VHU_NET_SET_MTU, mtu);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The back-end channel: what the back-end asks of us. The owner is told later, from the loop, since
- * a request of ours may be under way.
+ * The back-end channel: requests of the back-end. They are reported to the owner later, from the
+ * loop, because a request of the owner may be in progress.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -47,7 +47,7 @@ backend_request(struct vhu_conn *c, struct vhu_msg *msg)
 	if (!(msg->hdr.flags & VHU_FLAG_NEED_REPLY) ||
 	    !vhost_user_has(u->dev, VHU_PF_REPLY_ACK))
 		return NULL;
-	return vhu_conn_send(c, &hdr, &ack) < 0 ? "the back-end does not read" : NULL;
+	return vhu_conn_send(c, &hdr, &ack) < 0 ? "the back-end does not read its answers" : NULL;
 }
 
 static void

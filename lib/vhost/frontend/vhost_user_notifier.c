@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Notifiers of a back-end with hardware behind it, in vhost-user "host notifiers": a page for a
- * ring, to be written to instead of kicking (VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG).
+ * Host notifiers (vhost-user, VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG): a back-end with hardware
+ * behind it offers a page for a ring, and the driver writes to it instead of kicking.
  *
- * They come while anything else goes on, and bursts may be writing to the former: so a page stays
- * mapped until the owner has given it back, and the owner is told a moment later, from the loop.
+ * An offer can come at any time, while bursts write to the former page. So a page stays mapped
+ * until the owner unmaps it, and an offer is reported to the owner a moment later, from the loop.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,8 @@
 #include "vhost_user_session.h"
 
 /*
- * What came within this time is told at once. Each change makes the owner wait for all bursts of
- * the port, and a barrier interrupts every lcore: a flood is not to do so more often.
+ * Offers within this time are reported together. After each report the owner waits for all bursts
+ * of the port, and its barrier interrupts every lcore: a flood of offers must not multiply that.
  */
 #define REPORT_MS 10
 
@@ -58,9 +58,9 @@ is_driver_of_doorbells(unsigned int major)
 }
 
 /*
- * Whether no write to a page of this file can wait for the back-end, which rules out most kinds of
- * files: some are served by a process. Nor may the questions wait: those here are answered by the
- * kernel itself.
+ * Whether a write to a page of this file never waits for the back-end. Most kinds of files are
+ * ruled out, since a process can serve them. The checks must not wait either: the kernel itself
+ * answers those used here.
  */
 static bool
 is_device(int fd)
@@ -92,7 +92,7 @@ vhost_user_notifier_features(const struct vhost_dev *dev, uint64_t protocol)
 	const uint64_t fds = VIRTQ_BIT(VHU_PF_BACKEND_REQ) | VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD);
 	const uint64_t notifier = VIRTQ_BIT(VHU_PF_HOST_NOTIFIER);
 
-	/* A back-end whose notifier nobody uses would wait in vain. */
+	/* Without a listener a notifier would stay unused, and the back-end would wait for it. */
 	if (dev->events == NULL || dev->events->notifiers == NULL || (protocol & fds) != fds)
 		protocol &= ~notifier;
 	/* Nothing else comes with a descriptor. */
@@ -164,7 +164,7 @@ vhost_user_notifiers_report(struct evloop_timer *t)
 	struct vhost_user *u = t->owner;
 	const struct vhost_dev_events *ev = u->dev->events;
 
-	/* A session that is over is told so instead. */
+	/* The end of the session is reported by events->lost instead. */
 	if (u->watch.fd >= 0)
 		ev->notifiers(u->dev->ctx);
 }

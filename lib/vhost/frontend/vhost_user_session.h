@@ -67,7 +67,7 @@ vhost_user_has(const struct vhost_dev *dev, enum vhu_protocol_feature bit)
 }
 
 /*
- * The session is over: close its sockets, write why, tell the owner from the loop. Returns rc.
+ * The session is over: close its sockets, write why, report it from the loop. Returns rc.
  */
 int vhost_user_io_end(struct vhost_user *u, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -127,8 +127,8 @@ bool vhost_user_notifier_lost(struct vhost_dev *dev, uint32_t index);
 
 int vhost_user_mem_set_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);
 /*
- * The back-end is about to be reset and may lose its memory or not: take back all regions where the
- * protocol can, so that both sides agree. They are sent anew with the next table.
+ * Before a reset that may or may not take the back-end's memory away: remove all regions where the
+ * protocol can, so that both sides agree. The next table sends them again.
  */
 int vhost_user_mem_forget(struct vhost_user *u);
 

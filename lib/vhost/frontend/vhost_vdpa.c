@@ -38,7 +38,7 @@ report_gone(struct evloop_timer *t)
 		dev->events->lost(dev->ctx, dev->why);
 }
 
-/* Also how NEEDS_RESET is told: the owner finds it in dev->status. */
+/* NEEDS_RESET is signalled in the same way: the owner finds it in dev->status. */
 static void
 config_ready(struct evloop_watch *w, uint32_t events)
 {
@@ -254,7 +254,7 @@ watch_config(struct vhost_vdpa *v)
 			       strerror(-rc));
 	}
 	v->sys->close(v->sys->ctx, fd);
-	/* An old kernel takes the argument for the index of a ring, which there is not. */
+	/* An old kernel takes the argument for a ring's index, and has no such ring: ENOBUFS. */
 	return vhost_vdpa_sys_is_missing(rc) || rc == -ENOBUFS ? 0 : rc;
 }
 
@@ -452,7 +452,7 @@ vdpa_get_iova_range(struct vhost_dev *dev, uint64_t *first, uint64_t *last)
 	return 0;
 }
 
-/* What is given as an address means an IOVA. */
+/* Addresses of rings and buffers are IOVAs. */
 static bool
 vdpa_force_iommu(struct vhost_dev *dev)
 {

@@ -165,7 +165,7 @@ change_mappings(struct vhost_vdpa *v, struct vhost_vdpa_mapping *set, uint32_t n
 	}
 	for (uint32_t asid = 0; asid < VHOST_VDPA_MAX_ASID && rc == 0; asid++)
 		rc = change_space(v, asid, set, n);
-	/* Old ones that are still mapped follow the new; there was room left for them. */
+	/* Former mappings that remain follow the new ones; the caller left room for them. */
 	for (uint32_t i = 0; i < n; i++)
 		if (set[i].spaces != 0)
 			set[kept++] = set[i];
@@ -211,7 +211,7 @@ check_mapping(struct vhost_vdpa *v, const struct vhost_region *r, struct vhost_v
 	return 0;
 }
 
-/* Of what is mapped as w wants it, and wholly within w, the lowest; NULL: nothing. */
+/* The lowest mapping that lies within w and agrees with it; NULL: none. */
 static const struct vhost_vdpa_mapping *
 lowest_within(const struct vhost_vdpa *v, const struct vhost_vdpa_mapping *w)
 {
@@ -231,9 +231,9 @@ lowest_within(const struct vhost_vdpa *v, const struct vhost_vdpa_mapping *w)
 }
 
 /*
- * What a device uses may not be unmapped, not even to map it again as a part of something larger:
- * so that has the pieces which are mapped already, and those between them. Returns how many, two
- * for each that is mapped and one more at most.
+ * A range that a running device uses must not be unmapped, not even to be mapped again as part of a
+ * larger one. So a larger region is cut into the ranges that are mapped already and those between
+ * them. Returns the number of pieces: at most two for each mapped range, and one more.
  */
 static uint32_t
 split_mapping(const struct vhost_vdpa *v, struct vhost_vdpa_mapping w,

@@ -28,8 +28,8 @@ struct vhost_vdpa {
 	const struct vhost_vdpa_sys *sys;
 	int fd;
 	struct evloop_watch config;	/* eventfd that the device signals, fd -1: none */
-	struct evloop_timer soon;	/* tells the owner, from the loop, that there is no device
-					 * any more */
+	struct evloop_timer soon;	/* reports to the owner, from the loop, that the device is
+					 * gone */
 	bool gone;
 	bool owned;			/* SET_OWNER was done */
 	bool suspended;
@@ -52,7 +52,7 @@ vhost_vdpa_has(const struct vhost_dev *dev, unsigned int backend_feature)
 int vhost_vdpa_sys_ioctl(struct vhost_vdpa *v, unsigned long request, void *arg, const char *what);
 /* Whether an ioctl failed because this kernel or device does not have it. */
 bool vhost_vdpa_sys_is_missing(int rc);
-/* Tell the owner when this error means that there is no device any more. Returns rc. */
+/* An error that means that the device is gone is reported to the owner. Returns rc. */
 int vhost_vdpa_sys_check(struct vhost_vdpa *v, int rc);
 
 int vhost_vdpa_map_set_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);

@@ -45,7 +45,7 @@ struct vhu_conn {
 	struct evloop_timer out_deadline; /* runs while something waits to be read by the peer */
 	struct evloop_timer throttled;	/* runs while the peer has used up its credit */
 	bool limited;			/* the peer has credit; set before opening */
-	uint32_t credit;		/* messages that will be read before the peer is throttled */
+	uint32_t credit;		/* messages to be read before it is throttled */
 	uint64_t credit_ns;		/* when it was last added to */
 	struct vhu_codec_rx rx;
 	struct vhu_codec_tx tx;

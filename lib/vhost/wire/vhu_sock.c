@@ -189,9 +189,9 @@ unwatch_dir(struct vhu_sock *s)
 }
 
 /*
- * Whoever is to listen has made the socket's file, or given us access: no need to wait out the
- * present delay. Each time counts for less, until a peer has spoken: a file that comes and goes all
- * the time does not own the loop.
+ * The socket's file has appeared or its permissions have changed: try before the present delay is
+ * over. The delay grows each time until a peer has sent a message, so that a file which comes and
+ * goes does not keep the loop busy.
  */
 static void
 try_soon(struct vhu_sock *s)

@@ -26,8 +26,8 @@ struct vhu_sock_ops {
 	/* A peer is there; the fd is the owner's. */
 	void (*peer)(struct vhu_sock *s, int fd);
 	/*
-	 * Server: another peer connects. True: there is no peer (any more), accept it; false: reject
-	 * it.
+	 * Server: another peer connects. True: there is no peer (any more), accept it; false:
+	 * reject it.
 	 */
 	bool (*vacant)(struct vhu_sock *s);
 	/* Client: the first failed attempt since the last peer left. */

@@ -416,8 +416,8 @@ check(struct vring_fe *fe, const struct vhost_region *r, uint32_t n)
 	if (beyond == NULL)
 		return 0;
 	return vhost_dev_fail(&fe->dev, -ERANGE,
-			      "memory at 0x%" PRIx64 " is beyond what the device "
-			      "reaches, 0x%" PRIx64 " to 0x%" PRIx64 ": EAL's --base-virtaddr helps",
+			      "memory at 0x%" PRIx64 " is beyond what the device reaches, "
+			      "0x%" PRIx64 " to 0x%" PRIx64 ": EAL's --base-virtaddr helps",
 			      beyond->iova, first, last);
 }
 
