@@ -1,302 +1,372 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The driver as EAL sees it: probe and remove.
+ * ethdev operations on a whole port. Those that concern the control thread's state are carried
+ * there; none of them waits for a peer.
  */
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
-#include <bus_vdev_driver.h>
-#include <ethdev_driver.h>
-#include <ethdev_vdev.h>
-#include <rte_errno.h>
-#include <rte_lcore.h>
 #include <rte_malloc.h>
-#include <rte_string_fns.h>
-#include <rte_version.h>
 
-#include "virtq_drv.h"
 #include "vring.h"
 
-RTE_LOG_REGISTER_DEFAULT(vring_logtype, NOTICE);
-
-/*
- * Driver interfaces of DPDK keep their shape within a release (year.month) only; with another
- * one calls would land in the wrong place.
- */
 static int
-check_version(const char *name)
+port_configure(struct rte_eth_dev *dev)
 {
-	int year, month;
+	const struct vring_port *port = dev->data->dev_private;
 
-	if (sscanf(rte_version(), RTE_VER_PREFIX " %d.%d", &year, &month) == 2 &&
-	    year == RTE_VER_YEAR && month == RTE_VER_MONTH)
-		return 0;
-	VRING_LOG(ERR, name, "built for DPDK %d.%02d but loaded by %s: "
-		  "a net_vring built for that release is needed",
-		  RTE_VER_YEAR, RTE_VER_MONTH, rte_version());
-	return -ENOTSUP;
-}
-
-/* Counters and information only: rings, sockets and control thread are the primary's. */
-static int
-attach_secondary(struct rte_vdev_device *vdev, const char *name)
-{
-	struct rte_eth_dev *dev = rte_eth_dev_attach_secondary(name);
-
-	if (dev == NULL)
-		return -ENODEV;
-	dev->device = &vdev->device;
-	dev->dev_ops = &vring_secondary_ops;
-	dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
-	dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
-	rte_eth_dev_probing_finish(dev);
-	return 0;
-}
-
-static int
-init_rings(struct vring_port *port, int numa)
-{
-	unsigned int qid, n = 2 * port->pairs;
-
-	if (vring_args_front(&port->args))
-		port->drvs = rte_zmalloc_socket("vring_drvs", n * sizeof(*port->drvs),
-						RTE_CACHE_LINE_SIZE, numa);
-	else
-		port->vqs = rte_zmalloc_socket("vring_vqs", n * sizeof(*port->vqs),
-					       RTE_CACHE_LINE_SIZE, numa);
-	port->rx_tally =
-		rte_zmalloc_socket("vring_stats_base", port->pairs * sizeof(*port->rx_tally), 0,
-					    numa);
-	port->tx_tally =
-		rte_zmalloc_socket("vring_stats_base", port->pairs * sizeof(*port->tx_tally), 0,
-					    numa);
-	if (vring_queues_alloc(port, numa) != 0 || (port->vqs == NULL && port->drvs == NULL) ||
-	    port->rx_tally == NULL || port->tx_tally == NULL)
-		return -ENOMEM;
-	for (qid = 0; qid < n; qid++) {
-		port->slot[qid].vq = port->drvs != NULL ? &port->drvs[qid].vq : &port->vqs[qid];
-		rte_spinlock_init(&port->slot[qid].lock);
-		virtq_vq_reset(port->slot[qid].vq);
-	}
-	return 0;
-}
-
-static int
-init_addresses(struct rte_eth_dev_data *data, const struct vring_args *args)
-{
-	data->mac_addrs = rte_zmalloc_socket("vring_mac", VRING_MAX_MACS * sizeof(*data->mac_addrs),
-					     0, data->numa_node);
-	if (data->mac_addrs == NULL)
-		return -ENOMEM;
-	if (rte_is_zero_ether_addr(&args->mac))
-		rte_eth_random_addr(data->mac_addrs[0].addr_bytes);
-	else
-		rte_ether_addr_copy(&args->mac, &data->mac_addrs[0]);
+	dev->data->scattered_rx = (vring_rx_flags(port) & VNET_F_SCATTER) != 0;
+	/* ethdev puts its default where the application asked for nothing: there mtu= stands. */
+	if (port->args.mtu != 0 && dev->data->mtu == RTE_ETHER_MTU)
+		dev->data->mtu = (uint16_t)port->args.mtu;
 	return 0;
 }
 
 static void
-init_dev(struct rte_eth_dev *dev, const struct vring_args *args)
-{
-	dev->data->dev_flags = RTE_ETH_DEV_INTR_LSC;
-	dev->data->promiscuous = 1;
-	dev->data->all_multicast = 1;
-	if (args->mtu != 0)
-		dev->data->mtu = args->mtu;
-	dev->data->dev_link.link_speed = args->speed;
-	dev->data->dev_link.link_duplex = RTE_ETH_LINK_FULL_DUPLEX;
-	dev->data->dev_link.link_autoneg = RTE_ETH_LINK_FIXED;
-	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
-	dev->dev_ops = vring_port_role(dev->data->dev_private)->ops();
-	dev->rx_pkt_burst = vring_rx_burst;
-	dev->tx_pkt_burst = vring_tx_burst;
-	dev->tx_pkt_prepare = vring_tx_prepare;
-	dev->rx_queue_count = vring_rx_queue_count;
-	dev->rx_descriptor_status = vring_rx_descriptor_status;
-	dev->tx_descriptor_status = vring_tx_descriptor_status;
-}
-
-static int
-init_port(struct rte_eth_dev *dev, const char *name, const struct vring_args *args)
-{
-	struct vring_port *port = dev->data->dev_private;
-	int ret;
-
-	rte_strscpy(port->name, name, sizeof(port->name));
-	port->args = *args;
-	port->pairs = args->queues;
-	port->max_mtu = RTE_MAX((uint32_t)VRING_MAX_FRAME - VRING_FRAME_OVERHEAD, args->mtu);
-	if (!vring_args_front(args))
-		port->offered = vring_args_features(args);
-	port->dev = dev;
-	ret = init_rings(port, dev->data->numa_node);
-	if (ret == 0)
-		ret = init_addresses(dev->data, args);
-	if (ret != 0)
-		VRING_LOG(ERR, name, "no memory for %u queue pairs, more hugepages would help",
-			  port->pairs);
-	else
-		init_dev(dev, args);
-	return ret;
-}
-
-static int
-open_port(struct vring_port *port)
-{
-	char err[256] = "", other[RTE_ETH_NAME_MAX_LEN];
-	int ret;
-
-	ret = vring_registry_add(port, other);
-	if (ret != 0) {
-		VRING_LOG(ERR, port->name, "%s is port %s's already: allowed is another path",
-			  vring_args_front(&port->args) ? port->args.path : port->args.iface,
-			  other);
-		return ret;
-	}
-	ret = vring_ctrl_get(port);
-	if (ret != 0)
-		goto listed;
-	ret = vring_port_role(port)->open(port, err, sizeof(err));
-	if (ret == 0) {
-		vring_registry_show(port, true);
-		return 0;
-	}
-	VRING_LOG(ERR, port->name, "%s", err);
-	vring_ctrl_put(port);
-listed:
-	vring_registry_remove(port);
-	return ret;
-}
-
-static void
-free_port(struct rte_eth_dev *dev)
-{
-	vring_rings_free(dev->data->dev_private);
-	rte_eth_dev_release_port(dev);
-}
-
-static int
-create(struct rte_vdev_device *vdev, const char *name, const struct vring_args *args)
-{
-	struct rte_eth_dev *dev;
-	int ret;
-
-	ret = virtq_rcu_init();
-	if (ret != 0)
-		VRING_LOG(NOTICE, name, "no membarrier (%s): bursts pay for a fence",
-			  strerror(-ret));
-	dev = rte_eth_vdev_allocate(vdev, sizeof(struct vring_port));
-	if (dev == NULL) {
-		VRING_LOG(ERR, name, "no memory for a port, more hugepages would help");
-		return -ENOMEM;
-	}
-	ret = init_port(dev, name, args);
-	if (ret == 0)
-		ret = open_port(dev->data->dev_private);
-	if (ret != 0) {
-		free_port(dev);
-		/* EAL takes this one for a port that is there already, and says nothing. */
-		return ret == -EEXIST ? -EADDRINUSE : ret;
-	}
-	rte_eth_dev_probing_finish(dev);
-	return 0;
-}
-
-/* Where the port's memory lies; the bus leaves it open for a virtual device. */
-static int
-choose_numa(struct rte_vdev_device *vdev, const char *name, uint32_t wanted)
+start_queues(void **queues, uint8_t *state, unsigned int n, bool on)
 {
 	unsigned int i;
 
-	if (wanted == UINT32_MAX) {
-		if (vdev->device.numa_node == SOCKET_ID_ANY)
-			vdev->device.numa_node = rte_socket_id();
-		return 0;
+	for (i = 0; i < n; i++) {
+		struct vring_queue *q = queues[i];
+
+		q->started = on && !q->deferred;
+		state[i] = q->started ? RTE_ETH_QUEUE_STATE_STARTED : RTE_ETH_QUEUE_STATE_STOPPED;
 	}
-	for (i = 0; i < rte_socket_count(); i++)
-		if (rte_socket_id_by_idx(i) == (int)wanted) {
-			vdev->device.numa_node = wanted;
-			return 0;
-		}
-	VRING_LOG(ERR, name, "numa=%u: allowed is a node with memory, 0 to %u here",
-		  wanted, rte_socket_count() - 1);
-	return -EINVAL;
+}
+
+static void
+start_all_queues(struct rte_eth_dev_data *data, bool on)
+{
+	start_queues(data->rx_queues, data->rx_queue_state, data->nb_rx_queues, on);
+	start_queues(data->tx_queues, data->tx_queue_state, data->nb_tx_queues, on);
 }
 
 static int
-vring_probe(struct rte_vdev_device *vdev)
+start_in_ctrl(void *arg)
 {
-	const char *name = rte_vdev_device_name(vdev);
-	struct vring_args args;
-	char err[512];
-	int ret;
+	struct vring_port *port = arg;
 
-	ret = check_version(name);
-	if (ret != 0)
-		return ret;
-	if (rte_eal_process_type() == RTE_PROC_SECONDARY)
-		return attach_secondary(vdev, name);
-	ret = vring_args_parse(rte_vdev_device_args(vdev), &args, err, sizeof(err));
-	if (ret != 0) {
-		VRING_LOG(ERR, name, "%s", err);
-		return ret;
+	start_all_queues(port->dev->data, true);
+	port->admin_down = false;
+	port->started = true;
+	if (vring_port_role(port)->start != NULL)
+		vring_port_role(port)->start(port);
+	vring_publish(port);
+	vring_link_refresh(port);
+	return 0;
+}
+
+static bool
+set_up(void *const *queues, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (queues[i] == NULL)
+			return false;
+	return true;
+}
+
+static int
+port_start(struct rte_eth_dev *dev)
+{
+	struct vring_port *port = dev->data->dev_private;
+
+	if (!set_up(dev->data->rx_queues, dev->data->nb_rx_queues) ||
+	    !set_up(dev->data->tx_queues, dev->data->nb_tx_queues)) {
+		VRING_LOG(ERR, port->name, "start: a queue is not set up, all %u rx and %u tx "
+			  "have to be", dev->data->nb_rx_queues, dev->data->nb_tx_queues);
+		return -EINVAL;
 	}
-	ret = choose_numa(vdev, name, args.numa);
-	return ret != 0 ? ret : create(vdev, name, &args);
+	return vring_ctrl_call(port, start_in_ctrl);
 }
 
+/* When this returns no burst touches guest memory. */
 static int
-vring_remove(struct rte_vdev_device *vdev)
+stop_in_ctrl(void *arg)
 {
-	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
+	struct vring_port *port = arg;
 
-	if (dev == NULL)
+	if (!port->started)
 		return 0;
-	vring_dev_close(dev);
-	return rte_eth_dev_release_port(dev);
-}
-
-/* rte_dev_dma_map(), which has seen to it that the memory is registered. */
-static int
-memory_moves(struct rte_vdev_device *vdev, const void *addr, size_t len, bool comes)
-{
-	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
-	const struct vring_role *role;
-	int ret = 0;
-
-	if (dev == NULL || rte_eal_process_type() != RTE_PROC_PRIMARY) {
-		rte_errno = ENODEV;
-		return -1;
-	}
-	role = vring_port_role(dev->data->dev_private);
-	if (role->memory_moves != NULL)
-		ret = role->memory_moves(dev->data->dev_private, addr, len, comes);
-	if (ret == 0)
-		return 0;
-	rte_errno = -ret;
-	return -1;
+	vring_unpublish(port);
+	port->started = false;
+	if (vring_port_role(port)->stop != NULL)
+		vring_port_role(port)->stop(port);
+	start_all_queues(port->dev->data, false);
+	vring_link_refresh(port);
+	return 0;
 }
 
 static int
-vring_dma_map(struct rte_vdev_device *vdev, void *addr, uint64_t iova __rte_unused, size_t len)
+port_stop(struct rte_eth_dev *dev)
 {
-	return memory_moves(vdev, addr, len, true);
+	return vring_ctrl_call(dev->data->dev_private, stop_in_ctrl);
 }
 
-static int
-vring_dma_unmap(struct rte_vdev_device *vdev, void *addr, uint64_t iova __rte_unused, size_t len)
-{
-	return memory_moves(vdev, addr, len, false);
-}
-
-static struct rte_vdev_driver vring_driver = {
-	.probe = vring_probe,
-	.remove = vring_remove,
-	.dma_map = vring_dma_map,
-	.dma_unmap = vring_dma_unmap,
+struct link_call {
+	struct vring_port *port;
+	bool up;
 };
 
-RTE_PMD_REGISTER_VDEV(net_vring, vring_driver);
-RTE_PMD_REGISTER_PARAM_STRING(net_vring, VRING_PARAM_STRING);
-RTE_PMD_REGISTER_KMOD_DEP(net_vring, "* vhost_vdpa");
+static int
+link_in_ctrl(void *arg)
+{
+	const struct link_call *call = arg;
+
+	call->port->admin_down = !call->up;
+	vring_publish(call->port);
+	vring_link_refresh(call->port);
+	return 0;
+}
+
+static int
+set_link(struct rte_eth_dev *dev, bool up)
+{
+	struct link_call call = { dev->data->dev_private, up };
+
+	return evloop_call(call.port->loop, link_in_ctrl, &call);
+}
+
+static int
+port_set_link_up(struct rte_eth_dev *dev)
+{
+	return set_link(dev, true);
+}
+
+static int
+port_set_link_down(struct rte_eth_dev *dev)
+{
+	return set_link(dev, false);
+}
+
+void
+vring_rings_free(struct vring_port *port)
+{
+	vring_queues_free(port);
+	rte_free(port->vqs);
+	rte_free(port->drvs);
+	rte_free(port->rx_tally);
+	rte_free(port->tx_tally);
+}
+
+int
+vring_dev_close(struct rte_eth_dev *dev)
+{
+	struct vring_port *port = dev->data->dev_private;
+	unsigned int i;
+
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return 0;
+	port_stop(dev);
+	vring_registry_remove(port);
+	vring_port_role(port)->close(port);
+	vring_event_cancel(port);
+	for (i = 0; i < dev->data->nb_rx_queues; i++)
+		vring_rx_queue_release(dev, i);
+	for (i = 0; i < dev->data->nb_tx_queues; i++)
+		vring_tx_queue_release(dev, i);
+	vring_ctrl_put(port);
+	vring_pools_free(port);
+	vring_rings_free(port);
+	return 0;
+}
+
+/* ethdev has stopped the port; the session stays, so that the guest notices nothing else. */
+static int
+port_reset(struct rte_eth_dev *dev)
+{
+	return 0;
+}
+
+static int
+port_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
+{
+	const struct vring_port *port = dev->data->dev_private;
+	/* The rings are the guest's: any number is as good, this is what rings can have. */
+	const struct rte_eth_desc_lim lim = {
+		.nb_max = port->args.max_ring,
+		.nb_min = 1,
+		.nb_align = 1,
+		.nb_seg_max = UINT16_MAX,
+		.nb_mtu_seg_max = UINT16_MAX,
+	};
+
+	info->min_mtu = VRING_MIN_MTU;
+	info->max_mtu = port->max_mtu;
+	info->max_rx_pktlen = port->max_mtu + VRING_FRAME_OVERHEAD;
+	info->max_rx_queues = port->pairs;
+	info->max_tx_queues = port->pairs;
+	info->max_mac_addrs = VRING_MAX_MACS;
+	info->speed_capa = rte_eth_speed_bitflag(port->args.speed, RTE_ETH_LINK_FULL_DUPLEX);
+	info->rx_desc_lim = lim;
+	info->tx_desc_lim = lim;
+	info->default_rxportconf.burst_size = VNET_BURST;
+	info->default_rxportconf.nb_queues = 1;
+	info->default_rxportconf.ring_size = RTE_MIN(lim.nb_max, 256);
+	info->default_txportconf = info->default_rxportconf;
+	vring_port_role(port)->info(port, info);
+	return 0;
+}
+
+/* The control thread keeps the link's state current. */
+static int
+port_link_update(struct rte_eth_dev *dev, int wait)
+{
+	return 0;
+}
+
+/* Nothing in the data path depends on it: frames of any size that a peer takes are sent. */
+static int
+port_mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
+{
+	return 0;
+}
+
+/* A port delivers whatever its peer sends, so these modes are always on. */
+static int
+port_accept(struct rte_eth_dev *dev)
+{
+	return 0;
+}
+
+static int
+port_mac_set(struct rte_eth_dev *dev, struct rte_ether_addr *mac)
+{
+	return 0;
+}
+
+static int
+port_mac_add(struct rte_eth_dev *dev, struct rte_ether_addr *mac, uint32_t index, uint32_t pool)
+{
+	return 0;
+}
+
+static void
+port_mac_remove(struct rte_eth_dev *dev, uint32_t index)
+{
+}
+
+static int
+port_mc_list(struct rte_eth_dev *dev, struct rte_ether_addr *list, uint32_t n)
+{
+	return 0;
+}
+
+/* Flags are read by bursts and choose their instance: changed while none runs. */
+static int
+vlan_in_ctrl(void *arg)
+{
+	struct vring_port *port = arg;
+	struct rte_eth_dev_data *data = port->dev->data;
+	unsigned int i;
+
+	vring_unpublish(port);
+	for (i = 0; i < data->nb_rx_queues; i++) {
+		struct vring_rxq *rxq = data->rx_queues[i];
+
+		if (rxq != NULL)
+			rxq->rx.flags = vring_rx_flags(port);
+	}
+	vring_publish(port);
+	return 0;
+}
+
+static int
+port_vlan_offload_set(struct rte_eth_dev *dev, int mask)
+{
+	/* ethdev has put the mode into dev_conf. */
+	if (!(mask & RTE_ETH_VLAN_STRIP_MASK))
+		return 0;
+	return vring_ctrl_call(dev->data->dev_private, vlan_in_ctrl);
+}
+
+static const uint32_t *
+port_ptypes(struct rte_eth_dev *dev)
+{
+	/* None: packets are classified where an offload needs it, which is not a promise. */
+	static const uint32_t ptypes[] = { RTE_PTYPE_UNKNOWN };
+
+	return ptypes;
+}
+
+static int
+port_fw_version(struct rte_eth_dev *dev, char *text, size_t size)
+{
+	const struct vring_port *port = dev->data->dev_private;
+	int len = snprintf(text, size, "%s", vring_port_role(port)->firmware);
+
+	/* ethdev: the size that would have been enough, where this one was not. */
+	return (size_t)len < size ? 0 : len + 1;
+}
+
+const struct eth_dev_ops vring_ops = {
+	.dev_configure = port_configure,
+	.dev_start = port_start,
+	.dev_stop = port_stop,
+	.dev_close = vring_dev_close,
+	.dev_reset = port_reset,
+	.dev_set_link_up = port_set_link_up,
+	.dev_set_link_down = port_set_link_down,
+	.dev_infos_get = port_info,
+	.link_update = port_link_update,
+	.mtu_set = port_mtu_set,
+	.promiscuous_enable = port_accept,
+	.promiscuous_disable = port_accept,
+	.allmulticast_enable = port_accept,
+	.allmulticast_disable = port_accept,
+	.mac_addr_set = port_mac_set,
+	.mac_addr_add = port_mac_add,
+	.mac_addr_remove = port_mac_remove,
+	.set_mc_addr_list = port_mc_list,
+	.vlan_offload_set = port_vlan_offload_set,
+	.rx_queue_setup = vring_rx_queue_setup,
+	.tx_queue_setup = vring_tx_queue_setup,
+	.rx_queue_release = vring_rx_queue_release,
+	.tx_queue_release = vring_tx_queue_release,
+	.rx_queue_start = vring_rx_queue_start,
+	.rx_queue_stop = vring_rx_queue_stop,
+	.tx_queue_start = vring_tx_queue_start,
+	.tx_queue_stop = vring_tx_queue_stop,
+	.rxq_info_get = vring_rxq_info_get,
+	.txq_info_get = vring_txq_info_get,
+	.rx_burst_mode_get = vring_rx_burst_mode_get,
+	.tx_burst_mode_get = vring_tx_burst_mode_get,
+	.dev_supported_ptypes_get = port_ptypes,
+	.fw_version_get = port_fw_version,
+	.tx_done_cleanup = vring_tx_done_cleanup,
+	.stats_get = vring_stats_get,
+	.stats_reset = vring_stats_reset,
+	.xstats_get = vring_xstats_get,
+	.xstats_get_by_id = vring_xstats_get_by_id,
+	.xstats_get_names = vring_xstats_get_names,
+	.xstats_get_names_by_id = vring_xstats_get_names_by_id,
+	.xstats_reset = vring_stats_reset,
+	.eth_dev_priv_dump = vring_priv_dump,
+};
+
+const struct eth_dev_ops *
+vring_be_eth_ops(void)
+{
+	return &vring_ops;
+}
+
+const struct eth_dev_ops vring_secondary_ops = {
+	.dev_close = vring_dev_close,
+	.dev_infos_get = port_info,
+	.link_update = port_link_update,
+	.rxq_info_get = vring_rxq_info_get,
+	.txq_info_get = vring_txq_info_get,
+	.dev_supported_ptypes_get = port_ptypes,
+	.fw_version_get = port_fw_version,
+	.stats_get = vring_stats_get,
+	.stats_reset = vring_stats_reset,
+	.xstats_get = vring_xstats_get,
+	.xstats_get_by_id = vring_xstats_get_by_id,
+	.xstats_get_names = vring_xstats_get_names,
+	.xstats_get_names_by_id = vring_xstats_get_names_by_id,
+	.xstats_reset = vring_stats_reset,
+};
