@@ -12,7 +12,7 @@ static struct vring_port port;
 static unsigned int unpublished;
 
 const struct vring_queue_ops *
-vring_port_queue_ops(const struct vring_port *p)
+vring_role_queue_ops(const struct vring_port *p)
 {
 	return &vring_be_queue_ops;
 }
@@ -23,7 +23,7 @@ vring_publish(struct vring_port *p)
 }
 
 void
-vring_unpublish(struct vring_port *p)
+vring_publish_withdraw(struct vring_port *p)
 {
 	unpublished++;
 }

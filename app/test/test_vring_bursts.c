@@ -20,7 +20,7 @@ static struct vring_rxq rxq;
 static struct vring_txq txq;
 
 const struct vring_queue_ops *
-vring_port_queue_ops(const struct vring_port *port)
+vring_role_queue_ops(const struct vring_port *port)
 {
 	return &vring_be_queue_ops;
 }
@@ -96,7 +96,7 @@ rx_bursts_are_counted_by_size(void **state)
 {
 	for (unsigned int i = 0; i < RTE_DIM(sizes); i++) {
 		set_up(false, 1, sizes[i].packets);
-		assert_int_equal(vring_rx_burst(&rxq, NULL, UINT16_MAX), sizes[i].packets);
+		assert_int_equal(vring_rxtx_rx_burst(&rxq, NULL, UINT16_MAX), sizes[i].packets);
 		assert_int_equal(classes(&rxq.rx.stats), 1u << sizes[i].bin);
 	}
 }
@@ -106,7 +106,7 @@ tx_bursts_are_counted_by_size(void **state)
 {
 	for (unsigned int i = 0; i < RTE_DIM(sizes); i++) {
 		set_up(true, 1, sizes[i].packets);
-		assert_int_equal(vring_tx_burst(&txq, NULL, UINT16_MAX), sizes[i].packets);
+		assert_int_equal(vring_rxtx_tx_burst(&txq, NULL, UINT16_MAX), sizes[i].packets);
 		assert_int_equal(classes(&txq.tx.stats), 1u << sizes[i].bin);
 	}
 }
@@ -118,15 +118,15 @@ rings_are_one_burst(void **state)
 	static struct rte_mbuf *pkts[32];
 
 	set_up(false, RINGS, 11);
-	assert_int_equal(vring_rx_burst(&rxq, pkts, 32), 32);
+	assert_int_equal(vring_rxtx_rx_burst(&rxq, pkts, 32), 32);
 	assert_int_equal(classes(&rxq.rx.stats), 1u << 6);
 	assert_int_equal(holds[0] + holds[1] + holds[2], 1);
-	assert_int_equal(vring_rx_burst(&rxq, pkts, 32), 1);
+	assert_int_equal(vring_rxtx_rx_burst(&rxq, pkts, 32), 1);
 	assert_int_equal(classes(&rxq.rx.stats), 1u << 6 | 1u << 1);
 
 	set_up(false, RINGS, 2);
 	for (unsigned int i = 0; i < RINGS; i++) {
-		assert_int_equal(vring_rx_burst(&rxq, pkts, 1), 1);
+		assert_int_equal(vring_rxtx_rx_burst(&rxq, pkts, 1), 1);
 		assert_int_equal(holds[i], 1);
 	}
 }
@@ -136,12 +136,12 @@ static void
 nothing_to_burst_on(void **state)
 {
 	set_up(false, 0, 0);
-	assert_int_equal(vring_rx_burst(&rxq, NULL, 32), 0);
+	assert_int_equal(vring_rxtx_rx_burst(&rxq, NULL, 32), 0);
 	assert_int_equal(classes(&rxq.rx.stats), 1);
 
 	set_up(true, 1, 32);
 	txq.q.gate.ptr = NULL;
-	assert_int_equal(vring_tx_burst(&txq, NULL, 32), 0);
+	assert_int_equal(vring_rxtx_tx_burst(&txq, NULL, 32), 0);
 	assert_int_equal(classes(&txq.tx.stats), 1);
 	assert_int_equal(holds[0], 32);
 }

@@ -12,14 +12,14 @@
 #include "vnet.h"
 #include "vring_devargs.h"
 
-static struct vring_args args;
+static struct vring_devargs args;
 static char err[512];
 
 static int
 parse(const char *text)
 {
 	err[0] = '\0';
-	return vring_args_parse(text, &args, err, sizeof(err));
+	return vring_devargs_parse(text, &args, err, sizeof(err));
 }
 
 /* Refused, with one line in which all of these words stand. */
@@ -199,10 +199,10 @@ static void
 test_front_end(void **state)
 {
 	assert_int_equal(parse("iface=/s"), 0);
-	assert_false(vring_args_front(&args));
+	assert_false(vring_devargs_front(&args));
 	assert_int_equal(parse("path=/s"), 0);
-	assert_true(vring_args_front(&args));
-	assert_false(vring_args_vdpa(&args));
+	assert_true(vring_devargs_front(&args));
+	assert_false(vring_devargs_vdpa(&args));
 	assert_string_equal(args.path, "/s");
 	assert_int_equal(args.queue_size, 256);
 	assert_int_equal(args.mrg_rxbuf, VRING_MRG_AUTO);
@@ -211,7 +211,7 @@ test_front_end(void **state)
 	assert_int_equal(args.server, 0);
 	assert_int_equal(args.cq, VRING_CQ_AUTO);
 	assert_int_equal(parse("path=/dev/vhost-vdpa-77"), 0);
-	assert_true(vring_args_vdpa(&args));
+	assert_true(vring_devargs_vdpa(&args));
 	refused("path=/dev/vhost-vdpa-77,server=1", "server=1", "server=0");
 	refused("path=/s,queue_size=300", "queue_size=", "power of two");
 	assert_int_equal(parse("path=/s,queue_size=300,packed_vq=1"), 0);
@@ -231,17 +231,17 @@ test_wanted(void **state)
 	uint64_t got;
 
 	parse("path=/s");
-	got = vring_args_wanted(&args, all);
+	got = vring_devargs_wanted(&args, all);
 	assert_true((got & all) == (all & ~packed));
 	assert_true((got & (VRING_FRONT_CTRL_FEATURES | iommu)) == 0);
 	parse("path=/s,packed_vq=1,mrg_rxbuf=0,in_order=0,csum=0");
-	assert_true((vring_args_wanted(&args, all) & all) == packed);
+	assert_true((vring_devargs_wanted(&args, all) & all) == packed);
 	parse("path=/dev/vhost-vdpa-77");
-	got = vring_args_wanted(&args, all);
+	got = vring_devargs_wanted(&args, all);
 	assert_true((got & VRING_FRONT_CTRL_FEATURES) == VRING_FRONT_CTRL_FEATURES);
 	assert_true(got & iommu);
 	parse("path=/dev/vhost-vdpa-77,cq=0");
-	assert_true((vring_args_wanted(&args, all) & VRING_FRONT_CTRL_FEATURES) == 0);
+	assert_true((vring_devargs_wanted(&args, all) & VRING_FRONT_CTRL_FEATURES) == 0);
 }
 
 static void
@@ -251,13 +251,13 @@ test_features(void **state)
 	const uint64_t packed = VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 
 	parse("iface=/s");
-	assert_true(vring_args_features(&args) == (VNET_DEV_FEATURES & ~VNET_DEV_TSO_FEATURES));
+	assert_true(vring_devargs_features(&args) == (VNET_DEV_FEATURES & ~VNET_DEV_TSO_FEATURES));
 	parse("iface=/s,tso=1");
-	assert_true(vring_args_features(&args) == VNET_DEV_FEATURES);
+	assert_true(vring_devargs_features(&args) == VNET_DEV_FEATURES);
 	parse("iface=/s,csum=0,packed=0");
-	assert_true((vring_args_features(&args) & (csum | packed | VNET_DEV_TSO_FEATURES)) == 0);
+	assert_true((vring_devargs_features(&args) & (csum | packed | VNET_DEV_TSO_FEATURES)) == 0);
 	parse("iface=/s,tso=1,zero-copy=1");
-	assert_true(vring_args_features(&args) ==
+	assert_true(vring_devargs_features(&args) ==
 		    (VNET_DEV_FEATURES & ~VIRTQ_BIT(VIRTIO_F_IN_ORDER)));
 }
 

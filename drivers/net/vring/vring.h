@@ -138,7 +138,7 @@ struct vring_session {
 struct vring_port {
 	/* Configuration. */
 	char name[RTE_ETH_NAME_MAX_LEN];
-	struct vring_args args;
+	struct vring_devargs args;
 	uint16_t pairs;
 	uint16_t max_mtu;	/* bytes */
 	uint64_t offered;	/* device features */
@@ -227,10 +227,10 @@ struct vring_role {
 };
 
 /* Which end of the connection a port is; any process. */
-const struct vring_role *vring_port_role(const struct vring_port *port);
-const struct vring_queue_ops *vring_port_queue_ops(const struct vring_port *port);
+const struct vring_role *vring_role_of(const struct vring_port *port);
+const struct vring_queue_ops *vring_role_queue_ops(const struct vring_port *port);
 /* Bring port->session up to date, as far as this process can. */
-void vring_count(struct vring_port *port);
+void vring_role_count(struct vring_port *port);
 
 /* vring_ctrl.c: the control thread. */
 
@@ -272,9 +272,9 @@ bool vring_qmap_same(const struct vring_poll_set *a, const struct vring_poll_set
 /* Bring every queue's set up to date with the rings, the port's state and the queues' flags. */
 void vring_publish(struct vring_port *port);
 /* Take everything from every queue; until vring_publish() gives it back. */
-void vring_unpublish(struct vring_port *port);
+void vring_publish_withdraw(struct vring_port *port);
 /* Link state from the same; tells the application when it changed. */
-void vring_link_refresh(struct vring_port *port);
+void vring_publish_link(struct vring_port *port);
 
 /* vring_be.c: the back-end. */
 extern const struct vring_role vring_be_role;
@@ -295,51 +295,52 @@ void vring_event_raise(struct vring_port *port, uint32_t events);
 void vring_event_cancel(struct vring_port *port);
 
 /* vring_rxtx.c: data path. */
-uint16_t vring_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
-uint16_t vring_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
-uint16_t vring_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
+uint16_t vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
+uint16_t vring_rxtx_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
+uint16_t vring_rxtx_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
 /* A vnet_rx_burst that delivers the announcement once; vq and run are NULL. */
-uint16_t vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq, const struct virtq_ring *ring,
-			  struct rte_mbuf **pkts, uint16_t n);
-int vring_tx_done_cleanup(void *txq, uint32_t n);
-uint32_t vring_rx_queue_count(void *rxq);
-int vring_rx_descriptor_status(void *rxq, uint16_t offset);
-int vring_tx_descriptor_status(void *txq, uint16_t offset);
+uint16_t vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq,
+			       const struct virtq_ring *ring,
+			       struct rte_mbuf **pkts, uint16_t n);
+int vring_rxtx_tx_done_cleanup(void *txq, uint32_t n);
+uint32_t vring_rxtx_rx_queue_count(void *rxq);
+int vring_rxtx_rx_descriptor_status(void *rxq, uint16_t offset);
+int vring_rxtx_tx_descriptor_status(void *txq, uint16_t offset);
 
 /* vring_queue.c: set-up and release of queues and their buffers. */
 
 /* Memory for the queues of port->pairs; 0 or -ENOMEM, and then to be freed as well. */
-int vring_queues_alloc(struct vring_port *port, int numa);
-void vring_queues_free(struct vring_port *port);
-int vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
+int vring_queue_alloc_all(struct vring_port *port, int numa);
+void vring_queue_free_all(struct vring_port *port);
+int vring_queue_rx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 			 unsigned int socket, const struct rte_eth_rxconf *conf,
 			 struct rte_mempool *pool);
-int vring_tx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
+int vring_queue_tx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 			 unsigned int socket, const struct rte_eth_txconf *conf);
-void vring_rx_queue_release(struct rte_eth_dev *dev, uint16_t id);
-void vring_tx_queue_release(struct rte_eth_dev *dev, uint16_t id);
-int vring_rx_queue_start(struct rte_eth_dev *dev, uint16_t id);
-int vring_rx_queue_stop(struct rte_eth_dev *dev, uint16_t id);
-int vring_tx_queue_start(struct rte_eth_dev *dev, uint16_t id);
-int vring_tx_queue_stop(struct rte_eth_dev *dev, uint16_t id);
-void vring_rxq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_rxq_info *info);
-void vring_txq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_txq_info *info);
-int vring_rx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id,
-			    struct rte_eth_burst_mode *mode);
-int vring_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id,
-			    struct rte_eth_burst_mode *mode);
-uint32_t vring_rx_flags(const struct vring_port *port);
+void vring_queue_rx_release(struct rte_eth_dev *dev, uint16_t id);
+void vring_queue_tx_release(struct rte_eth_dev *dev, uint16_t id);
+int vring_queue_rx_start(struct rte_eth_dev *dev, uint16_t id);
+int vring_queue_rx_stop(struct rte_eth_dev *dev, uint16_t id);
+int vring_queue_tx_start(struct rte_eth_dev *dev, uint16_t id);
+int vring_queue_tx_stop(struct rte_eth_dev *dev, uint16_t id);
+void vring_queue_rxq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_rxq_info *info);
+void vring_queue_txq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_txq_info *info);
+int vring_queue_rx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id,
+				  struct rte_eth_burst_mode *mode);
+int vring_queue_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id,
+				  struct rte_eth_burst_mode *mode);
+uint32_t vring_queue_rx_flags(const struct vring_port *port);
 /* Free the port's pools, or keep those that the application still holds buffers of for later. */
-void vring_pools_free(struct vring_port *port);
+void vring_queue_pools_free(struct vring_port *port);
 
 /* vring_port.c: start, stop, link, addresses, capabilities. */
-extern const struct eth_dev_ops vring_ops;
+extern const struct eth_dev_ops vring_ethdev_ops;
 const struct eth_dev_ops *vring_be_eth_ops(void);
 /* What a secondary process may call. */
-extern const struct eth_dev_ops vring_secondary_ops;
+extern const struct eth_dev_ops vring_ethdev_secondary_ops;
 /* What the probe allocated for rings, queues and their counters. */
-void vring_rings_free(struct vring_port *port);
-int vring_dev_close(struct rte_eth_dev *dev);
+void vring_port_free(struct vring_port *port);
+int vring_ethdev_close(struct rte_eth_dev *dev);
 
 /* vring_stats.c */
 int vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
@@ -357,13 +358,13 @@ typedef void (*vring_xstats_fn)(void *ctx, const char *name, uint64_t value);
 void vring_xstats_each(const struct rte_eth_dev *dev, bool tx, uint16_t id, vring_xstats_fn each,
 		       void *ctx);
 /* Totals of one queue since the last reset, the queues it had before included. */
-void vring_rxq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
-void vring_txq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
+void vring_stats_rxq(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
+void vring_stats_txq(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
 /* What a released queue had counted stays in the port's tally. */
 void vring_stats_keep(struct vring_stats_base *tally, const struct vnet_stats *live);
 /* Notifications of the rings that queue `id` of `n` serves. */
-void vring_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
-		 uint64_t *calls, uint64_t *suppressed);
+void vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
+		       uint64_t *calls, uint64_t *suppressed);
 
 /* vring_telemetry.c: the list of ports, and what is told of them. */
 /* -EEXIST: another port, whose name is put into other[RTE_ETH_NAME_MAX_LEN], has this iface. */
@@ -371,6 +372,6 @@ int vring_registry_add(struct vring_port *port, char *other);
 void vring_registry_remove(struct vring_port *port);
 /* Whether the port may be asked: its probe is over, its close has not begun. */
 void vring_registry_show(struct vring_port *port, bool open);
-int vring_priv_dump(struct rte_eth_dev *dev, FILE *file);
+int vring_dump_priv(struct rte_eth_dev *dev, FILE *file);
 
 #endif /* VRING_H */

@@ -89,7 +89,7 @@ vring_ctrl_get(struct vring_port *port)
 	struct vring_ctrl *ctrl = &shared;
 	int ret = 0;
 
-	if (vring_port_role(port)->own_ctrl)
+	if (vring_role_of(port)->own_ctrl)
 		ctrl = calloc(1, sizeof(*ctrl));
 	if (ctrl == NULL)
 		return -ENOMEM;

@@ -23,9 +23,9 @@ enum roles {
 struct key {
 	enum roles roles;
 	const char *name;	/* as documented; '-' and '_' are the same */
-	int (*parse)(const struct key *key, const char *value, struct vring_args *args);
+	int (*parse)(const struct key *key, const char *value, struct vring_devargs *args);
 	const char *allowed;
-	size_t offset;		/* of a uint32_t in struct vring_args */
+	size_t offset;		/* of a uint32_t in struct vring_devargs */
 	uint32_t min, max;
 };
 
@@ -47,7 +47,7 @@ parse_u32(const char *value, int base, uint32_t *number)
 }
 
 static int
-parse_number(const struct key *key, const char *value, struct vring_args *args)
+parse_number(const struct key *key, const char *value, struct vring_devargs *args)
 {
 	uint32_t n;
 
@@ -59,7 +59,7 @@ parse_number(const struct key *key, const char *value, struct vring_args *args)
 
 /* offset: of a char[VRING_PATH_LEN]. */
 static int
-parse_path(const struct key *key, const char *value, struct vring_args *args)
+parse_path(const struct key *key, const char *value, struct vring_devargs *args)
 {
 	size_t len = strlen(value);
 
@@ -70,7 +70,7 @@ parse_path(const struct key *key, const char *value, struct vring_args *args)
 }
 
 static int
-parse_mac(const struct key *key, const char *value, struct vring_args *args)
+parse_mac(const struct key *key, const char *value, struct vring_devargs *args)
 {
 	if (rte_ether_unformat_addr(value, &args->mac) != 0 ||
 	    !rte_is_valid_assigned_ether_addr(&args->mac))
@@ -79,7 +79,7 @@ parse_mac(const struct key *key, const char *value, struct vring_args *args)
 }
 
 static int
-parse_speed(const struct key *key, const char *value, struct vring_args *args)
+parse_speed(const struct key *key, const char *value, struct vring_devargs *args)
 {
 	uint32_t n;
 
@@ -93,7 +93,7 @@ parse_speed(const struct key *key, const char *value, struct vring_args *args)
 }
 
 static int
-parse_csum(const struct key *key, const char *value, struct vring_args *args)
+parse_csum(const struct key *key, const char *value, struct vring_devargs *args)
 {
 	static const char *const names[] = {
 		[VRING_CSUM_OFF] = "0",
@@ -111,7 +111,7 @@ parse_csum(const struct key *key, const char *value, struct vring_args *args)
 }
 
 static int
-parse_sock_mode(const struct key *key, const char *value, struct vring_args *args)
+parse_sock_mode(const struct key *key, const char *value, struct vring_devargs *args)
 {
 	uint32_t n;
 
@@ -122,7 +122,7 @@ parse_sock_mode(const struct key *key, const char *value, struct vring_args *arg
 }
 
 static int
-parse_sock_group(const struct key *key, const char *value, struct vring_args *args)
+parse_sock_group(const struct key *key, const char *value, struct vring_devargs *args)
 {
 	struct group group, *found = NULL;
 	char buf[4096];
@@ -140,14 +140,14 @@ parse_sock_group(const struct key *key, const char *value, struct vring_args *ar
 
 /* Known, but of a role that this version does not have. */
 static int
-parse_relay(const struct key *key, const char *value, struct vring_args *args)
+parse_relay(const struct key *key, const char *value, struct vring_devargs *args)
 {
 	return -ENOTSUP;
 }
 
 /* A switch that has to stay off for now. */
 static int
-parse_zero(const struct key *key, const char *value, struct vring_args *args)
+parse_zero(const struct key *key, const char *value, struct vring_devargs *args)
 {
 	int ret = parse_number(key, value, args);
 	uint32_t n = 0;
@@ -158,12 +158,12 @@ parse_zero(const struct key *key, const char *value, struct vring_args *args)
 }
 
 #define NUMBER(roles, key, field, lo, hi, text) \
-	{ roles, key, parse_number, text, offsetof(struct vring_args, field), lo, hi }
+	{ roles, key, parse_number, text, offsetof(struct vring_devargs, field), lo, hi }
 #define SWITCH(roles, key, field) NUMBER(roles, key, field, 0, 1, "0 or 1")
 #define ZERO(roles, key, field, hi, text) \
-	{ roles, key, parse_zero, text, offsetof(struct vring_args, field), 0, hi }
+	{ roles, key, parse_zero, text, offsetof(struct vring_devargs, field), 0, hi }
 #define PATH(roles, key, field, text) \
-	{ roles, key, parse_path, text, offsetof(struct vring_args, field) }
+	{ roles, key, parse_path, text, offsetof(struct vring_devargs, field) }
 #define OTHER(roles, key, fn, text) { roles, key, fn, text }
 
 static const struct key keys[] = {
@@ -203,7 +203,7 @@ static const struct key keys[] = {
 	OTHER(EITHER, "vdpa", parse_relay, NULL),
 };
 
-static const struct vring_args defaults = {
+static const struct vring_devargs defaults = {
 	.csum = VRING_CSUM_COMPLETE,
 	.sock_gid = (gid_t)-1,
 	.queues = 1,
@@ -257,7 +257,7 @@ unknown_key(const char *name, char *err, size_t errlen)
 }
 
 static int
-parse_pair(const struct rte_kvargs_pair *pair, uint64_t *seen, struct vring_args *args,
+parse_pair(const struct rte_kvargs_pair *pair, uint64_t *seen, struct vring_devargs *args,
 	   char *err, size_t errlen)
 {
 	const char *value = pair->value == NULL ? "" : pair->value;
@@ -285,9 +285,9 @@ parse_pair(const struct rte_kvargs_pair *pair, uint64_t *seen, struct vring_args
 
 /* Keys of the other role mean nothing here, and their user expects something else. */
 static int
-check_role(const struct vring_args *args, uint64_t seen, char *err, size_t errlen)
+check_role(const struct vring_devargs *args, uint64_t seen, char *err, size_t errlen)
 {
-	bool front = vring_args_front(args);
+	bool front = vring_devargs_front(args);
 	unsigned int i;
 
 	for (i = 0; i < RTE_DIM(keys); i++)
@@ -300,7 +300,7 @@ check_role(const struct vring_args *args, uint64_t seen, char *err, size_t errle
 }
 
 static const char *
-check_back(const struct vring_args *args)
+check_back(const struct vring_devargs *args)
 {
 	if (args->tso && args->csum == VRING_CSUM_OFF)
 		return "tso=1 needs checksum offload: allowed with it is csum=1 or csum=partial";
@@ -311,7 +311,7 @@ check_back(const struct vring_args *args)
 }
 
 static const char *
-check_front(const struct vring_args *args)
+check_front(const struct vring_devargs *args)
 {
 	if (!args->packed_vq && !rte_is_power_of_2(args->queue_size))
 		return "queue_size= has to be a power of two: any other number is allowed with "
@@ -319,14 +319,14 @@ check_front(const struct vring_args *args)
 	if (!args->server && (args->sock_mode != 0 || args->sock_gid != (gid_t)-1))
 		return "sock-mode= and sock-group= belong to a socket of our own: "
 		       "allowed with them is server=1";
-	if (args->server && vring_args_vdpa(args))
+	if (args->server && vring_devargs_vdpa(args))
 		return "server=1 belongs to a socket: allowed for a vhost-vdpa device is server=0";
 	return NULL;
 }
 
 /* What no key can see alone. */
 static int
-check_together(const struct vring_args *args, uint64_t seen, char *err, size_t errlen)
+check_together(const struct vring_devargs *args, uint64_t seen, char *err, size_t errlen)
 {
 	const char *wrong = NULL;
 	int ret;
@@ -339,7 +339,7 @@ check_together(const struct vring_args *args, uint64_t seen, char *err, size_t e
 		ret = check_role(args, seen, err, errlen);
 		if (ret != 0)
 			return ret;
-		wrong = vring_args_front(args) ? check_front(args) : check_back(args);
+		wrong = vring_devargs_front(args) ? check_front(args) : check_back(args);
 	}
 	if (wrong == NULL)
 		return 0;
@@ -348,7 +348,7 @@ check_together(const struct vring_args *args, uint64_t seen, char *err, size_t e
 }
 
 int
-vring_args_parse(const char *text, struct vring_args *args, char *err, size_t errlen)
+vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, size_t errlen)
 {
 	struct rte_kvargs *pairs;
 	uint64_t seen = 0;
@@ -369,7 +369,7 @@ vring_args_parse(const char *text, struct vring_args *args, char *err, size_t er
 }
 
 uint64_t
-vring_args_features(const struct vring_args *args)
+vring_devargs_features(const struct vring_devargs *args)
 {
 	uint64_t features = VNET_DEV_FEATURES;
 
@@ -387,7 +387,7 @@ vring_args_features(const struct vring_args *args)
 
 /* Everything, less what the arguments rule out; what packets need comes from `packets`. */
 uint64_t
-vring_args_wanted(const struct vring_args *args, uint64_t packets)
+vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets)
 {
 	uint64_t features = packets | VRING_FRONT_FEATURES;
 
@@ -399,7 +399,7 @@ vring_args_wanted(const struct vring_args *args, uint64_t packets)
 		features &= ~VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF);
 	if (!args->in_order)
 		features &= ~VIRTQ_BIT(VIRTIO_F_IN_ORDER);
-	if (!vring_args_vdpa(args))
+	if (!vring_devargs_vdpa(args))
 		return features & ~(VRING_FRONT_VDPA_FEATURES | VRING_FRONT_CTRL_FEATURES);
 	if (args->cq == 0)
 		features &= ~VRING_FRONT_CTRL_FEATURES;
@@ -407,13 +407,13 @@ vring_args_wanted(const struct vring_args *args, uint64_t packets)
 }
 
 bool
-vring_args_front(const struct vring_args *args)
+vring_devargs_front(const struct vring_devargs *args)
 {
 	return args->path[0] != '\0';
 }
 
 bool
-vring_args_vdpa(const struct vring_args *args)
+vring_devargs_vdpa(const struct vring_devargs *args)
 {
 	struct stat st;
 

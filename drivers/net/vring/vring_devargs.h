@@ -36,7 +36,7 @@ enum vring_linear {
 	VRING_LINEAR_YES,	/* one segment a packet, whatever the application enables */
 };
 
-struct vring_args {
+struct vring_devargs {
 	char iface[VRING_PATH_LEN]; /* back-end: socket */
 	char path[VRING_PATH_LEN]; /* front-end: socket, or device of the kernel */
 	struct rte_ether_addr mac; /* zero: random */
@@ -77,20 +77,20 @@ struct vring_args {
  * Parse and check. 0, or -EINVAL with one line in err that names the key and what is allowed;
  * it has neither the port's name nor a newline.
  */
-int vring_args_parse(const char *text, struct vring_args *args, char *err, size_t errlen);
+int vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, size_t errlen);
 
 /* Device features to offer to a front-end under these arguments. */
-uint64_t vring_args_features(const struct vring_args *args);
+uint64_t vring_devargs_features(const struct vring_devargs *args);
 
 /* Whether the port drives a device (path=), and whether that is one of the kernel's. */
-bool vring_args_front(const struct vring_args *args);
-bool vring_args_vdpa(const struct vring_args *args);
+bool vring_devargs_front(const struct vring_devargs *args);
+bool vring_devargs_vdpa(const struct vring_devargs *args);
 
 /*
  * Front-end: features to accept where the device offers them. `packets`: those that bursts
  * serve, VNET_DRV_FEATURES or fewer.
  */
-uint64_t vring_args_wanted(const struct vring_args *args, uint64_t packets);
+uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets);
 
 /* Front-end features that are the port's own business. */
 #define VRING_FRONT_FEATURES \

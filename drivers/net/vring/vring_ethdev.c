@@ -17,7 +17,7 @@ port_configure(struct rte_eth_dev *dev)
 {
 	const struct vring_port *port = dev->data->dev_private;
 
-	dev->data->scattered_rx = (vring_rx_flags(port) & VNET_F_SCATTER) != 0;
+	dev->data->scattered_rx = (vring_queue_rx_flags(port) & VNET_F_SCATTER) != 0;
 	/* ethdev puts its default where the application asked for nothing: there mtu= stands. */
 	if (port->args.mtu != 0 && dev->data->mtu == RTE_ETHER_MTU)
 		dev->data->mtu = (uint16_t)port->args.mtu;
@@ -52,10 +52,10 @@ start_in_ctrl(void *arg)
 	start_all_queues(port->dev->data, true);
 	port->admin_down = false;
 	port->started = true;
-	if (vring_port_role(port)->start != NULL)
-		vring_port_role(port)->start(port);
+	if (vring_role_of(port)->start != NULL)
+		vring_role_of(port)->start(port);
 	vring_publish(port);
-	vring_link_refresh(port);
+	vring_publish_link(port);
 	return 0;
 }
 
@@ -92,12 +92,12 @@ stop_in_ctrl(void *arg)
 
 	if (!port->started)
 		return 0;
-	vring_unpublish(port);
+	vring_publish_withdraw(port);
 	port->started = false;
-	if (vring_port_role(port)->stop != NULL)
-		vring_port_role(port)->stop(port);
+	if (vring_role_of(port)->stop != NULL)
+		vring_role_of(port)->stop(port);
 	start_all_queues(port->dev->data, false);
-	vring_link_refresh(port);
+	vring_publish_link(port);
 	return 0;
 }
 
@@ -119,7 +119,7 @@ link_in_ctrl(void *arg)
 
 	call->port->admin_down = !call->up;
 	vring_publish(call->port);
-	vring_link_refresh(call->port);
+	vring_publish_link(call->port);
 	return 0;
 }
 
@@ -144,9 +144,9 @@ port_set_link_down(struct rte_eth_dev *dev)
 }
 
 void
-vring_rings_free(struct vring_port *port)
+vring_port_free(struct vring_port *port)
 {
-	vring_queues_free(port);
+	vring_queue_free_all(port);
 	rte_free(port->vqs);
 	rte_free(port->drvs);
 	rte_free(port->rx_tally);
@@ -154,7 +154,7 @@ vring_rings_free(struct vring_port *port)
 }
 
 int
-vring_dev_close(struct rte_eth_dev *dev)
+vring_ethdev_close(struct rte_eth_dev *dev)
 {
 	struct vring_port *port = dev->data->dev_private;
 	unsigned int i;
@@ -163,15 +163,15 @@ vring_dev_close(struct rte_eth_dev *dev)
 		return 0;
 	port_stop(dev);
 	vring_registry_remove(port);
-	vring_port_role(port)->close(port);
+	vring_role_of(port)->close(port);
 	vring_event_cancel(port);
 	for (i = 0; i < dev->data->nb_rx_queues; i++)
-		vring_rx_queue_release(dev, i);
+		vring_queue_rx_release(dev, i);
 	for (i = 0; i < dev->data->nb_tx_queues; i++)
-		vring_tx_queue_release(dev, i);
+		vring_queue_tx_release(dev, i);
 	vring_ctrl_put(port);
-	vring_pools_free(port);
-	vring_rings_free(port);
+	vring_queue_pools_free(port);
+	vring_port_free(port);
 	return 0;
 }
 
@@ -208,7 +208,7 @@ port_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 	info->default_rxportconf.nb_queues = 1;
 	info->default_rxportconf.ring_size = RTE_MIN(lim.nb_max, 256);
 	info->default_txportconf = info->default_rxportconf;
-	vring_port_role(port)->info(port, info);
+	vring_role_of(port)->info(port, info);
 	return 0;
 }
 
@@ -264,12 +264,12 @@ vlan_in_ctrl(void *arg)
 	struct rte_eth_dev_data *data = port->dev->data;
 	unsigned int i;
 
-	vring_unpublish(port);
+	vring_publish_withdraw(port);
 	for (i = 0; i < data->nb_rx_queues; i++) {
 		struct vring_rxq *rxq = data->rx_queues[i];
 
 		if (rxq != NULL)
-			rxq->rx.flags = vring_rx_flags(port);
+			rxq->rx.flags = vring_queue_rx_flags(port);
 	}
 	vring_publish(port);
 	return 0;
@@ -297,17 +297,17 @@ static int
 port_fw_version(struct rte_eth_dev *dev, char *text, size_t size)
 {
 	const struct vring_port *port = dev->data->dev_private;
-	int len = snprintf(text, size, "%s", vring_port_role(port)->firmware);
+	int len = snprintf(text, size, "%s", vring_role_of(port)->firmware);
 
 	/* ethdev: the size that would have been enough, where this one was not. */
 	return (size_t)len < size ? 0 : len + 1;
 }
 
-const struct eth_dev_ops vring_ops = {
+const struct eth_dev_ops vring_ethdev_ops = {
 	.dev_configure = port_configure,
 	.dev_start = port_start,
 	.dev_stop = port_stop,
-	.dev_close = vring_dev_close,
+	.dev_close = vring_ethdev_close,
 	.dev_reset = port_reset,
 	.dev_set_link_up = port_set_link_up,
 	.dev_set_link_down = port_set_link_down,
@@ -323,21 +323,21 @@ const struct eth_dev_ops vring_ops = {
 	.mac_addr_remove = port_mac_remove,
 	.set_mc_addr_list = port_mc_list,
 	.vlan_offload_set = port_vlan_offload_set,
-	.rx_queue_setup = vring_rx_queue_setup,
-	.tx_queue_setup = vring_tx_queue_setup,
-	.rx_queue_release = vring_rx_queue_release,
-	.tx_queue_release = vring_tx_queue_release,
-	.rx_queue_start = vring_rx_queue_start,
-	.rx_queue_stop = vring_rx_queue_stop,
-	.tx_queue_start = vring_tx_queue_start,
-	.tx_queue_stop = vring_tx_queue_stop,
-	.rxq_info_get = vring_rxq_info_get,
-	.txq_info_get = vring_txq_info_get,
-	.rx_burst_mode_get = vring_rx_burst_mode_get,
-	.tx_burst_mode_get = vring_tx_burst_mode_get,
+	.rx_queue_setup = vring_queue_rx_setup,
+	.tx_queue_setup = vring_queue_tx_setup,
+	.rx_queue_release = vring_queue_rx_release,
+	.tx_queue_release = vring_queue_tx_release,
+	.rx_queue_start = vring_queue_rx_start,
+	.rx_queue_stop = vring_queue_rx_stop,
+	.tx_queue_start = vring_queue_tx_start,
+	.tx_queue_stop = vring_queue_tx_stop,
+	.rxq_info_get = vring_queue_rxq_info_get,
+	.txq_info_get = vring_queue_txq_info_get,
+	.rx_burst_mode_get = vring_queue_rx_burst_mode_get,
+	.tx_burst_mode_get = vring_queue_tx_burst_mode_get,
 	.dev_supported_ptypes_get = port_ptypes,
 	.fw_version_get = port_fw_version,
-	.tx_done_cleanup = vring_tx_done_cleanup,
+	.tx_done_cleanup = vring_rxtx_tx_done_cleanup,
 	.stats_get = vring_stats_get,
 	.stats_reset = vring_stats_reset,
 	.xstats_get = vring_xstats_get,
@@ -345,21 +345,21 @@ const struct eth_dev_ops vring_ops = {
 	.xstats_get_names = vring_xstats_get_names,
 	.xstats_get_names_by_id = vring_xstats_get_names_by_id,
 	.xstats_reset = vring_stats_reset,
-	.eth_dev_priv_dump = vring_priv_dump,
+	.eth_dev_priv_dump = vring_dump_priv,
 };
 
 const struct eth_dev_ops *
 vring_be_eth_ops(void)
 {
-	return &vring_ops;
+	return &vring_ethdev_ops;
 }
 
-const struct eth_dev_ops vring_secondary_ops = {
-	.dev_close = vring_dev_close,
+const struct eth_dev_ops vring_ethdev_secondary_ops = {
+	.dev_close = vring_ethdev_close,
 	.dev_infos_get = port_info,
 	.link_update = port_link_update,
-	.rxq_info_get = vring_rxq_info_get,
-	.txq_info_get = vring_txq_info_get,
+	.rxq_info_get = vring_queue_rxq_info_get,
+	.txq_info_get = vring_queue_txq_info_get,
 	.dev_supported_ptypes_get = port_ptypes,
 	.fw_version_get = port_fw_version,
 	.stats_get = vring_stats_get,

@@ -24,7 +24,7 @@ vring_protocol_feature_name(unsigned int bit, char *buf, size_t size)
 }
 
 const char *
-vring_ring_state(const struct vring_port_vring *slot)
+vring_port_vring_state(const struct vring_port_vring *slot)
 {
 	/* Stays until the guest sets the ring up anew. */
 	if (slot->vq->broken != VIRTQ_OK)
@@ -35,9 +35,9 @@ vring_ring_state(const struct vring_port_vring *slot)
 }
 
 uint32_t
-vring_ring_waiting(const struct vring_port *port, unsigned int qid)
+vring_role_vring_waiting(const struct vring_port *port, unsigned int qid)
 {
-	const struct vring_queue_ops *sides = vring_port_queue_ops(port);
+	const struct vring_queue_ops *sides = vring_role_queue_ops(port);
 	const struct vring_port_vring *slot = &port->slot[qid];
 
 	return qid % 2 == sides->rx ? sides->rx_count(slot->ring, slot->vq) :
@@ -64,12 +64,13 @@ dump_ring(FILE *f, const struct vring_port *port, unsigned int qid)
 	const struct virtq_ring *ring = slot->ring;
 	uint64_t sent, suppressed;
 
-	fprintf(f, "vring %u (guest %s): %s", qid, qid % 2 ? "tx" : "rx", vring_ring_state(slot));
+	fprintf(f, "vring %u (guest %s): %s", qid, qid % 2 ? "tx" : "rx",
+		vring_port_vring_state(slot));
 	if (ring != NULL)
 		fprintf(f, ", %s, %u entries, %u waiting, callfd %d",
 			ring->packed ? "packed" : "split", ring->size,
-			vring_ring_waiting(port, qid), ring->callfd);
-	vring_port_queue_ops(port)->notified(slot->vq, &sent, &suppressed);
+			vring_role_vring_waiting(port, qid), ring->callfd);
+	vring_role_queue_ops(port)->notified(slot->vq, &sent, &suppressed);
 	fprintf(f, ", %" PRIu64 " calls, %" PRIu64 " suppressed\n", sent, suppressed);
 }
 
@@ -102,7 +103,7 @@ dump_in_ctrl(void *arg)
 	unsigned int qid;
 	FILE *f = call->f;
 
-	vring_port_role(port)->dump(port, f);
+	vring_role_of(port)->dump(port, f);
 	dump_features(f, "features", port->features, vring_feature_name);
 	dump_features(f, "protocol features", port->protocol_features,
 		      vring_protocol_feature_name);
@@ -113,7 +114,7 @@ dump_in_ctrl(void *arg)
 
 /* To memory first: who reads `f` may be slow, and the control thread may serve other ports. */
 int
-vring_priv_dump(struct rte_eth_dev *dev, FILE *f)
+vring_dump_priv(struct rte_eth_dev *dev, FILE *f)
 {
 	struct vring_port *port = dev->data->dev_private;
 	struct dump_call call = { .port = port };

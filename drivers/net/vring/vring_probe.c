@@ -47,7 +47,7 @@ attach_secondary(struct rte_vdev_device *vdev, const char *name)
 	if (dev == NULL)
 		return -ENODEV;
 	dev->device = &vdev->device;
-	dev->dev_ops = &vring_secondary_ops;
+	dev->dev_ops = &vring_ethdev_secondary_ops;
 	dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
 	dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
 	rte_eth_dev_probing_finish(dev);
@@ -59,7 +59,7 @@ init_rings(struct vring_port *port, int numa)
 {
 	unsigned int qid, n = 2 * port->pairs;
 
-	if (vring_args_front(&port->args))
+	if (vring_devargs_front(&port->args))
 		port->drvs = rte_zmalloc_socket("vring_drvs", n * sizeof(*port->drvs),
 						RTE_CACHE_LINE_SIZE, numa);
 	else
@@ -71,7 +71,7 @@ init_rings(struct vring_port *port, int numa)
 	port->tx_tally =
 		rte_zmalloc_socket("vring_stats_base", port->pairs * sizeof(*port->tx_tally), 0,
 					    numa);
-	if (vring_queues_alloc(port, numa) != 0 || (port->vqs == NULL && port->drvs == NULL) ||
+	if (vring_queue_alloc_all(port, numa) != 0 || (port->vqs == NULL && port->drvs == NULL) ||
 	    port->rx_tally == NULL || port->tx_tally == NULL)
 		return -ENOMEM;
 	for (qid = 0; qid < n; qid++) {
@@ -83,7 +83,7 @@ init_rings(struct vring_port *port, int numa)
 }
 
 static int
-init_addresses(struct rte_eth_dev_data *data, const struct vring_args *args)
+init_addresses(struct rte_eth_dev_data *data, const struct vring_devargs *args)
 {
 	data->mac_addrs = rte_zmalloc_socket("vring_mac", VRING_MAX_MACS * sizeof(*data->mac_addrs),
 					     0, data->numa_node);
@@ -97,7 +97,7 @@ init_addresses(struct rte_eth_dev_data *data, const struct vring_args *args)
 }
 
 static void
-init_dev(struct rte_eth_dev *dev, const struct vring_args *args)
+init_dev(struct rte_eth_dev *dev, const struct vring_devargs *args)
 {
 	dev->data->dev_flags = RTE_ETH_DEV_INTR_LSC;
 	dev->data->promiscuous = 1;
@@ -108,17 +108,17 @@ init_dev(struct rte_eth_dev *dev, const struct vring_args *args)
 	dev->data->dev_link.link_duplex = RTE_ETH_LINK_FULL_DUPLEX;
 	dev->data->dev_link.link_autoneg = RTE_ETH_LINK_FIXED;
 	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
-	dev->dev_ops = vring_port_role(dev->data->dev_private)->ops();
-	dev->rx_pkt_burst = vring_rx_burst;
-	dev->tx_pkt_burst = vring_tx_burst;
-	dev->tx_pkt_prepare = vring_tx_prepare;
-	dev->rx_queue_count = vring_rx_queue_count;
-	dev->rx_descriptor_status = vring_rx_descriptor_status;
-	dev->tx_descriptor_status = vring_tx_descriptor_status;
+	dev->dev_ops = vring_role_of(dev->data->dev_private)->ops();
+	dev->rx_pkt_burst = vring_rxtx_rx_burst;
+	dev->tx_pkt_burst = vring_rxtx_tx_burst;
+	dev->tx_pkt_prepare = vring_rxtx_tx_prepare;
+	dev->rx_queue_count = vring_rxtx_rx_queue_count;
+	dev->rx_descriptor_status = vring_rxtx_rx_descriptor_status;
+	dev->tx_descriptor_status = vring_rxtx_tx_descriptor_status;
 }
 
 static int
-init_port(struct rte_eth_dev *dev, const char *name, const struct vring_args *args)
+init_port(struct rte_eth_dev *dev, const char *name, const struct vring_devargs *args)
 {
 	struct vring_port *port = dev->data->dev_private;
 	int ret;
@@ -127,8 +127,8 @@ init_port(struct rte_eth_dev *dev, const char *name, const struct vring_args *ar
 	port->args = *args;
 	port->pairs = args->queues;
 	port->max_mtu = RTE_MAX((uint32_t)VRING_MAX_FRAME - VRING_FRAME_OVERHEAD, args->mtu);
-	if (!vring_args_front(args))
-		port->offered = vring_args_features(args);
+	if (!vring_devargs_front(args))
+		port->offered = vring_devargs_features(args);
 	port->dev = dev;
 	ret = init_rings(port, dev->data->numa_node);
 	if (ret == 0)
@@ -150,14 +150,14 @@ open_port(struct vring_port *port)
 	ret = vring_registry_add(port, other);
 	if (ret != 0) {
 		VRING_LOG(ERR, port->name, "%s is port %s's already: allowed is another path",
-			  vring_args_front(&port->args) ? port->args.path : port->args.iface,
+			  vring_devargs_front(&port->args) ? port->args.path : port->args.iface,
 			  other);
 		return ret;
 	}
 	ret = vring_ctrl_get(port);
 	if (ret != 0)
 		goto listed;
-	ret = vring_port_role(port)->open(port, err, sizeof(err));
+	ret = vring_role_of(port)->open(port, err, sizeof(err));
 	if (ret == 0) {
 		vring_registry_show(port, true);
 		return 0;
@@ -172,12 +172,12 @@ listed:
 static void
 free_port(struct rte_eth_dev *dev)
 {
-	vring_rings_free(dev->data->dev_private);
+	vring_port_free(dev->data->dev_private);
 	rte_eth_dev_release_port(dev);
 }
 
 static int
-create(struct rte_vdev_device *vdev, const char *name, const struct vring_args *args)
+create(struct rte_vdev_device *vdev, const char *name, const struct vring_devargs *args)
 {
 	struct rte_eth_dev *dev;
 	int ret;
@@ -228,7 +228,7 @@ static int
 vring_probe(struct rte_vdev_device *vdev)
 {
 	const char *name = rte_vdev_device_name(vdev);
-	struct vring_args args;
+	struct vring_devargs args;
 	char err[512];
 	int ret;
 
@@ -237,7 +237,7 @@ vring_probe(struct rte_vdev_device *vdev)
 		return ret;
 	if (rte_eal_process_type() == RTE_PROC_SECONDARY)
 		return attach_secondary(vdev, name);
-	ret = vring_args_parse(rte_vdev_device_args(vdev), &args, err, sizeof(err));
+	ret = vring_devargs_parse(rte_vdev_device_args(vdev), &args, err, sizeof(err));
 	if (ret != 0) {
 		VRING_LOG(ERR, name, "%s", err);
 		return ret;
@@ -253,7 +253,7 @@ vring_remove(struct rte_vdev_device *vdev)
 
 	if (dev == NULL)
 		return 0;
-	vring_dev_close(dev);
+	vring_ethdev_close(dev);
 	return rte_eth_dev_release_port(dev);
 }
 
@@ -269,7 +269,7 @@ memory_moves(struct rte_vdev_device *vdev, const void *addr, size_t len, bool co
 		rte_errno = ENODEV;
 		return -1;
 	}
-	role = vring_port_role(dev->data->dev_private);
+	role = vring_role_of(dev->data->dev_private);
 	if (role->memory_moves != NULL)
 		ret = role->memory_moves(dev->data->dev_private, addr, len, comes);
 	if (ret == 0)

@@ -23,7 +23,7 @@ add_announcement(struct vring_poll_set *set)
 	ring->vq = NULL;
 	ring->ring = NULL;
 	ring->lock = NULL;
-	ring->rx = vring_rarp_burst;
+	ring->rx = vring_rxtx_rarp_burst;
 }
 
 static struct vring_poll_set *
@@ -33,7 +33,7 @@ build_rx(struct vring_port *port, struct vring_rxq *rxq, bool announce)
 
 	if (!port->started || port->admin_down || !rxq->q.started)
 		return NULL;
-	vring_qmap_rx(vring_port_queue_ops(port), port->slot, port->pairs, rxq->q.id,
+	vring_qmap_rx(vring_role_queue_ops(port), port->slot, port->pairs, rxq->q.id,
 		      port->dev->data->nb_rx_queues, rxq->rx.flags, set);
 	if (announce)
 		add_announcement(set);
@@ -51,7 +51,7 @@ build_tx(struct vring_port *port, struct vring_txq *txq)
 	if (!port->connected)
 		why = VNET_DROP_NO_GUEST;
 	/* Taken down by the application: no ring is served, packets are dropped and counted. */
-	vring_qmap_tx(vring_port_queue_ops(port), port->slot, port->admin_down ? 0 : port->pairs,
+	vring_qmap_tx(vring_role_queue_ops(port), port->slot, port->admin_down ? 0 : port->pairs,
 		      txq->q.id, port->dev->data->nb_tx_queues, why, set);
 	return set;
 }
@@ -146,7 +146,7 @@ vring_publish(struct vring_port *port)
 }
 
 void
-vring_unpublish(struct vring_port *port)
+vring_publish_withdraw(struct vring_port *port)
 {
 	bool started = port->started;
 
@@ -169,7 +169,7 @@ any_enabled(const struct vring_port *port, unsigned int first)
 }
 
 void
-vring_link_refresh(struct vring_port *port)
+vring_publish_link(struct vring_port *port)
 {
 	struct rte_eth_link link = {
 		.link_speed = port->args.speed,

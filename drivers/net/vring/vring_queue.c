@@ -74,7 +74,7 @@ pool_name(char *name, size_t size, const char *what)
 }
 
 void
-vring_pools_free(struct vring_port *port)
+vring_queue_pools_free(struct vring_port *port)
 {
 	retire_pool(port, port->big);
 	port->big = NULL;
@@ -90,7 +90,7 @@ scatters(const struct vring_port *port)
 	 * A front-end's buffers are whole mbufs: only larger packets are chained. Who asks for
 	 * packets merged from several, or writes mrg_rxbuf=1 as for net_virtio_user, wants those.
 	 */
-	if (vring_args_front(&port->args))
+	if (vring_devargs_front(&port->args))
 		return port->args.mrg_rxbuf == 1 ||
 		       (offloads & (RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO));
 	return port->args.linear == VRING_LINEAR_NO && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
@@ -109,7 +109,7 @@ make_big_pool(struct vring_port *port, struct rte_mempool *pool)
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	/* A front-end's device writes to the application's mbufs. */
-	if (port->big != NULL || vring_args_front(&port->args) || !port->args.ext_buf ||
+	if (port->big != NULL || vring_devargs_front(&port->args) || !port->args.ext_buf ||
 	    scatters(port) || room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
 		return;
 	pool_name(name, sizeof(name), "big");
@@ -123,7 +123,7 @@ make_big_pool(struct vring_port *port, struct rte_mempool *pool)
 }
 
 uint32_t
-vring_rx_flags(const struct vring_port *port)
+vring_queue_rx_flags(const struct vring_port *port)
 {
 	uint64_t offloads = port->dev->data->dev_conf.rxmode.offloads;
 	uint32_t flags = 0;
@@ -142,7 +142,7 @@ vring_rx_flags(const struct vring_port *port)
 }
 
 int
-vring_queues_alloc(struct vring_port *port, int numa)
+vring_queue_alloc_all(struct vring_port *port, int numa)
 {
 	const size_t nsets = 2 * port->pairs * RTE_DIM(port->rxqs->q.set);
 
@@ -156,7 +156,7 @@ vring_queues_alloc(struct vring_port *port, int numa)
 }
 
 void
-vring_queues_free(struct vring_port *port)
+vring_queue_free_all(struct vring_port *port)
 {
 	rte_free(port->rxqs);
 	rte_free(port->txqs);
@@ -172,7 +172,7 @@ queue_init(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t
 
 	q->port = port;
 	q->id = id;
-	q->nb_desc = vring_args_front(&port->args) ? port->args.queue_size : nb_desc;
+	q->nb_desc = vring_devargs_front(&port->args) ? port->args.queue_size : nb_desc;
 	rte_spinlock_init(&q->query_lock);
 	for (unsigned int i = 0; i < RTE_DIM(q->set); i++) {
 		q->set[i] = (void *)(port->sets + (RTE_DIM(q->set) * place + i) * size);
@@ -193,7 +193,7 @@ init_zero_copy(const struct vring_port *port, struct vring_rxq *rxq)
 static bool
 takes_pool(const struct vring_port *port, uint16_t id, struct rte_mempool *pool)
 {
-	const struct vring_role *role = vring_port_role(port);
+	const struct vring_role *role = vring_role_of(port);
 
 	if (role->takes_pool == NULL || role->takes_pool(port, pool))
 		return true;
@@ -209,14 +209,14 @@ warn_of_loss(const struct vring_rxq *rxq)
 	const struct vring_port *port = rxq->q.port;
 	uint32_t frame = port->dev->data->mtu + RTE_ETHER_HDR_LEN;
 
-	if (vring_args_front(&port->args) && !scatters(port) && frame > rxq->rx.room)
+	if (vring_devargs_front(&port->args) && !scatters(port) && frame > rxq->rx.room)
 		VRING_LOG(WARNING, port->name, "rx queue %u: elements of pool %s hold frames of up "
 			  "to %u bytes, larger ones are dropped: RTE_ETH_RX_OFFLOAD_SCATTER or "
 			  "larger mbufs would help", rxq->q.id, rxq->pool->name, rxq->rx.room);
 }
 
 int
-vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
+vring_queue_rx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 		     unsigned int socket __rte_unused, const struct rte_eth_rxconf *conf,
 		     struct rte_mempool *pool)
 {
@@ -228,7 +228,7 @@ vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 		return -EINVAL;
 	memset(rxq, 0, sizeof(*rxq));
 	queue_init(&rxq->q, port, id, nb_desc, id);
-	ret = vnet_rxq_init(&rxq->rx, pool, dev->data->port_id, vring_rx_flags(port));
+	ret = vnet_rxq_init(&rxq->rx, pool, dev->data->port_id, vring_queue_rx_flags(port));
 	if (ret != 0) {
 		VRING_LOG(ERR, port->name, "rx queue %u: elements of pool %s hold no packet, "
 			  "allowed is a data room of %u bytes or more", id, pool->name,
@@ -248,7 +248,7 @@ vring_rx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 }
 
 int
-vring_tx_queue_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
+vring_queue_tx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 		     unsigned int socket __rte_unused, const struct rte_eth_txconf *conf)
 {
 	struct vring_port *port = dev->data->dev_private;
@@ -297,7 +297,7 @@ take_away(struct vring_port *port, void **place, struct vring_stats_base *tally,
 }
 
 void
-vring_rx_queue_release(struct rte_eth_dev *dev, uint16_t id)
+vring_queue_rx_release(struct rte_eth_dev *dev, uint16_t id)
 {
 	struct vring_port *port = dev->data->dev_private;
 	struct vring_rxq *rxq = dev->data->rx_queues[id];
@@ -308,7 +308,7 @@ vring_rx_queue_release(struct rte_eth_dev *dev, uint16_t id)
 }
 
 void
-vring_tx_queue_release(struct rte_eth_dev *dev, uint16_t id)
+vring_queue_tx_release(struct rte_eth_dev *dev, uint16_t id)
 {
 	struct vring_port *port = dev->data->dev_private;
 	struct vring_txq *txq = dev->data->tx_queues[id];
@@ -344,31 +344,31 @@ switch_queue(struct vring_queue *q, bool on, uint8_t *state)
 }
 
 int
-vring_rx_queue_start(struct rte_eth_dev *dev, uint16_t id)
+vring_queue_rx_start(struct rte_eth_dev *dev, uint16_t id)
 {
 	return switch_queue(dev->data->rx_queues[id], true, &dev->data->rx_queue_state[id]);
 }
 
 int
-vring_rx_queue_stop(struct rte_eth_dev *dev, uint16_t id)
+vring_queue_rx_stop(struct rte_eth_dev *dev, uint16_t id)
 {
 	return switch_queue(dev->data->rx_queues[id], false, &dev->data->rx_queue_state[id]);
 }
 
 int
-vring_tx_queue_start(struct rte_eth_dev *dev, uint16_t id)
+vring_queue_tx_start(struct rte_eth_dev *dev, uint16_t id)
 {
 	return switch_queue(dev->data->tx_queues[id], true, &dev->data->tx_queue_state[id]);
 }
 
 int
-vring_tx_queue_stop(struct rte_eth_dev *dev, uint16_t id)
+vring_queue_tx_stop(struct rte_eth_dev *dev, uint16_t id)
 {
 	return switch_queue(dev->data->tx_queues[id], false, &dev->data->tx_queue_state[id]);
 }
 
 void
-vring_rxq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_rxq_info *info)
+vring_queue_rxq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_rxq_info *info)
 {
 	const struct vring_rxq *rxq = dev->data->rx_queues[id];
 
@@ -381,7 +381,7 @@ vring_rxq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_rxq_info
 }
 
 void
-vring_txq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_txq_info *info)
+vring_queue_txq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_txq_info *info)
 {
 	const struct vring_txq *txq = dev->data->tx_queues[id];
 
@@ -424,13 +424,13 @@ burst_mode(const struct vring_queue *q, struct rte_eth_burst_mode *mode)
 }
 
 int
-vring_rx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_burst_mode *mode)
+vring_queue_rx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_burst_mode *mode)
 {
 	return burst_mode(dev->data->rx_queues[id], mode);
 }
 
 int
-vring_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_burst_mode *mode)
+vring_queue_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_burst_mode *mode)
 {
 	return burst_mode(dev->data->tx_queues[id], mode);
 }

@@ -5,20 +5,20 @@
 #include "vring_fe.h"
 
 const struct vring_role *
-vring_port_role(const struct vring_port *port)
+vring_role_of(const struct vring_port *port)
 {
-	return vring_args_front(&port->args) ? &vring_fe_role : &vring_be_role;
+	return vring_devargs_front(&port->args) ? &vring_fe_role : &vring_be_role;
 }
 
 const struct vring_queue_ops *
-vring_port_queue_ops(const struct vring_port *port)
+vring_role_queue_ops(const struct vring_port *port)
 {
-	return vring_port_role(port)->sides;
+	return vring_role_of(port)->sides;
 }
 
 void
-vring_count(struct vring_port *port)
+vring_role_count(struct vring_port *port)
 {
 	if (rte_eal_process_type() == RTE_PROC_PRIMARY)
-		vring_port_role(port)->count(port);
+		vring_role_of(port)->count(port);
 }

@@ -32,7 +32,7 @@ rx_rings(struct vring_rxq *q, const struct vring_poll_set *set, struct rte_mbuf 
 }
 
 uint16_t
-vring_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
+vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_rxq *q = rxq;
 	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.gate);
@@ -82,7 +82,7 @@ tx_retry(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mb
 }
 
 uint16_t
-vring_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
+vring_rxtx_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_txq *q = txq;
 	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.gate);
@@ -108,14 +108,14 @@ vring_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 }
 
 uint16_t
-vring_tx_prepare(void *txq __rte_unused, struct rte_mbuf **pkts, uint16_t n)
+vring_rxtx_tx_prepare(void *txq __rte_unused, struct rte_mbuf **pkts, uint16_t n)
 {
 	return vnet_tx_prepare(pkts, n);
 }
 
 uint16_t
-vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq __rte_unused,
-		 const struct virtq_ring *ring __rte_unused, struct rte_mbuf **pkts, uint16_t n)
+vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq __rte_unused,
+		      const struct virtq_ring *ring __rte_unused, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_rxq *q = container_of(rx, struct vring_rxq, rx);
 	struct vring_port *port = q->q.port;
@@ -138,10 +138,10 @@ vring_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq __rte_unused,
 
 /* Called by the lcore that sends, as bursts are. */
 int
-vring_tx_done_cleanup(void *txq, uint32_t n)
+vring_rxtx_tx_done_cleanup(void *txq, uint32_t n)
 {
 	struct vring_txq *q = txq;
-	const struct vring_queue_ops *sides = vring_port_queue_ops(q->q.port);
+	const struct vring_queue_ops *sides = vring_role_queue_ops(q->q.port);
 	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.gate);
 	uint16_t most = n == 0 || n > UINT16_MAX ? UINT16_MAX : n, done = 0;
 
@@ -177,7 +177,7 @@ query_leave(struct vring_queue *q)
 static uint32_t
 query(struct vring_queue *q, bool tx, uint32_t *size)
 {
-	const struct vring_queue_ops *sides = vring_port_queue_ops(q->port);
+	const struct vring_queue_ops *sides = vring_role_queue_ops(q->port);
 	const struct vring_poll_set *set = query_enter(q);
 	uint32_t count = 0;
 	unsigned int i;
@@ -197,7 +197,7 @@ query(struct vring_queue *q, bool tx, uint32_t *size)
 }
 
 uint32_t
-vring_rx_queue_count(void *rxq)
+vring_rxtx_rx_queue_count(void *rxq)
 {
 	struct vring_rxq *q = rxq;
 	uint32_t size;
@@ -206,7 +206,7 @@ vring_rx_queue_count(void *rxq)
 }
 
 int
-vring_rx_descriptor_status(void *rxq, uint16_t offset)
+vring_rxtx_rx_descriptor_status(void *rxq, uint16_t offset)
 {
 	struct vring_rxq *q = rxq;
 	uint32_t size, count = query(&q->q, false, &size);
@@ -217,7 +217,7 @@ vring_rx_descriptor_status(void *rxq, uint16_t offset)
 }
 
 int
-vring_tx_descriptor_status(void *txq, uint16_t offset)
+vring_rxtx_tx_descriptor_status(void *txq, uint16_t offset)
 {
 	struct vring_txq *q = txq;
 	uint32_t size, count = query(&q->q, true, &size);

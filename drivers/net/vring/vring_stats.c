@@ -67,7 +67,7 @@ total(const struct vring_stats_base *tally, const struct vnet_stats *live, struc
 }
 
 void
-vring_rxq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out)
+vring_stats_rxq(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out)
 {
 	const struct vring_port *port = dev->data->dev_private;
 
@@ -76,7 +76,7 @@ vring_rxq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *o
 }
 
 void
-vring_txq_stats(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out)
+vring_stats_txq(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out)
 {
 	const struct vring_port *port = dev->data->dev_private;
 
@@ -99,7 +99,7 @@ add_rx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 {
 	struct vnet_stats s;
 
-	vring_rxq_stats(dev, id, &s);
+	vring_stats_rxq(dev, id, &s);
 	stats->ipackets += s.packets;
 	stats->ibytes += s.bytes;
 	stats->rx_nombuf += s.nombuf;
@@ -117,7 +117,7 @@ add_tx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 {
 	struct vnet_stats s;
 
-	vring_txq_stats(dev, id, &s);
+	vring_stats_txq(dev, id, &s);
 	stats->opackets += s.packets;
 	stats->obytes += s.bytes;
 	stats->oerrors += sum(s.drop, VNET_DROP_MAX);
@@ -152,19 +152,19 @@ vring_stats_reset(struct rte_eth_dev *dev)
 		total(&port->tx_tally[i], live_tx(dev, i), &port->tx_tally[i].base);
 	}
 	for (i = 0; i < 2 * port->pairs; i++) {
-		vring_port_queue_ops(port)->notified(port->slot[i].vq, &port->slot[i].calls_base,
+		vring_role_queue_ops(port)->notified(port->slot[i].vq, &port->slot[i].calls_base,
 						     &port->slot[i].suppressed_base);
 	}
-	vring_count(port);
+	vring_role_count(port);
 	port->session_base = port->session;
 	return 0;
 }
 
 void
-vring_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
-	    uint64_t *calls, uint64_t *suppressed)
+vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
+		  uint64_t *calls, uint64_t *suppressed)
 {
-	const struct vring_queue_ops *sides = vring_port_queue_ops(port);
+	const struct vring_queue_ops *sides = vring_role_queue_ops(port);
 	unsigned int j, step = n == 0 ? port->pairs : n;
 
 	*calls = *suppressed = 0;

@@ -167,7 +167,7 @@ put(struct rte_tel_data *d, const char *name, struct rte_tel_data *inner)
 }
 
 void
-vring_tel_hex(struct rte_tel_data *d, const char *name, uint64_t value)
+vring_telemetry_hex(struct rte_tel_data *d, const char *name, uint64_t value)
 {
 	char text[20];
 
@@ -190,7 +190,7 @@ add_session(struct rte_tel_data *d, const struct vhost_be_info *info)
 	rte_tel_data_add_dict_u64(d, "refused", info->nacks);
 	rte_tel_data_add_dict_u64(d, "framing_errors", info->framing_errors);
 	rte_tel_data_add_dict_u64(d, "memory_regions", info->nregions);
-	vring_tel_hex(d, "device_status", info->status);
+	vring_telemetry_hex(d, "device_status", info->status);
 }
 
 void
@@ -213,13 +213,13 @@ answer_status(const struct question *q)
 
 	rte_tel_data_start_dict(d);
 	rte_tel_data_add_dict_string(d, "name", port->name);
-	rte_tel_data_add_dict_string(d, "role", vring_port_role(port)->name);
+	rte_tel_data_add_dict_string(d, "role", vring_role_of(port)->name);
 	rte_tel_data_add_dict_int(d, "started", port->started);
 	rte_tel_data_add_dict_int(d, "link", data->dev_link.link_status);
-	vring_port_role(port)->status(port, d);
-	vring_tel_hex(d, "offered", port->offered);
-	vring_tel_hex(d, "features", port->features);
-	vring_tel_hex(d, "protocol_features", port->protocol_features);
+	vring_role_of(port)->status(port, d);
+	vring_telemetry_hex(d, "offered", port->offered);
+	vring_telemetry_hex(d, "features", port->features);
+	vring_telemetry_hex(d, "protocol_features", port->protocol_features);
 	rte_tel_data_add_dict_int(d, "queue_pairs", port->pairs);
 	rte_tel_data_add_dict_int(d, "rx_queues", data->nb_rx_queues);
 	rte_tel_data_add_dict_int(d, "tx_queues", data->nb_tx_queues);
@@ -236,17 +236,17 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 	const struct virtq_ring *ring = slot->ring;
 	uint64_t sent, suppressed;
 
-	rte_tel_data_add_dict_string(d, "state", vring_ring_state(slot));
+	rte_tel_data_add_dict_string(d, "state", vring_port_vring_state(slot));
 	if (ring != NULL) {
 		rte_tel_data_add_dict_string(d, "layout", ring->packed ? "packed" : "split");
 		rte_tel_data_add_dict_int(d, "size", ring->size);
-		rte_tel_data_add_dict_int(d, "waiting", vring_ring_waiting(port, qid));
+		rte_tel_data_add_dict_int(d, "waiting", vring_role_vring_waiting(port, qid));
 		rte_tel_data_add_dict_int(d, "avail_idx", slot->vq->avail_idx);
 		rte_tel_data_add_dict_int(d, "used_idx", slot->vq->used_idx);
 	}
 	if (slot->vq->broken != VIRTQ_OK)
 		rte_tel_data_add_dict_string(d, "error", virtq_error_name(slot->vq->broken));
-	vring_port_queue_ops(port)->notified(slot->vq, &sent, &suppressed);
+	vring_role_queue_ops(port)->notified(slot->vq, &sent, &suppressed);
 	rte_tel_data_add_dict_u64(d, "calls", sent);
 	rte_tel_data_add_dict_u64(d, "calls_suppressed", suppressed);
 }
@@ -263,9 +263,11 @@ all_rings(const struct vring_port *port, struct rte_tel_data *d)
 
 		if (ring == NULL)
 			return -ENOMEM;
-		rte_tel_data_add_dict_string(ring, "state", vring_ring_state(&port->slot[qid]));
+		rte_tel_data_add_dict_string(ring, "state",
+					     vring_port_vring_state(&port->slot[qid]));
 		if (port->slot[qid].ring != NULL)
-			rte_tel_data_add_dict_int(ring, "waiting", vring_ring_waiting(port, qid));
+			rte_tel_data_add_dict_int(ring, "waiting", vring_role_vring_waiting(port,
+											    qid));
 		snprintf(name, sizeof(name), "vring_%u", qid);
 		put(d, name, ring);
 	}
@@ -334,8 +336,8 @@ answer_hist(const struct question *q)
 	int ret;
 
 	rte_tel_data_start_dict(q->d);
-	vring_rxq_stats(dev, q->queue, &rx);
-	vring_txq_stats(dev, q->queue, &tx);
+	vring_stats_rxq(dev, q->queue, &rx);
+	vring_stats_txq(dev, q->queue, &tx);
 	ret = add_hist(q->d, "rx_bursts", rx.burst_bin, VNET_BURST_BINS, vnet_burst_bin_name);
 	if (ret == 0)
 		ret = add_hist(q->d, "tx_bursts", tx.burst_bin, VNET_BURST_BINS,
@@ -377,16 +379,16 @@ answer_features(const struct question *q)
 }
 
 void
-vring_tel_region(struct rte_tel_data *d, unsigned int i, uint64_t guest, uint64_t frontend,
-		 uint64_t bytes)
+vring_telemetry_region(struct rte_tel_data *d, unsigned int i, uint64_t guest, uint64_t frontend,
+		       uint64_t bytes)
 {
 	struct rte_tel_data *region = sub_dict();
 	char name[24];
 
 	if (region == NULL)
 		return;
-	vring_tel_hex(region, "guest_address", guest);
-	vring_tel_hex(region, "frontend_address", frontend);
+	vring_telemetry_hex(region, "guest_address", guest);
+	vring_telemetry_hex(region, "frontend_address", frontend);
 	rte_tel_data_add_dict_u64(region, "bytes", bytes);
 	snprintf(name, sizeof(name), "region_%u", i);
 	put(d, name, region);
@@ -404,15 +406,15 @@ vring_be_memory(struct vring_port *port, struct rte_tel_data *d)
 	rte_tel_data_add_dict_u64(d, "regions", n);
 	rte_tel_data_add_dict_u64(d, "bytes", bytes);
 	for (i = 0; i < n; i++)
-		vring_tel_region(d, i, mem->region[i].gpa, mem->region[i].uva,
-				 mem->region[i].size);
+		vring_telemetry_region(d, i, mem->region[i].gpa, mem->region[i].uva,
+				       mem->region[i].size);
 }
 
 static int
 answer_memory(const struct question *q)
 {
 	rte_tel_data_start_dict(q->d);
-	vring_port_role(q->port)->memory(q->port, q->d);
+	vring_role_of(q->port)->memory(q->port, q->d);
 	return 0;
 }
 

@@ -160,11 +160,12 @@ read_queue(const struct rte_eth_dev *dev, const struct place *p, struct reading 
 	bool tx = p->table == &tx_table;
 
 	if (tx)
-		vring_txq_stats(dev, p->queue, &r->stats);
+		vring_stats_txq(dev, p->queue, &r->stats);
 	else
-		vring_rxq_stats(dev, p->queue, &r->stats);
-	vring_calls(port, tx, p->queue, tx ? dev->data->nb_tx_queues : dev->data->nb_rx_queues,
-		    &r->calls, &r->suppressed);
+		vring_stats_rxq(dev, p->queue, &r->stats);
+	vring_stats_calls(port, tx, p->queue, tx ? dev->data->nb_tx_queues :
+			  dev->data->nb_rx_queues,
+			  &r->calls, &r->suppressed);
 }
 
 static uint64_t
@@ -210,7 +211,7 @@ values(struct rte_eth_dev *dev, const uint64_t *ids, uint64_t *out, unsigned int
 	struct reading r;
 	unsigned int i;
 
-	vring_count(port);
+	vring_role_count(port);
 	for (i = 0; i < n; i++) {
 		struct place p = locate(port, ids == NULL ? i : ids[i]);
 

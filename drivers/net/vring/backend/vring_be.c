@@ -51,7 +51,7 @@ static void
 refresh(struct vring_port *port)
 {
 	vring_publish(port);
-	vring_link_refresh(port);
+	vring_publish_link(port);
 }
 
 static void
@@ -185,7 +185,7 @@ open_session(void *arg)
 {
 	const struct open_call *call = arg;
 	struct vring_port *port = call->port;
-	const struct vring_args *args = &port->args;
+	const struct vring_devargs *args = &port->args;
 	struct virtq_vq *vq[VRING_MAX_QIDS];
 	struct vhost_be_config cfg = {
 		.path = args->iface,

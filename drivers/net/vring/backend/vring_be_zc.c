@@ -95,7 +95,7 @@ too_many_ended(void)
 static bool
 receives(const struct vring_port *port, uint16_t qid)
 {
-	return qid % 2 == vring_port_queue_ops(port)->rx;
+	return qid % 2 == vring_role_queue_ops(port)->rx;
 }
 
 void
@@ -171,7 +171,7 @@ reclaim(struct vring_port *port)
 {
 	unsigned int qid;
 
-	vring_unpublish(port);
+	vring_publish_withdraw(port);
 	for (qid = 0; qid < 2u * port->pairs; qid++) {
 		const struct vring_port_vring *slot = &port->slot[qid];
 

@@ -84,7 +84,7 @@ show_rings(struct vring_fe *fe)
 		port->slot[qid].ring = fe->ring[qid].ring;
 	port->carrier = fe->link;
 	vring_publish(port);
-	vring_link_refresh(port);
+	vring_publish_link(port);
 }
 
 /* What tells the device at the path from another that takes its place. */
@@ -183,7 +183,7 @@ vring_fe_down(struct vring_fe *fe, const char *why)
 	port->connected = false;
 	port->carrier = false;
 	vring_publish(port);
-	vring_link_refresh(port);
+	vring_publish_link(port);
 	tell_why(fe, up);
 	look_again(fe, up);
 }
@@ -294,7 +294,7 @@ restart(struct vring_fe *fe)
 	int ret;
 
 	halt(fe, true);
-	vring_link_refresh(fe->port);
+	vring_publish_link(fe->port);
 	ret = vhost_reset_device(&fe->dev);
 	if (ret == 0 || ret == -EOPNOTSUPP)
 		ret = vring_fe_greet(fe);
@@ -327,7 +327,7 @@ look_at_device(struct vring_fe *fe)
 		return;
 	}
 	fe->port->carrier = fe->link;
-	vring_link_refresh(fe->port);
+	vring_publish_link(fe->port);
 }
 
 static void
@@ -411,7 +411,7 @@ struct open_call {
 static int
 open_socket(struct vring_fe *fe, char *err, size_t errlen)
 {
-	const struct vring_args *args = &fe->port->args;
+	const struct vring_devargs *args = &fe->port->args;
 	const struct vhu_sock_config cfg = {
 		.path = args->path,
 		.client = !args->server,
@@ -530,7 +530,7 @@ front_open(struct vring_port *port, char *err, size_t errlen)
 	}
 	port->fe = fe;
 	fe->port = port;
-	fe->vdpa = vring_args_vdpa(&port->args);
+	fe->vdpa = vring_devargs_vdpa(&port->args);
 	fe->cvq.kickfd = -1;
 	fe->mac_given = !rte_is_zero_ether_addr(&port->args.mac);
 	fe->mac = port->dev->data->mac_addrs[0];

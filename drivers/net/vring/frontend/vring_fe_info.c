@@ -44,10 +44,10 @@ vring_fe_status(struct vring_port *port, struct rte_tel_data *d)
 	rte_tel_data_add_dict_int(d, "pairs_in_use", fe->running ? fe->pairs : 0);
 	rte_tel_data_add_dict_int(d, "control_queue", fe->cvq.ring != NULL);
 	rte_tel_data_add_dict_int(d, "doorbells", notifiers(fe));
-	vring_tel_hex(d, "receive_offloads", fe->running ? fe->guest_offloads : 0);
-	vring_tel_hex(d, "device_status", fe->dev.status);
+	vring_telemetry_hex(d, "receive_offloads", fe->running ? fe->guest_offloads : 0);
+	vring_telemetry_hex(d, "device_status", fe->dev.status);
 	if (fe->vdpa)
-		vring_tel_hex(d, "backend_features", fe->dev.backend);
+		vring_telemetry_hex(d, "backend_features", fe->dev.backend);
 }
 
 void
@@ -60,8 +60,8 @@ vring_fe_memory(struct vring_port *port, struct rte_tel_data *d)
 	rte_tel_data_add_dict_u64(d, "regions", mem->n);
 	rte_tel_data_add_dict_u64(d, "bytes", vring_regions_bytes(mem->region, mem->n));
 	for (i = 0; i < mem->n; i++)
-		vring_tel_region(d, i, mem->region[i].iova, (uintptr_t)mem->region[i].addr,
-				 mem->region[i].size);
+		vring_telemetry_region(d, i, mem->region[i].iova, (uintptr_t)mem->region[i].addr,
+				       mem->region[i].size);
 	pthread_mutex_unlock(&mem->lock);
 }
 

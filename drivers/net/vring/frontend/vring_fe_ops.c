@@ -99,7 +99,7 @@ mac_is_fixed(const struct vring_fe *fe)
 			      RTE_BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR);
 
 	return fe->vdpa && fe->port->connected &&
-	       (fe->offered & vring_args_wanted(&fe->port->args, 0) & need) != need;
+	       (fe->offered & vring_devargs_wanted(&fe->port->args, 0) & need) != need;
 }
 
 static int
@@ -374,7 +374,7 @@ vring_fe_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 	descriptor_limits(port, info);
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY || fe == NULL)
 		return;
-	ctrl = fe->offered & vring_args_wanted(&port->args, 0);
+	ctrl = fe->offered & vring_devargs_wanted(&port->args, 0);
 	if (ctrl & RTE_BIT64(VIRTIO_NET_F_CTRL_VLAN))
 		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_VLAN_FILTER;
 	if (fe->hash_report)
@@ -418,7 +418,7 @@ front_configure(struct rte_eth_dev *dev)
 	if (fe->hash_report && (rxmode->mq_mode & RTE_ETH_MQ_RX_RSS_FLAG))
 		rxmode->offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
 	take_hash(&fe->rss, &dev->data->dev_conf.rx_adv_conf.rss_conf);
-	return vring_ops.dev_configure(dev);
+	return vring_ethdev_ops.dev_configure(dev);
 }
 
 /* The operations of any port, and these. */
@@ -426,7 +426,7 @@ static struct eth_dev_ops front_ops;
 
 RTE_INIT(vring_fe_ops_init)
 {
-	front_ops = vring_ops;
+	front_ops = vring_ethdev_ops;
 	front_ops.dev_configure = front_configure;
 	front_ops.promiscuous_enable = front_promisc_on;
 	front_ops.promiscuous_disable = front_promisc_off;

@@ -94,7 +94,7 @@ commands(const struct vring_fe *fe, unsigned int bit)
 {
 	uint64_t need = RTE_BIT64(VIRTIO_NET_F_CTRL_VQ) | RTE_BIT64(bit);
 
-	return (fe->offered & vring_args_wanted(&fe->port->args, 0) & need) == need;
+	return (fe->offered & vring_devargs_wanted(&fe->port->args, 0) & need) == need;
 }
 
 /* VIRTIO 1.2, 5.1.4: key and types of RSS and of hash reports, the table of RSS alone. */
@@ -242,8 +242,8 @@ complete(uint64_t f)
 uint64_t
 vring_fe_choose_features(struct vring_fe *fe)
 {
-	const struct vring_args *args = &fe->port->args;
-	uint64_t f = fe->offered & vring_args_wanted(args, VNET_DRV_FEATURES) & configured(fe) &
+	const struct vring_devargs *args = &fe->port->args;
+	uint64_t f = fe->offered & vring_devargs_wanted(args, VNET_DRV_FEATURES) & configured(fe) &
 		     shown(fe);
 
 	/* With a control queue the device is told how many pairs; without, only a socket does. */

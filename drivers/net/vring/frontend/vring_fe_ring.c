@@ -329,7 +329,7 @@ vring_fe_rings_announce(struct vring_fe *fe)
 	m = rte_net_make_rarp_packet(rxq->pool, &fe->mac);
 	if (m == NULL)
 		return;
-	vring_unpublish(fe->port);
+	vring_publish_withdraw(fe->port);
 	if (vnet_drv_tx_select(ring->ring, NULL)(&txq, &ring->drv->vq, ring->ring, &m, 1) == 0)
 		rte_pktmbuf_free(m);
 	vring_publish(fe->port);
