@@ -4,18 +4,13 @@
 
 #include <pthread.h>
 
-#include "vring.h"
+#include "vring_be_queue.h"
+#include "vring_be_zc.h"
+#include "vring_publish.h"
 
 /* The port around it. */
-int vring_logtype;
 static struct vring_port port;
 static unsigned int unpublished;
-
-const struct vring_queue_ops *
-vring_role_queue_ops(const struct vring_port *p)
-{
-	return &vring_be_queue_ops;
-}
 
 void
 vring_publish(struct vring_port *p)
@@ -31,10 +26,10 @@ vring_publish_withdraw(struct vring_port *p)
 static void
 set_run(const struct virtq_ring *ring)
 {
-	const struct virtq_ring *old = port.slot[1].ring;
+	const struct virtq_ring *old = port.vring[1].ring;
 
 	vring_be_zc_begin(&port, 1, ring);
-	port.slot[1].ring = ring;
+	port.vring[1].ring = ring;
 	vring_be_zc_follow(&port, 1, old);
 }
 
@@ -54,7 +49,7 @@ start(struct port *p, uint64_t features)
 	for (int i = 0; i < 2; i++) {
 		static struct virtq_vq idle;
 
-		port.slot[i].vq = i == 1 ? p->d.vq : &idle;
+		port.vring[i].vq = i == 1 ? p->d.vq : &idle;
 	}
 	set_run(p->d.ring);
 	p->rx = vnet_dev_rx_select(p->d.ring, p->d.vq->loans == NULL ? 0 : VNET_F_ZERO_COPY, NULL);
@@ -63,7 +58,7 @@ start(struct port *p, uint64_t features)
 static void
 finish(struct port *p)
 {
-	if (port.slot[1].ring != NULL)
+	if (port.vring[1].ring != NULL)
 		set_run(NULL);
 	vring_be_zc_close(&port);
 	evloop_free(port.loop);
@@ -109,9 +104,9 @@ only_where_it_can_be(void **state)
 
 	start(&p, F_V1);
 	assert_non_null(p.d.vq->loans);
-	assert_null(port.slot[0].vq->loans);
+	assert_null(port.vring[0].vq->loans);
 	vring_be_zc_begin(&port, 0, p.d.ring);
-	assert_null(port.slot[0].vq->loans);
+	assert_null(port.vring[0].vq->loans);
 	finish(&p);
 	start(&p, F_V1 | F_IN_ORDER);
 	assert_null(p.d.vq->loans);

@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
-#include "vring.h"
+#include "vring_be_queue.h"
+#include "vring_role.h"
+#include "vring_rxtx.h"
 
 #define RINGS 3
 
@@ -68,7 +70,7 @@ set_up(bool tx, uint16_t n, uint16_t each)
 			ring->rx = ring_rx;
 		holds[i] = each;
 	}
-	rxq.q.gate.ptr = txq.q.gate.ptr = set;
+	rxq.q.rcu.ptr = txq.q.rcu.ptr = set;
 }
 
 /* Which classes have counted, as a bit each; every one of them once. */
@@ -140,7 +142,7 @@ nothing_to_burst_on(void **state)
 	assert_int_equal(classes(&rxq.rx.stats), 1);
 
 	set_up(true, 1, 32);
-	txq.q.gate.ptr = NULL;
+	txq.q.rcu.ptr = NULL;
 	assert_int_equal(vring_rxtx_tx_burst(&txq, NULL, 32), 0);
 	assert_int_equal(classes(&txq.tx.stats), 1);
 	assert_int_equal(holds[0], 32);

@@ -12,9 +12,10 @@
 #include <rte_ethdev.h>
 
 #include "virtq_drv.h"
-#include "vring.h"
 #include "vring_fe_cmd.h"
+#include "vring_fe_queue.h"
 #include "vring_fe_region.h"
+#include "vring_qmap.h"
 
 #define PAGE 0x200000ull
 

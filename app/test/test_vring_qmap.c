@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Folding: for all numbers of queues and rings, each ring is served and none twice unlocked. */
+/* Queue maps: for all numbers of queues and rings, each ring is served and none twice unlocked. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-#include "vring.h"
+#include "vring_be_queue.h"
+#include "vring_qmap.h"
 
 #define PAIRS 6
 

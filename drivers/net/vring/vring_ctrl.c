@@ -17,7 +17,8 @@
 
 #include <rte_lcore.h>
 
-#include "vring.h"
+#include "vring_ctrl.h"
+#include "vring_log.h"
 
 struct vring_ctrl {
 	unsigned int ports;
@@ -39,15 +40,15 @@ ctrl_main(void *loop)
 static int
 ctrl_start(struct vring_ctrl *ctrl)
 {
-	int ret = evloop_new(&ctrl->loop);
+	int rc = evloop_new(&ctrl->loop);
 
-	if (ret != 0)
-		return ret;
-	ret = rte_ctrl_thread_create(&ctrl->thread, "vring-ctrl", NULL, ctrl_main, ctrl->loop);
-	if (ret != 0)
+	if (rc != 0)
+		return rc;
+	rc = rte_ctrl_thread_create(&ctrl->thread, "vring-ctrl", NULL, ctrl_main, ctrl->loop);
+	if (rc != 0)
 		evloop_free(ctrl->loop);
 	ctrl->cpu = UINT32_MAX;
-	return ret;
+	return rc;
 }
 
 static void
@@ -61,7 +62,7 @@ ctrl_stop(struct vring_ctrl *ctrl)
 		free(ctrl);
 }
 
-/* The last port that asks has its way; a shared thread serves others too. */
+/* A shared thread goes where the last port that asks wants it. */
 static int
 ctrl_pin(struct vring_ctrl *ctrl, const char *name, uint32_t cpu)
 {
@@ -84,21 +85,21 @@ ctrl_pin(struct vring_ctrl *ctrl, const char *name, uint32_t cpu)
 }
 
 int
-vring_ctrl_get(struct vring_port *port)
+vring_ctrl_get(struct vring_port *port, bool own)
 {
 	struct vring_ctrl *ctrl = &shared;
-	int ret = 0;
+	int rc = 0;
 
-	if (vring_role_of(port)->own_ctrl)
+	if (own)
 		ctrl = calloc(1, sizeof(*ctrl));
 	if (ctrl == NULL)
 		return -ENOMEM;
 	pthread_mutex_lock(&ctrl_lock);
 	if (ctrl->ports == 0)
-		ret = ctrl_start(ctrl);
-	if (ret == 0) {
-		ret = ctrl_pin(ctrl, port->name, port->args.ctrl_lcore);
-		if (ret == 0) {
+		rc = ctrl_start(ctrl);
+	if (rc == 0) {
+		rc = ctrl_pin(ctrl, port->name, port->args.ctrl_lcore);
+		if (rc == 0) {
 			ctrl->ports++;
 			port->ctrl = ctrl;
 			port->loop = ctrl->loop;
@@ -109,7 +110,7 @@ vring_ctrl_get(struct vring_port *port)
 		free(ctrl);
 	}
 	pthread_mutex_unlock(&ctrl_lock);
-	return ret;
+	return rc;
 }
 
 void

@@ -100,9 +100,8 @@ parse_csum(const struct key *key, const char *value, struct vring_devargs *args)
 		[VRING_CSUM_COMPLETE] = "1",
 		[VRING_CSUM_PARTIAL] = "partial",
 	};
-	unsigned int i;
 
-	for (i = 0; i < RTE_DIM(names); i++)
+	for (unsigned int i = 0; i < RTE_DIM(names); i++)
 		if (strcmp(value, names[i]) == 0) {
 			args->csum = i;
 			return 0;
@@ -149,12 +148,12 @@ parse_relay(const struct key *key, const char *value, struct vring_devargs *args
 static int
 parse_zero(const struct key *key, const char *value, struct vring_devargs *args)
 {
-	int ret = parse_number(key, value, args);
+	int rc = parse_number(key, value, args);
 	uint32_t n = 0;
 
-	if (ret == 0)
+	if (rc == 0)
 		memcpy(&n, (char *)args + key->offset, sizeof(n));
-	return n != 0 ? -ENOTSUP : ret;
+	return n != 0 ? -ENOTSUP : rc;
 }
 
 #define NUMBER(roles, key, field, lo, hi, text) \
@@ -235,9 +234,7 @@ same_key(const char *a, const char *b)
 static int
 find_key(const char *name)
 {
-	unsigned int i;
-
-	for (i = 0; i < RTE_DIM(keys); i++)
+	for (unsigned int i = 0; i < RTE_DIM(keys); i++)
 		if (same_key(name, keys[i].name))
 			return i;
 	return -1;
@@ -247,10 +244,9 @@ static int
 unknown_key(const char *name, char *err, size_t errlen)
 {
 	size_t used;
-	unsigned int i;
 
 	used = snprintf(err, errlen, "unknown key '%s', allowed are", name);
-	for (i = 0; i < RTE_DIM(keys) && used < errlen; i++)
+	for (unsigned int i = 0; i < RTE_DIM(keys) && used < errlen; i++)
 		if (keys[i].parse != parse_relay)
 			used += snprintf(err + used, errlen - used, " %s", keys[i].name);
 	return -EINVAL;
@@ -262,7 +258,7 @@ parse_pair(const struct rte_kvargs_pair *pair, uint64_t *seen, struct vring_deva
 {
 	const char *value = pair->value == NULL ? "" : pair->value;
 	int i = find_key(pair->key);
-	int ret;
+	int rc;
 
 	RTE_BUILD_BUG_ON(RTE_DIM(keys) > 64);
 	if (i < 0)
@@ -272,15 +268,15 @@ parse_pair(const struct rte_kvargs_pair *pair, uint64_t *seen, struct vring_deva
 		return -EINVAL;
 	}
 	*seen |= RTE_BIT64(i);
-	ret = keys[i].parse(&keys[i], value, args);
-	if (ret == -ENOTSUP && keys[i].parse == parse_relay)
+	rc = keys[i].parse(&keys[i], value, args);
+	if (rc == -ENOTSUP && keys[i].parse == parse_relay)
 		snprintf(err, errlen, "%s=%s: relaying is not supported yet, give iface= or path= "
 			 "alone", pair->key, value);
-	else if (ret == -ENOTSUP)
+	else if (rc == -ENOTSUP)
 		snprintf(err, errlen, "%s=%s is not supported yet, allowed is 0", pair->key, value);
-	else if (ret != 0)
+	else if (rc != 0)
 		snprintf(err, errlen, "%s=%s: allowed is %s", pair->key, value, keys[i].allowed);
-	return ret == 0 ? 0 : -EINVAL;
+	return rc == 0 ? 0 : -EINVAL;
 }
 
 /* Keys of the other role mean nothing here, and their user expects something else. */
@@ -288,9 +284,8 @@ static int
 check_role(const struct vring_devargs *args, uint64_t seen, char *err, size_t errlen)
 {
 	bool front = vring_devargs_front(args);
-	unsigned int i;
 
-	for (i = 0; i < RTE_DIM(keys); i++)
+	for (unsigned int i = 0; i < RTE_DIM(keys); i++)
 		if ((seen & RTE_BIT64(i)) && !(keys[i].roles & (front ? FRONT : BACK))) {
 			snprintf(err, errlen, "%s= belongs to a port with %s=: allowed is to leave "
 				 "it out", keys[i].name, front ? "iface" : "path");
@@ -329,16 +324,16 @@ static int
 check_together(const struct vring_devargs *args, uint64_t seen, char *err, size_t errlen)
 {
 	const char *wrong = NULL;
-	int ret;
+	int rc;
 
 	if (args->iface[0] != '\0' && args->path[0] != '\0')
 		wrong = "iface= and path= are the two ends of a connection: allowed is one of them";
 	else if (args->iface[0] == '\0' && args->path[0] == '\0')
 		wrong = "iface= or path= is missing: give the path of the vhost-user socket";
 	if (wrong == NULL) {
-		ret = check_role(args, seen, err, errlen);
-		if (ret != 0)
-			return ret;
+		rc = check_role(args, seen, err, errlen);
+		if (rc != 0)
+			return rc;
 		wrong = vring_devargs_front(args) ? check_front(args) : check_back(args);
 	}
 	if (wrong == NULL)
@@ -352,8 +347,7 @@ vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, siz
 {
 	struct rte_kvargs *pairs;
 	uint64_t seen = 0;
-	unsigned int i;
-	int ret = 0;
+	int rc = 0;
 
 	*args = defaults;
 	pairs = rte_kvargs_parse(text == NULL ? "" : text, NULL);
@@ -362,10 +356,10 @@ vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, siz
 			 text);
 		return -EINVAL;
 	}
-	for (i = 0; i < pairs->count && ret == 0; i++)
-		ret = parse_pair(&pairs->pairs[i], &seen, args, err, errlen);
+	for (unsigned int i = 0; i < pairs->count && rc == 0; i++)
+		rc = parse_pair(&pairs->pairs[i], &seen, args, err, errlen);
 	rte_kvargs_free(pairs);
-	return ret != 0 ? ret : check_together(args, seen, err, errlen);
+	return rc != 0 ? rc : check_together(args, seen, err, errlen);
 }
 
 uint64_t

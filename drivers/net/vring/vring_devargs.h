@@ -61,8 +61,8 @@ struct vring_devargs {
 	uint32_t tx_retries;	/* rounds; 0: a full ring is the caller's business */
 	uint32_t reconnect_ms;
 	uint32_t stats;		/* keep size classes and casts */
-	uint32_t zero_copy;	/* lend packets of guests to the application */
-	uint32_t zero_copy_min;	/* bytes of the shortest packet that is lent */
+	uint32_t zero_copy;	/* attach packets of guests to mbufs of the application */
+	uint32_t zero_copy_min;	/* bytes of the shortest packet that is attached */
 	/* Front-end. */
 	uint32_t server;
 	uint32_t queue_size;	/* entries of each ring */

@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * ethdev operations on a whole port. Those that concern the control thread's state are carried
- * there; none of them waits for a peer.
+ * ethdev operations on a whole port. Those that concern the control thread's state run in that
+ * thread. None of them waits for a peer.
  */
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <rte_malloc.h>
-
-#include "vring.h"
+#include "vring_ctrl.h"
+#include "vring_dump.h"
+#include "vring_ethdev.h"
+#include "vring_event.h"
+#include "vring_log.h"
+#include "vring_publish.h"
+#include "vring_queue.h"
+#include "vring_registry.h"
+#include "vring_role.h"
+#include "vring_rxtx.h"
+#include "vring_stats.h"
+#include "vring_xstats.h"
 
 static int
 port_configure(struct rte_eth_dev *dev)
@@ -18,7 +27,7 @@ port_configure(struct rte_eth_dev *dev)
 	const struct vring_port *port = dev->data->dev_private;
 
 	dev->data->scattered_rx = (vring_queue_rx_flags(port) & VNET_F_SCATTER) != 0;
-	/* ethdev puts its default where the application asked for nothing: there mtu= stands. */
+	/* ethdev sets its default where the application asks for no MTU: mtu= overrides that. */
 	if (port->args.mtu != 0 && dev->data->mtu == RTE_ETHER_MTU)
 		dev->data->mtu = (uint16_t)port->args.mtu;
 	return 0;
@@ -27,9 +36,7 @@ port_configure(struct rte_eth_dev *dev)
 static void
 start_queues(void **queues, uint8_t *state, unsigned int n, bool on)
 {
-	unsigned int i;
-
-	for (i = 0; i < n; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		struct vring_queue *q = queues[i];
 
 		q->started = on && !q->deferred;
@@ -60,11 +67,9 @@ start_in_ctrl(void *arg)
 }
 
 static bool
-set_up(void *const *queues, unsigned int n)
+all_queues_set_up(void *const *queues, unsigned int n)
 {
-	unsigned int i;
-
-	for (i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++)
 		if (queues[i] == NULL)
 			return false;
 	return true;
@@ -75,8 +80,8 @@ port_start(struct rte_eth_dev *dev)
 {
 	struct vring_port *port = dev->data->dev_private;
 
-	if (!set_up(dev->data->rx_queues, dev->data->nb_rx_queues) ||
-	    !set_up(dev->data->tx_queues, dev->data->nb_tx_queues)) {
+	if (!all_queues_set_up(dev->data->rx_queues, dev->data->nb_rx_queues) ||
+	    !all_queues_set_up(dev->data->tx_queues, dev->data->nb_tx_queues)) {
 		VRING_LOG(ERR, port->name, "start: a queue is not set up, all %u rx and %u tx "
 			  "have to be", dev->data->nb_rx_queues, dev->data->nb_tx_queues);
 		return -EINVAL;
@@ -124,7 +129,7 @@ link_in_ctrl(void *arg)
 }
 
 static int
-set_link(struct rte_eth_dev *dev, bool up)
+set_admin_link(struct rte_eth_dev *dev, bool up)
 {
 	struct link_call call = { dev->data->dev_private, up };
 
@@ -134,30 +139,19 @@ set_link(struct rte_eth_dev *dev, bool up)
 static int
 port_set_link_up(struct rte_eth_dev *dev)
 {
-	return set_link(dev, true);
+	return set_admin_link(dev, true);
 }
 
 static int
 port_set_link_down(struct rte_eth_dev *dev)
 {
-	return set_link(dev, false);
-}
-
-void
-vring_port_free(struct vring_port *port)
-{
-	vring_queue_free_all(port);
-	rte_free(port->vqs);
-	rte_free(port->drvs);
-	rte_free(port->rx_tally);
-	rte_free(port->tx_tally);
+	return set_admin_link(dev, false);
 }
 
 int
 vring_ethdev_close(struct rte_eth_dev *dev)
 {
 	struct vring_port *port = dev->data->dev_private;
-	unsigned int i;
 
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
 		return 0;
@@ -165,12 +159,13 @@ vring_ethdev_close(struct rte_eth_dev *dev)
 	vring_registry_remove(port);
 	vring_role_of(port)->close(port);
 	vring_event_cancel(port);
-	for (i = 0; i < dev->data->nb_rx_queues; i++)
+	for (unsigned int i = 0; i < dev->data->nb_rx_queues; i++)
 		vring_queue_rx_release(dev, i);
-	for (i = 0; i < dev->data->nb_tx_queues; i++)
+	for (unsigned int i = 0; i < dev->data->nb_tx_queues; i++)
 		vring_queue_tx_release(dev, i);
 	vring_ctrl_put(port);
 	vring_queue_pools_free(port);
+	vring_queue_free_all(port);
 	vring_port_free(port);
 	return 0;
 }
@@ -186,7 +181,7 @@ static int
 port_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 {
 	const struct vring_port *port = dev->data->dev_private;
-	/* The rings are the guest's: any number is as good, this is what rings can have. */
+	/* A guest chooses the sizes of its rings. These are the ones it can choose. */
 	const struct rte_eth_desc_lim lim = {
 		.nb_max = port->args.max_ring,
 		.nb_min = 1,
@@ -219,7 +214,7 @@ port_link_update(struct rte_eth_dev *dev, int wait)
 	return 0;
 }
 
-/* Nothing in the data path depends on it: frames of any size that a peer takes are sent. */
+/* The data path does not depend on the MTU: frames of any size that a peer takes are sent. */
 static int
 port_mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
 {
@@ -256,16 +251,15 @@ port_mc_list(struct rte_eth_dev *dev, struct rte_ether_addr *list, uint32_t n)
 	return 0;
 }
 
-/* Flags are read by bursts and choose their instance: changed while none runs. */
+/* Bursts read the flags, which choose their instance. They change while no burst runs. */
 static int
-vlan_in_ctrl(void *arg)
+vlan_strip_in_ctrl(void *arg)
 {
 	struct vring_port *port = arg;
 	struct rte_eth_dev_data *data = port->dev->data;
-	unsigned int i;
 
 	vring_publish_withdraw(port);
-	for (i = 0; i < data->nb_rx_queues; i++) {
+	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
 		struct vring_rxq *rxq = data->rx_queues[i];
 
 		if (rxq != NULL)
@@ -281,7 +275,7 @@ port_vlan_offload_set(struct rte_eth_dev *dev, int mask)
 	/* ethdev has put the mode into dev_conf. */
 	if (!(mask & RTE_ETH_VLAN_STRIP_MASK))
 		return 0;
-	return vring_ctrl_call(dev->data->dev_private, vlan_in_ctrl);
+	return vring_ctrl_call(dev->data->dev_private, vlan_strip_in_ctrl);
 }
 
 static const uint32_t *
@@ -347,12 +341,6 @@ const struct eth_dev_ops vring_ethdev_ops = {
 	.xstats_reset = vring_stats_reset,
 	.eth_dev_priv_dump = vring_dump_priv,
 };
-
-const struct eth_dev_ops *
-vring_be_eth_ops(void)
-{
-	return &vring_ethdev_ops;
-}
 
 const struct eth_dev_ops vring_ethdev_secondary_ops = {
 	.dev_close = vring_ethdev_close,

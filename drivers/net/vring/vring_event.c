@@ -7,10 +7,11 @@
 
 #include <rte_alarm.h>
 
-#include "vring.h"
+#include "vring_event.h"
+#include "vring_log.h"
 
 static void
-deliver(void *arg)
+event_deliver(void *arg)
 {
 	struct vring_port *port = arg;
 	struct rte_eth_dev *dev = port->dev;
@@ -19,8 +20,8 @@ deliver(void *arg)
 	if ((events & VRING_EVENT_QUEUE) && dev->state == RTE_ETH_DEV_ATTACHED)
 		rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_QUEUE_STATE, NULL);
 	/*
-	 * A call-back may have removed the port: from here on it is only compared. Link comes last,
-	 * since that is the event on which applications act.
+	 * A call-back may have removed the port, so that from here on the pointer is compared and
+	 * not followed. The link event comes last, since applications act on it.
 	 */
 	if (!(events & VRING_EVENT_LINK) || dev->state != RTE_ETH_DEV_ATTACHED ||
 	    dev->data->dev_private != port || !dev->data->dev_conf.intr_conf.lsc)
@@ -31,10 +32,10 @@ deliver(void *arg)
 void
 vring_event_raise(struct vring_port *port, uint32_t events)
 {
-	/* Whoever makes the word non-zero sets the alarm; later events ride along. */
+	/* Who makes the word non-zero sets the alarm, which delivers later events as well. */
 	if (__atomic_fetch_or(&port->events, events, __ATOMIC_ACQ_REL) != 0)
 		return;
-	if (rte_eal_alarm_set(1, deliver, port) != 0) {
+	if (rte_eal_alarm_set(1, event_deliver, port) != 0) {
 		__atomic_store_n(&port->events, 0, __ATOMIC_RELEASE);
 		VRING_LOG(WARNING, port->name, "an event for the application is lost: no alarm");
 	}
@@ -43,5 +44,5 @@ vring_event_raise(struct vring_port *port, uint32_t events)
 void
 vring_event_cancel(struct vring_port *port)
 {
-	rte_eal_alarm_cancel(deliver, port);
+	rte_eal_alarm_cancel(event_deliver, port);
 }

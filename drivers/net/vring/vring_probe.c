@@ -15,10 +15,16 @@
 #include <rte_string_fns.h>
 #include <rte_version.h>
 
-#include "virtq_drv.h"
-#include "vring.h"
-
-RTE_LOG_REGISTER_DEFAULT(vring_logtype, NOTICE);
+#include "virtq_rcu.h"
+#include "vring_be.h"
+#include "vring_ctrl.h"
+#include "vring_ethdev.h"
+#include "vring_fe.h"
+#include "vring_log.h"
+#include "vring_queue.h"
+#include "vring_registry.h"
+#include "vring_role.h"
+#include "vring_rxtx.h"
 
 /*
  * Driver interfaces of DPDK keep their shape within a release (year.month) only; with another
@@ -51,34 +57,6 @@ attach_secondary(struct rte_vdev_device *vdev, const char *name)
 	dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
 	dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
 	rte_eth_dev_probing_finish(dev);
-	return 0;
-}
-
-static int
-init_rings(struct vring_port *port, int numa)
-{
-	unsigned int qid, n = 2 * port->pairs;
-
-	if (vring_devargs_front(&port->args))
-		port->drvs = rte_zmalloc_socket("vring_drvs", n * sizeof(*port->drvs),
-						RTE_CACHE_LINE_SIZE, numa);
-	else
-		port->vqs = rte_zmalloc_socket("vring_vqs", n * sizeof(*port->vqs),
-					       RTE_CACHE_LINE_SIZE, numa);
-	port->rx_tally =
-		rte_zmalloc_socket("vring_stats_base", port->pairs * sizeof(*port->rx_tally), 0,
-					    numa);
-	port->tx_tally =
-		rte_zmalloc_socket("vring_stats_base", port->pairs * sizeof(*port->tx_tally), 0,
-					    numa);
-	if (vring_queue_alloc_all(port, numa) != 0 || (port->vqs == NULL && port->drvs == NULL) ||
-	    port->rx_tally == NULL || port->tx_tally == NULL)
-		return -ENOMEM;
-	for (qid = 0; qid < n; qid++) {
-		port->slot[qid].vq = port->drvs != NULL ? &port->drvs[qid].vq : &port->vqs[qid];
-		rte_spinlock_init(&port->slot[qid].lock);
-		virtq_vq_reset(port->slot[qid].vq);
-	}
 	return 0;
 }
 
@@ -121,100 +99,102 @@ static int
 init_port(struct rte_eth_dev *dev, const char *name, const struct vring_devargs *args)
 {
 	struct vring_port *port = dev->data->dev_private;
-	int ret;
+	const int numa = dev->data->numa_node;
+	int rc;
 
 	rte_strscpy(port->name, name, sizeof(port->name));
 	port->args = *args;
+	port->role = vring_devargs_front(args) ? VRING_ROLE_FE : VRING_ROLE_BE;
 	port->pairs = args->queues;
 	port->max_mtu = RTE_MAX((uint32_t)VRING_MAX_FRAME - VRING_FRAME_OVERHEAD, args->mtu);
-	if (!vring_devargs_front(args))
+	if (port->role == VRING_ROLE_BE)
 		port->offered = vring_devargs_features(args);
 	port->dev = dev;
-	ret = init_rings(port, dev->data->numa_node);
-	if (ret == 0)
-		ret = init_addresses(dev->data, args);
-	if (ret != 0)
+	rc = vring_port_alloc(port, vring_role_of(port)->own_rings, numa);
+	if (rc == 0)
+		rc = vring_queue_alloc_all(port, numa);
+	if (rc == 0)
+		rc = init_addresses(dev->data, args);
+	if (rc != 0)
 		VRING_LOG(ERR, name, "no memory for %u queue pairs, more hugepages would help",
 			  port->pairs);
 	else
 		init_dev(dev, args);
-	return ret;
+	return rc;
 }
 
 static int
 open_port(struct vring_port *port)
 {
 	char err[256] = "", other[RTE_ETH_NAME_MAX_LEN];
-	int ret;
+	int rc;
 
-	ret = vring_registry_add(port, other);
-	if (ret != 0) {
+	rc = vring_registry_add(port, other);
+	if (rc != 0) {
 		VRING_LOG(ERR, port->name, "%s is port %s's already: allowed is another path",
-			  vring_devargs_front(&port->args) ? port->args.path : port->args.iface,
-			  other);
-		return ret;
+			  port->role == VRING_ROLE_FE ? port->args.path : port->args.iface, other);
+		return rc;
 	}
-	ret = vring_ctrl_get(port);
-	if (ret != 0)
-		goto listed;
-	ret = vring_role_of(port)->open(port, err, sizeof(err));
-	if (ret == 0) {
+	rc = vring_ctrl_get(port, vring_role_of(port)->own_ctrl);
+	if (rc != 0)
+		goto remove;
+	rc = vring_role_of(port)->open(port, err, sizeof(err));
+	if (rc == 0) {
 		vring_registry_show(port, true);
 		return 0;
 	}
 	VRING_LOG(ERR, port->name, "%s", err);
 	vring_ctrl_put(port);
-listed:
+remove:
 	vring_registry_remove(port);
-	return ret;
+	return rc;
 }
 
 static void
 free_port(struct rte_eth_dev *dev)
 {
+	vring_queue_free_all(dev->data->dev_private);
 	vring_port_free(dev->data->dev_private);
 	rte_eth_dev_release_port(dev);
 }
 
 static int
-create(struct rte_vdev_device *vdev, const char *name, const struct vring_devargs *args)
+create_port(struct rte_vdev_device *vdev, const char *name, const struct vring_devargs *args)
 {
 	struct rte_eth_dev *dev;
-	int ret;
+	int rc;
 
-	ret = virtq_rcu_init();
-	if (ret != 0)
+	rc = virtq_rcu_init();
+	if (rc != 0)
 		VRING_LOG(NOTICE, name, "no membarrier (%s): bursts pay for a fence",
-			  strerror(-ret));
+			  strerror(-rc));
 	dev = rte_eth_vdev_allocate(vdev, sizeof(struct vring_port));
 	if (dev == NULL) {
 		VRING_LOG(ERR, name, "no memory for a port, more hugepages would help");
 		return -ENOMEM;
 	}
-	ret = init_port(dev, name, args);
-	if (ret == 0)
-		ret = open_port(dev->data->dev_private);
-	if (ret != 0) {
+	rc = init_port(dev, name, args);
+	if (rc == 0)
+		rc = open_port(dev->data->dev_private);
+	if (rc != 0) {
 		free_port(dev);
-		/* EAL takes this one for a port that is there already, and says nothing. */
-		return ret == -EEXIST ? -EADDRINUSE : ret;
+		/* EAL takes -EEXIST for a port that is there already, and logs nothing. */
+		return rc == -EEXIST ? -EADDRINUSE : rc;
 	}
 	rte_eth_dev_probing_finish(dev);
 	return 0;
 }
 
-/* Where the port's memory lies; the bus leaves it open for a virtual device. */
+/* The NUMA node of the port's memory, which the bus leaves open for a virtual device. */
 static int
 choose_numa(struct rte_vdev_device *vdev, const char *name, uint32_t wanted)
 {
-	unsigned int i;
-
 	if (wanted == UINT32_MAX) {
 		if (vdev->device.numa_node == SOCKET_ID_ANY)
 			vdev->device.numa_node = rte_socket_id();
 		return 0;
 	}
-	for (i = 0; i < rte_socket_count(); i++)
+	for (unsigned int i = 0; i < rte_socket_count(); i++)
 		if (rte_socket_id_by_idx(i) == (int)wanted) {
 			vdev->device.numa_node = wanted;
 			return 0;
@@ -225,29 +205,29 @@ choose_numa(struct rte_vdev_device *vdev, const char *name, uint32_t wanted)
 }
 
 static int
-vring_probe(struct rte_vdev_device *vdev)
+probe_vdev(struct rte_vdev_device *vdev)
 {
 	const char *name = rte_vdev_device_name(vdev);
 	struct vring_devargs args;
 	char err[512];
-	int ret;
+	int rc;
 
-	ret = check_version(name);
-	if (ret != 0)
-		return ret;
+	rc = check_version(name);
+	if (rc != 0)
+		return rc;
 	if (rte_eal_process_type() == RTE_PROC_SECONDARY)
 		return attach_secondary(vdev, name);
-	ret = vring_devargs_parse(rte_vdev_device_args(vdev), &args, err, sizeof(err));
-	if (ret != 0) {
+	rc = vring_devargs_parse(rte_vdev_device_args(vdev), &args, err, sizeof(err));
+	if (rc != 0) {
 		VRING_LOG(ERR, name, "%s", err);
-		return ret;
+		return rc;
 	}
-	ret = choose_numa(vdev, name, args.numa);
-	return ret != 0 ? ret : create(vdev, name, &args);
+	rc = choose_numa(vdev, name, args.numa);
+	return rc != 0 ? rc : create_port(vdev, name, &args);
 }
 
 static int
-vring_remove(struct rte_vdev_device *vdev)
+remove_vdev(struct rte_vdev_device *vdev)
 {
 	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
 
@@ -257,13 +237,13 @@ vring_remove(struct rte_vdev_device *vdev)
 	return rte_eth_dev_release_port(dev);
 }
 
-/* rte_dev_dma_map(), which has seen to it that the memory is registered. */
+/* rte_dev_dma_map() has checked that the memory is registered. */
 static int
-memory_moves(struct rte_vdev_device *vdev, const void *addr, size_t len, bool comes)
+move_dma_memory(struct rte_vdev_device *vdev, const void *addr, size_t len, bool comes)
 {
 	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
 	const struct vring_role *role;
-	int ret = 0;
+	int rc = 0;
 
 	if (dev == NULL || rte_eal_process_type() != RTE_PROC_PRIMARY) {
 		rte_errno = ENODEV;
@@ -271,30 +251,37 @@ memory_moves(struct rte_vdev_device *vdev, const void *addr, size_t len, bool co
 	}
 	role = vring_role_of(dev->data->dev_private);
 	if (role->memory_moves != NULL)
-		ret = role->memory_moves(dev->data->dev_private, addr, len, comes);
-	if (ret == 0)
+		rc = role->memory_moves(dev->data->dev_private, addr, len, comes);
+	if (rc == 0)
 		return 0;
-	rte_errno = -ret;
+	rte_errno = -rc;
 	return -1;
 }
 
 static int
-vring_dma_map(struct rte_vdev_device *vdev, void *addr, uint64_t iova __rte_unused, size_t len)
+dma_map_vdev(struct rte_vdev_device *vdev, void *addr, uint64_t iova, size_t len)
 {
-	return memory_moves(vdev, addr, len, true);
+	return move_dma_memory(vdev, addr, len, true);
 }
 
 static int
-vring_dma_unmap(struct rte_vdev_device *vdev, void *addr, uint64_t iova __rte_unused, size_t len)
+dma_unmap_vdev(struct rte_vdev_device *vdev, void *addr, uint64_t iova, size_t len)
 {
-	return memory_moves(vdev, addr, len, false);
+	return move_dma_memory(vdev, addr, len, false);
+}
+
+/* In secondary processes as well, which ask a role for what it says of itself. */
+RTE_INIT(vring_probe_init)
+{
+	vring_role_register(VRING_ROLE_BE, &vring_be_role);
+	vring_role_register(VRING_ROLE_FE, &vring_fe_role);
 }
 
 static struct rte_vdev_driver vring_driver = {
-	.probe = vring_probe,
-	.remove = vring_remove,
-	.dma_map = vring_dma_map,
-	.dma_unmap = vring_dma_unmap,
+	.probe = probe_vdev,
+	.remove = remove_vdev,
+	.dma_map = dma_map_vdev,
+	.dma_unmap = dma_unmap_vdev,
 };
 
 RTE_PMD_REGISTER_VDEV(net_vring, vring_driver);

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Publication of sets. A ring may be in two sets at once only under its lock; so a ring that
- * changes hands is first taken from whoever has it, then given, at the price of two barriers.
- * Where only addresses change (memory came or went) one is enough and no burst is left without
- * its rings.
+ * Publication of poll sets. A ring may be in two sets at once only if both take its lock. A ring
+ * that moves to another queue is therefore removed from all sets first and added in a second
+ * publication, which costs two barriers. Where only addresses change (memory came or went) one
+ * publication is enough, and no queue is without its rings meanwhile.
  */
 
-#include "vring.h"
+#include "vring_event.h"
+#include "vring_log.h"
+#include "vring_publish.h"
+#include "vring_qmap.h"
+#include "vring_role.h"
+#include "vring_rxtx.h"
 
-/* Queues whose set changes, and what they get. */
+/* Queues whose poll set changes, and their new sets. */
 struct change {
 	unsigned int n;
 	struct vring_queue *queue[VRING_MAX_QIDS];
@@ -27,13 +32,13 @@ add_announcement(struct vring_poll_set *set)
 }
 
 static struct vring_poll_set *
-build_rx(struct vring_port *port, struct vring_rxq *rxq, bool announce)
+build_rx_set(struct vring_port *port, struct vring_rxq *rxq, bool announce)
 {
-	struct vring_poll_set *set = rxq->q.set[rxq->q.spare];
+	struct vring_poll_set *set = rxq->q.poll_set[rxq->q.spare];
 
 	if (!port->started || port->admin_down || !rxq->q.started)
 		return NULL;
-	vring_qmap_rx(vring_role_queue_ops(port), port->slot, port->pairs, rxq->q.id,
+	vring_qmap_rx(vring_role_queue_ops(port), port->vring, port->pairs, rxq->q.id,
 		      port->dev->data->nb_rx_queues, rxq->rx.flags, set);
 	if (announce)
 		add_announcement(set);
@@ -41,9 +46,9 @@ build_rx(struct vring_port *port, struct vring_rxq *rxq, bool announce)
 }
 
 static struct vring_poll_set *
-build_tx(struct vring_port *port, struct vring_txq *txq)
+build_tx_set(struct vring_port *port, struct vring_txq *txq)
 {
-	struct vring_poll_set *set = txq->q.set[txq->q.spare];
+	struct vring_poll_set *set = txq->q.poll_set[txq->q.spare];
 	enum vnet_drop why = VNET_DROP_DISABLED;
 
 	if (!port->started || !txq->q.started)
@@ -51,7 +56,7 @@ build_tx(struct vring_port *port, struct vring_txq *txq)
 	if (!port->connected)
 		why = VNET_DROP_NO_GUEST;
 	/* Taken down by the application: no ring is served, packets are dropped and counted. */
-	vring_qmap_tx(vring_role_queue_ops(port), port->slot, port->admin_down ? 0 : port->pairs,
+	vring_qmap_tx(vring_role_queue_ops(port), port->vring, port->admin_down ? 0 : port->pairs,
 		      txq->q.id, port->dev->data->nb_tx_queues, why, set);
 	return set;
 }
@@ -67,70 +72,67 @@ add_change(struct change *c, struct vring_queue *q, struct vring_poll_set *set)
 }
 
 static void
-collect(struct vring_port *port, struct change *c)
+collect_changes(struct vring_port *port, struct change *c)
 {
 	struct rte_eth_dev_data *data = port->dev->data;
-	bool announce = port->rarp_wanted;
-	unsigned int i;
+	bool announce = port->rarp.wanted;
 
-	for (i = 0; i < data->nb_rx_queues; i++) {
+	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
 		struct vring_rxq *rxq = data->rx_queues[i];
 
 		if (rxq == NULL)
 			continue;
-		add_change(c, &rxq->q, build_rx(port, rxq, announce && rxq->q.started));
+		add_change(c, &rxq->q, build_rx_set(port, rxq, announce && rxq->q.started));
 		if (rxq->q.started)
 			announce = false;
 	}
-	for (i = 0; i < data->nb_tx_queues; i++) {
+	for (unsigned int i = 0; i < data->nb_tx_queues; i++) {
 		struct vring_txq *txq = data->tx_queues[i];
 
 		if (txq != NULL)
-			add_change(c, &txq->q, build_tx(port, txq));
+			add_change(c, &txq->q, build_tx_set(port, txq));
 	}
 }
 
-/* Publish to the gates of the first n queues; sets NULL: nothing to each of them. */
+/* Publish to the bursts and queries of n queues; set NULL: nothing to each of them. */
 static void
-publish(struct vring_queue *const *queue, struct vring_poll_set *const *set, unsigned int n)
+publish_sets(struct vring_queue *const *queue, struct vring_poll_set *const *set, unsigned int n)
 {
-	struct virtq_rcu *gate[2 * VRING_MAX_QIDS];
+	struct virtq_rcu *rcu[2 * VRING_MAX_QIDS];
 	void *ptr[2 * VRING_MAX_QIDS];
-	unsigned int i;
 
-	for (i = 0; i < n; i++) {
-		gate[2 * i] = &queue[i]->gate;
-		gate[2 * i + 1] = &queue[i]->query;
+	for (unsigned int i = 0; i < n; i++) {
+		rcu[2 * i] = &queue[i]->rcu;
+		rcu[2 * i + 1] = &queue[i]->query_rcu;
 		ptr[2 * i] = ptr[2 * i + 1] = set == NULL ? NULL : set[i];
 	}
 	if (n > 0)
-		virtq_rcu_publish_many(gate, ptr, 2 * n);
+		virtq_rcu_publish_many(rcu, ptr, 2 * n);
 }
 
 static void
-take_moved(const struct change *c)
+withdraw_moved(const struct change *c)
 {
 	struct vring_queue *moved[VRING_MAX_QIDS];
-	unsigned int i, n = 0;
+	unsigned int n = 0;
 
-	for (i = 0; i < c->n; i++)
+	for (unsigned int i = 0; i < c->n; i++)
 		if (c->queue[i]->published != NULL &&
 		    vring_qmap_moved(c->queue[i]->published, c->set[i]))
 			moved[n++] = c->queue[i];
-	publish(moved, NULL, n);
+	publish_sets(moved, NULL, n);
 }
 
 static void
-update(struct vring_port *port)
+update_queues(struct vring_port *port)
 {
 	struct change c;
-	unsigned int i;
 
 	c.n = 0;
-	collect(port, &c);
-	take_moved(&c);
-	publish(c.queue, c.set, c.n);
-	for (i = 0; i < c.n; i++) {
+	collect_changes(port, &c);
+	withdraw_moved(&c);
+	publish_sets(c.queue, c.set, c.n);
+	for (unsigned int i = 0; i < c.n; i++) {
 		c.queue[i]->published = c.set[i];
 		if (c.set[i] != NULL)
 			c.queue[i]->spare ^= 1;
@@ -142,7 +144,7 @@ vring_publish(struct vring_port *port)
 {
 	/* The queues of a stopped port are the application's, which may be releasing them. */
 	if (port->started)
-		update(port);
+		update_queues(port);
 }
 
 void
@@ -153,17 +155,15 @@ vring_publish_withdraw(struct vring_port *port)
 	if (!started)
 		return;
 	port->started = false;
-	update(port);
+	update_queues(port);
 	port->started = started;
 }
 
 static bool
-any_enabled(const struct vring_port *port, unsigned int first)
+any_vring_enabled(const struct vring_port *port, unsigned int first)
 {
-	unsigned int qid;
-
-	for (qid = first; qid < 2u * port->pairs; qid += 2)
-		if (vring_qmap_enabled(&port->slot[qid]))
+	for (unsigned int qid = first; qid < 2u * port->pairs; qid += 2)
+		if (vring_qmap_enabled(&port->vring[qid]))
 			return true;
 	return false;
 }
@@ -179,7 +179,7 @@ vring_publish_link(struct vring_port *port)
 	};
 
 	if (port->started && !port->admin_down && port->connected && port->carrier &&
-	    any_enabled(port, 0) && any_enabled(port, 1))
+	    any_vring_enabled(port, 0) && any_vring_enabled(port, 1))
 		link.link_status = RTE_ETH_LINK_UP;
 	if (rte_eth_linkstatus_set(port->dev, &link) != 0)
 		return;

@@ -11,16 +11,22 @@
 #include <rte_malloc.h>
 
 #include "vnet_isa.h"
-#include "vring.h"
+#include "vring_log.h"
+#include "vring_publish.h"
+#include "vring_qmap.h"
+#include "vring_queue.h"
+#include "vring_role.h"
+#include "vring_rxtx.h"
+#include "vring_stats.h"
 
 /* Frames over a pool element that can be on their way at once. */
-#define BIG_BUFFERS 512
+#define EXTBUF_COUNT 512
 /* A frame and what its copy needs around it. */
-#define BIG_SPARE 256
+#define EXTBUF_SPARE 256
 
 /*
- * Pools of ports that are gone whose buffers the application still holds. They are freed when
- * another pool is made or freed and all buffers have come home.
+ * Pools of closed ports whose buffers the application still holds. A pool is freed when all of its
+ * buffers are back and another pool is made or freed.
  */
 static struct {
 	pthread_mutex_t lock;
@@ -34,9 +40,7 @@ static struct {
 static void
 free_retired(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < RTE_DIM(retired.pool); i++)
+	for (unsigned int i = 0; i < RTE_DIM(retired.pool); i++)
 		if (retired.pool[i] != NULL && rte_mempool_full(retired.pool[i])) {
 			rte_mempool_free(retired.pool[i]);
 			retired.pool[i] = NULL;
@@ -46,14 +50,14 @@ free_retired(void)
 static void
 retire_pool(struct vring_port *port, struct rte_mempool *pool)
 {
-	unsigned int i;
+	unsigned int i = 0;
 
 	if (pool == NULL)
 		return;
 	pthread_mutex_lock(&retired.lock);
 	free_retired();
-	for (i = 0; i < RTE_DIM(retired.pool) && retired.pool[i] != NULL; i++)
-		;
+	while (i < RTE_DIM(retired.pool) && retired.pool[i] != NULL)
+		i++;
 	if (rte_mempool_full(pool))
 		rte_mempool_free(pool);
 	else if (i < RTE_DIM(retired.pool))
@@ -76,24 +80,14 @@ pool_name(char *name, size_t size, const char *what)
 void
 vring_queue_pools_free(struct vring_port *port)
 {
-	retire_pool(port, port->big);
-	port->big = NULL;
+	retire_pool(port, port->extbuf_pool);
+	port->extbuf_pool = NULL;
 }
 
-/* Whether chains may be delivered. OVS enables scatter yet aborts on one: so the user decides. */
 static bool
-scatters(const struct vring_port *port)
+rx_scatters(const struct vring_port *port)
 {
-	uint64_t offloads = port->dev->data->dev_conf.rxmode.offloads;
-
-	/*
-	 * A front-end's buffers are whole mbufs: only larger packets are chained. Who asks for
-	 * packets merged from several, or writes mrg_rxbuf=1 as for net_virtio_user, wants those.
-	 */
-	if (vring_devargs_front(&port->args))
-		return port->args.mrg_rxbuf == 1 ||
-		       (offloads & (RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO));
-	return port->args.linear == VRING_LINEAR_NO && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
+	return vring_role_of(port)->rx_scatter(port);
 }
 
 static uint32_t
@@ -103,20 +97,20 @@ largest_frame(const struct vring_port *port)
 }
 
 static void
-make_big_pool(struct vring_port *port, struct rte_mempool *pool)
+make_extbuf_pool(struct vring_port *port, struct rte_mempool *pool)
 {
 	uint32_t room = rte_pktmbuf_data_room_size(pool);
 	char name[RTE_MEMPOOL_NAMESIZE];
 
-	/* A front-end's device writes to the application's mbufs. */
-	if (port->big != NULL || vring_devargs_front(&port->args) || !port->args.ext_buf ||
-	    scatters(port) || room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
+	if (port->extbuf_pool != NULL || vring_role_of(port)->own_rings || !port->args.ext_buf ||
+	    rx_scatters(port) || room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
 		return;
 	pool_name(name, sizeof(name), "big");
-	port->big = vnet_extbuf_pool_create(name, BIG_BUFFERS,
-					    RTE_MIN(largest_frame(port) + BIG_SPARE, UINT16_MAX),
-					    port->dev->data->numa_node);
-	if (port->big == NULL)
+	port->extbuf_pool =
+		vnet_extbuf_pool_create(name, EXTBUF_COUNT,
+					RTE_MIN(largest_frame(port) + EXTBUF_SPARE, UINT16_MAX),
+					port->dev->data->numa_node);
+	if (port->extbuf_pool == NULL)
 		VRING_LOG(WARNING, port->name, "no buffers for frames over %u bytes, which are "
 			  "dropped (%s): more hugepages or larger mbufs would help",
 			  room - RTE_PKTMBUF_HEADROOM, rte_strerror(rte_errno));
@@ -130,7 +124,7 @@ vring_queue_rx_flags(const struct vring_port *port)
 
 	if (port->args.stats)
 		flags |= VNET_F_STATS;
-	if (scatters(port))
+	if (rx_scatters(port))
 		flags |= VNET_F_SCATTER;
 	if (port->args.csum == VRING_CSUM_PARTIAL)
 		flags |= VNET_F_PARTIAL_CSUM;
@@ -144,15 +138,15 @@ vring_queue_rx_flags(const struct vring_port *port)
 int
 vring_queue_alloc_all(struct vring_port *port, int numa)
 {
-	const size_t nsets = 2 * port->pairs * RTE_DIM(port->rxqs->q.set);
+	const size_t n = 2 * port->pairs * RTE_DIM(port->rxqs->q.poll_set);
 
 	port->rxqs = rte_zmalloc_socket("vring_rxqs", port->pairs * sizeof(*port->rxqs),
 					RTE_CACHE_LINE_SIZE, numa);
 	port->txqs = rte_zmalloc_socket("vring_txqs", port->pairs * sizeof(*port->txqs),
 					RTE_CACHE_LINE_SIZE, numa);
-	port->sets = rte_zmalloc_socket("vring_sets", nsets * vring_qmap_size(port->pairs),
+	port->poll_sets = rte_zmalloc_socket("vring_sets", n * vring_qmap_size(port->pairs),
 					RTE_CACHE_LINE_SIZE, numa);
-	return port->rxqs == NULL || port->txqs == NULL || port->sets == NULL ? -ENOMEM : 0;
+	return port->rxqs == NULL || port->txqs == NULL || port->poll_sets == NULL ? -ENOMEM : 0;
 }
 
 void
@@ -160,24 +154,24 @@ vring_queue_free_all(struct vring_port *port)
 {
 	rte_free(port->rxqs);
 	rte_free(port->txqs);
-	rte_free(port->sets);
+	rte_free(port->poll_sets);
 }
 
-/* A queue that is zeroed; `place`: its number among all queues, receive queues first. */
+/* A queue that is zeroed; `index`: its number among all queues, receive queues first. */
 static void
-queue_init(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t nb_desc,
-	   unsigned int place)
+init_queue(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t nb_desc,
+	   unsigned int index)
 {
 	const size_t size = vring_qmap_size(port->pairs);
+	uint8_t *set = port->poll_sets + RTE_DIM(q->poll_set) * index * size;
 
 	q->port = port;
 	q->id = id;
-	q->nb_desc = vring_devargs_front(&port->args) ? port->args.queue_size : nb_desc;
+	q->nb_desc = vring_role_of(port)->own_rings ? port->args.queue_size : nb_desc;
 	rte_spinlock_init(&q->query_lock);
-	for (unsigned int i = 0; i < RTE_DIM(q->set); i++) {
-		q->set[i] = (void *)(port->sets + (RTE_DIM(q->set) * place + i) * size);
-		memset(q->set[i], 0, size);
-	}
+	memset(set, 0, RTE_DIM(q->poll_set) * size);
+	for (unsigned int i = 0; i < RTE_DIM(q->poll_set); i++)
+		q->poll_set[i] = (void *)(set + i * size);
 }
 
 static void
@@ -191,7 +185,7 @@ init_zero_copy(const struct vring_port *port, struct vring_rxq *rxq)
 }
 
 static bool
-takes_pool(const struct vring_port *port, uint16_t id, struct rte_mempool *pool)
+check_pool(const struct vring_port *port, uint16_t id, struct rte_mempool *pool)
 {
 	const struct vring_role *role = vring_role_of(port);
 
@@ -202,14 +196,14 @@ takes_pool(const struct vring_port *port, uint16_t id, struct rte_mempool *pool)
 	return false;
 }
 
-/* What the port is configured for and the queue cannot deliver. */
+/* Frames that the port is configured for and the queue drops. */
 static void
-warn_of_loss(const struct vring_rxq *rxq)
+warn_of_drops(const struct vring_rxq *rxq)
 {
 	const struct vring_port *port = rxq->q.port;
 	uint32_t frame = port->dev->data->mtu + RTE_ETHER_HDR_LEN;
 
-	if (vring_devargs_front(&port->args) && !scatters(port) && frame > rxq->rx.room)
+	if (vring_role_of(port)->own_rings && !rx_scatters(port) && frame > rxq->rx.room)
 		VRING_LOG(WARNING, port->name, "rx queue %u: elements of pool %s hold frames of up "
 			  "to %u bytes, larger ones are dropped: RTE_ETH_RX_OFFLOAD_SCATTER or "
 			  "larger mbufs would help", rxq->q.id, rxq->pool->name, rxq->rx.room);
@@ -217,83 +211,83 @@ warn_of_loss(const struct vring_rxq *rxq)
 
 int
 vring_queue_rx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
-		     unsigned int socket __rte_unused, const struct rte_eth_rxconf *conf,
+		     unsigned int socket, const struct rte_eth_rxconf *conf,
 		     struct rte_mempool *pool)
 {
 	struct vring_port *port = dev->data->dev_private;
 	struct vring_rxq *rxq = &port->rxqs[id];
-	int ret;
+	int rc;
 
-	if (!takes_pool(port, id, pool))
+	if (!check_pool(port, id, pool))
 		return -EINVAL;
 	memset(rxq, 0, sizeof(*rxq));
-	queue_init(&rxq->q, port, id, nb_desc, id);
-	ret = vnet_rxq_init(&rxq->rx, pool, dev->data->port_id, vring_queue_rx_flags(port));
-	if (ret != 0) {
+	init_queue(&rxq->q, port, id, nb_desc, id);
+	rc = vnet_rxq_init(&rxq->rx, pool, dev->data->port_id, vring_queue_rx_flags(port));
+	if (rc != 0) {
 		VRING_LOG(ERR, port->name, "rx queue %u: elements of pool %s hold no packet, "
 			  "allowed is a data room of %u bytes or more", id, pool->name,
 			  RTE_PKTMBUF_HEADROOM + RTE_ETHER_MIN_LEN);
-		return ret;
+		return rc;
 	}
-	make_big_pool(port, pool);
-	if (!scatters(port))
-		rxq->rx.big = port->big;
+	make_extbuf_pool(port, pool);
+	if (!rx_scatters(port))
+		rxq->rx.big = port->extbuf_pool;
 	init_zero_copy(port, rxq);
 	rxq->q.deferred = conf->rx_deferred_start;
 	rxq->conf = *conf;
 	rxq->pool = pool;
-	warn_of_loss(rxq);
+	warn_of_drops(rxq);
 	dev->data->rx_queues[id] = rxq;
 	return 0;
 }
 
 int
 vring_queue_tx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
-		     unsigned int socket __rte_unused, const struct rte_eth_txconf *conf)
+		     unsigned int socket, const struct rte_eth_txconf *conf)
 {
 	struct vring_port *port = dev->data->dev_private;
 	struct vring_txq *txq = &port->txqs[id];
 
 	memset(txq, 0, sizeof(*txq));
-	queue_init(&txq->q, port, id, nb_desc, port->pairs + id);
+	init_queue(&txq->q, port, id, nb_desc, port->pairs + id);
 	txq->tx.flags = port->args.stats ? VNET_F_STATS : 0;
 	txq->tx.retries = port->args.tx_retries;
-	txq->tx.given = &port->given;
+	txq->tx.given = &port->extmem;
 	txq->q.deferred = conf->tx_deferred_start;
 	txq->conf = *conf;
 	dev->data->tx_queues[id] = txq;
 	return 0;
 }
 
-/* A queue on its way out: its place among ethdev's, and where its counts go. */
-struct farewell {
-	void **place;
-	struct vring_stats_base *tally;
+/* A queue to release: ethdev's pointer to it, and where its counters are kept. */
+struct release_call {
+	void **queue;
+	struct vring_stats_base *base;
 	const struct vnet_stats *stats;
 };
 
 static int
-take_away_in_ctrl(void *arg)
+release_in_ctrl(void *arg)
 {
-	const struct farewell *f = arg;
+	const struct release_call *call = arg;
 
-	/* In this order, so that nobody counts it twice meanwhile. */
-	*f->place = NULL;
-	vring_stats_keep(f->tally, f->stats);
+	/* In this order, so that no reader counts the queue twice. */
+	*call->queue = NULL;
+	vring_stats_keep(call->base, call->stats);
 	return 0;
 }
 
 /*
- * The control thread goes through a port's queues whenever the peer does something, so that only
- * there a queue can be taken from among them.
+ * The control thread goes through a port's queues whenever the peer does something. A queue is
+ * therefore removed in that thread.
  */
 static void
-take_away(struct vring_port *port, void **place, struct vring_stats_base *tally,
-	  const struct vnet_stats *stats)
+release_queue(struct vring_port *port, void **queue, struct vring_stats_base *base,
+	      const struct vnet_stats *stats)
 {
-	struct farewell f = { place, tally, stats };
+	struct release_call call = { queue, base, stats };
 
-	evloop_call(port->loop, take_away_in_ctrl, &f);
+	evloop_call(port->loop, release_in_ctrl, &call);
 }
 
 void
@@ -304,7 +298,7 @@ vring_queue_rx_release(struct rte_eth_dev *dev, uint16_t id)
 
 	if (rxq == NULL)
 		return;
-	take_away(port, &dev->data->rx_queues[id], &port->rx_tally[id], &rxq->rx.stats);
+	release_queue(port, &dev->data->rx_queues[id], &port->rx_base[id], &rxq->rx.stats);
 }
 
 void
@@ -315,7 +309,7 @@ vring_queue_tx_release(struct rte_eth_dev *dev, uint16_t id)
 
 	if (txq == NULL)
 		return;
-	take_away(port, &dev->data->tx_queues[id], &port->tx_tally[id], &txq->tx.stats);
+	release_queue(port, &dev->data->tx_queues[id], &port->tx_base[id], &txq->tx.stats);
 }
 
 struct switch_call {
@@ -337,10 +331,10 @@ static int
 switch_queue(struct vring_queue *q, bool on, uint8_t *state)
 {
 	struct switch_call call = { q, on };
-	int ret = evloop_call(q->port->loop, switch_in_ctrl, &call);
+	int rc = evloop_call(q->port->loop, switch_in_ctrl, &call);
 
 	*state = on ? RTE_ETH_QUEUE_STATE_STARTED : RTE_ETH_QUEUE_STATE_STOPPED;
-	return ret;
+	return rc;
 }
 
 int
@@ -390,15 +384,15 @@ vring_queue_txq_info_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_tx
 	info->nb_desc = txq->q.nb_desc;
 }
 
-struct mode_call {
+struct burst_mode_call {
 	const struct vring_queue *q;
 	struct rte_eth_burst_mode *mode;
 };
 
 static int
-mode_in_ctrl(void *arg)
+burst_mode_in_ctrl(void *arg)
 {
-	const struct mode_call *call = arg;
+	const struct burst_mode_call *call = arg;
 	const struct vring_poll_set *set = call->q->published;
 	char *info = call->mode->info;
 	size_t room = sizeof(call->mode->info);
@@ -413,24 +407,24 @@ mode_in_ctrl(void *arg)
 }
 
 static int
-burst_mode(const struct vring_queue *q, struct rte_eth_burst_mode *mode)
+get_burst_mode(const struct vring_queue *q, struct rte_eth_burst_mode *mode)
 {
-	struct mode_call call = { q, mode };
+	struct burst_mode_call call = { q, mode };
 
 	if (q == NULL)
 		return -EINVAL;
 	mode->flags = RTE_ETH_BURST_FLAG_PER_QUEUE;
-	return evloop_call(q->port->loop, mode_in_ctrl, &call);
+	return evloop_call(q->port->loop, burst_mode_in_ctrl, &call);
 }
 
 int
 vring_queue_rx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_burst_mode *mode)
 {
-	return burst_mode(dev->data->rx_queues[id], mode);
+	return get_burst_mode(dev->data->rx_queues[id], mode);
 }
 
 int
 vring_queue_tx_burst_mode_get(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_burst_mode *mode)
 {
-	return burst_mode(dev->data->tx_queues[id], mode);
+	return get_burst_mode(dev->data->tx_queues[id], mode);
 }

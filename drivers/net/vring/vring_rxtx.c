@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The bursts as ethdev calls them: enter the gate, serve the rings of the set, leave.
+ * The bursts as ethdev calls them: take the RCU read lock, serve the rings of the poll set, unlock.
  */
 
 #include <errno.h>
@@ -9,19 +9,20 @@
 #include <rte_branch_prediction.h>
 #include <rte_pause.h>
 
-#include "vring.h"
+#include "vring_role.h"
+#include "vring_rxtx.h"
 
 /* Several rings: a burst begins with another one each time, so that none starves. */
 static __rte_noinline uint16_t
 rx_rings(struct vring_rxq *q, const struct vring_poll_set *set, struct rte_mbuf **pkts, uint16_t n)
 {
-	unsigned int i, k;
+	unsigned int k;
 	uint16_t got = 0;
 
 	if (set->n == 0)
 		return 0;
 	k = q->turn++ % set->n;
-	for (i = 0; i < set->n && got < n; i++) {
+	for (unsigned int i = 0; i < set->n && got < n; i++) {
 		const struct vring_poll_entry *ring = &set->entry[k];
 
 		got += ring->rx(&q->rx, ring->vq, ring->ring, pkts + got, n - got);
@@ -35,7 +36,7 @@ uint16_t
 vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_rxq *q = rxq;
-	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.gate);
+	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.rcu);
 	uint16_t got = 0;
 
 	if (likely(set != NULL)) {
@@ -46,7 +47,7 @@ vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 			got = rx_rings(q, set, pkts, n);
 	}
 	vnet_count_burst(&q->rx.stats, got);
-	virtq_rcu_read_unlock(&q->q.gate);
+	virtq_rcu_read_unlock(&q->q.rcu);
 	return got;
 }
 
@@ -64,15 +65,14 @@ tx_ring(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbu
 	return done;
 }
 
-/* The ring is full and the user has said how long that may be waited for; then packets are lost. */
+/* The ring is full: try again as often as tx-retries= says, then drop the packets. */
 static __rte_noinline void
 tx_retry(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbuf **pkts,
 	 uint16_t n)
 {
 	uint16_t done = 0;
-	uint32_t i;
 
-	for (i = 0; i < q->tx.retries && done < n; i++) {
+	for (uint32_t i = 0; i < q->tx.retries && done < n; i++) {
 		rte_pause();
 		done += tx_ring(q, ring, pkts + done, n - done);
 		q->tx.stats.retries++;
@@ -85,7 +85,7 @@ uint16_t
 vring_rxtx_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_txq *q = txq;
-	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.gate);
+	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.rcu);
 	const struct vring_poll_entry *ring;
 	uint16_t done = 0;
 
@@ -103,32 +103,32 @@ vring_rxtx_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 		}
 	}
 	vnet_count_burst(&q->tx.stats, done);
-	virtq_rcu_read_unlock(&q->q.gate);
+	virtq_rcu_read_unlock(&q->q.rcu);
 	return done;
 }
 
 uint16_t
-vring_rxtx_tx_prepare(void *txq __rte_unused, struct rte_mbuf **pkts, uint16_t n)
+vring_rxtx_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n)
 {
 	return vnet_tx_prepare(pkts, n);
 }
 
 uint16_t
-vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq __rte_unused,
-		      const struct virtq_ring *ring __rte_unused, struct rte_mbuf **pkts, uint16_t n)
+vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq,
+		      const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_rxq *q = container_of(rx, struct vring_rxq, rx);
 	struct vring_port *port = q->q.port;
 	struct rte_mbuf *m;
 
-	if (n == 0 || __atomic_load_n(&port->rarp_done, __ATOMIC_RELAXED))
+	if (n == 0 || __atomic_load_n(&port->rarp.delivered, __ATOMIC_RELAXED))
 		return 0;
-	m = rte_net_make_rarp_packet(rx->pool, &port->rarp_mac);
+	m = rte_net_make_rarp_packet(rx->pool, &port->rarp.mac);
 	if (m == NULL) {
 		rx->stats.nombuf++;
 		return 0;
 	}
-	__atomic_store_n(&port->rarp_done, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&port->rarp.delivered, 1, __ATOMIC_RELAXED);
 	m->port = port->dev->data->port_id;
 	pkts[0] = m;
 	rx->stats.packets++;
@@ -141,55 +141,54 @@ int
 vring_rxtx_tx_done_cleanup(void *txq, uint32_t n)
 {
 	struct vring_txq *q = txq;
-	const struct vring_queue_ops *sides = vring_role_queue_ops(q->q.port);
-	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.gate);
+	const struct vring_queue_ops *ops = vring_role_queue_ops(q->q.port);
+	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.rcu);
 	uint16_t most = n == 0 || n > UINT16_MAX ? UINT16_MAX : n, done = 0;
 
-	if (set != NULL && set->n > 0 && sides->tx_clean != NULL) {
+	if (set != NULL && set->n > 0 && ops->tx_clean != NULL) {
 		const struct vring_poll_entry *ring = &set->entry[0];
 
 		if (ring->lock != NULL)
 			rte_spinlock_lock(ring->lock);
-		done = sides->tx_clean(&q->tx, ring->vq, ring->ring, most);
+		done = ops->tx_clean(&q->tx, ring->vq, ring->ring, most);
 		if (ring->lock != NULL)
 			rte_spinlock_unlock(ring->lock);
 	}
-	virtq_rcu_read_unlock(&q->q.gate);
+	virtq_rcu_read_unlock(&q->q.rcu);
 	return done;
 }
 
-/* Questions about a ring come from any thread; the gate for them admits one. */
+/* Queries come from any thread, and the RCU that is theirs has one reader at a time. */
 static const struct vring_poll_set *
 query_enter(struct vring_queue *q)
 {
 	rte_spinlock_lock(&q->query_lock);
-	return virtq_rcu_read_lock(&q->query);
+	return virtq_rcu_read_lock(&q->query_rcu);
 }
 
 static void
 query_leave(struct vring_queue *q)
 {
-	virtq_rcu_read_unlock(&q->query);
+	virtq_rcu_read_unlock(&q->query_rcu);
 	rte_spinlock_unlock(&q->query_lock);
 }
 
-/* rx: packets that wait in all rings of a queue; tx: free entries. And how many these have. */
+/* rx: packets that wait in all rings of a queue; tx: free entries. *size: entries of the rings. */
 static uint32_t
-query(struct vring_queue *q, bool tx, uint32_t *size)
+query_count(struct vring_queue *q, bool tx, uint32_t *size)
 {
-	const struct vring_queue_ops *sides = vring_role_queue_ops(q->port);
+	const struct vring_queue_ops *ops = vring_role_queue_ops(q->port);
 	const struct vring_poll_set *set = query_enter(q);
 	uint32_t count = 0;
-	unsigned int i;
 
 	*size = 0;
-	for (i = 0; set != NULL && i < set->n; i++) {
+	for (unsigned int i = 0; set != NULL && i < set->n; i++) {
 		const struct vring_poll_entry *ring = &set->entry[i];
 
 		if (ring->ring == NULL)
 			continue;
-		count += tx ? sides->tx_count(ring->ring, ring->vq) :
-			      sides->rx_count(ring->ring, ring->vq);
+		count += tx ? ops->tx_count(ring->ring, ring->vq) :
+			      ops->rx_count(ring->ring, ring->vq);
 		*size += ring->ring->size;
 	}
 	query_leave(q);
@@ -202,14 +201,14 @@ vring_rxtx_rx_queue_count(void *rxq)
 	struct vring_rxq *q = rxq;
 	uint32_t size;
 
-	return q == NULL ? 0 : query(&q->q, false, &size);
+	return q == NULL ? 0 : query_count(&q->q, false, &size);
 }
 
 int
 vring_rxtx_rx_descriptor_status(void *rxq, uint16_t offset)
 {
 	struct vring_rxq *q = rxq;
-	uint32_t size, count = query(&q->q, false, &size);
+	uint32_t size, count = query_count(&q->q, false, &size);
 
 	if (size == 0 ? offset >= q->q.nb_desc : offset >= size)
 		return -EINVAL;
@@ -220,7 +219,7 @@ int
 vring_rxtx_tx_descriptor_status(void *txq, uint16_t offset)
 {
 	struct vring_txq *q = txq;
-	uint32_t size, count = query(&q->q, true, &size);
+	uint32_t size, count = query_count(&q->q, true, &size);
 
 	if (size == 0 ? offset >= q->q.nb_desc : offset >= size)
 		return -EINVAL;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Totals. Counters of a queue have one writer, the lcore that bursts, and are never cleared: a
- * reset remembers where they stood. Counts of released queues stay in the port's tally, so
- * that totals survive a reconfiguration.
+ * reset records their values. Counts of released queues stay in the port's struct
+ * vring_stats_base, so that totals survive a reconfiguration.
  */
 
-#include "vring.h"
+#include "vring_role.h"
+#include "vring_rxtx.h"
+#include "vring_stats.h"
 
 #define NWORDS (sizeof(struct vnet_stats) / sizeof(uint64_t))
 
@@ -13,31 +15,29 @@
 static_assert(sizeof(struct vnet_stats) % sizeof(uint64_t) == 0, "vnet_stats: 64-bit counters");
 
 static void
-add(struct vnet_stats *to, const struct vnet_stats *what)
+stats_add(struct vnet_stats *to, const struct vnet_stats *what)
 {
 	const uint64_t *src = (const uint64_t *)what;
 	uint64_t *dst = (uint64_t *)to;
-	unsigned int i;
 
-	for (i = 0; i < NWORDS; i++)
+	for (unsigned int i = 0; i < NWORDS; i++)
 		dst[i] += __atomic_load_n(&src[i], __ATOMIC_RELAXED);
 }
 
 static void
-subtract(struct vnet_stats *from, const struct vnet_stats *what)
+stats_subtract(struct vnet_stats *from, const struct vnet_stats *what)
 {
 	const uint64_t *src = (const uint64_t *)what;
 	uint64_t *dst = (uint64_t *)from;
-	unsigned int i;
 
-	for (i = 0; i < NWORDS; i++)
+	for (unsigned int i = 0; i < NWORDS; i++)
 		dst[i] -= src[i];
 }
 
 void
-vring_stats_keep(struct vring_stats_base *tally, const struct vnet_stats *live)
+vring_stats_keep(struct vring_stats_base *base, const struct vnet_stats *live)
 {
-	add(&tally->past, live);
+	stats_add(&base->released, live);
 }
 
 static const struct vnet_stats *
@@ -59,11 +59,12 @@ live_tx(const struct rte_eth_dev *dev, uint16_t id)
 }
 
 static void
-total(const struct vring_stats_base *tally, const struct vnet_stats *live, struct vnet_stats *out)
+stats_total(const struct vring_stats_base *base, const struct vnet_stats *live,
+	    struct vnet_stats *out)
 {
-	*out = tally->past;
+	*out = base->released;
 	if (live != NULL)
-		add(out, live);
+		stats_add(out, live);
 }
 
 void
@@ -71,8 +72,8 @@ vring_stats_rxq(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *o
 {
 	const struct vring_port *port = dev->data->dev_private;
 
-	total(&port->rx_tally[id], live_rx(dev, id), out);
-	subtract(out, &port->rx_tally[id].base);
+	stats_total(&port->rx_base[id], live_rx(dev, id), out);
+	stats_subtract(out, &port->rx_base[id].at_reset);
 }
 
 void
@@ -80,12 +81,12 @@ vring_stats_txq(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *o
 {
 	const struct vring_port *port = dev->data->dev_private;
 
-	total(&port->tx_tally[id], live_tx(dev, id), out);
-	subtract(out, &port->tx_tally[id].base);
+	stats_total(&port->tx_base[id], live_tx(dev, id), out);
+	stats_subtract(out, &port->tx_base[id].at_reset);
 }
 
 static uint64_t
-sum(const uint64_t *counters, unsigned int n)
+sum_counters(const uint64_t *counters, unsigned int n)
 {
 	uint64_t s = 0;
 
@@ -104,12 +105,12 @@ add_rx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 	stats->ibytes += s.bytes;
 	stats->rx_nombuf += s.nombuf;
 	stats->imissed += s.drop[VNET_DROP_DISABLED];
-	stats->ierrors += sum(s.drop, VNET_DROP_MAX) - s.drop[VNET_DROP_DISABLED];
+	stats->ierrors += sum_counters(s.drop, VNET_DROP_MAX) - s.drop[VNET_DROP_DISABLED];
 	if (id >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
 		return;
 	stats->q_ipackets[id] = s.packets;
 	stats->q_ibytes[id] = s.bytes;
-	stats->q_errors[id] = sum(s.drop, VNET_DROP_MAX);
+	stats->q_errors[id] = sum_counters(s.drop, VNET_DROP_MAX);
 }
 
 static void
@@ -120,7 +121,7 @@ add_tx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 	vring_stats_txq(dev, id, &s);
 	stats->opackets += s.packets;
 	stats->obytes += s.bytes;
-	stats->oerrors += sum(s.drop, VNET_DROP_MAX);
+	stats->oerrors += sum_counters(s.drop, VNET_DROP_MAX);
 	if (id >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
 		return;
 	stats->q_opackets[id] = s.packets;
@@ -132,9 +133,8 @@ int
 vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
 {
 	const struct vring_port *port = dev->data->dev_private;
-	uint16_t i;
 
-	for (i = 0; i < port->pairs; i++) {
+	for (uint16_t i = 0; i < port->pairs; i++) {
 		add_rx(dev, i, stats);
 		add_tx(dev, i, stats);
 	}
@@ -145,15 +145,14 @@ int
 vring_stats_reset(struct rte_eth_dev *dev)
 {
 	struct vring_port *port = dev->data->dev_private;
-	uint16_t i;
 
-	for (i = 0; i < port->pairs; i++) {
-		total(&port->rx_tally[i], live_rx(dev, i), &port->rx_tally[i].base);
-		total(&port->tx_tally[i], live_tx(dev, i), &port->tx_tally[i].base);
+	for (uint16_t i = 0; i < port->pairs; i++) {
+		stats_total(&port->rx_base[i], live_rx(dev, i), &port->rx_base[i].at_reset);
+		stats_total(&port->tx_base[i], live_tx(dev, i), &port->tx_base[i].at_reset);
 	}
-	for (i = 0; i < 2 * port->pairs; i++) {
-		vring_role_queue_ops(port)->notified(port->slot[i].vq, &port->slot[i].calls_base,
-						     &port->slot[i].suppressed_base);
+	for (uint16_t i = 0; i < 2 * port->pairs; i++) {
+		vring_role_queue_ops(port)->notified(port->vring[i].vq, &port->vring[i].calls_base,
+						     &port->vring[i].suppressed_base);
 	}
 	vring_role_count(port);
 	port->session_base = port->session;
@@ -164,17 +163,17 @@ void
 vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
 		  uint64_t *calls, uint64_t *suppressed)
 {
-	const struct vring_queue_ops *sides = vring_role_queue_ops(port);
-	unsigned int j, step = n == 0 ? port->pairs : n;
+	const struct vring_queue_ops *ops = vring_role_queue_ops(port);
+	unsigned int step = n == 0 ? port->pairs : n;
 
 	*calls = *suppressed = 0;
-	for (j = id; id < step && j < port->pairs; j += step) {
-		const struct vring_port_vring *slot =
-			&port->slot[2 * j + (tx ? sides->tx : sides->rx)];
+	for (unsigned int j = id; id < step && j < port->pairs; j += step) {
+		const struct vring_port_vring *vring =
+			&port->vring[2 * j + (tx ? ops->tx : ops->rx)];
 		uint64_t sent, unwanted;
 
-		sides->notified(slot->vq, &sent, &unwanted);
-		*calls += sent - slot->calls_base;
-		*suppressed += unwanted - slot->suppressed_base;
+		ops->notified(vring->vq, &sent, &unwanted);
+		*calls += sent - vring->calls_base;
+		*suppressed += unwanted - vring->suppressed_base;
 	}
 }

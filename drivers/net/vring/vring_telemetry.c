@@ -1,73 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The ports of this process, and what telemetry tells of them.
- *
- * Telemetry has a thread of its own. The list's lock keeps a port in being while it is asked;
- * its state is read in the control thread, which never takes that lock.
+ * Telemetry's answers. Telemetry has a thread of its own. The registry's lock keeps a port from
+ * being closed while it is asked. Its state is read in the control thread, which never takes that
+ * lock.
  */
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 
-#include <rte_string_fns.h>
 #include <rte_telemetry.h>
 
-#include "vring_info.h"
-
-static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
-static TAILQ_HEAD(, vring_port) ports = TAILQ_HEAD_INITIALIZER(ports);
-
-int
-vring_registry_add(struct vring_port *port, char *other)
-{
-	struct vring_port *p;
-	int ret = 0;
-
-	pthread_mutex_lock(&list_lock);
-	TAILQ_FOREACH(p, &ports, next)
-		if (strcmp(p->args.iface, port->args.iface) == 0 &&
-		    strcmp(p->args.path, port->args.path) == 0) {
-			rte_strscpy(other, p->name, RTE_ETH_NAME_MAX_LEN);
-			ret = -EEXIST;
-			break;
-		}
-	if (ret == 0)
-		TAILQ_INSERT_TAIL(&ports, port, next);
-	pthread_mutex_unlock(&list_lock);
-	return ret;
-}
-
-void
-vring_registry_remove(struct vring_port *port)
-{
-	pthread_mutex_lock(&list_lock);
-	TAILQ_REMOVE(&ports, port, next);
-	pthread_mutex_unlock(&list_lock);
-}
-
-void
-vring_registry_show(struct vring_port *port, bool open)
-{
-	pthread_mutex_lock(&list_lock);
-	port->open = open;
-	pthread_mutex_unlock(&list_lock);
-}
-
-static int
-list(const char *cmd __rte_unused, const char *params __rte_unused, struct rte_tel_data *d)
-{
-	struct vring_port *p;
-
-	rte_tel_data_start_array(d, RTE_TEL_INT_VAL);
-	pthread_mutex_lock(&list_lock);
-	TAILQ_FOREACH(p, &ports, next)
-		if (p->open)
-			rte_tel_data_add_array_int(d, p->dev->data->port_id);
-	pthread_mutex_unlock(&list_lock);
-	return 0;
-}
+#include "evloop.h"
+#include "vhost_names.h"
+#include "vring_registry.h"
+#include "vring_role.h"
+#include "vring_stats.h"
+#include "vring_telemetry.h"
+#include "vring_xstats.h"
 
 #define NO_QUEUE UINT16_MAX
 
@@ -98,7 +48,7 @@ answer_in_ctrl(void *arg)
 #define NUMBERS 2
 
 static unsigned int
-numbers(const char *params, unsigned long number[NUMBERS])
+parse_numbers(const char *params, unsigned long number[NUMBERS])
 {
 	unsigned int n = 0;
 	char *end;
@@ -114,37 +64,29 @@ numbers(const char *params, unsigned long number[NUMBERS])
 	return 0;
 }
 
-/* Lock held. Ports that are being made or removed are not there. */
-static struct vring_port *
-find(unsigned long id)
+static int
+ask_port(struct vring_port *port, void *arg)
 {
-	struct vring_port *p;
+	struct question *q = arg;
 
-	TAILQ_FOREACH(p, &ports, next)
-		if (p->open && p->dev->data->port_id == id)
-			return p;
-	return NULL;
+	if (q->queue != NO_QUEUE && q->queue >= port->pairs)
+		return -EINVAL;
+	q->port = port;
+	return evloop_call(port->loop, answer_in_ctrl, q);
 }
 
 static int
-ask(const struct command *command, const char *params, struct rte_tel_data *d)
+answer_params(const struct command *command, const char *params, struct rte_tel_data *d)
 {
 	struct question q = { .command = command, .queue = NO_QUEUE, .d = d };
 	unsigned long number[NUMBERS];
-	unsigned int n = numbers(params, number);
-	int ret = -EINVAL;
+	unsigned int n = parse_numbers(params, number);
 
 	if (n < command->least || n > command->most)
 		return -EINVAL;
-	pthread_mutex_lock(&list_lock);
-	q.port = find(number[0]);
-	if (q.port != NULL && (n == 1 || number[1] < q.port->pairs)) {
-		if (n > 1)
-			q.queue = (uint16_t)number[1];
-		ret = evloop_call(q.port->loop, answer_in_ctrl, &q);
-	}
-	pthread_mutex_unlock(&list_lock);
-	return ret;
+	if (n > 1)
+		q.queue = (uint16_t)RTE_MIN(number[1], NO_QUEUE - 1ul);
+	return vring_registry_ask(number[0], ask_port, &q);
 }
 
 /* A dictionary in a dictionary; NULL: no memory. */
@@ -160,7 +102,7 @@ sub_dict(void)
 
 /* `inner` belongs to `d` from now on. */
 static void
-put(struct rte_tel_data *d, const char *name, struct rte_tel_data *inner)
+put_dict(struct rte_tel_data *d, const char *name, struct rte_tel_data *inner)
 {
 	if (rte_tel_data_add_dict_container(d, name, inner, 0) != 0)
 		rte_tel_data_free(inner);
@@ -173,35 +115,6 @@ vring_telemetry_hex(struct rte_tel_data *d, const char *name, uint64_t value)
 
 	snprintf(text, sizeof(text), "0x%" PRIx64, value);
 	rte_tel_data_add_dict_string(d, name, text);
-}
-
-static void
-add_session(struct rte_tel_data *d, const struct vhost_be_info *info)
-{
-	uint64_t up_ms =
-		info->connected ? (evloop_now_ns() - info->connected_since_ns) / 1000000 : 0;
-
-	rte_tel_data_add_dict_int(d, "connected", info->connected);
-	rte_tel_data_add_dict_u64(d, "connected_ms", up_ms);
-	rte_tel_data_add_dict_u64(d, "connects", info->connects);
-	rte_tel_data_add_dict_u64(d, "disconnects", info->disconnects);
-	rte_tel_data_add_dict_string(d, "last_disconnect", info->last_disconnect);
-	rte_tel_data_add_dict_u64(d, "messages", info->messages);
-	rte_tel_data_add_dict_u64(d, "refused", info->nacks);
-	rte_tel_data_add_dict_u64(d, "framing_errors", info->framing_errors);
-	rte_tel_data_add_dict_u64(d, "memory_regions", info->nregions);
-	vring_telemetry_hex(d, "device_status", info->status);
-}
-
-void
-vring_be_status(struct vring_port *port, struct rte_tel_data *d)
-{
-	struct vhost_be_info info;
-
-	vhost_be_get_info(port->be, &info);
-	rte_tel_data_add_dict_string(d, "mode", port->args.client ? "client" : "server");
-	rte_tel_data_add_dict_string(d, "socket", port->args.iface);
-	add_session(d, &info);
 }
 
 static int
@@ -232,21 +145,21 @@ answer_status(const struct question *q)
 static void
 add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid)
 {
-	const struct vring_port_vring *slot = &port->slot[qid];
-	const struct virtq_ring *ring = slot->ring;
+	const struct vring_port_vring *vring = &port->vring[qid];
+	const struct virtq_ring *ring = vring->ring;
 	uint64_t sent, suppressed;
 
-	rte_tel_data_add_dict_string(d, "state", vring_port_vring_state(slot));
+	rte_tel_data_add_dict_string(d, "state", vring_port_vring_state(vring));
 	if (ring != NULL) {
 		rte_tel_data_add_dict_string(d, "layout", ring->packed ? "packed" : "split");
 		rte_tel_data_add_dict_int(d, "size", ring->size);
 		rte_tel_data_add_dict_int(d, "waiting", vring_role_vring_waiting(port, qid));
-		rte_tel_data_add_dict_int(d, "avail_idx", slot->vq->avail_idx);
-		rte_tel_data_add_dict_int(d, "used_idx", slot->vq->used_idx);
+		rte_tel_data_add_dict_int(d, "avail_idx", vring->vq->avail_idx);
+		rte_tel_data_add_dict_int(d, "used_idx", vring->vq->used_idx);
 	}
-	if (slot->vq->broken != VIRTQ_OK)
-		rte_tel_data_add_dict_string(d, "error", virtq_error_name(slot->vq->broken));
-	vring_role_queue_ops(port)->notified(slot->vq, &sent, &suppressed);
+	if (vring->vq->broken != VIRTQ_OK)
+		rte_tel_data_add_dict_string(d, "error", virtq_error_name(vring->vq->broken));
+	vring_role_queue_ops(port)->notified(vring->vq, &sent, &suppressed);
 	rte_tel_data_add_dict_u64(d, "calls", sent);
 	rte_tel_data_add_dict_u64(d, "calls_suppressed", suppressed);
 }
@@ -255,21 +168,19 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 static int
 all_rings(const struct vring_port *port, struct rte_tel_data *d)
 {
-	unsigned int qid;
-
-	for (qid = 0; qid < 2u * port->pairs; qid++) {
+	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++) {
 		struct rte_tel_data *ring = sub_dict();
 		char name[24];
 
 		if (ring == NULL)
 			return -ENOMEM;
 		rte_tel_data_add_dict_string(ring, "state",
-					     vring_port_vring_state(&port->slot[qid]));
-		if (port->slot[qid].ring != NULL)
+					     vring_port_vring_state(&port->vring[qid]));
+		if (port->vring[qid].ring != NULL)
 			rte_tel_data_add_dict_int(ring, "waiting", vring_role_vring_waiting(port,
 											    qid));
 		snprintf(name, sizeof(name), "vring_%u", qid);
-		put(d, name, ring);
+		put_dict(d, name, ring);
 	}
 	return 0;
 }
@@ -284,20 +195,18 @@ add_counter(void *ctx, const char *name, uint64_t value)
 static int
 answer_queues(const struct question *q)
 {
-	unsigned int side;
-
 	rte_tel_data_start_dict(q->d);
 	if (q->queue == NO_QUEUE)
 		return all_rings(q->port, q->d);
-	for (side = 0; side < 2; side++) {
+	for (unsigned int side = 0; side < 2; side++) {
 		struct rte_tel_data *counters = sub_dict();
 
 		if (counters == NULL)
 			return -ENOMEM;
 		vring_xstats_each(q->port->dev, side == 1, q->queue, add_counter, counters);
-		put(q->d, side == 1 ? "tx" : "rx", counters);
+		put_dict(q->d, side == 1 ? "tx" : "rx", counters);
 	}
-	for (side = 0; side < 2; side++) {
+	for (unsigned int side = 0; side < 2; side++) {
 		unsigned int qid = 2 * q->queue + side;
 		struct rte_tel_data *ring = sub_dict();
 		char name[24];
@@ -306,7 +215,7 @@ answer_queues(const struct question *q)
 			return -ENOMEM;
 		add_ring(ring, q->port, qid);
 		snprintf(name, sizeof(name), "vring_%u", qid);
-		put(q->d, name, ring);
+		put_dict(q->d, name, ring);
 	}
 	return 0;
 }
@@ -316,13 +225,12 @@ add_hist(struct rte_tel_data *d, const char *title, const uint64_t *bin, unsigne
 	 const char *(*name)(unsigned int bin))
 {
 	struct rte_tel_data *hist = sub_dict();
-	unsigned int i;
 
 	if (hist == NULL)
 		return -ENOMEM;
-	for (i = 0; i < n; i++)
+	for (unsigned int i = 0; i < n; i++)
 		rte_tel_data_add_dict_u64(hist, name(i), bin[i]);
-	put(d, title, hist);
+	put_dict(d, title, hist);
 	return 0;
 }
 
@@ -333,22 +241,22 @@ answer_hist(const struct question *q)
 	const struct rte_eth_dev *dev = q->port->dev;
 	bool sizes = q->port->args.stats;
 	struct vnet_stats rx, tx;
-	int ret;
+	int rc;
 
 	rte_tel_data_start_dict(q->d);
 	vring_stats_rxq(dev, q->queue, &rx);
 	vring_stats_txq(dev, q->queue, &tx);
-	ret = add_hist(q->d, "rx_bursts", rx.burst_bin, VNET_BURST_BINS, vnet_burst_bin_name);
-	if (ret == 0)
-		ret = add_hist(q->d, "tx_bursts", tx.burst_bin, VNET_BURST_BINS,
-			       vnet_burst_bin_name);
-	if (ret == 0 && sizes)
-		ret = add_hist(q->d, "rx_packets", rx.size_bin, VNET_SIZE_BINS,
-			       vnet_size_bin_name);
-	if (ret == 0 && sizes)
-		ret = add_hist(q->d, "tx_packets", tx.size_bin, VNET_SIZE_BINS,
-			       vnet_size_bin_name);
-	return ret;
+	rc = add_hist(q->d, "rx_bursts", rx.burst_bin, VNET_BURST_BINS, vnet_burst_bin_name);
+	if (rc == 0)
+		rc = add_hist(q->d, "tx_bursts", tx.burst_bin, VNET_BURST_BINS,
+			      vnet_burst_bin_name);
+	if (rc == 0 && sizes)
+		rc = add_hist(q->d, "rx_packets", rx.size_bin, VNET_SIZE_BINS,
+			      vnet_size_bin_name);
+	if (rc == 0 && sizes)
+		rc = add_hist(q->d, "tx_packets", tx.size_bin, VNET_SIZE_BINS,
+			      vnet_size_bin_name);
+	return rc;
 }
 
 static void
@@ -356,25 +264,24 @@ add_names(struct rte_tel_data *d, const char *title, uint64_t bits,
 	  const char *(*name)(unsigned int bit, char *buf, size_t size))
 {
 	struct rte_tel_data *names = rte_tel_data_alloc();
-	unsigned int bit;
 	char buf[24];
 
 	if (names == NULL)
 		return;
 	rte_tel_data_start_array(names, RTE_TEL_STRING_VAL);
-	for (bit = 0; bit < 64; bit++)
+	for (unsigned int bit = 0; bit < 64; bit++)
 		if (bits & RTE_BIT64(bit))
 			rte_tel_data_add_array_string(names, name(bit, buf, sizeof(buf)));
-	put(d, title, names);
+	put_dict(d, title, names);
 }
 
 static int
 answer_features(const struct question *q)
 {
 	rte_tel_data_start_dict(q->d);
-	add_names(q->d, "offered", q->port->offered, vring_feature_name);
-	add_names(q->d, "negotiated", q->port->features, vring_feature_name);
-	add_names(q->d, "protocol", q->port->protocol_features, vring_protocol_feature_name);
+	add_names(q->d, "offered", q->port->offered, vhost_names_feature);
+	add_names(q->d, "negotiated", q->port->features, vhost_names_feature);
+	add_names(q->d, "protocol", q->port->protocol_features, vhost_names_protocol_feature);
 	return 0;
 }
 
@@ -391,23 +298,7 @@ vring_telemetry_region(struct rte_tel_data *d, unsigned int i, uint64_t guest, u
 	vring_telemetry_hex(region, "frontend_address", frontend);
 	rte_tel_data_add_dict_u64(region, "bytes", bytes);
 	snprintf(name, sizeof(name), "region_%u", i);
-	put(d, name, region);
-}
-
-void
-vring_be_memory(struct vring_port *port, struct rte_tel_data *d)
-{
-	const struct virtq_mem *mem = vhost_be_get_mem(port->be);
-	uint64_t bytes = 0;
-	unsigned int i, n = mem == NULL ? 0 : mem->nregions;
-
-	for (i = 0; i < n; i++)
-		bytes += mem->region[i].size;
-	rte_tel_data_add_dict_u64(d, "regions", n);
-	rte_tel_data_add_dict_u64(d, "bytes", bytes);
-	for (i = 0; i < n; i++)
-		vring_telemetry_region(d, i, mem->region[i].gpa, mem->region[i].uva,
-				       mem->region[i].size);
+	put_dict(d, name, region);
 }
 
 static int
@@ -432,22 +323,32 @@ static const struct command commands[] = {
 };
 
 static int
-reply(const char *cmd, const char *params, struct rte_tel_data *d)
+answer_command(const char *cmd, const char *params, struct rte_tel_data *d)
 {
-	unsigned int i;
-
-	for (i = 0; i < RTE_DIM(commands); i++)
+	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
 		if (strcmp(cmd, commands[i].name) == 0)
-			return ask(&commands[i], params, d);
+			return answer_params(&commands[i], params, d);
 	return -EINVAL;
+}
+
+static int
+add_port_id(struct vring_port *port, void *d)
+{
+	return rte_tel_data_add_array_int(d, port->dev->data->port_id);
+}
+
+static int
+answer_list(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	rte_tel_data_start_array(d, RTE_TEL_INT_VAL);
+	vring_registry_each(add_port_id, d);
+	return 0;
 }
 
 RTE_INIT(vring_telemetry_init)
 {
-	unsigned int i;
-
-	rte_telemetry_register_cmd("/net_vring/list", list,
+	rte_telemetry_register_cmd("/net_vring/list", answer_list,
 				   "Ports of this driver. Takes no parameters");
-	for (i = 0; i < RTE_DIM(commands); i++)
-		rte_telemetry_register_cmd(commands[i].name, reply, commands[i].help);
+	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
+		rte_telemetry_register_cmd(commands[i].name, answer_command, commands[i].help);
 }

@@ -13,7 +13,9 @@
 
 #include <rte_string_fns.h>
 
-#include "vring.h"
+#include "vring_role.h"
+#include "vring_stats.h"
+#include "vring_xstats.h"
 
 #define MAX_COUNTERS 48
 static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 10 <= MAX_COUNTERS, "counters");
@@ -38,19 +40,19 @@ static struct table rx_table, tx_table;
 
 static const struct {
 	const char *name;
-	size_t offset;		/* in struct vring_session */
+	size_t offset;		/* in struct vring_session_counters */
 } session_counters[] = {
-	{ "session_management_connects", offsetof(struct vring_session, connects) },
-	{ "session_management_disconnects", offsetof(struct vring_session, disconnects) },
-	{ "session_management_messages", offsetof(struct vring_session, messages) },
-	{ "session_refused_errors", offsetof(struct vring_session, nacks) },
-	{ "session_framing_errors", offsetof(struct vring_session, framing_errors) },
+	{ "session_management_connects", offsetof(struct vring_session_counters, connects) },
+	{ "session_management_disconnects", offsetof(struct vring_session_counters, disconnects) },
+	{ "session_management_messages", offsetof(struct vring_session_counters, messages) },
+	{ "session_refused_errors", offsetof(struct vring_session_counters, nacks) },
+	{ "session_framing_errors", offsetof(struct vring_session_counters, framing_errors) },
 };
 
 #define NSESSION RTE_DIM(session_counters)
 
 static void
-add(struct table *t, const char *name, const char *suffix, size_t offset)
+table_add(struct table *t, const char *name, const char *suffix, size_t offset)
 {
 	struct counter *c = &t->counter[t->n++];
 
@@ -58,27 +60,25 @@ add(struct table *t, const char *name, const char *suffix, size_t offset)
 	c->offset = offset;
 }
 
-#define ADD(t, name, field) add(t, name, "", offsetof(struct vnet_stats, field))
+#define ADD(t, name, field) table_add(t, name, "", offsetof(struct vnet_stats, field))
 
 static void
-add_common(struct table *t, bool (*can_drop)(enum vnet_drop reason))
+table_add_common(struct table *t, bool (*can_drop)(enum vnet_drop reason))
 {
-	unsigned int i;
-
-	for (i = 0; i < VNET_DROP_MAX; i++)
+	for (unsigned int i = 0; i < VNET_DROP_MAX; i++)
 		if (can_drop(i))
-			add(t, vnet_drop_name(i), "_dropped",
+			table_add(t, vnet_drop_name(i), "_dropped",
 			    offsetof(struct vnet_stats, drop) + i * sizeof(uint64_t));
-	for (i = VIRTQ_OK + 1; i < VIRTQ_E_MAX; i++)
-		add(t, virtq_error_name(i), "_errors",
+	for (unsigned int i = VIRTQ_OK + 1; i < VIRTQ_E_MAX; i++)
+		table_add(t, virtq_error_name(i), "_errors",
 		    offsetof(struct vnet_stats, error) + i * sizeof(uint64_t));
-	add(t, "calls", "", OF_CALLS);
-	add(t, "calls_suppressed", "", OF_SUPPRESSED);
+	table_add(t, "calls", "", OF_CALLS);
+	table_add(t, "calls_suppressed", "", OF_SUPPRESSED);
 	t->brief = t->n;
 	ADD(t, "multicast_packets", multicast);
 	ADD(t, "broadcast_packets", broadcast);
-	for (i = 0; i < VNET_SIZE_BINS; i++)
-		add(t, vnet_size_bin_name(i), "_packets",
+	for (unsigned int i = 0; i < VNET_SIZE_BINS; i++)
+		table_add(t, vnet_size_bin_name(i), "_packets",
 		    offsetof(struct vnet_stats, size_bin) + i * sizeof(uint64_t));
 }
 
@@ -89,14 +89,14 @@ RTE_INIT(vring_xstats_init)
 	ADD(&rx_table, "nombuf_errors", nombuf);
 	ADD(&rx_table, "zero_copy_packets", zero_copy);
 	ADD(&rx_table, "sw_csum_packets", sw_csum);
-	add_common(&rx_table, vnet_drop_is_rx);
+	table_add_common(&rx_table, vnet_drop_is_rx);
 
 	ADD(&tx_table, "packets", packets);
 	ADD(&tx_table, "bytes", bytes);
 	ADD(&tx_table, "sw_csum_packets", sw_csum);
 	ADD(&tx_table, "sw_gso_packets", sw_gso);
 	ADD(&tx_table, "retries", retries);
-	add_common(&tx_table, vnet_drop_is_tx);
+	table_add_common(&tx_table, vnet_drop_is_tx);
 }
 
 static unsigned int
@@ -106,7 +106,7 @@ per_queue(const struct vring_port *port, const struct table *t)
 }
 
 static unsigned int
-count(const struct vring_port *port)
+xstats_count(const struct vring_port *port)
 {
 	return NSESSION + port->pairs * (per_queue(port, &rx_table) + per_queue(port, &tx_table));
 }
@@ -118,7 +118,7 @@ struct place {
 };
 
 static struct place
-locate(const struct vring_port *port, unsigned int id)
+xstats_locate(const struct vring_port *port, unsigned int id)
 {
 	unsigned int nrx = per_queue(port, &rx_table), ntx = per_queue(port, &tx_table);
 	struct place p = { NULL, 0, id };
@@ -137,7 +137,7 @@ locate(const struct vring_port *port, unsigned int id)
 static void
 name_of(const struct vring_port *port, unsigned int id, struct rte_eth_xstat_name *name)
 {
-	struct place p = locate(port, id);
+	struct place p = xstats_locate(port, id);
 
 	if (p.table == NULL)
 		rte_strscpy(name->name, session_counters[p.index].name, sizeof(name->name));
@@ -185,10 +185,9 @@ vring_xstats_each(const struct rte_eth_dev *dev, bool tx, uint16_t id, vring_xst
 	const struct vring_port *port = dev->data->dev_private;
 	const struct place p = { tx ? &tx_table : &rx_table, id, 0 };
 	struct reading r;
-	unsigned int i;
 
 	read_queue(dev, &p, &r);
-	for (i = 0; i < per_queue(port, p.table); i++)
+	for (unsigned int i = 0; i < per_queue(port, p.table); i++)
 		each(ctx, p.table->counter[i].name, counter_value(&p.table->counter[i], &r));
 }
 
@@ -204,16 +203,15 @@ session_value(const struct vring_port *port, unsigned int index)
 
 /* Neighbours belong to one queue mostly, whose counters are then read once. */
 static void
-values(struct rte_eth_dev *dev, const uint64_t *ids, uint64_t *out, unsigned int n)
+xstats_values(struct rte_eth_dev *dev, const uint64_t *ids, uint64_t *out, unsigned int n)
 {
 	struct vring_port *port = dev->data->dev_private;
 	struct place last = { NULL, 0, 0 };
 	struct reading r;
-	unsigned int i;
 
 	vring_role_count(port);
-	for (i = 0; i < n; i++) {
-		struct place p = locate(port, ids == NULL ? i : ids[i]);
+	for (unsigned int i = 0; i < n; i++) {
+		struct place p = xstats_locate(port, ids == NULL ? i : ids[i]);
 
 		if (p.table == NULL) {
 			out[i] = session_value(port, p.index);
@@ -230,7 +228,7 @@ int
 vring_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n)
 {
 	struct vring_port *port = dev->data->dev_private;
-	unsigned int i, all = count(port);
+	unsigned int all = xstats_count(port);
 	uint64_t *out;
 
 	if (xstats == NULL || n < all)
@@ -238,8 +236,8 @@ vring_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned
 	out = calloc(all, sizeof(*out));
 	if (out == NULL)
 		return -ENOMEM;
-	values(dev, NULL, out, all);
-	for (i = 0; i < all; i++) {
+	xstats_values(dev, NULL, out, all);
+	for (unsigned int i = 0; i < all; i++) {
 		xstats[i].id = i;
 		xstats[i].value = out[i];
 	}
@@ -250,10 +248,8 @@ vring_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned
 static bool
 ids_valid(const struct vring_port *port, const uint64_t *ids, unsigned int n)
 {
-	unsigned int i;
-
-	for (i = 0; ids != NULL && i < n; i++)
-		if (ids[i] >= count(port))
+	for (unsigned int i = 0; ids != NULL && i < n; i++)
+		if (ids[i] >= xstats_count(port))
 			return false;
 	return true;
 }
@@ -264,13 +260,13 @@ vring_xstats_get_by_id(struct rte_eth_dev *dev, const uint64_t *ids, uint64_t *o
 {
 	const struct vring_port *port = dev->data->dev_private;
 
-	if (ids == NULL && (out == NULL || n < count(port)))
-		return count(port);
+	if (ids == NULL && (out == NULL || n < xstats_count(port)))
+		return xstats_count(port);
 	if (!ids_valid(port, ids, n))
 		return -EINVAL;
 	if (ids == NULL)
-		n = count(port);
-	values(dev, ids, out, n);
+		n = xstats_count(port);
+	xstats_values(dev, ids, out, n);
 	return n;
 }
 
@@ -279,15 +275,14 @@ vring_xstats_get_names_by_id(struct rte_eth_dev *dev, const uint64_t *ids,
 			     struct rte_eth_xstat_name *names, unsigned int n)
 {
 	const struct vring_port *port = dev->data->dev_private;
-	unsigned int i;
 
-	if (ids == NULL && (names == NULL || n < count(port)))
-		return count(port);
+	if (ids == NULL && (names == NULL || n < xstats_count(port)))
+		return xstats_count(port);
 	if (!ids_valid(port, ids, n))
 		return -EINVAL;
 	if (ids == NULL)
-		n = count(port);
-	for (i = 0; i < n; i++)
+		n = xstats_count(port);
+	for (unsigned int i = 0; i < n; i++)
 		name_of(port, ids == NULL ? i : ids[i], &names[i]);
 	return n;
 }

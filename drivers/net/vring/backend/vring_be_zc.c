@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Zero-copy receive as the control thread sees it: rings get their loans before they start, loans
- * follow the memory, chains come home when a ring ends or nobody bursts on it, and guest memory
- * stays mapped for packets that outlive their ring.
+ * Zero-copy receive as the control thread sees it. A ring gets its zero-copy buffers before it
+ * starts, and they follow changes of the guest's memory. Chains are returned when a ring ends or no
+ * lcore bursts on it. Guest memory stays mapped for packets that outlive their ring.
  */
 
 #include <errno.h>
@@ -11,33 +11,40 @@
 
 #include <rte_alarm.h>
 
-#include "vring.h"
+#include "vnet_zc.h"
+#include "vring_be_queue.h"
+#include "vring_be_zc.h"
+#include "vring_log.h"
+#include "vring_publish.h"
 
-/* How long the ends of rings wait for packets, and how often they may, all ports taken together. */
+/* How long rings that end wait for their packets, and how often: limits of all ports together. */
 #define WAIT_MS 100
 #define WAIT_AGAIN_MS 1000
-/* How often it is asked whether somebody looks after the rings. */
-#define WATCH_MS 200
-/* Ended rings whose packets are out, in the process. With more, rings that start are copied. */
+/* Interval at which the port looks for rings that no lcore bursts on. */
+#define ZC_WATCH_MS 200
+/*
+ * Ended rings of the process whose packets the application still holds. With more, packets of rings
+ * that start are copied.
+ */
 #define MAX_ENDED 64
 #define ENDED_US 100000
 
 /*
- * Loans of ended rings, until their packets are freed. EAL's interrupt thread looks after them,
- * which is still there when the port and its control thread are gone.
+ * Zero-copy buffers of ended rings, until their packets are freed. EAL's interrupt thread frees
+ * them, since the port and its control thread may be gone by then.
  */
 static struct {
 	pthread_mutex_t lock;
 	struct vnet_zc_ring *first;
 	unsigned int n;
-	bool watched;		/* free_ended() will come */
+	bool watched;		/* an alarm is set: free_ended() will run */
 } ended = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
 
 static void free_ended(void *arg);
 
-/* Under the lock. Where no alarm can be had, the next one who comes tries again. */
+/* Lock held. Where no alarm can be set, the next caller tries again. */
 static void
 watch_ended(void)
 {
@@ -46,19 +53,19 @@ watch_ended(void)
 }
 
 static void
-free_ended(void *arg __rte_unused)
+free_ended(void *arg)
 {
 	struct vnet_zc_ring **at;
 
 	pthread_mutex_lock(&ended.lock);
 	for (at = &ended.first; *at != NULL;) {
-		struct vnet_zc_ring *loans = *at, *next = loans->next;
+		struct vnet_zc_ring *zc = *at, *next = zc->next;
 
-		if (vnet_zc_free(loans)) {
+		if (vnet_zc_free(zc)) {
 			*at = next;
 			ended.n--;
 		} else {
-			at = &loans->next;
+			at = &zc->next;
 		}
 	}
 	ended.watched = false;
@@ -67,13 +74,13 @@ free_ended(void *arg __rte_unused)
 }
 
 static void
-keep_ended(struct vnet_zc_ring *loans)
+keep_ended(struct vnet_zc_ring *zc)
 {
-	if (vnet_zc_free(loans))
+	if (vnet_zc_free(zc))
 		return;
 	pthread_mutex_lock(&ended.lock);
-	loans->next = ended.first;
-	ended.first = loans;
+	zc->next = ended.first;
+	ended.first = zc;
 	ended.n++;
 	watch_ended();
 	pthread_mutex_unlock(&ended.lock);
@@ -93,62 +100,62 @@ too_many_ended(void)
 
 /* Whether the port receives from the vring. */
 static bool
-receives(const struct vring_port *port, uint16_t qid)
+is_rx_vring(uint16_t qid)
 {
-	return qid % 2 == vring_role_queue_ops(port)->rx;
+	return qid % 2 == vring_be_queue_ops.rx;
 }
 
 void
 vring_be_zc_begin(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
 {
-	struct vring_port_vring *slot = &port->slot[qid];
-	struct vnet_zc_ring *loans = slot->vq->loans;
+	struct vring_port_vring *vring = &port->vring[qid];
+	struct vnet_zc_ring *zc = vring->vq->loans;
 
-	if (!port->args.zero_copy || ring == NULL || !receives(port, qid))
+	if (!port->args.zero_copy || ring == NULL || !is_rx_vring(qid))
 		return;
-	if (loans != NULL) {
-		vnet_zc_remap(loans);
+	if (zc != NULL) {
+		vnet_zc_remap(zc);
 		return;
 	}
-	if (slot->ring != NULL || too_many_ended() || vnet_zc_new(ring, &loans) != 0)
+	if (vring->ring != NULL || too_many_ended() || vnet_zc_new(ring, &zc) != 0)
 		return;
-	slot->vq->loans = loans;
-	if (port->zc_watch.at_ns == 0)
-		evloop_timer_set(port->loop, &port->zc_watch, WATCH_MS);
+	vring->vq->loans = zc;
+	if (port->zc_watch.timer.at_ns == 0)
+		evloop_timer_set(port->loop, &port->zc_watch.timer, ZC_WATCH_MS);
 }
 
-/* Give the application time to free what it has; that may hold the thread up for a tenth. */
+/* Give the application time to free its packets: at most a tenth of the thread's time. */
 static void
-wait_for_packets(const struct vnet_zc_ring *loans)
+wait_for_packets(const struct vnet_zc_ring *zc)
 {
-	/* The control thread's: it serves all ports that lend. */
+	/* One control thread serves all ports with zero-copy. */
 	static uint64_t until_ns, again_ns;
 	const struct timespec pause = { .tv_nsec = 200000 };
 
-	if (vnet_zc_attached(loans) == 0)
+	if (vnet_zc_attached(zc) == 0)
 		return;
 	if (evloop_now_ns() >= again_ns) {
 		until_ns = evloop_now_ns() + WAIT_MS * 1000000ull;
 		again_ns = evloop_now_ns() + WAIT_AGAIN_MS * 1000000ull;
 	}
-	while (vnet_zc_attached(loans) > 0 && evloop_now_ns() < until_ns)
+	while (vnet_zc_attached(zc) > 0 && evloop_now_ns() < until_ns)
 		nanosleep(&pause, NULL);
 }
 
 static void
-end(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
+end_ring(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
 {
-	struct virtq_vq *vq = port->slot[qid].vq;
-	struct vnet_zc_ring *loans = vq->loans;
+	struct virtq_vq *vq = port->vring[qid].vq;
+	struct vnet_zc_ring *zc = vq->loans;
 	uint32_t out;
 
-	wait_for_packets(loans);
-	out = vnet_zc_attached(loans);
-	vnet_zc_end(loans, vq, ring);
-	keep_ended(loans);
-	if (out == 0 || evloop_now_ns() < port->zc_logged_ns)
+	wait_for_packets(zc);
+	out = vnet_zc_attached(zc);
+	vnet_zc_end(zc, vq, ring);
+	keep_ended(zc);
+	if (out == 0 || evloop_now_ns() < port->zc_watch.quiet_until_ns)
 		return;
-	port->zc_logged_ns = evloop_now_ns() + WAIT_AGAIN_MS * 1000000ull;
+	port->zc_watch.quiet_until_ns = evloop_now_ns() + WAIT_AGAIN_MS * 1000000ull;
 	VRING_LOG(NOTICE, port->name, "vring %u ended while the application holds %u packets of "
 		  "it: what these contain may change from now on", qid, out);
 }
@@ -156,63 +163,60 @@ end(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
 void
 vring_be_zc_follow(struct vring_port *port, uint16_t qid, const struct virtq_ring *old)
 {
-	const struct vring_port_vring *slot = &port->slot[qid];
+	const struct vring_port_vring *vring = &port->vring[qid];
 
-	if (slot->vq->loans == NULL)
+	if (vring->vq->loans == NULL)
 		return;
-	if (slot->ring == NULL)
-		end(port, qid, old);
+	if (vring->ring == NULL)
+		end_ring(port, qid, old);
 	else
-		vnet_zc_remapped(slot->vq->loans, slot->ring->mem);
+		vnet_zc_remapped(vring->vq->loans, vring->ring->mem);
 }
 
 static void
-reclaim(struct vring_port *port)
+reclaim_unpolled(struct vring_port *port)
 {
-	unsigned int qid;
-
 	vring_publish_withdraw(port);
-	for (qid = 0; qid < 2u * port->pairs; qid++) {
-		const struct vring_port_vring *slot = &port->slot[qid];
+	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++) {
+		const struct vring_port_vring *vring = &port->vring[qid];
 
-		if (slot->vq->loans != NULL)
-			vnet_zc_reclaim(slot->vq->loans, slot->vq, slot->ring);
+		if (vring->vq->loans != NULL)
+			vnet_zc_reclaim(vring->vq->loans, vring->vq, vring->ring);
 	}
 	vring_publish(port);
 }
 
-/* A queue may be stopped, or not polled: then what its packets hold goes back from here. */
+/* Returns the chains of freed packets of queues that are stopped or not polled. */
 static void
-watch(struct evloop_timer *timer)
+watch_unpolled(struct evloop_timer *timer)
 {
 	struct vring_port *port = timer->owner;
 	bool any = false, neglected = false;
-	unsigned int qid;
 
-	for (qid = 0; qid < 2u * port->pairs; qid++) {
-		struct vnet_zc_ring *loans = port->slot[qid].vq->loans;
+	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++) {
+		struct vnet_zc_ring *zc = port->vring[qid].vq->loans;
 
-		if (loans == NULL)
+		if (zc == NULL)
 			continue;
 		any = true;
-		neglected |= vnet_zc_unpolled(loans);
-		vnet_zc_put_mems(loans);
+		neglected |= vnet_zc_unpolled(zc);
+		vnet_zc_put_mems(zc);
 	}
 	if (neglected)
-		reclaim(port);
+		reclaim_unpolled(port);
 	if (any)
-		evloop_timer_set(port->loop, timer, WATCH_MS);
+		evloop_timer_set(port->loop, timer, ZC_WATCH_MS);
 }
 
 void
 vring_be_zc_open(struct vring_port *port)
 {
-	port->zc_watch.expired = watch;
-	port->zc_watch.owner = port;
+	port->zc_watch.timer.expired = watch_unpolled;
+	port->zc_watch.timer.owner = port;
 }
 
 void
 vring_be_zc_close(struct vring_port *port)
 {
-	evloop_timer_cancel(&port->zc_watch);
+	evloop_timer_cancel(&port->zc_watch.timer);
 }

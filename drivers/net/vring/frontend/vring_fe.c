@@ -81,7 +81,7 @@ show_rings(struct vring_fe *fe)
 	unsigned int qid;
 
 	for (qid = 0; qid < 2u * fe->pairs; qid++)
-		port->slot[qid].ring = fe->ring[qid].ring;
+		port->vring[qid].ring = fe->ring[qid].ring;
 	port->carrier = fe->link;
 	vring_publish(port);
 	vring_publish_link(port);
@@ -170,7 +170,7 @@ void
 vring_fe_down(struct vring_fe *fe, const char *why)
 {
 	struct vring_port *port = fe->port;
-	bool up = port->connected && (!port->started || port->slot[0].ring != NULL);
+	bool up = port->connected && (!port->started || port->vring[0].ring != NULL);
 
 	if (why != fe->why)
 		snprintf(fe->why, sizeof(fe->why), "%s", why);
@@ -564,15 +564,30 @@ front_count(struct vring_port *port)
 {
 }
 
+/*
+ * The port's buffers are whole mbufs: only larger packets are chained. An application that asks for
+ * packets merged from several wants those, and so does a user who writes mrg_rxbuf=1 as for
+ * net_virtio_user.
+ */
+static bool
+front_rx_scatter(const struct vring_port *port)
+{
+	return port->args.mrg_rxbuf == 1 ||
+	       (port->dev->data->dev_conf.rxmode.offloads &
+		(RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_TCP_LRO));
+}
+
 const struct vring_role vring_fe_role = {
 	.name = "front-end",
 	.firmware = "virtio 1.2 driver",
 	.ops = vring_fe_eth_ops,
 	.own_ctrl = true,
-	.sides = &vring_fe_queue_ops,
+	.own_rings = true,
+	.queue_ops = &vring_fe_queue_ops,
 	.open = front_open,
 	.close = front_close,
 	.info = vring_fe_info,
+	.rx_scatter = front_rx_scatter,
 	.takes_pool = vring_fe_mem_takes_pool,
 	.memory_moves = vring_fe_mem_moves,
 	.start = front_start,

@@ -18,7 +18,12 @@
 #include "virtq_drv.h"
 #include "vring_fe_cmd.h"
 #include "vring_fe_region.h"
-#include "vring_info.h"
+#include "vring_fe_queue.h"
+#include "vring_log.h"
+#include "vring_port.h"
+#include "vring_publish.h"
+#include "vring_role.h"
+#include "vring_rxtx.h"
 
 /* Receive offloads, as feature bits, that VIRTIO_NET_F_CTRL_GUEST_OFFLOADS turns on and off. */
 #define VRING_GUEST_LRO \

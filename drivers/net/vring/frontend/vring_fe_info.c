@@ -7,6 +7,7 @@
 #include <rte_telemetry.h>
 
 #include "vring_fe.h"
+#include "vring_telemetry.h"
 
 static const char *
 mode(const struct vring_fe *fe)

@@ -141,7 +141,7 @@ outside_len(const struct vring_fe_mem *mem, uintptr_t base)
 static void
 withdraw(struct vring_fe *fe)
 {
-	struct vnet_range *r = fe->port->given.range;
+	struct vnet_range *r = fe->port->extmem.range;
 	unsigned int i;
 
 	for (i = 0; i < VNET_EXTMEM_MAX && r[i].base != 0; i++)
@@ -153,7 +153,7 @@ withdraw(struct vring_fe *fe)
 static void
 give(struct vring_fe *fe)
 {
-	struct vnet_range *r = fe->port->given.range;
+	struct vnet_range *r = fe->port->extmem.range;
 	const struct vring_fe_mem *mem = &fe->mem;
 	unsigned int i, k;
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "vnet_drv.h"
+#include "vring_ethdev.h"
 #include "vring_fe.h"
 
 /* Something that the application wants, on its way to the control thread. */

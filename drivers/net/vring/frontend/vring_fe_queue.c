@@ -3,7 +3,7 @@
 
 #include "virtq_drv.h"
 #include "vnet_drv.h"
-#include "vring.h"
+#include "vring_fe_queue.h"
 
 static const struct virtq_drv *
 drv_of(const struct virtq_vq *vq)

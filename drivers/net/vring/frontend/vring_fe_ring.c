@@ -278,7 +278,7 @@ change_notifiers(struct vring_fe *fe, struct virtq_ring **former)
 			return vhost_dev_fail(&fe->dev, -ENOMEM, "no memory for a notifier");
 		former[qid] = ring->ring;
 		ring->ring = next;
-		fe->port->slot[qid].ring = next;
+		fe->port->vring[qid].ring = next;
 	}
 	return 0;
 }
@@ -373,7 +373,7 @@ vring_fe_rings_down(struct vring_fe *fe)
 	unsigned int qid, n = 2u * fe->port->pairs;
 
 	for (qid = 0; qid < n; qid++)
-		fe->port->slot[qid].ring = NULL;
+		fe->port->vring[qid].ring = NULL;
 	vring_publish(fe->port);
 	for (qid = 0; qid < n; qid++)
 		ring_down(fe, qid);

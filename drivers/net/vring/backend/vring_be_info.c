@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a back-end says of itself: its capabilities, the counters of its session, telemetry, and the
+ * dump of its private state.
+ */
+
+#include <inttypes.h>
+
+#include <rte_telemetry.h>
+
+#include "evloop.h"
+#include "vhost_be.h"
+#include "vring_be_info.h"
+#include "vring_telemetry.h"
+
+void
+vring_be_info(const struct vring_port *port, struct rte_eth_dev_info *info)
+{
+	/*
+	 * SCATTER: frames larger than an element of the pool are taken. Checksums and segmentation
+	 * hold whatever a guest negotiates, since software does what it does not.
+	 */
+	info->rx_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_VLAN_STRIP |
+				RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
+				RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+	if (port->args.tso) {
+		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+		info->max_lro_pkt_size = UINT16_MAX;
+	}
+	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_VLAN_INSERT |
+				RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+				RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |
+				RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+}
+
+void
+vring_be_info_count(struct vring_port *port)
+{
+	struct vhost_be_info info;
+
+	if (port->be == NULL)
+		return;
+	vhost_be_get_info(port->be, &info);
+	port->session.connects = info.connects;
+	port->session.disconnects = info.disconnects;
+	port->session.messages = info.messages;
+	port->session.nacks = info.nacks;
+	port->session.framing_errors = info.framing_errors;
+}
+
+static void
+add_be_session(struct rte_tel_data *d, const struct vhost_be_info *info)
+{
+	uint64_t up_ms =
+		info->connected ? (evloop_now_ns() - info->connected_since_ns) / 1000000 : 0;
+
+	rte_tel_data_add_dict_int(d, "connected", info->connected);
+	rte_tel_data_add_dict_u64(d, "connected_ms", up_ms);
+	rte_tel_data_add_dict_u64(d, "connects", info->connects);
+	rte_tel_data_add_dict_u64(d, "disconnects", info->disconnects);
+	rte_tel_data_add_dict_string(d, "last_disconnect", info->last_disconnect);
+	rte_tel_data_add_dict_u64(d, "messages", info->messages);
+	rte_tel_data_add_dict_u64(d, "refused", info->nacks);
+	rte_tel_data_add_dict_u64(d, "framing_errors", info->framing_errors);
+	rte_tel_data_add_dict_u64(d, "memory_regions", info->nregions);
+	vring_telemetry_hex(d, "device_status", info->status);
+}
+
+void
+vring_be_info_status(struct vring_port *port, struct rte_tel_data *d)
+{
+	struct vhost_be_info info;
+
+	vhost_be_get_info(port->be, &info);
+	rte_tel_data_add_dict_string(d, "mode", port->args.client ? "client" : "server");
+	rte_tel_data_add_dict_string(d, "socket", port->args.iface);
+	add_be_session(d, &info);
+}
+
+void
+vring_be_info_memory(struct vring_port *port, struct rte_tel_data *d)
+{
+	const struct virtq_mem *mem = vhost_be_get_mem(port->be);
+	uint64_t bytes = 0;
+	unsigned int n = mem == NULL ? 0 : mem->nregions;
+
+	for (unsigned int i = 0; i < n; i++)
+		bytes += mem->region[i].size;
+	rte_tel_data_add_dict_u64(d, "regions", n);
+	rte_tel_data_add_dict_u64(d, "bytes", bytes);
+	for (unsigned int i = 0; i < n; i++)
+		vring_telemetry_region(d, i, mem->region[i].gpa, mem->region[i].uva,
+				       mem->region[i].size);
+}
+
+void
+vring_be_info_dump(struct vring_port *port, FILE *f)
+{
+	struct vhost_be_info info;
+
+	vhost_be_get_info(port->be, &info);
+	fprintf(f, "iface: %s (%s)\n", port->args.iface, port->args.client ? "client" : "server");
+	fprintf(f, "connected: %s, %" PRIu64 " times so far, last end: %s\n",
+		info.connected ? "yes" : "no", info.connects,
+		info.last_disconnect[0] != '\0' ? info.last_disconnect : "none");
+	fprintf(f, "messages: %" PRIu64 ", refused %" PRIu64 ", framing errors %" PRIu64 "\n",
+		info.messages, info.nacks, info.framing_errors);
+	fprintf(f, "memory regions: %u\n", info.nregions);
+	fprintf(f, "device status: 0x%02x\n", info.status);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Lines to the user.
+ */
+#ifndef VRING_LOG_H
+#define VRING_LOG_H
+
+#include <rte_log.h>
+
+extern int vring_logtype;
+
+/* One line: level, the port's name, what is wrong and what would be right. */
+#define VRING_LOG(level, name, fmt, ...) \
+	rte_log(RTE_LOG_ ## level, vring_logtype, "%s: " fmt "\n", name, ## __VA_ARGS__)
+
+#endif /* VRING_LOG_H */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <errno.h>
+
+#include <rte_malloc.h>
+
+#include "virtq_drv.h"
+#include "vring_port.h"
+
+int
+vring_port_alloc(struct vring_port *port, bool drv, int numa)
+{
+	const unsigned int n = 2 * port->pairs;
+	const size_t base_size = port->pairs * sizeof(struct vring_stats_base);
+
+	if (drv)
+		port->drvs = rte_zmalloc_socket("vring_drvs", n * sizeof(*port->drvs),
+						RTE_CACHE_LINE_SIZE, numa);
+	else
+		port->vqs = rte_zmalloc_socket("vring_vqs", n * sizeof(*port->vqs),
+					       RTE_CACHE_LINE_SIZE, numa);
+	port->rx_base = rte_zmalloc_socket("vring_stats_base", base_size, 0, numa);
+	port->tx_base = rte_zmalloc_socket("vring_stats_base", base_size, 0, numa);
+	if ((port->vqs == NULL && port->drvs == NULL) || port->rx_base == NULL ||
+	    port->tx_base == NULL)
+		return -ENOMEM;
+	for (unsigned int qid = 0; qid < n; qid++) {
+		struct vring_port_vring *vring = &port->vring[qid];
+
+		vring->vq = port->drvs != NULL ? &port->drvs[qid].vq : &port->vqs[qid];
+		rte_spinlock_init(&vring->lock);
+		virtq_vq_reset(vring->vq);
+	}
+	return 0;
+}
+
+void
+vring_port_free(struct vring_port *port)
+{
+	rte_free(port->vqs);
+	rte_free(port->drvs);
+	rte_free(port->rx_base);
+	rte_free(port->tx_base);
+}
+
+const char *
+vring_port_vring_state(const struct vring_port_vring *vring)
+{
+	/* Stays until the guest sets the ring up anew. */
+	if (vring->vq->broken != VIRTQ_OK)
+		return "broken";
+	if (vring->ring == NULL)
+		return "stopped";
+	return vring->ring->enabled ? "enabled" : "disabled";
+}

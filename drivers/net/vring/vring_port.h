@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The port: what two or more files of the driver know of it.
+ *
+ * Three kinds of state, by who may write it:
+ *   configuration	set at probe, read by all
+ *   control		touched in the control thread only (vring_ctrl_call() gets there)
+ *   data path		the queues: written by the lcore that bursts, except their poll sets, which
+ *			are published through RCU
+ *
+ * The port lies in memory shared with secondary processes, which read counters from it and
+ * follow no pointer marked "primary".
+ */
+#ifndef VRING_PORT_H
+#define VRING_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <ethdev_driver.h>
+#include <rte_spinlock.h>
+
+#include "evloop.h"
+#include "virtq_ring.h"
+#include "vnet.h"
+#include "vring_devargs.h"
+
+/* Vrings of a port: 2i receives and 2i + 1 transmits, as the driver's side sees it. */
+#define VRING_MAX_QIDS (2 * VRING_MAX_PAIRS)
+/* MAC addresses of a port, its own included; only a vhost-vdpa device may filter by them. */
+#define VRING_MAX_MACS 16
+/* Largest frame taken from a guest unless mtu= asks for more; also OVS's limit. */
+#define VRING_MAX_FRAME 9728
+
+struct vhost_be;
+struct virtq_drv;
+struct vring_ctrl;
+struct vring_fe;
+struct vring_rxq;
+struct vring_txq;
+
+/* Which end of the connection a port is. The index of struct vring_role in each process. */
+enum vring_role_id {
+	VRING_ROLE_BE,
+	VRING_ROLE_FE,
+	VRING_ROLE_MAX
+};
+
+/* A vring of the device. */
+struct vring_port_vring {
+	struct virtq_vq *vq;		/* cursors; always there */
+	const struct virtq_ring *ring;	/* control: NULL while it does not run */
+	rte_spinlock_t lock;		/* for queues that share the ring */
+	/* Notifications at the last reset. */
+	uint64_t calls_base, suppressed_base;
+};
+
+/* Counters of an ethdev queue that outlive the queue. */
+struct vring_stats_base {
+	struct vnet_stats released;	/* of queues that were released */
+	struct vnet_stats at_reset;	/* to subtract: totals at the last reset */
+};
+
+/* What the control thread knows of the session; copied here for other threads and processes. */
+struct vring_session_counters {
+	uint64_t connects, disconnects, messages, nacks, framing_errors;
+};
+
+/* An announcement that the first started receive queue delivers, once. */
+struct vring_rarp {
+	bool wanted;			/* control: until it is known to be delivered */
+	struct evloop_timer watch;	/* control: asks whether it was */
+	struct rte_ether_addr mac;	/* constant while the announcement is published */
+	uint32_t delivered;		/* atomic: set by the lcore that delivered it */
+};
+
+/* Zero-copy receive; control. */
+struct vring_zc_watch {
+	struct evloop_timer timer;	/* armed while any ring has zero-copy buffers */
+	uint64_t quiet_until_ns;	/* no log line about packets before */
+};
+
+struct vring_port {
+	/* Configuration. */
+	char name[RTE_ETH_NAME_MAX_LEN];
+	struct vring_devargs args;
+	enum vring_role_id role;
+	uint16_t pairs;
+	uint16_t max_mtu;	/* bytes */
+	uint64_t offered;	/* device features */
+	struct rte_eth_dev *dev;	/* primary */
+	struct vring_ctrl *ctrl;	/* primary */
+	struct evloop *loop;		/* primary: ctrl's */
+	TAILQ_ENTRY(vring_port) next;	/* primary: vring_registry.c */
+
+	/* For frames over an element of the application's pool, or NULL. Primary. */
+	struct rte_mempool *extbuf_pool;
+
+	/* Control. */
+	struct vhost_be *be;	/* back-end */
+	struct vring_fe *fe;	/* front-end */
+	bool open;		/* from the end of the probe to the beginning of the close */
+	bool connected;
+	bool carrier;		/* the peer has nothing against the link being up */
+	bool started;		/* dev_start */
+	bool admin_down;	/* dev_set_link_down */
+	uint64_t features, protocol_features; /* negotiated */
+	uint16_t guest_mtu;	/* bytes, as the front-end said; 0: it did not */
+	uint64_t max_ring_logged_ns;	/* when a ring over max-ring= was logged last; 0: never */
+	struct vring_zc_watch zc_watch;
+	struct vring_session_counters session_base; /* at the last reset */
+	struct vring_port_vring vring[VRING_MAX_QIDS];
+
+	/* Control and data path. */
+	struct vring_rarp rarp;
+	/* Control to data path: the application's external memory that the device knows. */
+	struct vnet_extmem extmem;
+
+	/* Events for the application that are not delivered yet; see vring_event.c. */
+	uint32_t events;
+
+	/* Counters, readable by any process. */
+	struct vring_session_counters session;
+	struct vring_stats_base *rx_base, *tx_base; /* one a pair */
+	struct virtq_vq *vqs;
+	struct virtq_drv *drvs;	/* front-end: instead */
+
+	/*
+	 * For the queues that the application sets up. Polling a silent port touches little but
+	 * these, so those of many ports lie close together, and none has a page of its own.
+	 */
+	struct vring_rxq *rxqs;	/* one a pair */
+	struct vring_txq *txqs;
+	uint8_t *poll_sets;	/* of the receive queues, then of the transmit queues: two each */
+};
+
+/*
+ * Vrings and counters of port->pairs on a NUMA node. drv: the port drives its rings. 0 or -ENOMEM,
+ * and then vring_port_free() is called as well.
+ */
+int vring_port_alloc(struct vring_port *port, bool drv, int numa);
+void vring_port_free(struct vring_port *port);
+/* "enabled", "disabled", "broken" or "stopped". Control thread. */
+const char *vring_port_vring_state(const struct vring_port_vring *vring);
+
+#endif /* VRING_PORT_H */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Publication of poll sets to the bursts. Control thread.
+ */
+#ifndef VRING_PUBLISH_H
+#define VRING_PUBLISH_H
+
+#include "vring_port.h"
+
+/* Bring every queue's set up to date with the rings, the port's state and the queues' flags. */
+void vring_publish(struct vring_port *port);
+/* Leave every queue without rings, until vring_publish() is called. */
+void vring_publish_withdraw(struct vring_port *port);
+/* The link's state, from the same. The application is notified if it changed. */
+void vring_publish_link(struct vring_port *port);
+
+#endif /* VRING_PUBLISH_H */

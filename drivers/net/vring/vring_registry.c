@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include <rte_string_fns.h>
+
+#include "vring_registry.h"
+
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static TAILQ_HEAD(, vring_port) ports = TAILQ_HEAD_INITIALIZER(ports);
+
+int
+vring_registry_add(struct vring_port *port, char *other)
+{
+	struct vring_port *p;
+	int rc = 0;
+
+	pthread_mutex_lock(&list_lock);
+	TAILQ_FOREACH(p, &ports, next)
+		if (strcmp(p->args.iface, port->args.iface) == 0 &&
+		    strcmp(p->args.path, port->args.path) == 0) {
+			rte_strscpy(other, p->name, RTE_ETH_NAME_MAX_LEN);
+			rc = -EEXIST;
+			break;
+		}
+	if (rc == 0)
+		TAILQ_INSERT_TAIL(&ports, port, next);
+	pthread_mutex_unlock(&list_lock);
+	return rc;
+}
+
+void
+vring_registry_remove(struct vring_port *port)
+{
+	pthread_mutex_lock(&list_lock);
+	TAILQ_REMOVE(&ports, port, next);
+	pthread_mutex_unlock(&list_lock);
+}
+
+void
+vring_registry_show(struct vring_port *port, bool open)
+{
+	pthread_mutex_lock(&list_lock);
+	port->open = open;
+	pthread_mutex_unlock(&list_lock);
+}
+
+void
+vring_registry_each(vring_registry_fn fn, void *arg)
+{
+	struct vring_port *p;
+
+	pthread_mutex_lock(&list_lock);
+	TAILQ_FOREACH(p, &ports, next)
+		if (p->open)
+			fn(p, arg);
+	pthread_mutex_unlock(&list_lock);
+}
+
+/* Lock held. Ports that are being made or removed are not there. */
+static struct vring_port *
+find_open_port(unsigned long port_id)
+{
+	struct vring_port *p;
+
+	TAILQ_FOREACH(p, &ports, next)
+		if (p->open && p->dev->data->port_id == port_id)
+			return p;
+	return NULL;
+}
+
+int
+vring_registry_ask(unsigned long port_id, vring_registry_fn fn, void *arg)
+{
+	struct vring_port *port;
+	int rc = -EINVAL;
+
+	pthread_mutex_lock(&list_lock);
+	port = find_open_port(port_id);
+	if (port != NULL)
+		rc = fn(port, arg);
+	pthread_mutex_unlock(&list_lock);
+	return rc;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ethdev queues as the bursts know them, and the bursts.
+ */
+#ifndef VRING_RXTX_H
+#define VRING_RXTX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ethdev_driver.h>
+#include <rte_spinlock.h>
+
+#include "virtq_rcu.h"
+#include "vnet.h"
+#include "vring_port.h"
+#include "vring_qmap.h"
+
+/* What receive and transmit queues have in common. */
+struct vring_queue {
+	struct virtq_rcu rcu;		/* read by the lcore that bursts */
+	struct virtq_rcu query_rcu;	/* read by whoever asks how full the ring is */
+	rte_spinlock_t query_lock;	/* one reader of query_rcu at a time */
+	uint16_t id;
+	uint16_t nb_desc;		/* as the application asked; the rings are the guest's */
+	bool deferred;			/* not started with the port */
+	bool started;			/* control */
+	uint8_t spare;			/* control: which of poll_set[] is not published */
+	struct vring_port *port;
+	struct vring_poll_set *poll_set[2];
+	struct vring_poll_set *published;	/* control: NULL or one of poll_set[] */
+};
+
+struct vring_rxq {
+	struct vring_queue q;
+	struct vnet_rxq rx;
+	uint16_t turn;		/* ring that a burst begins with, where there are several */
+	struct rte_eth_rxconf conf;
+	struct rte_mempool *pool;
+};
+
+struct vring_txq {
+	struct vring_queue q;
+	struct vnet_txq tx;
+	struct rte_eth_txconf conf;
+};
+
+uint16_t vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
+uint16_t vring_rxtx_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
+uint16_t vring_rxtx_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
+/* A vnet_rx_burst that delivers the announcement once; vq and ring are NULL. */
+uint16_t vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq,
+			       const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n);
+int vring_rxtx_tx_done_cleanup(void *txq, uint32_t n);
+uint32_t vring_rxtx_rx_queue_count(void *rxq);
+int vring_rxtx_rx_descriptor_status(void *rxq, uint16_t offset);
+int vring_rxtx_tx_descriptor_status(void *txq, uint16_t offset);
+
+#endif /* VRING_RXTX_H */

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VRING_STATS_H
+#define VRING_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ethdev_driver.h>
+
+#include "vnet.h"
+#include "vring_port.h"
+
+int vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
+int vring_stats_reset(struct rte_eth_dev *dev);
+/* Totals of one queue since the last reset, the queues it had before included. */
+void vring_stats_rxq(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
+void vring_stats_txq(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);
+/* Add what a queue that is released had counted. */
+void vring_stats_keep(struct vring_stats_base *base, const struct vnet_stats *live);
+/* Notifications of the rings that queue `id` of `n` serves. */
+void vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
+		       uint64_t *calls, uint64_t *suppressed);
+
+#endif /* VRING_STATS_H */
