@@ -263,11 +263,11 @@ parse_pair(const struct rte_kvargs_pair *pair, uint64_t *seen, struct vring_deva
 	RTE_BUILD_BUG_ON(RTE_DIM(keys) > 64);
 	if (i < 0)
 		return unknown_key(pair->key, err, errlen);
-	if (*seen & RTE_BIT64(i)) {
+	if (*seen & VIRTQ_BIT(i)) {
 		snprintf(err, errlen, "key '%s' is given twice, allowed is once", pair->key);
 		return -EINVAL;
 	}
-	*seen |= RTE_BIT64(i);
+	*seen |= VIRTQ_BIT(i);
 	rc = keys[i].parse(&keys[i], value, args);
 	if (rc == -ENOTSUP && keys[i].parse == parse_relay)
 		snprintf(err, errlen, "%s=%s: relaying is not supported yet, give iface= or path= "
@@ -286,7 +286,7 @@ check_role(const struct vring_devargs *args, uint64_t seen, char *err, size_t er
 	bool front = vring_devargs_front(args);
 
 	for (unsigned int i = 0; i < RTE_DIM(keys); i++)
-		if ((seen & RTE_BIT64(i)) && !(keys[i].roles & (front ? FRONT : BACK))) {
+		if ((seen & VIRTQ_BIT(i)) && !(keys[i].roles & (front ? FRONT : BACK))) {
 			snprintf(err, errlen, "%s= belongs to a port with %s=: allowed is to leave "
 				 "it out", keys[i].name, front ? "iface" : "path");
 			return -EINVAL;

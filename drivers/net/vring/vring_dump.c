@@ -19,7 +19,7 @@ dump_features(FILE *f, const char *title, uint64_t bits,
 
 	fprintf(f, "%s: 0x%" PRIx64 "\n", title, bits);
 	for (unsigned int bit = 0; bit < 64; bit++)
-		if (bits & RTE_BIT64(bit))
+		if (bits & VIRTQ_BIT(bit))
 			fprintf(f, "  %s\n", name(bit, buf, sizeof(buf)));
 }
 

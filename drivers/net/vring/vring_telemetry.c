@@ -270,7 +270,7 @@ add_names(struct rte_tel_data *d, const char *title, uint64_t bits,
 		return;
 	rte_tel_data_start_array(names, RTE_TEL_STRING_VAL);
 	for (unsigned int bit = 0; bit < 64; bit++)
-		if (bits & RTE_BIT64(bit))
+		if (bits & VIRTQ_BIT(bit))
 			rte_tel_data_add_array_string(names, name(bit, buf, sizeof(buf)));
 	put_dict(d, title, names);
 }
