@@ -137,7 +137,7 @@ parse_sock_group(const struct key *key, const char *value, struct vring_devargs 
 	return 0;
 }
 
-/* Known, but of a role that this version does not have. */
+/* A key of a role that this version does not have. */
 static int
 parse_relay(const struct key *key, const char *value, struct vring_devargs *args)
 {
@@ -279,7 +279,7 @@ parse_pair(const struct rte_kvargs_pair *pair, uint64_t *seen, struct vring_deva
 	return rc == 0 ? 0 : -EINVAL;
 }
 
-/* Keys of the other role mean nothing here, and their user expects something else. */
+/* A key of the other role is an error: its user expects something that would not happen. */
 static int
 check_role(const struct vring_devargs *args, uint64_t seen, char *err, size_t errlen)
 {
@@ -319,7 +319,7 @@ check_front(const struct vring_devargs *args)
 	return NULL;
 }
 
-/* What no key can see alone. */
+/* Rules on several keys. */
 static int
 check_together(const struct vring_devargs *args, uint64_t seen, char *err, size_t errlen)
 {
@@ -379,7 +379,7 @@ vring_devargs_features(const struct vring_devargs *args)
 	return features;
 }
 
-/* Everything, less what the arguments rule out; what packets need comes from `packets`. */
+/* All features but those that the arguments rule out. `packets`: those that bursts serve. */
 uint64_t
 vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets)
 {

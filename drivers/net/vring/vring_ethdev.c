@@ -281,7 +281,7 @@ port_vlan_offload_set(struct rte_eth_dev *dev, int mask)
 static const uint32_t *
 port_ptypes(struct rte_eth_dev *dev)
 {
-	/* None: packets are classified where an offload needs it, which is not a promise. */
+	/* None is promised: packets are classified only where an offload needs it. */
 	static const uint32_t ptypes[] = { RTE_PTYPE_UNKNOWN };
 
 	return ptypes;
@@ -293,7 +293,7 @@ port_fw_version(struct rte_eth_dev *dev, char *text, size_t size)
 	const struct vring_port *port = dev->data->dev_private;
 	int len = snprintf(text, size, "%s", vring_role_of(port)->firmware);
 
-	/* ethdev: the size that would have been enough, where this one was not. */
+	/* ethdev wants the size that would be enough, if the text was truncated. */
 	return (size_t)len < size ? 0 : len + 1;
 }
 

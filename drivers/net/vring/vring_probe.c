@@ -27,8 +27,8 @@
 #include "vring_rxtx.h"
 
 /*
- * Driver interfaces of DPDK keep their shape within a release (year.month) only; with another
- * one calls would land in the wrong place.
+ * The driver interfaces of DPDK are stable within a release (year.month) only. With another release
+ * calls would reach the wrong functions.
  */
 static int
 check_version(const char *name)

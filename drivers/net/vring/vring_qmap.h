@@ -46,14 +46,15 @@ void vring_qmap_rx(const struct vring_queue_ops *ops, struct vring_port_vring *v
 		   uint16_t pairs, uint16_t i, uint16_t n, uint32_t flags,
 		   struct vring_poll_set *set);
 /*
- * The ring of transmit queue i of n: with m enabled rings, the (i % m)-th; with a lock where
- * another queue has the same. None: `why` says what becomes of packets.
+ * The ring of transmit queue i of n: with m enabled rings, the (i % m)-th. It has a lock if another
+ * queue has the same ring. With no enabled ring, packets are dropped and counted under `why`.
  */
 void vring_qmap_tx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
 		   uint16_t pairs, uint16_t i, uint16_t n, enum vnet_drop why,
 		   struct vring_poll_set *set);
-/* Whether a ring is in one set and not, or not in the same way, in the other. NULL: empty. */
+/* Whether two sets differ in their rings or in the locks of these. NULL: an empty set. */
 bool vring_qmap_moved(const struct vring_poll_set *a, const struct vring_poll_set *b);
+/* Whether a burst does the same with both sets. */
 bool vring_qmap_same(const struct vring_poll_set *a, const struct vring_poll_set *b);
 
 #endif /* VRING_QMAP_H */

@@ -19,9 +19,9 @@
 #include "vring_rxtx.h"
 #include "vring_stats.h"
 
-/* Frames over a pool element that can be on their way at once. */
+/* External buffers of a port: frames over a pool element that the application can hold. */
 #define EXTBUF_COUNT 512
-/* A frame and what its copy needs around it. */
+/* Bytes of an external buffer around its frame. */
 #define EXTBUF_SPARE 256
 
 /*

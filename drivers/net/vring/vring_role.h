@@ -16,7 +16,10 @@
 
 struct rte_tel_data;
 
-/* How vrings and queues meet, seen from one end of the connection. */
+/*
+ * Queue operations: the vrings that ethdev queues receive from and send to, seen from one end of
+ * the connection, and the functions for them.
+ */
 struct vring_queue_ops {
 	uint8_t rx, tx;		/* vring 2i + rx is received from, 2i + tx is sent to */
 	vnet_rx_burst (*rx_select)(const struct virtq_ring *ring, uint32_t flags,
@@ -32,7 +35,7 @@ struct vring_queue_ops {
 			     const struct virtq_ring *ring, uint16_t n);
 };
 
-/* An entry that says so may be NULL, where nothing is to be done. */
+/* An entry is never NULL, unless its comment says what NULL means. */
 struct vring_role {
 	const char *name;		/* "back-end", "front-end" */
 	const char *firmware;		/* what the port calls itself there */
@@ -53,13 +56,15 @@ struct vring_role {
 	/* Whether receive buffers may come from there; NULL: from anywhere. */
 	bool (*takes_pool)(const struct vring_port *port, struct rte_mempool *pool);
 	/*
-	 * Memory that the application has registered with DPDK is for the device to use, or (comes:
-	 * false) no longer. 0, or -ENOTSUP: the device cannot be given such. NULL: none has to be.
+	 * The device may use this memory, which the application has registered with DPDK; comes:
+	 * false: it may not any more. 0, or -ENOTSUP: the device cannot use such memory. NULL: the
+	 * device needs no access to the application's memory.
 	 */
 	int (*memory_moves)(struct vring_port *port, const void *addr, size_t len, bool comes);
-	/* Control thread: the port has been started; is stopped, its rings are unpublished. */
-	void (*start)(struct vring_port *port);	/* or NULL */
-	void (*stop)(struct vring_port *port);	/* or NULL */
+	/* Control thread: the port has been started. NULL: nothing to do. */
+	void (*start)(struct vring_port *port);
+	/* Control thread: the port is stopped, its rings are withdrawn. NULL: nothing to do. */
+	void (*stop)(struct vring_port *port);
 	/* Bring port->session up to date; any thread of the primary. */
 	void (*count)(struct vring_port *port);
 	/* Control thread: for telemetry, into a dictionary; for people. */

@@ -22,7 +22,7 @@ struct vring_queue {
 	struct virtq_rcu query_rcu;	/* read by whoever asks how full the ring is */
 	rte_spinlock_t query_lock;	/* one reader of query_rcu at a time */
 	uint16_t id;
-	uint16_t nb_desc;		/* as the application asked; the rings are the guest's */
+	uint16_t nb_desc;		/* as the application asked, or of the port's own rings */
 	bool deferred;			/* not started with the port */
 	bool started;			/* control */
 	uint8_t spare;			/* control: which of poll_set[] is not published */

@@ -11,7 +11,7 @@
 
 #define NWORDS (sizeof(struct vnet_stats) / sizeof(uint64_t))
 
-/* The structure is counters and nothing else, so that it can be summed as an array. */
+/* The struct has counters only, so that it can be added as an array. */
 static_assert(sizeof(struct vnet_stats) % sizeof(uint64_t) == 0, "vnet_stats: 64-bit counters");
 
 static void
@@ -128,7 +128,7 @@ add_tx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 	stats->q_obytes[id] = s.bytes;
 }
 
-/* All pairs of the device: those that the application has stopped using counted too. */
+/* All pairs of the port. Pairs that the application does not use any more count as well. */
 int
 vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
 {

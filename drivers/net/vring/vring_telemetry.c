@@ -85,7 +85,7 @@ answer_params(const struct command *command, const char *params, struct rte_tel_
 	if (n < command->least || n > command->most)
 		return -EINVAL;
 	if (n > 1)
-		q.queue = (uint16_t)RTE_MIN(number[1], NO_QUEUE - 1ul);
+		q.queue = (uint16_t)RTE_MIN(number[1], (unsigned long)VRING_MAX_PAIRS);
 	return vring_registry_ask(number[0], ask_port, &q);
 }
 

@@ -111,7 +111,7 @@ xstats_count(const struct vring_port *port)
 	return NSESSION + port->pairs * (per_queue(port, &rx_table) + per_queue(port, &tx_table));
 }
 
-/* Where counter `id` of the port stands. table NULL: among the session's. */
+/* Where counter `id` of the port is found. table NULL: among the session's counters. */
 struct place {
 	const struct table *table;
 	unsigned int queue, index;
@@ -201,7 +201,7 @@ session_value(const struct vring_port *port, unsigned int index)
 	       *(const uint64_t *)((const char *)&port->session_base + offset);
 }
 
-/* Neighbours belong to one queue mostly, whose counters are then read once. */
+/* The counters of a queue follow each other mostly. The queue is then read once. */
 static void
 xstats_values(struct rte_eth_dev *dev, const uint64_t *ids, uint64_t *out, unsigned int n)
 {
