@@ -120,7 +120,8 @@ withdraw_moved(const struct change *c)
 		if (c->queue[i]->published != NULL &&
 		    vring_qmap_moved(c->queue[i]->published, c->set[i]))
 			moved[n++] = c->queue[i];
-	publish_sets(moved, NULL, n);
+	if (n > 0)
+		publish_sets(moved, NULL, n);
 }
 
 static void
