@@ -12,9 +12,10 @@
 #include <rte_ethdev.h>
 
 #include "virtq_drv.h"
-#include "vring_fe_cmd.h"
+#include "vhost_fe_cmd.h"
 #include "vring_fe_queue.h"
 #include "vring_fe_region.h"
+#include "vring_fe_rss.h"
 #include "vring_qmap.h"
 
 #define PAGE 0x200000ull
@@ -100,42 +101,42 @@ check_cmd(const uint8_t *cmd, size_t len, const char *hex)
 static void
 test_commands(void **state)
 {
-	const struct rte_ether_addr a = { { 2, 0, 0, 0, 0, 1 } }, m = { { 1, 0, 0x5e, 0, 0, 1 } };
-	uint8_t cmd[VRING_CMD_MAX];
+	const struct vhost_fe_mac a = { { 2, 0, 0, 0, 0, 1 } }, m = { { 1, 0, 0x5e, 0, 0, 1 } };
+	uint8_t cmd[VHOST_FE_CMD_MAX];
 
-	check_cmd(cmd, vring_cmd_rx(cmd, VIRTIO_NET_CTRL_RX_PROMISC, true), "000001");
-	check_cmd(cmd, vring_cmd_rx(cmd, VIRTIO_NET_CTRL_RX_ALLMULTI, false), "000100");
-	check_cmd(cmd, vring_cmd_mac(cmd, &a), "0101020000000001");
-	check_cmd(cmd, vring_cmd_mac_table(cmd, &a, 1, &m, 1),
+	check_cmd(cmd, vhost_fe_cmd_rx(cmd, VIRTIO_NET_CTRL_RX_PROMISC, true), "000001");
+	check_cmd(cmd, vhost_fe_cmd_rx(cmd, VIRTIO_NET_CTRL_RX_ALLMULTI, false), "000100");
+	check_cmd(cmd, vhost_fe_cmd_mac(cmd, &a), "0101020000000001");
+	check_cmd(cmd, vhost_fe_cmd_mac_table(cmd, &a, 1, &m, 1),
 		  "0100" "01000000" "020000000001" "01000000" "01005e000001");
-	check_cmd(cmd, vring_cmd_mac_table(cmd, NULL, 0, NULL, 0), "01000000000000000000");
-	check_cmd(cmd, vring_cmd_vlan(cmd, 0x123, true), "02002301");
-	check_cmd(cmd, vring_cmd_vlan(cmd, 4095, false), "0201ff0f");
-	check_cmd(cmd, vring_cmd_pairs(cmd, 0x102), "04000201");
-	check_cmd(cmd, vring_cmd_announce_ack(cmd), "0300");
+	check_cmd(cmd, vhost_fe_cmd_mac_table(cmd, NULL, 0, NULL, 0), "01000000000000000000");
+	check_cmd(cmd, vhost_fe_cmd_vlan(cmd, 0x123, true), "02002301");
+	check_cmd(cmd, vhost_fe_cmd_vlan(cmd, 4095, false), "0201ff0f");
+	check_cmd(cmd, vhost_fe_cmd_pairs(cmd, 0x102), "04000201");
+	check_cmd(cmd, vhost_fe_cmd_announce_ack(cmd), "0300");
 }
 
 static void
 test_rss(void **state)
 {
-	struct vring_rss rss = {
+	struct vhost_fe_rss rss = {
 		.types = VIRTIO_NET_RSS_HASH_TYPE_TCPv4 | VIRTIO_NET_RSS_HASH_TYPE_UDPv6,
 		.entries = 4,
 		.table = { 0, 1, 2, 1 },
 		.keylen = 3,
 		.key = { 0xaa, 0xbb, 0xcc },
 	};
-	uint8_t cmd[VRING_CMD_MAX];
+	uint8_t cmd[VHOST_FE_CMD_MAX];
 
-	check_cmd(cmd, vring_cmd_rss(cmd, &rss, 3),
+	check_cmd(cmd, vhost_fe_cmd_rss(cmd, &rss, 3),
 		  "0401" "22000000" "0300" "0000" "0000010002000100" "0300" "03" "aabbcc");
-	rss.entries = VRING_CMD_RETA;
-	rss.keylen = VRING_CMD_KEY;
-	assert_true(vring_cmd_rss(cmd, &rss, 3) <= sizeof(cmd));
-	assert_int_equal(vring_rss_types(RTE_ETH_RSS_NONFRAG_IPV4_TCP), 2);
-	assert_int_equal(vring_rss_types(RTE_ETH_RSS_IP), 0x49);
-	assert_int_equal(vring_rss_types(RTE_ETH_RSS_VXLAN), 0);
-	assert_true(vring_rss_types(vring_rss_hf(0x1ff)) == 0x1ff);
+	rss.entries = VHOST_FE_CMD_RETA;
+	rss.keylen = VHOST_FE_CMD_KEY;
+	assert_true(vhost_fe_cmd_rss(cmd, &rss, 3) <= sizeof(cmd));
+	assert_int_equal(vring_fe_rss_types(RTE_ETH_RSS_NONFRAG_IPV4_TCP), 2);
+	assert_int_equal(vring_fe_rss_types(RTE_ETH_RSS_IP), 0x49);
+	assert_int_equal(vring_fe_rss_types(RTE_ETH_RSS_VXLAN), 0);
+	assert_true(vring_fe_rss_types(vring_fe_rss_hf(0x1ff)) == 0x1ff);
 }
 
 /* A driver receives from the rings 2i and sends to 2i + 1. */

@@ -25,7 +25,7 @@
 #include <rte_memory.h>
 
 #include "vnet_drv.h"
-#include "vring_fe.h"
+#include "vring_fe_port.h"
 
 /* Longest wait for the device to hear of a change. */
 #define WAIT_S 5
@@ -396,26 +396,25 @@ snapshot(struct vring_fe_mem *mem, uint32_t *n, uint64_t *wanted)
 
 /* What the device could never take. */
 static int
-check(struct vring_fe *fe, const struct vhost_region *r, uint32_t n)
+check_regions(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
 {
-	uint32_t limit = vhost_memslots_limit(&fe->dev);
+	uint32_t limit = vhost_memslots_limit(dev);
 	const struct vhost_region *beyond;
 	uint64_t first, last;
 
 	if (n == 0)
-		return vhost_dev_fail(&fe->dev, -EINVAL, "no memory of this process can be shared: "
+		return vhost_dev_fail(dev, -EINVAL, "no memory of this process can be shared: "
 				      "hugepages, or --no-huge with memfd, are needed");
 	if (n > limit)
-		return vhost_dev_fail(&fe->dev, -ENOSPC,
-				      "memory is in %u pieces and the device takes "
+		return vhost_dev_fail(dev, -ENOSPC, "memory is in %u pieces and the device takes "
 				      "%u: EAL's --single-file-segments, or larger pages, make "
 				      "fewer", n, limit);
-	if (vhost_get_iova_range(&fe->dev, &first, &last) != 0)
+	if (vhost_get_iova_range(dev, &first, &last) != 0)
 		return 0;
 	beyond = vring_regions_beyond(r, n, first, last);
 	if (beyond == NULL)
 		return 0;
-	return vhost_dev_fail(&fe->dev, -ERANGE,
+	return vhost_dev_fail(dev, -ERANGE,
 			      "memory at 0x%" PRIx64 " is beyond what the device reaches, "
 			      "0x%" PRIx64 " to 0x%" PRIx64 ": EAL's --base-virtaddr helps",
 			      beyond->iova, first, last);
@@ -423,20 +422,20 @@ check(struct vring_fe *fe, const struct vhost_region *r, uint32_t n)
 
 /* The kernel does not say which limit it was. */
 static int
-hint(struct vring_fe *fe, const struct vhost_region *r, uint32_t n)
+explain_limit(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
 {
 	uint64_t need = vring_regions_bytes(r, n);
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= need)
 		return -ENOMEM;
-	return vhost_dev_fail(&fe->dev, -ENOMEM, "the device needs %" PRIu64 " MiB locked, allowed "
+	return vhost_dev_fail(dev, -ENOMEM, "the device needs %" PRIu64 " MiB locked, allowed "
 			      "are %" PRIu64 ": raise RLIMIT_MEMLOCK (ulimit -l)", need >> 20,
 			      (uint64_t)limit.rlim_cur >> 20);
 }
 
-static int
-tell(struct vring_fe *fe)
+int
+vring_fe_mem_give(struct vring_fe *fe, struct vhost_dev *dev)
 {
 	struct vring_fe_mem *mem = &fe->mem;
 	struct vhost_region *r;
@@ -446,12 +445,12 @@ tell(struct vring_fe *fe)
 
 	r = snapshot(mem, &n, &wanted);
 	if (r == NULL)
-		return vhost_dev_fail(&fe->dev, -ENOMEM, "no memory for a list of memory");
-	ret = check(fe, r, n);
+		return vhost_dev_fail(dev, -ENOMEM, "no memory for a list of memory");
+	ret = check_regions(dev, r, n);
 	if (ret == 0)
-		ret = vhost_set_mem_table(&fe->dev, r, n);
+		ret = vhost_set_mem_table(dev, r, n);
 	if (ret == -ENOMEM && fe->vdpa)
-		ret = hint(fe, r, n);
+		ret = explain_limit(dev, r, n);
 	free(r);
 	pthread_mutex_lock(&mem->lock);
 	mem->done = wanted;
@@ -470,8 +469,7 @@ woken(struct evloop_watch *w, uint32_t events)
 
 	if (read(w->fd, &count, sizeof(count)) < 0 || !fe->mem.live)
 		return;
-	if (tell(fe) != 0)
-		vring_fe_down(fe, fe->dev.why);
+	vhost_fe_mem_changed(fe->session);
 }
 
 int
@@ -487,12 +485,6 @@ void
 vring_fe_mem_unwatch(struct vring_fe *fe)
 {
 	evloop_watch_del(&fe->mem.wake);
-}
-
-int
-vring_fe_mem_start(struct vring_fe *fe)
-{
-	return tell(fe);
 }
 
 void

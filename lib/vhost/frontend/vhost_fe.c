@@ -1,0 +1,598 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A session's life. A peer comes and is asked what it has; while the session is started its rings
+ * run as well. When it is lost both are undone, and it is looked for again. Everything waits here
+ * and nowhere else: the thread serves no other session.
+ */
+#include "vhost_fe.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vhost_fe_session.h"
+#include "vhost_uapi.h"
+#include "virtq_notify.h"
+
+/* How often rings are looked at that may have broken. */
+#define WATCH_MS 500
+
+/*
+ * Enable rings and start the device. What is replayed has to be in force before packets flow, yet
+ * needs a device that runs; where rings cannot be enabled late they are enabled first.
+ */
+static int
+start_device(struct vhost_fe *fe)
+{
+	const bool late = fe->dev->backend & VIRTQ_BIT(VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK);
+	int rc = 0;
+
+	if (fe->cvq.ring != NULL)
+		rc = vhost_set_vring_enable(fe->dev, fe->cvq.qid, true);
+	if (rc == 0 && !late)
+		rc = vhost_fe_rings_enable(fe);
+	if (rc == 0)
+		rc = vhost_dev_start(fe->dev, true);
+	if (rc == 0)
+		rc = vhost_fe_cvq_replay(fe);
+	if (rc == 0 && late)
+		rc = vhost_fe_rings_enable(fe);
+	return rc;
+}
+
+/* The link's state; announcements that the device asks for are sent and acknowledged. */
+static int
+look_at_link(struct vhost_fe *fe)
+{
+	bool announce;
+	int rc = vhost_fe_features_link(fe, &announce);
+
+	if (rc != 0 || !announce)
+		return rc;
+	vhost_fe_rings_announce(fe);
+	return vhost_fe_cvq_announced(fe);
+}
+
+static int
+set_up_rings(struct vhost_fe *fe)
+{
+	uint64_t features;
+	int rc;
+
+	fe->ops->wants(fe->ctx, &fe->wants);
+	features = vhost_fe_features_choose(fe);
+	rc = vhost_set_features(fe->dev, features);
+	if (rc != 0)
+		return rc;
+	fe->features = features;
+	fe->ops->features(fe->ctx, features);
+	fe->in_use = vhost_fe_features_pairs(fe);
+	if (fe->mtu != 0)
+		rc = vhost_net_set_mtu(fe->dev, fe->mtu);
+	if (rc == 0 || rc == -EOPNOTSUPP)
+		rc = fe->ops->mem_give(fe->ctx, fe->dev);
+	if (rc == 0)
+		rc = vhost_fe_rings_up(fe);
+	if (rc == 0)
+		rc = vhost_fe_cvq_up(fe);
+	if (rc == 0)
+		rc = start_device(fe);
+	return rc == 0 ? look_at_link(fe) : rc;
+}
+
+/* What tells the device at the path from another that takes its place. */
+static ino_t
+node_at(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+/* The session is started and a peer is there. */
+static int
+run_rings(struct vhost_fe *fe)
+{
+	int rc;
+
+	fe->running = true;
+	fe->node = fe->vdpa ? node_at(fe->path) : 0;
+	rc = set_up_rings(fe);
+	if (rc != 0)
+		return rc;
+	vhost_fe_rings_kick(fe);
+	fe->logged = false;
+	vhost_fe_rings_publish(fe);
+	fe->ops->link(fe->ctx, fe->link);
+	evloop_timer_set(fe->loop, &fe->watch, WATCH_MS);
+	return 0;
+}
+
+/* Undo it. peer: it is still there, and is told. */
+static void
+halt_rings(struct vhost_fe *fe, bool peer)
+{
+	if (!fe->running)
+		return;
+	evloop_timer_cancel(&fe->watch);
+	fe->ops->mem_stop(fe->ctx);
+	if (peer)
+		vhost_fe_rings_stop(fe);
+	vhost_fe_rings_down(fe);
+	vhost_fe_cvq_down(fe);
+	fe->running = false;
+	fe->features = 0;
+	fe->ops->features(fe->ctx, 0);
+}
+
+static void
+look_again(struct vhost_fe *fe, bool healthy)
+{
+	if (fe->given)
+		return;
+	if (!fe->vdpa)
+		vhu_sock_again(&fe->sock, healthy);
+	else
+		evloop_timer_set(fe->loop, &fe->again, fe->reconnect_ms);
+}
+
+/* Reasons for which a device cannot be opened name its path, others do not. */
+static const char *
+with_path(const struct vhost_fe *fe, const char *why, char *buf, size_t size)
+{
+	if (strstr(why, fe->path) != NULL)
+		return why;
+	snprintf(buf, size, "%s: %s", fe->path, why);
+	return buf;
+}
+
+/* The same reason again and again is logged once. */
+static void
+log_end(struct vhost_fe *fe, bool up)
+{
+	char buf[VHOST_WHY + sizeof(fe->path) + 2];
+
+	if (fe->logged && !up)
+		return;
+	if (up)
+		vhost_fe_session_log(fe, VHOST_LOG_NOTICE, "%s: session ended: %s", fe->path,
+				     fe->why);
+	else
+		vhost_fe_session_log(fe, VHOST_LOG_ERR, "%s",
+				     with_path(fe, fe->why, buf, sizeof(buf)));
+	fe->logged = true;
+}
+
+/* End the session, take rings back, try again later. */
+static void
+end_session(struct vhost_fe *fe, const char *why)
+{
+	const bool up = fe->connected && (!fe->started || fe->published);
+
+	if (why != fe->why)
+		snprintf(fe->why, sizeof(fe->why), "%s", why);
+	fe->lost = fe->changed = false;
+	evloop_timer_cancel(&fe->later);
+	halt_rings(fe, false);
+	vhost_dev_close(fe->dev);
+	if (fe->connected)
+		fe->disconnects++;
+	fe->connected = false;
+	fe->ops->connected(fe->ctx, false);
+	log_end(fe, up);
+	look_again(fe, up);
+}
+
+static void
+begin_session(struct vhost_fe *fe)
+{
+	fe->connected = true;
+	fe->connects++;
+	fe->up_since_ns = evloop_now_ns();
+	fe->ops->connected(fe->ctx, true);
+}
+
+/* The device is open: ask it, and give it rings if there are any. */
+static void
+bring_up(struct vhost_fe *fe)
+{
+	int rc = vhost_fe_features_ask(fe);
+
+	if (rc == 0) {
+		begin_session(fe);
+		if (fe->started)
+			rc = run_rings(fe);
+	}
+	if (rc != 0)
+		end_session(fe, fe->dev->why);
+}
+
+static void
+back_end_came(struct vhu_sock *s, int fd)
+{
+	struct vhost_fe *fe = s->owner;
+
+	if (vhost_user_open(fe->dev, fd) != 0)
+		end_session(fe, fe->dev->why);
+	else
+		bring_up(fe);
+}
+
+static bool
+has_no_back_end(struct vhu_sock *s)
+{
+	struct vhost_fe *fe = s->owner;
+
+	return !vhost_dev_is_open(fe->dev);
+}
+
+static void
+nobody_there(struct vhu_sock *s, int error)
+{
+	struct vhost_fe *fe = s->owner;
+
+	vhost_fe_session_log(fe, VHOST_LOG_INFO, "%s: %s, waiting for a back-end", fe->path,
+			     strerror(-error));
+}
+
+static const struct vhu_sock_ops fe_sock_ops = {
+	.peer = back_end_came,
+	.vacant = has_no_back_end,
+	.waiting = nobody_there,
+};
+
+static void
+open_again(struct evloop_timer *t)
+{
+	struct vhost_fe *fe = t->owner;
+
+	if (vhost_vdpa_open(fe->dev, fe->path, NULL) != 0)
+		end_session(fe, fe->dev->why);
+	else
+		bring_up(fe);
+}
+
+/* Call-backs of the device may come from within an operation: they are served from the loop. */
+static void
+config_changed(void *ctx)
+{
+	struct vhost_fe *fe = ctx;
+
+	fe->changed = true;
+	evloop_timer_set(fe->loop, &fe->later, 0);
+}
+
+static void
+device_lost(void *ctx, const char *why)
+{
+	vhost_fe_session_end(ctx, why);
+}
+
+/* The device tells of these from the loop, and never from within an operation. */
+static void
+notifiers_changed(void *ctx)
+{
+	struct vhost_fe *fe = ctx;
+
+	if (fe->running && vhost_fe_rings_remap(fe) != 0)
+		end_session(fe, fe->dev->why);
+}
+
+static const struct vhost_dev_events fe_events = {
+	.config_changed = config_changed,
+	.notifiers = notifiers_changed,
+	.lost = device_lost,
+};
+
+/* Rings anew, on the same connection. */
+static void
+restart_rings(struct vhost_fe *fe)
+{
+	int rc;
+
+	halt_rings(fe, true);
+	fe->ops->link(fe->ctx, fe->link);
+	rc = vhost_reset_device(fe->dev);
+	if (rc == 0 || rc == -EOPNOTSUPP)
+		rc = vhost_fe_features_ask(fe);
+	if (rc == 0 && fe->started)
+		rc = run_rings(fe);
+	if (rc != 0)
+		end_session(fe, fe->dev->why);
+}
+
+static void
+look_at_device(struct vhost_fe *fe)
+{
+	uint8_t status = 0;
+	int rc = vhost_get_status(fe->dev, &status);
+
+	if (vhost_dev_is_fatal(rc)) {
+		end_session(fe, fe->dev->why);
+		return;
+	}
+	if (rc == 0 && (status & VIRTIO_CONFIG_S_NEEDS_RESET)) {
+		vhost_fe_session_log(fe, VHOST_LOG_WARNING, "the %s needs a reset and gets it",
+				     vhost_fe_peer(fe));
+		restart_rings(fe);
+		return;
+	}
+	if (!fe->running)
+		return;
+	if (look_at_link(fe) != 0) {
+		end_session(fe, fe->dev->why);
+		return;
+	}
+	fe->ops->link(fe->ctx, fe->link);
+}
+
+static void
+serve_later(struct evloop_timer *t)
+{
+	struct vhost_fe *fe = t->owner;
+
+	if (fe->lost) {
+		end_session(fe, fe->why);
+	} else if (fe->changed) {
+		fe->changed = false;
+		look_at_device(fe);
+	}
+}
+
+static void
+watch_rings(struct evloop_timer *t)
+{
+	struct vhost_fe *fe = t->owner;
+	unsigned int qid;
+
+	/* The kernel tells nobody that a device goes, and waits until we have let go of it. */
+	if (fe->vdpa && node_at(fe->path) != fe->node) {
+		end_session(fe, "the device was removed");
+		return;
+	}
+	if (vhost_fe_rings_unheard(fe)) {
+		end_session(fe, "the back-end cut the file of a notifier short");
+		return;
+	}
+	evloop_timer_set(fe->loop, &fe->watch, WATCH_MS);
+	if (!vhost_fe_rings_broken(fe, &qid))
+		return;
+	vhost_fe_session_log(fe, VHOST_LOG_WARNING,
+			     "vring %u broke (%s): the rings are set up anew", qid,
+			     virtq_error_name(fe->ring[qid].drv->vq.broken));
+	restart_rings(fe);
+}
+
+static void
+ring_failed(struct evloop_watch *w, uint32_t unused)
+{
+	struct vhost_fe *fe = w->owner;
+
+	if (!virtq_notify_take(w->fd) || !fe->running)
+		return;
+	vhost_fe_session_log(fe, VHOST_LOG_WARNING,
+			     "the %s reports a broken ring: they are set up anew",
+			     vhost_fe_peer(fe));
+	restart_rings(fe);
+}
+
+void
+vhost_fe_start(struct vhost_fe *fe)
+{
+	fe->started = true;
+	if (fe->connected && run_rings(fe) != 0)
+		end_session(fe, fe->dev->why);
+}
+
+void
+vhost_fe_stop(struct vhost_fe *fe)
+{
+	int rc;
+
+	fe->started = false;
+	if (!fe->running)
+		return;
+	halt_rings(fe, true);
+	fe->ops->link(fe->ctx, false);
+	rc = vhost_dev_start(fe->dev, false);
+	if (vhost_dev_is_fatal(rc))
+		end_session(fe, fe->dev->why);
+}
+
+void
+vhost_fe_mem_changed(struct vhost_fe *fe)
+{
+	if (fe->running && fe->ops->mem_give(fe->ctx, fe->dev) != 0)
+		vhost_fe_session_end(fe, fe->dev->why);
+}
+
+static int
+open_socket(struct vhost_fe *fe, char *err, size_t errlen)
+{
+	const struct vhu_sock_config cfg = {
+		.path = fe->path,
+		.client = !fe->server,
+		.reconnect_ms = fe->reconnect_ms,
+		.mode = fe->sock_mode,
+		.gid = fe->sock_gid,
+	};
+
+	return vhu_sock_open(&fe->sock, &cfg, fe->loop, &fe_sock_ops, fe, err, errlen);
+}
+
+/* A device that is not there from the beginning is most likely a wrong path. */
+static int
+open_device(struct vhost_fe *fe, char *err, size_t errlen)
+{
+	int rc = fe->given ? 0 : vhost_vdpa_open(fe->dev, fe->path, NULL);
+	char buf[VHOST_WHY + sizeof(fe->path) + 2];
+
+	if (rc == 0)
+		rc = vhost_fe_features_ask(fe);
+	if (rc != 0) {
+		snprintf(err, errlen, "%s", with_path(fe, fe->dev->why, buf, sizeof(buf)));
+		vhost_dev_close(fe->dev);
+		return rc;
+	}
+	begin_session(fe);
+	return 0;
+}
+
+int
+vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen)
+{
+	int rc;
+
+	if (fe->given) {
+		fe->dev->loop = fe->loop;
+		fe->dev->events = &fe_events;
+		fe->dev->ctx = fe;
+	} else {
+		vhost_dev_init(fe->dev, fe->loop, &fe_events, fe);
+	}
+	fe->again = (struct evloop_timer){ .expired = open_again, .owner = fe };
+	fe->later = (struct evloop_timer){ .expired = serve_later, .owner = fe };
+	fe->watch = (struct evloop_timer){ .expired = watch_rings, .owner = fe };
+	fe->err = (struct evloop_watch){
+		.fd = fe->errfd,
+		.events = EPOLLIN,
+		.ready = ring_failed,
+		.owner = fe,
+	};
+	rc = evloop_watch_add(fe->loop, &fe->err);
+	if (rc != 0) {
+		snprintf(err, errlen, "eventfd: %s", strerror(-rc));
+		return rc;
+	}
+	return fe->vdpa || fe->given ? open_device(fe, err, errlen) :
+				       open_socket(fe, err, errlen);
+}
+
+void
+vhost_fe_close(struct vhost_fe *fe)
+{
+	if (fe->sock.loop != NULL)
+		vhu_sock_close(&fe->sock);
+	halt_rings(fe, true);
+	vhost_dev_close(fe->dev);
+	fe->connected = false;
+	evloop_timer_cancel(&fe->again);
+	evloop_timer_cancel(&fe->later);
+	evloop_watch_del(&fe->err);
+}
+
+void
+vhost_fe_free(struct vhost_fe *fe)
+{
+	if (fe == NULL)
+		return;
+	vhost_fe_rings_free(fe);
+	vhost_fe_cvq_free(fe);
+	if (fe->callfd >= 0)
+		close(fe->callfd);
+	if (fe->errfd >= 0)
+		close(fe->errfd);
+	free(fe);
+}
+
+static int
+reserve_all(struct vhost_fe *fe, struct virtq_drv *drv)
+{
+	int rc;
+
+	fe->callfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	fe->errfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (fe->callfd < 0 || fe->errfd < 0)
+		return -errno;
+	rc = vhost_fe_rings_alloc(fe, drv);
+	if (rc == 0 && fe->vdpa)
+		rc = vhost_fe_cvq_alloc(fe);
+	return rc;
+}
+
+static void
+keep_config(struct vhost_fe *fe, const struct vhost_fe_config *cfg)
+{
+	snprintf(fe->path, sizeof(fe->path), "%s", cfg->path);
+	fe->vdpa = cfg->vdpa;
+	fe->server = cfg->server;
+	fe->reconnect_ms = cfg->reconnect_ms;
+	fe->sock_mode = cfg->sock_mode;
+	fe->sock_gid = cfg->sock_gid;
+	fe->pairs = cfg->pairs;
+	fe->queue_size = cfg->queue_size;
+	fe->wanted = cfg->features;
+	fe->mtu = cfg->mtu;
+	memcpy(fe->mac.addr, cfg->mac, sizeof(fe->mac.addr));
+	fe->mac_given = cfg->mac_given;
+	fe->promisc = cfg->promisc;
+	fe->allmulti = cfg->allmulti;
+	fe->ops = cfg->ops;
+	fe->ctx = cfg->ctx;
+	fe->loop = cfg->loop;
+	fe->given = fe->fresh = cfg->dev != NULL;
+	fe->dev = fe->given ? cfg->dev : &fe->own;
+}
+
+int
+vhost_fe_new(const struct vhost_fe_config *cfg, struct vhost_fe **out)
+{
+	struct vhost_fe *fe = calloc(1, sizeof(*fe));
+	int rc;
+
+	if (fe == NULL)
+		return -ENOMEM;
+	keep_config(fe, cfg);
+	fe->cvq.kickfd = -1;
+	rc = reserve_all(fe, cfg->drv);
+	if (rc != 0) {
+		vhost_fe_free(fe);
+		return rc;
+	}
+	*out = fe;
+	return 0;
+}
+
+void
+vhost_fe_get_info(const struct vhost_fe *fe, struct vhost_fe_info *info)
+{
+	*info = (struct vhost_fe_info){
+		.limits = fe->limits,
+		.connected = fe->connected,
+		.running = fe->running,
+		.connects = fe->connects,
+		.disconnects = fe->disconnects,
+		.up_since_ns = fe->up_since_ns,
+		.pairs = fe->running ? fe->in_use : 0,
+		.guest_offloads = fe->running ? fe->guest_offloads : 0,
+		.control_queue = fe->cvq.ring != NULL,
+		.notifiers = vhost_fe_rings_notifiers(fe),
+		.status = fe->dev->status,
+		.backend = fe->dev->backend,
+	};
+	memcpy(info->why, fe->why, sizeof(info->why));
+}
+
+void
+vhost_fe_get_limits(const struct vhost_fe *fe, struct vhost_fe_limits *limits)
+{
+	*limits = fe->limits;
+}
+
+uint32_t
+vhost_fe_ring_size(const struct vhost_fe *fe)
+{
+	return vhost_fe_ring_fit(fe, fe->limits.ring_max, fe->limits.offered & fe->wanted &
+				 VIRTQ_BIT(VIRTIO_F_RING_PACKED));
+}
+
+const char *
+vhost_fe_peer(const struct vhost_fe *fe)
+{
+	return fe->vdpa ? "device" : "back-end";
+}
