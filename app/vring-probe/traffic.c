@@ -10,18 +10,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "out.h"
 #include "probe.h"
+#include "vhost_fe.h"
 #include "virtq_drv.h"
 
 #define RX 0			/* rings, as the driver sees them */
 #define TX 1
+#define ALL 3			/* a device of the kernel may have a control queue */
 #define SIZE 64u		/* entries, at most */
+#define ROOM 0x20000u		/* bytes for such a ring */
 #define PACKETS 16u
 #define BUFFER 2048u		/* bytes */
 #define QUIET_MS 300		/* nothing came for so long: nothing will */
@@ -34,31 +36,24 @@ struct mark {
 	uint32_t number;
 };
 
-struct ring {
-	struct virtq_drv *drv;
-	struct virtq_ring *ring;
-	struct virtq_drv_layout at;
-	uint64_t offset;	/* in the shared memory */
-	uint32_t size;
-	int kick;
-};
-
 struct traffic {
 	struct probe *p;
-	uint64_t features;
-	struct ring ring[2];
-	uint8_t *mem;
-	uint64_t bytes, buffers, iova;
+	struct vhost_fe *fe;
+	struct virtq_drv *drv;		/* two of them */
+	const struct virtq_ring *ring[2]; /* NULL: it does not run */
+	uint8_t *mem;			/* rings, then buffers */
+	uint64_t bytes, iova;
 	int memfd;
 	uint8_t dst[6];
+	bool broken;			/* a ring */
 	uint32_t consumed, returned, other, wrong;
 };
 
 /* Buffers: a ring's worth to receive, then the packets to send. */
 static uint64_t
-buffer_offset(const struct traffic *t, int ring, uint32_t i)
+buffer_offset(int ring, uint32_t i)
 {
-	return t->buffers + ((ring == TX ? t->ring[RX].size : 0) + i) * (uint64_t)BUFFER;
+	return ALL * ROOM + ((ring == TX ? SIZE : 0) + i) * (uint64_t)BUFFER;
 }
 
 static uint32_t
@@ -104,96 +99,96 @@ check_packet(struct traffic *t, const uint8_t *frame, uint32_t len)
 }
 
 static void
-offer_buffer(struct traffic *t, uint32_t i)
+offer_buffer(struct traffic *t, const struct virtq_ring *ring, uint32_t i)
 {
-	const struct ring *r = &t->ring[RX];
-	const struct virtq_drv_seg seg = { t->iova + buffer_offset(t, RX, i), BUFFER };
+	const struct virtq_drv_seg seg = { t->iova + buffer_offset(RX, i), BUFFER };
 
-	virtq_drv_add(r->drv, r->ring, t->mem + buffer_offset(t, RX, i), &seg, 1,
+	virtq_drv_add(&t->drv[RX], ring, t->mem + buffer_offset(RX, i), &seg, 1,
 		      VRING_DESC_F_WRITE, false);
 }
 
 /* Take one used entry back. False: there is none, or the ring is broken. */
 static bool
-take(struct ring *r, uint8_t **buffer, uint32_t *len)
+take_used(struct traffic *t, int index, uint8_t **buffer, uint32_t *len)
 {
+	const struct virtq_ring *ring = t->ring[index];
+	struct virtq_drv *drv = &t->drv[index];
 	const struct vring_used_elem *e;
 	uint32_t id;
 
-	if (virtq_drv_used_split(r->drv, r->ring) == 0)
+	if (virtq_drv_used_split(drv, ring) == 0)
 		return false;
-	e = &r->ring->used->ring[r->drv->vq.used_idx & r->ring->mask];
+	e = &ring->used->ring[drv->vq.used_idx & ring->mask];
 	id = virtq_load32(&e->id);
 	*len = virtq_load32(&e->len);
-	if (!virtq_drv_outstanding(r->drv, r->ring, id)) {
-		virtq_drv_break(r->drv, VIRTQ_E_BAD_HEAD);
+	if (!virtq_drv_outstanding(drv, ring, id)) {
+		virtq_drv_break(drv, VIRTQ_E_BAD_HEAD);
 		return false;
 	}
-	*buffer = virtq_drv_pop_used(r->drv, r->ring, (uint16_t)id, false);
+	*buffer = virtq_drv_pop_used(drv, ring, (uint16_t)id, false);
 	return true;
 }
 
 static bool
-reap(struct traffic *t)
+reap_rings(struct traffic *t)
 {
-	struct ring *rx = &t->ring[RX], *tx = &t->ring[TX];
+	const struct virtq_ring *rx = t->ring[RX];
 	uint8_t *buffer;
 	bool some = false;
 	uint32_t len;
 
-	for (; take(tx, &buffer, &len); some = true)
+	for (; take_used(t, TX, &buffer, &len); some = true)
 		t->consumed++;
-	for (; take(rx, &buffer, &len); some = true) {
-		const uint32_t head = rx->ring->hdr_len;
+	for (; take_used(t, RX, &buffer, &len); some = true) {
+		const uint32_t head = rx->hdr_len;
 
 		if (len < head || len > BUFFER)
 			t->wrong++;
 		else
 			check_packet(t, buffer + head, len - head);
-		offer_buffer(t, (uint32_t)((uint64_t)(buffer - t->mem) - t->buffers) / BUFFER);
+		offer_buffer(t, rx, (uint32_t)((uint64_t)(buffer - t->mem) -
+					       buffer_offset(RX, 0)) / BUFFER);
 	}
-	virtq_drv_publish(rx->drv, rx->ring, false);
+	virtq_drv_publish(&t->drv[RX], rx, false);
 	if (some)
-		virtq_drv_kick(rx->drv, rx->ring, false);
+		virtq_drv_kick(&t->drv[RX], rx, false);
+	t->broken |= t->drv[RX].vq.broken || t->drv[TX].vq.broken;
 	return some;
 }
 
 static void
 send_packets(struct traffic *t)
 {
-	const struct ring *r = &t->ring[TX];
+	const struct virtq_ring *ring = t->ring[TX];
+	struct virtq_drv *drv = &t->drv[TX];
 
 	for (uint32_t i = 0; i < PACKETS; i++) {
-		const uint64_t at = buffer_offset(t, TX, i);
-		const uint16_t slot = virtq_drv_next_id(r->drv);
+		const uint64_t at = buffer_offset(TX, i);
+		const uint16_t slot = virtq_drv_next_id(drv);
 		const struct virtq_drv_seg seg[2] = {
-			{ r->drv->header_iova + slot * VIRTQ_DRV_HEADER, r->ring->hdr_len },
+			{ drv->header_iova + slot * VIRTQ_DRV_HEADER, ring->hdr_len },
 			{ t->iova + at, packet_length(i) },
 		};
 
-		memset(r->drv->header + slot * VIRTQ_DRV_HEADER, 0, r->ring->hdr_len);
+		memset(drv->header + slot * VIRTQ_DRV_HEADER, 0, ring->hdr_len);
 		make_packet(t, i, t->mem + at);
-		virtq_drv_add(r->drv, r->ring, t->mem + at, seg, 2, 0, false);
+		virtq_drv_add(drv, ring, t->mem + at, seg, 2, 0, false);
 	}
-	virtq_drv_publish(r->drv, r->ring, false);
-	virtq_drv_kick(r->drv, r->ring, false);
+	virtq_drv_publish(drv, ring, false);
+	virtq_drv_kick(drv, ring, false);
 }
 
 /* Until all is back, or nothing comes any more. */
 static void
-exchange(struct traffic *t)
+exchange_packets(struct traffic *t)
 {
 	const uint64_t most = t->p->dev.timeout_ms * UINT64_C(1000000);
 	const uint64_t start = evloop_now_ns();
 	uint64_t last = start;
 
-	for (uint32_t i = 0; i < t->ring[RX].size; i++)
-		offer_buffer(t, i);
-	virtq_drv_publish(t->ring[RX].drv, t->ring[RX].ring, false);
-	virtq_drv_kick(t->ring[RX].drv, t->ring[RX].ring, false);
 	send_packets(t);
-	for (;;) {
-		const bool some = reap(t);
+	while (t->ring[RX] != NULL) {
+		const bool some = reap_rings(t);
 		const uint64_t now = evloop_now_ns();
 
 		if (some)
@@ -203,152 +198,191 @@ exchange(struct traffic *t)
 		if (now - start > most || (t->consumed >= PACKETS &&
 					   now - last > QUIET_MS * UINT64_C(1000000)))
 			break;
-		evloop_step(t->p->loop, some ? 0 : 1);
-		if (!vhost_dev_is_open(&t->p->dev))
-			break;
+		/* The session would set a broken ring up anew. */
+		if (t->broken)
+			usleep(1000);
+		else
+			evloop_step(t->p->loop, some ? 0 : 1);
 	}
 }
 
-static int
-no_memory(struct traffic *t)
+static void *
+ring_room(void *ctx, uint16_t qid, uint64_t bytes)
 {
-	return vhost_dev_fail(&t->p->dev, -ENOMEM, "out of memory");
+	struct traffic *t = ctx;
+
+	return qid < ALL && bytes <= ROOM ? t->mem + qid * ROOM : NULL;
 }
+
+static void
+keep_room(void *ctx, uint16_t qid)
+{
+}
+
+static uint64_t
+iova_of(void *ctx, const void *addr)
+{
+	const struct traffic *t = ctx;
+
+	return t->iova + (uint64_t)((const uint8_t *)addr - t->mem);
+}
+
+/* Somewhere that the device can reach, and not where it lies here. */
+static int
+give_memory(void *ctx, struct vhost_dev *dev)
+{
+	struct traffic *t = ctx;
+	struct vhost_region region = { .size = t->bytes, .addr = t->mem, .fd = t->memfd };
+	uint64_t first = 0, last = UINT64_MAX;
+
+	vhost_get_iova_range(dev, &first, &last);
+	t->iova = UINT64_C(0x10000000);
+	if (t->iova < first || t->iova > last || last - t->iova < t->bytes)
+		t->iova = (first + 65535) & ~UINT64_C(65535);
+	region.iova = t->iova;
+	return vhost_set_mem_table(dev, &region, 1);
+}
+
+static void
+keep_memory(void *ctx)
+{
+}
+
+static void
+ignore_limits(void *ctx, const struct vhost_fe_limits *limits)
+{
+}
+
+static void
+want_one_pair(void *ctx, struct vhost_fe_wants *wants)
+{
+	*wants = (struct vhost_fe_wants){ .rx_queues = 1, .tx_queues = 1 };
+}
+
+static void
+ignore_features(void *ctx, uint64_t features)
+{
+}
+
+static void
+ignore_mac(void *ctx, const uint8_t mac[6])
+{
+}
+
+static void
+fill_ring(void *ctx, uint16_t qid, struct virtq_drv *drv, const struct virtq_ring *ring)
+{
+	for (uint32_t i = 0; i < ring->size; i++)
+		offer_buffer(ctx, ring, i);
+	virtq_drv_publish(drv, ring, false);
+}
+
+static void
+drain_ring(void *ctx, uint16_t qid, struct virtq_drv *drv, const struct virtq_ring *ring)
+{
+}
+
+static void
+take_rings(void *ctx, const struct virtq_ring *const *rings, uint16_t n)
+{
+	struct traffic *t = ctx;
+
+	memcpy(t->ring, rings, n * sizeof(*rings));
+}
+
+static void
+ignore_announcement(void *ctx, const uint8_t mac[6], struct virtq_drv *drv,
+		    const struct virtq_ring *ring)
+{
+}
+
+static void
+ignore_state(void *ctx, bool up)
+{
+}
+
+static void
+ignore_log(void *ctx, enum vhost_log_level level, const char *text)
+{
+}
+
+static const struct vhost_fe_ops traffic_ops = {
+	.ring_alloc = ring_room,
+	.ring_free = keep_room,
+	.ring_iova = iova_of,
+	.mem_give = give_memory,
+	.mem_stop = keep_memory,
+	.limits = ignore_limits,
+	.wants = want_one_pair,
+	.features = ignore_features,
+	.mac = ignore_mac,
+	.fill = fill_ring,
+	.drain = drain_ring,
+	.publish = take_rings,
+	.announce = ignore_announcement,
+	.connected = ignore_state,
+	.link = ignore_state,
+	.log = ignore_log,
+};
 
 /* Rings, buffers, and the file that they are shared by. */
 static int
 make_memory(struct traffic *t)
 {
-	uint64_t first = 0, last = UINT64_MAX;
-
-	t->bytes = 0;
-	for (int i = 0; i < 2; i++) {
-		virtq_drv_layout(t->ring[i].size, false, &t->ring[i].at);
-		t->ring[i].offset = t->bytes;
-		t->bytes += t->ring[i].at.bytes;
-	}
-	t->buffers = t->bytes;
-	t->bytes += (t->ring[RX].size + PACKETS) * (uint64_t)BUFFER;
-	t->bytes = (t->bytes + 65535) & ~UINT64_C(65535);
+	t->drv = aligned_alloc(VIRTQ_CACHE_LINE, 2 * sizeof(*t->drv));
+	if (t->drv == NULL)
+		return -ENOMEM;
+	memset(t->drv, 0, 2 * sizeof(*t->drv));
+	t->bytes = (buffer_offset(TX, PACKETS) + 65535) & ~UINT64_C(65535);
 	t->memfd = memfd_create("vring-probe", MFD_CLOEXEC);
 	if (t->memfd < 0 || ftruncate(t->memfd, (off_t)t->bytes) < 0)
-		return no_memory(t);
+		return -ENOMEM;
 	t->mem = mmap(NULL, t->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, t->memfd, 0);
-	if (t->mem == MAP_FAILED) {
-		t->mem = NULL;
-		return no_memory(t);
-	}
-	/* Somewhere that the device can reach, and not where it lies here. */
-	vhost_get_iova_range(&t->p->dev, &first, &last);
-	t->iova = UINT64_C(0x10000000);
-	if (t->iova < first || t->iova > last || last - t->iova < t->bytes)
-		t->iova = (first + 65535) & ~UINT64_C(65535);
-	return 0;
+	if (t->mem != MAP_FAILED)
+		return 0;
+	t->mem = NULL;
+	return -ENOMEM;
 }
 
-static int
-make_ring(struct traffic *t, int index)
-{
-	struct ring *r = &t->ring[index];
-	struct virtq_ring_config cfg = {
-		.size = r->size,
-		.features = t->features,
-		.enabled = true,
-		.errfd = -1,
-		.qid = (uint16_t)index,
-	};
-
-	r->kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	r->drv = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*r->drv));
-	if (r->kick < 0 || r->drv == NULL)
-		return no_memory(t);
-	memset(r->drv, 0, sizeof(*r->drv));
-	cfg.callfd = r->kick;
-	return virtq_drv_init(r->drv, t->mem + r->offset, t->iova + r->offset, &cfg, &r->ring);
-}
-
-static int
-give_ring(struct traffic *t, uint32_t index)
-{
-	const struct ring *r = &t->ring[index];
-	struct vhost_dev *dev = &t->p->dev;
-	const uint64_t iova = t->iova + r->offset;
-	const struct vhost_vring_addr addr = {
-		.desc = r->ring->desc,
-		.avail = r->ring->avail,
-		.used = r->ring->used,
-		.desc_iova = iova,
-		.avail_iova = iova + r->at.avail,
-		.used_iova = iova + r->at.used,
-	};
-	int rc = vhost_set_vring_num(dev, index, r->size);
-
-	if (rc == 0)
-		rc = vhost_set_vring_base(dev, index, 0);
-	if (rc == 0)
-		rc = vhost_set_vring_addr(dev, index, &addr);
-	if (rc == 0)
-		rc = vhost_set_vring_call(dev, index, -1);
-	if (rc == 0)
-		rc = vhost_set_vring_kick(dev, index, r->kick);
-	if (rc == 0)
-		rc = vhost_set_vring_enable(dev, index, true);
-	return rc == -EOPNOTSUPP ? 0 : rc;
-}
-
-static int
+/* Whether the first pair of rings runs; if not, dev->why says why. */
+static bool
 bring_up(struct traffic *t)
 {
 	struct vhost_dev *dev = &t->p->dev;
-	const uint64_t wanted = VIRTQ_BIT(VIRTIO_F_VERSION_1) |
-				(vhost_force_iommu(dev) ? VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) : 0);
-	struct vhost_region region;
-	int rc = vhost_set_owner(dev);
-
-	t->features = dev->offered & wanted;
-	for (uint32_t i = 0; i < 2 && rc == 0; i++) {
-		uint32_t most = 0;
-
-		rc = vhost_get_vring_max(dev, i, &most);
-		t->ring[i].size = most != 0 && most < SIZE ? most : SIZE;
-	}
-	if (rc == 0)
-		rc = vhost_set_features(dev, t->features);
-	if (rc == 0)
-		rc = make_memory(t);
-	for (int i = 0; i < 2 && rc == 0; i++)
-		rc = make_ring(t, i);
-	region = (struct vhost_region){
-		.iova = t->iova, .size = t->bytes, .addr = t->mem, .fd = t->memfd,
+	const struct vhost_fe_config cfg = {
+		.path = t->p->path,
+		.vdpa = dev->ops == &vhost_vdpa_ops,
+		.dev = dev,
+		.pairs = 1,
+		.queue_size = SIZE,
+		.features = VIRTQ_BIT(VIRTIO_F_VERSION_1) |
+			    (vhost_force_iommu(dev) ? VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) : 0),
+		.drv = t->drv,
+		.ops = &traffic_ops,
+		.ctx = t,
+		.loop = t->p->loop,
 	};
-	if (rc == 0)
-		rc = vhost_set_mem_table(dev, &region, 1);
-	for (uint32_t i = 0; i < 2 && rc == 0; i++)
-		rc = give_ring(t, i);
-	return rc == 0 ? vhost_dev_start(dev, true) : rc;
+	char err[VHOST_WHY + 200];
+
+	if (vhost_fe_new(&cfg, &t->fe) != 0) {
+		vhost_dev_fail(dev, -ENOMEM, "out of memory");
+		return false;
+	}
+	if (vhost_fe_open(t->fe, err, sizeof(err)) != 0)
+		return false;
+	vhost_fe_start(t->fe);
+	return t->ring[TX] != NULL;
 }
 
-/* In the order in which the device lets go of it all. */
 static void
 tear_down(struct traffic *t)
 {
-	uint32_t base;
-
-	for (uint32_t i = 0; i < 2; i++)
-		vhost_get_vring_base(&t->p->dev, i, &base);
-	vhost_dev_start(&t->p->dev, false);
-	vhost_dev_close(&t->p->dev);
-	for (int i = 0; i < 2; i++) {
-		struct ring *r = &t->ring[i];
-
-		if (r->ring != NULL) {
-			virtq_ring_free(r->ring);
-			virtq_drv_fini(r->drv);
-		}
-		free(r->drv);
-		if (r->kick >= 0)
-			close(r->kick);
+	if (t->fe != NULL) {
+		vhost_fe_stop(t->fe);
+		vhost_fe_close(t->fe);
+		vhost_fe_free(t->fe);
 	}
+	free(t->drv);
 	if (t->mem != NULL)
 		munmap(t->mem, t->bytes);
 	if (t->memfd >= 0)
@@ -369,10 +403,9 @@ static int
 verdict(struct traffic *t)
 {
 	struct probe *p = t->p;
-	const bool broken = t->ring[RX].drv->vq.broken || t->ring[TX].drv->vq.broken;
 	int state = PROBE_TRAFFIC;
 
-	if (broken)
+	if (t->broken)
 		snprintf(p->why, sizeof(p->why), "%s: the device broke a ring", p->path);
 	else if (t->consumed < PACKETS)
 		snprintf(p->why, sizeof(p->why), "%s: the device took %u of %u packets", p->path,
@@ -393,18 +426,20 @@ verdict(struct traffic *t)
 int
 probe_traffic(struct probe *p)
 {
-	struct traffic t = { .p = p, .memfd = -1, .ring = { { .kick = -1 }, { .kick = -1 } } };
-	int state, rc;
+	struct traffic t = { .p = p, .memfd = -1 };
+	int state = PROBE_TRAFFIC;
 
 	choose_destination(&t);
-	rc = bring_up(&t);
-	if (rc == 0) {
-		exchange(&t);
+	if (make_memory(&t) != 0)
+		vhost_dev_fail(&p->dev, -ENOMEM, "out of memory");
+	else if (bring_up(&t))
+		state = PROBE_OK;
+	if (state == PROBE_OK) {
+		exchange_packets(&t);
 		state = verdict(&t);
 	} else {
 		snprintf(p->why, sizeof(p->why), "%s: %s", p->path, p->dev.why);
 		out_text("traffic", "bad");
-		state = PROBE_TRAFFIC;
 	}
 	tear_down(&t);
 	return state;
