@@ -1,0 +1,647 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Both ends of vhost-user in one process, as sessions: a back-end's, served by a thread, and a
+ * front-end's in this one. Neither has EAL.
+ */
+#include <pthread.h>
+
+#include "vhost_be_rig.h"
+#include "vhost_fe.h"
+#include "vhost_fe_session.h"
+
+#define FE_MEM 0x100000u	/* bytes of the front-end's memory */
+#define FE_ROOM 0x20000u	/* for each ring */
+#define FE_SIZE 64u		/* entries of a ring */
+#define FE_WANTED \
+	(VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_MQ))
+
+struct pair {
+	struct rig *rig;		/* the back-end; its loop runs in `thread` */
+	pthread_t thread;
+	bool served;
+	struct evloop *loop;		/* the front-end's */
+	struct vhost_fe *fe;
+	struct virtq_drv *drv;		/* RIG_RINGS of them */
+	uint8_t *mem;
+	int memfd;
+
+	/* What the front-end's owner is, and what it was told. */
+	uint16_t queues;
+	bool no_rings, no_memory;
+	const struct virtq_ring *ring[RIG_RINGS];
+	struct vhost_fe_limits limits;
+	uint64_t features;
+	unsigned int ups, downs, fills, drains, gives, stops, allocs, frees;
+	bool carrier;
+	char log[4096];
+};
+
+static void *
+own_ring_alloc(void *ctx, uint16_t qid, uint64_t bytes)
+{
+	struct pair *p = ctx;
+
+	assert_in_range(bytes, 1, FE_ROOM);
+	if (p->no_rings && qid == RIG_RINGS - 1)
+		return NULL;
+	p->allocs++;
+	return p->mem + qid * FE_ROOM;
+}
+
+static void
+own_ring_free(void *ctx, uint16_t qid)
+{
+	struct pair *p = ctx;
+
+	assert_in_range(qid, 0, RIG_RINGS - 1);
+	p->frees++;
+}
+
+static uint64_t
+own_iova(void *ctx, const void *addr)
+{
+	return (uintptr_t)addr;
+}
+
+static int
+own_mem_give(void *ctx, struct vhost_dev *dev)
+{
+	struct pair *p = ctx;
+	const struct vhost_region r = {
+		.iova = (uintptr_t)p->mem, .size = FE_MEM, .addr = p->mem, .fd = p->memfd,
+	};
+
+	p->gives++;
+	if (p->no_memory)
+		return vhost_dev_fail(dev, -ENOMEM, "no memory of this test");
+	return vhost_set_mem_table(dev, &r, 1);
+}
+
+static void
+own_mem_stop(void *ctx)
+{
+	struct pair *p = ctx;
+
+	p->stops++;
+}
+
+static void
+own_limits(void *ctx, const struct vhost_fe_limits *limits)
+{
+	struct pair *p = ctx;
+
+	p->limits = *limits;
+}
+
+static void
+own_wants(void *ctx, struct vhost_fe_wants *wants)
+{
+	struct pair *p = ctx;
+
+	*wants = (struct vhost_fe_wants){ .rx_queues = p->queues, .tx_queues = p->queues };
+}
+
+static void
+own_features(void *ctx, uint64_t features)
+{
+	struct pair *p = ctx;
+
+	p->features = features;
+}
+
+static void
+own_mac(void *ctx, const uint8_t mac[6])
+{
+	fail_msg("a back-end has no address");
+}
+
+static void
+own_fill(void *ctx, uint16_t qid, struct virtq_drv *drv, const struct virtq_ring *ring)
+{
+	struct pair *p = ctx;
+	const struct virtq_drv_seg seg = { (uintptr_t)p->mem + RIG_RINGS * FE_ROOM, 2048 };
+
+	assert_int_equal(qid % 2, 0);
+	virtq_drv_add(drv, ring, p->mem, &seg, 1, VRING_DESC_F_WRITE, false);
+	virtq_drv_publish(drv, ring, false);
+	p->fills++;
+}
+
+static void
+own_drain(void *ctx, uint16_t qid, struct virtq_drv *drv, const struct virtq_ring *ring)
+{
+	struct pair *p = ctx;
+
+	assert_null(p->ring[qid]);
+	while (virtq_drv_detach(drv, ring->size) != NULL)
+		;
+	p->drains++;
+}
+
+static void
+own_publish(void *ctx, const struct virtq_ring *const *rings, uint16_t n)
+{
+	struct pair *p = ctx;
+
+	assert_int_equal(n, RIG_RINGS);
+	for (uint16_t i = 0; i < n; i++) {
+		rig_touch(p->ring[i]);
+		rig_touch(rings[i]);
+		p->ring[i] = rings[i];
+	}
+}
+
+static void
+own_announce(void *ctx, const uint8_t mac[6], struct virtq_drv *drv, const struct virtq_ring *ring)
+{
+	fail_msg("a back-end asks for no announcement");
+}
+
+static void
+own_connected(void *ctx, bool up)
+{
+	struct pair *p = ctx;
+
+	p->ups += up;
+	p->downs += !up;
+	if (!up)
+		p->carrier = false;
+}
+
+static void
+own_link(void *ctx, bool carrier)
+{
+	struct pair *p = ctx;
+
+	p->carrier = carrier;
+}
+
+static void
+own_log(void *ctx, enum vhost_log_level level, const char *text)
+{
+	struct pair *p = ctx;
+	size_t used = strlen(p->log);
+
+	if (level <= VHOST_LOG_NOTICE)
+		snprintf(p->log + used, sizeof(p->log) - used, "%s\n", text);
+}
+
+static const struct vhost_fe_ops own_ops = {
+	.ring_alloc = own_ring_alloc, .ring_free = own_ring_free, .ring_iova = own_iova,
+	.mem_give = own_mem_give, .mem_stop = own_mem_stop,
+	.limits = own_limits, .wants = own_wants, .features = own_features, .mac = own_mac,
+	.fill = own_fill, .drain = own_drain, .publish = own_publish, .announce = own_announce,
+	.connected = own_connected, .link = own_link, .log = own_log,
+};
+
+static struct vhost_fe_config
+pair_config(struct pair *p)
+{
+	return (struct vhost_fe_config){
+		.path = p->rig->path,
+		.reconnect_ms = 1,
+		.sock_gid = (gid_t)-1,
+		.pairs = RIG_PAIRS,
+		.queue_size = FE_SIZE,
+		.features = FE_WANTED,
+		.drv = p->drv,
+		.ops = &own_ops,
+		.ctx = p,
+		.loop = p->loop,
+	};
+}
+
+static int
+pair_setup(void **state)
+{
+	struct pair *p = calloc(1, sizeof(*p));
+
+	rig_setup_bare((void **)&p->rig);
+	assert_int_equal(evloop_new(&p->loop), 0);
+	evloop_step(p->loop, 0); /* this is its thread */
+	p->drv = aligned_alloc(VIRTQ_CACHE_LINE, RIG_RINGS * sizeof(*p->drv));
+	memset(p->drv, 0, RIG_RINGS * sizeof(*p->drv));
+	p->memfd = memfd_create("front-end", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(p->memfd, FE_MEM), 0);
+	p->mem = mmap(NULL, FE_MEM, PROT_READ | PROT_WRITE, MAP_SHARED, p->memfd, 0);
+	p->queues = RIG_PAIRS;
+	*state = p;
+	return 0;
+}
+
+static void *
+serve_loop(void *arg)
+{
+	evloop_run(arg);
+	return NULL;
+}
+
+static void
+serve_back_end(struct pair *p)
+{
+	assert_int_equal(pthread_create(&p->thread, NULL, serve_loop, p->rig->loop), 0);
+	p->served = true;
+}
+
+static int
+pair_teardown(void **state)
+{
+	struct pair *p = *state;
+	struct rig *rig = p->rig;
+
+	if (p->fe != NULL)
+		vhost_fe_close(p->fe);
+	vhost_fe_free(p->fe);
+	assert_int_equal(p->allocs, p->frees);
+	for (int i = 0; i < RIG_RINGS; i++)
+		assert_null(p->ring[i]);
+	evloop_free(p->loop);
+	if (p->served) {
+		evloop_quit(rig->loop);
+		pthread_join(p->thread, NULL);
+	}
+	munmap(p->mem, FE_MEM);
+	close(p->memfd);
+	free(p->drv);
+	free(p);
+	return rig_teardown((void **)&rig);
+}
+
+/* The front-end looks for a back-end from here on. */
+static void
+open_session(struct pair *p, bool server)
+{
+	struct vhost_fe_config cfg = pair_config(p);
+	char err[300] = "";
+
+	cfg.server = server;
+	assert_int_equal(vhost_fe_new(&cfg, &p->fe), 0);
+	if (vhost_fe_open(p->fe, err, sizeof(err)) != 0)
+		fail_msg("%s", err);
+}
+
+static void
+step_until(struct pair *p, const unsigned int *counter, unsigned int value)
+{
+	for (int i = 0; i < 500 && *counter < value; i++)
+		evloop_step(p->loop, 10);
+	assert_int_equal(*counter, value);
+}
+
+/* Run with the back-end's state at rest. */
+struct look {
+	struct rig *rig;
+	void (*fn)(struct rig *rig);
+};
+
+static int
+look_in_loop(void *arg)
+{
+	const struct look *l = arg;
+
+	l->fn(l->rig);
+	return 0;
+}
+
+static void
+in_back_end(struct pair *p, void (*fn)(struct rig *rig))
+{
+	struct look l = { p->rig, fn };
+
+	evloop_call(p->rig->loop, look_in_loop, &l);
+}
+
+/* Receive rings have the one buffer that they were filled with. */
+static void
+check_rings_run(struct rig *rig)
+{
+	for (int i = 0; i < RIG_RINGS; i++) {
+		assert_non_null(rig->ring[i]);
+		assert_true(rig->ring[i]->enabled);
+		assert_int_equal(rig->ring[i]->size, FE_SIZE);
+		assert_int_equal(rig->ring[i]->avail->idx, i % 2 == 0);
+	}
+	assert_int_equal(rig->features & FE_WANTED, FE_WANTED);
+}
+
+static void
+check_one_pair(struct rig *rig)
+{
+	assert_non_null(rig->ring[0]);
+	assert_non_null(rig->ring[1]);
+	assert_true(rig->ring[0]->enabled && rig->ring[1]->enabled);
+	assert_null(rig->ring[2]);
+	assert_null(rig->ring[3]);
+}
+
+static void
+check_no_ring(struct rig *rig)
+{
+	for (int i = 0; i < RIG_RINGS; i++)
+		assert_null(rig->ring[i]);
+}
+
+static void
+start_pair(struct pair *p)
+{
+	rig_listen(p->rig);
+	serve_back_end(p);
+	open_session(p, false);
+	step_until(p, &p->ups, 1);
+	vhost_fe_start(p->fe);
+}
+
+/* Asked before it is started; then rings come and go on the same connection. */
+static void
+starts_and_stops(void **state)
+{
+	struct pair *p = *state;
+	struct vhost_fe_info info;
+
+	rig_listen(p->rig);
+	serve_back_end(p);
+	open_session(p, false);
+	step_until(p, &p->ups, 1);
+	assert_int_equal(p->limits.max_pairs, RIG_PAIRS);
+	assert_int_equal(p->limits.offered & FE_WANTED, FE_WANTED);
+	assert_int_equal(p->features, 0);
+	for (unsigned int round = 1; round <= 3; round++) {
+		vhost_fe_start(p->fe);
+		in_back_end(p, check_rings_run);
+		assert_non_null(p->ring[RIG_RINGS - 1]);
+		assert_true(p->carrier);
+		assert_int_equal(p->features, FE_WANTED);
+		vhost_fe_get_info(p->fe, &info);
+		assert_true(info.connected && info.running);
+		assert_int_equal(info.pairs, RIG_PAIRS);
+		assert_false(info.control_queue);
+		vhost_fe_stop(p->fe);
+		in_back_end(p, check_no_ring);
+		assert_null(p->ring[0]);
+		assert_false(p->carrier);
+		assert_int_equal(p->features, 0);
+		assert_int_equal(p->fills, round * RIG_PAIRS);
+		assert_int_equal(p->drains, round * RIG_RINGS);
+		assert_int_equal(p->gives, round);
+		assert_int_equal(p->stops, round);
+	}
+	vhost_fe_get_info(p->fe, &info);
+	assert_true(info.connected && !info.running);
+	assert_int_equal(info.connects, 1);
+	assert_int_equal(info.disconnects, 0);
+	assert_string_equal(p->log, "");
+}
+
+static void
+as_many_pairs_as_queues(void **state)
+{
+	struct pair *p = *state;
+
+	p->queues = 1;
+	start_pair(p);
+	in_back_end(p, check_one_pair);
+	assert_non_null(p->ring[1]);
+	assert_null(p->ring[2]);
+	p->queues = 7;
+	vhost_fe_stop(p->fe);
+	vhost_fe_start(p->fe);
+	in_back_end(p, check_rings_run);
+}
+
+static void
+make_back_end_anew(struct rig *rig)
+{
+	struct vhost_be_config cfg = rig_config(rig);
+	char err[200];
+
+	vhost_be_free(rig->be);
+	assert_int_equal(vhost_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
+}
+
+/* Two lives of a back-end; a session that is stopped meanwhile stays so. */
+static void
+finds_a_back_end_again(void **state)
+{
+	struct pair *p = *state;
+	struct vhost_fe_info info;
+
+	start_pair(p);
+	in_back_end(p, check_rings_run);
+	in_back_end(p, make_back_end_anew);
+	step_until(p, &p->downs, 1);
+	assert_null(p->ring[0]);
+	assert_non_null(strstr(p->log, "session ended: "));
+	step_until(p, &p->ups, 2);
+	in_back_end(p, check_rings_run);
+	assert_non_null(p->ring[0]);
+	assert_true(p->carrier);
+	vhost_fe_stop(p->fe);
+	in_back_end(p, make_back_end_anew);
+	step_until(p, &p->ups, 3);
+	in_back_end(p, check_no_ring);
+	assert_null(p->ring[0]);
+	vhost_fe_get_info(p->fe, &info);
+	assert_int_equal(info.connects, 3);
+	assert_int_equal(info.disconnects, 2);
+}
+
+/* Who notices that a session is over notes it, and the loop ends it. */
+static void
+ended_by_the_loop(void **state)
+{
+	struct pair *p = *state;
+	struct vhost_fe_info info;
+
+	start_pair(p);
+	p->no_memory = true;
+	vhost_fe_mem_changed(p->fe);
+	vhost_fe_get_info(p->fe, &info);
+	assert_true(info.running);
+	assert_non_null(p->ring[0]);
+	assert_int_equal(p->downs, 0);
+	/* Nobody is asked any more, and what is wished for is kept. */
+	assert_int_equal(vhost_fe_wish_promisc(p->fe, true), 0);
+	p->no_memory = false;
+	step_until(p, &p->downs, 1);
+	assert_null(p->ring[0]);
+	vhost_fe_get_info(p->fe, &info);
+	assert_string_equal(info.why, "no memory of this test");
+	assert_non_null(strstr(p->log, "session ended: no memory of this test\n"));
+	step_until(p, &p->ups, 2);
+	in_back_end(p, check_rings_run);
+}
+
+/* Tried again and again, and said once. */
+static void
+does_not_start_without_memory(void **state)
+{
+	struct pair *p = *state;
+	const char *first;
+
+	p->no_memory = true;
+	start_pair(p);
+	assert_null(p->ring[0]);
+	step_until(p, &p->downs, 3);
+	first = strstr(p->log, "no memory of this test\n");
+	assert_non_null(first);
+	assert_null(strstr(first + 1, "no memory of this test\n"));
+	p->no_memory = false;
+	for (int i = 0; i < 500 && p->ring[0] == NULL; i++)
+		evloop_step(p->loop, 10);
+	in_back_end(p, check_rings_run);
+}
+
+static void
+connect_back_end(struct rig *rig)
+{
+	struct vhost_be_config cfg = rig_config(rig);
+	char err[200];
+
+	cfg.client = true;
+	cfg.reconnect_ms = 1;
+	assert_int_equal(vhost_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
+}
+
+/* The back-end comes to it, and finds it started. */
+static void
+listens_for_back_ends(void **state)
+{
+	struct pair *p = *state;
+
+	open_session(p, true);
+	vhost_fe_start(p->fe);
+	assert_null(p->ring[0]);
+	serve_back_end(p);
+	in_back_end(p, connect_back_end);
+	step_until(p, &p->ups, 1);
+	in_back_end(p, check_rings_run);
+	assert_string_equal(vhost_fe_peer(p->fe), "back-end");
+}
+
+/* An open device of the owner's: its session has no second life. */
+static void
+drives_an_open_device(void **state)
+{
+	struct pair *p = *state;
+	struct vhost_fe_config cfg = pair_config(p);
+	struct vhost_dev dev;
+	char err[300];
+
+	rig_listen(p->rig);
+	serve_back_end(p);
+	vhost_dev_init(&dev, p->loop, NULL, NULL);
+	assert_int_equal(vhost_user_open(&dev, connect_to(p->rig->path)), 0);
+	assert_int_equal(vhost_init(&dev), 0);
+	cfg.dev = &dev;
+	assert_int_equal(vhost_fe_new(&cfg, &p->fe), 0);
+	assert_int_equal(vhost_fe_open(p->fe, err, sizeof(err)), 0);
+	vhost_fe_start(p->fe);
+	in_back_end(p, check_rings_run);
+	in_back_end(p, make_back_end_anew);
+	step_until(p, &p->downs, 1);
+	assert_false(vhost_dev_is_open(&dev));
+	for (int i = 0; i < 10; i++)
+		evloop_step(p->loop, 2);
+	assert_int_equal(p->ups, 1);
+	vhost_fe_close(p->fe);
+	vhost_fe_free(p->fe);
+	p->fe = NULL;
+}
+
+static void
+fails_with_a_reason(void **state)
+{
+	struct pair *p = *state;
+	struct vhost_fe_config cfg = pair_config(p);
+	char err[300] = "";
+
+	p->no_rings = true;
+	assert_int_equal(vhost_fe_new(&cfg, &p->fe), -ENOMEM);
+	assert_null(p->fe);
+	assert_int_equal(p->allocs, p->frees);
+	p->no_rings = false;
+	cfg.server = true;
+	cfg.path = "/no/such/directory/socket";
+	assert_int_equal(vhost_fe_new(&cfg, &p->fe), 0);
+	assert_int_equal(vhost_fe_open(p->fe, err, sizeof(err)), -ENOENT);
+	assert_non_null(strstr(err, "/no/such/directory"));
+}
+
+/* Behind a socket nobody filters: wishes are kept. */
+static void
+keeps_wishes(void **state)
+{
+	static const struct vhost_fe_mac mac[VHOST_FE_CMD_MACS + 1] = { { { 2, 0, 0, 0, 0, 9 } } };
+	struct pair *p = *state;
+	const struct vhost_fe_rss rss = { .types = 0x3f, .entries = 4, .table = { 1, 0, 1, 0 } };
+	struct vhost_fe_rss got;
+
+	start_pair(p);
+	assert_int_equal(vhost_fe_wish_promisc(p->fe, true), 0);
+	assert_int_equal(vhost_fe_wish_allmulti(p->fe, true), 0);
+	assert_int_equal(vhost_fe_wish_mac(p->fe, mac), 0);
+	assert_int_equal(vhost_fe_wish_unicast(p->fe, VHOST_FE_UNICAST - 1, mac), 0);
+	assert_int_equal(vhost_fe_wish_multicast(p->fe, mac, 1), 0);
+	assert_int_equal(vhost_fe_wish_multicast(p->fe, mac, VHOST_FE_CMD_MACS + 1), -ENOSPC);
+	assert_int_equal(vhost_fe_wish_vlan(p->fe, 4095, true), 0);
+	assert_int_equal(vhost_fe_wish_rss(p->fe, &rss), 0);
+	assert_true(p->fe->promisc && p->fe->allmulti && p->fe->mac_given);
+	assert_memory_equal(&p->fe->mac, mac, 6);
+	assert_memory_equal(&p->fe->unicast[VHOST_FE_UNICAST - 1], mac, 6);
+	assert_int_equal(p->fe->nmulticast, 1);
+	assert_true(p->fe->vlan[63] == VIRTQ_BIT(63));
+	vhost_fe_rss_wished(p->fe, &got);
+	assert_memory_equal(&got, &rss, sizeof(rss));
+}
+
+/* What a device is told of a table that it cannot have; the wish stays. */
+static void
+fits_rss_to_the_device(void **state)
+{
+	struct pair *p = *state;
+	const struct vhost_fe_rss rss = { .types = 0x3f, .entries = 4, .table = { 1, 0, 1, 1 } };
+	struct vhost_fe_rss got;
+
+	rig_listen(p->rig);
+	open_session(p, false);
+	p->fe->rss = rss;
+	p->fe->limits.max_pairs = 2;
+	p->fe->limits.rss_entries = 4;
+	p->fe->limits.rss_types = 0x7;
+	vhost_fe_rss_fit(p->fe, 2, &got);
+	assert_int_equal(got.types, 0x7);
+	assert_memory_equal(got.table, rss.table, 8);
+	/* Fewer queues, then another number of entries. */
+	vhost_fe_rss_fit(p->fe, 1, &got);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(got.table[i], 0);
+	p->fe->limits.rss_entries = 8;
+	vhost_fe_rss_fit(p->fe, 5, &got);
+	assert_int_equal(got.entries, 8);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(got.table[i], i % 2);
+	vhost_fe_rss_wished(p->fe, &got);
+	assert_memory_equal(&got, &rss, sizeof(rss));
+}
+
+#define FE_TEST(fn) cmocka_unit_test_setup_teardown(fn, pair_setup, pair_teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		FE_TEST(starts_and_stops),
+		FE_TEST(as_many_pairs_as_queues),
+		FE_TEST(finds_a_back_end_again),
+		FE_TEST(ended_by_the_loop),
+		FE_TEST(does_not_start_without_memory),
+		FE_TEST(listens_for_back_ends),
+		FE_TEST(drives_an_open_device),
+		FE_TEST(fails_with_a_reason),
+		FE_TEST(keeps_wishes),
+		FE_TEST(fits_rss_to_the_device),
+	};
+
+	return cmocka_run_group_tests_name("vhost_fe", tests, NULL, NULL);
+}
