@@ -49,13 +49,13 @@ test_merge_files(void **state)
 		piece(12, 1, 3, 2), piece(20, 2, 3, 3),
 	};
 
-	assert_int_equal(vring_regions_merge(r, RTE_DIM(r), true), 4);
+	assert_int_equal(vring_fe_region_merge(r, RTE_DIM(r), true), 4);
 	check_region(&r[0], 10, 3, 3);
 	check_region(&r[1], 13, 1, 4);
 	check_region(&r[2], 14, 1, 4);
 	check_region(&r[3], 20, 2, 3);
-	assert_true(vring_regions_bytes(r, 4) == 7 * PAGE);
-	assert_int_equal(vring_regions_merge(r, 0, true), 0);
+	assert_true(vring_fe_region_bytes(r, 4) == 7 * PAGE);
+	assert_int_equal(vring_fe_region_merge(r, 0, true), 0);
 }
 
 static void
@@ -67,7 +67,7 @@ test_merge_addresses(void **state)
 	};
 
 	r[2].read_only = true;
-	assert_int_equal(vring_regions_merge(r, RTE_DIM(r), false), 3);
+	assert_int_equal(vring_fe_region_merge(r, RTE_DIM(r), false), 3);
 	check_region(&r[0], 10, 3, 3);
 	check_region(&r[1], 13, 1, 4);
 	check_region(&r[2], 15, 1, 5);
@@ -78,11 +78,11 @@ test_beyond(void **state)
 {
 	const struct vhost_region r[] = { piece(1, 1, 3, 0), piece(4, 2, 3, 1) };
 
-	assert_null(vring_regions_beyond(r, 2, 0, UINT64_MAX));
-	assert_null(vring_regions_beyond(r, 2, PAGE, 6 * PAGE - 1));
-	assert_ptr_equal(vring_regions_beyond(r, 2, PAGE, 6 * PAGE - 2), &r[1]);
-	assert_ptr_equal(vring_regions_beyond(r, 2, PAGE + 1, UINT64_MAX), &r[0]);
-	assert_null(vring_regions_beyond(r, 0, 1, 0));
+	assert_null(vring_fe_region_beyond(r, 2, 0, UINT64_MAX));
+	assert_null(vring_fe_region_beyond(r, 2, PAGE, 6 * PAGE - 1));
+	assert_ptr_equal(vring_fe_region_beyond(r, 2, PAGE, 6 * PAGE - 2), &r[1]);
+	assert_ptr_equal(vring_fe_region_beyond(r, 2, PAGE + 1, UINT64_MAX), &r[0]);
+	assert_null(vring_fe_region_beyond(r, 0, 1, 0));
 }
 
 static void

@@ -51,7 +51,7 @@ vring_fe_info_memory(struct vring_port *port, struct rte_tel_data *d)
 
 	pthread_mutex_lock(&mem->lock);
 	rte_tel_data_add_dict_u64(d, "regions", mem->n);
-	rte_tel_data_add_dict_u64(d, "bytes", vring_regions_bytes(mem->region, mem->n));
+	rte_tel_data_add_dict_u64(d, "bytes", vring_fe_region_bytes(mem->region, mem->n));
 	for (uint32_t i = 0; i < mem->n; i++)
 		vring_telemetry_region(d, i, mem->region[i].iova, (uintptr_t)mem->region[i].addr,
 				       mem->region[i].size);

@@ -38,9 +38,9 @@ struct walk {
 	uint32_t unshared;
 	const char *gone;	/* piece about to be freed, and its end; or NULL */
 	const char *gone_end;
-	const struct vring_ranges *withheld;
-	struct vnet_range outside[VNET_EXTMEM_MAX];
-	uint32_t noutside;
+	const struct vring_ranges *revoked;
+	struct vnet_range external[VNET_EXTMEM_MAX];
+	uint32_t nexternal;
 };
 
 /* DPDK's own memory is shared with every device. */
@@ -70,12 +70,12 @@ add_region(struct walk *w)
 
 /* The device is not to have it, or a part of it. */
 static bool
-is_withheld(const struct walk *w, const void *addr, size_t len)
+is_revoked(const struct walk *w, const void *addr, size_t len)
 {
 	const char *first = addr;
 
 	return (first < w->gone_end && first + len > w->gone) ||
-	       vring_ranges_touch(w->withheld, (uintptr_t)addr, len);
+	       vring_fe_region_ranges_meet(w->revoked, (uintptr_t)addr, len);
 }
 
 /*
@@ -83,14 +83,14 @@ is_withheld(const struct walk *w, const void *addr, size_t len)
  * receiving.
  */
 static void
-add_outside(struct walk *w, const struct rte_memseg_list *msl)
+add_external(struct walk *w, const struct rte_memseg_list *msl)
 {
 	const uintptr_t base = (uintptr_t)msl->base_va;
 
-	if (w->noutside > 0 && w->outside[w->noutside - 1].base == base)
+	if (w->nexternal > 0 && w->external[w->nexternal - 1].base == base)
 		return;
-	if (w->noutside < VNET_EXTMEM_MAX)
-		w->outside[w->noutside++] = (struct vnet_range){ base, msl->len };
+	if (w->nexternal < VNET_EXTMEM_MAX)
+		w->external[w->nexternal++] = (struct vnet_range){ base, msl->len };
 }
 
 static int
@@ -102,10 +102,10 @@ add_memseg(const struct rte_memseg_list *msl, const struct rte_memseg *ms, void 
 	size_t offset = 0;
 	int fd;
 
-	if (is_withheld(w, addr, ms->len))
+	if (is_revoked(w, addr, ms->len))
 		return 0;
-	if (msl->external && !w->files && !is_withheld(w, msl->base_va, msl->len))
-		add_outside(w, msl);
+	if (msl->external && !w->files && !is_revoked(w, msl->base_va, msl->len))
+		add_external(w, msl);
 	fd = msl->external ? -1 : rte_memseg_get_fd_thread_unsafe(ms);
 	if (fd >= 0 && rte_memseg_get_fd_offset_thread_unsafe(ms, &offset) != 0)
 		fd = -1;
@@ -127,50 +127,50 @@ add_memseg(const struct rte_memseg_list *msl, const struct rte_memseg *ms, void 
 }
 
 static size_t
-outside_len(const struct vring_fe_mem *mem, uintptr_t base)
+external_len(const struct vring_fe_mem *mem, uintptr_t base)
 {
 	uint32_t i;
 
-	for (i = 0; i < mem->noutside; i++)
-		if (mem->outside[i].base == base)
-			return mem->outside[i].len;
+	for (i = 0; i < mem->nexternal; i++)
+		if (mem->external[i].base == base)
+			return mem->external[i].len;
 	return 0;
 }
 
 /* Bursts use no longer what is about to go. Lock held. */
 static void
-withdraw(struct vring_fe *fe)
+withdraw_external(struct vring_fe *fe)
 {
 	struct vnet_range *r = fe->port->extmem.range;
 	unsigned int i;
 
 	for (i = 0; i < VNET_EXTMEM_MAX && r[i].base != 0; i++)
-		if (outside_len(&fe->mem, r[i].base) != r[i].len)
+		if (external_len(&fe->mem, r[i].base) != r[i].len)
 			__atomic_store_n(&r[i].len, 0, __ATOMIC_RELAXED);
 }
 
 /* The device knows it: bursts may use it. Lock held. */
 static void
-give(struct vring_fe *fe)
+give_external(struct vring_fe *fe)
 {
 	struct vnet_range *r = fe->port->extmem.range;
 	const struct vring_fe_mem *mem = &fe->mem;
 	unsigned int i, k;
 
-	for (k = 0; k < mem->noutside; k++) {
+	for (k = 0; k < mem->nexternal; k++) {
 		for (i = 0; i < VNET_EXTMEM_MAX; i++)
-			if (r[i].base == 0 || r[i].base == mem->outside[k].base)
+			if (r[i].base == 0 || r[i].base == mem->external[k].base)
 				break;
 		if (i == VNET_EXTMEM_MAX)
 			return; /* copied, since more was registered one after another */
-		__atomic_store_n(&r[i].base, mem->outside[k].base, __ATOMIC_RELAXED);
-		__atomic_store_n(&r[i].len, mem->outside[k].len, __ATOMIC_RELEASE);
+		__atomic_store_n(&r[i].base, mem->external[k].base, __ATOMIC_RELAXED);
+		__atomic_store_n(&r[i].len, mem->external[k].len, __ATOMIC_RELEASE);
 	}
 }
 
 /* Whether memory is registered that is not DPDK's own. */
 static bool
-is_outside(uintptr_t addr)
+is_external(uintptr_t addr)
 {
 	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list((const void *)addr);
 
@@ -184,7 +184,7 @@ forget_unregistered(struct vring_ranges *s)
 	uint32_t i = 0;
 
 	while (i < s->n)
-		if (is_outside(s->range[i].base))
+		if (is_external(s->range[i].base))
 			i++;
 		else
 			s->range[i] = s->range[--s->n];
@@ -192,28 +192,28 @@ forget_unregistered(struct vring_ranges *s)
 
 /* EAL's memory lock is held, by this thread or the one of another process that waits for it. */
 static int
-refresh(struct vring_fe *fe, const char *gone, size_t len)
+refresh_regions(struct vring_fe *fe, const char *gone, size_t len)
 {
 	struct vring_fe_mem *mem = &fe->mem;
 	struct walk w = { .files = mem->files, .gone = gone, .gone_end = gone + len,
-			  .withheld = &mem->withheld };
-	int ret;
+			  .revoked = &mem->revoked };
+	int rc;
 
 	pthread_mutex_lock(&mem->lock);
-	forget_unregistered(&mem->withheld);
-	ret = rte_memseg_walk_thread_unsafe(add_memseg, &w);
-	if (ret != 0) {
+	forget_unregistered(&mem->revoked);
+	rc = rte_memseg_walk_thread_unsafe(add_memseg, &w);
+	if (rc != 0) {
 		pthread_mutex_unlock(&mem->lock);
 		free(w.region);
-		return ret;
+		return rc;
 	}
 	free(mem->region);
 	mem->region = w.region;
-	mem->n = vring_regions_merge(w.region, w.n, mem->files);
+	mem->n = vring_fe_region_merge(w.region, w.n, mem->files);
 	mem->unshared = w.unshared;
-	memcpy(mem->outside, w.outside, sizeof(w.outside));
-	mem->noutside = w.noutside;
-	withdraw(fe);
+	memcpy(mem->external, w.external, sizeof(w.external));
+	mem->nexternal = w.nexternal;
+	withdraw_external(fe);
 	mem->wanted++;
 	pthread_mutex_unlock(&mem->lock);
 	return 0;
@@ -226,27 +226,27 @@ wait_served(struct vring_fe_mem *mem)
 	const uint64_t one = 1;
 	struct timespec end;
 	uint64_t mine;
-	int ret = 0;
+	int rc = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += WAIT_S;
 	pthread_mutex_lock(&mem->lock);
 	mine = mem->wanted;
 	if (mem->live && write(mem->wake.fd, &one, sizeof(one)) < 0)
-		ret = errno == EAGAIN ? 0 : errno; /* full: it is awake */
-	while (mem->live && mem->done < mine && ret == 0)
-		ret = pthread_cond_timedwait(&mem->served, &mem->lock, &end);
+		rc = errno == EAGAIN ? 0 : errno; /* full: it is awake */
+	while (mem->live && mem->done < mine && rc == 0)
+		rc = pthread_cond_timedwait(&mem->served, &mem->lock, &end);
 	pthread_mutex_unlock(&mem->lock);
-	return ret == 0;
+	return rc == 0;
 }
 
 static void
-changed(enum rte_mem_event event, const void *addr, size_t len, void *arg)
+memory_changed(enum rte_mem_event event, const void *addr, size_t len, void *arg)
 {
 	struct vring_fe *fe = arg;
 	const char *gone = event == RTE_MEM_EVENT_FREE ? addr : NULL;
 
-	if (refresh(fe, gone, gone == NULL ? 0 : len) != 0)
+	if (refresh_regions(fe, gone, gone == NULL ? 0 : len) != 0)
 		VRING_LOG(ERR, fe->port->name, "no memory for the list of memory: the device is "
 			  "not told of %p, %zu bytes", addr, len);
 	else if (!wait_served(&fe->mem))
@@ -256,16 +256,16 @@ changed(enum rte_mem_event event, const void *addr, size_t len, void *arg)
 
 /* What EAL tells nobody of: memory that was registered is there, or is about to be unregistered. */
 static int
-moves(struct vring_fe *fe, const void *gone, size_t len)
+refresh_and_wait(struct vring_fe *fe, const void *gone, size_t len)
 {
-	int ret;
+	int rc;
 
 	rte_mcfg_mem_read_lock();
-	ret = refresh(fe, gone, len);
+	rc = refresh_regions(fe, gone, len);
 	rte_mcfg_mem_read_unlock();
-	if (ret == 0 && !wait_served(&fe->mem))
-		ret = -ETIMEDOUT;
-	return ret;
+	if (rc == 0 && !wait_served(&fe->mem))
+		rc = -ETIMEDOUT;
+	return rc;
 }
 
 int
@@ -274,7 +274,7 @@ vring_fe_mem_moves(struct vring_port *port, const void *addr, size_t len, bool c
 	struct vring_fe *fe = port->fe;
 	struct vring_fe_mem *mem = &fe->mem;
 	const uintptr_t base = (uintptr_t)addr;
-	int ret = 0;
+	int rc = 0;
 
 	/* A back-end behind a socket maps files, and EAL knows none of such memory. */
 	if (!fe->vdpa)
@@ -282,18 +282,18 @@ vring_fe_mem_moves(struct vring_port *port, const void *addr, size_t len, bool c
 	/* It may stay registered for long, for others. */
 	pthread_mutex_lock(&mem->lock);
 	if (comes)
-		ret = vring_ranges_cut(&mem->withheld, base, len);
-	else if (is_outside(base))
-		ret = vring_ranges_add(&mem->withheld, base, len);
+		rc = vring_fe_region_ranges_cut(&mem->revoked, base, len);
+	else if (is_external(base))
+		rc = vring_fe_region_ranges_add(&mem->revoked, base, len);
 	pthread_mutex_unlock(&mem->lock);
-	return ret != 0 ? ret : moves(fe, comes ? NULL : addr, comes ? 0 : len);
+	return rc != 0 ? rc : refresh_and_wait(fe, comes ? NULL : addr, comes ? 0 : len);
 }
 
 /* Whether the device can be given the buffers of a pool. */
 struct pool_walk {
-	const struct vring_ranges *withheld;
+	const struct vring_ranges *revoked;
 	bool takes;
-	bool outside;	/* some are in memory that the application has registered */
+	bool external;	/* some are in memory that the application has registered */
 };
 
 static void
@@ -304,23 +304,23 @@ look_at_buffer(struct rte_mempool *pool, void *arg, void *obj, unsigned int i)
 	struct pool_walk *w = arg;
 
 	w->takes &= msl != NULL &&
-		    !vring_ranges_touch(w->withheld, (uintptr_t)m->buf_addr, m->buf_len);
-	w->outside |= msl != NULL && msl->external;
+		    !vring_fe_region_ranges_meet(w->revoked, (uintptr_t)m->buf_addr, m->buf_len);
+	w->external |= msl != NULL && msl->external;
 }
 
 bool
 vring_fe_mem_takes_pool(const struct vring_port *port, struct rte_mempool *pool)
 {
 	struct vring_fe_mem *mem = &port->fe->mem;
-	struct pool_walk w = { .withheld = &mem->withheld, .takes = true };
+	struct pool_walk w = { .revoked = &mem->revoked, .takes = true };
 
 	pthread_mutex_lock(&mem->lock);
 	rte_mempool_obj_iter(pool, look_at_buffer, &w);
 	pthread_mutex_unlock(&mem->lock);
-	if (!w.takes || !w.outside)
+	if (!w.takes || !w.external)
 		return w.takes;
 	/* What was registered since the device was opened is not yet known to it. */
-	return port->fe->vdpa && moves(port->fe, NULL, 0) == 0;
+	return port->fe->vdpa && refresh_and_wait(port->fe, NULL, 0) == 0;
 }
 
 static void
@@ -335,7 +335,7 @@ vring_fe_mem_open(struct vring_fe *fe)
 	struct vring_fe_mem *mem = &fe->mem;
 	pthread_condattr_t attr;
 	char name[32];
-	int ret;
+	int rc;
 
 	vnet_drv_is_shared = is_shared;
 	mem->files = !fe->vdpa;
@@ -349,11 +349,11 @@ vring_fe_mem_open(struct vring_fe *fe)
 		return -errno;
 	/* Not to be had where memory never changes. First, so that no change is missed. */
 	callback_name(fe, name, sizeof(name));
-	mem->registered = rte_mem_event_callback_register(name, changed, fe) == 0;
+	mem->registered = rte_mem_event_callback_register(name, memory_changed, fe) == 0;
 	rte_mcfg_mem_read_lock();
-	ret = refresh(fe, NULL, 0);
+	rc = refresh_regions(fe, NULL, 0);
 	rte_mcfg_mem_read_unlock();
-	return ret;
+	return rc;
 }
 
 void
@@ -371,15 +371,15 @@ vring_fe_mem_close(struct vring_fe *fe)
 	mem->wake.fd = -1;
 	free(mem->region);
 	mem->region = NULL;
-	free(mem->withheld.range);
-	mem->withheld = (struct vring_ranges){ 0 };
+	free(mem->revoked.range);
+	mem->revoked = (struct vring_ranges){ 0 };
 	pthread_cond_destroy(&mem->served);
 	pthread_mutex_destroy(&mem->lock);
 }
 
 /* A copy, so that the lock is not held while the device answers. NULL: no memory. */
 static struct vhost_region *
-snapshot(struct vring_fe_mem *mem, uint32_t *n, uint64_t *wanted)
+copy_regions(struct vring_fe_mem *mem, uint32_t *n, uint64_t *wanted)
 {
 	struct vhost_region *copy;
 
@@ -411,7 +411,7 @@ check_regions(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
 				      "fewer", n, limit);
 	if (vhost_get_iova_range(dev, &first, &last) != 0)
 		return 0;
-	beyond = vring_regions_beyond(r, n, first, last);
+	beyond = vring_fe_region_beyond(r, n, first, last);
 	if (beyond == NULL)
 		return 0;
 	return vhost_dev_fail(dev, -ERANGE,
@@ -424,7 +424,7 @@ check_regions(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
 static int
 explain_limit(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
 {
-	uint64_t need = vring_regions_bytes(r, n);
+	uint64_t need = vring_fe_region_bytes(r, n);
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur >= need)
@@ -441,28 +441,28 @@ vring_fe_mem_give(struct vring_fe *fe, struct vhost_dev *dev)
 	struct vhost_region *r;
 	uint64_t wanted;
 	uint32_t n;
-	int ret;
+	int rc;
 
-	r = snapshot(mem, &n, &wanted);
+	r = copy_regions(mem, &n, &wanted);
 	if (r == NULL)
 		return vhost_dev_fail(dev, -ENOMEM, "no memory for a list of memory");
-	ret = check_regions(dev, r, n);
-	if (ret == 0)
-		ret = vhost_set_mem_table(dev, r, n);
-	if (ret == -ENOMEM && fe->vdpa)
-		ret = explain_limit(dev, r, n);
+	rc = check_regions(dev, r, n);
+	if (rc == 0)
+		rc = vhost_set_mem_table(dev, r, n);
+	if (rc == -ENOMEM && fe->vdpa)
+		rc = explain_limit(dev, r, n);
 	free(r);
 	pthread_mutex_lock(&mem->lock);
 	mem->done = wanted;
-	if (ret == 0 && mem->wanted == wanted)
-		give(fe);
+	if (rc == 0 && mem->wanted == wanted)
+		give_external(fe);
 	pthread_cond_broadcast(&mem->served);
 	pthread_mutex_unlock(&mem->lock);
-	return ret;
+	return rc;
 }
 
 static void
-woken(struct evloop_watch *w, uint32_t events)
+serve_change(struct evloop_watch *w, uint32_t events)
 {
 	struct vring_fe *fe = w->owner;
 	uint64_t count;
@@ -476,7 +476,7 @@ int
 vring_fe_mem_watch(struct vring_fe *fe)
 {
 	fe->mem.wake.events = EPOLLIN;
-	fe->mem.wake.ready = woken;
+	fe->mem.wake.ready = serve_change;
 	fe->mem.wake.owner = fe;
 	return evloop_watch_add(fe->port->loop, &fe->mem.wake);
 }

@@ -26,9 +26,9 @@ struct vring_fe_mem {
 	pthread_cond_t served;
 	struct vhost_region *region;	/* ascending, merged */
 	uint32_t n;
-	struct vnet_range outside[VNET_EXTMEM_MAX]; /* of these: not DPDK's own */
-	uint32_t noutside;
-	struct vring_ranges withheld;	/* registered, but taken back from the device */
+	struct vnet_range external[VNET_EXTMEM_MAX]; /* of these: not DPDK's own */
+	uint32_t nexternal;
+	struct vring_ranges revoked;	/* registered, but taken back from the device */
 	uint64_t wanted, done;		/* changes so far; of them known to the device */
 	bool live;			/* the loop tells the device of changes */
 	bool registered;

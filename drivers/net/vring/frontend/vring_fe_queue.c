@@ -6,7 +6,7 @@
 #include "vring_fe_queue.h"
 
 static const struct virtq_drv *
-drv_of(const struct virtq_vq *vq)
+fe_drv_of(const struct virtq_vq *vq)
 {
 	return (const struct virtq_drv *)vq;
 }
@@ -40,14 +40,14 @@ rx_count(const struct virtq_ring *ring, const struct virtq_vq *vq)
 static uint32_t
 tx_count(const struct virtq_ring *ring, const struct virtq_vq *vq)
 {
-	return RTE_MIN(drv_of(vq)->nfree, ring->size);
+	return RTE_MIN(fe_drv_of(vq)->nfree, ring->size);
 }
 
 static void
-notified(const struct virtq_vq *vq, uint64_t *sent, uint64_t *suppressed)
+count_notifications(const struct virtq_vq *vq, uint64_t *sent, uint64_t *suppressed)
 {
-	*sent = drv_of(vq)->kicks;
-	*suppressed = drv_of(vq)->kicks_suppressed;
+	*sent = fe_drv_of(vq)->kicks;
+	*suppressed = fe_drv_of(vq)->kicks_suppressed;
 }
 
 static uint16_t
@@ -63,6 +63,6 @@ const struct vring_queue_ops vring_fe_queue_ops = {
 	.tx_select = vnet_drv_tx_select,
 	.rx_count = rx_count,
 	.tx_count = tx_count,
-	.notified = notified,
+	.notified = count_notifications,
 	.tx_clean = tx_clean,
 };

@@ -15,7 +15,7 @@ by_address(const void *a, const void *b)
 
 /* Neighbours in this process, and in the file where one is shared. */
 static bool
-adjoin(const struct vhost_region *a, const struct vhost_region *b, bool files)
+regions_adjoin(const struct vhost_region *a, const struct vhost_region *b, bool files)
 {
 	if (a->iova + a->size != b->iova || a->read_only != b->read_only)
 		return false;
@@ -23,7 +23,7 @@ adjoin(const struct vhost_region *a, const struct vhost_region *b, bool files)
 }
 
 uint32_t
-vring_regions_merge(struct vhost_region *r, uint32_t n, bool files)
+vring_fe_region_merge(struct vhost_region *r, uint32_t n, bool files)
 {
 	uint32_t i, last = 0;
 
@@ -31,7 +31,7 @@ vring_regions_merge(struct vhost_region *r, uint32_t n, bool files)
 		return 0;
 	qsort(r, n, sizeof(r[0]), by_address);
 	for (i = 1; i < n; i++) {
-		if (adjoin(&r[last], &r[i], files))
+		if (regions_adjoin(&r[last], &r[i], files))
 			r[last].size += r[i].size;
 		else
 			r[++last] = r[i];
@@ -40,7 +40,7 @@ vring_regions_merge(struct vhost_region *r, uint32_t n, bool files)
 }
 
 const struct vhost_region *
-vring_regions_beyond(const struct vhost_region *r, uint32_t n, uint64_t first, uint64_t last)
+vring_fe_region_beyond(const struct vhost_region *r, uint32_t n, uint64_t first, uint64_t last)
 {
 	uint32_t i;
 
@@ -51,7 +51,7 @@ vring_regions_beyond(const struct vhost_region *r, uint32_t n, uint64_t first, u
 }
 
 uint64_t
-vring_regions_bytes(const struct vhost_region *r, uint32_t n)
+vring_fe_region_bytes(const struct vhost_region *r, uint32_t n)
 {
 	uint64_t bytes = 0;
 
@@ -61,18 +61,18 @@ vring_regions_bytes(const struct vhost_region *r, uint32_t n)
 }
 
 static bool
-touch(const struct vnet_range *r, uintptr_t base, size_t len)
+ranges_meet(const struct vnet_range *r, uintptr_t base, size_t len)
 {
 	return r->base < base + len && base < r->base + r->len;
 }
 
 bool
-vring_ranges_touch(const struct vring_ranges *s, uintptr_t base, size_t len)
+vring_fe_region_ranges_meet(const struct vring_ranges *s, uintptr_t base, size_t len)
 {
 	uint32_t i;
 
 	for (i = 0; i < s->n; i++)
-		if (touch(&s->range[i], base, len))
+		if (ranges_meet(&s->range[i], base, len))
 			return true;
 	return false;
 }
@@ -90,7 +90,7 @@ make_room(struct vring_ranges *s)
 }
 
 int
-vring_ranges_cut(struct vring_ranges *s, uintptr_t base, size_t len)
+vring_fe_region_ranges_cut(struct vring_ranges *s, uintptr_t base, size_t len)
 {
 	const uintptr_t end = base + len;
 	uint32_t i = 0;
@@ -101,7 +101,7 @@ vring_ranges_cut(struct vring_ranges *s, uintptr_t base, size_t len)
 		const struct vnet_range old = s->range[i];
 		const uintptr_t old_end = old.base + old.len;
 
-		if (!touch(&old, base, len)) {
+		if (!ranges_meet(&old, base, len)) {
 			i++;
 			continue;
 		}
@@ -115,9 +115,9 @@ vring_ranges_cut(struct vring_ranges *s, uintptr_t base, size_t len)
 }
 
 int
-vring_ranges_add(struct vring_ranges *s, uintptr_t base, size_t len)
+vring_fe_region_ranges_add(struct vring_ranges *s, uintptr_t base, size_t len)
 {
-	if (vring_ranges_cut(s, base, len) != 0 || make_room(s) != 0)
+	if (vring_fe_region_ranges_cut(s, base, len) != 0 || make_room(s) != 0)
 		return -ENOMEM;
 	s->range[s->n++] = (struct vnet_range){ base, len };
 	return 0;
