@@ -19,7 +19,7 @@ const unsigned int fuzz_inputs = 2000;
 
 /* What of the ring the oracle needs to know, as it was before a burst. */
 struct before {
-	struct virtq_vq vq;
+	struct virtq_cursor cursor;
 	uint16_t head[MAX_SIZE];			/* split: avail ring */
 	struct vring_packed_desc desc[MAX_SIZE];	/* packed */
 	uint64_t packets;				/* and drops */
@@ -198,7 +198,7 @@ restart(struct target *t, struct fuzz *f)
 
 	memset(r->desc, 0, t->p.buf[0].gpa - r->desc_gpa);
 	rd_start_at(r, idx, fuzz_pick(f, 2));
-	assert_int_equal(virtq_vq_set_base(t->p.d.vq, t->p.d.ring, rd_base(r)), 0);
+	assert_int_equal(virtq_dev_set_base(t->p.d.vq, t->p.d.ring, rd_base(r)), 0);
 	t->honest = true;
 	t->waiting = 0;
 }
@@ -219,7 +219,7 @@ remember(const struct target *t, struct before *b)
 {
 	const struct rd *r = &t->p.r;
 
-	b->vq = *t->p.d.vq;
+	b->cursor = t->p.d.vq->cursor;
 	b->packets = packets(t);
 	if (r->packed)
 		memcpy(b->desc, r->pdesc, r->size * sizeof(b->desc[0]));
@@ -232,21 +232,21 @@ static uint32_t
 completed_split(const struct target *t, const struct before *b, bool names)
 {
 	const struct rd *r = &t->p.r;
-	const struct virtq_vq *vq = t->p.d.vq;
-	uint16_t n = vq->used_idx - b->vq.used_idx;
+	const struct virtq_cursor *cursor = &t->p.d.vq->cursor;
+	uint16_t n = cursor->used_idx - b->cursor.used_idx;
 
-	assert_int_equal((uint16_t)(vq->avail_idx - b->vq.avail_idx), n);
+	assert_int_equal((uint16_t)(cursor->avail_idx - b->cursor.avail_idx), n);
 	assert_true(n <= r->size);
 	if (names && n > 0)
-		assert_int_equal(r->used->idx, vq->used_idx);
+		assert_int_equal(r->used->idx, cursor->used_idx);
 	for (uint16_t i = 0; names && i < n; i++) {
-		const uint32_t id = r->used->ring[(b->vq.used_idx + i) % r->size].id;
+		const uint32_t id = r->used->ring[(b->cursor.used_idx + i) % r->size].id;
 
 		/* In order, an entry stands for all up to the one it names. */
 		if (!t->tx && (r->features & F_IN_ORDER))
-			while (i + 1 < n && b->head[(b->vq.avail_idx + i) % r->size] != id)
+			while (i + 1 < n && b->head[(b->cursor.avail_idx + i) % r->size] != id)
 				i++;
-		assert_int_equal(id, b->head[(b->vq.avail_idx + i) % r->size]);
+		assert_int_equal(id, b->head[(b->cursor.avail_idx + i) % r->size]);
 		/* Whoever offers a chain twice cannot tell which of the two was meant. */
 		if (!t->honest && (r->features & F_IN_ORDER))
 			break;
@@ -258,14 +258,14 @@ static uint32_t
 completed_packed(const struct target *t, const struct before *b, bool names)
 {
 	const struct rd *r = &t->p.r;
-	const struct virtq_vq *vq = t->p.d.vq;
-	uint16_t at = b->vq.used_idx;
-	bool wrap = b->vq.used_wrap;
+	const struct virtq_cursor *cursor = &t->p.d.vq->cursor;
+	uint16_t at = b->cursor.used_idx;
+	bool wrap = b->cursor.used_wrap;
 	uint32_t n = 0;
 
-	assert_int_equal(vq->avail_idx, vq->used_idx);
-	assert_int_equal(vq->avail_wrap, vq->used_wrap);
-	while (at != vq->used_idx || wrap != vq->used_wrap) {
+	assert_int_equal(cursor->avail_idx, cursor->used_idx);
+	assert_int_equal(cursor->avail_wrap, cursor->used_wrap);
+	while (at != cursor->used_idx || wrap != cursor->used_wrap) {
 		uint16_t end = at, slots = 1, flags = r->pdesc[at].flags;
 
 		while (b->desc[end].flags & VRING_DESC_F_NEXT) {
@@ -330,26 +330,27 @@ burst_tx(struct target *t, struct fuzz *f, uint16_t n)
 static bool
 ready(const struct target *t)
 {
-	return t->p.d.vq->broken == VIRTQ_OK && virtq_dev_ready(t->p.d.vq, t->p.d.ring, 1);
+	return t->p.d.vq->cursor.broken == VIRTQ_OK && virtq_dev_ready(t->p.d.vq, t->p.d.ring, 1);
 }
 
 /* Whether chains were completed. */
 static bool
 burst(struct target *t, struct fuzz *f)
 {
-	const struct virtq_vq *vq = t->p.d.vq;
+	const struct virtq_cursor *cursor = &t->p.d.vq->cursor;
 	uint16_t n = (uint16_t)(1 + fuzz_pick(f, t->tx ? 16 : 64)), done;
 	struct before b;
 
 	remember(t, &b);
 	done = t->tx ? burst_tx(t, f, n) : burst_rx(t, n);
 	check(t, &b, done);
-	if (b.vq.broken != VIRTQ_OK)
+	if (b.cursor.broken != VIRTQ_OK)
 		assert_int_equal(done, 0);
 	/* Without mergeable buffers any chain does for a packet, or the packet is lost. */
 	if (t->tx && done < n && !(t->p.r.features & F_MRG))
 		assert_false(ready(t));
-	if (vq->avail_idx == b.vq.avail_idx && vq->avail_wrap == b.vq.avail_wrap)
+	if (cursor->avail_idx == b.cursor.avail_idx &&
+	    cursor->avail_wrap == b.cursor.avail_wrap)
 		return false;
 	t->waiting = 0; /* or fewer: what is left may be written over, which is a driver's lie */
 	if (ready(t))
@@ -363,7 +364,7 @@ drain(struct target *t, struct fuzz *f)
 {
 	int rounds = 0;
 
-	while (t->p.d.vq->broken == VIRTQ_OK && burst(t, f))
+	while (t->p.d.vq->cursor.broken == VIRTQ_OK && burst(t, f))
 		assert_true(rounds++ < 2 * MAX_SIZE);
 	if (!t->tx)
 		assert_false(ready(t));
@@ -391,7 +392,7 @@ fuzz_one(struct fuzz *f)
 		default:
 			add_chain(&t, f);
 		}
-		if (t.p.d.vq->broken != VIRTQ_OK)
+		if (t.p.d.vq->cursor.broken != VIRTQ_OK)
 			restart(&t, f);
 	}
 	drain(&t, f);

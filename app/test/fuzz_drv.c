@@ -72,7 +72,7 @@ check(const struct target *t)
 			taken += drv->slot[i].ndesc;
 	assert_int_equal(taken + drv->nfree, t->size);
 	if (t->honest)
-		assert_int_equal(drv->vq.broken, VIRTQ_OK);
+		assert_int_equal(drv->cursor.broken, VIRTQ_OK);
 }
 
 static void
@@ -226,7 +226,7 @@ fuzz_one(struct fuzz *f)
 				transmit(&t, f);
 		}
 		check(&t);
-		if (t.l.drv->vq.broken != VIRTQ_OK)
+		if (t.l.drv->cursor.broken != VIRTQ_OK)
 			begin_anew(&t);
 	}
 	drain(&t);

@@ -264,12 +264,12 @@ burst(struct rig *rig, uint32_t i)
 {
 	const struct virtq_ring *ring = rig->ring[i];
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
-	struct virtq_vq *vq = rig->vq[i];
+	struct virtq_dev *vq = rig->vq[i];
 	struct virtq_pos pos = virtq_dev_pos(vq);
 	enum virtq_error err;
 	uint16_t n;
 
-	if (ring == NULL || vq->broken != VIRTQ_OK)
+	if (ring == NULL || vq->cursor.broken != VIRTQ_OK)
 		return;
 	virtq_dev_begin(vq, ring);
 	if (ring->packed)

@@ -22,7 +22,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "virtq_ring.h"
+#include "virtq_dev.h"
 
 /* Threads that change what is being read: TSan would only tell that they do. */
 #if defined(__has_feature)
@@ -461,7 +461,7 @@ rd_pop(struct rd *r, struct rd_done *d)
 
 /* The device for a ring. */
 struct dev {
-	struct virtq_vq *vq;
+	struct virtq_dev *vq;
 	struct virtq_ring *ring;
 	int callfd, errfd;
 };
@@ -491,10 +491,10 @@ dev_start(struct dev *d, const struct rd *r)
 	d->vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*d->vq));
 	memset(d->vq, 0xa5, sizeof(*d->vq)); /* nothing relies on zeroes but the counters */
 	d->vq->calls = d->vq->calls_suppressed = 0;
-	d->vq->loans = NULL;
+	d->vq->cursor.owner = NULL;
 	cfg = dev_config(d, r);
 	assert_int_equal(virtq_ring_new(&cfg, r->g->mem, &d->ring), 0);
-	assert_int_equal(virtq_vq_set_base(d->vq, d->ring, rd_base(r)), 0);
+	assert_int_equal(virtq_dev_set_base(d->vq, d->ring, rd_base(r)), 0);
 }
 
 static inline void

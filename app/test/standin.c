@@ -90,7 +90,7 @@ ring_start(struct standin *s, uint32_t index)
 	if (!make_run(s, index))
 		return;
 	if (!r->control) {
-		assert_int_equal(virtq_vq_set_base(r->vq, r->ring, f->base), 0);
+		assert_int_equal(virtq_dev_set_base(r->vq, r->ring, f->base), 0);
 		return;
 	}
 	/* The driver begins with a fresh one each time. */
@@ -115,7 +115,7 @@ ring_stop(struct standin *s, uint32_t index)
 	if (r->control) {
 		s->cvq.ring = NULL;
 	} else {
-		s->fake.ring[index].base = virtq_vq_get_base(r->vq, r->ring->packed);
+		s->fake.ring[index].base = virtq_dev_get_base(r->vq, r->ring->packed);
 		drop_held(s, &s->pair[index / 2]);
 	}
 	virtq_ring_free(r->ring);
@@ -371,7 +371,7 @@ flush(struct standin *s, uint16_t i)
 		return true;
 	}
 	r->ring->features = standin_in_use(s);
-	n = p->give(&p->to, r->vq, r->ring, p->hold, p->nhold);
+	n = p->give(&p->to, &r->vq->cursor, r->ring, p->hold, p->nhold);
 	p->nhold -= n;
 	memmove(p->hold, p->hold + n, p->nhold * sizeof(p->hold[0]));
 	s->given += n;
@@ -405,7 +405,7 @@ take(struct standin *s, uint16_t i)
 
 	if (r->ring == NULL)
 		return false;
-	n = p->take(&p->from, r->vq, r->ring, pkts, BURST);
+	n = p->take(&p->from, &r->vq->cursor, r->ring, pkts, BURST);
 	for (uint16_t k = 0; k < n; k++)
 		sort(s, pkts[k], i);
 	return n > 0;

@@ -21,6 +21,7 @@
 
 #include "ring_device.h"
 #include "vdpa_fake.h"
+#include "virtq_dev.h"
 #include "vnet.h"
 
 #define STANDIN_PAIRS 2
@@ -44,7 +45,7 @@ enum standin_mood {
 };
 
 struct standin_ring {
-	struct virtq_vq *vq;
+	struct virtq_dev *vq;
 	struct virtq_ring *ring;	/* NULL: does not run */
 	struct virtq_ring_config cfg; /* of run */
 	bool control;		/* the control queue, not one of data */
@@ -150,9 +151,11 @@ void standin_report(const struct standin *s, struct rte_mbuf *m);
 uint64_t standin_in_use(const struct standin *s);
 
 /* standin_hash.c: bursts of packets of one buffer whose header has room for a hash. */
-uint16_t standin_hash_take(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
+uint16_t standin_hash_take(struct vnet_rxq *rxq, struct virtq_cursor *vq,
+			   const struct virtq_ring *ring,
 			   struct rte_mbuf **pkts, uint16_t n);
-uint16_t standin_hash_give(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
+uint16_t standin_hash_give(struct vnet_txq *txq, struct virtq_cursor *vq,
+			   const struct virtq_ring *ring,
 			   struct rte_mbuf **pkts, uint16_t n);
 
 static inline bool

@@ -10,7 +10,7 @@
 #define HDR ((uint32_t)sizeof(struct virtio_net_hdr_v1_hash))
 
 static struct rdev
-at(const struct virtq_vq *vq, const struct virtq_ring *ring)
+at(const struct virtq_cursor *vq, const struct virtq_ring *ring)
 {
 	return (struct rdev){
 		.ring = ring,
@@ -22,7 +22,7 @@ at(const struct virtq_vq *vq, const struct virtq_ring *ring)
 }
 
 static void
-leave(const struct rdev *d, struct virtq_vq *vq)
+leave(const struct rdev *d, struct virtq_cursor *vq)
 {
 	vq->avail_idx = d->avail_idx;
 	vq->used_idx = d->used_idx;
@@ -43,7 +43,7 @@ mapped(const struct virtq_ring *ring, uint64_t addr, uint32_t bytes)
 }
 
 uint16_t
-standin_hash_take(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
+standin_hash_take(struct vnet_rxq *rxq, struct virtq_cursor *vq, const struct virtq_ring *ring,
 		  struct rte_mbuf **pkts, uint16_t n)
 {
 	static const struct virtio_net_hdr_v1_hash none;
@@ -69,7 +69,7 @@ standin_hash_take(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_
 }
 
 uint16_t
-standin_hash_give(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
+standin_hash_give(struct vnet_txq *txq, struct virtq_cursor *vq, const struct virtq_ring *ring,
 		  struct rte_mbuf **pkts, uint16_t n)
 {
 	struct rdev d = at(vq, ring);

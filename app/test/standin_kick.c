@@ -23,7 +23,7 @@ static bool
 find_place(const struct standin *s, uint32_t index, struct place *p)
 {
 	const struct standin_ring *r = &s->ring[index];
-	uint32_t idx = r->vq->avail_idx;
+	uint32_t idx = r->vq->cursor.avail_idx;
 
 	*p = (struct place){ .ring = r->ring };
 	if (r->ring == NULL)
@@ -35,8 +35,8 @@ find_place(const struct standin *s, uint32_t index, struct place *p)
 	}
 	/* Buffers that wait already are no news, unlike packets. */
 	if (index % 2 == 0)
-		idx += vnet_ring_count(r->ring, r->vq);
-	p->wrap = r->vq->avail_wrap;
+		idx += vnet_ring_count(r->ring, &r->vq->cursor);
+	p->wrap = r->vq->cursor.avail_wrap;
 	if (r->ring->packed && idx >= r->ring->size) {
 		idx -= r->ring->size;
 		p->wrap = !p->wrap;

@@ -146,7 +146,7 @@ nonsense(struct sport *p, const char *args)
 	open_with(p, &t, args, 1);
 	for (uint32_t i = 1; i <= 2; i++) {
 		const struct virtq_ring *ring;
-		const struct virtq_vq *vq;
+		const struct virtq_dev *vq;
 		uint32_t starts;
 
 		stream_run(&t, 300);
@@ -155,11 +155,11 @@ nonsense(struct sport *p, const char *args)
 		vq = p->s.ring[0].vq;
 		starts = p->s.starts;
 		if (ring->packed) {
-			ring->pdesc[vq->used_idx].id = 300;
-			__atomic_store_n(&ring->pdesc[vq->used_idx].flags,
-					 vq->used_wrap ? 0x8080 : 0, __ATOMIC_RELEASE);
+			ring->pdesc[vq->cursor.used_idx].id = 300;
+			__atomic_store_n(&ring->pdesc[vq->cursor.used_idx].flags,
+					 vq->cursor.used_wrap ? 0x8080 : 0, __ATOMIC_RELEASE);
 		} else {
-			ring->used->ring[vq->used_idx & ring->mask].id = 0x10000;
+			ring->used->ring[vq->cursor.used_idx & ring->mask].id = 0x10000;
 			__atomic_fetch_add(&ring->used->idx, 1, __ATOMIC_RELEASE);
 		}
 		/* Seen before the device goes on. */

@@ -133,7 +133,7 @@ any_order(void **state)
 		assert_non_null(rig->ring[0]);
 		assert_true(rig->ring[0]->enabled);
 		assert_true(rig->ring[0]->callfd >= 0);
-		assert_int_equal(rig->vq[0]->avail_idx, 77);
+		assert_int_equal(rig->vq[0]->cursor.avail_idx, 77);
 	}
 }
 
@@ -196,7 +196,7 @@ get_vring_base_stops_the_ring(void **state)
 	struct rig *rig = *state;
 
 	fe_start(rig);
-	rig->vq[0]->avail_idx = 1234;
+	rig->vq[0]->cursor.avail_idx = 1234;
 	assert_int_equal(fe_get_base(rig, 0), 1234);
 	assert_null(rig->ring[0]);
 	assert_non_null(rig->ring[1]);
@@ -211,7 +211,7 @@ get_vring_base_stops_the_ring(void **state)
 	*(uint16_t *)(void *)(rig->mem + 0x1002) = 1300;
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, VHU_FD_NONE, -1), ACK);
 	assert_non_null(rig->ring[0]);
-	assert_int_equal(rig->vq[0]->avail_idx, 1234);
+	assert_int_equal(rig->vq[0]->cursor.avail_idx, 1234);
 	assert_int_equal(rig->ring[0]->callfd, -1);
 }
 
@@ -226,7 +226,7 @@ a_ring_that_stops_remembers_where(void **state)
 		if (step != 3)
 			send_step(rig, step);
 	assert_non_null(rig->ring[0]);
-	rig->vq[0]->avail_idx = 55;
+	rig->vq[0]->cursor.avail_idx = 55;
 	assert_int_equal(fe_get_base(rig, 0), 55);
 }
 
@@ -246,7 +246,7 @@ packed_rings_have_both_halves_of_a_base(void **state)
 	send_step(rig, 5);
 	assert_non_null(rig->ring[0]);
 	assert_true(rig->ring[0]->packed);
-	assert_int_equal(rig->vq[0]->used_idx, 5);
+	assert_int_equal(rig->vq[0]->cursor.used_idx, 5);
 	assert_int_equal(fe_get_base(rig, 0), 0x80058007);
 	/* A slot outside of the ring: it does not start, and whoever asks hears so. */
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, 0, 100), ACK);
@@ -278,14 +278,14 @@ restated_addresses_keep_the_cursors(void **state)
 
 	fe_start(rig);
 	ring = rig->ring[0];
-	rig->vq[0]->avail_idx = 99;
+	rig->vq[0]->cursor.avail_idx = 99;
 	assert_int_equal(fe_addr(rig, &same), ACK);
 	assert_ptr_not_equal(rig->ring[0], ring);
-	assert_int_equal(rig->vq[0]->avail_idx, 99);
+	assert_int_equal(rig->vq[0]->cursor.avail_idx, 99);
 	a = other;
 	a.index = 0;
 	assert_int_equal(fe_addr(rig, &a), ACK);
-	assert_int_equal(rig->vq[0]->avail_idx, 99);
+	assert_int_equal(rig->vq[0]->cursor.avail_idx, 99);
 	assert_int_equal(fe_get_base(rig, 0), 99);
 }
 
@@ -327,7 +327,7 @@ bad_addresses_on_a_running_ring(void **state)
 	fe_start(rig);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_ERR, 0, rig->call[3]), ACK);
 	for (size_t i = 0; i < sizeof(bad_addrs) / sizeof(bad_addrs[0]); i++) {
-		rig->vq[0]->avail_idx = 7;
+		rig->vq[0]->cursor.avail_idx = 7;
 		*(uint16_t *)(void *)(rig->mem + 0x1002) = 9;
 		if (fe_addr(rig, &bad_addrs[i].a) != NACK)
 			fail_msg("%s", bad_addrs[i].what);
@@ -336,7 +336,7 @@ bad_addresses_on_a_running_ring(void **state)
 		assert_non_null(rig->ring[1]);
 		assert_int_equal(fe_addr(rig, &good), ACK);
 		assert_non_null(rig->ring[0]);
-		assert_int_equal(rig->vq[0]->avail_idx, 7);
+		assert_int_equal(rig->vq[0]->cursor.avail_idx, 7);
 	}
 }
 
@@ -431,12 +431,12 @@ new_call_is_signalled_once(void **state)
 	fe_start(rig);
 	signals(rig->call[0]);
 	ring = rig->ring[0];
-	rig->vq[0]->avail_idx = 5;
+	rig->vq[0]->cursor.avail_idx = 5;
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, rig->call[2]), ACK);
 	assert_ptr_not_equal(rig->ring[0], ring);
 	assert_int_equal(signals(rig->call[2]), 1);
 	assert_int_equal(signals(rig->call[0]), 0);
-	assert_int_equal(rig->vq[0]->avail_idx, 5);
+	assert_int_equal(rig->vq[0]->cursor.avail_idx, 5);
 	assert_true(fcntl(rig->call[2], F_GETFL) & O_NONBLOCK);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, VHU_FD_NONE, -1), ACK);
 	assert_int_equal(rig->ring[0]->callfd, -1);
@@ -477,7 +477,7 @@ broken_ring_waits_for_base_and_kick(void **state)
 	struct rig *rig = *state;
 
 	fe_start(rig);
-	rig->vq[0]->broken = VIRTQ_E_BAD_HEAD;
+	rig->vq[0]->cursor.broken = VIRTQ_E_BAD_HEAD;
 	evloop_step(rig->loop, 1100); /* nothing happens but the tick */
 	assert_null(rig->ring[0]);
 	assert_non_null(rig->ring[1]);
@@ -488,10 +488,10 @@ broken_ring_waits_for_base_and_kick(void **state)
 	assert_null(rig->ring[0]);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, VHU_FD_NONE, -1), ACK);
 	assert_non_null(rig->ring[0]);
-	assert_int_equal(rig->vq[0]->broken, VIRTQ_OK);
+	assert_int_equal(rig->vq[0]->cursor.broken, VIRTQ_OK);
 
 	/* Found by a message before the tick. */
-	rig->vq[0]->broken = VIRTQ_E_CHAIN_LOOP;
+	rig->vq[0]->cursor.broken = VIRTQ_E_CHAIN_LOOP;
 	fe_get_base(rig, 0);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, VHU_FD_NONE, -1), ACK);
 	assert_non_null(rig->ring[0]);
@@ -535,11 +535,11 @@ reset_owner_only_disables(void **state)
 	struct rig *rig = *state;
 
 	fe_start(rig);
-	rig->vq[0]->avail_idx = 3;
+	rig->vq[0]->cursor.avail_idx = 3;
 	assert_int_equal(fe_empty(rig, VHU_RESET_OWNER), ACK);
 	assert_non_null(rig->ring[0]);
 	assert_false(rig->ring[0]->enabled);
-	assert_int_equal(rig->vq[0]->avail_idx, 3);
+	assert_int_equal(rig->vq[0]->cursor.avail_idx, 3);
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, 0, 1), ACK);
 	assert_true(rig->ring[0]->enabled);
 }

@@ -15,7 +15,7 @@ table_change_keeps_rings_running(void **state)
 
 	fe_start(rig);
 	memcpy(ring, rig->ring, sizeof(ring));
-	rig->vq[0]->avail_idx = 11;
+	rig->vq[0]->cursor.avail_idx = 11;
 	rig->publishes = rig->many_publishes = 0;
 	/* The same memory in two regions, and one behind. */
 	t = (struct vhu_mem_table){
@@ -36,7 +36,7 @@ table_change_keeps_rings_running(void **state)
 		assert_true(rig->ring[i]->enabled);
 		assert_ptr_equal(rig->ring[i]->mem, vhost_be_get_mem(rig->be));
 	}
-	assert_int_equal(rig->vq[0]->avail_idx, 11);
+	assert_int_equal(rig->vq[0]->cursor.avail_idx, 11);
 	/* It is the front-end's memory that the ring lies in. */
 	rig->mem[0x2002] = 0x5a;
 	assert_int_equal(virtq_load16(&rig->ring[0]->used->idx), 0x5a);
@@ -51,16 +51,16 @@ ring_is_stopped_while_its_memory_is_away(void **state)
 
 	fe_start(rig);
 	first.region[0].size = RIG_STRIDE;
-	rig->vq[1]->avail_idx = 8;
+	rig->vq[1]->cursor.avail_idx = 8;
 	*(uint16_t *)(void *)(rig->mem + RIG_STRIDE + 0x1002) = 9;
 	assert_int_equal(fe_table(rig, &first, 1), ACK);
 	assert_non_null(rig->ring[0]);
 	assert_null(rig->ring[1]);
-	rig->vq[1]->avail_idx = 0;
+	rig->vq[1]->cursor.avail_idx = 0;
 	assert_int_equal(fe_table(rig, &all, 1), ACK);
 	assert_non_null(rig->ring[1]);
 	assert_true(rig->ring[1]->enabled);
-	assert_int_equal(rig->vq[1]->avail_idx, 8);
+	assert_int_equal(rig->vq[1]->cursor.avail_idx, 8);
 	assert_int_equal(rig->downs, 0);
 }
 

@@ -393,7 +393,7 @@ rules_that_break_a_ring(void **state)
 		assert_int_equal(attack_burst(&p, a->tx), i == 0 && good);
 		if (a->tx && i == 0 && good) /* found when it is its turn */
 			assert_int_equal(attack_burst(&p, a->tx), 0);
-		assert_int_equal(p.d.vq->broken, a->error);
+		assert_int_equal(p.d.vq->cursor.broken, a->error);
 	}
 	assert_int_equal(fd_count(p.d.errfd), 1);
 	assert_int_equal((a->tx ? p.txq.stats.error : p.rxq.stats.error)[a->error], 1);
@@ -401,8 +401,8 @@ rules_that_break_a_ring(void **state)
 		assert_int_equal(rd_pop(&p.r, p.done), 1);
 	p.r.head = p.r.tail; /* the driver gives up as well */
 	/* It can be started anew. */
-	assert_int_equal(virtq_vq_set_base(p.d.vq, p.d.ring, rd_base(&p.r)), 0);
-	assert_int_equal(p.d.vq->broken, VIRTQ_OK);
+	assert_int_equal(virtq_dev_set_base(p.d.vq, p.d.ring, rd_base(&p.r)), 0);
+	assert_int_equal(p.d.vq->cursor.broken, VIRTQ_OK);
 	port_close(&p);
 }
 
@@ -439,7 +439,7 @@ bad_chain(const struct rd_sg *sg, uint32_t n, uint64_t features, bool tx, enum v
 			assert_int_equal(port_rx(&p, pkts, 32), 2);
 			rte_pktmbuf_free_bulk(pkts, 2);
 		}
-		assert_int_equal(p.d.vq->broken, VIRTQ_OK);
+		assert_int_equal(p.d.vq->cursor.broken, VIRTQ_OK);
 		assert_int_equal(fd_count(p.d.errfd), 0);
 		assert_int_equal(stats->drop[why], 1);
 		assert_int_equal(stats->packets, 2);
@@ -594,7 +594,7 @@ chain_offered_twice(void **state)
 	m = mbuf_new(1500, 0, SHAPE_LINEAR);
 	assert_int_equal(port_tx(&p, &m, 1), 1); /* dropped: there is nothing to wait for */
 	assert_int_equal(p.txq.stats.packets, 0);
-	assert_int_equal(p.d.vq->broken, VIRTQ_E_CHAIN_LOOP);
+	assert_int_equal(p.d.vq->cursor.broken, VIRTQ_E_CHAIN_LOOP);
 	assert_int_equal(p.txq.stats.error[VIRTQ_E_CHAIN_LOOP], 1);
 	assert_int_equal(p.r.used->idx, 0);
 	port_close(&p);
@@ -631,7 +631,7 @@ too_many_segments(void **state)
 			p.r.avail->idx = 1;
 		}
 		assert_int_equal(port_rx(&p, pkts, 32), 0);
-		assert_int_equal(p.d.vq->broken, VIRTQ_OK);
+		assert_int_equal(p.d.vq->cursor.broken, VIRTQ_OK);
 		assert_int_equal(p.rxq.stats.drop[VNET_DROP_OVERSIZE], 1);
 		if (!packed)
 			assert_int_equal(p.r.used->idx, 1);
@@ -713,7 +713,7 @@ header_fields(void **state)
 		assert_int_equal(port_reap(&p), 1);
 		if (h->ok)
 			rte_pktmbuf_free(pkts[0]);
-		assert_int_equal(p.d.vq->broken, VIRTQ_OK);
+		assert_int_equal(p.d.vq->cursor.broken, VIRTQ_OK);
 		port_close(&p);
 	}
 }
@@ -756,8 +756,8 @@ packed_wrap_lie(void **state)
 		for (int k = 0; k < SIZE; k++)
 			p.r.pdesc[k] = (struct vring_packed_desc){bytes_at(&p), 64, 1, lies[i]};
 		assert_int_equal(port_rx(&p, pkts, 32), 0);
-		assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), 0);
-		assert_int_equal(p.d.vq->broken, VIRTQ_OK);
+		assert_int_equal(vnet_ring_count(p.d.ring, &p.d.vq->cursor), 0);
+		assert_int_equal(p.d.vq->cursor.broken, VIRTQ_OK);
 		port_close(&p);
 	}
 }
@@ -857,9 +857,9 @@ burst_for(struct port *p, uint64_t features, unsigned int ms)
 		uint16_t n = port_rx(p, pkts, 32);
 
 		rte_pktmbuf_free_bulk(pkts, n);
-		if (p->d.vq->broken || bursts % 64 == 0)
-			virtq_vq_set_base(p->d.vq, p->d.ring, features & F_PACKED ?
-					  0x80008000u : p->r.avail->idx - bursts % 8);
+		if (p->d.vq->cursor.broken || bursts % 64 == 0)
+			virtq_dev_set_base(p->d.vq, p->d.ring, features & F_PACKED ?
+					   0x80008000u : p->r.avail->idx - bursts % 8);
 		for (int i = 0; i < 8; i++)
 			pkts[i] = mbuf_new(i % 4 == 0 ? 1500 : 64, i, i % SHAPE_MAX);
 		if (features & F_GUEST_CSUM)
@@ -915,7 +915,7 @@ cve_2026_93683_table_grows(void **state)
 		for (uint32_t i = 0; i < 20000; i++) {
 			uint16_t n;
 
-			virtq_vq_set_base(p.d.vq, p.d.ring, virtq_fresh_base(packed));
+			virtq_dev_set_base(p.d.vq, p.d.ring, virtq_fresh_base(packed));
 			if (packed)
 				p.r.pdesc[0].flags = VRING_DESC_F_INDIRECT | 1 << 7;
 			else
@@ -1149,7 +1149,7 @@ fuzz_ring(struct port *p, uint64_t *x)
 	uint32_t good = 0;
 
 	rd_start_at(&p->r, at, wrap);
-	assert_int_equal(virtq_vq_set_base(p->d.vq, p->d.ring, rd_base(&p->r)), 0);
+	assert_int_equal(virtq_dev_set_base(p->d.vq, p->d.ring, rd_base(&p->r)), 0);
 	random_ring(p, x, at, wrap);
 	for (;;) {
 		struct model m;
@@ -1158,10 +1158,10 @@ fuzz_ring(struct port *p, uint64_t *x)
 		uint16_t n = port_rx(p, pkts, 1);
 
 		rte_pktmbuf_free_bulk(pkts, n);
-		assert_int_equal(p->d.vq->broken != VIRTQ_OK, fate == FATE_BROKEN);
+		assert_int_equal(p->d.vq->cursor.broken != VIRTQ_OK, fate == FATE_BROKEN);
 		if (fate != FATE_CHAIN) {
 			assert_int_equal(n, 0);
-			assert_int_equal(virtq_vq_get_base(p->d.vq, p->r.packed) & 0x7fff,
+			assert_int_equal(virtq_dev_get_base(p->d.vq, p->r.packed) & 0x7fff,
 					 at & 0x7fff);
 			return good;
 		}
@@ -1222,7 +1222,7 @@ fuzz_receive_buffers(void **state)
 			uint64_t y = x;
 
 			rd_start_at(&p.r, at, true);
-			virtq_vq_set_base(p.d.vq, p.d.ring, rd_base(&p.r));
+			virtq_dev_set_base(p.d.vq, p.d.ring, rd_base(&p.r));
 			random_ring(&p, &x, at, true);
 			for (int d = 0; d < 16; d++) { /* most of it for the device to write */
 				if (!p.r.packed && rd_random(&y) % 32)

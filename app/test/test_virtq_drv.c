@@ -118,8 +118,8 @@ next_used(struct ring *t, uint32_t *id, uint32_t *len)
 	uint64_t e;
 
 	if (t->packed) {
-		if (!virtq_drv_used_packed(&t->ring->pdesc[t->drv->vq.used_idx],
-					   t->drv->vq.used_wrap, &e))
+		if (!virtq_drv_used_packed(&t->ring->pdesc[t->drv->cursor.used_idx],
+					   t->drv->cursor.used_wrap, &e))
 			return false;
 		*id = (uint16_t)(e >> 32);
 		*len = (uint32_t)e;
@@ -127,7 +127,7 @@ next_used(struct ring *t, uint32_t *id, uint32_t *len)
 	}
 	if (virtq_drv_used_split(t->drv, t->ring) == 0)
 		return false;
-	e = virtq_peek64(&t->ring->used->ring[t->drv->vq.used_idx & t->ring->mask]);
+	e = virtq_peek64(&t->ring->used->ring[t->drv->cursor.used_idx & t->ring->mask]);
 	*id = (uint32_t)e;
 	*len = e >> 32;
 	return true;
@@ -449,7 +449,7 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 {
 	struct virtq_region all = {.gpa = 0, .size = 1ul << 47, .uva = 0, .host = NULL};
 	uint64_t features = packed ? F_PACKED : 0, x = size, next_back = 1, next_seen = 1;
-	struct virtq_vq *vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*vq));
+	struct virtq_dev *vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*vq));
 	struct virtq_ring_config cfg = {.size = size, .features = features, .callfd = -1,
 				       .errfd = -1};
 	struct virtq_ring *ring;
@@ -465,7 +465,7 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 	cfg.used_uva = (uintptr_t)t.ring->used;
 	assert_int_equal(virtq_ring_new(&cfg, mem, &ring), 0);
 	virtq_mem_put(mem);
-	assert_int_equal(virtq_vq_set_base(vq, ring, virtq_fresh_base(packed)), 0);
+	assert_int_equal(virtq_dev_set_base(vq, ring, virtq_fresh_base(packed)), 0);
 	for (uint32_t i = 0; i < rounds; i++) {
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
 		struct virtq_pos pos;
@@ -719,7 +719,7 @@ used_index_jumps(void **state)
 		publish(&t);
 		t.ring->used->idx = jumps[i];
 		assert_int_equal(virtq_drv_used_split(t.drv, t.ring), 0);
-		assert_int_equal(t.drv->vq.broken, VIRTQ_E_USED_JUMP);
+		assert_int_equal(t.drv->cursor.broken, VIRTQ_E_USED_JUMP);
 		ring_close(&t);
 	}
 }

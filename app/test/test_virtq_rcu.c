@@ -78,7 +78,7 @@ static uint16_t
 device_burst(struct bed *b)
 {
 	const struct virtq_ring *ring = virtq_rcu_read_lock(&b->gate);
-	struct virtq_vq *vq = b->d.vq;
+	struct virtq_dev *vq = b->d.vq;
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	struct virtq_pos pos;
 	enum virtq_error err;
@@ -291,9 +291,9 @@ restart(struct bed *b)
 	uint32_t base;
 
 	virtq_rcu_publish(&b->gate, NULL);
-	base = virtq_vq_get_base(b->d.vq, b->r.packed);
+	base = virtq_dev_get_base(b->d.vq, b->r.packed);
 	memset(b->d.vq->segs, 0xa5, sizeof(b->d.vq->segs));
-	assert_int_equal(virtq_vq_set_base(b->d.vq, ring, base), 0);
+	assert_int_equal(virtq_dev_set_base(b->d.vq, ring, base), 0);
 	publish(b, ring);
 }
 

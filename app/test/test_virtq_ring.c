@@ -157,7 +157,7 @@ fetch_moves_no_cursor(void **state)
 			offer(&t, false, i);
 		assert_int_equal(device_fetch(&t, c, 3, false), 3);
 		assert_int_equal(device_fetch(&t, c, 8, false), 5);
-		assert_int_equal(virtq_vq_get_base(t.d.vq, packed), virtq_fresh_base(packed));
+		assert_int_equal(virtq_dev_get_base(t.d.vq, packed), virtq_fresh_base(packed));
 		assert_int_equal(device_round(&t, 8, false, 0), 5);
 		expect_back(&t, 5, 0, 0);
 		ring_close(&t);
@@ -262,8 +262,8 @@ enumerate(uint16_t size, uint64_t features)
 				fits &= shapes[seq[i]].pieces <= size;
 			for (uint16_t burst = 1; fits && burst <= 4; burst++) {
 				rd_start_at(&t.r, idx, start < size);
-				assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring,
-								   rd_base(&t.r)), 0);
+				assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring,
+								    rd_base(&t.r)), 0);
 				run_sequence(&t, seq, 3, burst, s % 2, 2);
 			}
 		}
@@ -500,7 +500,7 @@ call_event_split(void **state)
 				uint16_t event = (uint16_t)(start + 1 + ahead);
 
 				rd_start_at(&t.r, (uint16_t)start, true);
-				virtq_vq_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
+				virtq_dev_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
 				offer(&t, false, 0);
 				device_round(&t, 1, false, 0);
 				fd_count(t.d.callfd); /* the first is always wanted */
@@ -637,7 +637,7 @@ call_event_packed(void **state)
 				uint32_t now = 2u * size + start + 1, when;
 
 				rd_start_at(&t.r, (uint16_t)(start % size), start < size);
-				virtq_vq_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
+				virtq_dev_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
 				offer(&t, false, 0);
 				device_round(&t, 1, false, 0);
 				expect_back(&t, 1, 0, 0);
@@ -705,24 +705,24 @@ base(void **state)
 
 	ring_open(&t, 8, 0);
 	t.r.used->idx = 77;
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 65535), 0);
-	assert_int_equal(virtq_vq_get_base(t.d.vq, false), 65535);
-	assert_int_equal(t.d.vq->used_idx, 77); /* from the ring itself */
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 65535), 0);
+	assert_int_equal(virtq_dev_get_base(t.d.vq, false), 65535);
+	assert_int_equal(t.d.vq->cursor.used_idx, 77); /* from the ring itself */
 	assert_int_equal(t.r.used->flags, VRING_USED_F_NO_NOTIFY);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 65536), -EINVAL);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 65536), -EINVAL);
 	ring_close(&t);
 
 	ring_open(&t, 5, F_PACKED);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x80048003), 0);
-	assert_int_equal(virtq_vq_get_base(t.d.vq, true), 0x80048003);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x00010004), 0);
-	assert_int_equal(virtq_vq_get_base(t.d.vq, true), 0x00010004);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x80048003), 0);
+	assert_int_equal(virtq_dev_get_base(t.d.vq, true), 0x80048003);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x00010004), 0);
+	assert_int_equal(virtq_dev_get_base(t.d.vq, true), 0x00010004);
 	/* A peer that knows the low half only. */
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x8002), 0);
-	assert_int_equal(virtq_vq_get_base(t.d.vq, true), 0x80028002);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x8002), 0);
+	assert_int_equal(virtq_dev_get_base(t.d.vq, true), 0x80028002);
 	assert_int_equal(t.r.device_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x80008005), -EINVAL);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x80058000), -EINVAL);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x80008005), -EINVAL);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x80058000), -EINVAL);
 	ring_close(&t);
 }
 
@@ -730,7 +730,7 @@ static void
 base_hands_over(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
-		struct virtq_vq *first;
+		struct virtq_dev *first;
 		uint64_t put = 0, back = 0;
 		struct ring t;
 
@@ -741,12 +741,12 @@ base_hands_over(void **state)
 			while (t.r.nfree > 0)
 				offer(&t, true, put++);
 			assert_int_equal(device_round(&t, 3, true, 9), 3);
-			at = virtq_vq_get_base(t.d.vq, packed);
+			at = virtq_dev_get_base(t.d.vq, packed);
 			first = t.d.vq;
 			t.d.vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*t.d.vq));
 			memset(t.d.vq, 0x5a, sizeof(*t.d.vq));
 			free(first);
-			assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, at), 0);
+			assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, at), 0);
 			expect_back(&t, 3, back, 9);
 			back += 3;
 		}

@@ -140,7 +140,7 @@ segmentation_waits_for_room(void **state)
 		assert_int_equal(link_tx(&l, pkts, 60), 60);
 		m = tcp_packet(9999, TSO, 1000, 1700);
 		assert_int_equal(link_tx(&l, &m, 1), 0);
-		assert_int_equal(vnet_ring_count(l.dev_run, l.vq), 60);
+		assert_int_equal(vnet_ring_count(l.dev_run, &l.vq->cursor), 60);
 		assert_int_equal(rte_mbuf_refcnt_read(m), 1);
 		assert_int_equal(link_rx(&l, got, 64), 60);
 		rte_pktmbuf_free_bulk(got, 60);

@@ -231,7 +231,7 @@ clean_within_batches(void **state)
 			}
 			if (rd_random(&x) % 2)
 				vnet_drv_tx_clean(&l.txq, l.drv, l.ring, rd_random(&x) % 40);
-			assert_int_equal(l.drv->vq.broken, VIRTQ_OK);
+			assert_int_equal(l.drv->cursor.broken, VIRTQ_OK);
 		}
 		assert_true(sent > 2000);
 		if (have > 0)

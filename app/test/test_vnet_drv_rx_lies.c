@@ -59,7 +59,7 @@ expect_frame(struct victim *v, uint32_t seed)
 static void
 expect_alive(struct victim *v)
 {
-	assert_int_equal(v->l.drv->vq.broken, VIRTQ_OK);
+	assert_int_equal(v->l.drv->cursor.broken, VIRTQ_OK);
 	assert_int_equal(link_errors(&v->l.rxq.stats), 0);
 }
 
@@ -467,7 +467,7 @@ rx_packet_of_the_whole_ring(void **state)
 			rte_pktmbuf_free(m);
 		}
 		assert_int_equal(l.rxq.stats.drop[VNET_DROP_OVERSIZE], over);
-		assert_int_equal(l.drv->vq.broken, VIRTQ_OK);
+		assert_int_equal(l.drv->cursor.broken, VIRTQ_OK);
 		link_close(&l);
 	}
 }

@@ -129,7 +129,7 @@ tx_wrap_lies(void **state)
 		assert_int_equal(link_clean(&v.l), 0);
 		rdev_use(&v.l.rdev, &v.c[0], 0);
 		assert_int_equal(link_clean(&v.l), 1);
-		assert_int_equal(v.l.drv->vq.broken, VIRTQ_OK);
+		assert_int_equal(v.l.drv->cursor.broken, VIRTQ_OK);
 		link_close(&v.l);
 	}
 }

@@ -183,7 +183,7 @@ note_port(struct port *p, struct record *r)
 {
 	note(r, &p->rxq.stats, sizeof(p->rxq.stats));
 	note(r, &p->txq.stats, sizeof(p->txq.stats));
-	note_number(r, p->d.vq->broken);
+	note_number(r, p->d.vq->cursor.broken);
 	note(r, p->g.base, p->g.used);
 }
 

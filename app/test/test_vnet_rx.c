@@ -441,11 +441,11 @@ count_of_packets(void **state)
 
 		port_open(&p, 16, rings[i], 2048, 1);
 		for (uint32_t k = 0; k < 16; k++) {
-			assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), k);
+			assert_int_equal(vnet_ring_count(p.d.ring, &p.d.vq->cursor), k);
 			send_frame(&p, 100, k, PLAIN);
 		}
 		assert_int_equal(port_rx(&p, pkts, 5), 5);
-		assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), 11);
+		assert_int_equal(vnet_ring_count(p.d.ring, &p.d.vq->cursor), 11);
 		rte_pktmbuf_free_bulk(pkts, 5);
 		port_reap(&p);
 		port_close(&p);

@@ -443,12 +443,12 @@ count_of_buffers(void **state)
 
 		port_open(&p, 16, rings[i], 1024, 1);
 		for (uint32_t k = 0; k < 16; k++) {
-			assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), k);
+			assert_int_equal(vnet_ring_count(p.d.ring, &p.d.vq->cursor), k);
 			port_offer(&p, 1024, PLAIN, true);
 		}
-		assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), 16);
+		assert_int_equal(vnet_ring_count(p.d.ring, &p.d.vq->cursor), 16);
 		assert_int_equal(give_one(&p, mbuf_new(100, 0, SHAPE_LINEAR)), 1);
-		assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), 15);
+		assert_int_equal(vnet_ring_count(p.d.ring, &p.d.vq->cursor), 15);
 		port_close(&p);
 	}
 }

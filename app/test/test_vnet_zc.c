@@ -234,8 +234,8 @@ order_of_return(void **state)
 
 		lend_open(&p, 64, rings[i], 2048, 0);
 		/* Far from the last look through the queue, which was at the beginning of time. */
-		((struct vnet_zc_ring *)p.d.vq->loans)->overtaken_at = rte_rdtsc();
-		((struct vnet_zc_ring *)p.d.vq->loans)->wait = rte_get_tsc_hz() * 3600;
+		((struct vnet_zc_ring *)p.d.vq->cursor.owner)->overtaken_at = rte_rdtsc();
+		((struct vnet_zc_ring *)p.d.vq->cursor.owner)->wait = rte_get_tsc_hz() * 3600;
 		p.r.any_order = false;
 		for (uint32_t k = 0; k < 4; k++)
 			send_frame(&p, k == 1 ? 60 : 600, k, PLAIN);
@@ -248,7 +248,7 @@ order_of_return(void **state)
 		rte_pktmbuf_free(m[0]);
 		poll_nothing(&p);
 		assert_int_equal(port_reap(&p), 2);
-		((struct vnet_zc_ring *)p.d.vq->loans)->wait = 0;
+		((struct vnet_zc_ring *)p.d.vq->cursor.owner)->wait = 0;
 		p.r.any_order = true;
 		poll_nothing(&p);
 		assert_int_equal(port_reap(&p), 1); /* the last, before the third */
@@ -269,7 +269,7 @@ one_is_kept(void **state)
 		struct port p;
 
 		lend_open(&p, 64, rings[i], 2048, 0);
-		((struct vnet_zc_ring *)p.d.vq->loans)->wait = 0;
+		((struct vnet_zc_ring *)p.d.vq->cursor.owner)->wait = 0;
 		send_frame(&p, 600, 0, PLAIN);
 		assert_int_equal(port_rx(&p, &kept, 1), 1);
 		for (uint32_t k = 1; k < 5000; k++) {

@@ -13,7 +13,7 @@ ring_ends(void **state)
 		struct port p;
 
 		lend_open(&p, 64, rings[i], 2048, 0);
-		loans = p.d.vq->loans;
+		loans = p.d.vq->cursor.owner;
 		mem = p.g.mem;
 		for (uint32_t k = 0; k < 8; k++)
 			send_frame(&p, 600, k, PLAIN);
@@ -26,9 +26,10 @@ ring_ends(void **state)
 		assert_int_equal(port_reap(&p), 8);
 		assert_int_equal(rd_pending(&p.r), 0);
 		if (p.r.packed)
-			assert_int_equal(p.d.vq->used_idx, p.d.vq->avail_idx);
+			assert_int_equal(p.d.vq->cursor.used_idx, p.d.vq->cursor.avail_idx);
 		else
-			assert_int_equal(virtq_vq_get_base(p.d.vq, false), p.d.vq->used_idx);
+			assert_int_equal(virtq_dev_get_base(p.d.vq, false),
+					 p.d.vq->cursor.used_idx);
 		/* The run goes, and with it the session's hold on the memory. */
 		assert_int_equal(mem->refs, 3);
 		virtq_ring_free(p.d.ring);
@@ -69,7 +70,7 @@ move_run(struct port *p, struct virtq_mem *mem)
 static void
 move_to(struct port *p, struct virtq_mem *mem)
 {
-	struct vnet_zc_ring *loans = p->d.vq->loans;
+	struct vnet_zc_ring *loans = p->d.vq->cursor.owner;
 
 	vnet_zc_remap(loans);
 	move_run(p, mem);
@@ -86,7 +87,7 @@ memory_moves(void **state)
 	struct port p;
 
 	lend_open(&p, 64, rings[0], 2048, 0);
-	loans = p.d.vq->loans;
+	loans = p.d.vq->cursor.owner;
 	a = other_mem(p.g.mem);
 	b = other_mem(p.g.mem);
 	move_to(&p, a);
@@ -131,7 +132,7 @@ memory_moves_often(void **state)
 	struct port p;
 
 	lend_open(&p, 1024, rings[0], 2048, 0);
-	loans = p.d.vq->loans;
+	loans = p.d.vq->cursor.owner;
 	for (uint32_t k = 0; k < 200; k++) {
 		mem[k] = other_mem(p.g.mem);
 		move_to(&p, mem[k]);
@@ -169,7 +170,7 @@ neglected(void **state)
 		struct port p;
 
 		lend_open(&p, 64, rings[i], 2048, 0);
-		loans = p.d.vq->loans;
+		loans = p.d.vq->cursor.owner;
 		assert_false(vnet_zc_unpolled(loans)); /* nothing is out */
 		send_frame(&p, 600, 0, PLAIN);
 		send_frame(&p, 600, 1, PLAIN);
@@ -194,7 +195,7 @@ static void
 scribble(struct port *p, uint64_t *x)
 {
 	static const uint16_t shapes[] = {0, 0, 0, VRING_DESC_F_NEXT, VRING_DESC_F_INDIRECT, 7};
-	const uint16_t wrap = p->d.vq->avail_wrap ? 1u << 7 : 1u << 15;
+	const uint16_t wrap = p->d.vq->cursor.avail_wrap ? 1u << 7 : 1u << 15;
 
 	for (uint32_t k = 0; k < 8; k++) {
 		uint64_t gpa = GUEST_GPA + rd_random(x) % p->g.size;
@@ -202,22 +203,22 @@ scribble(struct port *p, uint64_t *x)
 		uint16_t shape = shapes[rd_random(x) % 6], at = rd_random(x) % 64;
 
 		if (p->r.packed) {
-			at = (p->d.vq->avail_idx + k) % 64;
+			at = (p->d.vq->cursor.avail_idx + k) % 64;
 			p->r.pdesc[at] = (struct vring_packed_desc){gpa, len, at, wrap | shape};
 			continue;
 		}
 		p->r.desc[at] = (struct vring_desc){gpa, len, shape, rd_random(x) % 64};
-		p->r.avail->ring[(p->d.vq->avail_idx + k) % 64] = rd_random(x) % 64;
+		p->r.avail->ring[(p->d.vq->cursor.avail_idx + k) % 64] = rd_random(x) % 64;
 	}
 	if (!p->r.packed)
-		p->r.avail->idx = p->d.vq->avail_idx + rd_random(x) % 9;
+		p->r.avail->idx = p->d.vq->cursor.avail_idx + rd_random(x) % 9;
 }
 
 /* The ring ends and starts again, as it does when the peer has broken it. */
 static void
 start_over(struct port *p, struct rte_mbuf **kept, uint32_t n)
 {
-	struct vnet_zc_ring *loans = p->d.vq->loans;
+	struct vnet_zc_ring *loans = p->d.vq->cursor.owner;
 
 	vnet_zc_end(loans, p->d.vq, p->d.ring);
 	for (uint32_t k = 0; k < n; k++) {
@@ -225,9 +226,9 @@ start_over(struct port *p, struct rte_mbuf **kept, uint32_t n)
 		kept[k] = NULL;
 	}
 	assert_true(vnet_zc_free(loans));
-	assert_int_equal(virtq_vq_set_base(p->d.vq, p->d.ring, virtq_fresh_base(p->r.packed)), 0);
+	assert_int_equal(virtq_dev_set_base(p->d.vq, p->d.ring, virtq_fresh_base(p->r.packed)), 0);
 	assert_int_equal(vnet_zc_new(p->d.ring, &loans), 0);
-	p->d.vq->loans = loans;
+	p->d.vq->cursor.owner = loans;
 }
 
 /* Whatever stands in the ring: packets are within the guest's memory, and all are accounted for. */
@@ -255,7 +256,7 @@ hostile_rings(void **state)
 				kept[at] = pkts[m];
 			}
 			got += n;
-			if (p.d.vq->broken == VIRTQ_OK)
+			if (p.d.vq->cursor.broken == VIRTQ_OK)
 				continue;
 			breaks++;
 			start_over(&p, kept, 64);
@@ -293,7 +294,7 @@ memory_cut_short(void **state)
 	move_run(&p, mem);
 	assert_int_equal(vnet_rxq_zero_copy(&p.rxq, MIN), 0);
 	assert_int_equal(vnet_zc_new(p.d.ring, &loans), 0);
-	p.d.vq->loans = loans;
+	p.d.vq->cursor.owner = loans;
 	p.rx = vnet_dev_rx_select(p.d.ring, VNET_F_ZERO_COPY, NULL);
 	assert_int_equal(port_rx(&p, &m, 1), 1);
 	assert_true(RTE_MBUF_HAS_EXTBUF(m));

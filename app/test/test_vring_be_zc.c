@@ -47,12 +47,13 @@ start(struct port *p, uint64_t features)
 	p->r.any_order = true;
 	assert_int_equal(vnet_rxq_zero_copy(&p->rxq, 64), 0);
 	for (int i = 0; i < 2; i++) {
-		static struct virtq_vq idle;
+		static struct virtq_cursor idle;
 
-		port.vring[i].vq = i == 1 ? p->d.vq : &idle;
+		port.vring[i].vq = i == 1 ? &p->d.vq->cursor : &idle;
 	}
 	set_run(p->d.ring);
-	p->rx = vnet_dev_rx_select(p->d.ring, p->d.vq->loans == NULL ? 0 : VNET_F_ZERO_COPY, NULL);
+	p->rx = vnet_dev_rx_select(p->d.ring, p->d.vq->cursor.owner == NULL ? 0 : VNET_F_ZERO_COPY,
+				   NULL);
 }
 
 static void
@@ -103,19 +104,19 @@ only_where_it_can_be(void **state)
 	struct port p;
 
 	start(&p, F_V1);
-	assert_non_null(p.d.vq->loans);
-	assert_null(port.vring[0].vq->loans);
+	assert_non_null(p.d.vq->cursor.owner);
+	assert_null(port.vring[0].vq->owner);
 	vring_be_zc_begin(&port, 0, p.d.ring);
-	assert_null(port.vring[0].vq->loans);
+	assert_null(port.vring[0].vq->owner);
 	finish(&p);
 	start(&p, F_V1 | F_IN_ORDER);
-	assert_null(p.d.vq->loans);
+	assert_null(p.d.vq->cursor.owner);
 	finish(&p);
 	start(&p, F_V1);
 	set_run(NULL);
 	port.args.zero_copy = 0;
 	set_run(p.d.ring);
-	assert_null(p.d.vq->loans);
+	assert_null(p.d.vq->cursor.owner);
 	finish(&p);
 }
 
@@ -131,12 +132,12 @@ packets_outlive_port(void **state)
 	m[0] = receive(&p, 0);
 	ms = end_ms();
 	assert_true(ms >= 100 && ms < 1000);
-	assert_null(p.d.vq->loans);
+	assert_null(p.d.vq->cursor.owner);
 	assert_int_equal(port_reap(&p), 1);
 	expect_bytes(rte_pktmbuf_mtod(m[0], uint8_t *), m[0]->pkt_len, 600, 0);
 	/* It comes back, and the guest uses the buffer anew; the next end is too soon to wait. */
 	set_run(p.d.ring);
-	assert_non_null(p.d.vq->loans);
+	assert_non_null(p.d.vq->cursor.owner);
 	m[1] = receive(&p, 1);
 	assert_true(end_ms() < 90);
 	vring_be_zc_close(&port);
@@ -203,7 +204,8 @@ ends_without_end(void **state)
 
 	start(&p, F_V1);
 	for (uint32_t i = 0; i < 200; i++) {
-		p.rx = vnet_dev_rx_select(p.d.ring, p.d.vq->loans == NULL ? 0 : VNET_F_ZERO_COPY,
+		p.rx = vnet_dev_rx_select(p.d.ring, p.d.vq->cursor.owner == NULL ? 0 :
+					  VNET_F_ZERO_COPY,
 					  NULL);
 		kept[i] = receive(&p, i);
 		lent += RTE_MBUF_HAS_EXTBUF(kept[i]) != 0;
@@ -217,7 +219,7 @@ ends_without_end(void **state)
 	wait_refs(p.g.mem, 2);
 	set_run(NULL);
 	set_run(p.d.ring);
-	assert_non_null(p.d.vq->loans);
+	assert_non_null(p.d.vq->cursor.owner);
 	finish(&p);
 }
 

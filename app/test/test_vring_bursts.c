@@ -17,7 +17,7 @@
 
 static struct vring_poll_set *set;
 static uint16_t holds[RINGS];	/* packets in, or room of, each ring; its cursors tell which */
-static struct virtq_vq cursors[RINGS];
+static struct virtq_cursor cursors[RINGS];
 static struct vring_rxq rxq;
 static struct vring_txq txq;
 
@@ -28,7 +28,7 @@ vring_role_queue_ops(const struct vring_port *port)
 }
 
 static uint16_t
-take(const struct virtq_vq *vq, uint16_t n)
+take(const struct virtq_cursor *vq, uint16_t n)
 {
 	uint16_t *left = &holds[vq - cursors];
 	uint16_t got = RTE_MIN(n, *left);
@@ -38,14 +38,14 @@ take(const struct virtq_vq *vq, uint16_t n)
 }
 
 static uint16_t
-ring_rx(struct vnet_rxq *q, struct virtq_vq *vq, const struct virtq_ring *ring,
+ring_rx(struct vnet_rxq *q, struct virtq_cursor *vq, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n)
 {
 	return take(vq, n);
 }
 
 static uint16_t
-ring_tx(struct vnet_txq *q, struct virtq_vq *vq, const struct virtq_ring *ring,
+ring_tx(struct vnet_txq *q, struct virtq_cursor *vq, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n)
 {
 	return take(vq, n);

@@ -153,7 +153,7 @@ test_sides(void **state)
 	for (i = 0; i < 4; i++) {
 		rings[i] =
 			(struct virtq_ring){ .qid = i, .hdr_len = 12, .enabled = true, .size = 8 };
-		slot[i].vq = &drv[i].vq;
+		slot[i].vq = &drv[i].cursor;
 		slot[i].ring = &rings[i];
 		drv[i].nfree = 8 - i;
 		drv[i].kicks = i;

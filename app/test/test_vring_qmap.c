@@ -14,7 +14,7 @@
 
 #define PAIRS 6
 
-static struct virtq_vq vqs[2 * PAIRS];
+static struct virtq_cursor vqs[2 * PAIRS];
 static struct virtq_ring rings[2 * PAIRS];
 static struct vring_port_vring slots[2 * PAIRS];
 static struct vring_poll_set *sets[PAIRS];

@@ -30,6 +30,7 @@
 #include "vhost_be.h"
 #include "vhost_be_session.h"
 #include "evloop_close.h"
+#include "virtq_dev.h"
 
 #define RIG_PAIRS 2
 #define RIG_RINGS (2 * RIG_PAIRS)
@@ -64,7 +65,7 @@ struct rig {
 	char dir[32], path[64];
 	struct evloop *loop;
 	struct vhost_be *be;
-	struct virtq_vq *vq[RIG_RINGS];
+	struct virtq_dev *vq[RIG_RINGS];
 	int fe;				/* the front-end's end, -1: not connected */
 	int memfd;
 	uint8_t *mem;			/* the same memory, as the front-end sees it */
@@ -277,7 +278,7 @@ rig_setup_bare(void **state)
 	for (int i = 0; i < RIG_RINGS; i++) {
 		rig->vq[i] = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*rig->vq[i]));
 		memset(rig->vq[i], 0, sizeof(*rig->vq[i]));
-		virtq_vq_reset(rig->vq[i]);
+		virtq_dev_reset(rig->vq[i]);
 		rig->call[i] = eventfd(0, EFD_CLOEXEC);
 	}
 	*state = rig;

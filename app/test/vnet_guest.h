@@ -270,13 +270,13 @@ port_send(struct port *p, const struct virtio_net_hdr_mrg_rxbuf *hdr, const void
 static inline uint16_t
 port_rx(struct port *p, struct rte_mbuf **pkts, uint16_t n)
 {
-	return p->rx(&p->rxq, p->d.vq, p->d.ring, pkts, n);
+	return p->rx(&p->rxq, &p->d.vq->cursor, p->d.ring, pkts, n);
 }
 
 static inline uint16_t
 port_tx(struct port *p, struct rte_mbuf **pkts, uint16_t n)
 {
-	return p->tx(&p->txq, p->d.vq, p->d.ring, pkts, n);
+	return p->tx(&p->txq, &p->d.vq->cursor, p->d.ring, pkts, n);
 }
 
 /* The whole of a packet, in one piece. */

@@ -43,7 +43,7 @@ expect_broken(struct link *l, enum virtq_error e)
 	struct vnet_stats *s = l->receive ? &l->rxq.stats : &l->txq.stats;
 	struct rte_mbuf *pkts[4];
 
-	assert_int_equal(l->drv->vq.broken, e);
+	assert_int_equal(l->drv->cursor.broken, e);
 	assert_int_equal(s->error[e], 1);
 	assert_int_equal(link_errors(s), 1);
 	if (l->receive) {
@@ -159,8 +159,8 @@ scribbled(uint64_t features, bool receive, uint16_t size)
 		for (uint32_t k = rd_random(&x) % 8; k > 0; k--)
 			scribble(&l, &x);
 		burst(&l, &x);
-		assert_int_equal(l.drv->vq.broken != 0, link_errors(s) > breaks);
-		if (l.drv->vq.broken || i % 64 == 0) {
+		assert_int_equal(l.drv->cursor.broken != 0, link_errors(s) > breaks);
+		if (l.drv->cursor.broken || i % 64 == 0) {
 			breaks = link_errors(s);
 			restart(&l, size, features);
 			expect_pool_whole(large_pool, LARGE_MBUFS);
@@ -204,7 +204,7 @@ mutated(uint64_t features, bool receive)
 	assert_int_equal(pthread_create(&thread, NULL, mutate, &m), 0);
 	for (int i = 0; i < 300; i++) {
 		burst(&l, &x);
-		if (l.drv->vq.broken || i % 32 == 0)
+		if (l.drv->cursor.broken || i % 32 == 0)
 			restart(&l, 64, features);
 	}
 	__atomic_store_n(&m.stop, true, __ATOMIC_RELAXED);

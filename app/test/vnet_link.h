@@ -18,7 +18,7 @@ struct link {
 	bool receive;		/* the driver receives */
 	struct virtq_drv *drv;	/* the driver's end */
 	struct virtq_ring *ring;
-	struct virtq_vq *vq;	/* the device's */
+	struct virtq_dev *vq;	/* the device's */
 	struct virtq_ring *dev_run;
 	struct rdev rdev;	/* or another device, which can lie */
 	uint8_t *base;		/* the ring's memory */
@@ -67,8 +67,8 @@ link_open_device(struct link *l, const struct virtq_ring_config *driver)
 	cfg.used_uva = (uintptr_t)l->ring->used;
 	assert_int_equal(virtq_ring_new(&cfg, mem, &l->dev_run), 0);
 	virtq_mem_put(mem);
-	assert_int_equal(virtq_vq_set_base(l->vq, l->dev_run,
-					   virtq_fresh_base(l->dev_run->packed)), 0);
+	assert_int_equal(virtq_dev_set_base(l->vq, l->dev_run,
+					    virtq_fresh_base(l->dev_run->packed)), 0);
 	rdev_init(&l->rdev, l->ring, 0);
 }
 
@@ -163,16 +163,16 @@ link_close(struct link *l)
 	expect_all_mbufs();
 }
 
-static inline struct virtq_vq *
+static inline struct virtq_cursor *
 link_rx_vq(struct link *l)
 {
-	return l->receive ? &l->drv->vq : l->vq;
+	return l->receive ? &l->drv->cursor : &l->vq->cursor;
 }
 
-static inline struct virtq_vq *
+static inline struct virtq_cursor *
 link_tx_vq(struct link *l)
 {
-	return l->receive ? l->vq : &l->drv->vq;
+	return l->receive ? &l->vq->cursor : &l->drv->cursor;
 }
 
 static inline uint16_t

@@ -33,7 +33,7 @@ lend_open(struct port *p, uint16_t size, uint64_t features, uint32_t bytes, uint
 	p->rxq.big = flags & VNET_F_SCATTER ? NULL : big_pool;
 	assert_int_equal(vnet_rxq_zero_copy(&p->rxq, MIN), 0);
 	assert_int_equal(vnet_zc_new(p->d.ring, &loans), 0);
-	p->d.vq->loans = loans;
+	p->d.vq->cursor.owner = loans;
 	p->rx = vnet_dev_rx_select(p->d.ring, VNET_F_ZERO_COPY, NULL);
 }
 
@@ -41,12 +41,12 @@ lend_open(struct port *p, uint16_t size, uint64_t features, uint32_t bytes, uint
 static inline void
 lend_close(struct port *p)
 {
-	struct vnet_zc_ring *loans = p->d.vq->loans;
+	struct vnet_zc_ring *loans = p->d.vq->cursor.owner;
 	struct rte_mbuf *m;
 
 	port_rx(p, &m, 0);
 	vnet_zc_end(loans, p->d.vq, p->d.ring);
-	assert_null(p->d.vq->loans);
+	assert_null(p->d.vq->cursor.owner);
 	assert_true(vnet_zc_free(loans));
 	port_reap(p);
 	assert_int_equal(rd_pending(&p->r), 0);

@@ -118,7 +118,7 @@ take_used(struct traffic *t, int index, uint8_t **buffer, uint32_t *len)
 
 	if (virtq_drv_used_split(drv, ring) == 0)
 		return false;
-	e = &ring->used->ring[drv->vq.used_idx & ring->mask];
+	e = &ring->used->ring[drv->cursor.used_idx & ring->mask];
 	id = virtq_load32(&e->id);
 	*len = virtq_load32(&e->len);
 	if (!virtq_drv_outstanding(drv, ring, id)) {
@@ -152,7 +152,7 @@ reap_rings(struct traffic *t)
 	virtq_drv_publish(&t->drv[RX], rx, false);
 	if (some)
 		virtq_drv_kick(&t->drv[RX], rx, false);
-	t->broken |= t->drv[RX].vq.broken || t->drv[TX].vq.broken;
+	t->broken |= t->drv[RX].cursor.broken || t->drv[TX].cursor.broken;
 	return some;
 }
 

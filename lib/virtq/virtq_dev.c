@@ -2,37 +2,39 @@
 #define _GNU_SOURCE
 #include "virtq_dev.h"
 
+#include <errno.h>
+
 #include "virtq_notify.h"
 
 uint8_t *
-virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_ring *ring, uint64_t gpa,
+virtq_dev_translate_miss(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t gpa,
 			 uint32_t len)
 {
 	const struct virtq_region *r = virtq_mem_find(ring->mem, gpa);
 
 	if (r == NULL)
 		return NULL;
-	vq->tlb = (struct virtq_tlb){r->gpa, r->size, r->host};
+	dev->tlb = (struct virtq_tlb){r->gpa, r->size, r->host};
 	return len <= r->size - (gpa - r->gpa) ? r->host + (gpa - r->gpa) : NULL;
 }
 
 void
-virtq_dev_break(struct virtq_vq *vq, const struct virtq_ring *ring, enum virtq_error e)
+virtq_dev_break(struct virtq_dev *dev, const struct virtq_ring *ring, enum virtq_error e)
 {
-	__atomic_store_n(&vq->broken, (uint8_t)e, __ATOMIC_RELAXED);
+	__atomic_store_n(&dev->cursor.broken, (uint8_t)e, __ATOMIC_RELAXED);
 	virtq_notify(ring->errfd);
 }
 
 void
-virtq_dev_call(struct virtq_vq *vq, const struct virtq_ring *ring)
+virtq_dev_call(struct virtq_dev *dev, const struct virtq_ring *ring)
 {
-	vq->calls++;
+	dev->calls++;
 	virtq_notify(ring->callfd);
 }
 
 /* A chain that is being put together from its descriptors. */
 struct walk {
-	struct virtq_vq *vq;
+	struct virtq_dev *dev;
 	const struct virtq_ring *ring;
 	struct virtq_chain *c;
 	bool write;
@@ -42,14 +44,14 @@ struct walk {
 };
 
 static void
-walk_begin(struct walk *w, struct virtq_vq *vq, const struct virtq_ring *ring, bool write,
+walk_begin(struct walk *w, struct virtq_dev *dev, const struct virtq_ring *ring, bool write,
 	   struct virtq_chain *c)
 {
-	*w = (struct walk){.vq = vq, .ring = ring, .c = c, .write = write};
+	*w = (struct walk){.dev = dev, .ring = ring, .c = c, .write = write};
 	c->addr = NULL;
 	c->len = 0;
 	c->nseg = 0;
-	c->seg = (uint16_t)vq->nsegs;
+	c->seg = (uint16_t)dev->nsegs;
 	c->slots = 1;
 	c->written = 0;
 	c->fault = VIRTQ_FAULT_NONE;
@@ -62,7 +64,7 @@ walk_add_seg(struct walk *w, uint8_t *addr, uint32_t len)
 		w->full = true;
 		return;
 	}
-	w->vq->segs[w->c->seg + w->c->nseg++] = (struct virtq_seg){addr, len};
+	w->dev->segs[w->c->seg + w->c->nseg++] = (struct virtq_seg){addr, len};
 }
 
 /* One data descriptor: zero or more segments, more than one where it crosses regions. */
@@ -114,10 +116,10 @@ walk_end(struct walk *w)
 		return VIRTQ_OK;
 	}
 	c->total = (uint32_t)w->total;
-	w->vq->nsegs = c->seg + c->nseg;
+	w->dev->nsegs = c->seg + c->nseg;
 	if (c->nseg > 0) {
-		c->addr = w->vq->segs[c->seg].addr;
-		c->len = w->vq->segs[c->seg].len;
+		c->addr = w->dev->segs[c->seg].addr;
+		c->len = w->dev->segs[c->seg].len;
 	}
 	return VIRTQ_OK;
 }
@@ -187,12 +189,12 @@ walk_table(struct walk *w, struct virtq_desc ref, bool packed)
 }
 
 enum virtq_error
-virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_desc d,
+virtq_dev_walk_split(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_desc d,
 		     bool write, struct virtq_chain *c)
 {
 	struct walk w;
 
-	walk_begin(&w, vq, ring, write, c);
+	walk_begin(&w, dev, ring, write, c);
 	for (uint32_t seen = 0; seen < ring->size; seen++) {
 		enum virtq_error e;
 
@@ -217,12 +219,12 @@ virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_ring *ring, struct 
 }
 
 enum virtq_error
-virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_pos at,
+virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_pos at,
 		      struct virtq_desc d, bool write, struct virtq_chain *c)
 {
 	struct walk w;
 
-	walk_begin(&w, vq, ring, write, c);
+	walk_begin(&w, dev, ring, write, c);
 	for (uint32_t slots = 1; slots <= ring->size; slots++) {
 		enum virtq_error e;
 
@@ -244,4 +246,72 @@ virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_ring *ring, struct
 		d = virtq_load_desc(&ring->pdesc[at.idx]);
 	}
 	return VIRTQ_E_CHAIN_LOOP;
+}
+
+void
+virtq_dev_reset(struct virtq_dev *dev)
+{
+	virtq_cursor_reset(&dev->cursor);
+	dev->avail_seen = 0;
+	dev->next_head = 0;
+	dev->sequential = false;
+	dev->called = 0;
+	dev->call_valid = false;
+	dev->tlb_generation = 0;
+}
+
+static int
+set_base_packed(struct virtq_dev *dev, const struct virtq_ring *ring, uint32_t base)
+{
+	uint32_t avail = base & 0xffff, used = base >> 16;
+
+	if (used == 0 && avail != 0)
+		used = avail;
+	if ((avail & 0x7fff) >= ring->size || (used & 0x7fff) >= ring->size)
+		return -EINVAL;
+	dev->cursor.avail_idx = avail & 0x7fff;
+	dev->cursor.avail_wrap = avail >> 15;
+	dev->cursor.used_idx = used & 0x7fff;
+	dev->cursor.used_wrap = used >> 15;
+	return 0;
+}
+
+static void
+suppress_kicks(const struct virtq_ring *ring)
+{
+	if (ring->packed)
+		virtq_store16(&ring->device_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+	else
+		virtq_store16(&ring->used->flags, VRING_USED_F_NO_NOTIFY);
+}
+
+int
+virtq_dev_set_base(struct virtq_dev *dev, const struct virtq_ring *ring, uint32_t base)
+{
+	virtq_dev_reset(dev);
+	if (ring->packed) {
+		int ret = set_base_packed(dev, ring, base);
+
+		if (ret < 0)
+			return ret;
+	} else {
+		if (base > UINT16_MAX)
+			return -EINVAL;
+		dev->cursor.avail_idx = (uint16_t)base;
+		dev->avail_seen = dev->cursor.avail_idx;
+		dev->cursor.used_idx = virtq_load16(&ring->used->idx);
+	}
+	suppress_kicks(ring);
+	return 0;
+}
+
+uint32_t
+virtq_dev_get_base(const struct virtq_dev *dev, bool packed)
+{
+	const struct virtq_cursor *at = &dev->cursor;
+
+	if (!packed)
+		return at->avail_idx;
+	return at->avail_idx | (uint32_t)at->avail_wrap << 15 | (uint32_t)at->used_idx << 16 |
+	       (uint32_t)at->used_wrap << 31;
 }

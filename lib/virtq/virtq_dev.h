@@ -16,12 +16,104 @@
 #ifndef VIRTQ_DEV_H
 #define VIRTQ_DEV_H
 
+#include <stddef.h>
+
 #include "virtq_ring.h"
 #include "virtq_shared.h"
 
 #define virtq_likely(x) __builtin_expect(!!(x), 1)
 #define virtq_unlikely(x) __builtin_expect(!!(x), 0)
 #define VIRTQ_INLINE static inline __attribute__((always_inline))
+
+/* One contiguous piece of a guest buffer, in this process. */
+struct virtq_seg {
+	uint8_t *addr;
+	uint32_t len;
+};
+
+/*
+ * One descriptor chain, copied out of the ring, checked and translated. What the peer does to
+ * the ring afterwards changes nothing here.
+ */
+struct virtq_chain {
+	uint8_t *addr;		/* first segment */
+	uint32_t len;		/* bytes of the first segment */
+	uint32_t total;		/* bytes of all segments, 2^32 - 1 at most */
+	uint16_t id;		/* split: head; packed: buffer id. Echoed, never an index */
+	uint16_t slots;		/* entries of the ring (split: of the table) the chain takes */
+	uint16_t nseg;		/* 1: addr and len say it all; else dev->segs[seg], ... */
+	uint16_t seg;
+	uint32_t written;	/* bytes the device wrote, for the used entry */
+	uint8_t fault;		/* enum virtq_fault: complete it, but do not touch its data */
+};
+
+/* Why a chain cannot be used although its ring goes on. */
+enum virtq_fault {
+	VIRTQ_FAULT_NONE = 0,
+	VIRTQ_FAULT_UNMAPPED,	/* a buffer is not wholly in the shared memory */
+	VIRTQ_FAULT_TOO_LONG,	/* more segments or bytes than anything sensible has */
+};
+
+/* The last region that a translation of this ring hit. */
+struct virtq_tlb {
+	uint64_t gpa, size;	/* size 0: empty */
+	uint8_t *host;
+};
+
+/* Segments that the chains of one burst can have together. */
+#define VIRTQ_MAX_SEGS 1024
+/* Chains that one mergeable packet can fill. */
+#define VIRTQ_MAX_CHAINS 512
+
+/*
+ * The device's state on one ring. Reset with virtq_dev_reset() while no burst holds it. What each
+ * burst uses lies in the first line, the cursor first: bursts are given a pointer to that.
+ */
+struct virtq_dev {
+	struct virtq_cursor cursor;
+	uint16_t avail_seen;	/* split: avail->idx when it was last read */
+	uint16_t next_head;	/* split: the head that comes next if heads are in sequence */
+	uint16_t called;	/* used idx when a call was last decided on */
+	bool sequential;	/* split: they were, last time */
+	bool call_valid;	/* split, EVENT_IDX: `called` holds the idx of the last decision */
+	struct virtq_tlb tlb;	/* valid for the ring of tlb_generation */
+	uint64_t tlb_generation;
+	uint32_t nsegs;		/* segs in use by the burst in progress */
+	uint64_t calls;		/* notifications sent */
+	uint64_t calls_suppressed; /* notifications that the driver did not want */
+	struct virtq_seg segs[VIRTQ_MAX_SEGS]; /* scratch of the burst in progress */
+	struct virtq_chain chains[VIRTQ_MAX_CHAINS]; /* scratch for packets of very many chains */
+} __attribute__((aligned(VIRTQ_CACHE_LINE)));
+
+_Static_assert(offsetof(struct virtq_dev, cursor) == 0, "found by its cursor");
+_Static_assert(offsetof(struct virtq_dev, calls) == VIRTQ_CACHE_LINE || VIRTQ_CACHE_LINE != 64,
+	       "what each burst uses: one line");
+
+/* The device's state that a cursor is the first member of. */
+static inline struct virtq_dev *
+virtq_dev_of(struct virtq_cursor *cursor)
+{
+	return (struct virtq_dev *)(void *)cursor;
+}
+
+static inline const struct virtq_dev *
+virtq_dev_of_const(const struct virtq_cursor *cursor)
+{
+	return (const struct virtq_dev *)(const void *)cursor;
+}
+
+/* To the state of a fresh ring: virtq_cursor_reset(). Counters stay. */
+void virtq_dev_reset(struct virtq_dev *dev);
+
+/*
+ * Ring positions as SET/GET_VRING_BASE carry them. Split: 16-bit avail index; the used index is
+ * then taken from the ring's own used->idx. Packed: bits 0-14 avail index, 15 avail wrap, 16-30
+ * used index, 31 used wrap; a zero high half with a non-zero low half means used = avail.
+ * Clears `broken` and tells the driver that kicks are not wanted: the device polls.
+ * -EINVAL: packed index outside the ring, or a split index over 16 bits.
+ */
+int virtq_dev_set_base(struct virtq_dev *dev, const struct virtq_ring *ring, uint32_t base);
+uint32_t virtq_dev_get_base(const struct virtq_dev *dev, bool packed);
 
 /* Chains that one call of virtq_dev_fetch() takes at most. */
 #define VIRTQ_FETCH_MAX 32
@@ -39,47 +131,49 @@ struct virtq_pos {
 };
 
 /* Out of line: not the common case. */
-uint8_t *virtq_dev_translate_miss(struct virtq_vq *vq, const struct virtq_ring *ring, uint64_t gpa,
+uint8_t *virtq_dev_translate_miss(struct virtq_dev *dev, const struct virtq_ring *ring,
+				  uint64_t gpa,
 				  uint32_t len);
-enum virtq_error virtq_dev_walk_split(struct virtq_vq *vq, const struct virtq_ring *ring,
+enum virtq_error virtq_dev_walk_split(struct virtq_dev *dev, const struct virtq_ring *ring,
 				      struct virtq_desc first, bool write, struct virtq_chain *c);
-enum virtq_error virtq_dev_walk_packed(struct virtq_vq *vq, const struct virtq_ring *ring,
+enum virtq_error virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq_ring *ring,
 				       struct virtq_pos at, struct virtq_desc first, bool write,
 				       struct virtq_chain *c);
 /* Declare the ring broken: it stops, and its error fd is signalled. */
-void virtq_dev_break(struct virtq_vq *vq, const struct virtq_ring *ring, enum virtq_error e);
-void virtq_dev_call(struct virtq_vq *vq, const struct virtq_ring *ring);
+void virtq_dev_break(struct virtq_dev *dev, const struct virtq_ring *ring, enum virtq_error e);
+void virtq_dev_call(struct virtq_dev *dev, const struct virtq_ring *ring);
 
 /*
  * Start a round: caches that belong to another run are dropped, scratch is empty. Under the former
  * run calls may have been decided on with another call fd, or not at all: the next one is sent.
  */
 VIRTQ_INLINE void
-virtq_dev_begin(struct virtq_vq *vq, const struct virtq_ring *ring)
+virtq_dev_begin(struct virtq_dev *dev, const struct virtq_ring *ring)
 {
-	vq->nsegs = 0;
-	if (virtq_unlikely(vq->tlb_generation != ring->generation)) {
-		vq->tlb.size = 0;
-		vq->call_valid = false;
-		vq->tlb_generation = ring->generation;
+	dev->nsegs = 0;
+	if (virtq_unlikely(dev->tlb_generation != ring->generation)) {
+		dev->tlb.size = 0;
+		dev->call_valid = false;
+		dev->tlb_generation = ring->generation;
 	}
 }
 
 /* The whole of [gpa, gpa + len) in this process, or NULL when it is not in one region. */
 VIRTQ_INLINE uint8_t *
-virtq_dev_translate(struct virtq_vq *vq, const struct virtq_ring *ring, uint64_t gpa, uint32_t len)
+virtq_dev_translate(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t gpa,
+		    uint32_t len)
 {
-	uint64_t off = gpa - vq->tlb.gpa;
+	uint64_t off = gpa - dev->tlb.gpa;
 
-	if (virtq_likely(off < vq->tlb.size && len <= vq->tlb.size - off))
-		return vq->tlb.host + off;
-	return virtq_dev_translate_miss(vq, ring, gpa, len);
+	if (virtq_likely(off < dev->tlb.size && len <= dev->tlb.size - off))
+		return dev->tlb.host + off;
+	return virtq_dev_translate_miss(dev, ring, gpa, len);
 }
 
 VIRTQ_INLINE struct virtq_pos
-virtq_dev_pos(const struct virtq_vq *vq)
+virtq_dev_pos(const struct virtq_dev *dev)
 {
-	return (struct virtq_pos){vq->avail_idx, vq->avail_wrap};
+	return (struct virtq_pos){dev->cursor.avail_idx, dev->cursor.avail_wrap};
 }
 
 VIRTQ_INLINE void
@@ -92,10 +186,10 @@ virtq_prefetch_nothing(const void *ctx, uint16_t i, const struct virtq_chain *c)
 
 /* A chain of one plain descriptor; false when it needs the long way. */
 VIRTQ_INLINE bool
-virtq_dev_plain(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_desc d,
+virtq_dev_plain(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_desc d,
 		struct virtq_chain *c)
 {
-	c->addr = virtq_dev_translate(vq, ring, d.addr, d.len);
+	c->addr = virtq_dev_translate(dev, ring, d.addr, d.len);
 	if (virtq_unlikely(c->addr == NULL || d.len == 0))
 		return false;
 	c->len = d.len;
@@ -129,10 +223,10 @@ virtq_prefetch_write_range(const void *p, uint32_t len)
  * used up.
  */
 VIRTQ_INLINE uint16_t
-virtq_dev_avail_split(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_pos pos,
+virtq_dev_avail_split(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_pos pos,
 		      uint16_t want)
 {
-	uint16_t ready = vq->avail_seen - pos.idx;
+	uint16_t ready = dev->avail_seen - pos.idx;
 
 	if (ready < want) {
 		/* Barrier A: pairs with the driver's barrier before it moves avail->idx. */
@@ -140,19 +234,19 @@ virtq_dev_avail_split(struct virtq_vq *vq, const struct virtq_ring *ring, struct
 
 		ready = seen - pos.idx;
 		if (virtq_likely(ready <= ring->size))
-			vq->avail_seen = seen;
+			dev->avail_seen = seen;
 	}
 	return ready;
 }
 
 VIRTQ_INLINE uint16_t
-virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_pos *pos,
+virtq_dev_fetch_split(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_pos *pos,
 		      struct virtq_chain *c, uint16_t n, bool write, virtq_prefetch_fn touch,
 		      const void *ctx, enum virtq_error *err)
 {
 	uint16_t head[VIRTQ_FETCH_MAX];
 	const uint16_t flags = write ? VRING_DESC_F_WRITE : 0;
-	uint16_t i, nused, ready = virtq_dev_avail_split(vq, ring, *pos, n);
+	uint16_t i, nused, ready = virtq_dev_avail_split(dev, ring, *pos, n);
 
 	if (virtq_unlikely(ready > ring->size)) {
 		*err = VIRTQ_E_AVAIL_JUMP;
@@ -161,17 +255,17 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_ring *ring, struct
 	if (ready < n)
 		n = ready;
 	/* Most drivers go round the table: then descriptors need not wait for the heads. */
-	if (vq->sequential)
-		virtq_prefetch_range(&ring->desc[vq->next_head], n * sizeof(ring->desc[0]));
+	if (dev->sequential)
+		virtq_prefetch_range(&ring->desc[dev->next_head], n * sizeof(ring->desc[0]));
 	/* In order, the first of the used entries that chains to be read have is written alone. */
 	nused = !write && n > 1 && (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) ? 1 : n;
-	virtq_prefetch_write_range(&ring->used->ring[vq->used_idx & ring->mask],
+	virtq_prefetch_write_range(&ring->used->ring[dev->cursor.used_idx & ring->mask],
 				   nused * sizeof(ring->used->ring[0]));
 	for (i = 0; i < n; i++)
 		head[i] = virtq_load16(&ring->avail->ring[(pos->idx + i) & ring->mask]);
 	if (n > 0) {
-		vq->sequential = head[0] == vq->next_head;
-		vq->next_head = (head[n - 1] + 1) & ring->mask;
+		dev->sequential = head[0] == dev->next_head;
+		dev->next_head = (head[n - 1] + 1) & ring->mask;
 	}
 	for (i = 0; i < n; i++) {
 		struct virtq_desc d;
@@ -183,11 +277,11 @@ virtq_dev_fetch_split(struct virtq_vq *vq, const struct virtq_ring *ring, struct
 		d = virtq_load_desc(&ring->desc[head[i]]);
 		c[i].id = head[i];
 		if (virtq_likely(d.split.flags == flags) &&
-		    virtq_dev_plain(vq, ring, d, &c[i])) {
+		    virtq_dev_plain(dev, ring, d, &c[i])) {
 			touch(ctx, i, &c[i]);
 			continue;
 		}
-		*err = virtq_dev_walk_split(vq, ring, d, write, &c[i]);
+		*err = virtq_dev_walk_split(dev, ring, d, write, &c[i]);
 		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
 			break;
 	}
@@ -208,7 +302,7 @@ virtq_pos_advance(struct virtq_pos *pos, uint16_t slots, uint16_t size)
 }
 
 VIRTQ_INLINE uint16_t
-virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_pos *pos,
+virtq_dev_fetch_packed(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_pos *pos,
 		       struct virtq_chain *c, uint16_t n, bool write, virtq_prefetch_fn touch,
 		       const void *ctx, enum virtq_error *err)
 {
@@ -232,13 +326,13 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_ring *ring, struc
 		d = virtq_desc_of(virtq_load64(&p->addr), meta);
 		c[i].id = d.packed.id;
 		if (virtq_likely((flags & shape) == (write ? VRING_DESC_F_WRITE : 0)) &&
-		    virtq_dev_plain(vq, ring, d, &c[i])) {
+		    virtq_dev_plain(dev, ring, d, &c[i])) {
 			touch(ctx, i, &c[i]);
 			virtq_pos_advance(pos, 1, ring->size);
 			left--;
 			continue;
 		}
-		*err = virtq_dev_walk_packed(vq, ring, *pos, d, write, &c[i]);
+		*err = virtq_dev_walk_packed(dev, ring, *pos, d, write, &c[i]);
 		if (virtq_unlikely(*err == VIRTQ_OK && c[i].slots > left))
 			*err = VIRTQ_E_CHAIN_LOOP;
 		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
@@ -257,13 +351,13 @@ virtq_dev_fetch_packed(struct virtq_vq *vq, const struct virtq_ring *ring, struc
  * address is known, to prefetch what will be needed of it; a function that inlines.
  */
 VIRTQ_INLINE uint16_t
-virtq_dev_fetch(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_pos *pos,
+virtq_dev_fetch(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_pos *pos,
 		struct virtq_chain *c, uint16_t n, bool packed, bool write, virtq_prefetch_fn touch,
 		const void *ctx, enum virtq_error *err)
 {
 	*err = VIRTQ_OK;
-	return packed ? virtq_dev_fetch_packed(vq, ring, pos, c, n, write, touch, ctx, err) :
-			virtq_dev_fetch_split(vq, ring, pos, c, n, write, touch, ctx, err);
+	return packed ? virtq_dev_fetch_packed(dev, ring, pos, c, n, write, touch, ctx, err) :
+			virtq_dev_fetch_split(dev, ring, pos, c, n, write, touch, ctx, err);
 }
 
 VIRTQ_INLINE void
@@ -280,17 +374,17 @@ virtq_dev_write_used(const struct virtq_ring *ring, uint16_t at, const struct vi
  * names the last buffer. VIRTIO 1.2, 2.7.9.
  */
 VIRTQ_INLINE void
-virtq_dev_push_used_split(struct virtq_vq *vq, const struct virtq_ring *ring,
+virtq_dev_push_used_split(struct virtq_dev *dev, const struct virtq_ring *ring,
 			  const struct virtq_chain *c, uint16_t n, bool batch)
 {
 	if (batch)
-		virtq_dev_write_used(ring, vq->used_idx, &c[n - 1]);
+		virtq_dev_write_used(ring, dev->cursor.used_idx, &c[n - 1]);
 	else
 		for (uint16_t i = 0; i < n; i++)
-			virtq_dev_write_used(ring, vq->used_idx + i, &c[i]);
-	vq->used_idx += n;
+			virtq_dev_write_used(ring, dev->cursor.used_idx + i, &c[i]);
+	dev->cursor.used_idx += n;
 	/* Barrier B: pairs with the driver's barrier after it reads used->idx. */
-	virtq_store16_release(&ring->used->idx, vq->used_idx);
+	virtq_store16_release(&ring->used->idx, dev->cursor.used_idx);
 }
 
 VIRTQ_INLINE uint64_t
@@ -309,10 +403,10 @@ virtq_packed_used_meta(const struct virtq_chain *c, bool wrap, bool write)
  * last buffer. Returns the entries of the ring that the chains take.
  */
 VIRTQ_INLINE uint16_t
-virtq_dev_push_used_packed(struct virtq_vq *vq, const struct virtq_ring *ring,
+virtq_dev_push_used_packed(struct virtq_dev *dev, const struct virtq_ring *ring,
 			   const struct virtq_chain *c, uint16_t n, bool write, bool batch)
 {
-	struct virtq_pos pos = {vq->used_idx, vq->used_wrap};
+	struct virtq_pos pos = {dev->cursor.used_idx, dev->cursor.used_wrap};
 	const uint16_t first = pos.idx;
 	uint16_t slots = 0;
 	const uint64_t head = virtq_packed_used_meta(&c[batch ? n - 1 : 0], pos.wrap, write);
@@ -324,21 +418,21 @@ virtq_dev_push_used_packed(struct virtq_vq *vq, const struct virtq_ring *ring,
 		virtq_pos_advance(&pos, c[i].slots, ring->size);
 		slots += c[i].slots;
 	}
-	vq->used_idx = pos.idx;
-	vq->used_wrap = pos.wrap;
+	dev->cursor.used_idx = pos.idx;
+	dev->cursor.used_wrap = pos.wrap;
 	/* Barrier B: pairs with the driver's acquire of the flags of its next used entry. */
 	virtq_store64_release(&ring->pdesc[first].len, head);
 	return slots;
 }
 
 VIRTQ_INLINE void
-virtq_dev_skip_packed(struct virtq_vq *vq, const struct virtq_ring *ring, uint16_t slots)
+virtq_dev_skip_packed(struct virtq_dev *dev, const struct virtq_ring *ring, uint16_t slots)
 {
-	struct virtq_pos avail = virtq_dev_pos(vq);
+	struct virtq_pos avail = virtq_dev_pos(dev);
 
 	virtq_pos_advance(&avail, slots, ring->size);
-	vq->avail_idx = avail.idx;
-	vq->avail_wrap = avail.wrap;
+	dev->cursor.avail_idx = avail.idx;
+	dev->cursor.avail_wrap = avail.wrap;
 }
 
 /*
@@ -346,31 +440,32 @@ virtq_dev_skip_packed(struct virtq_vq *vq, const struct virtq_ring *ring, uint16
  * that will begin with, so that they travel while the application works.
  */
 VIRTQ_INLINE void
-virtq_dev_prefetch_next(const struct virtq_vq *vq, const struct virtq_ring *ring, uint16_t n,
+virtq_dev_prefetch_next(const struct virtq_dev *dev, const struct virtq_ring *ring, uint16_t n,
 			bool packed)
 {
 	uint16_t left;
 
 	if (packed) {
-		__builtin_prefetch(&ring->pdesc[vq->avail_idx], 0, 3);
+		__builtin_prefetch(&ring->pdesc[dev->cursor.avail_idx], 0, 3);
 		return;
 	}
-	left = vq->avail_seen - vq->avail_idx;
+	left = dev->avail_seen - dev->cursor.avail_idx;
 	if (left < n)
 		n = left;
 	for (uint16_t i = 0; i < n; i++) {
-		uint16_t head = virtq_load16(&ring->avail->ring[(vq->avail_idx + i) & ring->mask]);
+		uint16_t head =
+			virtq_load16(&ring->avail->ring[(dev->cursor.avail_idx + i) & ring->mask]);
 
 		__builtin_prefetch(&ring->desc[head & ring->mask], 0, 3);
 	}
-	__builtin_prefetch(&ring->avail->ring[(vq->avail_idx + n) & ring->mask], 0, 3);
+	__builtin_prefetch(&ring->avail->ring[(dev->cursor.avail_idx + n) & ring->mask], 0, 3);
 }
 
 /* Whether at least n entries (n > 0) wait in the ring; for packed chains of one entry each. */
 VIRTQ_INLINE bool
-virtq_dev_ready(const struct virtq_vq *vq, const struct virtq_ring *ring, uint16_t n)
+virtq_dev_ready(const struct virtq_dev *dev, const struct virtq_ring *ring, uint16_t n)
 {
-	struct virtq_pos pos = virtq_dev_pos(vq);
+	struct virtq_pos pos = virtq_dev_pos(dev);
 	uint16_t flags;
 
 	if (n > ring->size)
@@ -385,32 +480,33 @@ virtq_dev_ready(const struct virtq_vq *vq, const struct virtq_ring *ring, uint16
 
 /* Give the first n chains back (n > 0) and move the cursors past them. */
 VIRTQ_INLINE void
-virtq_dev_complete(struct virtq_vq *vq, const struct virtq_ring *ring, const struct virtq_chain *c,
+virtq_dev_complete(struct virtq_dev *dev, const struct virtq_ring *ring,
+		   const struct virtq_chain *c,
 		   uint16_t n, bool packed, bool write, bool batch)
 {
 	if (packed) {
-		virtq_dev_skip_packed(vq, ring,
-				      virtq_dev_push_used_packed(vq, ring, c, n, write, batch));
+		virtq_dev_skip_packed(dev, ring,
+				      virtq_dev_push_used_packed(dev, ring, c, n, write, batch));
 	} else {
-		vq->avail_idx += n;
-		virtq_dev_push_used_split(vq, ring, c, n, batch);
+		dev->cursor.avail_idx += n;
+		virtq_dev_push_used_split(dev, ring, c, n, batch);
 	}
 }
 
 /* Move past the first n chains, each of which is given back at some other time. */
 VIRTQ_INLINE void
-virtq_dev_advance(struct virtq_vq *vq, const struct virtq_ring *ring, const struct virtq_chain *c,
+virtq_dev_advance(struct virtq_dev *dev, const struct virtq_ring *ring, const struct virtq_chain *c,
 		  uint16_t n, bool packed)
 {
 	uint16_t slots = 0;
 
 	if (!packed) {
-		vq->avail_idx += n;
+		dev->cursor.avail_idx += n;
 		return;
 	}
 	for (uint16_t i = 0; i < n; i++)
 		slots += c[i].slots;
-	virtq_dev_skip_packed(vq, ring, slots);
+	virtq_dev_skip_packed(dev, ring, slots);
 }
 
 /*
@@ -418,63 +514,65 @@ virtq_dev_advance(struct virtq_vq *vq, const struct virtq_ring *ring, const stru
  * each only id, slots and written count.
  */
 VIRTQ_INLINE void
-virtq_dev_push_used(struct virtq_vq *vq, const struct virtq_ring *ring, const struct virtq_chain *c,
+virtq_dev_push_used(struct virtq_dev *dev, const struct virtq_ring *ring,
+		    const struct virtq_chain *c,
 		    uint16_t n, bool packed, bool write)
 {
 	if (packed)
-		virtq_dev_push_used_packed(vq, ring, c, n, write, false);
+		virtq_dev_push_used_packed(dev, ring, c, n, write, false);
 	else
-		virtq_dev_push_used_split(vq, ring, c, n, false);
+		virtq_dev_push_used_split(dev, ring, c, n, false);
 }
 
 VIRTQ_INLINE bool
-virtq_dev_needs_call_split(struct virtq_vq *vq, const struct virtq_ring *ring)
+virtq_dev_needs_call_split(struct virtq_dev *dev, const struct virtq_ring *ring)
 {
-	uint16_t old = vq->called;
+	uint16_t old = dev->called;
 
 	if (!(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
 		return !(virtq_load16(&ring->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
-	vq->called = vq->used_idx;
-	if (virtq_unlikely(!vq->call_valid)) {
-		vq->call_valid = true;
+	dev->called = dev->cursor.used_idx;
+	if (virtq_unlikely(!dev->call_valid)) {
+		dev->call_valid = true;
 		return true;
 	}
-	return virtq_event_passed(virtq_load16(&ring->avail->ring[ring->size]), vq->used_idx, old);
+	return virtq_event_passed(virtq_load16(&ring->avail->ring[ring->size]),
+				  dev->cursor.used_idx, old);
 }
 
 VIRTQ_INLINE bool
-virtq_dev_needs_call_packed(struct virtq_vq *vq, const struct virtq_ring *ring)
+virtq_dev_needs_call_packed(struct virtq_dev *dev, const struct virtq_ring *ring)
 {
 	uint32_t event = virtq_load32(ring->driver_event);
-	uint16_t flags = event >> 16, off = event & 0x7fff, old = vq->called;
+	uint16_t flags = event >> 16, off = event & 0x7fff, old = dev->called;
 
-	vq->called = vq->used_idx;
+	dev->called = dev->cursor.used_idx;
 	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
 		return false;
 	if (flags != VRING_PACKED_EVENT_FLAG_DESC ||
-	    !(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)) || !vq->call_valid) {
-		vq->call_valid = true;
+	    !(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)) || !dev->call_valid) {
+		dev->call_valid = true;
 		return true;
 	}
 	/* Bring event, old and new to one scale, on which new is in the current lap. */
-	if (old >= vq->used_idx)
+	if (old >= dev->cursor.used_idx)
 		old -= ring->size;
-	if (((event >> 15) & 1) != vq->used_wrap)
+	if (((event >> 15) & 1) != dev->cursor.used_wrap)
 		off -= ring->size;
-	return virtq_event_passed(off, vq->used_idx, old);
+	return virtq_event_passed(off, dev->cursor.used_idx, old);
 }
 
 /* Once a burst, after completing: call the driver if it wants to be. */
 VIRTQ_INLINE void
-virtq_dev_notify(struct virtq_vq *vq, const struct virtq_ring *ring, bool packed)
+virtq_dev_notify(struct virtq_dev *dev, const struct virtq_ring *ring, bool packed)
 {
 	if (ring->callfd < 0)
 		return;
 	virtq_barrier_event(); /* Barrier C */
-	if (packed ? virtq_dev_needs_call_packed(vq, ring) : virtq_dev_needs_call_split(vq, ring))
-		virtq_dev_call(vq, ring);
+	if (packed ? virtq_dev_needs_call_packed(dev, ring) : virtq_dev_needs_call_split(dev, ring))
+		virtq_dev_call(dev, ring);
 	else
-		vq->calls_suppressed++;
+		dev->calls_suppressed++;
 }
 
 #endif /* VIRTQ_DEV_H */

@@ -103,7 +103,7 @@ virtq_drv_init(struct virtq_drv *drv, void *base, uint64_t iova,
 		*out = NULL;
 		return -ENOMEM;
 	}
-	virtq_vq_reset(&drv->vq);
+	virtq_cursor_reset(&drv->cursor);
 	init_slots(drv, *out);
 	drv->indirect = cfg->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC) ?
 			(struct vring_desc *)((uint8_t *)base + l.indirect) : NULL;
@@ -144,7 +144,7 @@ virtq_drv_detach(struct virtq_drv *drv, uint16_t size)
 void
 virtq_drv_break(struct virtq_drv *drv, enum virtq_error e)
 {
-	__atomic_store_n(&drv->vq.broken, (uint8_t)e, __ATOMIC_RELAXED);
+	__atomic_store_n(&drv->cursor.broken, (uint8_t)e, __ATOMIC_RELAXED);
 }
 
 void

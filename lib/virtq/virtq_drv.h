@@ -14,6 +14,8 @@
 #ifndef VIRTQ_DRV_H
 #define VIRTQ_DRV_H
 
+#include <stddef.h>
+
 #include "virtq_ring.h"
 #include "virtq_shared.h"
 
@@ -40,47 +42,68 @@ struct virtq_drv_desc_state {
 	uint16_t next;		/* split: next of the chain; free: next free */
 };
 
+/* What stands in the head of a packed chain once it is available. */
+struct virtq_drv_head {
+	uint16_t idx;
+	uint16_t flags;
+};
+
+/*
+ * The driver's state on one ring. What each burst uses lies in the first line, the cursor first:
+ * bursts are given a pointer to that.
+ */
 struct virtq_drv {
-	/*
-	 * Cursors. Split: avail_idx and used_idx run freely. Packed: slots of the ring, with wraps.
-	 * First member: bursts are given a pointer to it.
-	 */
-	struct virtq_vq vq;
+	struct virtq_cursor cursor;
 	void **cookie;		/* [size] the owner's, by slot; NULL: not outstanding */
 	struct virtq_drv_desc_state *slot; /* [size] */
 	uint16_t free_first, free_last; /* the queue of free slots; valid while nfree > 0 */
 	uint16_t nfree;		/* ring entries not in use */
 	uint16_t nids;		/* packed: ids not in use */
 	uint16_t oldest;	/* sequential: slot that is due next */
-	bool sequential;	/* so far all came back in order: free slots follow each other */
-	bool heads_in_place;	/* split: entry i of the available ring names descriptor i */
 	/*
 	 * Sequential: among so many of the entries in use, from the oldest on, there may be chains
 	 * of several; or cookies that differ in kind, if their owner says so.
 	 */
 	uint16_t uneven, mixed;
 	uint16_t used_seen;	/* split: used->idx when it was last read */
+	uint16_t unpublished;	/* chains added since the last publication */
+	bool sequential;	/* so far all came back in order: free slots follow each other */
+	bool heads_in_place;	/* split: entry i of the available ring names descriptor i */
 	bool flowing;		/* split, receiving: the last burst was full */
-	const void *common;	/* what cookies other than those have in common, their owner's */
 	/*
 	 * IN_ORDER, receiving: a used entry stood for all slots from `oldest` to batch_last, which
 	 * has batch_len bytes; those before it are full. Valid while `batch` is set.
 	 */
 	bool batch;
 	uint16_t batch_last;
+	const void *common;	/* what cookies other than those have in common, their owner's */
 	uint32_t batch_len;
-	uint16_t unpublished;	/* chains added since the last publication */
-	struct virtq_pos_drv {
-		uint16_t idx;
-		uint16_t flags;
-	} first;		/* packed: head that is made available last */
+	struct virtq_drv_head first; /* packed: head that is made available last */
 	uint16_t kicked;	/* avail position of the last decision on a kick */
 	uint64_t kicks, kicks_suppressed;
 	struct vring_desc *indirect; /* VIRTQ_DRV_MAX_DESC a slot; NULL without INDIRECT_DESC */
 	uint64_t indirect_iova;
 	uint8_t *header;	/* VIRTQ_DRV_HEADER bytes a slot, for the device to read */
 	uint64_t header_iova;
-};
+} __attribute__((aligned(VIRTQ_CACHE_LINE)));
+
+_Static_assert(offsetof(struct virtq_drv, cursor) == 0, "found by its cursor");
+_Static_assert(VIRTQ_CACHE_LINE != 64 || (offsetof(struct virtq_drv, batch_len) == 64 &&
+					  sizeof(struct virtq_drv) == 128),
+	       "what each burst uses: one line; the rest: another");
+
+/* The driver's state that a cursor is the first member of. */
+static inline struct virtq_drv *
+virtq_drv_of(struct virtq_cursor *cursor)
+{
+	return (struct virtq_drv *)(void *)cursor;
+}
+
+static inline const struct virtq_drv *
+virtq_drv_of_const(const struct virtq_cursor *cursor)
+{
+	return (const struct virtq_drv *)(const void *)cursor;
+}
 
 /* One piece of a packet as the device will see it. */
 struct virtq_drv_seg {
@@ -162,7 +185,7 @@ virtq_drv_count(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n
 VIRTQ_INLINE void
 virtq_drv_write_avail(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t head)
 {
-	const uint16_t at = drv->vq.avail_idx++ & ring->mask;
+	const uint16_t at = drv->cursor.avail_idx++ & ring->mask;
 
 	if (head != at)
 		drv->heads_in_place = false;
@@ -207,25 +230,25 @@ VIRTQ_INLINE void
 virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_ring *ring, void *cookie,
 		     const struct virtq_drv_seg *seg, uint16_t n, uint16_t flags)
 {
-	const uint16_t id = virtq_drv_freelist_pop(drv), head = drv->vq.avail_idx;
+	const uint16_t id = virtq_drv_freelist_pop(drv), head = drv->cursor.avail_idx;
 	struct virtq_drv_desc_state *s = &drv->slot[id];
 	uint16_t head_flags = 0;
 	uint32_t len = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
-		uint16_t f = flags | virtq_drv_packed_phase(drv->vq.avail_wrap);
+		uint16_t f = flags | virtq_drv_packed_phase(drv->cursor.avail_wrap);
 
 		if (i + 1 < n)
 			f |= VRING_DESC_F_NEXT;
 		if (i == 0)
 			head_flags = f;
 		/* A head stays unavailable until all of its chain is written. */
-		virtq_drv_put_desc(&ring->pdesc[drv->vq.avail_idx], seg[i].iova, seg[i].len, id,
-				   i > 0 ? f : virtq_drv_packed_phase(!drv->vq.avail_wrap));
+		virtq_drv_put_desc(&ring->pdesc[drv->cursor.avail_idx], seg[i].iova, seg[i].len, id,
+				   i > 0 ? f : virtq_drv_packed_phase(!drv->cursor.avail_wrap));
 		len += seg[i].len;
-		if (++drv->vq.avail_idx == ring->size) {
-			drv->vq.avail_idx = 0;
-			drv->vq.avail_wrap = !drv->vq.avail_wrap;
+		if (++drv->cursor.avail_idx == ring->size) {
+			drv->cursor.avail_idx = 0;
+			drv->cursor.avail_wrap = !drv->cursor.avail_wrap;
 		}
 	}
 	drv->cookie[id] = cookie;
@@ -235,7 +258,7 @@ virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_ring *ring, void 
 	drv->nids--;
 	/* The first of a batch is made available last: the device looks at no other before it. */
 	if (drv->unpublished++ == 0)
-		drv->first = (struct virtq_pos_drv){head, head_flags};
+		drv->first = (struct virtq_drv_head){head, head_flags};
 	else
 		virtq_store16_release(&ring->pdesc[head].flags, head_flags);
 }
@@ -267,7 +290,7 @@ virtq_drv_publish(struct virtq_drv *drv, const struct virtq_ring *ring, bool pac
 	if (packed)
 		virtq_store16_release(&ring->pdesc[drv->first.idx].flags, drv->first.flags);
 	else
-		virtq_store16_release(&ring->avail->idx, drv->vq.avail_idx);
+		virtq_store16_release(&ring->avail->idx, drv->cursor.avail_idx);
 	return true;
 }
 
@@ -276,11 +299,11 @@ virtq_drv_needs_kick_split(struct virtq_drv *drv, const struct virtq_ring *ring)
 {
 	uint16_t old = drv->kicked;
 
-	drv->kicked = drv->vq.avail_idx;
+	drv->kicked = drv->cursor.avail_idx;
 	if (!(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
 		return !(virtq_load16(&ring->used->flags) & VRING_USED_F_NO_NOTIFY);
 	return virtq_event_passed(virtq_load16((const uint16_t *)&ring->used->ring[ring->size]),
-				  drv->vq.avail_idx, old);
+				  drv->cursor.avail_idx, old);
 }
 
 VIRTQ_INLINE bool
@@ -289,17 +312,17 @@ virtq_drv_needs_kick_packed(struct virtq_drv *drv, const struct virtq_ring *ring
 	uint32_t event = virtq_load32(ring->device_event);
 	uint16_t flags = event >> 16, off = event & 0x7fff, old = drv->kicked;
 
-	drv->kicked = drv->vq.avail_idx;
+	drv->kicked = drv->cursor.avail_idx;
 	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
 		return false;
 	if (flags != VRING_PACKED_EVENT_FLAG_DESC ||
 	    !(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
 		return true;
-	if (old >= drv->vq.avail_idx)
+	if (old >= drv->cursor.avail_idx)
 		old -= ring->size;
-	if (((event >> 15) & 1) != drv->vq.avail_wrap)
+	if (((event >> 15) & 1) != drv->cursor.avail_wrap)
 		off -= ring->size;
-	return virtq_event_passed(off, drv->vq.avail_idx, old);
+	return virtq_event_passed(off, drv->cursor.avail_idx, old);
 }
 
 /* Once a burst, after publishing: kick the device if it wants to be. */
@@ -325,7 +348,7 @@ virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_ring *ring)
 	uint16_t n;
 
 	drv->used_seen = virtq_load16_acquire(&ring->used->idx);
-	n = drv->used_seen - drv->vq.used_idx;
+	n = drv->used_seen - drv->cursor.used_idx;
 	if (__builtin_expect(n > (uint16_t)(ring->size - drv->nfree), 0)) {
 		virtq_drv_break(drv, VIRTQ_E_USED_JUMP);
 		return 0;
@@ -386,15 +409,15 @@ virtq_drv_pop_used(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_
 	s->ndesc = 1;
 	virtq_drv_note_order(drv, ring, id, n, packed);
 	if (packed) {
-		uint32_t idx = (uint32_t)drv->vq.used_idx + n;
+		uint32_t idx = (uint32_t)drv->cursor.used_idx + n;
 
 		virtq_drv_freelist_push(drv, id, drv->nids++ == 0);
 		drv->nfree += n;
 		if (idx >= ring->size) {
 			idx -= ring->size;
-			drv->vq.used_wrap = !drv->vq.used_wrap;
+			drv->cursor.used_wrap = !drv->cursor.used_wrap;
 		}
-		drv->vq.used_idx = (uint16_t)idx;
+		drv->cursor.used_idx = (uint16_t)idx;
 	} else {
 		while (n-- > 0) {
 			uint16_t next = drv->slot[at].next;
@@ -402,7 +425,7 @@ virtq_drv_pop_used(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_
 			virtq_drv_freelist_push(drv, at, drv->nfree++ == 0);
 			at = next;
 		}
-		drv->vq.used_idx++;
+		drv->cursor.used_idx++;
 	}
 	return cookie;
 }

@@ -39,8 +39,8 @@ virtq_drv_bulk_begin(const struct virtq_drv *drv, const struct virtq_ring *ring)
 		.mask = ring->mask,
 		.size = ring->size,
 		.slot = drv->free_first,
-		.at = drv->vq.avail_idx,
-		.phase = virtq_drv_packed_phase(drv->vq.avail_wrap),
+		.at = drv->cursor.avail_idx,
+		.phase = virtq_drv_packed_phase(drv->cursor.avail_wrap),
 	};
 }
 
@@ -85,7 +85,7 @@ VIRTQ_INLINE void
 virtq_drv_bulk_own(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n,
 		   bool packed)
 {
-	const uint32_t first = packed ? drv->vq.avail_idx : drv->free_first;
+	const uint32_t first = packed ? drv->cursor.avail_idx : drv->free_first;
 
 	if (n > ring->size)
 		n = ring->size;
@@ -106,14 +106,14 @@ virtq_drv_bulk_end(struct virtq_drv *drv, const struct virtq_ring *ring,
 
 	if (packed) {
 		if (drv->unpublished == 0) {
-			drv->first.idx = drv->vq.avail_idx;
-			drv->first.flags = flags | virtq_drv_packed_phase(drv->vq.avail_wrap);
+			drv->first.idx = drv->cursor.avail_idx;
+			drv->first.flags = flags | virtq_drv_packed_phase(drv->cursor.avail_wrap);
 		}
-		drv->vq.avail_idx = b->at;
-		drv->vq.avail_wrap = b->phase == virtq_drv_packed_phase(true);
+		drv->cursor.avail_idx = b->at;
+		drv->cursor.avail_wrap = b->phase == virtq_drv_packed_phase(true);
 		drv->nids -= b->n;
-	} else if (drv->heads_in_place && head == (drv->vq.avail_idx & ring->mask)) {
-		drv->vq.avail_idx += b->n;
+	} else if (drv->heads_in_place && head == (drv->cursor.avail_idx & ring->mask)) {
+		drv->cursor.avail_idx += b->n;
 	} else {
 		for (uint16_t i = 0; i < b->n; i++, head = (head + 1) & ring->mask)
 			virtq_drv_write_avail(drv, ring, head);
@@ -131,7 +131,7 @@ virtq_drv_bulk_end(struct virtq_drv *drv, const struct virtq_ring *ring,
 VIRTQ_INLINE uint16_t
 virtq_drv_bulk_used_split(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t want)
 {
-	uint16_t n = drv->used_seen - drv->vq.used_idx;
+	uint16_t n = drv->used_seen - drv->cursor.used_idx;
 
 	if (n < want || n > (uint16_t)(ring->size - drv->nfree))
 		n = virtq_drv_used_split(drv, ring);
@@ -150,9 +150,9 @@ VIRTQ_INLINE uint16_t
 virtq_drv_used_place(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t ahead,
 		     bool *wrap)
 {
-	const uint32_t at = (uint32_t)drv->vq.used_idx + ahead;
+	const uint32_t at = (uint32_t)drv->cursor.used_idx + ahead;
 
-	*wrap = drv->vq.used_wrap != (at >= ring->size);
+	*wrap = drv->cursor.used_wrap != (at >= ring->size);
 	return virtq_drv_round(ring, at);
 }
 
@@ -189,7 +189,7 @@ virtq_drv_used_entry(const struct virtq_drv *drv, const struct virtq_ring *ring,
 	if (packed)
 		at = &ring->pdesc[virtq_drv_used_place(drv, ring, ahead, &wrap)];
 	else
-		at = &ring->used->ring[(drv->vq.used_idx + ahead) & ring->mask];
+		at = &ring->used->ring[(drv->cursor.used_idx + ahead) & ring->mask];
 	return virtq_drv_read_used(at, wrap, id, len, packed);
 }
 
@@ -203,12 +203,12 @@ struct virtq_drv_used {
 VIRTQ_INLINE struct virtq_drv_used
 virtq_drv_used_begin(const struct virtq_drv *drv, const struct virtq_ring *ring, bool packed)
 {
-	const uint16_t at = packed ? drv->vq.used_idx : drv->vq.used_idx & ring->mask;
+	const uint16_t at = packed ? drv->cursor.used_idx : drv->cursor.used_idx & ring->mask;
 
 	return (struct virtq_drv_used){
 		.first = packed ? (const void *)&ring->pdesc[at] : &ring->used->ring[at],
 		.left = ring->size - at,
-		.wrap = drv->vq.used_wrap,
+		.wrap = drv->cursor.used_wrap,
 	};
 }
 
@@ -317,11 +317,11 @@ virtq_drv_bulk_pop(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_
 		bool wrap;
 		const uint16_t at = virtq_drv_used_place(drv, ring, n, &wrap);
 
-		drv->vq.used_idx = at;
-		drv->vq.used_wrap = wrap;
+		drv->cursor.used_idx = at;
+		drv->cursor.used_wrap = wrap;
 		drv->nids += n;
 	} else {
-		drv->vq.used_idx += n;
+		drv->cursor.used_idx += n;
 	}
 }
 

@@ -21,9 +21,9 @@ virtq_drv_sync_send(struct virtq_drv *drv, const struct virtq_ring *ring,
 		    const struct virtq_drv_seg *read, const struct virtq_drv_seg *write)
 {
 	const struct virtq_drv_seg seg[2] = {*read, *write};
-	uint16_t head = ring->packed ? drv->vq.avail_idx : virtq_drv_next_id(drv);
+	uint16_t head = ring->packed ? drv->cursor.avail_idx : virtq_drv_next_id(drv);
 
-	if (drv->vq.broken != VIRTQ_OK)
+	if (drv->cursor.broken != VIRTQ_OK)
 		return -EIO;
 	if (drv->nfree != ring->size)
 		return -EBUSY;
@@ -41,17 +41,18 @@ virtq_drv_sync_done(struct virtq_drv *drv, const struct virtq_ring *ring)
 	uint64_t meta;
 	uint32_t id;
 
-	if (drv->vq.broken != VIRTQ_OK)
+	if (drv->cursor.broken != VIRTQ_OK)
 		return -EIO;
 	if (ring->packed) {
-		if (!virtq_drv_used_packed(&ring->pdesc[drv->vq.used_idx], drv->vq.used_wrap,
+		if (!virtq_drv_used_packed(&ring->pdesc[drv->cursor.used_idx],
+					   drv->cursor.used_wrap,
 					   &meta))
 			return 0;
 		id = (uint16_t)(meta >> 32);
 	} else {
 		if (virtq_drv_used_split(drv, ring) == 0)
-			return drv->vq.broken != VIRTQ_OK ? -EIO : 0;
-		elem = &ring->used->ring[drv->vq.used_idx & ring->mask];
+			return drv->cursor.broken != VIRTQ_OK ? -EIO : 0;
+		elem = &ring->used->ring[drv->cursor.used_idx & ring->mask];
 		id = virtq_load32(&elem->id);
 	}
 	if (!virtq_drv_outstanding(drv, ring, id)) {

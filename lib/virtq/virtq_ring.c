@@ -7,10 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "virtq_shared.h"
-
 _Static_assert(offsetof(struct virtq_ring, features) < VIRTQ_CACHE_LINE, "hot part: one line");
-_Static_assert(offsetof(struct virtq_vq, tlb_generation) < VIRTQ_CACHE_LINE, "cursors: one line");
 
 const char *
 virtq_error_name(enum virtq_error e)
@@ -153,71 +150,11 @@ virtq_ring_free(struct virtq_ring *ring)
 }
 
 void
-virtq_vq_reset(struct virtq_vq *vq)
+virtq_cursor_reset(struct virtq_cursor *cursor)
 {
-	vq->avail_idx = 0;
-	vq->used_idx = 0;
-	vq->avail_seen = 0;
-	vq->next_head = 0;
-	vq->sequential = false;
-	vq->avail_wrap = true;
-	vq->used_wrap = true;
-	vq->called = 0;
-	vq->call_valid = false;
-	vq->tlb_generation = 0;
-	__atomic_store_n(&vq->broken, VIRTQ_OK, __ATOMIC_RELAXED);
-}
-
-static int
-set_base_packed(struct virtq_vq *vq, const struct virtq_ring *ring, uint32_t base)
-{
-	uint32_t avail = base & 0xffff, used = base >> 16;
-
-	if (used == 0 && avail != 0)
-		used = avail;
-	if ((avail & 0x7fff) >= ring->size || (used & 0x7fff) >= ring->size)
-		return -EINVAL;
-	vq->avail_idx = avail & 0x7fff;
-	vq->avail_wrap = avail >> 15;
-	vq->used_idx = used & 0x7fff;
-	vq->used_wrap = used >> 15;
-	return 0;
-}
-
-static void
-suppress_kicks(const struct virtq_ring *ring)
-{
-	if (ring->packed)
-		virtq_store16(&ring->device_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
-	else
-		virtq_store16(&ring->used->flags, VRING_USED_F_NO_NOTIFY);
-}
-
-int
-virtq_vq_set_base(struct virtq_vq *vq, const struct virtq_ring *ring, uint32_t base)
-{
-	virtq_vq_reset(vq);
-	if (ring->packed) {
-		int ret = set_base_packed(vq, ring, base);
-
-		if (ret < 0)
-			return ret;
-	} else {
-		if (base > UINT16_MAX)
-			return -EINVAL;
-		vq->avail_idx = (uint16_t)base;
-		vq->avail_seen = vq->avail_idx;
-		vq->used_idx = virtq_load16(&ring->used->idx);
-	}
-	suppress_kicks(ring);
-	return 0;
-}
-
-uint32_t
-virtq_vq_get_base(const struct virtq_vq *vq, bool packed)
-{
-	if (!packed)
-		return vq->avail_idx;
-	return vq->avail_idx | (uint32_t)vq->avail_wrap << 15 | (uint32_t)vq->used_idx << 16 |
-	       (uint32_t)vq->used_wrap << 31;
+	cursor->avail_idx = 0;
+	cursor->used_idx = 0;
+	cursor->avail_wrap = true;
+	cursor->used_wrap = true;
+	__atomic_store_n(&cursor->broken, VIRTQ_OK, __ATOMIC_RELAXED);
 }

@@ -2,8 +2,9 @@
 /*
  * A virtqueue as a burst sees it.
  *
- *   struct virtq_run   what the control thread decided: addresses, layout, features. Immutable.
- *   struct virtq_vq    where the data path stands: cursors. Owned by the burst that holds the ring.
+ *   struct virtq_ring     what the control thread decided: addresses, layout, features. Immutable.
+ *   struct virtq_cursor   where one side stands: indexes, wrap counters. First part of the state
+ *                         of the device's side (virtq_dev.h) and of the driver's (virtq_drv.h).
  */
 #ifndef VIRTQ_RING_H
 #define VIRTQ_RING_H
@@ -91,83 +92,27 @@ struct virtq_ring *virtq_ring_with_notifier(const struct virtq_ring *ring, void 
 /* NULL is allowed. */
 void virtq_ring_free(struct virtq_ring *ring);
 
-/* One contiguous piece of a guest buffer, in this process. */
-struct virtq_seg {
-	uint8_t *addr;
-	uint32_t len;
-};
-
 /*
- * One descriptor chain, copied out of the ring, checked and translated. What the peer does to
- * the ring afterwards changes nothing here.
+ * Where one side stands on a ring: what both sides and their owners need. First member of the
+ * side's own state, which finds itself by it. Changed by the burst that holds the ring.
  */
-struct virtq_chain {
-	uint8_t *addr;		/* first segment */
-	uint32_t len;		/* bytes of the first segment */
-	uint32_t total;		/* bytes of all segments, 2^32 - 1 at most */
-	uint16_t id;		/* split: head; packed: buffer id. Echoed, never an index */
-	uint16_t slots;		/* entries of the ring (split: of the table) the chain takes */
-	uint16_t nseg;		/* 1: addr and len say it all; else vq->segs[seg], ... */
-	uint16_t seg;
-	uint32_t written;	/* bytes the device wrote, for the used entry */
-	uint8_t fault;		/* enum virtq_fault: complete it, but do not touch its data */
-};
-
-/* Why a chain cannot be used although its ring goes on. */
-enum virtq_fault {
-	VIRTQ_FAULT_NONE = 0,
-	VIRTQ_FAULT_UNMAPPED,	/* a buffer is not wholly in the shared memory */
-	VIRTQ_FAULT_TOO_LONG,	/* more segments or bytes than anything sensible has */
-};
-
-/* The last region that a translation of this ring hit. */
-struct virtq_tlb {
-	uint64_t gpa, size;	/* size 0: empty */
-	uint8_t *host;
-};
-
-/* Segments that the chains of one burst can have together. */
-#define VIRTQ_MAX_SEGS 1024
-/* Chains that one mergeable packet can fill. */
-#define VIRTQ_MAX_CHAINS 512
-
-/* Where the data path stands on one ring. Reset with virtq_vq_reset() while no burst holds it. */
-struct virtq_vq {
-	uint16_t avail_idx;	/* next to fetch. Split: free-running; packed: slot */
-	uint16_t used_idx;	/* next to complete, same units */
-	uint16_t avail_seen;	/* split: avail->idx when it was last read */
-	uint16_t next_head;	/* split: the head that comes next if heads are in sequence */
-	bool sequential;	/* split: they were, last time */
+struct virtq_cursor {
+	uint16_t avail_idx;	/* device: next to fetch; driver: next to offer. Split: free-running;
+				 * packed: index of the entry */
+	uint16_t used_idx;	/* device: next to complete; driver: next to take back; same units */
 	bool avail_wrap;	/* packed: wrap counters, 1 at the start */
 	bool used_wrap;
 	uint8_t broken;		/* enum virtq_error; bursts write, the control thread reads */
-	bool call_valid;	/* split, EVENT_IDX: `called` holds the idx of the last decision */
-	uint16_t called;	/* used idx when a call was last decided on */
-	struct virtq_tlb tlb;	/* valid for the run of tlb_generation */
-	uint64_t tlb_generation;
-	void *loans;		/* zero-copy: what lib/vnet knows of chains that packets still
-				 * point into; NULL: every chain is copied. The control thread's
-				 * to change, while no burst holds the ring */
-	uint64_t calls;		/* notifications sent */
-	uint64_t calls_suppressed; /* notifications that the driver did not want */
-	uint32_t nsegs;		/* segs in use by the burst in progress */
-	struct virtq_seg segs[VIRTQ_MAX_SEGS]; /* scratch of the burst in progress */
-	struct virtq_chain chains[VIRTQ_MAX_CHAINS]; /* scratch for packets of very many chains */
-} __attribute__((aligned(VIRTQ_CACHE_LINE)));
+	void *owner;		/* the ring's owner's, NULL at first; lib/vnet: zero-copy state. The
+				 * control thread's to change, while no burst holds the ring */
+};
 
-/* To the state of a fresh ring: cursors 0, wraps 1, not broken. Counters and loans stay. */
-void virtq_vq_reset(struct virtq_vq *vq);
+_Static_assert(sizeof(struct virtq_cursor) == 16, "a quarter of a cache line");
 
-/*
- * Ring positions as SET/GET_VRING_BASE carry them. Split: 16-bit avail index; the used index is
- * then taken from the ring's own used->idx. Packed: bits 0-14 avail slot, 15 avail wrap, 16-30
- * used slot, 31 used wrap; a zero high half with a non-zero low half means used = avail.
- * Clears `broken` and tells the driver that kicks are not wanted: the device polls.
- * -EINVAL: packed slot outside the ring, or a split index over 16 bits.
- */
-int virtq_vq_set_base(struct virtq_vq *vq, const struct virtq_ring *ring, uint32_t base);
-uint32_t virtq_vq_get_base(const struct virtq_vq *vq, bool packed);
-/* The base of a ring that was never used. */
+/* To the start of a fresh ring: indexes 0, wraps 1, not broken. The owner's stays. */
+void virtq_cursor_reset(struct virtq_cursor *cursor);
+
+/* The base (SET_VRING_BASE) of a ring that was never used. See virtq_dev_set_base(). */
 static inline uint32_t
 virtq_fresh_base(bool packed)
 {

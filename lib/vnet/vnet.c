@@ -231,15 +231,16 @@ vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n)
 }
 
 uint32_t
-vnet_ring_count(const struct virtq_ring *ring, const struct virtq_vq *vq)
+vnet_ring_count(const struct virtq_ring *ring, const struct virtq_cursor *cursor)
 {
+	const struct virtq_dev *dev = virtq_dev_of_const(cursor);
 	uint32_t n = 0;
 
 	if (!ring->packed) {
-		n = (uint16_t)(virtq_load16(&ring->avail->idx) - vq->avail_idx);
+		n = (uint16_t)(virtq_load16(&ring->avail->idx) - cursor->avail_idx);
 		return n > ring->size ? 0 : n;
 	}
-	while (n < ring->size && virtq_dev_ready(vq, ring, (uint16_t)(n + 1)))
+	while (n < ring->size && virtq_dev_ready(dev, ring, (uint16_t)(n + 1)))
 		n++;
 	return n;
 }

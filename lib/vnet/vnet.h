@@ -4,7 +4,7 @@
  *
  * Device side (the host of a VM). "rx" and "tx" are the application's: rx takes what the guest
  * transmits, tx fills what the guest offers for receiving. The functions take the ethdev queue
- * (pool, offloads, counters) and the vring (cursors and run) apart, because one ethdev queue may
+ * (pool, offloads, counters) and the vring (cursor and ring) apart, because one ethdev queue may
  * serve several vrings and one vring several ethdev queues.
  */
 #ifndef VNET_H
@@ -143,7 +143,7 @@ struct rte_mempool *vnet_extbuf_pool_create(const char *name, unsigned int n, ui
  * Take up to n packets from a ring that the guest transmits on. Returns the number of mbufs
  * stored in pkts; the application owns them. Called inside the gate of the run.
  */
-typedef uint16_t (*vnet_rx_burst)(struct vnet_rxq *rxq, struct virtq_vq *vq,
+typedef uint16_t (*vnet_rx_burst)(struct vnet_rxq *rxq, struct virtq_cursor *cursor,
 				  const struct virtq_ring *ring, struct rte_mbuf **pkts,
 				  uint16_t n);
 /*
@@ -151,7 +151,7 @@ typedef uint16_t (*vnet_rx_burst)(struct vnet_rxq *rxq, struct virtq_vq *vq,
  * first on, the port is done with (sent, or dropped and counted; freed either way). The rest is
  * still the caller's: the ring is full.
  */
-typedef uint16_t (*vnet_tx_burst)(struct vnet_txq *txq, struct virtq_vq *vq,
+typedef uint16_t (*vnet_tx_burst)(struct vnet_txq *txq, struct virtq_cursor *cursor,
 				  const struct virtq_ring *ring, struct rte_mbuf **pkts,
 				  uint16_t n);
 
@@ -170,7 +170,7 @@ void vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum
 uint16_t vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n);
 
 /* Chains that wait in a ring (rx: packets of the guest; tx: buffers for it), 0..size. */
-uint32_t vnet_ring_count(const struct virtq_ring *ring, const struct virtq_vq *vq);
+uint32_t vnet_ring_count(const struct virtq_ring *ring, const struct virtq_cursor *cursor);
 
 /* Device features that this library serves, for offering to a driver. */
 #define VNET_DEV_FEATURES \

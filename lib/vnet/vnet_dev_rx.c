@@ -32,12 +32,12 @@ struct rx_source {
 };
 
 static void
-rx_source_init(struct rx_source *s, const struct virtq_vq *vq, const struct virtq_chain *c)
+rx_source_init(struct rx_source *s, const struct virtq_dev *dev, const struct virtq_chain *c)
 {
 	s->left = 0;
 	s->cur = (struct virtq_seg){c->addr, c->len};
 	if (c->nseg > 1) {
-		s->seg = &vq->segs[c->seg];
+		s->seg = &dev->segs[c->seg];
 		s->left = c->nseg - 1;
 	}
 }
@@ -140,7 +140,7 @@ rx_fill(struct rx_source *s, struct rte_mbuf *m, uint32_t len)
 
 /* Everything but one plain descriptor with an empty header. */
 static __rte_noinline enum rx_result
-rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
+rx_slow(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	const struct virtq_chain *c, struct rte_mbuf *m)
 {
 	const uint32_t hdr_len = ring->hdr_len, len = c->total - hdr_len;
@@ -157,7 +157,7 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring
 		rxq->stats.drop[VNET_DROP_RUNT]++;
 		return RX_DROPPED;
 	}
-	rx_source_init(&s, vq, c);
+	rx_source_init(&s, dev, c);
 	rx_source_read(&s, &h, hdr_len);
 	__asm__ volatile("" ::: "memory"); /* the checks are of the copy */
 	if (!vnet_rx_hdr_ok(&h, ring->features, len)) {
@@ -233,7 +233,7 @@ rx_pieces_ok(const struct vnet_rxq *rxq, struct rx_source *s, uint32_t len)
 
 /* Everything but a plain descriptor with an empty header: lend it, or say RX_DROPPED. */
 static enum rx_result
-rx_lend_chain(struct vnet_rxq *rxq, struct vnet_zc_round *lending, const struct virtq_vq *vq,
+rx_lend_chain(struct vnet_rxq *rxq, struct vnet_zc_round *lending, const struct virtq_dev *dev,
 	      const struct virtq_ring *ring, const struct virtq_chain *c, struct rte_mbuf *m)
 {
 	const uint32_t hdr_len = ring->hdr_len, len = c->total - hdr_len;
@@ -243,7 +243,7 @@ rx_lend_chain(struct vnet_rxq *rxq, struct vnet_zc_round *lending, const struct 
 
 	if (c->nseg == 0 || len - rxq->zc_min > rxq->zc_max - rxq->zc_min)
 		return RX_DROPPED;
-	rx_source_init(&s, vq, c);
+	rx_source_init(&s, dev, c);
 	rx_source_read(&s, &h, hdr_len);
 	__asm__ volatile("" ::: "memory"); /* the checks are of the copy */
 	/* A checksum would have to be written to a buffer that is the guest's to write. */
@@ -265,7 +265,7 @@ rx_lend_chain(struct vnet_rxq *rxq, struct vnet_zc_round *lending, const struct 
 
 /* Chain c becomes packet m, number i of its round. */
 VIRTQ_INLINE enum rx_result
-rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
+rx_one(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	const struct virtq_chain *c, struct rte_mbuf *m, struct rx_csums *csums, uint16_t i,
 	const unsigned int flags)
 {
@@ -274,13 +274,13 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
 
 	/* One comparison for both ends: a chain shorter than its header wraps around. */
 	if (unlikely(c->nseg != 1 || len - RTE_ETHER_HDR_LEN > rxq->room - RTE_ETHER_HDR_LEN))
-		return rx_slow(rxq, vq, ring, c, m);
+		return rx_slow(rxq, dev, ring, c, m);
 	if (flags & RX_OFFLOAD) {
 		const uint16_t asks = (uint16_t)virtq_peek64(c->addr);
 
 		if (asks != 0) {
 			if (!rx_asks_csum(ring, c, len, asks, &csums->at[i]))
-				return rx_slow(rxq, vq, ring, c, m);
+				return rx_slow(rxq, dev, ring, c, m);
 			if (len >= VNET_SUM_SHORT &&
 			    !(rxq->flags & (VNET_F_PARTIAL_CSUM | VNET_F_LEGACY_OL))) {
 				rx_copy_csum(rxq, m, c->addr + hdr_len, len, csums->at[i]);
@@ -299,7 +299,7 @@ rx_one(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
  * copied. *held: the chain is not to be given back with this round.
  */
 VIRTQ_INLINE enum rx_result
-rx_lend(struct vnet_rxq *rxq, struct vnet_zc_round *lending, struct virtq_vq *vq,
+rx_lend(struct vnet_rxq *rxq, struct vnet_zc_round *lending, struct virtq_dev *dev,
 	const struct virtq_ring *ring, const struct virtq_chain *c, struct rte_mbuf *m,
 	struct rx_csums *csums, uint16_t i, const bool lend, bool *held,
 	const unsigned int flags)
@@ -317,13 +317,13 @@ rx_lend(struct vnet_rxq *rxq, struct vnet_zc_round *lending, struct virtq_vq *vq
 			return RX_LENT;
 		}
 		if (lend && room)
-			r = rx_lend_chain(rxq, lending, vq, ring, c, m);
+			r = rx_lend_chain(rxq, lending, dev, ring, c, m);
 	} else if (lend && room && c->nseg > 1) {
-		r = rx_lend_chain(rxq, lending, vq, ring, c, m);
+		r = rx_lend_chain(rxq, lending, dev, ring, c, m);
 	}
 	if (unlikely(r != RX_DROPPED))
 		return r;
-	r = rx_one(rxq, vq, ring, c, m, csums, i, flags);
+	r = rx_one(rxq, dev, ring, c, m, csums, i, flags);
 	/* A copy waits behind older packets that are out, for the order of the ring. */
 	if (r == RX_NO_BUFFER || vnet_zc_round_empty(lending) || !room)
 		*held = false;
@@ -347,11 +347,11 @@ rx_alloc(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n)
 }
 
 static __rte_noinline void
-rx_break(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
+rx_break(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	 enum virtq_error err)
 {
 	rxq->stats.error[err]++;
-	virtq_dev_break(vq, ring, err);
+	virtq_dev_break(dev, ring, err);
 }
 
 /* The first two lines of the packet; the header, which nobody looks at, may have one of its own. */
@@ -384,16 +384,16 @@ rx_lends(const struct vnet_rxq *rxq, const struct vnet_zc_ring *loans)
 
 /* Stage 3 of zero-copy: what is not held goes back, behind what came back from the application. */
 VIRTQ_INLINE bool
-rx_complete_lent(struct virtq_vq *vq, const struct virtq_ring *ring, struct virtq_chain *c,
+rx_complete_lent(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_chain *c,
 		 uint16_t n, uint32_t held, bool packed)
 {
 	uint16_t k = 0;
 
-	virtq_dev_advance(vq, ring, c, n, packed);
+	virtq_dev_advance(dev, ring, c, n, packed);
 	for (uint32_t back = ~held & (uint32_t)((1ull << n) - 1); back != 0; back &= back - 1)
 		c[k++] = c[__builtin_ctz(back)];
 	if (k > 0)
-		virtq_dev_push_used(vq, ring, c, k, packed, false);
+		virtq_dev_push_used(dev, ring, c, k, packed, false);
 	return k > 0;
 }
 
@@ -417,12 +417,12 @@ rx_touch(const unsigned int flags)
 }
 
 VIRTQ_INLINE uint16_t
-rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
+rx_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
-	struct vnet_zc_ring *loans = flags & RX_LEND ? vq->loans : NULL;
+	struct vnet_zc_ring *loans = flags & RX_LEND ? dev->cursor.owner : NULL;
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
-	struct virtq_pos pos = virtq_dev_pos(vq);
+	struct virtq_pos pos = virtq_dev_pos(dev);
 	struct vnet_zc_round lending;
 	struct rx_csums csums;
 	uint16_t out = 0, i = 0, have;
@@ -432,18 +432,18 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *rin
 	bool given = true, lend = false;
 
 	csums.mask = 0;
-	virtq_dev_begin(vq, ring);
+	virtq_dev_begin(dev, ring);
 	if (flags & RX_LEND) {
-		given = vnet_zc_push_used(loans, vq, ring, flags & RX_PACKED);
+		given = vnet_zc_push_used(loans, dev, ring, flags & RX_PACKED);
 		lend = rx_lends(rxq, loans);
 	}
-	have = virtq_dev_fetch(vq, ring, &pos, c, n, flags & RX_PACKED, false, rx_touch(flags),
+	have = virtq_dev_fetch(dev, ring, &pos, c, n, flags & RX_PACKED, false, rx_touch(flags),
 			       rxq, &err);
 	if (have == 0) {
 		if ((flags & RX_LEND) && given)
-			virtq_dev_notify(vq, ring, flags & RX_PACKED);
+			virtq_dev_notify(dev, ring, flags & RX_PACKED);
 		if (unlikely(err != VIRTQ_OK))
-			rx_break(rxq, vq, ring, err);
+			rx_break(rxq, dev, ring, err);
 		return 0;
 	}
 	n = rx_alloc(rxq, pkts, have);
@@ -452,9 +452,10 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *rin
 	for (i = 0; i < n; i++) {
 		bool hold = false;
 		enum rx_result r = flags & RX_LEND ?
-			rx_lend(rxq, &lending, vq, ring, &c[i], pkts[out], &csums, out, lend, &hold,
+			rx_lend(rxq, &lending, dev, ring, &c[i], pkts[out], &csums, out, lend,
+				&hold,
 				flags) :
-			rx_one(rxq, vq, ring, &c[i], pkts[out], &csums, out, flags);
+			rx_one(rxq, dev, ring, &c[i], pkts[out], &csums, out, flags);
 
 		if (unlikely(r == RX_NO_BUFFER)) {
 			rxq->stats.nombuf++;
@@ -474,30 +475,30 @@ rx_round(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *rin
 	if (!(flags & RX_LEND)) {
 		if (unlikely(i == 0))
 			return 0;
-		virtq_dev_complete(vq, ring, c, i, flags & RX_PACKED, false, flags & RX_IN_ORDER);
+		virtq_dev_complete(dev, ring, c, i, flags & RX_PACKED, false, flags & RX_IN_ORDER);
 	} else {
 		vnet_zc_round_end(&lending);
-		given |= rx_complete_lent(vq, ring, c, i, held, flags & RX_PACKED);
+		given |= rx_complete_lent(dev, ring, c, i, held, flags & RX_PACKED);
 		rxq->stats.zero_copy += lent;
 	}
 	if (given)
-		virtq_dev_notify(vq, ring, flags & RX_PACKED);
+		virtq_dev_notify(dev, ring, flags & RX_PACKED);
 	if (unlikely(err != VIRTQ_OK && i == have))
-		rx_break(rxq, vq, ring, err);
+		rx_break(rxq, dev, ring, err);
 	vnet_rx_account(rxq, pkts, out, bytes);
-	virtq_dev_prefetch_next(vq, ring, n, flags & RX_PACKED);
+	virtq_dev_prefetch_next(dev, ring, n, flags & RX_PACKED);
 	return out;
 }
 
 VIRTQ_INLINE uint16_t
-rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
+rx_burst(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
 	uint16_t done = 0;
 
-	while (done < n && likely(vq->broken == VIRTQ_OK)) {
+	while (done < n && likely(dev->cursor.broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VIRTQ_FETCH_MAX);
-		uint16_t got = rx_round(rxq, vq, ring, pkts + done, want, flags);
+		uint16_t got = rx_round(rxq, dev, ring, pkts + done, want, flags);
 
 		done += got;
 		if (got < want)
@@ -508,10 +509,10 @@ rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *rin
 
 #define RX_INSTANCE(name, flags) \
 static uint16_t \
-name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring, \
+name(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virtq_ring *ring, \
 	struct rte_mbuf **pkts, uint16_t n) \
 { \
-	return rx_burst(rxq, vq, ring, pkts, n, flags); \
+	return rx_burst(rxq, virtq_dev_of(cursor), ring, pkts, n, flags); \
 }
 
 RX_INSTANCE(rx_split, 0)
@@ -531,28 +532,30 @@ RX_INSTANCE(rx_packed_lend_any, RX_LEND | RX_PACKED | RX_OFFLOAD | RX_ANY_HDR)
 
 /* A ring that runs while disabled is read and its packets are thrown away (vhost-user). */
 static uint16_t
-rx_disabled(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
+rx_disabled(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virtq_ring *ring,
 	    struct rte_mbuf **pkts __rte_unused, uint16_t n __rte_unused)
 {
+	struct virtq_dev *dev = virtq_dev_of(cursor);
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
-	struct virtq_pos pos = virtq_dev_pos(vq);
+	struct virtq_pos pos = virtq_dev_pos(dev);
 	enum virtq_error err;
 	uint16_t have;
 
-	if (vq->broken != VIRTQ_OK)
+	if (dev->cursor.broken != VIRTQ_OK)
 		return 0;
-	virtq_dev_begin(vq, ring);
-	if (vq->loans != NULL && vnet_zc_push_used(vq->loans, vq, ring, ring->packed))
-		virtq_dev_notify(vq, ring, ring->packed);
-	have = virtq_dev_fetch(vq, ring, &pos, c, VIRTQ_FETCH_MAX, ring->packed, false,
+	virtq_dev_begin(dev, ring);
+	if (dev->cursor.owner != NULL && vnet_zc_push_used(dev->cursor.owner, dev, ring,
+							   ring->packed))
+		virtq_dev_notify(dev, ring, ring->packed);
+	have = virtq_dev_fetch(dev, ring, &pos, c, VIRTQ_FETCH_MAX, ring->packed, false,
 			       virtq_prefetch_nothing, NULL, &err);
 	if (have > 0) {
-		virtq_dev_complete(vq, ring, c, have, ring->packed, false, false);
-		virtq_dev_notify(vq, ring, ring->packed);
+		virtq_dev_complete(dev, ring, c, have, ring->packed, false, false);
+		virtq_dev_notify(dev, ring, ring->packed);
 		rxq->stats.drop[VNET_DROP_DISABLED] += have;
 	}
 	if (err != VIRTQ_OK)
-		rx_break(rxq, vq, ring, err);
+		rx_break(rxq, dev, ring, err);
 	return 0;
 }
 

@@ -19,7 +19,7 @@ enum tx_result {
 /* The chains of a round. */
 struct tx_round {
 	struct vnet_txq *txq;
-	struct virtq_vq *vq;
+	struct virtq_dev *dev;
 	const struct virtq_ring *ring;
 	struct virtq_chain *c;
 	uint16_t have;		/* chains fetched */
@@ -29,7 +29,7 @@ struct tx_round {
 
 /* Writes into the chains of one frame, one after the other. */
 struct tx_sink {
-	const struct virtq_vq *vq;
+	const struct virtq_dev *dev;
 	struct virtq_chain *c;
 	const struct virtq_seg *seg;
 	uint16_t left;		/* segments of the chain after the current one */
@@ -43,7 +43,7 @@ tx_sink_open(struct tx_sink *s, struct virtq_chain *c)
 	s->left = 0;
 	s->cur = (struct virtq_seg){c->addr, c->len};
 	if (c->nseg > 1) {
-		s->seg = &s->vq->segs[c->seg];
+		s->seg = &s->dev->segs[c->seg];
 		s->left = c->nseg - 1;
 	}
 }
@@ -134,7 +134,7 @@ tx_take(struct tx_round *t, uint32_t need, uint16_t *count)
 static enum tx_result
 tx_frame(struct tx_round *t, struct vnet_tx_pkt *p)
 {
-	struct tx_sink s = {.vq = t->vq};
+	struct tx_sink s = {.dev = t->dev};
 	struct virtq_chain *first = &t->c[t->used];
 	uint16_t count = 0;
 	enum tx_result r = tx_take(t, p->len + t->ring->hdr_len, &count);
@@ -182,7 +182,7 @@ tx_fetch_all(struct tx_round *t, struct virtq_pos *pos, enum virtq_error *err)
 		uint16_t got;
 
 		c->slots = 1;
-		got = virtq_dev_fetch(t->vq, t->ring, pos, c, n, t->ring->packed, true,
+		got = virtq_dev_fetch(t->dev, t->ring, pos, c, n, t->ring->packed, true,
 				      virtq_prefetch_nothing, NULL, err);
 		for (uint16_t i = 0; i < got; i++)
 			slots += c[i].slots;
@@ -200,11 +200,11 @@ tx_fetch_all(struct tx_round *t, struct virtq_pos *pos, enum virtq_error *err)
 }
 
 static __rte_noinline void
-tx_break(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
+tx_break(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	 enum virtq_error err)
 {
 	txq->stats.error[err]++;
-	virtq_dev_break(vq, ring, err);
+	virtq_dev_break(dev, ring, err);
 }
 
 /*
@@ -212,11 +212,11 @@ tx_break(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *rin
  * Called with no chain of the current round taken.
  */
 static enum tx_result
-tx_large(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
+tx_large(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	 const struct vnet_tx_pkt *p)
 {
-	struct tx_round t = {.txq = txq, .vq = vq, .ring = ring, .c = vq->chains};
-	struct virtq_pos pos = virtq_dev_pos(vq);
+	struct tx_round t = {.txq = txq, .dev = dev, .ring = ring, .c = dev->chains};
+	struct virtq_pos pos = virtq_dev_pos(dev);
 	uint32_t frames = p->mss ? (p->len - p->head_len + p->mss - 1) / p->mss : 1;
 	struct vnet_tx_pkt copy = *p;
 	enum virtq_error err;
@@ -225,21 +225,21 @@ tx_large(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *rin
 
 	if (frames > ring->size || frames > VIRTQ_MAX_CHAINS)
 		return tx_dropped(&t, VNET_DROP_OVERSIZE);
-	if (!virtq_dev_ready(vq, ring, (uint16_t)frames))
+	if (!virtq_dev_ready(dev, ring, (uint16_t)frames))
 		return TX_SHORT;
-	virtq_dev_begin(vq, ring);
+	virtq_dev_begin(dev, ring);
 	more = tx_fetch_all(&t, &pos, &err);
 	r = p->mss ? tx_segments(&t, p) : tx_frame(&t, &copy);
 	if (r == TX_SHORT) {
 		if (err != VIRTQ_OK)
-			tx_break(txq, vq, ring, err);
+			tx_break(txq, dev, ring, err);
 		else if (!more)
 			return tx_dropped(&t, VNET_DROP_OVERSIZE);
 		return TX_SHORT;
 	}
 	if (t.used > 0) {
-		virtq_dev_complete(vq, ring, t.c, t.used, ring->packed, true, false);
-		virtq_dev_notify(vq, ring, ring->packed);
+		virtq_dev_complete(dev, ring, t.c, t.used, ring->packed, true, false);
+		virtq_dev_notify(dev, ring, ring->packed);
 	}
 	if (r == TX_SENT && p->mss)
 		txq->stats.sw_gso++;
@@ -263,7 +263,7 @@ tx_slow(struct tx_round *t, struct rte_mbuf *m)
 	if (r != TX_SHORT || t->used > 0)
 		return r;
 	t->stale = true;
-	return tx_large(t->txq, t->vq, t->ring, &p);
+	return tx_large(t->txq, t->dev, t->ring, &p);
 }
 
 /* Whether the header ends where a cache line does, so that it shares none with the packet. */
@@ -393,23 +393,23 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 }
 
 VIRTQ_INLINE uint16_t
-tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
+tx_round(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
-	struct tx_round t = {.txq = txq, .vq = vq, .ring = ring, .c = c};
-	struct virtq_pos pos = virtq_dev_pos(vq);
+	struct tx_round t = {.txq = txq, .dev = dev, .ring = ring, .c = c};
+	struct virtq_pos pos = virtq_dev_pos(dev);
 	uint32_t dropped = 0;
 	enum virtq_error err;
 	uint64_t bytes = 0;
 	uint16_t i;
 
-	virtq_dev_begin(vq, ring);
-	t.have = virtq_dev_fetch(vq, ring, &pos, c, n, flags & TX_PACKED, true, tx_touch, pkts,
+	virtq_dev_begin(dev, ring);
+	t.have = virtq_dev_fetch(dev, ring, &pos, c, n, flags & TX_PACKED, true, tx_touch, pkts,
 				 &err);
 	if (t.have == 0) {
 		if (unlikely(err != VIRTQ_OK))
-			tx_break(txq, vq, ring, err);
+			tx_break(txq, dev, ring, err);
 		return 0;
 	}
 	for (i = 0; i < n; i++) {
@@ -428,34 +428,34 @@ tx_round(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *rin
 		}
 	}
 	if (likely(t.used > 0)) {
-		virtq_dev_complete(vq, ring, c, t.used, flags & TX_PACKED, true, false);
-		virtq_dev_notify(vq, ring, flags & TX_PACKED);
+		virtq_dev_complete(dev, ring, c, t.used, flags & TX_PACKED, true, false);
+		virtq_dev_notify(dev, ring, flags & TX_PACKED);
 	}
 	if (unlikely(err != VIRTQ_OK && t.used == t.have))
-		tx_break(txq, vq, ring, err);
+		tx_break(txq, dev, ring, err);
 	txq->stats.bytes += bytes;
 	vnet_tx_account(&txq->stats, txq->flags, pkts, i, dropped);
 	vnet_free_sent(pkts, i);
-	virtq_dev_prefetch_next(vq, ring, i, flags & TX_PACKED);
+	virtq_dev_prefetch_next(dev, ring, i, flags & TX_PACKED);
 	return i;
 }
 
 VIRTQ_INLINE uint16_t
-tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
+tx_burst(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	 struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
 	uint16_t done = 0;
 
-	while (done < n && likely(vq->broken == VIRTQ_OK)) {
+	while (done < n && likely(dev->cursor.broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VIRTQ_FETCH_MAX);
-		uint16_t got = tx_round(txq, vq, ring, pkts + done, want, flags);
+		uint16_t got = tx_round(txq, dev, ring, pkts + done, want, flags);
 
 		if (got == 0)
 			break;
 		done += got;
 	}
 	/* A broken ring is not a full one: there is nothing to wait for. */
-	if (unlikely(vq->broken != VIRTQ_OK) && done < n) {
+	if (unlikely(dev->cursor.broken != VIRTQ_OK) && done < n) {
 		vnet_tx_drop(txq, pkts + done, n - done, VNET_DROP_DISABLED);
 		done = n;
 	}
@@ -464,10 +464,10 @@ tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *rin
 
 #define TX_INSTANCE(name, flags) \
 static uint16_t \
-name(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring, \
+name(struct vnet_txq *txq, struct virtq_cursor *cursor, const struct virtq_ring *ring, \
 	struct rte_mbuf **pkts, uint16_t n) \
 { \
-	return tx_burst(txq, vq, ring, pkts, n, flags); \
+	return tx_burst(txq, virtq_dev_of(cursor), ring, pkts, n, flags); \
 }
 
 TX_INSTANCE(tx_split, 0)
@@ -477,7 +477,7 @@ TX_INSTANCE(tx_packed_any, TX_PACKED | TX_ANY_HDR)
 
 /* A disabled ring gets nothing. */
 static uint16_t
-tx_disabled(struct vnet_txq *txq, struct virtq_vq *vq __rte_unused,
+tx_disabled(struct vnet_txq *txq, struct virtq_cursor *cursor __rte_unused,
 	    const struct virtq_ring *ring __rte_unused, struct rte_mbuf **pkts, uint16_t n)
 {
 	vnet_tx_drop(txq, pkts, n, VNET_DROP_DISABLED);

@@ -3,7 +3,7 @@
  * virtio-net, driver side: the application's mbufs are the buffers of the rings.
  *
  * The bursts have the types of the device side (vnet.h), so that whoever carries rings to ethdev
- * queues need not tell them apart; `vq` is the first member of a struct virtq_drv.
+ * queues need not tell them apart; the cursor is the first member of a struct virtq_drv.
  */
 #ifndef VNET_DRV_H
 #define VNET_DRV_H

@@ -68,8 +68,8 @@ drv_have_split(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_r
 {
 	uint16_t n = virtq_drv_bulk_used_split(drv, ring, want);
 
-	if (unlikely(drv->vq.broken != VIRTQ_OK))
-		rxq->stats.error[drv->vq.broken]++;
+	if (unlikely(drv->cursor.broken != VIRTQ_OK))
+		rxq->stats.error[drv->cursor.broken]++;
 	return n;
 }
 

@@ -6,12 +6,6 @@
 #include "vnet_drv_peek.h"
 #include "vnet_drv_batch.h"
 
-static inline struct virtq_drv *
-drv_of(struct virtq_vq *vq)
-{
-	return container_of(vq, struct virtq_drv, vq);
-}
-
 /* The header, read once; false: it cannot be true. */
 static bool
 drv_offload(struct vnet_rxq *rxq, const struct virtq_ring *ring, const struct vnet_hdr *h,
@@ -66,7 +60,7 @@ drv_next_buffer(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_
 
 	if (!drv_peek_one(rxq, drv, ring, &b)) {
 		/* It was there when drv_used_ready() looked. */
-		if (drv->vq.broken == VIRTQ_OK)
+		if (drv->cursor.broken == VIRTQ_OK)
 			drv_rx_break(rxq, drv, VIRTQ_E_USED_JUMP);
 		return NULL;
 	}
@@ -415,23 +409,23 @@ drv_rx_hungry(const struct vnet_rxq *rxq, const struct virtq_drv *drv,
 VIRTQ_INLINE void
 drv_rx_prefetch_next(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n)
 {
-	const uint16_t left = drv->used_seen - drv->vq.used_idx;
+	const uint16_t left = drv->used_seen - drv->cursor.used_idx;
 
-	virtq_prefetch_range(&ring->used->ring[drv->vq.used_idx & ring->mask],
+	virtq_prefetch_range(&ring->used->ring[drv->cursor.used_idx & ring->mask],
 			     RTE_MIN(n, left) * sizeof(ring->used->ring[0]));
 }
 
 VIRTQ_INLINE uint16_t
-drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
+drv_rx_burst(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n, drv_batch_fn take, const unsigned int flags)
 {
 	const uint32_t hdr_len = drv_hdr_len(ring->hdr_len, flags);
 	const uint64_t shortages = rxq->stats.nombuf;
-	struct virtq_drv *drv = drv_of(vq);
+	struct virtq_drv *drv = virtq_drv_of(cursor);
 	uint16_t done = 0, offered = 0;
 	bool again = true;
 
-	while (again && done < n && likely(vq->broken == VIRTQ_OK)) {
+	while (again && done < n && likely(cursor->broken == VIRTQ_OK)) {
 		const uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
 		struct rte_mbuf **to = pkts + done;
 		bool rest;
@@ -442,7 +436,7 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring 
 			got = drv_rx_others(rxq, drv, ring, to, want, &again, flags);
 		done += got;
 	}
-	while (vq->broken == VIRTQ_OK && rxq->stats.nombuf == shortages &&
+	while (cursor->broken == VIRTQ_OK && rxq->stats.nombuf == shortages &&
 	       drv_rx_hungry(rxq, drv, ring, done == 0, flags & RX_MERGE))
 		offered += drv_refill(rxq, drv, ring, hdr_len, flags & RX_PACKED);
 	if (offered > 0)
@@ -477,10 +471,10 @@ take(const struct drv_batch *row) \
 	return drv_batch_receive(row, flags); \
 } \
 static uint16_t \
-name(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring, \
+name(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virtq_ring *ring, \
 	struct rte_mbuf **pkts, uint16_t n) \
 { \
-	return drv_rx_burst(rxq, vq, ring, pkts, n, take, flags); \
+	return drv_rx_burst(rxq, cursor, ring, pkts, n, take, flags); \
 }
 
 DRV_RX_INSTANCE(drv_rx_split, drv_take_split, 0)

@@ -9,12 +9,6 @@
 #define TX_IN_ORDER	(1u << 1) /* a used entry may stand for all up to it */
 #define TX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
 
-static inline struct virtq_drv *
-drv_of(struct virtq_vq *vq)
-{
-	return container_of(vq, struct virtq_drv, vq);
-}
-
 static __rte_noinline void
 drv_tx_break(struct vnet_txq *txq, struct virtq_drv *drv, enum virtq_error e)
 {
@@ -50,8 +44,8 @@ drv_next_used(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ri
 	uint32_t len;
 
 	if (!ring->packed && virtq_drv_used_split(drv, ring) == 0) {
-		if (drv->vq.broken != VIRTQ_OK)
-			txq->stats.error[drv->vq.broken]++;
+		if (drv->cursor.broken != VIRTQ_OK)
+			txq->stats.error[drv->cursor.broken]++;
 		return false;
 	}
 	return virtq_drv_used_entry(drv, ring, 0, id, &len, ring->packed);
@@ -87,7 +81,7 @@ drv_clean_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ri
 				count = 0;
 			}
 		}
-		if (unlikely(drv->vq.broken != VIRTQ_OK))
+		if (unlikely(drv->cursor.broken != VIRTQ_OK))
 			break;
 	}
 	vnet_free_sent(sent, count);
@@ -131,8 +125,8 @@ drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *
 		if (k < 0)
 			break;
 		if (k == 0) {
-			if (unlikely(drv->vq.broken != VIRTQ_OK))
-				txq->stats.error[drv->vq.broken]++;
+			if (unlikely(drv->cursor.broken != VIRTQ_OK))
+				txq->stats.error[drv->cursor.broken]++;
 			return total;
 		}
 		drv_free_oldest(drv, ring, (uint16_t)k, flags & TX_PACKED);
@@ -289,7 +283,7 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_rin
 VIRTQ_INLINE void
 drv_tx_lookahead(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n)
 {
-	virtq_prefetch_range(&ring->used->ring[drv->vq.used_idx & ring->mask],
+	virtq_prefetch_range(&ring->used->ring[drv->cursor.used_idx & ring->mask],
 			     n * sizeof(ring->used->ring[0]));
 }
 
@@ -313,26 +307,26 @@ drv_some_used(const struct virtq_drv *drv, const struct virtq_ring *ring, bool p
 
 	if (packed)
 		return virtq_drv_used_entry(drv, ring, 0, &id, &len, true);
-	return drv->used_seen != drv->vq.used_idx ||
-	       virtq_load16(&ring->used->idx) != drv->vq.used_idx;
+	return drv->used_seen != drv->cursor.used_idx ||
+	       virtq_load16(&ring->used->idx) != drv->cursor.used_idx;
 }
 
 VIRTQ_INLINE uint16_t
-drv_tx_burst(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring,
+drv_tx_burst(struct vnet_txq *txq, struct virtq_cursor *cursor, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n, const unsigned int flags)
 {
-	struct virtq_drv *drv = drv_of(vq);
+	struct virtq_drv *drv = virtq_drv_of(cursor);
 	bool offered = false;
 	uint16_t done = 0;
 
-	if (unlikely(vq->broken != VIRTQ_OK))
+	if (unlikely(cursor->broken != VIRTQ_OK))
 		return 0;
 	if (drv->nfree >= n || drv_some_used(drv, ring, flags & TX_PACKED))
 		virtq_drv_bulk_own(drv, ring, RTE_MIN(n, (uint16_t)VNET_BURST),
 				   flags & TX_PACKED);
 	if (drv->nfree < n)
 		drv_clean(txq, drv, ring, drv_clean_want(ring, n, flags), flags);
-	while (done < n && likely(vq->broken == VIRTQ_OK)) {
+	while (done < n && likely(cursor->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
 		uint16_t got = drv_tx_round(txq, drv, ring, pkts + done, want, &offered, flags);
 
@@ -354,7 +348,7 @@ vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virt
 {
 	bool in_order = ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER);
 
-	if (drv->vq.broken != VIRTQ_OK)
+	if (drv->cursor.broken != VIRTQ_OK)
 		return 0;
 	return drv_clean(txq, drv, ring, n, (ring->packed ? TX_PACKED : 0) |
 			 (in_order ? TX_IN_ORDER : 0));
@@ -362,10 +356,10 @@ vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virt
 
 #define DRV_TX_INSTANCE(name, flags) \
 static uint16_t \
-name(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring, \
+name(struct vnet_txq *txq, struct virtq_cursor *cursor, const struct virtq_ring *ring, \
 	struct rte_mbuf **pkts, uint16_t n) \
 { \
-	return drv_tx_burst(txq, vq, ring, pkts, n, flags); \
+	return drv_tx_burst(txq, cursor, ring, pkts, n, flags); \
 }
 
 DRV_TX_INSTANCE(drv_tx_split, 0)

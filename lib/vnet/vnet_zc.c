@@ -128,7 +128,7 @@ vnet_zc_attached(const struct vnet_zc_ring *l)
  * guest, in order as well. `all`: freed or not.
  */
 static bool
-give_from_queue(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virtq_ring *ring,
+give_from_queue(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring,
 		bool all)
 {
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
@@ -147,44 +147,45 @@ give_from_queue(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virtq_
 		l->spare[l->nspare++] = loan;
 		given = true;
 		if (n == VIRTQ_FETCH_MAX) {
-			virtq_dev_push_used(vq, ring, c, n, ring->packed, false);
+			virtq_dev_push_used(dev, ring, c, n, ring->packed, false);
 			n = 0;
 		}
 	}
 	if (n > 0)
-		virtq_dev_push_used(vq, ring, c, n, ring->packed, false);
+		virtq_dev_push_used(dev, ring, c, n, ring->packed, false);
 	l->tail = kept;
 	return given;
 }
 
 bool
-vnet_zc_overtake(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virtq_ring *ring)
+vnet_zc_overtake(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring)
 {
-	return give_from_queue(l, vq, ring, false);
+	return give_from_queue(l, dev, ring, false);
 }
 
 static void
-give_and_tell(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virtq_ring *ring, bool all)
+give_and_tell(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring,
+	      bool all)
 {
-	if (!give_from_queue(l, vq, ring, all))
+	if (!give_from_queue(l, dev, ring, all))
 		return;
 	vnet_zc_commit(l);
-	virtq_dev_begin(vq, ring);
-	virtq_dev_notify(vq, ring, ring->packed);
+	virtq_dev_begin(dev, ring);
+	virtq_dev_notify(dev, ring, ring->packed);
 }
 
 void
-vnet_zc_reclaim(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virtq_ring *ring)
+vnet_zc_reclaim(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring)
 {
-	give_and_tell(l, vq, ring, false);
+	give_and_tell(l, dev, ring, false);
 	vnet_zc_put_mems(l);
 }
 
 void
-vnet_zc_end(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virtq_ring *ring)
+vnet_zc_end(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring)
 {
-	give_and_tell(l, vq, ring, true);
-	vq->loans = NULL;
+	give_and_tell(l, dev, ring, true);
+	dev->cursor.owner = NULL;
 }
 
 bool

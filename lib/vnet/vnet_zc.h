@@ -76,9 +76,9 @@ struct vnet_zc_ring {
 };
 
 /*
- * Loans for a ring that is about to start: it needs one object, as vq->loans, from before the run
- * is published. -ENOTSUP: the ring is too short, or in order (there one packet that is held would
- * stop all). -ENOMEM.
+ * Zero-copy state of a ring that is about to start: one object, which is to be the owner of the
+ * ring's cursor before the ring is published. -ENOTSUP: the ring is too short, or in order (there
+ * one packet that is held would stop all). -ENOMEM.
  */
 int vnet_zc_new(const struct virtq_ring *ring, struct vnet_zc_ring **loans);
 
@@ -98,12 +98,12 @@ bool vnet_zc_unpolled(struct vnet_zc_ring *l);
 /* Packets that the application has not freed. */
 uint32_t vnet_zc_attached(const struct vnet_zc_ring *l);
 /* Give back what was freed, and tell the guest. */
-void vnet_zc_reclaim(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virtq_ring *ring);
+void vnet_zc_reclaim(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
 /*
  * The ring ends: give everything back, freed or not, and tell the guest, which may then use the
- * buffers of packets that are still out. The vq has no loans afterwards.
+ * buffers of packets that are still out. The dev has no loans afterwards.
  */
-void vnet_zc_end(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virtq_ring *ring);
+void vnet_zc_end(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
 /* After the end: free all once no packet is out; false: some still are. Any thread. */
 bool vnet_zc_free(struct vnet_zc_ring *l);
 
@@ -141,7 +141,7 @@ vnet_zc_buf_detach(struct rte_mbuf *m, uint16_t room)
 }
 
 /* Out of line. Give back what could go but stands behind older loans; whether there was any. */
-bool vnet_zc_overtake(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virtq_ring *ring);
+bool vnet_zc_overtake(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
 
 static inline bool
 vnet_zc_empty(const struct vnet_zc_ring *l)
@@ -253,7 +253,7 @@ vnet_zc_collect(struct vnet_zc_ring *l, struct virtq_chain *c, uint16_t n)
 
 /* Give back what can go. Whether there was any, and the guest is to be told. */
 VIRTQ_INLINE bool
-vnet_zc_push_used(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virtq_ring *ring,
+vnet_zc_push_used(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring,
 		  bool packed)
 {
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
@@ -268,14 +268,14 @@ vnet_zc_push_used(struct vnet_zc_ring *l, struct virtq_vq *vq, const struct virt
 		n = vnet_zc_collect(l, c, VIRTQ_FETCH_MAX);
 		if (n == 0)
 			break;
-		virtq_dev_push_used(vq, ring, c, n, packed, false);
+		virtq_dev_push_used(dev, ring, c, n, packed, false);
 		given = true;
 	} while (n == VIRTQ_FETCH_MAX);
 	if (!vnet_zc_empty(l)) { /* the oldest is still out */
 		now = rte_rdtsc();
 		if (now - l->overtaken_at > l->wait) {
 			l->overtaken_at = now;
-			given |= vnet_zc_overtake(l, vq, ring);
+			given |= vnet_zc_overtake(l, dev, ring);
 		}
 	}
 	if (given)

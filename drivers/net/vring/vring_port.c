@@ -4,6 +4,7 @@
 
 #include <rte_malloc.h>
 
+#include "virtq_dev.h"
 #include "virtq_drv.h"
 #include "vring_port.h"
 
@@ -27,9 +28,9 @@ vring_port_alloc(struct vring_port *port, bool drv, int numa)
 	for (unsigned int qid = 0; qid < n; qid++) {
 		struct vring_port_vring *vring = &port->vring[qid];
 
-		vring->vq = port->drvs != NULL ? &port->drvs[qid].vq : &port->vqs[qid];
+		vring->vq = port->drvs != NULL ? &port->drvs[qid].cursor : &port->vqs[qid].cursor;
 		rte_spinlock_init(&vring->lock);
-		virtq_vq_reset(vring->vq);
+		virtq_cursor_reset(vring->vq);
 	}
 	return 0;
 }

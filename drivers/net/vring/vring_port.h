@@ -34,6 +34,7 @@
 #define VRING_MAX_FRAME 9728
 
 struct vhost_be;
+struct virtq_dev;
 struct virtq_drv;
 struct vring_ctrl;
 struct vring_fe;
@@ -49,7 +50,7 @@ enum vring_role_id {
 
 /* A vring of the device. */
 struct vring_port_vring {
-	struct virtq_vq *vq;		/* cursors; always there */
+	struct virtq_cursor *vq;		/* of this end; always there */
 	const struct virtq_ring *ring;	/* control: NULL while it does not run */
 	rte_spinlock_t lock;		/* for queues that share the ring */
 	/* Notifications at the last reset. */
@@ -123,7 +124,7 @@ struct vring_port {
 	/* Counters, readable by any process. */
 	struct vring_session_counters session;
 	struct vring_stats_base *rx_base, *tx_base; /* one a pair */
-	struct virtq_vq *vqs;
+	struct virtq_dev *vqs;
 	struct virtq_drv *drvs;	/* front-end: instead */
 
 	/*

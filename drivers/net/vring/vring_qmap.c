@@ -37,7 +37,7 @@ vring_qmap_rx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
 		ring->vq = s->vq;
 		ring->ring = s->ring;
 		ring->lock = NULL;
-		ring->rx = ops->rx_select(s->ring, s->vq->loans == NULL ? flags :
+		ring->rx = ops->rx_select(s->ring, s->vq->owner == NULL ? flags :
 					  flags | VNET_F_ZERO_COPY, &mode);
 		if (set->n == 1)
 			set->mode = mode;

@@ -114,7 +114,7 @@ vring_rxtx_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n)
 }
 
 uint16_t
-vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_vq *vq,
+vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *vq,
 		      const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_rxq *q = container_of(rx, struct vring_rxq, rx);

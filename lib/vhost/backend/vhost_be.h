@@ -17,6 +17,8 @@
 #include "evloop.h"
 #include "vhost_be_ops.h"
 
+struct virtq_dev;
+
 #define VHOST_BE_MAX_PAIRS 128	/* the index of a ring's fds has eight bits */
 
 struct vhost_be;
@@ -33,7 +35,7 @@ struct vhost_be_config {
 	uint64_t protocol_features; /* offered; only bits that the session serves are kept */
 	uint16_t max_pairs;	/* queue pairs, 1..VHOST_BE_MAX_PAIRS; GET_QUEUE_NUM answers this */
 	uint16_t mem_slots;	/* GET_MAX_MEM_SLOTS; brought into 256..VIRTQ_MEM_MAX_REGIONS */
-	struct virtq_vq *const *vq; /* cursors of ring 0..2 * max_pairs - 1; they are the caller's,
+	struct virtq_dev *const *vq; /* states of ring 0..2 * max_pairs - 1; they are the caller's,
 				     * the array is copied */
 	const struct vhost_be_ops *ops;
 	void *ctx;

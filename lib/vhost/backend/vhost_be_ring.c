@@ -8,8 +8,9 @@
 #include <unistd.h>
 
 #include "vhost_be_session.h"
-#include "virtq_shared.h"
+#include "virtq_dev.h"
 #include "virtq_notify.h"
+#include "virtq_shared.h"
 
 static void
 close_fd(int *fd)
@@ -65,7 +66,7 @@ is_packed(const struct vhost_be *be)
 static void
 ring_stopped(struct vhost_be *be, struct vhost_be_vring *r)
 {
-	r->base = virtq_vq_get_base(be->vq[r->qid], r->ring->packed);
+	r->base = virtq_dev_get_base(be->vq[r->qid], r->ring->packed);
 	r->has_base = true;
 	virtq_ring_free(r->ring);
 	r->ring = NULL;
@@ -137,7 +138,7 @@ vhost_be_ring_check(struct vhost_be *be, struct vhost_be_vring *r)
 
 	if (r->ring == NULL)
 		return;
-	e = __atomic_load_n(&be->vq[r->qid]->broken, __ATOMIC_RELAXED);
+	e = __atomic_load_n(&be->vq[r->qid]->cursor.broken, __ATOMIC_RELAXED);
 	if (e == VIRTQ_OK)
 		return;
 	/* The burst that found it has signalled the error fd. */
@@ -215,7 +216,7 @@ ring_place(struct vhost_be *be, const struct vhost_be_vring *r, const struct vir
 	const uint32_t base = r->has_base ? r->base : virtq_fresh_base(ring->packed);
 	uint16_t ahead;
 
-	if (virtq_vq_set_base(be->vq[r->qid], ring, base) < 0)
+	if (virtq_dev_set_base(be->vq[r->qid], ring, base) < 0)
 		return -EINVAL;
 	if (ring->packed)
 		return 0;

@@ -41,7 +41,7 @@ struct vhost_be {
 	const struct vhost_be_ops *ops;
 	void *ctx;
 	struct evloop *loop;
-	struct virtq_vq **vq;		/* cursors, nrings of them */
+	struct virtq_dev **vq;		/* states of rings, nrings of them */
 	uint16_t nrings;
 	uint16_t mem_slots;
 	uint64_t next_features;		/* offered from the next connection on */

@@ -338,7 +338,8 @@ vhost_fe_rings_broken(const struct vhost_fe *fe, unsigned int *qid)
 {
 	for (*qid = 0; *qid < 2u * fe->in_use; (*qid)++)
 		if (fe->ring[*qid].ring != NULL &&
-		    __atomic_load_n(&fe->ring[*qid].drv->vq.broken, __ATOMIC_RELAXED) != VIRTQ_OK)
+		    __atomic_load_n(&fe->ring[*qid].drv->cursor.broken,
+				    __ATOMIC_RELAXED) != VIRTQ_OK)
 			return true;
 	return false;
 }

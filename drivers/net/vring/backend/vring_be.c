@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "vhost_be.h"
+#include "virtq_dev.h"
 #include "vring_be.h"
 #include "vring_be_info.h"
 #include "vring_be_queue.h"
@@ -194,7 +195,7 @@ open_be_session(void *arg)
 	const struct open_call *call = arg;
 	struct vring_port *port = call->port;
 	const struct vring_devargs *args = &port->args;
-	struct virtq_vq *vq[VRING_MAX_QIDS];
+	struct virtq_dev *vq[VRING_MAX_QIDS];
 	struct vhost_be_config cfg = {
 		.path = args->iface,
 		.client = args->client,
@@ -212,7 +213,7 @@ open_be_session(void *arg)
 	};
 
 	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++)
-		vq[qid] = port->vring[qid].vq;
+		vq[qid] = virtq_dev_of(port->vring[qid].vq);
 	port->carrier = true;
 	port->rarp.watch.expired = watch_rarp;
 	port->rarp.watch.owner = port;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A back-end's rings, as queues use them. */
 
+#include "virtq_dev.h"
 #include "vring_be_queue.h"
 
 static void
-be_notified(const struct virtq_vq *vq, uint64_t *sent, uint64_t *suppressed)
+be_notified(const struct virtq_cursor *vq, uint64_t *sent, uint64_t *suppressed)
 {
-	*sent = vq->calls;
-	*suppressed = vq->calls_suppressed;
+	*sent = virtq_dev_of_const(vq)->calls;
+	*suppressed = virtq_dev_of_const(vq)->calls_suppressed;
 }
 
 /* What the guest transmits is received here, and the other way round. */

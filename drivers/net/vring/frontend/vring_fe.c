@@ -206,7 +206,7 @@ fe_announce(void *ctx, const uint8_t mac[6], struct virtq_drv *drv, const struct
 	if (m == NULL)
 		return;
 	vring_publish_withdraw(fe->port);
-	if (vnet_drv_tx_select(ring, NULL)(&txq, &drv->vq, ring, &m, 1) == 0)
+	if (vnet_drv_tx_select(ring, NULL)(&txq, &drv->cursor, ring, &m, 1) == 0)
 		rte_pktmbuf_free(m);
 	vring_publish(fe->port);
 }

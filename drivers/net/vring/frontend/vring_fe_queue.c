@@ -5,17 +5,9 @@
 #include "vnet_drv.h"
 #include "vring_fe_queue.h"
 
-static const struct virtq_drv *
-fe_drv_of(const struct virtq_vq *vq)
-{
-	return (const struct virtq_drv *)vq;
-}
-
-static_assert(offsetof(struct virtq_drv, vq) == 0, "a ring is found by its cursors");
-
 /* Buffers that the device has filled; receive buffers have one descriptor each. */
 static uint32_t
-rx_count(const struct virtq_ring *ring, const struct virtq_vq *vq)
+rx_count(const struct virtq_ring *ring, const struct virtq_cursor *vq)
 {
 	uint16_t slot = vq->used_idx;
 	bool wrap = vq->used_wrap;
@@ -38,22 +30,22 @@ rx_count(const struct virtq_ring *ring, const struct virtq_vq *vq)
 }
 
 static uint32_t
-tx_count(const struct virtq_ring *ring, const struct virtq_vq *vq)
+tx_count(const struct virtq_ring *ring, const struct virtq_cursor *vq)
 {
-	return RTE_MIN(fe_drv_of(vq)->nfree, ring->size);
+	return RTE_MIN(virtq_drv_of_const(vq)->nfree, ring->size);
 }
 
 static void
-count_notifications(const struct virtq_vq *vq, uint64_t *sent, uint64_t *suppressed)
+count_notifications(const struct virtq_cursor *vq, uint64_t *sent, uint64_t *suppressed)
 {
-	*sent = fe_drv_of(vq)->kicks;
-	*suppressed = fe_drv_of(vq)->kicks_suppressed;
+	*sent = virtq_drv_of_const(vq)->kicks;
+	*suppressed = virtq_drv_of_const(vq)->kicks_suppressed;
 }
 
 static uint16_t
-tx_clean(struct vnet_txq *txq, struct virtq_vq *vq, const struct virtq_ring *ring, uint16_t n)
+tx_clean(struct vnet_txq *txq, struct virtq_cursor *vq, const struct virtq_ring *ring, uint16_t n)
 {
-	return vnet_drv_tx_clean(txq, container_of(vq, struct virtq_drv, vq), ring, n);
+	return vnet_drv_tx_clean(txq, virtq_drv_of(vq), ring, n);
 }
 
 const struct vring_queue_ops vring_fe_queue_ops = {
