@@ -85,6 +85,7 @@ ring_start(struct standin *s, uint32_t index)
 		.callfd = f->call,
 		.errfd = f->err,
 		.qid = (uint16_t)index,
+		.hdr_len = vhost_net_hdr_len(s->fake.acked),
 	};
 	r->control = standin_has(s, VIRTIO_NET_F_CTRL_VQ) && index == standin_cvq_index(s);
 	if (!make_run(s, index))

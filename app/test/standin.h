@@ -21,6 +21,7 @@
 
 #include "ring_device.h"
 #include "vdpa_fake.h"
+#include "vhost_net_hdr.h"
 #include "virtq_dev.h"
 #include "vnet.h"
 

@@ -25,9 +25,11 @@ enum odd {
 	ODDS
 };
 
+#define HASH_HDR ((uint32_t)sizeof(struct virtio_net_hdr_v1_hash))
+
 static const uint32_t long_lengths[] = {
 	ROOM + 1, INT32_MAX, 0x80000000u + RTE_ETHER_HDR_LEN - 1, 0x80000000u + RTE_ETHER_HDR_LEN,
-	0x80000000u + ROOM, 0x80000000u + ROOM + 1, UINT32_MAX - 2 * VIRTQ_HDR_HASH,
+	0x80000000u + ROOM, 0x80000000u + ROOM + 1, UINT32_MAX - 2 * HASH_HDR,
 };
 
 struct row {

@@ -61,6 +61,7 @@ link_open_device(struct link *l, const struct virtq_ring_config *driver)
 	struct virtq_ring_config cfg = *driver;
 	struct virtq_mem *mem = link_memory();
 
+	cfg.hdr_len = RTE_MIN(cfg.hdr_len, 12); /* the device reports no hash */
 	cfg.callfd = -1;
 	cfg.desc_uva = (uintptr_t)l->ring->desc;
 	cfg.avail_uva = (uintptr_t)l->ring->avail;
@@ -77,7 +78,9 @@ static inline void
 link_start(struct link *l, uint16_t size, uint64_t features)
 {
 	struct virtq_ring_config cfg = {.size = size, .features = features, .enabled = true,
-				       .callfd = l->kickfd, .errfd = -1};
+				       .callfd = l->kickfd, .errfd = -1,
+				       .hdr_len = features & F_HASH_REPORT ? 20 :
+						  features & (F_V1 | F_MRG) ? 12 : 10};
 
 	assert_int_equal(virtq_drv_init(l->drv, l->base, (uintptr_t)l->base, &cfg, &l->ring), 0);
 	link_open_device(l, &cfg);

@@ -82,7 +82,7 @@ virtq_drv_init(struct virtq_drv *drv, void *base, uint64_t iova,
 		return -EINVAL;
 	virtq_drv_layout(cfg->size, packed, &l);
 	memset(base, 0, l.indirect);
-	/* One region, the ring itself: the run's addresses pass the checks of any other. */
+	/* One region, the ring itself: its addresses pass the checks of any other. */
 	all = (struct virtq_region){.gpa = iova, .size = l.bytes, .uva = (uintptr_t)base,
 				    .host = base};
 	ret = virtq_mem_new(&all, 1, &mem);
@@ -110,8 +110,6 @@ virtq_drv_init(struct virtq_drv *drv, void *base, uint64_t iova,
 	drv->indirect_iova = iova + l.indirect;
 	drv->header = (uint8_t *)base + l.header;
 	drv->header_iova = iova + l.header;
-	if (cfg->features & VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT))
-		(*out)->hdr_len = VIRTQ_HDR_HASH;
 	suppress_calls(*out);
 	return 0;
 }

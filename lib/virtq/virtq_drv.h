@@ -28,7 +28,7 @@
  * 64 KiB in mbufs of 2 KiB has 33 pieces.
  */
 #define VIRTQ_DRV_MAX_DESC 48
-/* Bytes a slot has for what the driver writes itself: virtio-net header, rewritten headers. */
+/* Bytes a slot has for what the driver writes itself: its header, rewritten headers of packets. */
 #define VIRTQ_DRV_HEADER 320
 
 /*
@@ -120,8 +120,8 @@ void virtq_drv_layout(uint32_t size, bool packed, struct virtq_drv_layout *layou
 
 /*
  * Set up an empty ring in virtq_drv_layout() bytes at `base`, which the device sees at `iova`;
- * what was there is overwritten. `cfg` gives size, features, qid and enabled; callfd is the fd
- * to kick the device with (-1: it polls). *run is freed with virtq_run_free(). Calls are
+ * what was there is overwritten. `cfg` gives size, features, qid, hdr_len and enabled; callfd is
+ * the fd to kick the device with (-1: it polls). *ring is freed with virtq_ring_free(). Calls are
  * suppressed: the driver polls. -EINVAL, -ENOMEM.
  */
 int virtq_drv_init(struct virtq_drv *drv, void *base, uint64_t iova,

@@ -119,8 +119,7 @@ virtq_ring_new(const struct virtq_ring_config *cfg, struct virtq_mem *mem, struc
 	ring->callfd = cfg->callfd;
 	ring->errfd = cfg->errfd;
 	ring->qid = cfg->qid;
-	ring->hdr_len = cfg->features & (VIRTQ_BIT(VIRTIO_F_VERSION_1) |
-					 VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF)) ? 12 : 10;
+	ring->hdr_len = cfg->hdr_len;
 	ring->generation = new_generation();
 	*out = ring;
 	return 0;

@@ -17,7 +17,6 @@
 
 #define VIRTQ_MAX_SIZE 32768	/* entries, VIRTIO 1.2 section 2.7 */
 #define VIRTQ_BIT(b) (1ULL << (b))
-#define VIRTQ_HDR_HASH 20	/* bytes of a header with a hash, VIRTIO 1.2 section 5.1.6 */
 
 /* Why a ring was declared broken: the peer broke a rule that leaves nothing to go on with. */
 enum virtq_error {
@@ -64,8 +63,7 @@ struct virtq_ring {
 	int errfd;		/* eventfd that tells the peer its ring broke, or -1. Not owned */
 	uint16_t qid;		/* index of the vring in the device: 2i receives, 2i + 1 transmits
 				 * (as the guest sees it) */
-	uint16_t hdr_len;	/* virtio-net header: 12, or 10 without VERSION_1 and MRG_RXBUF;
-				 * driver side: VIRTQ_HDR_HASH with HASH_REPORT */
+	uint16_t hdr_len;	/* bytes before the data of each packet, as its owner says */
 	void *notifier;		/* driver side: the device's notification area, or NULL */
 	uint64_t generation;	/* never the same twice in a process: caches check it */
 };
@@ -78,12 +76,13 @@ struct virtq_ring_config {
 	bool enabled;
 	int callfd, errfd;
 	uint16_t qid;
+	uint16_t hdr_len;	/* virtio-net: vhost_net_hdr_len(); 0: none */
 };
 
 /*
  * Check and translate a ring. Takes its own reference of `mem`.
  * -EINVAL: size, alignment, parts that overlap. -EFAULT: a part is not wholly inside one region.
- * -ENOMEM. On success *run is to be freed with virtq_run_free() after no burst uses it.
+ * -ENOMEM. On success *ring is to be freed with virtq_ring_free() after no burst uses it.
  */
 int virtq_ring_new(const struct virtq_ring_config *cfg, struct virtq_mem *mem,
 		   struct virtq_ring **ring);

@@ -18,7 +18,7 @@ VIRTQ_INLINE uint32_t
 drv_hdr_len(uint32_t any, const unsigned int flags)
 {
 	if (flags & RX_HASH)
-		return VIRTQ_HDR_HASH;
+		return VNET_HDR_HASH;
 	return flags & RX_ANY_HDR ? any : 12;
 }
 
@@ -29,7 +29,7 @@ drv_hdr_len(uint32_t any, const unsigned int flags)
 VIRTQ_INLINE void
 drv_hash(struct rte_mbuf *m)
 {
-	const uint8_t *at = drv_header(m, VIRTQ_HDR_HASH) + sizeof(struct vnet_hdr);
+	const uint8_t *at = drv_header(m, VNET_HDR_HASH) + sizeof(struct vnet_hdr);
 	const uint64_t said = virtq_peek64(at);
 	const uint16_t report = (uint16_t)(said >> 32);
 

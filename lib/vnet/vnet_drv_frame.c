@@ -7,7 +7,7 @@
 
 #include <rte_memory.h>
 
-_Static_assert(VIRTQ_DRV_HEADER >= VIRTQ_HDR_HASH + VNET_HEAD_MAX, "room for headers");
+_Static_assert(VIRTQ_DRV_HEADER >= VNET_HDR_HASH + VNET_HEAD_MAX, "room for headers");
 
 /* Entries that a packet of n pieces takes. */
 static uint16_t

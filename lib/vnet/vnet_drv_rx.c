@@ -21,7 +21,7 @@ drv_offload(struct vnet_rxq *rxq, const struct virtq_ring *ring, const struct vn
 	if ((h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
 	    h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
 		vnet_rx_offload(rxq, h, m);
-	if (ring->hdr_len == VIRTQ_HDR_HASH)
+	if (ring->hdr_len == VNET_HDR_HASH)
 		drv_hash(m);
 	return true;
 }
@@ -513,7 +513,7 @@ vnet_drv_rx_select(const struct virtq_ring *ring, uint32_t flags __rte_unused, c
 
 	if (ring->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF))
 		f |= RX_MERGE;
-	if (ring->hdr_len == VIRTQ_HDR_HASH)
+	if (ring->hdr_len == VNET_HDR_HASH)
 		f |= RX_HASH;
 	else if (ring->hdr_len != 12)
 		f |= RX_ANY_HDR;

@@ -39,6 +39,9 @@ struct vnet_hdr {
 
 _Static_assert(sizeof(struct vnet_hdr) == 12, "virtio-net header");
 
+/* Bytes of a header that reports a hash. */
+#define VNET_HDR_HASH ((uint16_t)sizeof(struct virtio_net_hdr_v1_hash))
+
 /* 16 bytes at any address. */
 typedef uint8_t vnet_v16 __attribute__((vector_size(16), aligned(1), may_alias));
 

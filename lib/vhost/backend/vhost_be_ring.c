@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "vhost_be_session.h"
+#include "vhost_net_hdr.h"
 #include "virtq_dev.h"
 #include "virtq_notify.h"
 #include "virtq_shared.h"
@@ -177,6 +178,7 @@ vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct 
 		.callfd = r->call,
 		.errfd = r->err,
 		.qid = r->qid,
+		.hdr_len = vhost_net_hdr_len(be->features),
 	};
 
 	return virtq_ring_new(&cfg, mem, ring);

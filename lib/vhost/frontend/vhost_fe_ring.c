@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vhost_fe_session.h"
+#include "vhost_net_hdr.h"
 #include "virtq_notify.h"
 
 /* Room for either layout: which one it is shows with each session. */
@@ -127,6 +128,7 @@ init_ring(struct vhost_fe *fe, uint16_t qid)
 		.callfd = ring->kickfd,
 		.errfd = -1,
 		.qid = qid,
+		.hdr_len = vhost_net_hdr_len(ring_features(fe)),
 	};
 	int rc = choose_size(fe, qid, &cfg.size);
 

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The header that stands before each packet of a virtio-net ring, as both ends compute its length. */
+#ifndef VHOST_NET_HDR_H
+#define VHOST_NET_HDR_H
+
+#include <stdint.h>
+
+#include "virtq_ring.h"
+
+/* Bytes of it under these negotiated features: 10, 12, or 20. VIRTIO 1.2, 5.1.6 and 5.1.6.1 */
+static inline uint16_t
+vhost_net_hdr_len(uint64_t features)
+{
+	if (features & VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT))
+		return sizeof(struct virtio_net_hdr_v1_hash);
+	if (features & (VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF)))
+		return sizeof(struct virtio_net_hdr_v1);
+	return sizeof(struct virtio_net_hdr);
+}
+
+_Static_assert(sizeof(struct virtio_net_hdr) == 10 && sizeof(struct virtio_net_hdr_v1) == 12 &&
+	       sizeof(struct virtio_net_hdr_v1_hash) == 20, "header lengths of the specification");
+
+#endif /* VHOST_NET_HDR_H */
