@@ -21,10 +21,6 @@
 #include "virtq_ring.h"
 #include "virtq_shared.h"
 
-#define virtq_likely(x) __builtin_expect(!!(x), 1)
-#define virtq_unlikely(x) __builtin_expect(!!(x), 0)
-#define VIRTQ_INLINE static inline __attribute__((always_inline))
-
 /* One contiguous piece of a guest buffer, in this process. */
 struct virtq_seg {
 	uint8_t *addr;
@@ -118,9 +114,6 @@ uint32_t virtq_dev_get_base(const struct virtq_dev *dev, bool packed);
 /* Chains that one call of virtq_dev_fetch() takes at most. */
 #define VIRTQ_FETCH_MAX 32
 
-#define VIRTQ_PACKED_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
-#define VIRTQ_PACKED_USED (1u << VRING_PACKED_DESC_F_USED)
-
 /* Prefetches of chain i (of this call) what the burst is going to touch. */
 typedef void (*virtq_prefetch_fn)(const void *ctx, uint16_t i, const struct virtq_chain *c);
 
@@ -199,22 +192,6 @@ virtq_dev_plain(struct virtq_dev *dev, const struct virtq_ring *ring, struct vir
 	c->written = 0;
 	c->fault = VIRTQ_FAULT_NONE;
 	return true;
-}
-
-/* Bytes [p, p + len) will be read soon. */
-VIRTQ_INLINE void
-virtq_prefetch_range(const void *p, uint32_t len)
-{
-	for (uint32_t off = 0; off < len; off += VIRTQ_CACHE_LINE)
-		__builtin_prefetch((const uint8_t *)p + off, 0, 3);
-}
-
-/* Bytes [p, p + len) will be written soon; they wait in the other core's cache. */
-VIRTQ_INLINE void
-virtq_prefetch_write_range(const void *p, uint32_t len)
-{
-	for (uint32_t off = 0; off < len; off += VIRTQ_CACHE_LINE)
-		virtq_prefetch_write((const uint8_t *)p + off);
 }
 
 /*
@@ -306,7 +283,7 @@ virtq_dev_fetch_packed(struct virtq_dev *dev, const struct virtq_ring *ring, str
 		       struct virtq_chain *c, uint16_t n, bool write, virtq_prefetch_fn touch,
 		       const void *ctx, enum virtq_error *err)
 {
-	const uint16_t phase = VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED;
+	const uint16_t phases = VIRTQ_PACKED_PHASES;
 	const uint16_t shape = VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE;
 	uint32_t left = ring->size;
 	uint16_t i;
@@ -318,7 +295,7 @@ virtq_dev_fetch_packed(struct virtq_dev *dev, const struct virtq_ring *ring, str
 		uint16_t flags = meta >> 48;
 		struct virtq_desc d;
 
-		if ((flags & phase) != (pos->wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED))
+		if ((flags & phases) != (pos->wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED))
 			break;
 		/* Entries are read, then written: one trip for both, for all lines at once. */
 		if (i == 0)
@@ -390,7 +367,7 @@ virtq_dev_push_used_split(struct virtq_dev *dev, const struct virtq_ring *ring,
 VIRTQ_INLINE uint64_t
 virtq_packed_used_meta(const struct virtq_chain *c, bool wrap, bool write)
 {
-	uint64_t flags = wrap ? VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED : 0;
+	uint64_t flags = wrap ? VIRTQ_PACKED_PHASES : 0;
 
 	if (write && c->written != 0)
 		flags |= VRING_DESC_F_WRITE;
@@ -474,7 +451,7 @@ virtq_dev_ready(const struct virtq_dev *dev, const struct virtq_ring *ring, uint
 		return (uint16_t)(virtq_load16(&ring->avail->idx) - pos.idx) >= n;
 	virtq_pos_advance(&pos, n - 1, ring->size);
 	flags = virtq_load16(&ring->pdesc[pos.idx].flags);
-	return (flags & (VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED)) ==
+	return (flags & VIRTQ_PACKED_PHASES) ==
 	       (pos.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED);
 }
 
@@ -544,7 +521,7 @@ VIRTQ_INLINE bool
 virtq_dev_needs_call_packed(struct virtq_dev *dev, const struct virtq_ring *ring)
 {
 	uint32_t event = virtq_load32(ring->driver_event);
-	uint16_t flags = event >> 16, off = event & 0x7fff, old = dev->called;
+	uint16_t flags = event >> 16, old = dev->called;
 
 	dev->called = dev->cursor.used_idx;
 	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
@@ -554,12 +531,8 @@ virtq_dev_needs_call_packed(struct virtq_dev *dev, const struct virtq_ring *ring
 		dev->call_valid = true;
 		return true;
 	}
-	/* Bring event, old and new to one scale, on which new is in the current lap. */
-	if (old >= dev->cursor.used_idx)
-		old -= ring->size;
-	if (((event >> 15) & 1) != dev->cursor.used_wrap)
-		off -= ring->size;
-	return virtq_event_passed(off, dev->cursor.used_idx, old);
+	return virtq_event_passed_packed(event, dev->cursor.used_idx, dev->cursor.used_wrap, old,
+					 ring->size);
 }
 
 /* Once a burst, after completing: call the driver if it wants to be. */

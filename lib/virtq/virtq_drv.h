@@ -19,10 +19,6 @@
 #include "virtq_ring.h"
 #include "virtq_shared.h"
 
-#ifndef VIRTQ_INLINE
-#define VIRTQ_INLINE static inline __attribute__((always_inline))
-#endif
-
 /*
  * Descriptors of one packet at most, the header's included; longer ones are refused. A frame of
  * 64 KiB in mbufs of 2 KiB has 33 pieces.
@@ -223,7 +219,7 @@ virtq_drv_add_split(struct virtq_drv *drv, const struct virtq_ring *ring, void *
 VIRTQ_INLINE uint16_t
 virtq_drv_packed_phase(bool wrap)
 {
-	return wrap ? 1u << VRING_PACKED_DESC_F_AVAIL : 1u << VRING_PACKED_DESC_F_USED;
+	return wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED;
 }
 
 VIRTQ_INLINE void
@@ -310,7 +306,7 @@ VIRTQ_INLINE bool
 virtq_drv_needs_kick_packed(struct virtq_drv *drv, const struct virtq_ring *ring)
 {
 	uint32_t event = virtq_load32(ring->device_event);
-	uint16_t flags = event >> 16, off = event & 0x7fff, old = drv->kicked;
+	uint16_t flags = event >> 16, old = drv->kicked;
 
 	drv->kicked = drv->cursor.avail_idx;
 	if (flags == VRING_PACKED_EVENT_FLAG_DISABLE)
@@ -318,11 +314,8 @@ virtq_drv_needs_kick_packed(struct virtq_drv *drv, const struct virtq_ring *ring
 	if (flags != VRING_PACKED_EVENT_FLAG_DESC ||
 	    !(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
 		return true;
-	if (old >= drv->cursor.avail_idx)
-		old -= ring->size;
-	if (((event >> 15) & 1) != drv->cursor.avail_wrap)
-		off -= ring->size;
-	return virtq_event_passed(off, drv->cursor.avail_idx, old);
+	return virtq_event_passed_packed(event, drv->cursor.avail_idx, drv->cursor.avail_wrap, old,
+					 ring->size);
 }
 
 /* Once a burst, after publishing: kick the device if it wants to be. */
@@ -349,7 +342,7 @@ virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_ring *ring)
 
 	drv->used_seen = virtq_load16_acquire(&ring->used->idx);
 	n = drv->used_seen - drv->cursor.used_idx;
-	if (__builtin_expect(n > (uint16_t)(ring->size - drv->nfree), 0)) {
+	if (virtq_unlikely(n > (uint16_t)(ring->size - drv->nfree))) {
 		virtq_drv_break(drv, VIRTQ_E_USED_JUMP);
 		return 0;
 	}
@@ -363,8 +356,8 @@ virtq_drv_used_packed(const struct vring_packed_desc *d, bool wrap, uint64_t *me
 	/* Barrier B: pairs with the device's release of the flags. */
 	uint64_t m = virtq_load64_acquire(&d->len);
 	uint16_t flags = m >> 48;
-	bool avail = flags & 1u << VRING_PACKED_DESC_F_AVAIL;
-	bool used = flags & 1u << VRING_PACKED_DESC_F_USED;
+	bool avail = flags & VIRTQ_PACKED_AVAIL;
+	bool used = flags & VIRTQ_PACKED_USED;
 
 	*meta = m;
 	return avail == used && used == wrap;
@@ -389,7 +382,7 @@ VIRTQ_INLINE void
 virtq_drv_note_order(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id, uint16_t n,
 		     bool packed)
 {
-	if (__builtin_expect(id != drv->oldest, 0))
+	if (virtq_unlikely(id != drv->oldest))
 		drv->sequential = false;
 	else
 		drv->oldest = virtq_drv_round(ring, (uint32_t)id + (packed ? 1 : n));

@@ -14,8 +14,6 @@
 
 #include "virtq_drv.h"
 
-#define VIRTQ_DRV_PHASES (1u << VRING_PACKED_DESC_F_AVAIL | 1u << VRING_PACKED_DESC_F_USED)
-
 /*
  * Where an offer of many stands; private to the burst until virtq_drv_bulk_end(). Of the run it has
  * what is needed for each buffer, which the compiler would load again after each store.
@@ -62,7 +60,7 @@ virtq_drv_bulk_put(const struct virtq_drv *drv, struct virtq_drv_bulk *b, uint64
 	}
 	/* The first of what is published together stays unavailable, see virtq_drv_bulk_end(). */
 	if (b->n++ == 0 && drv->unpublished == 0)
-		phase ^= VIRTQ_DRV_PHASES;
+		phase ^= VIRTQ_PACKED_PHASES;
 	virtq_store64(&b->pdesc[b->at].addr, iova);
 	/* Barrier A, for the device that has got this far. */
 	virtq_store64_release(&b->pdesc[b->at].len,
@@ -71,7 +69,7 @@ virtq_drv_bulk_put(const struct virtq_drv *drv, struct virtq_drv_bulk *b, uint64
 		b->slot = 0;
 	if (++b->at == b->size) {
 		b->at = 0;
-		b->phase ^= VIRTQ_DRV_PHASES;
+		b->phase ^= VIRTQ_PACKED_PHASES;
 	}
 }
 

@@ -9,10 +9,16 @@
 #ifndef VIRTQ_SHARED_H
 #define VIRTQ_SHARED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "virtq_compat.h"
+
+#define virtq_likely(x) __builtin_expect(!!(x), 1)
+#define virtq_unlikely(x) __builtin_expect(!!(x), 0)
+/* Of a side's functions each caller has an instance of its own, with the layout as a literal. */
+#define VIRTQ_INLINE static inline __attribute__((always_inline))
 
 static inline uint16_t
 virtq_load16(const uint16_t *p)
@@ -139,6 +145,22 @@ virtq_prefetch_write(const void *p)
 #endif
 }
 
+/* Bytes [p, p + len) will be read soon. */
+VIRTQ_INLINE void
+virtq_prefetch_range(const void *p, uint32_t len)
+{
+	for (uint32_t off = 0; off < len; off += VIRTQ_CACHE_LINE)
+		__builtin_prefetch((const uint8_t *)p + off, 0, 3);
+}
+
+/* Bytes [p, p + len) will be written soon; they wait in the other core's cache. */
+VIRTQ_INLINE void
+virtq_prefetch_write_range(const void *p, uint32_t len)
+{
+	for (uint32_t off = 0; off < len; off += VIRTQ_CACHE_LINE)
+		virtq_prefetch_write((const uint8_t *)p + off);
+}
+
 /*
  * A descriptor as two loads. Both layouts keep the address in the first half and the length in
  * the low half of the second; packed has id and flags behind it, split flags and next.
@@ -170,6 +192,11 @@ virtq_desc_of(uint64_t addr, uint64_t meta)
 	return d;
 }
 
+/* Flags of a packed descriptor that say, with the wrap counter, whose it is. VIRTIO 1.2, 2.8.1 */
+#define VIRTQ_PACKED_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
+#define VIRTQ_PACKED_USED (1u << VRING_PACKED_DESC_F_USED)
+#define VIRTQ_PACKED_PHASES (VIRTQ_PACKED_AVAIL | VIRTQ_PACKED_USED)
+
 /* Copy out one descriptor of either layout, each half loaded once. */
 static inline struct virtq_desc
 virtq_load_desc(const void *p)
@@ -178,10 +205,27 @@ virtq_load_desc(const void *p)
 }
 
 /* Whether an event index was passed when going from `old` to `now` (VIRTIO 1.2, 2.7.10). */
-static inline int
+static inline bool
 virtq_event_passed(uint16_t event, uint16_t now, uint16_t old)
 {
 	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);
+}
+
+/*
+ * The same for the two halves of a packed ring's event suppression area, loaded as one word. `now`
+ * is where the ring stands and `wrap` the wrap counter there, `old` where it stood before.
+ */
+static inline bool
+virtq_event_passed_packed(uint32_t event, uint16_t now, bool wrap, uint16_t old, uint16_t size)
+{
+	uint16_t off = event & 0x7fff;
+
+	/* Bring event, old and now to one scale, on which now is in the current lap. */
+	if (old >= now)
+		old -= size;
+	if (((event >> 15) & 1) != wrap)
+		off -= size;
+	return virtq_event_passed(off, now, old);
 }
 
 #endif /* VIRTQ_SHARED_H */

@@ -2,7 +2,6 @@
 /* Driver side, receive: the device fills mbufs that were offered; take them, offer others. */
 #include <rte_ether.h>
 
-#include "virtq_dev.h"
 #include "vnet_drv_peek.h"
 #include "vnet_drv_batch.h"
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Driver side, transmit: mbufs are offered as they lie; they come back used and are freed. */
-#include "virtq_dev.h"
 #include "virtq_drv_bulk.h"
 #include "vnet_drv.h"
 #include "vnet_drv_frame.h"

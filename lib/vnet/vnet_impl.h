@@ -8,7 +8,7 @@
 #include <rte_memcpy.h>
 
 #include "vnet.h"
-#include "vnet_zc.h"
+#include "vnet_zc_buf.h"
 
 /* An Ethernet frame with two tags around the largest IP packet. */
 #define VNET_FRAME_MAX (UINT16_MAX + RTE_ETHER_HDR_LEN + 8u)

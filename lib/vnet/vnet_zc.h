@@ -21,8 +21,8 @@
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 
-#include "virtq_ring.h"
 #include "virtq_dev.h"
+#include "vnet_zc_buf.h"
 
 /* Of a ring's entries half can be lent; the guest always has the other half to go on with. */
 #define VNET_ZC_SHARE 2
@@ -34,14 +34,6 @@
 #define VNET_ZC_WAIT_US 100
 /* Snapshots of memory that packets can keep while the ring goes on; then packets are copied. */
 #define VNET_ZC_MEMS 16
-
-/* One chain. A cache line of its own, since lcores free packets at the same time. */
-struct vnet_zc_buf {
-	struct rte_mbuf_ext_shared_info shinfo; /* of the mbufs attached to its buffers */
-	uint64_t seq;		/* position among all loans of the ring */
-	uint16_t id, slots;	/* of the chain */
-	uint8_t back;		/* atomic: nothing points to its buffers any more */
-} __rte_cache_aligned;
 
 /* The loans of a ring, from its start to its end. */
 struct vnet_zc_ring {
@@ -106,39 +98,6 @@ void vnet_zc_reclaim(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct
 void vnet_zc_end(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
 /* After the end: free all once no packet is out; false: some still are. Any thread. */
 bool vnet_zc_free(struct vnet_zc_ring *l);
-
-/* rte_mbuf_extbuf_free_callback_t of lent buffers: the last mbuf that points to them was freed. */
-void vnet_zc_buf_returned(void *addr, void *opaque);
-
-/* The same. Any thread; no more than this. */
-static inline void
-vnet_zc_buf_return(struct vnet_zc_buf *loan)
-{
-	__atomic_store_n(&loan->back, 1, __ATOMIC_RELEASE);
-}
-
-/*
- * What rte_pktmbuf_detach() does, for an mbuf that is the only one at buffers which were lent: it
- * is as its pool has it, whose elements have `room` bytes. False: it is not such an mbuf.
- */
-static inline bool
-vnet_zc_buf_detach(struct rte_mbuf *m, uint16_t room)
-{
-	struct rte_mbuf_ext_shared_info *shinfo = m->shinfo;
-	const uint32_t before = sizeof(*m) + m->priv_size;
-
-	if (!RTE_MBUF_HAS_EXTBUF(m) || shinfo->free_cb != vnet_zc_buf_returned ||
-	    rte_mbuf_ext_refcnt_read(shinfo) != 1)
-		return false;
-	m->buf_addr = (uint8_t *)m + before;
-	m->buf_len = room;
-	rte_mbuf_iova_set(m, rte_mempool_virt2iova(m) + before);
-	m->data_off = RTE_MIN((uint16_t)RTE_PKTMBUF_HEADROOM, room);
-	m->data_len = 0;
-	m->ol_flags = 0;
-	vnet_zc_buf_return(shinfo->fcb_opaque);
-	return true;
-}
 
 /* Out of line. Give back what could go but stands behind older loans; whether there was any. */
 bool vnet_zc_overtake(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
