@@ -265,25 +265,24 @@ burst(struct rig *rig, uint32_t i)
 	const struct virtq_ring *ring = rig->ring[i];
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	struct virtq_dev *vq = rig->vq[i];
-	struct virtq_pos pos = virtq_dev_pos(vq);
-	enum virtq_error err;
+	struct virtq_fetch fetch = virtq_dev_fetch_begin(vq, NULL);
 	uint16_t n;
 
 	if (ring == NULL || vq->cursor.broken != VIRTQ_OK)
 		return;
 	virtq_dev_begin(vq, ring);
 	if (ring->packed)
-		n = virtq_dev_fetch(vq, ring, &pos, c, VIRTQ_FETCH_MAX, true, false,
-				    virtq_prefetch_nothing, NULL, &err);
+		n = virtq_dev_fetch(vq, ring, &fetch, c, VIRTQ_FETCH_MAX, true, false,
+				    virtq_dev_prefetch_nothing);
 	else
-		n = virtq_dev_fetch(vq, ring, &pos, c, VIRTQ_FETCH_MAX, false, false,
-				    virtq_prefetch_nothing, NULL, &err);
+		n = virtq_dev_fetch(vq, ring, &fetch, c, VIRTQ_FETCH_MAX, false, false,
+				    virtq_dev_prefetch_nothing);
 	if (n > 0) {
 		virtq_dev_complete(vq, ring, c, n, ring->packed, false, false);
 		virtq_dev_notify(vq, ring, ring->packed);
 	}
-	if (err != VIRTQ_OK)
-		virtq_dev_break(vq, ring, err);
+	if (fetch.err != VIRTQ_OK)
+		virtq_dev_break(vq, ring, fetch.err);
 }
 
 /* The guest writes into its memory, where the rings are. */

@@ -468,8 +468,7 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 	assert_int_equal(virtq_dev_set_base(vq, ring, virtq_fresh_base(packed)), 0);
 	for (uint32_t i = 0; i < rounds; i++) {
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
-		struct virtq_pos pos;
-		enum virtq_error err;
+		struct virtq_fetch fetch;
 		uint16_t n;
 		uint32_t len;
 
@@ -480,10 +479,10 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 		}
 		publish(&t);
 		virtq_dev_begin(vq, ring);
-		pos = virtq_dev_pos(vq);
-		n = virtq_dev_fetch(vq, ring, &pos, c, 1 + rd_random(&x) % 32, packed, true,
-				    virtq_prefetch_nothing, NULL, &err);
-		assert_int_equal(err, VIRTQ_OK);
+		fetch = virtq_dev_fetch_begin(vq, NULL);
+		n = virtq_dev_fetch(vq, ring, &fetch, c, 1 + rd_random(&x) % 32, packed, true,
+				    virtq_dev_prefetch_nothing);
+		assert_int_equal(fetch.err, VIRTQ_OK);
 		for (uint16_t k = 0; k < n; k++) {
 			assert_int_equal((uintptr_t)c[k].addr, piece(next_seen, 0).iova);
 			assert_int_equal(c[k].fault, VIRTQ_FAULT_NONE);

@@ -80,18 +80,16 @@ device_burst(struct bed *b)
 	const struct virtq_ring *ring = virtq_rcu_read_lock(&b->gate);
 	struct virtq_dev *vq = b->d.vq;
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
-	struct virtq_pos pos;
-	enum virtq_error err;
+	struct virtq_fetch fetch;
 	uint16_t n = 0;
 
 	if (ring == NULL)
 		goto leave;
-	pos = virtq_dev_pos(vq);
+	fetch = virtq_dev_fetch_begin(vq, NULL);
 	virtq_dev_begin(vq, ring);
-	n = virtq_dev_fetch(vq, ring, &pos, c, 8, ring->packed, b->write, virtq_prefetch_nothing,
-			    NULL,
-			    &err);
-	EXPECT(b, err == VIRTQ_OK);
+	n = virtq_dev_fetch(vq, ring, &fetch, c, 8, ring->packed, b->write,
+			    virtq_dev_prefetch_nothing);
+	EXPECT(b, fetch.err == VIRTQ_OK);
 	for (uint16_t i = 0; i < n; i++) {
 		uint64_t number = b->received + i;
 

@@ -123,6 +123,13 @@ struct virtq_pos {
 	bool wrap;
 };
 
+/* A fetch, see virtq_dev_fetch(). */
+struct virtq_fetch {
+	struct virtq_pos pos;	/* of the next chain */
+	enum virtq_error err;	/* why there were no more, when the peer broke a rule */
+	const void *ctx;	/* for the function that prefetches */
+};
+
 /* Out of line: not the common case. */
 uint8_t *virtq_dev_translate_miss(struct virtq_dev *dev, const struct virtq_ring *ring,
 				  uint64_t gpa,
@@ -169,8 +176,14 @@ virtq_dev_pos(const struct virtq_dev *dev)
 	return (struct virtq_pos){dev->cursor.avail_idx, dev->cursor.avail_wrap};
 }
 
+VIRTQ_INLINE struct virtq_fetch
+virtq_dev_fetch_begin(const struct virtq_dev *dev, const void *ctx)
+{
+	return (struct virtq_fetch){.pos = virtq_dev_pos(dev), .ctx = ctx};
+}
+
 VIRTQ_INLINE void
-virtq_prefetch_nothing(const void *ctx, uint16_t i, const struct virtq_chain *c)
+virtq_dev_prefetch_nothing(const void *ctx, uint16_t i, const struct virtq_chain *c)
 {
 	(void)ctx;
 	(void)i;
@@ -217,16 +230,15 @@ virtq_dev_avail_split(struct virtq_dev *dev, const struct virtq_ring *ring, stru
 }
 
 VIRTQ_INLINE uint16_t
-virtq_dev_fetch_split(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_pos *pos,
-		      struct virtq_chain *c, uint16_t n, bool write, virtq_prefetch_fn touch,
-		      const void *ctx, enum virtq_error *err)
+virtq_dev_fetch_split(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_fetch *f,
+		      struct virtq_chain *c, uint16_t n, bool write, virtq_prefetch_fn prefetch)
 {
 	uint16_t head[VIRTQ_FETCH_MAX];
 	const uint16_t flags = write ? VRING_DESC_F_WRITE : 0;
-	uint16_t i, nused, ready = virtq_dev_avail_split(dev, ring, *pos, n);
+	uint16_t i, nused, ready = virtq_dev_avail_split(dev, ring, f->pos, n);
 
 	if (virtq_unlikely(ready > ring->size)) {
-		*err = VIRTQ_E_AVAIL_JUMP;
+		f->err = VIRTQ_E_AVAIL_JUMP;
 		return 0;
 	}
 	if (ready < n)
@@ -239,7 +251,7 @@ virtq_dev_fetch_split(struct virtq_dev *dev, const struct virtq_ring *ring, stru
 	virtq_prefetch_write_range(&ring->used->ring[dev->cursor.used_idx & ring->mask],
 				   nused * sizeof(ring->used->ring[0]));
 	for (i = 0; i < n; i++)
-		head[i] = virtq_load16(&ring->avail->ring[(pos->idx + i) & ring->mask]);
+		head[i] = virtq_load16(&ring->avail->ring[(f->pos.idx + i) & ring->mask]);
 	if (n > 0) {
 		dev->sequential = head[0] == dev->next_head;
 		dev->next_head = (head[n - 1] + 1) & ring->mask;
@@ -248,21 +260,21 @@ virtq_dev_fetch_split(struct virtq_dev *dev, const struct virtq_ring *ring, stru
 		struct virtq_desc d;
 
 		if (virtq_unlikely(head[i] >= ring->size)) {
-			*err = VIRTQ_E_BAD_HEAD;
+			f->err = VIRTQ_E_BAD_HEAD;
 			break;
 		}
 		d = virtq_load_desc(&ring->desc[head[i]]);
 		c[i].id = head[i];
 		if (virtq_likely(d.split.flags == flags) &&
 		    virtq_dev_plain(dev, ring, d, &c[i])) {
-			touch(ctx, i, &c[i]);
+			prefetch(f->ctx, i, &c[i]);
 			continue;
 		}
-		*err = virtq_dev_walk_split(dev, ring, d, write, &c[i]);
-		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
+		f->err = virtq_dev_walk_split(dev, ring, d, write, &c[i]);
+		if (virtq_unlikely(f->err != VIRTQ_OK || c[i].slots == 0))
 			break;
 	}
-	pos->idx += i;
+	f->pos.idx += i;
 	return i;
 }
 
@@ -279,9 +291,8 @@ virtq_pos_advance(struct virtq_pos *pos, uint16_t slots, uint16_t size)
 }
 
 VIRTQ_INLINE uint16_t
-virtq_dev_fetch_packed(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_pos *pos,
-		       struct virtq_chain *c, uint16_t n, bool write, virtq_prefetch_fn touch,
-		       const void *ctx, enum virtq_error *err)
+virtq_dev_fetch_packed(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_fetch *f,
+		       struct virtq_chain *c, uint16_t n, bool write, virtq_prefetch_fn prefetch)
 {
 	const uint16_t phases = VIRTQ_PACKED_PHASES;
 	const uint16_t shape = VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE;
@@ -289,13 +300,13 @@ virtq_dev_fetch_packed(struct virtq_dev *dev, const struct virtq_ring *ring, str
 	uint16_t i;
 
 	for (i = 0; i < n && left > 0; i++) {
-		const struct vring_packed_desc *p = &ring->pdesc[pos->idx];
+		const struct vring_packed_desc *p = &ring->pdesc[f->pos.idx];
 		/* Barrier A: pairs with the driver's release of the flags of a chain's head. */
 		uint64_t meta = virtq_load64_acquire(&p->len);
 		uint16_t flags = meta >> 48;
 		struct virtq_desc d;
 
-		if ((flags & phases) != (pos->wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED))
+		if ((flags & phases) != (f->pos.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED))
 			break;
 		/* Entries are read, then written: one trip for both, for all lines at once. */
 		if (i == 0)
@@ -304,37 +315,37 @@ virtq_dev_fetch_packed(struct virtq_dev *dev, const struct virtq_ring *ring, str
 		c[i].id = d.packed.id;
 		if (virtq_likely((flags & shape) == (write ? VRING_DESC_F_WRITE : 0)) &&
 		    virtq_dev_plain(dev, ring, d, &c[i])) {
-			touch(ctx, i, &c[i]);
-			virtq_pos_advance(pos, 1, ring->size);
+			prefetch(f->ctx, i, &c[i]);
+			virtq_pos_advance(&f->pos, 1, ring->size);
 			left--;
 			continue;
 		}
-		*err = virtq_dev_walk_packed(dev, ring, *pos, d, write, &c[i]);
-		if (virtq_unlikely(*err == VIRTQ_OK && c[i].slots > left))
-			*err = VIRTQ_E_CHAIN_LOOP;
-		if (virtq_unlikely(*err != VIRTQ_OK || c[i].slots == 0))
+		f->err = virtq_dev_walk_packed(dev, ring, f->pos, d, write, &c[i]);
+		if (virtq_unlikely(f->err == VIRTQ_OK && c[i].slots > left))
+			f->err = VIRTQ_E_CHAIN_LOOP;
+		if (virtq_unlikely(f->err != VIRTQ_OK || c[i].slots == 0))
 			break;
-		virtq_pos_advance(pos, c[i].slots, ring->size);
+		virtq_pos_advance(&f->pos, c[i].slots, ring->size);
 		left -= c[i].slots;
 	}
 	return i;
 }
 
 /*
- * Copy up to n (VIRTQ_FETCH_MAX at most) chains out of the ring, from *pos on, which moves along.
- * `write`: buffers for the device to write; else the device reads. Returns how many; *err tells why
- * there were no more when the peer broke a rule. The chains before it are good: complete them
- * first, then call virtq_dev_break(). `touch` is called with each plain chain as soon as its
- * address is known, to prefetch what will be needed of it; a function that inlines.
+ * Copy up to n (VIRTQ_FETCH_MAX at most) chains out of the ring, from f->pos on, which moves along.
+ * `write`: buffers for the device to write; else the device reads. Returns how many. f->err is why
+ * there were no more, when the peer broke a rule: the chains before are good, complete them first,
+ * then call virtq_dev_break(). `prefetch` is called with each plain chain as soon as its address is
+ * known, to prefetch what will be needed of it; a function that inlines.
  */
 VIRTQ_INLINE uint16_t
-virtq_dev_fetch(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_pos *pos,
-		struct virtq_chain *c, uint16_t n, bool packed, bool write, virtq_prefetch_fn touch,
-		const void *ctx, enum virtq_error *err)
+virtq_dev_fetch(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_fetch *f,
+		struct virtq_chain *c, uint16_t n, bool packed, bool write,
+		virtq_prefetch_fn prefetch)
 {
-	*err = VIRTQ_OK;
-	return packed ? virtq_dev_fetch_packed(dev, ring, pos, c, n, write, touch, ctx, err) :
-			virtq_dev_fetch_split(dev, ring, pos, c, n, write, touch, ctx, err);
+	f->err = VIRTQ_OK;
+	return packed ? virtq_dev_fetch_packed(dev, ring, f, c, n, write, prefetch) :
+			virtq_dev_fetch_split(dev, ring, f, c, n, write, prefetch);
 }
 
 VIRTQ_INLINE void

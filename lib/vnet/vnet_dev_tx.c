@@ -171,27 +171,27 @@ tx_segments(struct tx_round *t, const struct vnet_tx_pkt *p)
  * the driver adds to the ring: not when all its entries, or all of the scratch, are in use.
  */
 static bool
-tx_fetch_all(struct tx_round *t, struct virtq_pos *pos, enum virtq_error *err)
+tx_fetch_all(struct tx_round *t, struct virtq_fetch *f)
 {
 	uint32_t slots = 0;
 
-	*err = VIRTQ_OK;
+	f->err = VIRTQ_OK;
 	while (t->have < VIRTQ_MAX_CHAINS && slots < t->ring->size) {
 		uint16_t n = RTE_MIN(VIRTQ_MAX_CHAINS - t->have, VIRTQ_FETCH_MAX);
 		struct virtq_chain *c = &t->c[t->have];
 		uint16_t got;
 
 		c->slots = 1;
-		got = virtq_dev_fetch(t->dev, t->ring, pos, c, n, t->ring->packed, true,
-				      virtq_prefetch_nothing, NULL, err);
+		got = virtq_dev_fetch(t->dev, t->ring, f, c, n, t->ring->packed, true,
+				      virtq_dev_prefetch_nothing);
 		for (uint16_t i = 0; i < got; i++)
 			slots += c[i].slots;
 		if (slots > t->ring->size) { /* an entry twice */
-			*err = VIRTQ_E_CHAIN_LOOP;
+			f->err = VIRTQ_E_CHAIN_LOOP;
 			return false;
 		}
 		t->have += got;
-		if (*err != VIRTQ_OK)
+		if (f->err != VIRTQ_OK)
 			return false;
 		if (got == 0) /* a chain that finds the scratch full is left without slots */
 			return c->slots > 0;
@@ -216,10 +216,9 @@ tx_large(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 	 const struct vnet_tx_pkt *p)
 {
 	struct tx_round t = {.txq = txq, .dev = dev, .ring = ring, .c = dev->chains};
-	struct virtq_pos pos = virtq_dev_pos(dev);
+	struct virtq_fetch fetch = virtq_dev_fetch_begin(dev, NULL);
 	uint32_t frames = p->mss ? (p->len - p->head_len + p->mss - 1) / p->mss : 1;
 	struct vnet_tx_pkt copy = *p;
-	enum virtq_error err;
 	enum tx_result r;
 	bool more;
 
@@ -228,11 +227,11 @@ tx_large(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 	if (!virtq_dev_ready(dev, ring, (uint16_t)frames))
 		return TX_SHORT;
 	virtq_dev_begin(dev, ring);
-	more = tx_fetch_all(&t, &pos, &err);
+	more = tx_fetch_all(&t, &fetch);
 	r = p->mss ? tx_segments(&t, p) : tx_frame(&t, &copy);
 	if (r == TX_SHORT) {
-		if (err != VIRTQ_OK)
-			tx_break(txq, dev, ring, err);
+		if (fetch.err != VIRTQ_OK)
+			tx_break(txq, dev, ring, fetch.err);
 		else if (!more)
 			return tx_dropped(&t, VNET_DROP_OVERSIZE);
 		return TX_SHORT;
@@ -275,7 +274,7 @@ tx_header_apart(const uint8_t *header, uint32_t hdr_len)
 
 /* Chain i is most likely for packet i. */
 VIRTQ_INLINE void
-tx_touch(const void *ctx, uint16_t i, const struct virtq_chain *c)
+tx_prefetch(const void *ctx, uint16_t i, const struct virtq_chain *c)
 {
 	struct rte_mbuf *const *pkts = ctx;
 	const uint8_t *data = c->addr + 12;
@@ -398,18 +397,17 @@ tx_round(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 {
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	struct tx_round t = {.txq = txq, .dev = dev, .ring = ring, .c = c};
-	struct virtq_pos pos = virtq_dev_pos(dev);
+	struct virtq_fetch fetch = virtq_dev_fetch_begin(dev, pkts);
 	uint32_t dropped = 0;
-	enum virtq_error err;
 	uint64_t bytes = 0;
 	uint16_t i;
 
 	virtq_dev_begin(dev, ring);
-	t.have = virtq_dev_fetch(dev, ring, &pos, c, n, flags & TX_PACKED, true, tx_touch, pkts,
-				 &err);
+	t.have = virtq_dev_fetch(dev, ring, &fetch, c, n, flags & TX_PACKED, true,
+				 tx_prefetch);
 	if (t.have == 0) {
-		if (unlikely(err != VIRTQ_OK))
-			tx_break(txq, dev, ring, err);
+		if (unlikely(fetch.err != VIRTQ_OK))
+			tx_break(txq, dev, ring, fetch.err);
 		return 0;
 	}
 	for (i = 0; i < n; i++) {
@@ -431,8 +429,8 @@ tx_round(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 		virtq_dev_complete(dev, ring, c, t.used, flags & TX_PACKED, true, false);
 		virtq_dev_notify(dev, ring, flags & TX_PACKED);
 	}
-	if (unlikely(err != VIRTQ_OK && t.used == t.have))
-		tx_break(txq, dev, ring, err);
+	if (unlikely(fetch.err != VIRTQ_OK && t.used == t.have))
+		tx_break(txq, dev, ring, fetch.err);
 	txq->stats.bytes += bytes;
 	vnet_tx_account(&txq->stats, txq->flags, pkts, i, dropped);
 	vnet_free_sent(pkts, i);

@@ -5,12 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void
-vnet_zc_buf_returned(void *addr __rte_unused, void *opaque)
-{
-	vnet_zc_buf_return(opaque);
-}
-
 static void
 loans_release(struct vnet_zc_ring *l)
 {
