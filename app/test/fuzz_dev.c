@@ -61,7 +61,7 @@ open_target(struct target *t, struct fuzz *f)
 	if (flags & 8)
 		t->p.rxq.flags |= VNET_F_SCATTER;
 	else
-		t->p.rxq.big = big_pool;
+		t->p.rxq.extbuf_pool = big_pool;
 	t->p.rxq.flags |= flags & 16 ? VNET_F_LEGACY_OL : 0;
 	t->p.rxq.flags |= flags & 32 ? VNET_F_VLAN_STRIP : 0;
 	t->p.rxq.flags |= flags & 64 ? VNET_F_PARTIAL_CSUM : 0;

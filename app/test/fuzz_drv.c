@@ -69,8 +69,8 @@ check(const struct target *t)
 
 	for (uint16_t i = 0; i < t->size; i++)
 		if (drv->cookie[i] != NULL)
-			taken += drv->slot[i].ndesc;
-	assert_int_equal(taken + drv->nfree, t->size);
+			taken += drv->state[i].ndesc;
+	assert_int_equal(taken + drv->num_free, t->size);
 	if (t->honest)
 		assert_int_equal(drv->cursor.broken, VIRTQ_OK);
 }
@@ -187,7 +187,7 @@ drain(struct target *t)
 		check(t);
 	if (!t->l.receive) {
 		link_clean(&t->l);
-		assert_int_equal(t->l.drv->nfree, t->size);
+		assert_int_equal(t->l.drv->num_free, t->size);
 	}
 	check(t);
 }

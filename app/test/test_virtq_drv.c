@@ -70,7 +70,7 @@ add(struct ring *t, uint16_t n, bool write)
 {
 	struct virtq_drv_seg seg[RDEV_PIECES];
 	uint64_t cookie = ++t->added;
-	uint16_t nfree = t->drv->nfree;
+	uint16_t nfree = t->drv->num_free;
 
 	assert_true(n <= RDEV_PIECES && n <= nfree);
 	for (uint16_t i = 0; i < n; i++)
@@ -80,7 +80,7 @@ add(struct ring *t, uint16_t n, bool write)
 	t->outstanding++;
 	virtq_drv_add(t->drv, t->ring, (void *)(uintptr_t)cookie, seg, n,
 		      write ? VRING_DESC_F_WRITE : 0, t->packed);
-	assert_int_equal(t->drv->nfree, nfree - n);
+	assert_int_equal(t->drv->num_free, nfree - n);
 	return cookie;
 }
 
@@ -227,7 +227,7 @@ out_of_memory(void **state)
 			break;
 		assert_int_equal(ret, -ENOMEM);
 		assert_null(ring);
-		assert_null(drv->slot);
+		assert_null(drv->state);
 		assert_null(drv->cookie);
 	}
 	assert_true(failed >= 2);
@@ -247,7 +247,7 @@ fresh_ring_is_empty(void **state)
 		uint32_t len;
 
 		ring_open(&t, 8, packed ? F_PACKED : 0);
-		assert_int_equal(t.drv->nfree, 8);
+		assert_int_equal(t.drv->num_free, 8);
 		assert_false(rdev_fetch(&t.dev, &c));
 		assert_int_equal(take(&t, &len), 0);
 		assert_null(virtq_drv_detach(t.drv, t.size));
@@ -319,12 +319,12 @@ any_order(uint16_t size, bool packed, uint64_t entries)
 
 	ring_open(&t, size, packed ? F_PACKED : 0);
 	while (total < entries || t.outstanding > 0) {
-		for (uint32_t k = rd_random(&x) % 40; k > 0 && t.drv->nfree > 0; k--) {
+		for (uint32_t k = rd_random(&x) % 40; k > 0 && t.drv->num_free > 0; k--) {
 			uint16_t n = 1 + rd_random(&x) % 4;
 			bool write = rd_random(&x) % 2;
 
 			n = rd_random(&x) % 50 == 0 ? RDEV_PIECES : n;
-			n = n > t.drv->nfree ? t.drv->nfree : n;
+			n = n > t.drv->num_free ? t.drv->num_free : n;
 			if (total >= entries)
 				break;
 			fifo[tail++ % size] = (struct offered){add(&t, n, write), n, write};
@@ -354,7 +354,7 @@ any_order(uint16_t size, bool packed, uint64_t entries)
 		}
 		ndue = 0;
 	}
-	assert_int_equal(t.drv->nfree, size);
+	assert_int_equal(t.drv->num_free, size);
 	ring_close(&t);
 	free(fifo);
 	free(held);
@@ -399,12 +399,12 @@ chain_of_the_whole_ring(void **state)
 		assert_int_equal(take(&t, &len), cookie);
 		cookie = add(&t, 32, true);
 		publish(&t);
-		assert_int_equal(t.drv->nfree, 0);
+		assert_int_equal(t.drv->num_free, 0);
 		assert_true(rdev_fetch(&t.dev, &c));
 		check_chain(&c, cookie, 32, true);
 		rdev_use(&t.dev, &c, 1);
 		assert_int_equal(take(&t, &len), cookie);
-		assert_int_equal(t.drv->nfree, 32);
+		assert_int_equal(t.drv->num_free, 32);
 		if (k % 50 == 49)
 			ring_close(&t);
 	}
@@ -472,10 +472,10 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 		uint16_t n;
 		uint32_t len;
 
-		for (uint32_t k = rd_random(&x) % 50; k > 0 && t.drv->nfree > 0; k--) {
+		for (uint32_t k = rd_random(&x) % 50; k > 0 && t.drv->num_free > 0; k--) {
 			uint16_t want = 1 + rd_random(&x) % 3;
 
-			add(&t, want > t.drv->nfree ? t.drv->nfree : want, true);
+			add(&t, want > t.drv->num_free ? t.drv->num_free : want, true);
 		}
 		publish(&t);
 		virtq_dev_begin(vq, ring);
@@ -684,10 +684,10 @@ detach_everything(void **state)
 			struct rdev_chain c;
 			uint32_t len;
 
-			if (rd_random(&x) % 2 && t.drv->nfree > 0) {
+			if (rd_random(&x) % 2 && t.drv->num_free > 0) {
 				uint16_t n = 1 + rd_random(&x) % 3;
 
-				add(&t, n > t.drv->nfree ? t.drv->nfree : n, false);
+				add(&t, n > t.drv->num_free ? t.drv->num_free : n, false);
 				if (rd_random(&x) % 2)
 					publish(&t);
 			} else if (t.drv->unpublished == 0 && rdev_fetch(&t.dev, &c)) {

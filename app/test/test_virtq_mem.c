@@ -24,13 +24,13 @@ try_map(int fd, uint64_t offset, uint64_t size)
 {
 	struct virtq_map *map = NULL;
 	uint8_t *host = NULL;
-	int ret = virtq_map_new(fd, offset, size, &map, &host);
+	int ret = virtq_mem_map_new(fd, offset, size, &map, &host);
 
 	if (ret == 0) {
 		/* First and last byte are there, to be read and to be written. */
 		host[0] = 1;
 		host[size - 1] = 2;
-		virtq_map_put(map);
+		virtq_mem_map_put(map);
 	} else {
 		assert_null(map);
 		assert_null(host);
@@ -72,12 +72,12 @@ unaligned_offset(void **state)
 		uint8_t *host;
 
 		assert_int_equal(pwrite(fd, &byte, 1, (off_t)offset), 1);
-		assert_int_equal(virtq_map_new(fd, offset, PAGE, &map, &host), 0);
+		assert_int_equal(virtq_mem_map_new(fd, offset, PAGE, &map, &host), 0);
 		assert_int_equal(host[0], byte);
 		host[PAGE - 1] = 0x5a;
 		assert_int_equal(pread(fd, &last, 1, (off_t)(offset + PAGE - 1)), 1);
 		assert_int_equal(last, 0x5a);
-		virtq_map_put(map);
+		virtq_mem_map_put(map);
 	}
 	close(fd);
 }
@@ -139,17 +139,17 @@ references(void **state)
 	uint8_t *host;
 
 	assert_int_equal(ftruncate(fd, PAGE), 0);
-	assert_int_equal(virtq_map_new(fd, 0, PAGE, &map, &host), 0);
+	assert_int_equal(virtq_mem_map_new(fd, 0, PAGE, &map, &host), 0);
 	close(fd);
 	assert_int_equal(mappings_of("memfd:counted"), 1);
-	assert_ptr_equal(virtq_map_get(map), map);
-	virtq_map_put(map);
+	assert_ptr_equal(virtq_mem_map_get(map), map);
+	virtq_mem_map_put(map);
 	assert_int_equal(mappings_of("memfd:counted"), 1);
 	host[0] = 1;
-	virtq_map_put(map);
+	virtq_mem_map_put(map);
 	assert_int_equal(mappings_of("memfd:counted"), 0);
-	virtq_map_put(NULL);
-	assert_null(virtq_map_get(NULL));
+	virtq_mem_map_put(NULL);
+	assert_null(virtq_mem_map_get(NULL));
 	virtq_mem_put(NULL);
 }
 
@@ -334,7 +334,7 @@ mapped(int fd, uint64_t gpa, uint64_t size)
 {
 	struct virtq_region r = {.gpa = gpa, .uva = gpa, .size = size};
 
-	assert_int_equal(virtq_map_new(fd, 0, size, &r.map, &r.host), 0);
+	assert_int_equal(virtq_mem_map_new(fd, 0, size, &r.map, &r.host), 0);
 	return r;
 }
 
@@ -355,7 +355,7 @@ snapshots_share_maps(void **state)
 	assert_int_equal(virtq_mem_new(&a, 1, &one), 0);
 	assert_int_equal(virtq_mem_add(one, &b, &two), 0);
 	assert_int_equal(virtq_mem_add(two, &again, &third), -EEXIST);
-	virtq_map_put(again.map);
+	virtq_mem_map_put(again.map);
 	assert_int_equal(mappings_of("memfd:shared"), 2);
 	assert_int_equal(virtq_mem_remove(two, a.gpa, a.uva, a.size, &third), 0);
 	virtq_mem_put(two);
@@ -433,7 +433,7 @@ file_is_cut(void **state)
 		wait_rounds(&t[0], 3);
 		wait_rounds(&t[1], 3);
 		assert_true(virtq_mem_poisoned(mem));
-		assert_true(virtq_map_poisoned(r.map));
+		assert_true(virtq_mem_map_poisoned(r.map));
 		for (int i = 0; i < 2; i++) {
 			__atomic_store_n(&t[i].stop, 1, __ATOMIC_RELAXED);
 			pthread_join(t[i].thread, NULL);
@@ -461,16 +461,16 @@ other_maps_are_not_poisoned(void **state)
 	uint8_t *host[3];
 
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(virtq_map_new(fd[i], 0, PAGE, &map[i], &host[i]), 0);
+		assert_int_equal(virtq_mem_map_new(fd[i], 0, PAGE, &map[i], &host[i]), 0);
 	assert_int_equal(ftruncate(fd[1], 0), 0);
 	host[0][5] = host[1][5] = host[2][5] = 1;
-	assert_false(virtq_map_poisoned(map[0]));
-	assert_true(virtq_map_poisoned(map[1]));
-	assert_false(virtq_map_poisoned(map[2]));
-	assert_false(virtq_map_poisoned(NULL));
+	assert_false(virtq_mem_map_poisoned(map[0]));
+	assert_true(virtq_mem_map_poisoned(map[1]));
+	assert_false(virtq_mem_map_poisoned(map[2]));
+	assert_false(virtq_mem_map_poisoned(NULL));
 	assert_false(virtq_mem_poisoned(NULL));
 	for (int i = 0; i < 3; i++) {
-		virtq_map_put(map[i]);
+		virtq_mem_map_put(map[i]);
 		close(fd[i]);
 	}
 }
@@ -490,7 +490,7 @@ foreign_fault_is_passed_on(void **state)
 
 		signal(SIGBUS, SIG_DFL);
 		alarm(10); /* a handler that repairs nothing would be called for ever */
-		if (virtq_map_new(fd, 0, PAGE, &map, &host) == 0 && ftruncate(fd, 0) == 0) {
+		if (virtq_mem_map_new(fd, 0, PAGE, &map, &host) == 0 && ftruncate(fd, 0) == 0) {
 			host[0] = 1; /* ours */
 			p[0] = 1;
 		}
@@ -510,14 +510,14 @@ handler_is_put_back(void **state)
 	struct virtq_map *map[2];
 	uint8_t *host[2];
 
-	assert_int_equal(virtq_map_new(fd[0], 0, PAGE, &map[0], &host[0]), 0);
+	assert_int_equal(virtq_mem_map_new(fd[0], 0, PAGE, &map[0], &host[0]), 0);
 	signal(SIGBUS, SIG_IGN);
-	assert_int_equal(virtq_map_new(fd[1], 0, PAGE, &map[1], &host[1]), 0);
+	assert_int_equal(virtq_mem_map_new(fd[1], 0, PAGE, &map[1], &host[1]), 0);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(ftruncate(fd[i], 0), 0);
 		host[i][0] = 1;
-		assert_true(virtq_map_poisoned(map[i]));
-		virtq_map_put(map[i]);
+		assert_true(virtq_mem_map_poisoned(map[i]));
+		virtq_mem_map_put(map[i]);
 		close(fd[i]);
 	}
 }
@@ -531,14 +531,14 @@ watched_ranges_are_reused(void **state)
 		struct virtq_map *map;
 		uint8_t *host;
 
-		assert_int_equal(virtq_map_new(fd, 0, 2 * PAGE, &map, &host), 0);
+		assert_int_equal(virtq_mem_map_new(fd, 0, 2 * PAGE, &map, &host), 0);
 		host[PAGE] = 1;
 		if (i % 3 == 0) {
 			assert_int_equal(ftruncate(fd, PAGE), 0);
 			host[PAGE] = 2;
 		}
-		assert_int_equal(virtq_map_poisoned(map), i % 3 == 0);
-		virtq_map_put(map);
+		assert_int_equal(virtq_mem_map_poisoned(map), i % 3 == 0);
+		virtq_mem_map_put(map);
 		close(fd);
 	}
 }

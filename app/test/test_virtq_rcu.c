@@ -16,12 +16,12 @@
 #define CHANGES 1000
 #define EXTRA_SIZE (SIZE * BUF)
 
-/* What a burst gets through the gate: a run, or nothing while the ring is stopped. */
+/* What a burst gets through the rcu: a run, or nothing while the ring is stopped. */
 struct bed {
 	struct guest g;
 	struct rd r;
 	struct dev d;
-	struct virtq_rcu gate;
+	struct virtq_rcu rcu;
 	struct virtq_mem *mem;	/* the control thread's */
 	bool write;		/* direction: the device writes, else it reads */
 	uint64_t own;		/* buffers in the guest's first region, which stays */
@@ -77,7 +77,7 @@ filled(const uint8_t *p, uint64_t number)
 static uint16_t
 device_burst(struct bed *b)
 {
-	const struct virtq_ring *ring = virtq_rcu_read_lock(&b->gate);
+	const struct virtq_ring *ring = virtq_rcu_read_lock(&b->rcu);
 	struct virtq_dev *vq = b->d.vq;
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	struct virtq_fetch fetch;
@@ -111,7 +111,7 @@ device_burst(struct bed *b)
 		virtq_dev_notify(vq, ring, ring->packed);
 	}
 leave:
-	virtq_rcu_read_unlock(&b->gate);
+	virtq_rcu_read_unlock(&b->rcu);
 	return n;
 }
 
@@ -235,7 +235,7 @@ publish(struct bed *b, struct virtq_ring *ring)
 {
 	struct virtq_ring *former = b->d.ring;
 
-	virtq_rcu_publish(&b->gate, ring);
+	virtq_rcu_publish(&b->rcu, ring);
 	virtq_ring_free(former);
 	b->d.ring = ring;
 }
@@ -246,7 +246,7 @@ extra_add(struct bed *b, struct extra *e)
 	struct virtq_region r = {.gpa = e->gpa, .uva = e->gpa + GUEST_UVA, .size = EXTRA_SIZE};
 	struct virtq_mem *mem;
 
-	assert_int_equal(virtq_map_new(e->fd, 0, EXTRA_SIZE, &r.map, &r.host), 0);
+	assert_int_equal(virtq_mem_map_new(e->fd, 0, EXTRA_SIZE, &r.map, &r.host), 0);
 	assert_int_equal(virtq_mem_add(b->mem, &r, &mem), 0);
 	virtq_mem_put(b->mem);
 	b->mem = mem;
@@ -288,7 +288,7 @@ restart(struct bed *b)
 	struct virtq_ring *ring = new_run(b);
 	uint32_t base;
 
-	virtq_rcu_publish(&b->gate, NULL);
+	virtq_rcu_publish(&b->rcu, NULL);
 	base = virtq_dev_get_base(b->d.vq, b->r.packed);
 	memset(b->d.vq->segs, 0xa5, sizeof(b->d.vq->segs));
 	assert_int_equal(virtq_dev_set_base(b->d.vq, ring, base), 0);
@@ -314,7 +314,7 @@ bed_open(struct bed *b, uint64_t features, bool write)
 		e->driver = mmap(NULL, EXTRA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, e->fd, 0);
 		assert_ptr_not_equal(e->driver, MAP_FAILED);
 	}
-	virtq_rcu_publish(&b->gate, b->d.ring);
+	virtq_rcu_publish(&b->rcu, b->d.ring);
 }
 
 static void
@@ -392,7 +392,7 @@ changes_packed_write(void **state)
 
 struct reader {
 	pthread_t thread;
-	struct virtq_rcu gate;
+	struct virtq_rcu rcu;
 	uint32_t stop;
 	uint64_t bursts;	/* atomic */
 	uint64_t wrong;
@@ -404,11 +404,11 @@ reader_main(void *arg)
 	struct reader *r = arg;
 
 	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
-		uint64_t *p = virtq_rcu_read_lock(&r->gate);
+		uint64_t *p = virtq_rcu_read_lock(&r->rcu);
 
 		for (int i = 0; p != NULL && i < 20; i++)
 			r->wrong += *p != 0x600d;
-		virtq_rcu_read_unlock(&r->gate);
+		virtq_rcu_read_unlock(&r->rcu);
 		__atomic_store_n(&r->bursts, r->bursts + 1, __ATOMIC_RELAXED);
 		if (r->bursts % 64 == 0)
 			sched_yield();
@@ -430,13 +430,13 @@ publish_many(bool fence)
 {
 	enum { READERS = 3 };
 	static struct reader readers[READERS];
-	struct virtq_rcu *gates[READERS];
+	struct virtq_rcu *rcus[READERS];
 	uint64_t *former[READERS] = {NULL};
 
 	memset(readers, 0, sizeof(readers));
 	virtq_rcu_fence = fence;
 	for (int i = 0; i < READERS; i++) {
-		gates[i] = &readers[i].gate;
+		rcus[i] = &readers[i].rcu;
 		assert_int_equal(pthread_create(&readers[i].thread, NULL, reader_main,
 						&readers[i]), 0);
 	}
@@ -451,7 +451,7 @@ publish_many(bool fence)
 			next[i] = p;
 		}
 		wait_for_burst(&readers[round % READERS]);
-		virtq_rcu_publish_many(gates, next, READERS);
+		virtq_rcu_publish_many(rcus, next, READERS);
 		for (int i = 0; i < READERS; i++) {
 			if (former[i] != NULL)
 				*former[i] = 0xdead;
@@ -485,16 +485,16 @@ publish_many_fence(void **state)
 static void
 enter_and_leave(void **state)
 {
-	struct virtq_rcu gate = {.ptr = &gate};
+	struct virtq_rcu rcu = {.ptr = &rcu};
 
-	virtq_rcu_publish(&gate, NULL);
-	assert_null(virtq_rcu_read_lock(&gate));
-	assert_int_equal(gate.busy, 1);
-	virtq_rcu_read_unlock(&gate);
-	assert_int_equal(gate.busy, 0);
-	virtq_rcu_publish(&gate, &gate);
-	assert_ptr_equal(virtq_rcu_read_lock(&gate), &gate);
-	virtq_rcu_read_unlock(&gate);
+	virtq_rcu_publish(&rcu, NULL);
+	assert_null(virtq_rcu_read_lock(&rcu));
+	assert_int_equal(rcu.busy, 1);
+	virtq_rcu_read_unlock(&rcu);
+	assert_int_equal(rcu.busy, 0);
+	virtq_rcu_publish(&rcu, &rcu);
+	assert_ptr_equal(virtq_rcu_read_lock(&rcu), &rcu);
+	virtq_rcu_read_unlock(&rcu);
 }
 
 static int

@@ -836,12 +836,12 @@ static void
 names(void **state)
 {
 	for (int i = 0; i < VIRTQ_E_MAX; i++) {
-		assert_non_null(virtq_error_name(i));
-		assert_string_not_equal(virtq_error_name(i), "unknown");
+		assert_non_null(virtq_ring_error_name(i));
+		assert_string_not_equal(virtq_ring_error_name(i), "unknown");
 		for (int j = 0; j < i; j++)
-			assert_string_not_equal(virtq_error_name(i), virtq_error_name(j));
+			assert_string_not_equal(virtq_ring_error_name(i), virtq_ring_error_name(j));
 	}
-	assert_string_equal(virtq_error_name(VIRTQ_E_MAX), "unknown");
+	assert_string_equal(virtq_ring_error_name(VIRTQ_E_MAX), "unknown");
 }
 
 int

@@ -216,7 +216,7 @@ expect_packet_of(struct rig *r, struct rte_mbuf *m, const struct sent *s)
 	struct vnet_rxq general = {.flags = r->p.rxq.flags};
 
 	if (h.flags != 0)
-		vnet_rx_offload(&general, &h, as);
+		vnet_offload_rx(&general, &h, as);
 	expect_same(m, as);
 	if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 		expect_sum(m, s);

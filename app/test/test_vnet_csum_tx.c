@@ -101,7 +101,7 @@ foresee(struct rig *r, struct expected *e)
 	struct vnet_tx_pkt p;
 
 	e->len = 0;
-	if (vnet_tx_offload(r->features, e->m, &p) < 0) {
+	if (vnet_offload_tx(r->features, e->m, &p) < 0) {
 		r->refused++;
 		return;
 	}

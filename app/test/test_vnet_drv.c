@@ -179,7 +179,7 @@ send_every_kind(void **state)
 			}
 			packets++;
 			bytes += len;
-			assert_int_equal(l.drv->nfree, 128);
+			assert_int_equal(l.drv->num_free, 128);
 		}
 		expect_stats(&l, packets, bytes);
 		link_close(&l);

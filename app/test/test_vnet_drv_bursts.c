@@ -119,7 +119,7 @@ expect_cookies(struct rig *r)
 
 	for (uint16_t i = 0; i < size; i++)
 		held += drv->cookie[i] != NULL;
-	assert_int_equal(held, size - drv->nfree);
+	assert_int_equal(held, size - drv->num_free);
 }
 
 /*
@@ -207,7 +207,7 @@ bursts_that_leave_the_order(void **state)
 static void
 expect_balance(struct rig *r, const struct rte_mempool *pool, uint32_t kept)
 {
-	const uint32_t offered = r->l.ring->size - r->l.drv->nfree;
+	const uint32_t offered = r->l.ring->size - r->l.drv->num_free;
 
 	expect_cookies(r);
 	assert_int_equal(offered + kept + rte_mempool_avail_count(pool), FEW);
@@ -242,7 +242,7 @@ live_on_few(uint32_t shape, struct rte_mempool *pool, bool reorder)
 		if (nkept == FEW) {
 			dry++;
 			assert_int_equal(link_rx(&r.l, got, 64), 0);
-			assert_int_equal(r.l.drv->nfree, r.l.ring->size);
+			assert_int_equal(r.l.drv->num_free, r.l.ring->size);
 		}
 		for (n = rd_random(&x) % 3 ? 0 : rd_random(&x) % (nkept + 1); n > 0; n--) {
 			const uint32_t k = rd_random(&x) % nkept;

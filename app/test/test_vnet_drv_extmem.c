@@ -205,7 +205,7 @@ given_memory_is_used(void **state)
 		given.range[0] = (struct vnet_range){(uintptr_t)other, 0}; /* gone */
 		given.range[1] = (struct vnet_range){(uintptr_t)area, AREA};
 		link_open(&l, SIZE, rings[i], false, small_pool);
-		l.txq.given = &given;
+		l.txq.extmem = &given;
 		m = attached(small_pool, area, 500, 1);
 		assert_int_equal(link_tx(&l, &m, 1), 1);
 		assert_true(rdev_fetch(&l.rdev, &c));

@@ -122,7 +122,7 @@ send_to(const struct shape_of_ring *shape)
 	assert_int_equal(l.txq.stats.packets, fetched);
 	give_back(&l, &h, UINT16_MAX, true, &x, 0);
 	link_clean(&l);
-	assert_int_equal(l.drv->nfree, shape->size);
+	assert_int_equal(l.drv->num_free, shape->size);
 	rte_pktmbuf_free_bulk(pkts, have);
 	link_close(&l);
 }
@@ -237,7 +237,7 @@ clean_within_batches(void **state)
 		if (have > 0)
 			rdev_use_batch(&l.rdev, c, (uint16_t)have, 0);
 		link_clean(&l);
-		assert_int_equal(l.drv->nfree, shapes[i].size);
+		assert_int_equal(l.drv->num_free, shapes[i].size);
 		assert_true(l.drv->sequential);
 		link_close(&l);
 	}

@@ -116,7 +116,7 @@ rx_id_not_outstanding(void **state)
 		use(&v, 1);
 		expect_frame(&v, 1);
 		/* Taken, and not offered again yet. */
-		assert_int_equal(v.l.drv->nfree, 1);
+		assert_int_equal(v.l.drv->num_free, 1);
 		rdev_lie(&v.l.rdev, id, 112, 1, 1);
 		assert_int_equal(receive(&v), 0);
 		expect_broken(&v.l, VIRTQ_E_USED_ID);
@@ -433,7 +433,7 @@ rx_hole_within_a_packet(void **state)
 		for (int k = 0; k < 10; k++)
 			assert_int_equal(receive(&v), 0);
 		expect_alive(&v);
-		assert_int_equal(v.l.drv->nfree, 0);
+		assert_int_equal(v.l.drv->num_free, 0);
 		link_close(&v.l);
 	}
 }

@@ -66,7 +66,7 @@ tx_id_within_a_chain(void **state)
 	link_open(&l, SIZE, F_V1, false, small_pool);
 	m = mbuf_new(800, 0, SHAPE_CHAIN);
 	assert_int_equal(link_tx(&l, &m, 1), 1);
-	assert_int_equal(l.drv->nfree, SIZE - 4);
+	assert_int_equal(l.drv->num_free, SIZE - 4);
 	rdev_lie(&l.rdev, 1, 0, 1, 1);
 	assert_int_equal(link_clean(&l), 0);
 	expect_broken(&l, VIRTQ_E_USED_ID);
@@ -161,7 +161,7 @@ tx_batches_in_order(void **state)
 			if (half < n)
 				rdev_use_batch(&l.rdev, c + half, n - half, 0);
 			assert_int_equal(link_clean(&l), n);
-			assert_int_equal(l.drv->nfree, 512);
+			assert_int_equal(l.drv->num_free, 512);
 			total += n;
 		}
 		assert_int_equal(link_errors(&l.txq.stats), 0);

@@ -195,7 +195,7 @@ from_guest(const struct vnet_isa_ops_table *ops, uint64_t features, struct recor
 	struct port p;
 
 	port_open(&p, 64, features, MOST + 26, 4);
-	p.rxq.big = big_pool;
+	p.rxq.extbuf_pool = big_pool;
 	p.rxq.flags |= features & F_IN_ORDER ? VNET_F_SCATTER : VNET_F_VLAN_STRIP;
 	p.rx = ops->dev_rx_select(p.d.ring, p.rxq.flags, NULL);
 	for (uint32_t round = 0; round < 200; round++) {

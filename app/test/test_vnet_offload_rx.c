@@ -29,7 +29,7 @@ rx_partial_csum_is_completed(void **state)
 		h.hdr.csum_offset = csum_offset(k->udp);
 		port_open(&p, 16, F_V1 | F_INDIRECT | F_CSUM, 9000, 1);
 		if (i / NKINDS / NLAYOUTS == 0)
-			p.rxq.big = big_pool;
+			p.rxq.extbuf_pool = big_pool;
 		else
 			p.rxq.flags |= VNET_F_SCATTER;
 		if (i / NKINDS / NLAYOUTS == 2) /* odd pieces */
@@ -114,7 +114,7 @@ rx_large_packet(void **state)
 		h.hdr.csum_start = l2_len + l3_len;
 		h.hdr.csum_offset = 16;
 		port_open(&p, 16, F_V1 | F_CSUM | F_HOST_TSO4 | F_HOST_TSO6, 66000, 1);
-		p.rxq.big = big_pool;
+		p.rxq.extbuf_pool = big_pool;
 		m = receive_one(&p, &h, PLAIN);
 		assert_int_equal(m->ol_flags & ~RTE_MBUF_F_EXTERNAL,
 				 RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_GOOD);
@@ -187,7 +187,7 @@ rx_legacy_flags_are_true(void **state)
 		struct vnet_rxq rxq = { .flags = VNET_F_LEGACY_OL };
 		struct rte_mbuf *m = mbuf_of(bytes, bytes_len, SHAPE_LINEAR);
 
-		vnet_rx_offload(&rxq, &cases[i].h, m);
+		vnet_offload_rx(&rxq, &cases[i].h, m);
 		assert_int_equal(m->ol_flags, cases[i].flags);
 		rte_pktmbuf_free(m);
 	}

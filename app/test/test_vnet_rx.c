@@ -29,7 +29,7 @@ static void
 port_store(struct port *p, enum store store)
 {
 	if (store == STORE_BIG)
-		p->rxq.big = big_pool;
+		p->rxq.extbuf_pool = big_pool;
 	else
 		p->rxq.flags |= VNET_F_SCATTER;
 }

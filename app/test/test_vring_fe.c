@@ -155,7 +155,7 @@ test_sides(void **state)
 			(struct virtq_ring){ .qid = i, .hdr_len = 12, .enabled = true, .size = 8 };
 		slot[i].vq = &drv[i].cursor;
 		slot[i].ring = &rings[i];
-		drv[i].nfree = 8 - i;
+		drv[i].num_free = 8 - i;
 		drv[i].kicks = i;
 	}
 	vring_qmap_rx(&vring_fe_queue_ops, slot, 2, 0, 1, 0, set);

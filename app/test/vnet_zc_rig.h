@@ -30,7 +30,7 @@ lend_open(struct port *p, uint16_t size, uint64_t features, uint32_t bytes, uint
 	port_open(p, size, features, bytes, 1);
 	p->r.any_order = true;
 	p->rxq.flags |= flags;
-	p->rxq.big = flags & VNET_F_SCATTER ? NULL : big_pool;
+	p->rxq.extbuf_pool = flags & VNET_F_SCATTER ? NULL : big_pool;
 	assert_int_equal(vnet_rxq_zero_copy(&p->rxq, MIN), 0);
 	assert_int_equal(vnet_zc_new(p->d.ring, &loans), 0);
 	p->d.vq->cursor.owner = loans;

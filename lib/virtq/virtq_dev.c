@@ -251,7 +251,7 @@ virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq_ring *ring, stru
 void
 virtq_dev_reset(struct virtq_dev *dev)
 {
-	virtq_cursor_reset(&dev->cursor);
+	virtq_ring_cursor_reset(&dev->cursor);
 	dev->avail_seen = 0;
 	dev->next_head = 0;
 	dev->sequential = false;
@@ -290,10 +290,10 @@ virtq_dev_set_base(struct virtq_dev *dev, const struct virtq_ring *ring, uint32_
 {
 	virtq_dev_reset(dev);
 	if (ring->packed) {
-		int ret = set_base_packed(dev, ring, base);
+		int rc = set_base_packed(dev, ring, base);
 
-		if (ret < 0)
-			return ret;
+		if (rc < 0)
+			return rc;
 	} else {
 		if (base > UINT16_MAX)
 			return -EINVAL;

@@ -98,7 +98,7 @@ virtq_dev_of_const(const struct virtq_cursor *cursor)
 	return (const struct virtq_dev *)(const void *)cursor;
 }
 
-/* To the state of a fresh ring: virtq_cursor_reset(). Counters stay. */
+/* To the state of a fresh ring: virtq_ring_cursor_reset(). Counters stay. */
 void virtq_dev_reset(struct virtq_dev *dev);
 
 /*
@@ -114,7 +114,7 @@ uint32_t virtq_dev_get_base(const struct virtq_dev *dev, bool packed);
 /* Chains that one call of virtq_dev_fetch() takes at most. */
 #define VIRTQ_FETCH_MAX 32
 
-/* Prefetches of chain i (of this call) what the burst is going to touch. */
+/* Prefetches of chain i (of this call) what the burst is going to access. */
 typedef void (*virtq_prefetch_fn)(const void *ctx, uint16_t i, const struct virtq_chain *c);
 
 /* Where a fetch stands; a copy of the cursor that runs ahead of it. */
@@ -144,8 +144,8 @@ void virtq_dev_break(struct virtq_dev *dev, const struct virtq_ring *ring, enum 
 void virtq_dev_call(struct virtq_dev *dev, const struct virtq_ring *ring);
 
 /*
- * Start a round: caches that belong to another run are dropped, scratch is empty. Under the former
- * run calls may have been decided on with another call fd, or not at all: the next one is sent.
+ * Start a round: caches that belong to another ring are dropped, scratch is empty. Under the former
+ * ring calls may have been decided on with another call fd, or not at all: the next one is sent.
  */
 VIRTQ_INLINE void
 virtq_dev_begin(struct virtq_dev *dev, const struct virtq_ring *ring)
@@ -185,9 +185,6 @@ virtq_dev_fetch_begin(const struct virtq_dev *dev, const void *ctx)
 VIRTQ_INLINE void
 virtq_dev_prefetch_nothing(const void *ctx, uint16_t i, const struct virtq_chain *c)
 {
-	(void)ctx;
-	(void)i;
-	(void)c;
 }
 
 /* A chain of one plain descriptor; false when it needs the long way. */
@@ -466,7 +463,7 @@ virtq_dev_ready(const struct virtq_dev *dev, const struct virtq_ring *ring, uint
 	       (pos.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED);
 }
 
-/* Give the first n chains back (n > 0) and move the cursors past them. */
+/* Push the first n chains back (n > 0) and move the cursor past them. */
 VIRTQ_INLINE void
 virtq_dev_complete(struct virtq_dev *dev, const struct virtq_ring *ring,
 		   const struct virtq_chain *c,
@@ -481,7 +478,7 @@ virtq_dev_complete(struct virtq_dev *dev, const struct virtq_ring *ring,
 	}
 }
 
-/* Move past the first n chains, each of which is given back at some other time. */
+/* Move past the first n chains, each of which is pushed back at some other time. */
 VIRTQ_INLINE void
 virtq_dev_advance(struct virtq_dev *dev, const struct virtq_ring *ring, const struct virtq_chain *c,
 		  uint16_t n, bool packed)
@@ -498,8 +495,8 @@ virtq_dev_advance(struct virtq_dev *dev, const struct virtq_ring *ring, const st
 }
 
 /*
- * Give n chains back (n > 0) that were taken, in any order unless IN_ORDER was negotiated. Of
- * each only id, slots and written count.
+ * Push n chains back (n > 0) that were advanced over, in any order unless IN_ORDER was negotiated.
+ * Of each only id, slots and written count.
  */
 VIRTQ_INLINE void
 virtq_dev_push_used(struct virtq_dev *dev, const struct virtq_ring *ring,

@@ -39,14 +39,14 @@ suppress_calls(const struct virtq_ring *ring)
 		virtq_store16(&ring->avail->flags, VRING_AVAIL_F_NO_INTERRUPT);
 }
 
-/* Slots are taken in their own order; where heads are listed, they stand in that order already. */
+/* Ids are used in their own order; where heads are listed, they stand in that order already. */
 static void
-init_slots(struct virtq_drv *drv, const struct virtq_ring *ring)
+init_desc_states(struct virtq_drv *drv, const struct virtq_ring *ring)
 {
 	const uint16_t size = ring->size;
 
 	for (uint16_t i = 0; i < size; i++) {
-		drv->slot[i] = (struct virtq_drv_desc_state){.ndesc = 1,
+		drv->state[i] = (struct virtq_drv_desc_state){.ndesc = 1,
 						       .next = virtq_drv_round(ring, i + 1u)};
 		if (!ring->packed)
 			virtq_store16(&ring->avail->ring[i], i);
@@ -59,8 +59,8 @@ init_slots(struct virtq_drv *drv, const struct virtq_ring *ring)
 	drv->common = NULL;
 	drv->free_first = 0;
 	drv->free_last = size - 1;
-	drv->nfree = size;
-	drv->nids = size;
+	drv->num_free = size;
+	drv->num_free_ids = size;
 	drv->oldest = 0;
 	drv->batch = false;
 	drv->unpublished = 0;
@@ -76,7 +76,7 @@ virtq_drv_init(struct virtq_drv *drv, void *base, uint64_t iova,
 	struct virtq_drv_layout l;
 	struct virtq_mem *mem;
 	struct virtq_region all;
-	int ret;
+	int rc;
 
 	if (cfg->size == 0 || cfg->size > VIRTQ_MAX_SIZE)
 		return -EINVAL;
@@ -85,26 +85,26 @@ virtq_drv_init(struct virtq_drv *drv, void *base, uint64_t iova,
 	/* One region, the ring itself: its addresses pass the checks of any other. */
 	all = (struct virtq_region){.gpa = iova, .size = l.bytes, .uva = (uintptr_t)base,
 				    .host = base};
-	ret = virtq_mem_new(&all, 1, &mem);
-	if (ret < 0)
-		return ret;
+	rc = virtq_mem_new(&all, 1, &mem);
+	if (rc < 0)
+		return rc;
 	local.desc_uva = (uintptr_t)base;
 	local.avail_uva = (uintptr_t)base + l.avail;
 	local.used_uva = (uintptr_t)base + l.used;
-	ret = virtq_ring_new(&local, mem, out);
+	rc = virtq_ring_new(&local, mem, out);
 	virtq_mem_put(mem);
-	if (ret < 0)
-		return ret;
-	drv->slot = calloc(cfg->size, sizeof(drv->slot[0]));
+	if (rc < 0)
+		return rc;
+	drv->state = calloc(cfg->size, sizeof(drv->state[0]));
 	drv->cookie = calloc(cfg->size, sizeof(drv->cookie[0]));
-	if (drv->slot == NULL || drv->cookie == NULL) {
+	if (drv->state == NULL || drv->cookie == NULL) {
 		virtq_drv_fini(drv);
 		virtq_ring_free(*out);
 		*out = NULL;
 		return -ENOMEM;
 	}
-	virtq_cursor_reset(&drv->cursor);
-	init_slots(drv, *out);
+	virtq_ring_cursor_reset(&drv->cursor);
+	init_desc_states(drv, *out);
 	drv->indirect = cfg->features & VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC) ?
 			(struct vring_desc *)((uint8_t *)base + l.indirect) : NULL;
 	drv->indirect_iova = iova + l.indirect;
@@ -117,9 +117,9 @@ virtq_drv_init(struct virtq_drv *drv, void *base, uint64_t iova,
 void
 virtq_drv_fini(struct virtq_drv *drv)
 {
-	free(drv->slot);
+	free(drv->state);
 	free(drv->cookie);
-	drv->slot = NULL;
+	drv->state = NULL;
 	drv->cookie = NULL;
 }
 

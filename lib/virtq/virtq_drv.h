@@ -24,13 +24,13 @@
  * 64 KiB in mbufs of 2 KiB has 33 pieces.
  */
 #define VIRTQ_DRV_MAX_DESC 48
-/* Bytes a slot has for what the driver writes itself: its header, rewritten headers of packets. */
+/* Bytes that each id has for what the driver writes: its header, rewritten headers of packets. */
 #define VIRTQ_DRV_HEADER 320
 
 /*
  * What is outstanding under a descriptor (split: of the chain's head) or a buffer id (packed).
  * Free ones form a queue, so that a ring that completes in order is also offered in order: each
- * slot is then followed by the next one, the last by the first.
+ * one is then followed by the next, the last by the first.
  */
 struct virtq_drv_desc_state {
 	uint32_t len;		/* writable bytes offered */
@@ -50,12 +50,12 @@ struct virtq_drv_head {
  */
 struct virtq_drv {
 	struct virtq_cursor cursor;
-	void **cookie;		/* [size] the owner's, by slot; NULL: not outstanding */
-	struct virtq_drv_desc_state *slot; /* [size] */
-	uint16_t free_first, free_last; /* the queue of free slots; valid while nfree > 0 */
-	uint16_t nfree;		/* ring entries not in use */
-	uint16_t nids;		/* packed: ids not in use */
-	uint16_t oldest;	/* sequential: slot that is due next */
+	void **cookie;		/* [size] the owner's, by id; NULL: not outstanding */
+	struct virtq_drv_desc_state *state; /* [size] */
+	uint16_t free_first, free_last; /* the queue of free ids; valid while num_free > 0 */
+	uint16_t num_free;		/* ring entries not in use */
+	uint16_t num_free_ids;		/* packed: ids not in use */
+	uint16_t oldest;	/* sequential: id that is due next */
 	/*
 	 * Sequential: among so many of the entries in use, from the oldest on, there may be chains
 	 * of several; or cookies that differ in kind, if their owner says so.
@@ -63,11 +63,11 @@ struct virtq_drv {
 	uint16_t uneven, mixed;
 	uint16_t used_seen;	/* split: used->idx when it was last read */
 	uint16_t unpublished;	/* chains added since the last publication */
-	bool sequential;	/* so far all came back in order: free slots follow each other */
+	bool sequential;	/* so far all came back in order: free ids follow each other */
 	bool heads_in_place;	/* split: entry i of the available ring names descriptor i */
 	bool flowing;		/* split, receiving: the last burst was full */
 	/*
-	 * IN_ORDER, receiving: a used entry stood for all slots from `oldest` to batch_last, which
+	 * IN_ORDER, receiving: a used entry stood for all ids from `oldest` to batch_last, which
 	 * has batch_len bytes; those before it are full. Valid while `batch` is set.
 	 */
 	bool batch;
@@ -77,9 +77,9 @@ struct virtq_drv {
 	struct virtq_drv_head first; /* packed: head that is made available last */
 	uint16_t kicked;	/* avail position of the last decision on a kick */
 	uint64_t kicks, kicks_suppressed;
-	struct vring_desc *indirect; /* VIRTQ_DRV_MAX_DESC a slot; NULL without INDIRECT_DESC */
+	struct vring_desc *indirect; /* VIRTQ_DRV_MAX_DESC an id; NULL without INDIRECT_DESC */
 	uint64_t indirect_iova;
-	uint8_t *header;	/* VIRTQ_DRV_HEADER bytes a slot, for the device to read */
+	uint8_t *header;	/* VIRTQ_DRV_HEADER bytes an id, for the device to read */
 	uint64_t header_iova;
 } __attribute__((aligned(VIRTQ_CACHE_LINE)));
 
@@ -129,7 +129,7 @@ void *virtq_drv_detach(struct virtq_drv *drv, uint16_t size);
 
 /* The device broke a rule: the ring stops. */
 void virtq_drv_break(struct virtq_drv *drv, enum virtq_error e);
-/* Whoever has the ring tells the device that there is something in it. */
+/* Whoever has the ring notifies the device that there is something in it. */
 void virtq_drv_notify(struct virtq_drv *drv, const struct virtq_ring *ring);
 /* The same from any thread; not counted. */
 void virtq_drv_notify_device(const struct virtq_ring *ring);
@@ -139,7 +139,7 @@ virtq_drv_freelist_pop(struct virtq_drv *drv)
 {
 	uint16_t id = drv->free_first;
 
-	drv->free_first = drv->slot[id].next;
+	drv->free_first = drv->state[id].next;
 	return id;
 }
 
@@ -149,11 +149,11 @@ virtq_drv_freelist_push(struct virtq_drv *drv, uint16_t id, bool empty)
 	if (empty)
 		drv->free_first = id;
 	else
-		drv->slot[drv->free_last].next = id;
+		drv->state[drv->free_last].next = id;
 	drv->free_last = id;
 }
 
-/* The slot that virtq_drv_add() is going to use, to fill its header area before. */
+/* The id that virtq_drv_add() is going to use, to fill its header area before. */
 VIRTQ_INLINE uint16_t
 virtq_drv_next_id(const struct virtq_drv *drv)
 {
@@ -172,9 +172,9 @@ virtq_drv_put_desc(void *at, uint64_t addr, uint32_t len, uint16_t third, uint16
 VIRTQ_INLINE void
 virtq_drv_count(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n)
 {
-	drv->nfree -= n;
+	drv->num_free -= n;
 	if (n > 1)
-		drv->uneven = ring->size - drv->nfree;
+		drv->uneven = ring->size - drv->num_free;
 }
 
 /* Put a head into the available ring, unless it always stands there. */
@@ -194,7 +194,7 @@ virtq_drv_add_split(struct virtq_drv *drv, const struct virtq_ring *ring, void *
 		    const struct virtq_drv_seg *seg, uint16_t n, uint16_t flags)
 {
 	const uint16_t head = virtq_drv_freelist_pop(drv);
-	struct virtq_drv_desc_state *s = &drv->slot[head];
+	struct virtq_drv_desc_state *s = &drv->state[head];
 	uint16_t at = head;
 	uint32_t len = seg[0].len;
 
@@ -203,7 +203,7 @@ virtq_drv_add_split(struct virtq_drv *drv, const struct virtq_ring *ring, void *
 
 		virtq_drv_put_desc(&ring->desc[at], seg[i].iova, seg[i].len,
 				   flags | VRING_DESC_F_NEXT, next);
-		drv->slot[at].next = next;
+		drv->state[at].next = next;
 		at = next;
 		len += seg[i + 1].len;
 	}
@@ -227,7 +227,7 @@ virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_ring *ring, void 
 		     const struct virtq_drv_seg *seg, uint16_t n, uint16_t flags)
 {
 	const uint16_t id = virtq_drv_freelist_pop(drv), head = drv->cursor.avail_idx;
-	struct virtq_drv_desc_state *s = &drv->slot[id];
+	struct virtq_drv_desc_state *s = &drv->state[id];
 	uint16_t head_flags = 0;
 	uint32_t len = 0;
 
@@ -251,7 +251,7 @@ virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_ring *ring, void 
 	s->len = len;
 	s->ndesc = n;
 	virtq_drv_count(drv, ring, n);
-	drv->nids--;
+	drv->num_free_ids--;
 	/* The first of a batch is made available last: the device looks at no other before it. */
 	if (drv->unpublished++ == 0)
 		drv->first = (struct virtq_drv_head){head, head_flags};
@@ -260,7 +260,7 @@ virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_ring *ring, void 
 }
 
 /*
- * Offer a packet of n pieces (n > 0, at most nfree), all readable or all writable by the device
+ * Offer a packet of n pieces (n > 0, at most num_free), all readable or all writable by the device
  * (flags VRING_DESC_F_WRITE). Visible to the device with the next virtq_drv_publish().
  */
 VIRTQ_INLINE void
@@ -342,7 +342,7 @@ virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_ring *ring)
 
 	drv->used_seen = virtq_load16_acquire(&ring->used->idx);
 	n = drv->used_seen - drv->cursor.used_idx;
-	if (virtq_unlikely(n > (uint16_t)(ring->size - drv->nfree))) {
+	if (virtq_unlikely(n > (uint16_t)(ring->size - drv->num_free))) {
 		virtq_drv_break(drv, VIRTQ_E_USED_JUMP);
 		return 0;
 	}
@@ -377,7 +377,7 @@ virtq_drv_round(const struct virtq_ring *ring, uint32_t i)
 	return (uint16_t)(i >= ring->size ? i - ring->size : i);
 }
 
-/* A slot of n entries comes back; whether that is the one that is due. */
+/* A buffer of n entries comes back; whether that is the one that is due. */
 VIRTQ_INLINE void
 virtq_drv_note_order(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id, uint16_t n,
 		     bool packed)
@@ -390,11 +390,11 @@ virtq_drv_note_order(struct virtq_drv *drv, const struct virtq_ring *ring, uint1
 	drv->mixed = drv->mixed > n ? drv->mixed - n : 0;
 }
 
-/* Take an outstanding slot back: its descriptors, then its cookie. */
+/* Pop an outstanding buffer: its descriptors, then its cookie. */
 VIRTQ_INLINE void *
 virtq_drv_pop_used(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id, bool packed)
 {
-	struct virtq_drv_desc_state *s = &drv->slot[id];
+	struct virtq_drv_desc_state *s = &drv->state[id];
 	uint16_t n = s->ndesc, at = id;
 	void *cookie = drv->cookie[id];
 
@@ -404,8 +404,8 @@ virtq_drv_pop_used(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_
 	if (packed) {
 		uint32_t idx = (uint32_t)drv->cursor.used_idx + n;
 
-		virtq_drv_freelist_push(drv, id, drv->nids++ == 0);
-		drv->nfree += n;
+		virtq_drv_freelist_push(drv, id, drv->num_free_ids++ == 0);
+		drv->num_free += n;
 		if (idx >= ring->size) {
 			idx -= ring->size;
 			drv->cursor.used_wrap = !drv->cursor.used_wrap;
@@ -413,9 +413,9 @@ virtq_drv_pop_used(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_
 		drv->cursor.used_idx = (uint16_t)idx;
 	} else {
 		while (n-- > 0) {
-			uint16_t next = drv->slot[at].next;
+			uint16_t next = drv->state[at].next;
 
-			virtq_drv_freelist_push(drv, at, drv->nfree++ == 0);
+			virtq_drv_freelist_push(drv, at, drv->num_free++ == 0);
 			at = next;
 		}
 		drv->cursor.used_idx++;

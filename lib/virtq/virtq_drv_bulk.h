@@ -3,8 +3,8 @@
  * The driver's half of a virtqueue: many buffers of one entry each, offered and taken back at once.
  *
  * As long as a device gives everything back in the order in which it was offered, which most do,
- * the slots in use and the free ones follow each other round the ring (virtq_drv.sequential). Then
- * nobody has to walk a list, and the check of a used entry is that it names the slot that is due.
+ * the ids in use and the free ones follow each other round the ring (virtq_drv.sequential). Then
+ * nobody has to walk a list, and the check of a used entry is that it names the one that is due.
  * What does not fit is not taken here: the functions of virtq_drv.h serve it one by one.
  *
  * Everything is inline and takes a literal `packed`.
@@ -15,14 +15,14 @@
 #include "virtq_drv.h"
 
 /*
- * Where an offer of many stands; private to the burst until virtq_drv_bulk_end(). Of the run it has
+ * Where an offer of many stands; private to the burst until virtq_drv_bulk_end(). It has of a ring
  * what is needed for each buffer, which the compiler would load again after each store.
  */
 struct virtq_drv_bulk {
 	struct vring_desc *desc;
 	struct vring_packed_desc *pdesc;
 	uint16_t mask, size;
-	uint16_t slot;		/* the next free one */
+	uint16_t id;		/* of the next free one */
 	uint16_t at;		/* packed: the next entry of the ring */
 	uint16_t phase;		/* packed: flags that make it available */
 	uint16_t n;		/* buffers so far */
@@ -36,15 +36,15 @@ virtq_drv_bulk_begin(const struct virtq_drv *drv, const struct virtq_ring *ring)
 		.pdesc = ring->pdesc,
 		.mask = ring->mask,
 		.size = ring->size,
-		.slot = drv->free_first,
+		.id = drv->free_first,
 		.at = drv->cursor.avail_idx,
 		.phase = virtq_drv_packed_phase(drv->cursor.avail_wrap),
 	};
 }
 
 /*
- * Offer one buffer more, while drv->sequential is set and n is less than drv->nfree. The owner
- * stores the cookie (and, where it matters, the length) of slot b->slot itself, before.
+ * Offer one buffer more, while drv->sequential is set and n is less than drv->num_free. The owner
+ * stores the cookie (and, where it matters, the length) of b->id itself, before.
  */
 VIRTQ_INLINE void
 virtq_drv_bulk_put(const struct virtq_drv *drv, struct virtq_drv_bulk *b, uint64_t iova,
@@ -53,8 +53,8 @@ virtq_drv_bulk_put(const struct virtq_drv *drv, struct virtq_drv_bulk *b, uint64
 	uint16_t phase = b->phase;
 
 	if (!packed) {
-		virtq_drv_put_desc(&b->desc[b->slot], iova, len, flags, 0);
-		b->slot = (b->slot + 1) & b->mask;
+		virtq_drv_put_desc(&b->desc[b->id], iova, len, flags, 0);
+		b->id = (b->id + 1) & b->mask;
 		b->n++;
 		return;
 	}
@@ -64,9 +64,9 @@ virtq_drv_bulk_put(const struct virtq_drv *drv, struct virtq_drv_bulk *b, uint64
 	virtq_store64(&b->pdesc[b->at].addr, iova);
 	/* Barrier A, for the device that has got this far. */
 	virtq_store64_release(&b->pdesc[b->at].len,
-			      len | (uint64_t)b->slot << 32 | (uint64_t)(flags | phase) << 48);
-	if (++b->slot == b->size)
-		b->slot = 0;
+			      len | (uint64_t)b->id << 32 | (uint64_t)(flags | phase) << 48);
+	if (++b->id == b->size)
+		b->id = 0;
 	if (++b->at == b->size) {
 		b->at = 0;
 		b->phase ^= VIRTQ_PACKED_PHASES;
@@ -109,15 +109,15 @@ virtq_drv_bulk_end(struct virtq_drv *drv, const struct virtq_ring *ring,
 		}
 		drv->cursor.avail_idx = b->at;
 		drv->cursor.avail_wrap = b->phase == virtq_drv_packed_phase(true);
-		drv->nids -= b->n;
+		drv->num_free_ids -= b->n;
 	} else if (drv->heads_in_place && head == (drv->cursor.avail_idx & ring->mask)) {
 		drv->cursor.avail_idx += b->n;
 	} else {
 		for (uint16_t i = 0; i < b->n; i++, head = (head + 1) & ring->mask)
 			virtq_drv_write_avail(drv, ring, head);
 	}
-	drv->free_first = b->slot;
-	drv->nfree -= b->n;
+	drv->free_first = b->id;
+	drv->num_free -= b->n;
 	drv->unpublished += b->n;
 }
 
@@ -131,7 +131,7 @@ virtq_drv_bulk_used_split(struct virtq_drv *drv, const struct virtq_ring *ring, 
 {
 	uint16_t n = drv->used_seen - drv->cursor.used_idx;
 
-	if (n < want || n > (uint16_t)(ring->size - drv->nfree))
+	if (n < want || n > (uint16_t)(ring->size - drv->num_free))
 		n = virtq_drv_used_split(drv, ring);
 	return n;
 }
@@ -259,7 +259,7 @@ VIRTQ_INLINE int
 virtq_drv_bulk_used(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t want,
 		    bool packed, bool in_order)
 {
-	uint16_t have = ring->size - drv->nfree, n = 0;
+	uint16_t have = ring->size - drv->num_free, n = 0;
 	uint32_t id, len;
 
 	if (!packed)
@@ -309,7 +309,7 @@ virtq_drv_bulk_pop(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_
 {
 	drv->oldest = virtq_drv_round(ring, (uint32_t)drv->oldest + n);
 	drv->free_last = (drv->oldest > 0 ? drv->oldest : ring->size) - 1;
-	drv->nfree += n;
+	drv->num_free += n;
 	drv->mixed = drv->mixed > n ? drv->mixed - n : 0;
 	if (packed) {
 		bool wrap;
@@ -317,7 +317,7 @@ virtq_drv_bulk_pop(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_
 
 		drv->cursor.used_idx = at;
 		drv->cursor.used_wrap = wrap;
-		drv->nids += n;
+		drv->num_free_ids += n;
 	} else {
 		drv->cursor.used_idx += n;
 	}

@@ -12,7 +12,7 @@ make_last_writable(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_
 	if (ring->packed)
 		flags = &ring->pdesc[head + 1 == ring->size ? 0 : head + 1].flags;
 	else
-		flags = &ring->desc[drv->slot[head].next].flags;
+		flags = &ring->desc[drv->state[head].next].flags;
 	virtq_store16(flags, virtq_load16(flags) | VRING_DESC_F_WRITE);
 }
 
@@ -25,7 +25,7 @@ virtq_drv_sync_send(struct virtq_drv *drv, const struct virtq_ring *ring,
 
 	if (drv->cursor.broken != VIRTQ_OK)
 		return -EIO;
-	if (drv->nfree != ring->size)
+	if (drv->num_free != ring->size)
 		return -EBUSY;
 	virtq_drv_add(drv, ring, drv, seg, 2, 0, ring->packed);
 	make_last_writable(drv, ring, head);

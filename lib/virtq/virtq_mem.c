@@ -42,37 +42,37 @@ map_units(int fd, uint64_t start, uint64_t length, uint64_t unit, int prot,
 {
 	struct virtq_map *m = calloc(1, sizeof(*m));
 	void *p;
-	int ret;
+	int rc;
 
 	if (m == NULL)
 		return -ENOMEM;
 	p = mmap(NULL, length, prot, MAP_SHARED | MAP_NORESERVE, fd, (off_t)start);
 	if (p == MAP_FAILED) {
-		ret = -errno;
+		rc = -errno;
 		free(m);
-		return ret;
+		return rc;
 	}
 	madvise(p, length, MADV_DONTDUMP);
 	m->refs = 1;
 	m->range.start = p;
 	m->range.length = length;
 	m->range.unit = unit;
-	ret = virtq_sigbus_add(&m->range);
-	if (ret < 0) {
+	rc = virtq_sigbus_add(&m->range);
+	if (rc < 0) {
 		munmap(p, length);
 		free(m);
-		return ret;
+		return rc;
 	}
 	*map = m;
 	return 0;
 }
 
 int
-virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host)
+virtq_mem_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host)
 {
 	uint64_t end, start, unit;
 	struct stat st;
-	int ret;
+	int rc;
 
 	if (size == 0 || __builtin_add_overflow(offset, size, &end) || end > INT64_MAX)
 		return -EINVAL;
@@ -88,10 +88,10 @@ virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, ui
 		return -EINVAL;
 	unit = map_unit(fd);
 	start = offset & ~(unit - 1);
-	ret = map_units(fd, start, (end - start + unit - 1) & ~(unit - 1), unit,
-			PROT_READ | PROT_WRITE, map);
-	if (ret < 0)
-		return ret;
+	rc = map_units(fd, start, (end - start + unit - 1) & ~(unit - 1), unit,
+		       PROT_READ | PROT_WRITE, map);
+	if (rc < 0)
+		return rc;
 	(*map)->dev = st.st_dev;
 	(*map)->ino = st.st_ino;
 	(*map)->offset = offset;
@@ -101,21 +101,21 @@ virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, ui
 }
 
 int
-virtq_map_device(int fd, uint64_t offset, struct virtq_map **map, uint8_t **host)
+virtq_mem_map_device(int fd, uint64_t offset, struct virtq_map **map, uint8_t **host)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	int ret;
+	int rc;
 
 	if (offset > INT64_MAX - page || offset % page != 0)
 		return -EINVAL;
-	ret = map_units(fd, offset, page, page, PROT_WRITE, map);
-	if (ret == 0)
+	rc = map_units(fd, offset, page, page, PROT_WRITE, map);
+	if (rc == 0)
 		*host = (*map)->range.start;
-	return ret;
+	return rc;
 }
 
 struct virtq_map *
-virtq_map_get(struct virtq_map *map)
+virtq_mem_map_get(struct virtq_map *map)
 {
 	if (map != NULL)
 		__atomic_fetch_add(&map->refs, 1, __ATOMIC_RELAXED);
@@ -123,7 +123,7 @@ virtq_map_get(struct virtq_map *map)
 }
 
 void
-virtq_map_put(struct virtq_map *map)
+virtq_mem_map_put(struct virtq_map *map)
 {
 	if (map == NULL || __atomic_sub_fetch(&map->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
@@ -133,13 +133,13 @@ virtq_map_put(struct virtq_map *map)
 }
 
 bool
-virtq_map_same(const struct virtq_map *a, const struct virtq_map *b)
+virtq_mem_map_same(const struct virtq_map *a, const struct virtq_map *b)
 {
 	return a->dev == b->dev && a->ino == b->ino && a->offset == b->offset && a->size == b->size;
 }
 
 bool
-virtq_map_poisoned(const struct virtq_map *map)
+virtq_mem_map_poisoned(const struct virtq_map *map)
 {
 	return map != NULL && __atomic_load_n(&map->range.poisoned, __ATOMIC_RELAXED);
 }
@@ -171,10 +171,10 @@ static int
 mem_insert(struct virtq_mem *mem, const struct virtq_region *r)
 {
 	uint32_t at = mem->nregions;
-	int ret = region_check(r);
+	int rc = region_check(r);
 
-	if (ret < 0)
-		return ret;
+	if (rc < 0)
+		return rc;
 	for (uint32_t i = 0; i < mem->nregions; i++) {
 		const struct virtq_region *o = &mem->region[i];
 
@@ -202,11 +202,11 @@ virtq_mem_new(const struct virtq_region *regions, uint32_t n, struct virtq_mem *
 	if (m == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++) {
-		int ret = mem_insert(m, &regions[i]);
+		int rc = mem_insert(m, &regions[i]);
 
-		if (ret < 0) {
+		if (rc < 0) {
 			free(m);
-			return ret;
+			return rc;
 		}
 	}
 	*mem = m;
@@ -218,7 +218,7 @@ virtq_mem_add(const struct virtq_mem *old, const struct virtq_region *r, struct 
 {
 	uint32_t n = old == NULL ? 0 : old->nregions;
 	struct virtq_mem *m;
-	int ret;
+	int rc;
 
 	if (n >= VIRTQ_MEM_MAX_REGIONS)
 		return -ENOSPC;
@@ -228,13 +228,13 @@ virtq_mem_add(const struct virtq_mem *old, const struct virtq_region *r, struct 
 	if (n > 0)
 		memcpy(m->region, old->region, n * sizeof(m->region[0]));
 	m->nregions = n;
-	ret = mem_insert(m, r);
-	if (ret < 0) {
+	rc = mem_insert(m, r);
+	if (rc < 0) {
 		free(m);
-		return ret;
+		return rc;
 	}
 	for (uint32_t i = 0; i < n; i++)
-		virtq_map_get(old->region[i].map);
+		virtq_mem_map_get(old->region[i].map);
 	*mem = m;
 	return 0;
 }
@@ -259,7 +259,7 @@ virtq_mem_remove(const struct virtq_mem *old, uint64_t gpa, uint64_t uva, uint64
 		if (i == at)
 			continue;
 		m->region[m->nregions++] = old->region[i];
-		virtq_map_get(old->region[i].map);
+		virtq_mem_map_get(old->region[i].map);
 	}
 	*mem = m;
 	return 0;
@@ -278,7 +278,7 @@ virtq_mem_put(struct virtq_mem *mem)
 	if (mem == NULL || __atomic_sub_fetch(&mem->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
 	for (uint32_t i = 0; i < mem->nregions; i++)
-		virtq_map_put(mem->region[i].map);
+		virtq_mem_map_put(mem->region[i].map);
 	free(mem);
 }
 
@@ -286,7 +286,7 @@ bool
 virtq_mem_poisoned(const struct virtq_mem *mem)
 {
 	for (uint32_t i = 0; mem != NULL && i < mem->nregions; i++)
-		if (virtq_map_poisoned(mem->region[i].map))
+		if (virtq_mem_map_poisoned(mem->region[i].map))
 			return true;
 	return false;
 }

@@ -48,21 +48,22 @@ struct virtq_mem {
  * memfd, tmpfs, hugetlbfs) or
  * -errno of mmap (e.g. -EACCES, -EPERM of a read-only or sealed fd). The mapping has one reference.
  */
-int virtq_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host);
+int virtq_mem_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map,
+		      uint8_t **host);
 /*
  * Map one page of a device, for writing only; `offset` is a multiple of the page size. The caller
  * has made sure that no peer serves the file, since an access might wait for it. 0 or -errno.
  */
-int virtq_map_device(int fd, uint64_t offset, struct virtq_map **map, uint8_t **host);
-struct virtq_map *virtq_map_get(struct virtq_map *map);
-void virtq_map_put(struct virtq_map *map);
+int virtq_mem_map_device(int fd, uint64_t offset, struct virtq_map **map, uint8_t **host);
+struct virtq_map *virtq_mem_map_get(struct virtq_map *map);
+void virtq_mem_map_put(struct virtq_map *map);
 /* True where both show the same bytes of the same file. */
-bool virtq_map_same(const struct virtq_map *a, const struct virtq_map *b);
+bool virtq_mem_map_same(const struct virtq_map *a, const struct virtq_map *b);
 /*
  * True once the peer has cut the file short under the mapping: the pages that are gone were
  * replaced by private zero pages, and the peer has to go.
  */
-bool virtq_map_poisoned(const struct virtq_map *map);
+bool virtq_mem_map_poisoned(const struct virtq_map *map);
 
 /*
  * A snapshot of `n` regions in any order; takes over one reference of each region's map on

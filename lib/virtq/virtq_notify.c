@@ -20,13 +20,13 @@ static aio_context_t context;
 static bool usable;
 
 static void
-setup(void)
+aio_setup(void)
 {
 	usable = syscall(__NR_io_setup, MAX_EVENTS, &context) == 0;
 }
 
 static void
-collect(void)
+aio_collect(void)
 {
 	struct io_event events[COLLECT];
 	struct timespec now = {0, 0};
@@ -52,11 +52,11 @@ signal_by_request(int fd)
 
 	if (++pending >= COLLECT) {
 		pending = 0;
-		collect();
+		aio_collect();
 	}
 	if (syscall(__NR_io_submit, context, 1L, &list) == 1)
 		return true;
-	collect(); /* threads that come and go may leave ends behind */
+	aio_collect(); /* threads that come and go may leave ends behind */
 	return syscall(__NR_io_submit, context, 1L, &list) == 1;
 }
 
@@ -68,7 +68,7 @@ virtq_notify(int fd)
 
 	if (fd < 0)
 		return;
-	pthread_once(&once, setup);
+	pthread_once(&once, aio_setup);
 	if (usable && signal_by_request(fd))
 		return;
 	/* No asynchronous requests on this kernel: as near as it gets. */

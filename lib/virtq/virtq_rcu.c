@@ -20,25 +20,25 @@ virtq_rcu_init(void)
 }
 
 void
-virtq_rcu_publish(struct virtq_rcu *gate, void *ptr)
+virtq_rcu_publish(struct virtq_rcu *rcu, void *ptr)
 {
-	virtq_rcu_publish_many(&gate, &ptr, 1);
+	virtq_rcu_publish_many(&rcu, &ptr, 1);
 }
 
 void
-virtq_rcu_publish_many(struct virtq_rcu *const *gates, void *const *ptrs, unsigned int n)
+virtq_rcu_publish_many(struct virtq_rcu *const *rcus, void *const *ptrs, unsigned int n)
 {
 	unsigned int spins = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		__atomic_store_n(&gates[i]->ptr, ptrs[i], __ATOMIC_SEQ_CST);
+		__atomic_store_n(&rcus[i]->ptr, ptrs[i], __ATOMIC_SEQ_CST);
 	/* Barrier G: after this every burst either sees the new pointer or shows itself busy. */
 	if (virtq_rcu_fence)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	else
 		syscall(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 	for (unsigned int i = 0; i < n; i++) {
-		while (__atomic_load_n(&gates[i]->busy, __ATOMIC_ACQUIRE) != 0)
+		while (__atomic_load_n(&rcus[i]->busy, __ATOMIC_ACQUIRE) != 0)
 			if (++spins > 100)
 				sched_yield();
 	}

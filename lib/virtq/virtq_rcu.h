@@ -4,8 +4,8 @@
  *
  * A burst enters, reads the pointer, works, leaves: two plain stores and a load. The control
  * thread publishes another pointer and, when virtq_rcu_publish() returns, knows that no burst
- * still works with the former one. One gate has one data thread at a time (or threads that
- * exclude each other by a lock around enter and leave).
+ * still works with the former one. One struct virtq_rcu has one data thread at a time (or threads
+ * that exclude each other by a lock around enter and leave).
  */
 #ifndef VIRTQ_RCU_H
 #define VIRTQ_RCU_H
@@ -23,28 +23,28 @@ struct virtq_rcu {
 /* 0, or -errno when the process cannot use membarrier(2): bursts then fence (virtq_rcu_fence). */
 int virtq_rcu_init(void);
 /* Publish and wait until no burst uses the former pointer. Called by the control thread only. */
-void virtq_rcu_publish(struct virtq_rcu *gate, void *ptr);
-/* The same for many gates at the price of one barrier. */
-void virtq_rcu_publish_many(struct virtq_rcu *const *gates, void *const *ptrs, unsigned int n);
+void virtq_rcu_publish(struct virtq_rcu *rcu, void *ptr);
+/* The same for many at the price of one barrier. */
+void virtq_rcu_publish_many(struct virtq_rcu *const *rcus, void *const *ptrs, unsigned int n);
 
 extern bool virtq_rcu_fence; /* bursts have to fence: membarrier is not to be had */
 
 static inline void *
-virtq_rcu_read_lock(struct virtq_rcu *gate)
+virtq_rcu_read_lock(struct virtq_rcu *rcu)
 {
-	__atomic_store_n(&gate->busy, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&rcu->busy, 1, __ATOMIC_RELAXED);
 	/* Barrier G: pairs with the membarrier of virtq_rcu_publish(). */
 	if (__builtin_expect(virtq_rcu_fence, 0))
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	else
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	return __atomic_load_n(&gate->ptr, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&rcu->ptr, __ATOMIC_ACQUIRE);
 }
 
 static inline void
-virtq_rcu_read_unlock(struct virtq_rcu *gate)
+virtq_rcu_read_unlock(struct virtq_rcu *rcu)
 {
-	__atomic_store_n(&gate->busy, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&rcu->busy, 0, __ATOMIC_RELEASE);
 }
 
 #endif /* VIRTQ_RCU_H */

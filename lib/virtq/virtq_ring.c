@@ -10,7 +10,7 @@
 _Static_assert(offsetof(struct virtq_ring, features) < VIRTQ_CACHE_LINE, "hot part: one line");
 
 const char *
-virtq_error_name(enum virtq_error e)
+virtq_ring_error_name(enum virtq_error e)
 {
 	static const char *const names[] = {
 		[VIRTQ_OK] = "ok",
@@ -94,15 +94,15 @@ virtq_ring_new(const struct virtq_ring_config *cfg, struct virtq_mem *mem, struc
 	bool packed = cfg->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 	struct virtq_ring *ring;
 	struct part part[3];
-	int ret;
+	int rc;
 
 	if (cfg->size == 0 || cfg->size > VIRTQ_MAX_SIZE ||
 	    (!packed && (cfg->size & (cfg->size - 1)) != 0))
 		return -EINVAL;
 	parts_of(cfg, part);
-	ret = parts_translate(part, mem);
-	if (ret < 0)
-		return ret;
+	rc = parts_translate(part, mem);
+	if (rc < 0)
+		return rc;
 	ring = ring_alloc_aligned();
 	if (ring == NULL)
 		return -ENOMEM;
@@ -149,7 +149,7 @@ virtq_ring_free(struct virtq_ring *ring)
 }
 
 void
-virtq_cursor_reset(struct virtq_cursor *cursor)
+virtq_ring_cursor_reset(struct virtq_cursor *cursor)
 {
 	cursor->avail_idx = 0;
 	cursor->used_idx = 0;

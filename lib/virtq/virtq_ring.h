@@ -33,7 +33,7 @@ enum virtq_error {
 };
 
 /* A short name, for counters and messages ("avail_jump", "bad_head", ...). Never NULL. */
-const char *virtq_error_name(enum virtq_error e);
+const char *virtq_ring_error_name(enum virtq_error e);
 
 /*
  * One running ring. Made and freed by the control thread; bursts only read it. Every pointer is an
@@ -96,9 +96,9 @@ void virtq_ring_free(struct virtq_ring *ring);
  * side's own state, which finds itself by it. Changed by the burst that holds the ring.
  */
 struct virtq_cursor {
-	uint16_t avail_idx;	/* device: next to fetch; driver: next to offer. Split: free-running;
+	uint16_t avail_idx; /* device: next to fetch; driver: next to offer. Split: free-running;
 				 * packed: index of the entry */
-	uint16_t used_idx;	/* device: next to complete; driver: next to take back; same units */
+	uint16_t used_idx; /* device: next to complete; driver: next to take back; same units */
 	bool avail_wrap;	/* packed: wrap counters, 1 at the start */
 	bool used_wrap;
 	uint8_t broken;		/* enum virtq_error; bursts write, the control thread reads */
@@ -109,7 +109,7 @@ struct virtq_cursor {
 _Static_assert(sizeof(struct virtq_cursor) == 16, "a quarter of a cache line");
 
 /* To the start of a fresh ring: indexes 0, wraps 1, not broken. The owner's stays. */
-void virtq_cursor_reset(struct virtq_cursor *cursor);
+void virtq_ring_cursor_reset(struct virtq_cursor *cursor);
 
 /* The base (SET_VRING_BASE) of a ring that was never used. See virtq_dev_set_base(). */
 static inline uint32_t

@@ -18,12 +18,12 @@ enum { MAX_RANGES = 16384 };
  */
 static struct virtq_sigbus_range *ranges[MAX_RANGES];
 static uint32_t nranges;	/* slots ever used */
-static uint32_t looking;	/* handlers in repair() */
+static uint32_t looking;	/* handlers in sigbus_repair() */
 static pthread_mutex_t ranges_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction former;
 
 static bool
-repair(void *fault)
+sigbus_repair(void *fault)
 {
 	uint32_t n = __atomic_load_n(&nranges, __ATOMIC_ACQUIRE);
 
@@ -48,7 +48,7 @@ on_sigbus(int sig, siginfo_t *info, void *context)
 
 	/* Pairs with the loads in virtq_sigbus_remove(). */
 	__atomic_add_fetch(&looking, 1, __ATOMIC_SEQ_CST);
-	ours = repair(info->si_addr);
+	ours = sigbus_repair(info->si_addr);
 	__atomic_sub_fetch(&looking, 1, __ATOMIC_RELEASE);
 	errno = saved;
 	if (ours)
@@ -63,7 +63,7 @@ on_sigbus(int sig, siginfo_t *info, void *context)
 
 /* With each mapping anew: a handler that came after ours would take the faults we wait for. */
 static int
-install(void)
+sigbus_install(void)
 {
 	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER}, now;
 
@@ -80,22 +80,22 @@ install(void)
 int
 virtq_sigbus_add(struct virtq_sigbus_range *range)
 {
-	int ret;
+	int rc;
 	uint32_t i;
 
 	pthread_mutex_lock(&ranges_lock);
-	ret = install();
+	rc = sigbus_install();
 	for (i = 0; i < nranges && ranges[i] != NULL; i++)
 		;
-	if (ret == 0 && i == MAX_RANGES)
-		ret = -ENOSPC;
-	if (ret == 0) {
+	if (rc == 0 && i == MAX_RANGES)
+		rc = -ENOSPC;
+	if (rc == 0) {
 		__atomic_store_n(&ranges[i], range, __ATOMIC_RELEASE);
 		if (i == nranges)
 			__atomic_store_n(&nranges, i + 1, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&ranges_lock);
-	return ret;
+	return rc;
 }
 
 void

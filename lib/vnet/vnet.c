@@ -98,8 +98,8 @@ vnet_rxq_zero_copy(struct vnet_rxq *rxq, uint32_t min)
 	/* What would be dropped if it were copied is not delivered either. */
 	if (rxq->flags & VNET_F_SCATTER)
 		max = UINT16_MAX;
-	else if (rxq->big != NULL)
-		max = RTE_MAX(max, vnet_extbuf_size(rxq->big));
+	else if (rxq->extbuf_pool != NULL)
+		max = RTE_MAX(max, vnet_extbuf_size(rxq->extbuf_pool));
 	max = RTE_MIN(max, (uint32_t)UINT16_MAX);
 	min = RTE_MAX(min, (uint32_t)RTE_ETHER_HDR_LEN);
 	rxq->zc_min = min <= max ? min : 0;
@@ -151,21 +151,21 @@ count_casts(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n)
 }
 
 static inline void
-add_classes(struct vnet_stats *stats, uint64_t tally)
+add_classes(struct vnet_stats *stats, uint64_t classes)
 {
 	for (unsigned int bin = 0; bin < VNET_SIZE_BINS; bin++)
-		stats->size_bin[bin] += tally / VNET_SIZE_CLASS(bin) & VNET_SIZE_CLASS_MASK;
+		stats->size_bin[bin] += classes / VNET_SIZE_CLASS(bin) & VNET_SIZE_CLASS_MASK;
 }
 
 void
 vnet_count_size_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n,
-			uint64_t tally)
+			uint64_t classes)
 {
 	uint8_t cast = 0;
 
 	for (uint16_t i = 0; i < n; i++)
 		cast |= *rte_pktmbuf_mtod(pkts[i], const uint8_t *);
-	add_classes(stats, tally);
+	add_classes(stats, classes);
 	if (unlikely(cast & RTE_ETHER_GROUP_ADDR))
 		count_casts(stats, pkts, n);
 }
@@ -179,14 +179,14 @@ vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n)
 {
 	while (n > 0) {
 		const uint16_t part = RTE_MIN(n, (uint16_t)VNET_SIZE_CLASS_MAX);
-		uint64_t tally = 0;
+		uint64_t classes = 0;
 		uint8_t cast = 0;
 
 		for (uint16_t i = 0; i < part; i++) {
-			tally += vnet_size_class(pkts[i]->pkt_len);
+			classes += vnet_size_class(pkts[i]->pkt_len);
 			cast |= *rte_pktmbuf_mtod(pkts[i], const uint8_t *);
 		}
-		add_classes(stats, tally);
+		add_classes(stats, classes);
 		if (unlikely(cast & RTE_ETHER_GROUP_ADDR))
 			count_casts(stats, pkts, part);
 		pkts += part;
@@ -212,18 +212,18 @@ vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
-		int ret = 0;
+		int rc = 0;
 
 		if (m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK & ~TX_KNOWN_FLAGS)
-			ret = -ENOTSUP;
+			rc = -ENOTSUP;
 		else if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_SCTP_CKSUM)
-			ret = -ENOTSUP;
+			rc = -ENOTSUP;
 		else if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && m->tso_segsz == 0)
-			ret = -EINVAL;
-		if (ret == 0)
-			ret = rte_net_intel_cksum_prepare(m);
-		if (ret != 0) {
-			rte_errno = -ret;
+			rc = -EINVAL;
+		if (rc == 0)
+			rc = rte_net_intel_cksum_prepare(m);
+		if (rc != 0) {
+			rte_errno = -rc;
 			return i;
 		}
 	}

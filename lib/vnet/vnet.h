@@ -79,17 +79,17 @@ vnet_count_burst(struct vnet_stats *stats, uint16_t n)
 #define VNET_F_LEGACY_OL	(1u << 3) /* rx: speak of offloads in Tx flags, as net_vhost's
 					   * legacy-ol-flags=1 */
 #define VNET_F_VLAN_STRIP	(1u << 4) /* rx: the application enabled VLAN stripping */
-#define VNET_F_ZERO_COPY	(1u << 5) /* rx, to choose an instance: the vring has loans */
+#define VNET_F_ZERO_COPY	(1u << 5) /* rx, to choose an instance: the ring has zc state */
 
 /* Receive side of an ethdev queue. */
 struct vnet_rxq {
 	struct rte_mempool *pool;	/* the application's */
-	struct rte_mempool *big;	/* buffers for packets over a pool element, see
+	struct rte_mempool *extbuf_pool; /* buffers for packets over a pool element, see
 					 * vnet_extbuf_pool_create(); NULL: none */
 	uint64_t rearm;			/* mbuf rearm word: data_off, refcnt, nb_segs, port */
 	uint32_t flags;			/* VNET_F_ */
 	uint32_t room;			/* bytes of packet that a pool element takes */
-	/* Packets of so many bytes are lent where the ring has loans; 0, 0: none. */
+	/* Packets of so many bytes are attached where the ring has zc state; 0, 0: none. */
 	uint32_t zc_min, zc_max;
 	bool iova_is_va;
 	struct vnet_stats stats __rte_cache_aligned;
@@ -115,8 +115,8 @@ struct vnet_txq {
 	uint32_t flags;			/* VNET_F_ */
 	uint32_t retries;		/* rounds to try when the ring is full, tx-retries= */
 	/* Driver side: memory that buffers were found in, the last first; see vnet_drv.h. */
-	struct vnet_range reach[2];
-	const struct vnet_extmem *given;	/* driver side: NULL: none */
+	struct vnet_range segments[2];
+	const struct vnet_extmem *extmem; /* driver side: NULL: none */
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 
@@ -128,8 +128,8 @@ int vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_
 		  uint32_t flags);
 /*
  * Attach packets of `min` bytes and more to the guest's memory rather than copy them, where the
- * ring has loans (vnet_zc.h). Called when flags and big are set. -ENOTSUP: buffers of this pool
- * cannot be replaced (RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF).
+ * ring has zc state (vnet_zc.h). Called when flags and extbuf_pool are set. -ENOTSUP: buffers of
+ * this pool cannot be replaced (RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF).
  */
 int vnet_rxq_zero_copy(struct vnet_rxq *rxq, uint32_t min);
 /*
@@ -141,7 +141,7 @@ struct rte_mempool *vnet_extbuf_pool_create(const char *name, unsigned int n, ui
 
 /*
  * Take up to n packets from a ring that the guest transmits on. Returns the number of mbufs
- * stored in pkts; the application owns them. Called inside the gate of the run.
+ * stored in pkts; the application owns them. Called with the rcu read lock of the ring.
  */
 typedef uint16_t (*vnet_rx_burst)(struct vnet_rxq *rxq, struct virtq_cursor *cursor,
 				  const struct virtq_ring *ring, struct rte_mbuf **pkts,

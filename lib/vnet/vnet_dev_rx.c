@@ -11,16 +11,17 @@
 #include "vnet_impl.h"
 #include "vnet_zc.h"
 
-#define RX_PACKED	(1u << 0)
-#define RX_OFFLOAD	(1u << 1) /* the header may ask for something */
-#define RX_IN_ORDER	(1u << 2) /* one used entry retires the round */
-#define RX_ANY_HDR	(1u << 3) /* header length as the ring says, else 12 */
-#define RX_ZC		(1u << 4) /* zero-copy: the ring's owner is its zero-copy state */
+#define DEV_RX_PACKED	(1u << 0)
+#define DEV_RX_OFFLOAD	(1u << 1) /* the header may ask for something */
+#define DEV_RX_IN_ORDER	(1u << 2) /* one used entry retires the round */
+#define DEV_RX_ANY_HDR	(1u << 3) /* header length as the ring says, else 12 */
+#define DEV_RX_ZC	(1u << 4) /* zero-copy: the ring's owner is its zero-copy state */
 
 /* Mbufs that a packet which is not copied may take. */
-#define RX_ZC_SEGS 8
+#define DEV_RX_ZC_SEGS 8
 /* Its first mbuf holds the headers of TCP over IPv4: applications expect them in one piece. */
-#define RX_ZC_HEAD (RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) + sizeof(struct rte_tcp_hdr))
+#define DEV_RX_ZC_HEAD (RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) + \
+			sizeof(struct rte_tcp_hdr))
 
 /* What a round works on. Packets of it whose checksum is due are noted in csums. */
 struct rx_round {
@@ -31,60 +32,60 @@ struct rx_round {
 };
 
 /* Everything but one plain descriptor with an empty header. */
-static __rte_noinline enum rx_result
+static __rte_noinline enum dev_rx_result
 rx_slow(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	const struct virtq_chain *c, struct rte_mbuf *m)
 {
 	const uint32_t hdr_len = ring->hdr_len, len = c->total - hdr_len;
 	struct vnet_hdr h = {.flags = 0};
 	struct rx_source s;
-	enum rx_result r;
+	enum dev_rx_result r;
 
 	if (c->fault != VIRTQ_FAULT_NONE) {
 		rxq->stats.drop[c->fault == VIRTQ_FAULT_UNMAPPED ? VNET_DROP_UNMAPPED :
 								    VNET_DROP_OVERSIZE]++;
-		return RX_DROPPED;
+		return DEV_RX_DROPPED;
 	}
 	if (c->total < hdr_len + RTE_ETHER_HDR_LEN) {
 		rxq->stats.drop[VNET_DROP_RUNT]++;
-		return RX_DROPPED;
+		return DEV_RX_DROPPED;
 	}
 	rx_source_init(&s, dev, c);
 	rx_source_read(&s, &h, hdr_len);
 	__asm__ volatile("" ::: "memory"); /* the checks are of the copy */
-	if (!vnet_rx_hdr_ok(&h, ring->features, len)) {
+	if (!vnet_offload_hdr_ok(&h, ring->features, len)) {
 		rxq->stats.drop[VNET_DROP_BAD_HDR]++;
-		return RX_DROPPED;
+		return DEV_RX_DROPPED;
 	}
 	vnet_rx_mbuf_init(m, rxq->rearm, 0);
 	r = rx_make_room(rxq, m, len);
-	if (r != RX_OK)
+	if (r != DEV_RX_OK)
 		return r;
 	rx_fill(&s, m, len);
 	if (h.flags != 0 || h.gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		vnet_rx_offload(rxq, &h, m);
-	return RX_OK;
+		vnet_offload_rx(rxq, &h, m);
+	return DEV_RX_OK;
 }
 
 /* Attach m to len bytes of a chain's buffers. No room before and behind: it is the guest's. */
 static inline void
-rx_attach(const struct vnet_rxq *rxq, struct vnet_zc_buf *loan, struct rte_mbuf *m, uint8_t *addr,
+rx_attach(const struct vnet_rxq *rxq, struct vnet_zc_buf *buf, struct rte_mbuf *m, uint8_t *addr,
 	  uint32_t len)
 {
 	rte_pktmbuf_attach_extbuf(m, addr, rxq->iova_is_va ? (rte_iova_t)addr : RTE_BAD_IOVA,
-				  (uint16_t)len, &loan->shinfo);
+				  (uint16_t)len, &buf->shinfo);
 	m->data_len = (uint16_t)len;
 }
 
 /* The same for the packet of a chain, of which s has read the header. */
 static void
-rx_attach_all(const struct vnet_rxq *rxq, struct vnet_zc_buf *loan, struct rte_mbuf *m,
+rx_attach_all(const struct vnet_rxq *rxq, struct vnet_zc_buf *buf, struct rte_mbuf *m,
 	      const struct rx_source *s)
 {
 	struct virtq_seg piece = s->cur;
 
 	for (uint32_t i = 0; m != NULL; m = m->next) {
-		rx_attach(rxq, loan, m, piece.addr, piece.len);
+		rx_attach(rxq, buf, m, piece.addr, piece.len);
 		if (m->next != NULL)
 			piece = s->seg[++i];
 	}
@@ -92,10 +93,10 @@ rx_attach_all(const struct vnet_rxq *rxq, struct vnet_zc_buf *loan, struct rte_m
 
 /* rx_attach() to a packet that is one piece, each word of the mbuf written once. */
 VIRTQ_INLINE void
-rx_zc_plain(struct vnet_rxq *rxq, struct vnet_zc_round *lending, const struct virtq_chain *c,
+rx_zc_plain(struct vnet_rxq *rxq, struct vnet_zc_round *zc, const struct virtq_chain *c,
 	      struct rte_mbuf *m, uint32_t hdr_len, uint32_t len)
 {
-	struct vnet_zc_buf *loan = vnet_zc_round_attach(lending, c, false);
+	struct vnet_zc_buf *buf = vnet_zc_round_attach(zc, c, false);
 	uint8_t *addr = c->addr + hdr_len;
 
 	vnet_rx_mbuf_init(m, rxq->rearm, len);
@@ -104,8 +105,8 @@ rx_zc_plain(struct vnet_rxq *rxq, struct vnet_zc_round *lending, const struct vi
 	m->buf_addr = addr;
 	m->buf_len = (uint16_t)len;
 	rte_mbuf_iova_set(m, rxq->iova_is_va ? (rte_iova_t)addr : RTE_BAD_IOVA);
-	m->shinfo = &loan->shinfo;
-	rte_mbuf_ext_refcnt_set(&loan->shinfo, 1);
+	m->shinfo = &buf->shinfo;
+	rte_mbuf_ext_refcnt_set(&buf->shinfo, 1);
 }
 
 /* Leave the header out, and empty segments. Whether mbufs can be attached to what remains. */
@@ -118,56 +119,56 @@ rx_pieces_ok(const struct vnet_rxq *rxq, struct rx_source *s, uint32_t len)
 	}
 	if (s->left == 0)
 		return true;
-	if (!(rxq->flags & VNET_F_SCATTER) || s->left >= RX_ZC_SEGS)
+	if (!(rxq->flags & VNET_F_SCATTER) || s->left >= DEV_RX_ZC_SEGS)
 		return false;
-	return s->cur.len >= RTE_MIN(len, (uint32_t)RX_ZC_HEAD);
+	return s->cur.len >= RTE_MIN(len, (uint32_t)DEV_RX_ZC_HEAD);
 }
 
-/* Everything but a plain descriptor with an empty header; RX_DROPPED: it is to be copied. */
-static enum rx_result
-rx_zc_chain(struct vnet_rxq *rxq, struct vnet_zc_round *lending, const struct virtq_dev *dev,
+/* Everything but a plain descriptor with an empty header; DEV_RX_DROPPED: it is to be copied. */
+static enum dev_rx_result
+rx_zc_chain(struct vnet_rxq *rxq, struct vnet_zc_round *zc, const struct virtq_dev *dev,
 	      const struct virtq_ring *ring, const struct virtq_chain *c, struct rte_mbuf *m)
 {
 	const uint32_t hdr_len = ring->hdr_len, len = c->total - hdr_len;
 	struct vnet_hdr h = {.flags = 0};
-	struct vnet_zc_buf *loan;
+	struct vnet_zc_buf *buf;
 	struct rx_source s;
 
 	if (c->nseg == 0 || len - rxq->zc_min > rxq->zc_max - rxq->zc_min)
-		return RX_DROPPED;
+		return DEV_RX_DROPPED;
 	rx_source_init(&s, dev, c);
 	rx_source_read(&s, &h, hdr_len);
 	__asm__ volatile("" ::: "memory"); /* the checks are of the copy */
 	/* A checksum would have to be written to a buffer that is the guest's to write. */
 	if ((h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && !(rxq->flags & VNET_F_PARTIAL_CSUM))
-		return RX_DROPPED;
-	if (!vnet_rx_hdr_ok(&h, ring->features, len) || !rx_pieces_ok(rxq, &s, len))
-		return RX_DROPPED;
+		return DEV_RX_DROPPED;
+	if (!vnet_offload_hdr_ok(&h, ring->features, len) || !rx_pieces_ok(rxq, &s, len))
+		return DEV_RX_DROPPED;
 	vnet_rx_mbuf_init(m, rxq->rearm, 0);
-	if (rx_chain(rxq, m, s.left) != RX_OK)
-		return RX_NO_BUFFER;
-	loan = vnet_zc_round_attach(lending, c, false);
-	rte_mbuf_ext_refcnt_set(&loan->shinfo, m->nb_segs);
-	rx_attach_all(rxq, loan, m, &s);
+	if (rx_chain(rxq, m, s.left) != DEV_RX_OK)
+		return DEV_RX_NO_BUFFER;
+	buf = vnet_zc_round_attach(zc, c, false);
+	rte_mbuf_ext_refcnt_set(&buf->shinfo, m->nb_segs);
+	rx_attach_all(rxq, buf, m, &s);
 	m->pkt_len = len;
 	if (h.flags != 0 || h.gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		vnet_rx_offload(rxq, &h, m);
-	return RX_ATTACHED;
+		vnet_offload_rx(rxq, &h, m);
+	return DEV_RX_ATTACHED;
 }
 
 /* Chain c becomes packet m, number i of its round. */
-VIRTQ_INLINE enum rx_result
+VIRTQ_INLINE enum dev_rx_result
 rx_one(const struct rx_round *r, const struct virtq_chain *c, struct rte_mbuf *m, uint16_t i,
-       const unsigned int flags)
+	const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & RX_ANY_HDR ? r->ring->hdr_len : 12;
+	const uint32_t hdr_len = flags & DEV_RX_ANY_HDR ? r->ring->hdr_len : 12;
 	const uint32_t len = c->len - hdr_len;
 	struct vnet_rxq *rxq = r->rxq;
 
 	/* One comparison for both ends: a chain shorter than its header wraps around. */
 	if (unlikely(c->nseg != 1 || len - RTE_ETHER_HDR_LEN > rxq->room - RTE_ETHER_HDR_LEN))
 		return rx_slow(rxq, r->dev, r->ring, c, m);
-	if (flags & RX_OFFLOAD) {
+	if (flags & DEV_RX_OFFLOAD) {
 		const uint16_t asks = (uint16_t)virtq_peek64(c->addr);
 
 		if (asks != 0) {
@@ -176,14 +177,14 @@ rx_one(const struct rx_round *r, const struct virtq_chain *c, struct rte_mbuf *m
 			if (len >= VNET_SUM_SHORT &&
 			    !(rxq->flags & (VNET_F_PARTIAL_CSUM | VNET_F_LEGACY_OL))) {
 				rx_copy_csum(rxq, m, c->addr + hdr_len, len, r->csums->at[i]);
-				return RX_OK;
+				return DEV_RX_OK;
 			}
 			r->csums->mask |= 1u << i;
 		}
 	}
 	vnet_rx_mbuf_init(m, rxq->rearm, len);
 	vnet_copy(rte_pktmbuf_mtod(m, void *), c->addr + hdr_len, len);
-	return RX_OK;
+	return DEV_RX_OK;
 }
 
 /* n raw mbufs, or as many as there are. */
@@ -214,8 +215,6 @@ rx_prefetch_data(const void *ctx, uint16_t i, const struct virtq_chain *c)
 {
 	const uint8_t *data = c->addr + 12;
 
-	(void)ctx;
-	(void)i;
 	rte_prefetch0(data);
 	if (((uintptr_t)data & (RTE_CACHE_LINE_SIZE - 1)) + c->len > RTE_CACHE_LINE_SIZE + 12)
 		rte_prefetch0(data + RTE_CACHE_LINE_SIZE);
@@ -233,7 +232,7 @@ VIRTQ_INLINE void
 rx_deliver(const struct rx_round *r, struct rte_mbuf **pkts, uint16_t out, uint16_t n,
 	   const unsigned int flags)
 {
-	if ((flags & RX_OFFLOAD) && r->csums->mask != 0)
+	if ((flags & DEV_RX_OFFLOAD) && r->csums->mask != 0)
 		rx_csums(r->rxq, pkts, r->csums);
 	if (unlikely(out < n))
 		rte_mempool_put_bulk(r->rxq->pool, (void **)&pkts[out], n - out);
@@ -252,8 +251,8 @@ rx_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *r
 
 	csums.mask = 0;
 	virtq_dev_begin(dev, ring);
-	have = virtq_dev_fetch(dev, ring, &fetch, c, n, flags & RX_PACKED, false,
-			       flags & RX_OFFLOAD ? rx_prefetch_all : rx_prefetch_data);
+	have = virtq_dev_fetch(dev, ring, &fetch, c, n, flags & DEV_RX_PACKED, false,
+			       flags & DEV_RX_OFFLOAD ? rx_prefetch_all : rx_prefetch_data);
 	if (have == 0) {
 		if (unlikely(fetch.err != VIRTQ_OK))
 			rx_break(rxq, dev, ring, fetch.err);
@@ -261,74 +260,75 @@ rx_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *r
 	}
 	n = rx_alloc(rxq, pkts, have);
 	for (i = 0; i < n; i++) {
-		enum rx_result res = rx_one(&r, &c[i], pkts[out], out, flags);
+		enum dev_rx_result res = rx_one(&r, &c[i], pkts[out], out, flags);
 
-		if (unlikely(res == RX_NO_BUFFER)) {
+		if (unlikely(res == DEV_RX_NO_BUFFER)) {
 			rxq->stats.nombuf++;
 			break;
 		}
-		if (likely(res == RX_OK))
+		if (likely(res == DEV_RX_OK))
 			bytes += pkts[out++]->pkt_len;
 	}
 	rx_deliver(&r, pkts, out, n, flags);
 	if (unlikely(i == 0))
 		return 0;
-	virtq_dev_complete(dev, ring, c, i, flags & RX_PACKED, false, flags & RX_IN_ORDER);
-	virtq_dev_notify(dev, ring, flags & RX_PACKED);
+	virtq_dev_complete(dev, ring, c, i, flags & DEV_RX_PACKED, false, flags & DEV_RX_IN_ORDER);
+	virtq_dev_notify(dev, ring, flags & DEV_RX_PACKED);
 	if (unlikely(fetch.err != VIRTQ_OK && i == have))
 		rx_break(rxq, dev, ring, fetch.err);
 	vnet_rx_account(rxq, pkts, out, bytes);
-	virtq_dev_prefetch_next(dev, ring, n, flags & RX_PACKED);
+	virtq_dev_prefetch_next(dev, ring, n, flags & DEV_RX_PACKED);
 	return out;
 }
 
 /* What became of the chains of a zero-copy round. */
 struct rx_zc_done {
 	uint16_t out;		/* packets */
-	uint32_t held;		/* bit i: chain i is not given back with the round */
+	uint32_t held;		/* bit i: chain i is not pushed back with the round */
 	uint32_t attached;	/* packets that were not copied */
 	uint64_t bytes;
 };
 
 /*
  * Stage 2 of zero-copy: a packet that is long enough is attached to where it lies, others are
- * copied. *hold: the chain is not to be given back with this round.
+ * copied. *hold: the chain is not to be pushed back with this round.
  */
-VIRTQ_INLINE enum rx_result
+VIRTQ_INLINE enum dev_rx_result
 rx_zc_one(const struct rx_round *r, struct vnet_zc_round *zc, const struct virtq_chain *c,
 	  struct rte_mbuf *m, uint16_t i, const bool attach, bool *hold,
 	  const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & RX_ANY_HDR ? r->ring->hdr_len : 12;
+	const uint32_t hdr_len = flags & DEV_RX_ANY_HDR ? r->ring->hdr_len : 12;
 	const uint32_t len = c->len - hdr_len;
 	struct vnet_rxq *rxq = r->rxq;
 	const bool room = vnet_zc_round_room(zc, c->slots);
-	enum rx_result res = RX_DROPPED;
+	enum dev_rx_result res = DEV_RX_DROPPED;
 
 	*hold = true;
 	if (likely(c->nseg == 1 && len - rxq->zc_min <= rxq->zc_max - rxq->zc_min)) {
 		if (likely(attach && room) &&
-		    !((flags & RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) & 0xffff) != 0))) {
+		    !((flags & DEV_RX_OFFLOAD) && unlikely((virtq_peek64(c->addr) &
+							    0xffff) != 0))) {
 			rx_zc_plain(rxq, zc, c, m, hdr_len, len);
-			return RX_ATTACHED;
+			return DEV_RX_ATTACHED;
 		}
 		if (attach && room)
 			res = rx_zc_chain(rxq, zc, r->dev, r->ring, c, m);
 	} else if (attach && room && c->nseg > 1) {
 		res = rx_zc_chain(rxq, zc, r->dev, r->ring, c, m);
 	}
-	if (unlikely(res != RX_DROPPED))
+	if (unlikely(res != DEV_RX_DROPPED))
 		return res;
 	res = rx_one(r, c, m, i, flags);
 	/* A copy waits behind older packets that are out, for the order of the ring. */
-	if (res == RX_NO_BUFFER || vnet_zc_round_empty(zc) || !room)
+	if (res == DEV_RX_NO_BUFFER || vnet_zc_round_empty(zc) || !room)
 		*hold = false;
 	else
 		vnet_zc_round_attach(zc, c, true);
 	return res;
 }
 
-/* Whether mbufs may be attached now. To strip a tag is to write where the guest may only be read. */
+/* Whether mbufs may be attached. Stripping a tag would write where the guest may only be read. */
 static inline bool
 rx_zc_allowed(const struct vnet_rxq *rxq, const struct vnet_zc_ring *zc)
 {
@@ -376,16 +376,16 @@ rx_zc_chains(const struct rx_round *r, struct vnet_zc_ring *zc, const struct vir
 
 	for (i = 0; i < n; i++) {
 		bool hold = false;
-		enum rx_result res = rx_zc_one(r, &round, &c[i], pkts[done->out], done->out,
-					       attach, &hold, flags);
+		enum dev_rx_result res = rx_zc_one(r, &round, &c[i], pkts[done->out], done->out,
+						   attach, &hold, flags);
 
-		if (unlikely(res == RX_NO_BUFFER)) {
+		if (unlikely(res == DEV_RX_NO_BUFFER)) {
 			r->rxq->stats.nombuf++;
 			break;
 		}
 		done->held |= (uint32_t)hold << i;
-		done->attached += res == RX_ATTACHED;
-		if (likely(res <= RX_ATTACHED))
+		done->attached += res == DEV_RX_ATTACHED;
+		if (likely(res <= DEV_RX_ATTACHED))
 			done->bytes += pkts[done->out++]->pkt_len;
 	}
 	vnet_zc_round_end(&round);
@@ -407,11 +407,12 @@ rx_zc_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring
 
 	csums.mask = 0;
 	virtq_dev_begin(dev, ring);
-	pushed = vnet_zc_push_used(zc, dev, ring, flags & RX_PACKED);
-	have = virtq_dev_fetch(dev, ring, &fetch, c, n, flags & RX_PACKED, false, rx_zc_prefetch);
+	pushed = vnet_zc_push_used(zc, dev, ring, flags & DEV_RX_PACKED);
+	have = virtq_dev_fetch(dev, ring, &fetch, c, n, flags & DEV_RX_PACKED, false,
+			       rx_zc_prefetch);
 	if (have == 0) {
 		if (pushed)
-			virtq_dev_notify(dev, ring, flags & RX_PACKED);
+			virtq_dev_notify(dev, ring, flags & DEV_RX_PACKED);
 		if (unlikely(fetch.err != VIRTQ_OK))
 			rx_break(rxq, dev, ring, fetch.err);
 		return 0;
@@ -419,14 +420,14 @@ rx_zc_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring
 	n = rx_alloc(rxq, pkts, have);
 	i = rx_zc_chains(&r, zc, c, pkts, n, &done, flags);
 	rx_deliver(&r, pkts, done.out, n, flags);
-	pushed |= rx_zc_complete(dev, ring, c, i, done.held, flags & RX_PACKED);
+	pushed |= rx_zc_complete(dev, ring, c, i, done.held, flags & DEV_RX_PACKED);
 	rxq->stats.zero_copy += done.attached;
 	if (pushed)
-		virtq_dev_notify(dev, ring, flags & RX_PACKED);
+		virtq_dev_notify(dev, ring, flags & DEV_RX_PACKED);
 	if (unlikely(fetch.err != VIRTQ_OK && i == have))
 		rx_break(rxq, dev, ring, fetch.err);
 	vnet_rx_account(rxq, pkts, done.out, done.bytes);
-	virtq_dev_prefetch_next(dev, ring, n, flags & RX_PACKED);
+	virtq_dev_prefetch_next(dev, ring, n, flags & DEV_RX_PACKED);
 	return done.out;
 }
 
@@ -438,7 +439,7 @@ rx_burst(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *r
 
 	while (done < n && likely(dev->cursor.broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VIRTQ_FETCH_MAX);
-		uint16_t got = flags & RX_ZC ?
+		uint16_t got = flags & DEV_RX_ZC ?
 			rx_zc_round(rxq, dev, ring, pkts + done, want, flags) :
 			rx_round(rxq, dev, ring, pkts + done, want, flags);
 
@@ -449,7 +450,7 @@ rx_burst(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *r
 	return done;
 }
 
-#define RX_INSTANCE(name, flags) \
+#define DEV_RX_INSTANCE(name, flags) \
 static uint16_t \
 name(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virtq_ring *ring, \
 	struct rte_mbuf **pkts, uint16_t n) \
@@ -457,25 +458,25 @@ name(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virtq_ring 
 	return rx_burst(rxq, virtq_dev_of(cursor), ring, pkts, n, flags); \
 }
 
-RX_INSTANCE(rx_split, 0)
-RX_INSTANCE(rx_split_offload, RX_OFFLOAD)
-RX_INSTANCE(rx_split_any, RX_OFFLOAD | RX_ANY_HDR)
-RX_INSTANCE(rx_split_in_order, RX_IN_ORDER)
-RX_INSTANCE(rx_split_in_order_offload, RX_IN_ORDER | RX_OFFLOAD)
-RX_INSTANCE(rx_packed, RX_PACKED)
-RX_INSTANCE(rx_packed_offload, RX_PACKED | RX_OFFLOAD)
-RX_INSTANCE(rx_packed_in_order, RX_PACKED | RX_IN_ORDER)
-RX_INSTANCE(rx_packed_in_order_offload, RX_PACKED | RX_IN_ORDER | RX_OFFLOAD)
-RX_INSTANCE(rx_packed_any, RX_PACKED | RX_OFFLOAD | RX_ANY_HDR)
-RX_INSTANCE(rx_split_zc, RX_ZC)
-RX_INSTANCE(rx_split_zc_any, RX_ZC | RX_OFFLOAD | RX_ANY_HDR)
-RX_INSTANCE(rx_packed_zc, RX_ZC | RX_PACKED)
-RX_INSTANCE(rx_packed_zc_any, RX_ZC | RX_PACKED | RX_OFFLOAD | RX_ANY_HDR)
+DEV_RX_INSTANCE(rx_split, 0)
+DEV_RX_INSTANCE(rx_split_offload, DEV_RX_OFFLOAD)
+DEV_RX_INSTANCE(rx_split_any, DEV_RX_OFFLOAD | DEV_RX_ANY_HDR)
+DEV_RX_INSTANCE(rx_split_in_order, DEV_RX_IN_ORDER)
+DEV_RX_INSTANCE(rx_split_in_order_offload, DEV_RX_IN_ORDER | DEV_RX_OFFLOAD)
+DEV_RX_INSTANCE(rx_packed, DEV_RX_PACKED)
+DEV_RX_INSTANCE(rx_packed_offload, DEV_RX_PACKED | DEV_RX_OFFLOAD)
+DEV_RX_INSTANCE(rx_packed_in_order, DEV_RX_PACKED | DEV_RX_IN_ORDER)
+DEV_RX_INSTANCE(rx_packed_in_order_offload, DEV_RX_PACKED | DEV_RX_IN_ORDER | DEV_RX_OFFLOAD)
+DEV_RX_INSTANCE(rx_packed_any, DEV_RX_PACKED | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR)
+DEV_RX_INSTANCE(rx_split_zc, DEV_RX_ZC)
+DEV_RX_INSTANCE(rx_split_zc_any, DEV_RX_ZC | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR)
+DEV_RX_INSTANCE(rx_packed_zc, DEV_RX_ZC | DEV_RX_PACKED)
+DEV_RX_INSTANCE(rx_packed_zc_any, DEV_RX_ZC | DEV_RX_PACKED | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR)
 
 /* A ring that runs while disabled is read and its packets are thrown away (vhost-user). */
 static uint16_t
 rx_disabled(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virtq_ring *ring,
-	    struct rte_mbuf **pkts __rte_unused, uint16_t n __rte_unused)
+	    struct rte_mbuf **pkts, uint16_t n)
 {
 	struct virtq_dev *dev = virtq_dev_of(cursor);
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
@@ -508,22 +509,23 @@ vnet_dev_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **n
 		const char *name;
 	} table[] = {
 		[0] = {rx_split, "split"},
-		[RX_OFFLOAD] = {rx_split_offload, "split, offloads"},
-		[RX_IN_ORDER] = {rx_split_in_order, "split, in order"},
-		[RX_IN_ORDER | RX_OFFLOAD] = {rx_split_in_order_offload,
+		[DEV_RX_OFFLOAD] = {rx_split_offload, "split, offloads"},
+		[DEV_RX_IN_ORDER] = {rx_split_in_order, "split, in order"},
+		[DEV_RX_IN_ORDER | DEV_RX_OFFLOAD] = {rx_split_in_order_offload,
 					      "split, in order, offloads"},
-		[RX_PACKED] = {rx_packed, "packed"},
-		[RX_PACKED | RX_OFFLOAD] = {rx_packed_offload, "packed, offloads"},
-		[RX_PACKED | RX_IN_ORDER] = {rx_packed_in_order, "packed, in order"},
-		[RX_PACKED | RX_IN_ORDER | RX_OFFLOAD] = {rx_packed_in_order_offload,
+		[DEV_RX_PACKED] = {rx_packed, "packed"},
+		[DEV_RX_PACKED | DEV_RX_OFFLOAD] = {rx_packed_offload, "packed, offloads"},
+		[DEV_RX_PACKED | DEV_RX_IN_ORDER] = {rx_packed_in_order, "packed, in order"},
+		[DEV_RX_PACKED | DEV_RX_IN_ORDER | DEV_RX_OFFLOAD] = {rx_packed_in_order_offload,
 							  "packed, in order, offloads"},
-		[RX_OFFLOAD | RX_ANY_HDR] = {rx_split_any, "split, legacy header"},
-		[RX_PACKED | RX_OFFLOAD | RX_ANY_HDR] = {rx_packed_any, "packed, legacy header"},
-		[RX_ZC] = {rx_split_zc, "split, zero-copy"},
-		[RX_ZC | RX_OFFLOAD | RX_ANY_HDR] = {rx_split_zc_any,
+		[DEV_RX_OFFLOAD | DEV_RX_ANY_HDR] = {rx_split_any, "split, legacy header"},
+		[DEV_RX_PACKED | DEV_RX_OFFLOAD |
+		 DEV_RX_ANY_HDR] = {rx_packed_any, "packed, legacy header"},
+		[DEV_RX_ZC] = {rx_split_zc, "split, zero-copy"},
+		[DEV_RX_ZC | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR] = {rx_split_zc_any,
 						       "split, zero-copy, any header"},
-		[RX_ZC | RX_PACKED] = {rx_packed_zc, "packed, zero-copy"},
-		[RX_ZC | RX_PACKED | RX_OFFLOAD | RX_ANY_HDR] = {rx_packed_zc_any,
+		[DEV_RX_ZC | DEV_RX_PACKED] = {rx_packed_zc, "packed, zero-copy"},
+		[DEV_RX_ZC | DEV_RX_PACKED | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR] = {rx_packed_zc_any,
 								   "packed, zero-copy, any header"},
 	};
 	const char *dummy;
@@ -536,15 +538,15 @@ vnet_dev_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **n
 		return rx_disabled;
 	}
 	if (ring->packed)
-		f |= RX_PACKED;
+		f |= DEV_RX_PACKED;
 	if (ring->features & (VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VNET_DEV_TSO_FEATURES))
-		f |= RX_OFFLOAD;
-	if (ring->hdr_len != 12 || ((flags & VNET_F_ZERO_COPY) && (f & RX_OFFLOAD)))
-		f |= RX_OFFLOAD | RX_ANY_HDR;
+		f |= DEV_RX_OFFLOAD;
+	if (ring->hdr_len != 12 || ((flags & VNET_F_ZERO_COPY) && (f & DEV_RX_OFFLOAD)))
+		f |= DEV_RX_OFFLOAD | DEV_RX_ANY_HDR;
 	if (flags & VNET_F_ZERO_COPY) /* then it is not in order */
-		f |= RX_ZC;
-	else if (!(f & RX_ANY_HDR) && (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
-		f |= RX_IN_ORDER;
+		f |= DEV_RX_ZC;
+	else if (!(f & DEV_RX_ANY_HDR) && (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
+		f |= DEV_RX_IN_ORDER;
 	*name = table[f].name;
 	return table[f].burst;
 }

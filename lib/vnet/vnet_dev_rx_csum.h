@@ -22,7 +22,7 @@ struct rx_csums {
 };
 
 /* Flags and GSO type of a header that asks for a checksum alone, as they lie in the buffer. */
-#define RX_CSUM_ALONE (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_GSO_NONE << 8)
+#define DEV_RX_CSUM_ALONE (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_GSO_NONE << 8)
 
 /*
  * The header of a plain chain asks for something, `asks`. False: for more than a checksum, or for
@@ -37,7 +37,7 @@ rx_asks_csum(const struct virtq_ring *ring, const struct virtq_chain *c, uint32_
 
 	csum->start = (uint16_t)(rest >> 32);
 	csum->offset = (uint16_t)(rest >> 48);
-	return likely(asks == RX_CSUM_ALONE &&
+	return likely(asks == DEV_RX_CSUM_ALONE &&
 		      (uint32_t)csum->start + csum->offset + 2 <= len &&
 		      (ring->features & VIRTQ_BIT(VIRTIO_NET_F_CSUM)));
 }
@@ -59,7 +59,7 @@ rx_csum(struct vnet_rxq *rxq, struct rte_mbuf *m, struct rx_csum c, bool whole, 
 	uint32_t type = vnet_plain_type(frame, m->data_len, c.start, c.offset);
 
 	if (unlikely(type == 0 || (rxq->flags & VNET_F_LEGACY_OL))) {
-		vnet_rx_offload(rxq, &h, m);
+		vnet_offload_rx(rxq, &h, m);
 		return;
 	}
 	m->packet_type = type;

@@ -12,7 +12,7 @@
 #include "vnet_impl.h"
 
 /* What became of a chain. */
-enum rx_result { RX_OK, RX_ATTACHED, RX_DROPPED, RX_NO_BUFFER };
+enum dev_rx_result { DEV_RX_OK, DEV_RX_ATTACHED, DEV_RX_DROPPED, DEV_RX_NO_BUFFER };
 
 /* Reads the segments of a chain one after the other. */
 struct rx_source {
@@ -55,32 +55,32 @@ rx_source_read(struct rx_source *s, void *to, uint32_t len)
 }
 
 static void
-rx_extbuf_free(void *buf __rte_unused, void *opaque)
+rx_extbuf_free(void *buf, void *opaque)
 {
 	rte_mempool_put(rte_mempool_from_obj(opaque), opaque);
 }
 
 /* Give m an external buffer that takes len bytes. */
-static enum rx_result
+static enum dev_rx_result
 rx_attach_extbuf(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 {
-	uint32_t size = vnet_extbuf_size(rxq->big), room = (size - len) & ~1u;
-	struct vnet_extbuf *big;
+	uint32_t size = vnet_extbuf_size(rxq->extbuf_pool), room = (size - len) & ~1u;
+	struct vnet_extbuf *ext;
 
-	if (rte_mempool_get(rxq->big, (void **)&big) < 0)
-		return RX_NO_BUFFER;
-	big->shinfo.free_cb = rx_extbuf_free;
-	big->shinfo.fcb_opaque = big;
-	rte_mbuf_ext_refcnt_set(&big->shinfo, 1);
-	rte_pktmbuf_attach_extbuf(m, big->data,
-				  rte_mempool_virt2iova(big) + offsetof(struct vnet_extbuf, data),
-				  (uint16_t)size, &big->shinfo);
+	if (rte_mempool_get(rxq->extbuf_pool, (void **)&ext) < 0)
+		return DEV_RX_NO_BUFFER;
+	ext->shinfo.free_cb = rx_extbuf_free;
+	ext->shinfo.fcb_opaque = ext;
+	rte_mbuf_ext_refcnt_set(&ext->shinfo, 1);
+	rte_pktmbuf_attach_extbuf(m, ext->data,
+				  rte_mempool_virt2iova(ext) + offsetof(struct vnet_extbuf, data),
+				  (uint16_t)size, &ext->shinfo);
 	m->data_off = RTE_MIN((uint32_t)RTE_PKTMBUF_HEADROOM, room);
-	return RX_OK;
+	return DEV_RX_OK;
 }
 
 /* Chain n mbufs to m. On failure m is as before. */
-static enum rx_result
+static enum dev_rx_result
 rx_chain(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t n)
 {
 	struct rte_mbuf *last = m;
@@ -92,27 +92,27 @@ rx_chain(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t n)
 			rte_pktmbuf_free(m->next);
 			m->next = NULL;
 			m->nb_segs = 1;
-			return RX_NO_BUFFER;
+			return DEV_RX_NO_BUFFER;
 		}
 		last->next = next;
 		last = next;
 		m->nb_segs++;
 	}
-	return RX_OK;
+	return DEV_RX_OK;
 }
 
 /* Make m take len bytes: as it is, with an external buffer, or as a chain if that is allowed. */
-static enum rx_result
+static enum dev_rx_result
 rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 {
 	if (len <= rxq->room)
-		return RX_OK;
+		return DEV_RX_OK;
 	if ((rxq->flags & VNET_F_SCATTER) && len <= VNET_FRAME_MAX)
 		return rx_chain(rxq, m, (len - 1) / rxq->room);
-	if (rxq->big != NULL && len <= vnet_extbuf_size(rxq->big))
+	if (rxq->extbuf_pool != NULL && len <= vnet_extbuf_size(rxq->extbuf_pool))
 		return rx_attach_extbuf(rxq, m, len);
 	rxq->stats.drop[VNET_DROP_OVERSIZE]++;
-	return RX_DROPPED;
+	return DEV_RX_DROPPED;
 }
 
 static void

@@ -6,14 +6,14 @@
 #include "vnet_csum.h"
 #include "vnet_impl.h"
 
-#define TX_PACKED	(1u << 0)
-#define TX_ANY_HDR	(1u << 1) /* header length as the run says, else 12 */
+#define DEV_TX_PACKED	(1u << 0)
+#define DEV_TX_ANY_HDR	(1u << 1) /* header length as the ring says, else 12 */
 
 /* What became of a packet. */
-enum tx_result {
-	TX_SENT,
-	TX_DROPPED,	/* counted; chains up to `used` are to be completed all the same */
-	TX_SHORT,	/* the chains at hand do not suffice; none was taken for it */
+enum dev_tx_result {
+	DEV_TX_SENT,
+	DEV_TX_DROPPED,	/* counted; chains up to `used` are to be completed all the same */
+	DEV_TX_SHORT,	/* the chains at hand do not suffice; none was taken for it */
 };
 
 /* The chains of a round. */
@@ -96,16 +96,16 @@ tx_copy(struct tx_sink *s, const struct vnet_tx_pkt *p)
 	}
 }
 
-static enum tx_result
+static enum dev_tx_result
 tx_dropped(struct tx_round *t, enum vnet_drop why)
 {
 	t->txq->stats.drop[why]++;
-	return TX_DROPPED;
+	return DEV_TX_DROPPED;
 }
 
 /* Take the chains that a frame of `need` bytes, header included, fills. */
-static enum tx_result
-tx_take(struct tx_round *t, uint32_t need, uint16_t *count)
+static enum dev_tx_result
+tx_use_chains(struct tx_round *t, uint32_t need, uint16_t *count)
 {
 	const bool mergeable = t->ring->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF);
 	uint16_t first = t->used, k = first;
@@ -113,7 +113,7 @@ tx_take(struct tx_round *t, uint32_t need, uint16_t *count)
 
 	while (room < need) {
 		if (k == t->have)
-			return TX_SHORT;
+			return DEV_TX_SHORT;
 		if (t->c[k].fault != VIRTQ_FAULT_NONE) {
 			t->used = k + 1;
 			return tx_dropped(t, VNET_DROP_UNMAPPED);
@@ -128,42 +128,42 @@ tx_take(struct tx_round *t, uint32_t need, uint16_t *count)
 	}
 	t->used = k;
 	*count = k - first;
-	return TX_SENT;
+	return DEV_TX_SENT;
 }
 
-static enum tx_result
+static enum dev_tx_result
 tx_frame(struct tx_round *t, struct vnet_tx_pkt *p)
 {
 	struct tx_sink s = {.dev = t->dev};
 	struct virtq_chain *first = &t->c[t->used];
 	uint16_t count = 0;
-	enum tx_result r = tx_take(t, p->len + t->ring->hdr_len, &count);
+	enum dev_tx_result r = tx_use_chains(t, p->len + t->ring->hdr_len, &count);
 
-	if (r != TX_SENT)
+	if (r != DEV_TX_SENT)
 		return r;
 	p->hdr.num_buffers = count;
 	tx_sink_open(&s, first);
 	tx_sink_write(&s, &p->hdr, t->ring->hdr_len);
 	tx_copy(&s, p);
 	t->txq->stats.sw_csum += p->sw_csum;
-	return TX_SENT;
+	return DEV_TX_SENT;
 }
 
-static enum tx_result
+static enum dev_tx_result
 tx_segments(struct tx_round *t, const struct vnet_tx_pkt *p)
 {
 	uint32_t payload = p->len - p->head_len;
 	struct vnet_tx_pkt frame;
 
 	for (uint32_t off = 0; off < payload; off += p->mss) {
-		enum tx_result r;
+		enum dev_tx_result r;
 
-		vnet_tx_segment(p, off, RTE_MIN(payload - off, (uint32_t)p->mss), &frame);
+		vnet_offload_segment(p, off, RTE_MIN(payload - off, (uint32_t)p->mss), &frame);
 		r = tx_frame(t, &frame);
-		if (r != TX_SENT)
+		if (r != DEV_TX_SENT)
 			return r;
 	}
-	return TX_SENT;
+	return DEV_TX_SENT;
 }
 
 /*
@@ -211,7 +211,7 @@ tx_break(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
  * A packet that needs more chains than a round has: it gets a round of its own, all or nothing.
  * Called with no chain of the current round taken.
  */
-static enum tx_result
+static enum dev_tx_result
 tx_large(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *ring,
 	 const struct vnet_tx_pkt *p)
 {
@@ -219,47 +219,47 @@ tx_large(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 	struct virtq_fetch fetch = virtq_dev_fetch_begin(dev, NULL);
 	uint32_t frames = p->mss ? (p->len - p->head_len + p->mss - 1) / p->mss : 1;
 	struct vnet_tx_pkt copy = *p;
-	enum tx_result r;
+	enum dev_tx_result r;
 	bool more;
 
 	if (frames > ring->size || frames > VIRTQ_MAX_CHAINS)
 		return tx_dropped(&t, VNET_DROP_OVERSIZE);
 	if (!virtq_dev_ready(dev, ring, (uint16_t)frames))
-		return TX_SHORT;
+		return DEV_TX_SHORT;
 	virtq_dev_begin(dev, ring);
 	more = tx_fetch_all(&t, &fetch);
 	r = p->mss ? tx_segments(&t, p) : tx_frame(&t, &copy);
-	if (r == TX_SHORT) {
+	if (r == DEV_TX_SHORT) {
 		if (fetch.err != VIRTQ_OK)
 			tx_break(txq, dev, ring, fetch.err);
 		else if (!more)
 			return tx_dropped(&t, VNET_DROP_OVERSIZE);
-		return TX_SHORT;
+		return DEV_TX_SHORT;
 	}
 	if (t.used > 0) {
 		virtq_dev_complete(dev, ring, t.c, t.used, ring->packed, true, false);
 		virtq_dev_notify(dev, ring, ring->packed);
 	}
-	if (r == TX_SENT && p->mss)
+	if (r == DEV_TX_SENT && p->mss)
 		txq->stats.sw_gso++;
 	return r;
 }
 
 /*
- * Everything but one segment without offloads into one plain buffer. TX_SHORT with chains taken
+ * Everything but one segment without offloads into one plain buffer. DEV_TX_SHORT with chains taken
  * before means: finish this round, then come again.
  */
-static __rte_noinline enum tx_result
+static __rte_noinline enum dev_tx_result
 tx_slow(struct tx_round *t, struct rte_mbuf *m)
 {
 	struct vnet_tx_pkt p;
-	enum tx_result r = TX_SHORT;
+	enum dev_tx_result r = DEV_TX_SHORT;
 
-	if (vnet_tx_offload(t->ring->features, m, &p) < 0)
+	if (vnet_offload_tx(t->ring->features, m, &p) < 0)
 		return tx_dropped(t, VNET_DROP_OFFLOAD);
 	if (p.mss == 0)
 		r = tx_frame(t, &p);
-	if (r != TX_SHORT || t->used > 0)
+	if (r != DEV_TX_SHORT || t->used > 0)
 		return r;
 	t->stale = true;
 	return tx_large(t->txq, t->dev, t->ring, &p);
@@ -295,7 +295,7 @@ struct tx_header {
 	uint32_t second;	/* csum_offset, num_buffers */
 };
 
-#define TX_HEADER_PLAIN ((struct tx_header){0, 1 << 16})
+#define DEV_TX_HEADER_PLAIN ((struct tx_header){0, 1 << 16})
 
 /*
  * The header of a plain packet is always the same, and that of others often. Where it has a cache
@@ -336,7 +336,7 @@ tx_csum_one(struct tx_round *t, const struct rte_mbuf *m, uint8_t *to, uint32_t 
 	const uint32_t type = vnet_plain_type(frame, m->data_len, l4, csum);
 	const uint8_t *l3 = frame + RTE_ETHER_HDR_LEN;
 	const bool ipv6 = (type & RTE_PTYPE_L3_MASK) == RTE_PTYPE_L3_IPV6;
-	struct tx_header h = TX_HEADER_PLAIN;
+	struct tx_header h = DEV_TX_HEADER_PLAIN;
 	uint64_t sum;
 	uint16_t bytes;
 
@@ -369,10 +369,10 @@ tx_csum_one(struct tx_round *t, const struct rte_mbuf *m, uint8_t *to, uint32_t 
 	return true;
 }
 
-VIRTQ_INLINE enum tx_result
+VIRTQ_INLINE enum dev_tx_result
 tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & TX_ANY_HDR ? t->ring->hdr_len : 12;
+	const uint32_t hdr_len = flags & DEV_TX_ANY_HDR ? t->ring->hdr_len : 12;
 	struct virtq_chain *c = &t->c[t->used];
 	const uint32_t len = m->data_len;
 
@@ -383,12 +383,12 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 		if (!tx_csum_one(t, m, c->addr, hdr_len))
 			return tx_slow(t, m);
 	} else {
-		tx_put_header(c->addr, hdr_len, TX_HEADER_PLAIN);
+		tx_put_header(c->addr, hdr_len, DEV_TX_HEADER_PLAIN);
 		vnet_copy(c->addr + hdr_len, rte_pktmbuf_mtod(m, const void *), len);
 	}
 	c->written = len + hdr_len;
 	t->used++;
-	return TX_SENT;
+	return DEV_TX_SENT;
 }
 
 VIRTQ_INLINE uint16_t
@@ -403,7 +403,7 @@ tx_round(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 	uint16_t i;
 
 	virtq_dev_begin(dev, ring);
-	t.have = virtq_dev_fetch(dev, ring, &fetch, c, n, flags & TX_PACKED, true,
+	t.have = virtq_dev_fetch(dev, ring, &fetch, c, n, flags & DEV_TX_PACKED, true,
 				 tx_prefetch);
 	if (t.have == 0) {
 		if (unlikely(fetch.err != VIRTQ_OK))
@@ -412,11 +412,11 @@ tx_round(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 	}
 	for (i = 0; i < n; i++) {
 		uint32_t len = pkts[i]->pkt_len;
-		enum tx_result r = tx_one(&t, pkts[i], flags);
+		enum dev_tx_result r = tx_one(&t, pkts[i], flags);
 
-		if (unlikely(r == TX_SHORT))
+		if (unlikely(r == DEV_TX_SHORT))
 			break;
-		if (unlikely(r == TX_DROPPED))
+		if (unlikely(r == DEV_TX_DROPPED))
 			dropped |= 1u << i;
 		else
 			bytes += len;
@@ -426,15 +426,15 @@ tx_round(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 		}
 	}
 	if (likely(t.used > 0)) {
-		virtq_dev_complete(dev, ring, c, t.used, flags & TX_PACKED, true, false);
-		virtq_dev_notify(dev, ring, flags & TX_PACKED);
+		virtq_dev_complete(dev, ring, c, t.used, flags & DEV_TX_PACKED, true, false);
+		virtq_dev_notify(dev, ring, flags & DEV_TX_PACKED);
 	}
 	if (unlikely(fetch.err != VIRTQ_OK && t.used == t.have))
 		tx_break(txq, dev, ring, fetch.err);
 	txq->stats.bytes += bytes;
 	vnet_tx_account(&txq->stats, txq->flags, pkts, i, dropped);
 	vnet_free_sent(pkts, i);
-	virtq_dev_prefetch_next(dev, ring, i, flags & TX_PACKED);
+	virtq_dev_prefetch_next(dev, ring, i, flags & DEV_TX_PACKED);
 	return i;
 }
 
@@ -460,7 +460,7 @@ tx_burst(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 	return done;
 }
 
-#define TX_INSTANCE(name, flags) \
+#define DEV_TX_INSTANCE(name, flags) \
 static uint16_t \
 name(struct vnet_txq *txq, struct virtq_cursor *cursor, const struct virtq_ring *ring, \
 	struct rte_mbuf **pkts, uint16_t n) \
@@ -468,15 +468,15 @@ name(struct vnet_txq *txq, struct virtq_cursor *cursor, const struct virtq_ring 
 	return tx_burst(txq, virtq_dev_of(cursor), ring, pkts, n, flags); \
 }
 
-TX_INSTANCE(tx_split, 0)
-TX_INSTANCE(tx_split_any, TX_ANY_HDR)
-TX_INSTANCE(tx_packed, TX_PACKED)
-TX_INSTANCE(tx_packed_any, TX_PACKED | TX_ANY_HDR)
+DEV_TX_INSTANCE(tx_split, 0)
+DEV_TX_INSTANCE(tx_split_any, DEV_TX_ANY_HDR)
+DEV_TX_INSTANCE(tx_packed, DEV_TX_PACKED)
+DEV_TX_INSTANCE(tx_packed_any, DEV_TX_PACKED | DEV_TX_ANY_HDR)
 
 /* A disabled ring gets nothing. */
 static uint16_t
-tx_disabled(struct vnet_txq *txq, struct virtq_cursor *cursor __rte_unused,
-	    const struct virtq_ring *ring __rte_unused, struct rte_mbuf **pkts, uint16_t n)
+tx_disabled(struct vnet_txq *txq, struct virtq_cursor *cursor,
+	    const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n)
 {
 	vnet_tx_drop(txq, pkts, n, VNET_DROP_DISABLED);
 	return n;
@@ -490,9 +490,9 @@ vnet_dev_tx_select(const struct virtq_ring *ring, const char **name)
 		const char *name;
 	} table[] = {
 		[0] = {tx_split, "split"},
-		[TX_PACKED] = {tx_packed, "packed"},
-		[TX_ANY_HDR] = {tx_split_any, "split, legacy header"},
-		[TX_PACKED | TX_ANY_HDR] = {tx_packed_any, "packed, legacy header"},
+		[DEV_TX_PACKED] = {tx_packed, "packed"},
+		[DEV_TX_ANY_HDR] = {tx_split_any, "split, legacy header"},
+		[DEV_TX_PACKED | DEV_TX_ANY_HDR] = {tx_packed_any, "packed, legacy header"},
 	};
 	const char *dummy;
 	unsigned int f;
@@ -503,7 +503,7 @@ vnet_dev_tx_select(const struct virtq_ring *ring, const char **name)
 		*name = "disabled";
 		return tx_disabled;
 	}
-	f = (ring->packed ? TX_PACKED : 0) | (ring->hdr_len != 12 ? TX_ANY_HDR : 0);
+	f = (ring->packed ? DEV_TX_PACKED : 0) | (ring->hdr_len != 12 ? DEV_TX_ANY_HDR : 0);
 	*name = table[f].name;
 	return table[f].burst;
 }

@@ -21,15 +21,15 @@ vnet_tx_burst vnet_drv_tx_select(const struct virtq_ring *ring, const char **nam
 /* Offer as many buffers as ring and pool allow, before the ring is published. Returns how many. */
 uint16_t vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv,
 			  const struct virtq_ring *ring);
-/* Free all mbufs that a ring holds, after it has stopped and its gate is quiet. */
+/* Free all mbufs that a ring holds, after it has stopped and no burst uses it. */
 void vnet_drv_drain(struct virtq_drv *drv, uint16_t size);
-/* Free what the device has sent; up to n mbufs. ethdev tx_done_cleanup, inside the gate. */
+/* Free what the device has sent; up to n mbufs. ethdev tx_done_cleanup, with the rcu read lock. */
 uint16_t vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv,
 			   const struct virtq_ring *ring, uint16_t n);
 
 /*
  * Memory the device cannot reach must not be offered. It reaches all that is DPDK's own, which this
- * tells (NULL: any is), and what txq->given names. A list of DPDK's segments stays where it is, so
+ * tells (NULL: any is), and what txq->extmem names. A list of DPDK's segments stays where it is, so
  * that one in which a buffer was found is remembered. Set by the owner once, before any burst.
  */
 typedef bool (*vnet_drv_shared)(const void *addr, uint32_t len);

@@ -8,18 +8,18 @@
 
 #include "vnet_drv_peek.h"
 
-#define RX_PACKED	(1u << 0)
-#define RX_MERGE	(1u << 1) /* a packet may lie in several buffers */
-#define RX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
-#define RX_HASH		(1u << 3) /* the header reports a hash, and has its length */
+#define DRV_RX_PACKED	(1u << 0)
+#define DRV_RX_MERGE	(1u << 1) /* a packet may lie in several buffers */
+#define DRV_RX_ANY_HDR	(1u << 2) /* header length as the ring says, else 12 */
+#define DRV_RX_HASH		(1u << 3) /* the header reports a hash, and has its length */
 
-/* Bytes of the header; any: what the run says. */
+/* Bytes of the header; any: what the ring says. */
 VIRTQ_INLINE uint32_t
 drv_hdr_len(uint32_t any, const unsigned int flags)
 {
-	if (flags & RX_HASH)
+	if (flags & DRV_RX_HASH)
 		return VNET_HDR_HASH;
-	return flags & RX_ANY_HDR ? any : 12;
+	return flags & DRV_RX_ANY_HDR ? any : 12;
 }
 
 /*
@@ -42,7 +42,7 @@ drv_hash(struct rte_mbuf *m)
 typedef uint64_t drv_u64x2 __attribute__((vector_size(16)));
 
 VIRTQ_INLINE bool
-drv_any(virtq_u32x4 v)
+drv_batch_any(virtq_u32x4 v)
 {
 	const drv_u64x2 w = (drv_u64x2)v;
 
@@ -51,19 +51,19 @@ drv_any(virtq_u32x4 v)
 
 /* A used entry and a header of which there is nothing to be said, so that len is the packet's. */
 VIRTQ_INLINE bool
-drv_rx_is_plain(const struct virtq_drv_desc_state *slot, const uint8_t *h, uint32_t len,
+drv_rx_is_plain(const struct virtq_drv_desc_state *state, const uint8_t *h, uint32_t len,
 	uint32_t hdr_len, const unsigned int flags)
 {
-	return len >= hdr_len + RTE_ETHER_HDR_LEN && len <= slot->len &&
+	return len >= hdr_len + RTE_ETHER_HDR_LEN && len <= state->len &&
 	       (uint16_t)virtq_peek64(h) == 0 &&
-	       (!(flags & RX_MERGE) || virtq_load16((const void *)(h + 10)) == 1);
+	       (!(flags & DRV_RX_MERGE) || virtq_load16((const void *)(h + 10)) == 1);
 }
 
 /* Buffers that are due, and entries that may say that they are used, both without a gap. */
 struct drv_batch {
 	struct virtq_drv_used used;
 	void *const *cookie;
-	const struct virtq_drv_desc_state *slot;
+	const struct virtq_drv_desc_state *state;
 	struct rte_mbuf **pkts;	/* where packets go */
 	uint64_t rearm;		/* of the queue */
 	uint32_t hdr_len;
@@ -74,10 +74,10 @@ struct drv_batch {
 struct drv_received {
 	uint32_t n;
 	bool odd;
-	uint64_t tally;
+	uint64_t classes;
 };
 
-typedef struct drv_received (*drv_batch_fn)(const struct drv_batch *row);
+typedef struct drv_received (*drv_batch_fn)(const struct drv_batch *batch);
 
 /*
  * vnet_rx_mbuf_init() in two stores, which pays where nobody reads right after what they wrote. len
@@ -95,105 +95,106 @@ drv_mbuf_init(struct rte_mbuf *m, drv_u64x2 start, uint32_t len)
 _Static_assert(offsetof(struct rte_mbuf, ol_flags) == offsetof(struct rte_mbuf, rearm_data) + 8 &&
 	       offsetof(struct rte_mbuf, data_len) == offsetof(struct rte_mbuf, packet_type) + 8,
 	       "words that drv_mbuf_init() writes");
-_Static_assert(VNET_BURST <= VNET_SIZE_CLASS_MAX, "a row's packets are in one tally");
+_Static_assert(VNET_BURST <= VNET_SIZE_CLASS_MAX, "a batch's packets are in one classes");
 
-/* Bytes offered in each of four slots. */
+/* Bytes offered under each of four descriptors. */
 VIRTQ_INLINE virtq_u32x4
-drv_rooms(const struct virtq_drv_desc_state *slot)
+drv_batch_rooms(const struct virtq_drv_desc_state *state)
 {
 	virtq_u32x4 a, b;
 
-	_Static_assert(sizeof(*slot) == 8 && offsetof(struct virtq_drv_desc_state, len) == 0,
-		       "two slots are four words");
-	memcpy(&a, slot, sizeof(a));
-	memcpy(&b, slot + 2, sizeof(b));
+	_Static_assert(sizeof(*state) == 8 && offsetof(struct virtq_drv_desc_state, len) == 0,
+		       "two states are four words");
+	memcpy(&a, state, sizeof(a));
+	memcpy(&b, state + 2, sizeof(b));
 	return (virtq_u32x4){a[0], a[2], b[0], b[2]};
 }
 
 /*
- * Split: four packets of a row, from `at` on, at once. False: not all of them are plain; then
+ * Split: four packets of a batch, from `at` on, at once. False: not all of them are plain; then
  * nothing has been done.
  */
 VIRTQ_INLINE bool
-drv_take_four(const struct drv_batch *row, uint64_t at, drv_u64x2 start, uint64_t *tally,
+drv_batch_four(const struct drv_batch *batch, uint64_t at, drv_u64x2 start, uint64_t *classes,
 	const unsigned int flags)
 {
-	const uint32_t hdr_len = drv_hdr_len(row->hdr_len, flags);
-	const uint32_t due = row->due + (uint32_t)at;
+	const uint32_t hdr_len = drv_hdr_len(batch->hdr_len, flags);
+	const uint32_t due = batch->due + (uint32_t)at;
 	virtq_u32x4 ids, lens, ends;
 	struct rte_mbuf *m[4];
 	uint16_t said = 0;
 
-	virtq_drv_used_four(&row->used, (uint32_t)at, &ids, &lens);
+	virtq_drv_used_four(&batch->used, (uint32_t)at, &ids, &lens);
 	lens -= hdr_len;
 	/*
 	 * The sign says that a length is too short, or longer than what was offered: there is none
 	 * for which both differences are wrong and positive, as long as that has room for a frame.
 	 */
-	ends = (lens - RTE_ETHER_HDR_LEN) | (drv_rooms(&row->slot[at]) - hdr_len - lens);
+	ends = (lens - RTE_ETHER_HDR_LEN) | (drv_batch_rooms(&batch->state[at]) - hdr_len - lens);
 	ids ^= due + (virtq_u32x4){0, 1, 2, 3};
 	for (unsigned int i = 0; i < 4; i++) {
 		const uint8_t *h;
 
-		m[i] = row->cookie[at + i];
+		m[i] = batch->cookie[at + i];
 		h = drv_header(m[i], hdr_len);
 		said |= (uint16_t)virtq_peek64(h);
-		if (flags & RX_MERGE)
+		if (flags & DRV_RX_MERGE)
 			said |= virtq_load16((const void *)(h + 10)) ^ 1;
 	}
-	if (unlikely(said != 0 || drv_any(ids | ends >> 31)))
+	if (unlikely(said != 0 || drv_batch_any(ids | ends >> 31)))
 		return false;
 	for (unsigned int i = 0; i < 4; i++) {
 		rte_prefetch0((const uint8_t *)m[i]->buf_addr + RTE_PKTMBUF_HEADROOM);
 		drv_mbuf_init(m[i], start, lens[i]);
-		if (flags & RX_HASH)
+		if (flags & DRV_RX_HASH)
 			drv_hash(m[i]);
 	}
-	memcpy(&row->pkts[at], &row->cookie[at], sizeof(m));
+	memcpy(&batch->pkts[at], &batch->cookie[at], sizeof(m));
 	/* Neighbours are often of the same length. */
-	if (likely(!drv_any(lens ^ lens[0]))) {
-		*tally += 4 * vnet_size_classes(lens[0]);
+	if (likely(!drv_batch_any(lens ^ lens[0]))) {
+		*classes += 4 * vnet_size_classes(lens[0]);
 		return true;
 	}
 	for (unsigned int i = 0; i < 4; i++)
-		*tally += vnet_size_classes(lens[i]);
+		*classes += vnet_size_classes(lens[i]);
 	return true;
 }
 
 /*
- * As many packets of a row as are used, came in the order in which their buffers were offered, each
- * in one buffer with an empty header. Of this the instances make a function of its own, for all of
+ * As many packets of a batch as are used and came in the order of their buffers, each in one buffer
+ * with an empty header. Of this the instances make a function of its own, for all of
  * its state to be in registers.
  */
 VIRTQ_INLINE struct drv_received
 drv_batch_receive(const struct drv_batch *p, const unsigned int flags)
 {
-	const struct drv_batch row = *p; /* which nothing here can be taken to change */
-	const uint32_t hdr_len = drv_hdr_len(row.hdr_len, flags);
-	const drv_u64x2 start = {row.rearm, 0};
-	uint64_t i = 0, tally = 0;
+	const struct drv_batch batch = *p; /* which nothing here can be taken to change */
+	const uint32_t hdr_len = drv_hdr_len(batch.hdr_len, flags);
+	const drv_u64x2 start = {batch.rearm, 0};
+	uint64_t i = 0, classes = 0;
 	bool odd = false;
 	uint32_t id, len;
 
-	if (!(flags & RX_PACKED))
-		while (i + 4 <= row.n && drv_take_four(&row, i, start, &tally, flags))
+	if (!(flags & DRV_RX_PACKED))
+		while (i + 4 <= batch.n && drv_batch_four(&batch, i, start, &classes, flags))
 			i += 4;
-	while (i < row.n && virtq_drv_used_next(&row.used, (uint32_t)i, &id, &len,
-						flags & RX_PACKED)) {
-		struct rte_mbuf *m = row.cookie[i];
+	while (i < batch.n && virtq_drv_used_next(&batch.used, (uint32_t)i, &id, &len,
+						  flags & DRV_RX_PACKED)) {
+		struct rte_mbuf *m = batch.cookie[i];
 
-		odd = id != row.due + i || !drv_rx_is_plain(&row.slot[i], drv_header(m, hdr_len),
-							    len, hdr_len, flags);
+		odd = id != batch.due + i || !drv_rx_is_plain(&batch.state[i], drv_header(m,
+											  hdr_len),
+							      len, hdr_len, flags);
 		if (unlikely(odd))
 			break;
 		rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
 		drv_mbuf_init(m, start, len - hdr_len);
-		if (flags & RX_HASH)
+		if (flags & DRV_RX_HASH)
 			drv_hash(m);
-		tally += vnet_size_classes(len - hdr_len);
-		row.pkts[i++] = m;
+		classes += vnet_size_classes(len - hdr_len);
+		batch.pkts[i++] = m;
 	}
-	return (struct drv_received){.n = (uint32_t)i, .odd = odd, .tally = tally};
+	return (struct drv_received){.n = (uint32_t)i, .odd = odd, .classes = classes};
 }
 
 #endif /* VNET_DRV_BATCH_H */

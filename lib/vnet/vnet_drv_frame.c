@@ -20,7 +20,7 @@ static void
 drv_add_pieces(struct virtq_drv *drv, const struct virtq_ring *ring, struct rte_mbuf *cookie,
 	const struct virtq_drv_seg *seg, uint16_t n)
 {
-	uint16_t slot = virtq_drv_next_id(drv);
+	uint16_t id = virtq_drv_next_id(drv);
 	struct vring_desc *table;
 	struct virtq_drv_seg ref;
 
@@ -28,7 +28,7 @@ drv_add_pieces(struct virtq_drv *drv, const struct virtq_ring *ring, struct rte_
 		virtq_drv_add(drv, ring, cookie, seg, n, 0, ring->packed);
 		return;
 	}
-	table = drv->indirect + (uint32_t)slot * VIRTQ_DRV_MAX_DESC;
+	table = drv->indirect + (uint32_t)id * VIRTQ_DRV_MAX_DESC;
 	for (uint16_t i = 0; i < n; i++) {
 		uint16_t more = i + 1 < n;
 
@@ -40,7 +40,7 @@ drv_add_pieces(struct virtq_drv *drv, const struct virtq_ring *ring, struct rte_
 					   more ? VRING_DESC_F_NEXT : 0, more ? i + 1 : 0);
 	}
 	ref.iova = drv->indirect_iova +
-		   (uint64_t)slot * VIRTQ_DRV_MAX_DESC * sizeof(struct vring_desc);
+		   (uint64_t)id * VIRTQ_DRV_MAX_DESC * sizeof(struct vring_desc);
 	ref.len = n * sizeof(struct vring_desc);
 	virtq_drv_add(drv, ring, cookie, &ref, 1, VRING_DESC_F_INDIRECT, ring->packed);
 }
@@ -82,31 +82,31 @@ drv_pieces(const struct virtq_ring *ring, const struct rte_mbuf *m, uint32_t ski
 }
 
 /* A frame with a header, and rewritten first bytes, in the ring's own memory. */
-static enum tx_result
+static enum drv_tx_result
 drv_frame(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	const struct vnet_tx_pkt *p)
 {
 	struct virtq_drv_seg seg[VIRTQ_DRV_MAX_DESC];
-	uint32_t slot = virtq_drv_next_id(drv);
-	uint8_t *head = drv->header + slot * VIRTQ_DRV_HEADER;
+	uint32_t id = virtq_drv_next_id(drv);
+	uint8_t *head = drv->header + id * VIRTQ_DRV_HEADER;
 	uint16_t n = drv_pieces(ring, p->m, p->head_skip, p->len - p->head_len, seg);
 	struct vnet_hdr hdr = p->hdr;
 
 	if (n == 0) {
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
-		return TX_DROPPED;
+		return DRV_TX_DROPPED;
 	}
-	if (drv_entries(drv, n) > drv->nfree)
-		return TX_SHORT;
+	if (drv_entries(drv, n) > drv->num_free)
+		return DRV_TX_SHORT;
 	hdr.num_buffers = 0; /* the device counts buffers, and only those it writes */
 	memset(head, 0, ring->hdr_len);
 	memcpy(head, &hdr, RTE_MIN((size_t)ring->hdr_len, sizeof(hdr)));
 	memcpy(head + ring->hdr_len, p->head, p->head_len);
-	seg[0].iova = drv->header_iova + (uint64_t)slot * VIRTQ_DRV_HEADER;
+	seg[0].iova = drv->header_iova + (uint64_t)id * VIRTQ_DRV_HEADER;
 	seg[0].len = ring->hdr_len + p->head_len;
 	drv_add_pieces(drv, ring, p->m, seg, n);
 	txq->stats.sw_csum += p->sw_csum;
-	return TX_SENT;
+	return DRV_TX_SENT;
 }
 
 static void
@@ -139,7 +139,7 @@ drv_segments_need(const struct virtq_drv *drv, const struct virtq_ring *ring,
 }
 
 /* All frames of a packet or none; each holds the mbuf that its payload lies in. */
-static enum tx_result
+static enum drv_tx_result
 drv_segments(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	const struct vnet_tx_pkt *p)
 {
@@ -149,17 +149,17 @@ drv_segments(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_rin
 
 	if (need == 0 || need > ring->size) {
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
-		return TX_DROPPED;
+		return DRV_TX_DROPPED;
 	}
-	if (need > drv->nfree)
-		return TX_SHORT;
+	if (need > drv->num_free)
+		return DRV_TX_SHORT;
 	drv_hold(p->m, (int16_t)(frames - 1)); /* at most as many as a ring has entries */
 	for (uint32_t off = 0; off < payload; off += p->mss) {
-		vnet_tx_segment(p, off, RTE_MIN(payload - off, (uint32_t)p->mss), &frame);
+		vnet_offload_segment(p, off, RTE_MIN(payload - off, (uint32_t)p->mss), &frame);
 		drv_frame(txq, drv, ring, &frame);
 	}
 	txq->stats.sw_gso++;
-	return TX_SENT;
+	return DRV_TX_SENT;
 }
 
 static bool
@@ -171,10 +171,10 @@ drv_within(const struct vnet_range *r, const void *addr, uint32_t len)
 }
 
 static bool
-drv_was_given(const struct vnet_extmem *given, const void *addr, uint32_t len)
+drv_in_extmem(const struct vnet_extmem *extmem, const void *addr, uint32_t len)
 {
-	for (unsigned int i = 0; given != NULL && i < VNET_EXTMEM_MAX; i++) {
-		const struct vnet_range *shared = &given->range[i];
+	for (unsigned int i = 0; extmem != NULL && i < VNET_EXTMEM_MAX; i++) {
+		const struct vnet_range *shared = &extmem->range[i];
 		struct vnet_range r;
 
 		r.len = __atomic_load_n(&shared->len, __ATOMIC_ACQUIRE);
@@ -188,28 +188,28 @@ drv_was_given(const struct vnet_extmem *given, const void *addr, uint32_t len)
 }
 
 static void
-drv_remember(struct vnet_txq *txq, const void *addr)
+drv_remember_segments(struct vnet_txq *txq, const void *addr)
 {
 	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list(addr);
 
 	if (msl == NULL || msl->external)
 		return;
-	txq->reach[1] = txq->reach[0];
-	txq->reach[0] = (struct vnet_range){(uintptr_t)msl->base_va, msl->len};
+	txq->segments[1] = txq->segments[0];
+	txq->segments[0] = (struct vnet_range){(uintptr_t)msl->base_va, msl->len};
 }
 
 bool
 vnet_drv_frame_is_mapped(struct vnet_txq *txq, const void *addr, uint32_t len)
 {
-	if (drv_within(&txq->reach[0], addr, len))
+	if (drv_within(&txq->segments[0], addr, len))
 		return true;
-	if (drv_within(&txq->reach[1], addr, len)) {
-		RTE_SWAP(txq->reach[0], txq->reach[1]);
+	if (drv_within(&txq->segments[1], addr, len)) {
+		RTE_SWAP(txq->segments[0], txq->segments[1]);
 		return true;
 	}
 	if (vnet_drv_is_shared != NULL && !vnet_drv_is_shared(addr, len))
-		return drv_was_given(txq->given, addr, len);
-	drv_remember(txq, addr);
+		return drv_in_extmem(txq->extmem, addr, len);
+	drv_remember_segments(txq, addr);
 	return true;
 }
 
@@ -222,7 +222,7 @@ drv_pool_takes_copies(struct rte_mempool *pool)
 }
 
 static bool
-drv_all_in_reach(struct vnet_txq *txq, const struct rte_mbuf *m)
+drv_all_mapped(struct vnet_txq *txq, const struct rte_mbuf *m)
 {
 	for (; m != NULL; m = m->next)
 		if (!vnet_drv_frame_is_mapped(txq, m->buf_addr, m->buf_len))
@@ -232,18 +232,18 @@ drv_all_in_reach(struct vnet_txq *txq, const struct rte_mbuf *m)
 
 /* The packet, or a copy where the device cannot reach it. NULL: there is nothing to copy it to. */
 static struct rte_mbuf *
-drv_reachable(struct vnet_txq *txq, struct rte_mbuf *m)
+drv_mapped_or_copy(struct vnet_txq *txq, struct rte_mbuf *m)
 {
 	struct rte_mbuf *copy;
 
-	if (drv_all_in_reach(txq, m))
+	if (drv_all_mapped(txq, m))
 		return m;
 	if (!drv_pool_takes_copies(m->pool))
 		return NULL;
 	copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
 	if (copy == NULL)
 		return NULL;
-	if (!drv_all_in_reach(txq, copy)) {
+	if (!drv_all_mapped(txq, copy)) {
 		rte_pktmbuf_free(copy);
 		return NULL;
 	}
@@ -252,40 +252,40 @@ drv_reachable(struct vnet_txq *txq, struct rte_mbuf *m)
 	return copy;
 }
 
-static enum tx_result
-drv_frame_reachable(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
+static enum drv_tx_result
+drv_frame_mapped(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf *m)
 {
 	const uint64_t sw_csum = txq->stats.sw_csum;
 	struct vnet_tx_pkt p;
-	enum tx_result r;
+	enum drv_tx_result r;
 
-	if (vnet_tx_offload(vnet_swap_roles(ring->features), m, &p) < 0) {
+	if (vnet_offload_tx(vnet_swap_roles(ring->features), m, &p) < 0) {
 		txq->stats.drop[VNET_DROP_OFFLOAD]++;
-		return TX_DROPPED;
+		return DRV_TX_DROPPED;
 	}
 	r = p.mss ? drv_segments(txq, drv, ring, &p) : drv_frame(txq, drv, ring, &p);
-	if (r == TX_SHORT)
+	if (r == DRV_TX_SHORT)
 		txq->stats.sw_csum = sw_csum; /* done again when the packet comes again */
 	return r;
 }
 
-enum tx_result
+enum drv_tx_result
 vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf *pkt)
 {
-	struct rte_mbuf *m = drv_reachable(txq, pkt);
-	enum tx_result r;
+	struct rte_mbuf *m = drv_mapped_or_copy(txq, pkt);
+	enum drv_tx_result r;
 
 	if (m == NULL) {
 		txq->stats.drop[VNET_DROP_UNMAPPED]++;
-		return TX_DROPPED;
+		return DRV_TX_DROPPED;
 	}
-	r = drv_frame_reachable(txq, drv, ring, m);
+	r = drv_frame_mapped(txq, drv, ring, m);
 	if (m == pkt)
 		return r;
-	if (r == TX_SENT)
-		return TX_COPIED;
+	if (r == DRV_TX_SENT)
+		return DRV_TX_COPIED;
 	rte_pktmbuf_free(m);
 	return r;
 }

@@ -7,10 +7,10 @@
 #include "vnet_impl.h"
 
 /*
- * TX_COPIED: sent, but what the ring holds is a copy; the packet itself is still to be freed.
- * TX_DROPPED: counted, still to be freed. TX_SHORT: not enough entries, nothing was done.
+ * DRV_TX_COPIED: sent, but what the ring holds is a copy; the packet itself is still to be freed.
+ * DRV_TX_DROPPED: counted, still to be freed. DRV_TX_SHORT: not enough entries, nothing was done.
  */
-enum tx_result { TX_SENT, TX_COPIED, TX_DROPPED, TX_SHORT };
+enum drv_tx_result { DRV_TX_SENT, DRV_TX_COPIED, DRV_TX_DROPPED, DRV_TX_SHORT };
 
 /* Whether the device reaches the bytes. */
 bool vnet_drv_frame_is_mapped(struct vnet_txq *txq, const void *addr, uint32_t len);
@@ -20,7 +20,7 @@ bool vnet_drv_frame_is_mapped(struct vnet_txq *txq, const void *addr, uint32_t l
  * next publication. A packet that the device cannot reach is copied. Its mbuf is not changed: other
  * ports may have it as well.
  */
-enum tx_result vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv,
-				  const struct virtq_ring *ring, struct rte_mbuf *pkt);
+enum drv_tx_result vnet_drv_frame_any(struct vnet_txq *txq, struct virtq_drv *drv,
+				      const struct virtq_ring *ring, struct rte_mbuf *pkt);
 
 #endif /* VNET_DRV_FRAME_H */

@@ -15,7 +15,7 @@ struct drv_peeked {
 	struct rte_mbuf *m[VNET_BURST];
 	uint32_t len[VNET_BURST];
 	uint16_t id[VNET_BURST]; /* unless they are in sequence */
-	bool in_sequence;	/* they name the slots that are due, without a gap */
+	bool in_sequence;	/* they name the buffers that are due, without a gap */
 };
 
 static inline uint8_t *
@@ -39,12 +39,12 @@ drv_prefetch(const struct rte_mbuf *m, uint32_t hdr_len)
 	rte_prefetch0((const uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM);
 }
 
-/* Note used entry i, whose slot is outstanding. */
+/* Note used entry i, whose buffer is outstanding. */
 VIRTQ_INLINE void
 drv_note(struct virtq_drv *drv, struct drv_peeked *b, uint16_t i, uint16_t id, uint32_t len,
 	uint32_t hdr_len)
 {
-	b->len[i] = RTE_MIN(len, drv->slot[id].len);
+	b->len[i] = RTE_MIN(len, drv->state[id].len);
 	b->m[i] = drv->cookie[id];
 	drv_prefetch(b->m[i], hdr_len);
 }
@@ -138,14 +138,14 @@ drv_peek_any(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_rin
 }
 
 /*
- * Note up to n used entries; nothing is taken yet. With IN_ORDER an entry that names the slot that
- * is due stands for that alone.
+ * Note up to n used entries; nothing is taken yet. With IN_ORDER an entry that names the buffer
+ * that is due stands for that alone.
  */
 VIRTQ_INLINE uint16_t
 drv_peek(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct drv_peeked *b, uint16_t n, uint32_t hdr_len, bool packed)
 {
-	uint16_t have = ring->size - drv->nfree, i;
+	uint16_t have = ring->size - drv->num_free, i;
 
 	b->in_sequence = true;
 	if (!packed)
@@ -171,7 +171,7 @@ drv_peek(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *r
 
 /* The buffer of a noted entry is the port's again. */
 static struct rte_mbuf *
-drv_take(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id)
+drv_pop_one(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id)
 {
 	if (drv->batch && id == drv->batch_last)
 		drv->batch = false;
@@ -180,7 +180,7 @@ drv_take(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id)
 
 /* The same for the n first of a batch that is in sequence. */
 VIRTQ_INLINE void
-drv_take_sequence(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n, bool packed)
+drv_pop_sequence(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n, bool packed)
 {
 	const uint16_t left = ring->size - drv->oldest, k = RTE_MIN(n, left);
 

@@ -12,14 +12,14 @@ drv_offload(struct vnet_rxq *rxq, const struct virtq_ring *ring, const struct vn
 {
 	uint64_t features = vnet_swap_roles(ring->features);
 
-	if (!vnet_rx_hdr_ok(h, features, m->pkt_len))
+	if (!vnet_offload_hdr_ok(h, features, m->pkt_len))
 		return false;
 	if ((h->flags & VIRTIO_NET_HDR_F_DATA_VALID) &&
 	    (features & VIRTQ_BIT(VIRTIO_NET_F_CSUM)))
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 	if ((h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
 	    h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		vnet_rx_offload(rxq, h, m);
+		vnet_offload_rx(rxq, h, m);
 	if (ring->hdr_len == VNET_HDR_HASH)
 		drv_hash(m);
 	return true;
@@ -64,7 +64,7 @@ drv_next_buffer(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_
 		return NULL;
 	}
 	*len = b.len[0];
-	return drv_take(drv, ring, b.id[0]);
+	return drv_pop_one(drv, ring, b.id[0]);
 }
 
 /* Buffers that a used entry stands for when `due` is the first of them. */
@@ -156,7 +156,7 @@ drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_rin
 
 	*out = NULL;
 	virtq_copy_out(&h, drv_header(first, ring->hdr_len), sizeof(h));
-	if (h.num_buffers > ring->size - drv->nfree) {
+	if (h.num_buffers > ring->size - drv->num_free) {
 		drv_rx_break(rxq, drv, VIRTQ_E_USED_JUMP);
 		return 0;
 	}
@@ -178,27 +178,27 @@ drv_rx_merge(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_rin
 	return 1;
 }
 
-/* Offer n raw mbufs that are the cookies of the next slots, which do not go round the ring. */
+/* Offer n raw mbufs that are the cookies of the next ids, which do not go round the ring. */
 VIRTQ_INLINE void
 drv_offer(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n, uint32_t room,
 	uint32_t hdr_len, bool packed)
 {
 	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv, ring);
-	void *const *m = &drv->cookie[b.slot];
-	struct virtq_drv_desc_state *slot = &drv->slot[b.slot];
+	void *const *m = &drv->cookie[b.id];
+	struct virtq_drv_desc_state *state = &drv->state[b.id];
 
 	while (b.n < n) {
 		struct rte_mbuf *one = m[b.n];
 
-		if (unlikely(slot[b.n].len != room + hdr_len))
-			slot[b.n].len = room + hdr_len;
+		if (unlikely(state[b.n].len != room + hdr_len))
+			state[b.n].len = room + hdr_len;
 		virtq_drv_bulk_put(drv, &b, (uintptr_t)drv_header(one, hdr_len),
 				   room + hdr_len, VRING_DESC_F_WRITE, packed);
 	}
 	virtq_drv_bulk_end(drv, ring, &b, VRING_DESC_F_WRITE, packed);
 }
 
-/* The same where free slots do not follow each other. */
+/* The same where free ids do not follow each other. */
 static __rte_noinline void
 drv_offer_any(struct virtq_drv *drv, const struct virtq_ring *ring, struct rte_mbuf **m, uint16_t n,
 	uint32_t room, uint32_t hdr_len)
@@ -236,7 +236,7 @@ VIRTQ_INLINE uint16_t
 drv_refill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	uint32_t hdr_len, bool packed)
 {
-	uint16_t n = RTE_MIN(drv->nfree, (uint16_t)VNET_BURST);
+	uint16_t n = RTE_MIN(drv->num_free, (uint16_t)VNET_BURST);
 	void **cookie = &drv->cookie[drv->free_first];
 
 	if (likely(drv->sequential)) {
@@ -262,7 +262,7 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_rin
 	uint16_t out = 0, have, i;
 	struct drv_peeked b;
 
-	have = drv_peek(rxq, drv, ring, &b, n, hdr_len, flags & RX_PACKED);
+	have = drv_peek(rxq, drv, ring, &b, n, hdr_len, flags & DRV_RX_PACKED);
 	for (i = 0; i < have; i++) {
 		struct rte_mbuf *m = b.m[i];
 		const uint8_t *h = drv_header(m, hdr_len);
@@ -273,13 +273,13 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_rin
 			break;
 		}
 		/* Without all of a header the device cannot have said how many. */
-		if ((flags & RX_MERGE) && unlikely(b.len[i] >= hdr_len &&
-						   virtq_load16((const void *)(h + 10)) != 1)) {
+		if ((flags & DRV_RX_MERGE) && unlikely(b.len[i] >= hdr_len &&
+						       virtq_load16((const void *)(h + 10)) != 1)) {
 			*merged = true;
 			break;
 		}
 		if (unlikely(!b.in_sequence))
-			drv_take(drv, ring, b.id[i]);
+			drv_pop_one(drv, ring, b.id[i]);
 		if (unlikely((virtq_peek64(h) & 0xffff) != 0 ||
 			     b.len[i] < hdr_len + RTE_ETHER_HDR_LEN)) {
 			m = drv_rx_slow(rxq, ring, m, b.len[i]);
@@ -289,13 +289,13 @@ drv_rx_round(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_rin
 		} else {
 			vnet_rx_mbuf_init(m, rxq->rearm, b.len[i] - hdr_len);
 			*bytes += b.len[i] - hdr_len;
-			if (flags & RX_HASH)
+			if (flags & DRV_RX_HASH)
 				drv_hash(m);
 		}
 		pkts[out++] = m;
 	}
 	if (likely(b.in_sequence))
-		drv_take_sequence(drv, ring, i, flags & RX_PACKED);
+		drv_pop_sequence(drv, ring, i, flags & DRV_RX_PACKED);
 	return out;
 }
 
@@ -308,41 +308,41 @@ drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_rin
 	struct rte_mbuf **pkts, uint16_t n, bool *rest, drv_batch_fn take,
 	const unsigned int flags)
 {
-	struct drv_batch row = {
-		.used = virtq_drv_used_begin(drv, ring, flags & RX_PACKED),
+	struct drv_batch batch = {
+		.used = virtq_drv_used_begin(drv, ring, flags & DRV_RX_PACKED),
 		.cookie = &drv->cookie[drv->oldest],
-		.slot = &drv->slot[drv->oldest],
+		.state = &drv->state[drv->oldest],
 		.pkts = pkts,
 		.rearm = rxq->rearm,
 		.hdr_len = ring->hdr_len,
 		.due = drv->oldest,
 	};
-	const uint16_t left = RTE_MIN((uint16_t)(ring->size - row.due), row.used.left);
-	uint16_t have = ring->size - drv->nfree;
+	const uint16_t left = RTE_MIN((uint16_t)(ring->size - batch.due), batch.used.left);
+	uint16_t have = ring->size - drv->num_free;
 	struct drv_received r;
 	uint32_t id, len;
 
 	*rest = !virtq_drv_bulk_can_pop(drv) || drv->batch;
 	if (unlikely(*rest))
 		return 0;
-	if (!(flags & RX_PACKED)) {
+	if (!(flags & DRV_RX_PACKED)) {
 		/* It is likely that they are there: they travel together with the index. */
 		if (drv->flowing)
-			virtq_prefetch_range(row.used.first,
+			virtq_prefetch_range(batch.used.first,
 					     RTE_MIN(n, left) * sizeof(ring->used->ring[0]));
 		have = drv_have_split(rxq, drv, ring, n);
 	}
-	row.n = RTE_MIN(RTE_MIN(n, have), left);
-	if (row.n == 0 || !virtq_drv_used_next(&row.used, 0, &id, &len, flags & RX_PACKED))
+	batch.n = RTE_MIN(RTE_MIN(n, have), left);
+	if (batch.n == 0 || !virtq_drv_used_next(&batch.used, 0, &id, &len, flags & DRV_RX_PACKED))
 		return 0;
 	/* They will be offered again when the burst ends. On split rings this does not pay. */
-	if (flags & RX_PACKED)
-		virtq_drv_bulk_own(drv, ring, row.n, true);
-	r = take(&row);
+	if (flags & DRV_RX_PACKED)
+		virtq_drv_bulk_own(drv, ring, batch.n, true);
+	r = take(&batch);
 	if (likely(r.n > 0)) {
-		drv_take_sequence(drv, ring, (uint16_t)r.n, flags & RX_PACKED);
+		drv_pop_sequence(drv, ring, (uint16_t)r.n, flags & DRV_RX_PACKED);
 		/* Before buffers are offered: what lines are still to come does so meanwhile. */
-		vnet_rx_account_classes(rxq, pkts, (uint16_t)r.n, r.tally);
+		vnet_rx_account_classes(rxq, pkts, (uint16_t)r.n, r.classes);
 	}
 	*rest = r.odd || (r.n == left && have > left);
 	return (uint16_t)r.n;
@@ -351,14 +351,14 @@ drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_rin
 /* The mergeable packet that a round stopped before. */
 static __rte_noinline uint16_t
 drv_rx_one_merged(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
-	struct rte_mbuf **pkts, uint64_t *bytes, bool *stuck)
+	struct rte_mbuf **pkts, uint64_t *bytes, bool *incomplete)
 {
 	struct drv_peeked b;
 
-	*stuck = true;
+	*incomplete = true;
 	if (!drv_peek_one(rxq, drv, ring, &b) || drv_rx_merge(rxq, drv, ring, b.m[0], pkts) == 0)
 		return 0;
-	*stuck = false;
+	*incomplete = false;
 	if (*pkts == NULL)
 		return 0;
 	*bytes += (*pkts)->pkt_len;
@@ -370,14 +370,14 @@ VIRTQ_INLINE uint16_t
 drv_rx_others(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n, bool *again, const unsigned int flags)
 {
-	bool merged = false, stuck = false;
+	bool merged = false, incomplete = false;
 	uint64_t bytes = 0;
 	uint16_t got = drv_rx_round(rxq, drv, ring, pkts, n, &merged, &bytes, flags);
 
 	*again = got == n;
-	if ((flags & RX_MERGE) && unlikely(merged)) { /* so that got is less than n */
-		got += drv_rx_one_merged(rxq, drv, ring, pkts + got, &bytes, &stuck);
-		*again = !stuck;
+	if ((flags & DRV_RX_MERGE) && unlikely(merged)) { /* so that got is less than n */
+		got += drv_rx_one_merged(rxq, drv, ring, pkts + got, &bytes, &incomplete);
+		*again = !incomplete;
 	}
 	if (got > 0)
 		vnet_rx_account(rxq, pkts, got, bytes);
@@ -389,16 +389,16 @@ drv_rx_others(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ri
  * the device may be waiting for more buffers than it has, to put one large packet into.
  */
 VIRTQ_INLINE bool
-drv_rx_hungry(const struct vnet_rxq *rxq, const struct virtq_drv *drv,
-	      const struct virtq_ring *ring,
+drv_rx_wants_buffers(const struct vnet_rxq *rxq, const struct virtq_drv *drv,
+		     const struct virtq_ring *ring,
 	bool idle, bool merge)
 {
 	const uint16_t some = RTE_MIN((uint16_t)VNET_BURST, (uint16_t)(ring->size / 4 + 1));
 
-	if (drv->nfree >= some)
+	if (drv->num_free >= some)
 		return true;
-	return merge && idle && drv->nfree > 0 &&
-	       (uint64_t)(ring->size - drv->nfree) * rxq->room < VNET_FRAME_MAX;
+	return merge && idle && drv->num_free > 0 &&
+	       (uint64_t)(ring->size - drv->num_free) * rxq->room < VNET_FRAME_MAX;
 }
 
 /*
@@ -436,11 +436,11 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct vir
 		done += got;
 	}
 	while (cursor->broken == VIRTQ_OK && rxq->stats.nombuf == shortages &&
-	       drv_rx_hungry(rxq, drv, ring, done == 0, flags & RX_MERGE))
-		offered += drv_refill(rxq, drv, ring, hdr_len, flags & RX_PACKED);
+	       drv_rx_wants_buffers(rxq, drv, ring, done == 0, flags & DRV_RX_MERGE))
+		offered += drv_refill(rxq, drv, ring, hdr_len, flags & DRV_RX_PACKED);
 	if (offered > 0)
-		virtq_drv_kick(drv, ring, flags & RX_PACKED);
-	if (!(flags & RX_PACKED)) {
+		virtq_drv_kick(drv, ring, flags & DRV_RX_PACKED);
+	if (!(flags & DRV_RX_PACKED)) {
 		drv->flowing = done == n;
 		if (likely(drv->flowing))
 			drv_rx_prefetch_next(drv, ring, RTE_MIN(n, (uint16_t)VNET_BURST));
@@ -453,7 +453,7 @@ vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq
 {
 	uint16_t offered = 0;
 
-	while (drv->nfree > 0) {
+	while (drv->num_free > 0) {
 		uint16_t more = drv_refill(rxq, drv, ring, ring->hdr_len, ring->packed);
 
 		offered += more;
@@ -465,9 +465,9 @@ vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq
 
 #define DRV_RX_INSTANCE(name, take, flags) \
 static struct drv_received __rte_noinline \
-take(const struct drv_batch *row) \
+take(const struct drv_batch *batch) \
 { \
-	return drv_batch_receive(row, flags); \
+	return drv_batch_receive(batch, flags); \
 } \
 static uint16_t \
 name(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virtq_ring *ring, \
@@ -476,46 +476,48 @@ name(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virtq_ring 
 	return drv_rx_burst(rxq, cursor, ring, pkts, n, take, flags); \
 }
 
-DRV_RX_INSTANCE(drv_rx_split, drv_take_split, 0)
-DRV_RX_INSTANCE(drv_rx_split_merge, drv_take_split_merge, RX_MERGE)
-DRV_RX_INSTANCE(drv_rx_split_any, drv_take_split_any, RX_ANY_HDR)
-DRV_RX_INSTANCE(drv_rx_packed, drv_take_packed, RX_PACKED)
-DRV_RX_INSTANCE(drv_rx_packed_merge, drv_take_packed_merge, RX_PACKED | RX_MERGE)
-DRV_RX_INSTANCE(drv_rx_packed_any, drv_take_packed_any, RX_PACKED | RX_ANY_HDR)
-DRV_RX_INSTANCE(drv_rx_split_hash, drv_take_split_hash, RX_HASH)
-DRV_RX_INSTANCE(drv_rx_split_merge_hash, drv_take_split_merge_hash, RX_MERGE | RX_HASH)
-DRV_RX_INSTANCE(drv_rx_packed_hash, drv_take_packed_hash, RX_PACKED | RX_HASH)
-DRV_RX_INSTANCE(drv_rx_packed_merge_hash, drv_take_packed_merge_hash,
-		RX_PACKED | RX_MERGE | RX_HASH)
+DRV_RX_INSTANCE(drv_rx_split, drv_batch_split, 0)
+DRV_RX_INSTANCE(drv_rx_split_merge, drv_batch_split_merge, DRV_RX_MERGE)
+DRV_RX_INSTANCE(drv_rx_split_any, drv_batch_split_any, DRV_RX_ANY_HDR)
+DRV_RX_INSTANCE(drv_rx_packed, drv_batch_packed, DRV_RX_PACKED)
+DRV_RX_INSTANCE(drv_rx_packed_merge, drv_batch_packed_merge, DRV_RX_PACKED | DRV_RX_MERGE)
+DRV_RX_INSTANCE(drv_rx_packed_any, drv_batch_packed_any, DRV_RX_PACKED | DRV_RX_ANY_HDR)
+DRV_RX_INSTANCE(drv_rx_split_hash, drv_batch_split_hash, DRV_RX_HASH)
+DRV_RX_INSTANCE(drv_rx_split_merge_hash, drv_batch_split_merge_hash, DRV_RX_MERGE | DRV_RX_HASH)
+DRV_RX_INSTANCE(drv_rx_packed_hash, drv_batch_packed_hash, DRV_RX_PACKED | DRV_RX_HASH)
+DRV_RX_INSTANCE(drv_rx_packed_merge_hash, drv_batch_packed_merge_hash,
+		DRV_RX_PACKED | DRV_RX_MERGE | DRV_RX_HASH)
 
 vnet_rx_burst
-vnet_drv_rx_select(const struct virtq_ring *ring, uint32_t flags __rte_unused, const char **name)
+vnet_drv_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **name)
 {
 	static const struct {
 		vnet_rx_burst burst;
 		const char *name;
 	} table[] = {
 		[0] = {drv_rx_split, "front-end, split"},
-		[RX_MERGE] = {drv_rx_split_merge, "front-end, split, mergeable"},
-		[RX_ANY_HDR] = {drv_rx_split_any, "front-end, split, legacy header"},
-		[RX_PACKED] = {drv_rx_packed, "front-end, packed"},
-		[RX_PACKED | RX_MERGE] = {drv_rx_packed_merge, "front-end, packed, mergeable"},
-		[RX_PACKED | RX_ANY_HDR] = {drv_rx_packed_any, "front-end, packed, legacy header"},
-		[RX_HASH] = {drv_rx_split_hash, "front-end, split, hash"},
-		[RX_MERGE | RX_HASH] = {drv_rx_split_merge_hash,
+		[DRV_RX_MERGE] = {drv_rx_split_merge, "front-end, split, mergeable"},
+		[DRV_RX_ANY_HDR] = {drv_rx_split_any, "front-end, split, legacy header"},
+		[DRV_RX_PACKED] = {drv_rx_packed, "front-end, packed"},
+		[DRV_RX_PACKED |
+		 DRV_RX_MERGE] = {drv_rx_packed_merge, "front-end, packed, mergeable"},
+		[DRV_RX_PACKED |
+		 DRV_RX_ANY_HDR] = {drv_rx_packed_any, "front-end, packed, legacy header"},
+		[DRV_RX_HASH] = {drv_rx_split_hash, "front-end, split, hash"},
+		[DRV_RX_MERGE | DRV_RX_HASH] = {drv_rx_split_merge_hash,
 					"front-end, split, mergeable, hash"},
-		[RX_PACKED | RX_HASH] = {drv_rx_packed_hash, "front-end, packed, hash"},
-		[RX_PACKED | RX_MERGE | RX_HASH] = {drv_rx_packed_merge_hash,
+		[DRV_RX_PACKED | DRV_RX_HASH] = {drv_rx_packed_hash, "front-end, packed, hash"},
+		[DRV_RX_PACKED | DRV_RX_MERGE | DRV_RX_HASH] = {drv_rx_packed_merge_hash,
 						    "front-end, packed, mergeable, hash"},
 	};
-	unsigned int f = ring->packed ? RX_PACKED : 0;
+	unsigned int f = ring->packed ? DRV_RX_PACKED : 0;
 
 	if (ring->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF))
-		f |= RX_MERGE;
+		f |= DRV_RX_MERGE;
 	if (ring->hdr_len == VNET_HDR_HASH)
-		f |= RX_HASH;
+		f |= DRV_RX_HASH;
 	else if (ring->hdr_len != 12)
-		f |= RX_ANY_HDR;
+		f |= DRV_RX_ANY_HDR;
 	if (name != NULL)
 		*name = table[f].name;
 	return table[f].burst;

@@ -4,9 +4,9 @@
 #include "vnet_drv.h"
 #include "vnet_drv_frame.h"
 
-#define TX_PACKED	(1u << 0)
-#define TX_IN_ORDER	(1u << 1) /* a used entry may stand for all up to it */
-#define TX_ANY_HDR	(1u << 2) /* header length as the run says, else 12 */
+#define DRV_TX_PACKED	(1u << 0)
+#define DRV_TX_IN_ORDER	(1u << 1) /* a used entry may stand for all up to it */
+#define DRV_TX_ANY_HDR	(1u << 2) /* header length as the ring says, else 12 */
 
 static __rte_noinline void
 drv_tx_break(struct vnet_txq *txq, struct virtq_drv *drv, enum virtq_error e)
@@ -17,7 +17,7 @@ drv_tx_break(struct vnet_txq *txq, struct virtq_drv *drv, enum virtq_error e)
 
 /* Take back what a used entry names; with IN_ORDER all that was offered before it as well. */
 static uint16_t
-drv_take_back(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id,
+drv_pop_sent(struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t id,
 	struct rte_mbuf **sent, uint16_t room)
 {
 	uint16_t n = 0, last = id;
@@ -66,8 +66,8 @@ drv_clean_any(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ri
 		}
 		/* One entry may stand for more than `sent` takes: go on until it is served. */
 		while (drv->cookie[id] != NULL) {
-			uint16_t got = drv_take_back(drv, ring, (uint16_t)id, sent + count,
-						     VNET_BURST - count);
+			uint16_t got = drv_pop_sent(drv, ring, (uint16_t)id, sent + count,
+						    VNET_BURST - count);
 
 			count += got;
 			if (unlikely(got == 0)) {
@@ -118,8 +118,8 @@ drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *
 	uint16_t total = 0;
 
 	while (total < n && likely(virtq_drv_bulk_can_pop(drv))) {
-		int k = virtq_drv_bulk_used(drv, ring, n - total, flags & TX_PACKED,
-					    flags & TX_IN_ORDER);
+		int k = virtq_drv_bulk_used(drv, ring, n - total, flags & DRV_TX_PACKED,
+					    flags & DRV_TX_IN_ORDER);
 
 		if (k < 0)
 			break;
@@ -128,7 +128,7 @@ drv_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *
 				txq->stats.error[drv->cursor.broken]++;
 			return total;
 		}
-		drv_free_oldest(drv, ring, (uint16_t)k, flags & TX_PACKED);
+		drv_free_oldest(drv, ring, (uint16_t)k, flags & DRV_TX_PACKED);
 		total += (uint16_t)k;
 	}
 	return total < n ? total + drv_clean_any(txq, drv, ring, n - total) : total;
@@ -145,9 +145,9 @@ _Static_assert(offsetof(struct rte_mbuf, data_off) == offsetof(struct rte_mbuf, 
 
 /* A buffer of the mbuf's own is in one piece of memory, so that its address says it all. */
 VIRTQ_INLINE bool
-drv_in_reach(struct vnet_txq *txq, const struct rte_mbuf *m)
+drv_buf_is_mapped(struct vnet_txq *txq, const struct rte_mbuf *m)
 {
-	return likely((uintptr_t)m->buf_addr - txq->reach[0].base < txq->reach[0].len) ||
+	return likely((uintptr_t)m->buf_addr - txq->segments[0].base < txq->segments[0].len) ||
 	       vnet_drv_frame_is_mapped(txq, m->buf_addr, m->buf_len);
 }
 
@@ -160,7 +160,7 @@ drv_tx_plain(struct vnet_txq *txq, const struct rte_mbuf *m, uint32_t hdr_len)
 	memcpy(&rearm, &m->rearm_data, sizeof(rearm));
 	return (rearm & DRV_SOLE_MASK) == DRV_SOLE && (uint16_t)rearm >= hdr_len &&
 	       !(m->ol_flags & (VNET_TX_WORK | RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)) &&
-	       drv_in_reach(txq, m);
+	       drv_buf_is_mapped(txq, m);
 }
 
 /*
@@ -179,15 +179,15 @@ drv_put_no_header(uint8_t *h, uint32_t hdr_len)
 }
 
 /* A packet that does not go with others. */
-static __rte_noinline enum tx_result
+static __rte_noinline enum drv_tx_result
 drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf *m)
 {
 	struct virtq_drv_seg seg;
-	enum tx_result r = TX_SENT;
+	enum drv_tx_result r = DRV_TX_SENT;
 
-	if (drv->nfree == 0)
-		return TX_SHORT;
+	if (drv->num_free == 0)
+		return DRV_TX_SHORT;
 	if (drv_tx_plain(txq, m, ring->hdr_len)) {
 		seg.iova = (uintptr_t)rte_pktmbuf_mtod(m, uint8_t *) - ring->hdr_len;
 		seg.len = m->data_len + (uint32_t)ring->hdr_len;
@@ -196,7 +196,7 @@ drv_tx_one(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring 
 	} else {
 		r = vnet_drv_frame_any(txq, drv, ring, m);
 	}
-	drv->mixed = ring->size - drv->nfree;
+	drv->mixed = ring->size - drv->num_free;
 	return r;
 }
 
@@ -205,7 +205,7 @@ VIRTQ_INLINE uint16_t
 drv_tx_plain_run(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n, uint64_t *bytes, const unsigned int flags)
 {
-	const uint32_t hdr_len = flags & TX_ANY_HDR ? ring->hdr_len : 12;
+	const uint32_t hdr_len = flags & DRV_TX_ANY_HDR ? ring->hdr_len : 12;
 	struct virtq_drv_bulk b = virtq_drv_bulk_begin(drv, ring);
 	const struct rte_mempool *pool = pkts[0]->pool;
 	uintptr_t differ = (uintptr_t)drv->common ^ (uintptr_t)pool;
@@ -219,14 +219,14 @@ drv_tx_plain_run(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq
 		differ |= (uintptr_t)pool ^ (uintptr_t)m->pool;
 		*bytes += m->data_len;
 		drv_put_no_header(h, hdr_len);
-		drv->cookie[b.slot] = m;
+		drv->cookie[b.id] = m;
 		virtq_drv_bulk_put(drv, &b, (uintptr_t)h, m->data_len + hdr_len, 0,
-				   flags & TX_PACKED);
+				   flags & DRV_TX_PACKED);
 	}
-	virtq_drv_bulk_end(drv, ring, &b, 0, flags & TX_PACKED);
+	virtq_drv_bulk_end(drv, ring, &b, 0, flags & DRV_TX_PACKED);
 	if (unlikely(differ != 0)) {
 		drv->common = pool;
-		drv->mixed = ring->size - drv->nfree;
+		drv->mixed = ring->size - drv->num_free;
 	}
 	return b.n;
 }
@@ -242,28 +242,28 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_rin
 
 	while (i < n) {
 		uint32_t len;
-		enum tx_result r;
+		enum drv_tx_result r;
 
 		if (likely(drv->sequential)) {
 			i += drv_tx_plain_run(txq, drv, ring, pkts + i,
-					      RTE_MIN((uint16_t)(n - i), drv->nfree), &bytes,
+					      RTE_MIN((uint16_t)(n - i), drv->num_free), &bytes,
 					      flags);
 			if (likely(i == n))
 				break;
 		}
 		len = pkts[i]->pkt_len;
 		r = drv_tx_one(txq, drv, ring, pkts[i]);
-		if (r == TX_SHORT)
+		if (r == DRV_TX_SHORT)
 			break;
-		if (r == TX_DROPPED)
+		if (r == DRV_TX_DROPPED)
 			dropped |= 1u << i;
 		else
 			bytes += len;
-		if (r != TX_SENT)
+		if (r != DRV_TX_SENT)
 			kept[nkept++] = pkts[i];
 		i++;
 	}
-	*offered |= virtq_drv_publish(drv, ring, flags & TX_PACKED);
+	*offered |= virtq_drv_publish(drv, ring, flags & DRV_TX_PACKED);
 	/*
 	 * The packets are ours until they are taken back. Now is the time to look at them: while
 	 * the line that the device polls comes here, nothing else can be done.
@@ -280,7 +280,7 @@ drv_tx_round(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_rin
  * while the application works.
  */
 VIRTQ_INLINE void
-drv_tx_lookahead(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n)
+drv_tx_prefetch_next(const struct virtq_drv *drv, const struct virtq_ring *ring, uint16_t n)
 {
 	virtq_prefetch_range(&ring->used->ring[drv->cursor.used_idx & ring->mask],
 			     n * sizeof(ring->used->ring[0]));
@@ -293,7 +293,7 @@ drv_tx_lookahead(const struct virtq_drv *drv, const struct virtq_ring *ring, uin
 VIRTQ_INLINE uint16_t
 drv_clean_want(const struct virtq_ring *ring, uint16_t n, const unsigned int flags)
 {
-	if ((flags & TX_IN_ORDER) && !(flags & TX_PACKED))
+	if ((flags & DRV_TX_IN_ORDER) && !(flags & DRV_TX_PACKED))
 		return ring->size;
 	return RTE_MAX(n, (uint16_t)VNET_BURST);
 }
@@ -320,10 +320,10 @@ drv_tx_burst(struct vnet_txq *txq, struct virtq_cursor *cursor, const struct vir
 
 	if (unlikely(cursor->broken != VIRTQ_OK))
 		return 0;
-	if (drv->nfree >= n || drv_some_used(drv, ring, flags & TX_PACKED))
+	if (drv->num_free >= n || drv_some_used(drv, ring, flags & DRV_TX_PACKED))
 		virtq_drv_bulk_own(drv, ring, RTE_MIN(n, (uint16_t)VNET_BURST),
-				   flags & TX_PACKED);
-	if (drv->nfree < n)
+				   flags & DRV_TX_PACKED);
+	if (drv->num_free < n)
 		drv_clean(txq, drv, ring, drv_clean_want(ring, n, flags), flags);
 	while (done < n && likely(cursor->broken == VIRTQ_OK)) {
 		uint16_t want = RTE_MIN((uint16_t)(n - done), (uint16_t)VNET_BURST);
@@ -334,9 +334,9 @@ drv_tx_burst(struct vnet_txq *txq, struct virtq_cursor *cursor, const struct vir
 			break;
 	}
 	if (likely(offered)) {
-		virtq_drv_kick(drv, ring, flags & TX_PACKED);
-		if (!(flags & TX_PACKED) && likely(done == n))
-			drv_tx_lookahead(drv, ring, RTE_MIN(n, (uint16_t)VNET_BURST));
+		virtq_drv_kick(drv, ring, flags & DRV_TX_PACKED);
+		if (!(flags & DRV_TX_PACKED) && likely(done == n))
+			drv_tx_prefetch_next(drv, ring, RTE_MIN(n, (uint16_t)VNET_BURST));
 	}
 	return done;
 }
@@ -349,8 +349,8 @@ vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virt
 
 	if (drv->cursor.broken != VIRTQ_OK)
 		return 0;
-	return drv_clean(txq, drv, ring, n, (ring->packed ? TX_PACKED : 0) |
-			 (in_order ? TX_IN_ORDER : 0));
+	return drv_clean(txq, drv, ring, n, (ring->packed ? DRV_TX_PACKED : 0) |
+			 (in_order ? DRV_TX_IN_ORDER : 0));
 }
 
 #define DRV_TX_INSTANCE(name, flags) \
@@ -362,13 +362,13 @@ name(struct vnet_txq *txq, struct virtq_cursor *cursor, const struct virtq_ring 
 }
 
 DRV_TX_INSTANCE(drv_tx_split, 0)
-DRV_TX_INSTANCE(drv_tx_split_in_order, TX_IN_ORDER)
-DRV_TX_INSTANCE(drv_tx_split_any, TX_ANY_HDR)
-DRV_TX_INSTANCE(drv_tx_split_in_order_any, TX_ANY_HDR | TX_IN_ORDER)
-DRV_TX_INSTANCE(drv_tx_packed, TX_PACKED)
-DRV_TX_INSTANCE(drv_tx_packed_in_order, TX_PACKED | TX_IN_ORDER)
-DRV_TX_INSTANCE(drv_tx_packed_any, TX_PACKED | TX_ANY_HDR)
-DRV_TX_INSTANCE(drv_tx_packed_in_order_any, TX_PACKED | TX_ANY_HDR | TX_IN_ORDER)
+DRV_TX_INSTANCE(drv_tx_split_in_order, DRV_TX_IN_ORDER)
+DRV_TX_INSTANCE(drv_tx_split_any, DRV_TX_ANY_HDR)
+DRV_TX_INSTANCE(drv_tx_split_in_order_any, DRV_TX_ANY_HDR | DRV_TX_IN_ORDER)
+DRV_TX_INSTANCE(drv_tx_packed, DRV_TX_PACKED)
+DRV_TX_INSTANCE(drv_tx_packed_in_order, DRV_TX_PACKED | DRV_TX_IN_ORDER)
+DRV_TX_INSTANCE(drv_tx_packed_any, DRV_TX_PACKED | DRV_TX_ANY_HDR)
+DRV_TX_INSTANCE(drv_tx_packed_in_order_any, DRV_TX_PACKED | DRV_TX_ANY_HDR | DRV_TX_IN_ORDER)
 
 vnet_tx_burst
 vnet_drv_tx_select(const struct virtq_ring *ring, const char **name)
@@ -378,23 +378,24 @@ vnet_drv_tx_select(const struct virtq_ring *ring, const char **name)
 		const char *name;
 	} table[] = {
 		[0] = {drv_tx_split, "front-end, split"},
-		[TX_IN_ORDER] = {drv_tx_split_in_order, "front-end, split, in order"},
-		[TX_ANY_HDR] = {drv_tx_split_any, "front-end, split, other header"},
-		[TX_ANY_HDR | TX_IN_ORDER] = {drv_tx_split_in_order_any,
+		[DRV_TX_IN_ORDER] = {drv_tx_split_in_order, "front-end, split, in order"},
+		[DRV_TX_ANY_HDR] = {drv_tx_split_any, "front-end, split, other header"},
+		[DRV_TX_ANY_HDR | DRV_TX_IN_ORDER] = {drv_tx_split_in_order_any,
 					      "front-end, split, in order, other header"},
-		[TX_PACKED] = {drv_tx_packed, "front-end, packed"},
-		[TX_PACKED | TX_IN_ORDER] = {drv_tx_packed_in_order,
+		[DRV_TX_PACKED] = {drv_tx_packed, "front-end, packed"},
+		[DRV_TX_PACKED | DRV_TX_IN_ORDER] = {drv_tx_packed_in_order,
 					     "front-end, packed, in order"},
-		[TX_PACKED | TX_ANY_HDR] = {drv_tx_packed_any, "front-end, packed, other header"},
-		[TX_PACKED | TX_ANY_HDR | TX_IN_ORDER] = {drv_tx_packed_in_order_any,
+		[DRV_TX_PACKED |
+		 DRV_TX_ANY_HDR] = {drv_tx_packed_any, "front-end, packed, other header"},
+		[DRV_TX_PACKED | DRV_TX_ANY_HDR | DRV_TX_IN_ORDER] = {drv_tx_packed_in_order_any,
 					"front-end, packed, in order, other header"},
 	};
-	unsigned int f = ring->packed ? TX_PACKED : 0;
+	unsigned int f = ring->packed ? DRV_TX_PACKED : 0;
 
 	if (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))
-		f |= TX_IN_ORDER;
+		f |= DRV_TX_IN_ORDER;
 	if (ring->hdr_len != 12)
-		f |= TX_ANY_HDR;
+		f |= DRV_TX_ANY_HDR;
 	if (name != NULL)
 		*name = table[f].name;
 	return table[f].burst;

@@ -21,9 +21,9 @@ struct vnet_extbuf {
 
 /* Bytes of a large buffer; the pool rounds its elements up, an mbuf counts in 16 bits. */
 static inline uint32_t
-vnet_extbuf_size(const struct rte_mempool *big)
+vnet_extbuf_size(const struct rte_mempool *pool)
 {
-	return RTE_MIN(big->elt_size - (uint32_t)sizeof(struct vnet_extbuf), (uint32_t)UINT16_MAX);
+	return RTE_MIN(pool->elt_size - (uint32_t)sizeof(struct vnet_extbuf), (uint32_t)UINT16_MAX);
 }
 
 /* The header as it lies in a buffer; num_buffers is absent in the 10-byte form. VIRTIO 5.1.6 */
@@ -107,23 +107,23 @@ vnet_size_classes(uint32_t len)
 }
 
 static inline uint64_t
-vnet_size_classes_bytes(uint64_t tally)
+vnet_size_classes_bytes(uint64_t classes)
 {
-	return tally & (VNET_SIZE_CLASS(0) - 1);
+	return classes & (VNET_SIZE_CLASS(0) - 1);
 }
 
 /* Size classes and casts of packets just carried, while they are in the cache. */
 void vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n);
 /* The same where the classes were counted along the way. */
 void vnet_count_size_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n,
-			     uint64_t tally);
+			     uint64_t classes);
 void vnet_strip_vlan(struct rte_mbuf **pkts, uint16_t n);
 
 /*
  * Whether a driver's header can be true for a packet of `len` bytes under these features. The
  * header is a private copy. VIRTIO 1.2, 5.1.6.2.
  */
-bool vnet_rx_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len);
+bool vnet_offload_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len);
 /*
  * Features as the other role reads them: what the device may send is what the driver takes, and
  * the reverse. The functions here speak as the device does; a driver swaps first.
@@ -144,7 +144,7 @@ vnet_swap_roles(uint64_t features)
 }
 
 /* Carry a checked header over into the mbuf that holds the packet. */
-void vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m);
+void vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m);
 
 /* n packets were received. */
 static inline void
@@ -160,12 +160,12 @@ vnet_rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64
 
 /* The same where bytes and classes were counted along the way. */
 static inline void
-vnet_rx_account_classes(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t tally)
+vnet_rx_account_classes(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t classes)
 {
 	rxq->stats.packets += n;
-	rxq->stats.bytes += vnet_size_classes_bytes(tally);
+	rxq->stats.bytes += vnet_size_classes_bytes(classes);
 	if (rxq->flags & VNET_F_STATS)
-		vnet_count_size_classes(&rxq->stats, pkts, n, tally);
+		vnet_count_size_classes(&rxq->stats, pkts, n, classes);
 	if (unlikely(rxq->flags & VNET_F_VLAN_STRIP))
 		vnet_strip_vlan(pkts, n);
 }
@@ -268,12 +268,12 @@ struct vnet_tx_pkt {
  * Do the offloads that the mbuf asks for, or describe them where these features let the guest do
  * them. 0, or -EINVAL when that cannot be done.
  */
-int vnet_tx_offload(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p);
+int vnet_offload_tx(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p);
 /*
  * The frame that carries payload bytes [off, off + len) of a packet that has to be segmented:
  * frame->head is complete, its checksums included; the payload stays in the mbuf.
  */
-void vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len,
-		     struct vnet_tx_pkt *frame);
+void vnet_offload_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len,
+			  struct vnet_tx_pkt *frame);
 
 #endif /* VNET_IMPL_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Instruction-set levels. The sources that touch every packet are compiled once for each level
+ * ISA levels. The sources that touch every packet are compiled once for each level
  * (lib/vnet/meson.build says which sources and which levels); one of the results is used, chosen
  * at run time. They differ in speed and in nothing else.
  *
@@ -41,7 +41,7 @@ const struct vnet_isa *vnet_isa_at(unsigned int i);
 const struct vnet_isa *vnet_isa_for(uint16_t bits);
 /*
  * The level in use: the highest that the application allows (rte_vect_get_max_simd_bitwidth()).
- * Settled by the first call, which must come after EAL has read its arguments. Any thread.
+ * Chosen by the first call, which must come after EAL has read its arguments. Any thread.
  */
 const struct vnet_isa *vnet_isa(void);
 

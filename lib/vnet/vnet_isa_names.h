@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Included before all else wherever a source is compiled for an instruction-set level: each
+ * Included before all else wherever a source is compiled for an ISA level: each
  * function that others call gets the suffix VNET_ISA, since it exists once for each level. A
  * name that is missing here is defined twice, and linking fails.
  */
@@ -21,9 +21,9 @@
 #define vnet_drv_rx_fill VNET_ISA_NAME(vnet_drv_rx_fill)
 #define vnet_drv_drain VNET_ISA_NAME(vnet_drv_drain)
 #define vnet_drv_tx_clean VNET_ISA_NAME(vnet_drv_tx_clean)
-#define vnet_rx_hdr_ok VNET_ISA_NAME(vnet_rx_hdr_ok)
-#define vnet_rx_offload VNET_ISA_NAME(vnet_rx_offload)
-#define vnet_tx_offload VNET_ISA_NAME(vnet_tx_offload)
-#define vnet_tx_segment VNET_ISA_NAME(vnet_tx_segment)
+#define vnet_offload_hdr_ok VNET_ISA_NAME(vnet_offload_hdr_ok)
+#define vnet_offload_rx VNET_ISA_NAME(vnet_offload_rx)
+#define vnet_offload_tx VNET_ISA_NAME(vnet_offload_tx)
+#define vnet_offload_segment VNET_ISA_NAME(vnet_offload_segment)
 
 #endif /* VNET_ISA_NAMES_H */

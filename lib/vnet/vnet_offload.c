@@ -28,7 +28,7 @@ gso_feature(uint8_t gso_type)
 }
 
 bool
-vnet_rx_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len)
+vnet_offload_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len)
 {
 	bool needs_csum = h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
 
@@ -134,7 +134,7 @@ rx_legacy(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr
 }
 
 void
-vnet_rx_offload(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m)
+vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m)
 {
 	struct rte_net_hdr_lens lens = {0};
 
@@ -417,7 +417,7 @@ tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 }
 
 int
-vnet_tx_offload(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p)
+vnet_offload_tx(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p)
 {
 	struct tx_request r;
 	uint16_t want;
@@ -468,7 +468,8 @@ segment_ip(uint8_t *l3, uint16_t l3_len, uint16_t l4_bytes, uint16_t index)
 }
 
 void
-vnet_tx_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len, struct vnet_tx_pkt *frame)
+vnet_offload_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len,
+		     struct vnet_tx_pkt *frame)
 {
 	uint32_t payload = p->len - p->head_len;
 	uint8_t *l3, *l4;

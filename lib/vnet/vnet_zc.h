@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Zero-copy receive: chains that are lent to the application.
+ * Zero-copy receive: mbufs that are attached to the guest's buffers.
  *
- * A packet that is not copied is an mbuf attached to the guest's buffer, and its chain stays out
- * until the last mbuf that points there is freed: on whichever lcore, in whatever order. Each such
- * chain has a loan. Whoever frees the packet marks the loan and does nothing else; the burst that
- * holds the ring, or the control thread while none does, gives the chain back to the guest.
+ * The chain of a packet that is not copied stays with the device until the last mbuf that points
+ * there is freed: on whichever lcore, in whatever order. Each such chain has a zero-copy buffer.
+ * Whoever frees the packet marks that and does nothing else; the burst that holds the ring, or the
+ * control thread while none does, returns the chain to the guest.
  *
- * Loans stand in a queue in the order of the ring, and chains go back in that order for as long as
+ * Buffers stand in a queue in the order of the ring, and chains return in that order for as long as
  * the application frees packets in it, copied ones among them. So whoever takes over after the
- * application has died begins at the used index and finds just what was not given back. A chain
+ * application has died begins at the used index and finds just what was not returned. A chain
  * waits VNET_ZC_WAIT_US for older ones at most; then it overtakes them.
  *
- * Nothing of this lies in memory that the guest can write. The loans live as long as the last of
+ * Nothing of this lies in memory that the guest can write. The buffers live as long as the last of
  * their packets, and keep the guest's memory mapped as long.
  */
 #ifndef VNET_ZC_H
@@ -24,46 +24,46 @@
 #include "virtq_dev.h"
 #include "vnet_zc_buf.h"
 
-/* Of a ring's entries half can be lent; the guest always has the other half to go on with. */
+/* Packets can be attached to half of a ring's entries; the guest goes on with the other half. */
 #define VNET_ZC_SHARE 2
 /* A ring of fewer entries is copied: a driver needs some of them for a single packet. */
 #define VNET_ZC_MIN_RING 64
-/* Chains that one ring can have out, however long it is. */
+/* Chains of one ring that are not returned, however long it is. */
 #define VNET_ZC_MAX 1024
 /* Microseconds that a chain which could go back waits for older ones. */
 #define VNET_ZC_WAIT_US 100
 /* Snapshots of memory that packets can keep while the ring goes on; then packets are copied. */
 #define VNET_ZC_MEMS 16
 
-/* The loans of a ring, from its start to its end. */
+/* The zero-copy state of a ring, from its start to its end. */
 struct vnet_zc_ring {
 	/* The burst's, or the control thread's while no burst holds the ring. */
-	struct vnet_zc_buf **queue; /* chains not given back, in the ring's order */
+	struct vnet_zc_buf **queue; /* chains not returned, in the ring's order */
 	struct vnet_zc_buf **spare; /* stack */
 	uint32_t head, tail;	/* of queue, free-running */
 	uint32_t mask;		/* of queue */
 	uint32_t nspare;
 	uint32_t entries;	/* of the ring, taken by the chains of the queue */
 	uint32_t limit;		/* of entries */
-	uint64_t seq;		/* atomic: loans ever made, those of copied chains included */
-	uint64_t lent;		/* atomic: without these */
-	uint64_t settled;	/* atomic: all before this one have been given back */
+	uint64_t seq;		/* atomic: buffers ever used, those of copied chains included */
+	uint64_t attached;	/* atomic: without these */
+	uint64_t returned;	/* atomic: all before this one have been returned */
 	uint64_t overtaken_at;	/* TSC when the queue was last looked through */
 	uint64_t wait;		/* TSC */
 	uint32_t rounds;	/* atomic: of bursts, for vnet_zc_unpolled() */
 	/* The control thread's. */
-	bool paused;		/* atomic: make no more loans */
+	bool paused;		/* atomic: attach no more */
 	uint32_t nmems;
 	uint32_t seen_rounds;
-	uint64_t moving_at;	/* value of lent when the run was about to change */
-	struct virtq_mem *mem;	/* of the present run; a reference is held */
-	uint64_t since;		/* value of lent: none before it is of mem */
+	uint64_t moving_at;	/* value of attached when the ring was about to change */
+	struct virtq_mem *mem;	/* of the present ring; a reference is held */
+	uint64_t since;		/* value of attached: none before it is of mem */
 	struct {
 		struct virtq_mem *mem;	/* a reference is held */
-		uint64_t until;		/* no loan from here on needs it */
+		uint64_t until;		/* no buffer from here on needs it */
 	} former[VNET_ZC_MEMS + 2]; /* two moves may pass before every burst is paused */
-	uint32_t nloans;
-	struct vnet_zc_buf *loan;
+	uint32_t nbufs;
+	struct vnet_zc_buf *bufs;
 	struct vnet_zc_ring *next; /* for lists of the owner */
 };
 
@@ -72,13 +72,13 @@ struct vnet_zc_ring {
  * ring's cursor before the ring is published. -ENOTSUP: the ring is too short, or in order (there
  * one packet that is held would stop all). -ENOMEM.
  */
-int vnet_zc_new(const struct virtq_ring *ring, struct vnet_zc_ring **loans);
+int vnet_zc_new(const struct virtq_ring *ring, struct vnet_zc_ring **zc);
 
 /* The control thread's, at any time. */
 
-/* The ring is about to go on with another run. */
+/* A ring is about to be replaced by another one that goes on where it stands. */
 void vnet_zc_remap(struct vnet_zc_ring *l);
-/* It has: no burst uses its former run any more. `mem` is the present one's. */
+/* It has been: no burst uses the former one any more. `mem` is the present one's. */
 void vnet_zc_remapped(struct vnet_zc_ring *l, struct virtq_mem *mem);
 /* Let go of memory that packets no longer point into. */
 void vnet_zc_put_mems(struct vnet_zc_ring *l);
@@ -89,17 +89,17 @@ bool vnet_zc_unpolled(struct vnet_zc_ring *l);
 
 /* Packets that the application has not freed. */
 uint32_t vnet_zc_attached(const struct vnet_zc_ring *l);
-/* Give back what was freed, and tell the guest. */
+/* Return what was freed, and notify the guest. */
 void vnet_zc_reclaim(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
 /*
- * The ring ends: give everything back, freed or not, and tell the guest, which may then use the
- * buffers of packets that are still out. The dev has no loans afterwards.
+ * The ring ends: return everything, freed or not, and notify the guest, which may then use the
+ * buffers of packets that are still out. The cursor has no owner afterwards.
  */
 void vnet_zc_end(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
 /* After the end: free all once no packet is out; false: some still are. Any thread. */
 bool vnet_zc_free(struct vnet_zc_ring *l);
 
-/* Out of line. Give back what could go but stands behind older loans; whether there was any. */
+/* Out of line. Return what stands behind older buffers; whether there was any. */
 bool vnet_zc_overtake(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
 
 static inline bool
@@ -108,12 +108,12 @@ vnet_zc_empty(const struct vnet_zc_ring *l)
 	return l->head == l->tail;
 }
 
-/* The loans that a round makes; nobody else sees them before vnet_zc_round_end(). */
+/* The buffers that a round uses; nobody else sees them before vnet_zc_round_end(). */
 struct vnet_zc_round {
 	struct vnet_zc_ring *l;
 	struct vnet_zc_buf **spare; /* the next one is spare[-1] */
 	uint32_t nspare, tail, entries, limit;
-	uint64_t seq, lent;
+	uint64_t seq, attached;
 };
 
 VIRTQ_INLINE struct vnet_zc_round
@@ -121,7 +121,7 @@ vnet_zc_round_begin(struct vnet_zc_ring *l)
 {
 	return (struct vnet_zc_round){
 		.l = l, .spare = l->spare + l->nspare, .nspare = l->nspare, .tail = l->tail,
-		.entries = l->entries, .limit = l->limit, .seq = l->seq, .lent = l->lent,
+		.entries = l->entries, .limit = l->limit, .seq = l->seq, .attached = l->attached,
 	};
 }
 
@@ -131,28 +131,28 @@ vnet_zc_round_room(const struct vnet_zc_round *r, uint16_t slots)
 	return r->nspare > 0 && r->entries + slots <= r->limit;
 }
 
-/* Whether a chain that is given back now would be the oldest. */
+/* Whether a chain that is returned now would be the oldest. */
 VIRTQ_INLINE bool
 vnet_zc_round_empty(const struct vnet_zc_round *r)
 {
 	return r->l->head == r->tail;
 }
 
-/* A loan for a chain; there is room. `back`: the chain was copied and only waits for its turn. */
+/* The buffer of a chain; there is room. `back`: it was copied and only waits for its turn. */
 VIRTQ_INLINE struct vnet_zc_buf *
 vnet_zc_round_attach(struct vnet_zc_round *r, const struct virtq_chain *c, bool back)
 {
-	struct vnet_zc_buf *loan = *--r->spare;
+	struct vnet_zc_buf *buf = *--r->spare;
 
 	r->nspare--;
-	loan->seq = r->seq++;
-	loan->id = c->id;
-	loan->slots = c->slots;
-	__atomic_store_n(&loan->back, back, __ATOMIC_RELAXED);
-	r->lent += !back;
+	buf->seq = r->seq++;
+	buf->id = c->id;
+	buf->slots = c->slots;
+	__atomic_store_n(&buf->back, back, __ATOMIC_RELAXED);
+	r->attached += !back;
 	r->entries += c->slots;
-	r->l->queue[r->tail++ & r->l->mask] = loan;
-	return loan;
+	r->l->queue[r->tail++ & r->l->mask] = buf;
+	return buf;
 }
 
 VIRTQ_INLINE void
@@ -164,24 +164,24 @@ vnet_zc_round_end(const struct vnet_zc_round *r)
 	l->tail = r->tail;
 	l->entries = r->entries;
 	__atomic_store_n(&l->seq, r->seq, __ATOMIC_RELAXED);
-	__atomic_store_n(&l->lent, r->lent, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->attached, r->attached, __ATOMIC_RELAXED);
 }
 
-/* What a loan holds becomes a chain to give back. Returns the entries it takes. */
+/* What a buffer holds becomes a chain to be returned. Returns the entries of that. */
 static inline uint16_t
-vnet_zc_buf_chain(const struct vnet_zc_buf *loan, struct virtq_chain *c)
+vnet_zc_buf_chain(const struct vnet_zc_buf *buf, struct virtq_chain *c)
 {
-	c->id = loan->id;
-	c->slots = loan->slots;
+	c->id = buf->id;
+	c->slots = buf->slots;
 	c->written = 0;
 	return c->slots;
 }
 
-/* Every loan before the first of the queue is over. Control thread: vnet_zc_put_mems(). */
+/* Every buffer before the first of the queue is returned. Control thread: vnet_zc_put_mems(). */
 static inline void
 vnet_zc_commit(struct vnet_zc_ring *l)
 {
-	__atomic_store_n(&l->settled,
+	__atomic_store_n(&l->returned,
 			 vnet_zc_empty(l) ? l->seq : l->queue[l->head & l->mask]->seq,
 			 __ATOMIC_RELEASE);
 }
@@ -196,13 +196,13 @@ vnet_zc_collect(struct vnet_zc_ring *l, struct virtq_chain *c, uint16_t n)
 	uint16_t i;
 
 	for (i = 0; i < n && i < waiting; i++) {
-		struct vnet_zc_buf *loan = l->queue[(head + i) & l->mask];
+		struct vnet_zc_buf *buf = l->queue[(head + i) & l->mask];
 
 		/* Pairs with the release of whoever freed the packet: it has read all it wanted. */
-		if (!__atomic_load_n(&loan->back, __ATOMIC_ACQUIRE))
+		if (!__atomic_load_n(&buf->back, __ATOMIC_ACQUIRE))
 			break;
-		entries += vnet_zc_buf_chain(loan, &c[i]);
-		spare[i] = loan;
+		entries += vnet_zc_buf_chain(buf, &c[i]);
+		spare[i] = buf;
 	}
 	l->head = head + i;
 	l->nspare += i;
@@ -210,13 +210,13 @@ vnet_zc_collect(struct vnet_zc_ring *l, struct virtq_chain *c, uint16_t n)
 	return i;
 }
 
-/* Give back what can go. Whether there was any, and the guest is to be told. */
+/* Return what was freed. Whether there was any, and the guest is to be notified. */
 VIRTQ_INLINE bool
 vnet_zc_push_used(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring,
 		  bool packed)
 {
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
-	bool given = false;
+	bool pushed = false;
 	uint64_t now;
 	uint16_t n;
 
@@ -228,18 +228,18 @@ vnet_zc_push_used(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct vi
 		if (n == 0)
 			break;
 		virtq_dev_push_used(dev, ring, c, n, packed, false);
-		given = true;
+		pushed = true;
 	} while (n == VIRTQ_FETCH_MAX);
 	if (!vnet_zc_empty(l)) { /* the oldest is still out */
 		now = rte_rdtsc();
 		if (now - l->overtaken_at > l->wait) {
 			l->overtaken_at = now;
-			given |= vnet_zc_overtake(l, dev, ring);
+			pushed |= vnet_zc_overtake(l, dev, ring);
 		}
 	}
-	if (given)
+	if (pushed)
 		vnet_zc_commit(l);
-	return given;
+	return pushed;
 }
 
 #endif /* VNET_ZC_H */

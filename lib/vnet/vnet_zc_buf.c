@@ -2,7 +2,7 @@
 #include "vnet_zc_buf.h"
 
 void
-vnet_zc_buf_returned(void *addr __rte_unused, void *opaque)
+vnet_zc_buf_returned(void *addr, void *opaque)
 {
 	vnet_zc_buf_return(opaque);
 }

@@ -11,23 +11,23 @@
 /* One chain. A cache line of its own, since lcores free packets at the same time. */
 struct vnet_zc_buf {
 	struct rte_mbuf_ext_shared_info shinfo; /* of the mbufs attached to its buffers */
-	uint64_t seq;		/* position among all loans of the ring */
+	uint64_t seq;		/* position among all of the ring */
 	uint16_t id, slots;	/* of the chain */
 	uint8_t back;		/* atomic: nothing points to its buffers any more */
 } __rte_cache_aligned;
 
-/* rte_mbuf_extbuf_free_callback_t of lent buffers: the last mbuf that points to them was freed. */
+/* rte_mbuf_extbuf_free_callback_t of zero-copy buffers: the last mbuf at them was freed. */
 void vnet_zc_buf_returned(void *addr, void *opaque);
 
 /* The same. Any thread; no more than this. */
 static inline void
-vnet_zc_buf_return(struct vnet_zc_buf *loan)
+vnet_zc_buf_return(struct vnet_zc_buf *buf)
 {
-	__atomic_store_n(&loan->back, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&buf->back, 1, __ATOMIC_RELEASE);
 }
 
 /*
- * What rte_pktmbuf_detach() does, for an mbuf that is the only one at buffers which were lent: it
+ * What rte_pktmbuf_detach() does, for an mbuf that is the only one at buffers of a guest: it
  * is as its pool has it, whose elements have `room` bytes. False: it is not such an mbuf.
  */
 static inline bool

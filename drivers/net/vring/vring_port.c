@@ -30,7 +30,7 @@ vring_port_alloc(struct vring_port *port, bool drv, int numa)
 
 		vring->vq = port->drvs != NULL ? &port->drvs[qid].cursor : &port->vqs[qid].cursor;
 		rte_spinlock_init(&vring->lock);
-		virtq_cursor_reset(vring->vq);
+		virtq_ring_cursor_reset(vring->vq);
 	}
 	return 0;
 }

@@ -231,7 +231,7 @@ vring_queue_rx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	}
 	make_extbuf_pool(port, pool);
 	if (!rx_scatters(port))
-		rxq->rx.big = port->extbuf_pool;
+		rxq->rx.extbuf_pool = port->extbuf_pool;
 	init_zero_copy(port, rxq);
 	rxq->q.deferred = conf->rx_deferred_start;
 	rxq->conf = *conf;
@@ -252,7 +252,7 @@ vring_queue_tx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	init_queue(&txq->q, port, id, nb_desc, port->pairs + id);
 	txq->tx.flags = port->args.stats ? VNET_F_STATS : 0;
 	txq->tx.retries = port->args.tx_retries;
-	txq->tx.given = &port->extmem;
+	txq->tx.extmem = &port->extmem;
 	txq->q.deferred = conf->tx_deferred_start;
 	txq->conf = *conf;
 	dev->data->tx_queues[id] = txq;

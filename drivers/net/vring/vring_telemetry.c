@@ -158,7 +158,7 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 		rte_tel_data_add_dict_int(d, "used_idx", vring->vq->used_idx);
 	}
 	if (vring->vq->broken != VIRTQ_OK)
-		rte_tel_data_add_dict_string(d, "error", virtq_error_name(vring->vq->broken));
+		rte_tel_data_add_dict_string(d, "error", virtq_ring_error_name(vring->vq->broken));
 	vring_role_queue_ops(port)->notified(vring->vq, &sent, &suppressed);
 	rte_tel_data_add_dict_u64(d, "calls", sent);
 	rte_tel_data_add_dict_u64(d, "calls_suppressed", suppressed);

@@ -70,7 +70,7 @@ table_add_common(struct table *t, bool (*can_drop)(enum vnet_drop reason))
 			table_add(t, vnet_drop_name(i), "_dropped",
 			    offsetof(struct vnet_stats, drop) + i * sizeof(uint64_t));
 	for (unsigned int i = VIRTQ_OK + 1; i < VIRTQ_E_MAX; i++)
-		table_add(t, virtq_error_name(i), "_errors",
+		table_add(t, virtq_ring_error_name(i), "_errors",
 		    offsetof(struct vnet_stats, error) + i * sizeof(uint64_t));
 	table_add(t, "calls", "", OF_CALLS);
 	table_add(t, "calls_suppressed", "", OF_SUPPRESSED);

@@ -37,7 +37,7 @@ static int
 map_region(const struct vhu_mem_region *wire, int fd, struct virtq_region *region)
 {
 	*region = (struct virtq_region){ .gpa = wire->gpa, .size = wire->size, .uva = wire->uva };
-	return virtq_map_new(fd, wire->mmap_offset, wire->size, &region->map, &region->host);
+	return virtq_mem_map_new(fd, wire->mmap_offset, wire->size, &region->map, &region->host);
 }
 
 static const char *
@@ -85,7 +85,7 @@ vhost_be_mem_on_set_mem_table(struct vhost_be *be, struct vhu_msg *msg)
 		rc = virtq_mem_new(region, n, &mem);
 	if (rc < 0) {
 		while (mapped > 0)
-			virtq_map_put(region[--mapped].map);
+			virtq_mem_map_put(region[--mapped].map);
 		return vhost_be_session_refuse(be, rc, mem_error(rc));
 	}
 	vhost_be_mem_swap(be, mem);
@@ -106,7 +106,7 @@ is_known(const struct virtq_mem *mem, const struct virtq_region *region)
 	const struct virtq_region *r = mem == NULL ? NULL : virtq_mem_find(mem, region->gpa);
 
 	return r != NULL && r->gpa == region->gpa && r->uva == region->uva &&
-	       r->size == region->size && virtq_map_same(r->map, region->map);
+	       r->size == region->size && virtq_mem_map_same(r->map, region->map);
 }
 
 /*
@@ -124,7 +124,7 @@ vhost_be_mem_on_add_mem_reg(struct vhost_be *be, struct vhu_msg *msg)
 	if (rc < 0)
 		return vhost_be_session_refuse(be, rc, mem_error(rc));
 	if (is_known(be->mem, &region)) {
-		virtq_map_put(region.map);
+		virtq_mem_map_put(region.map);
 		be->mem_repeated = true;
 		return 0;
 	}
@@ -133,7 +133,7 @@ vhost_be_mem_on_add_mem_reg(struct vhost_be *be, struct vhu_msg *msg)
 	else
 		rc = virtq_mem_add(be->mem, &region, &mem);
 	if (rc < 0) {
-		virtq_map_put(region.map);
+		virtq_mem_map_put(region.map);
 		return vhost_be_session_refuse(be, rc, mem_error(rc));
 	}
 	vhost_be_mem_swap(be, mem);

@@ -145,7 +145,7 @@ vhost_be_ring_check(struct vhost_be *be, struct vhost_be_vring *r)
 	/* The burst that found it has signalled the error fd. */
 	vhost_be_session_log(be, VHOST_LOG_WARNING, "ring %u stopped: the driver broke it (%s)",
 			     r->qid,
-			     virtq_error_name(e));
+			     virtq_ring_error_name(e));
 	ring_stop(be, r);
 	r->broken = true;
 }

@@ -364,7 +364,7 @@ watch_rings(struct evloop_timer *t)
 		return;
 	vhost_fe_session_log(fe, VHOST_LOG_WARNING,
 			     "vring %u broke (%s): the rings are set up anew", qid,
-			     virtq_error_name(fe->ring[qid].drv->cursor.broken));
+			     virtq_ring_error_name(fe->ring[qid].drv->cursor.broken));
 	restart_rings(fe);
 }
 

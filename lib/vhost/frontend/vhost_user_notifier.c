@@ -31,7 +31,7 @@ static const char vfio_device[] = "anon_inode:[vfio-device]";
 static void
 drop_page(struct vhost_user_page *page)
 {
-	virtq_map_put(page->map);
+	virtq_mem_map_put(page->map);
 	*page = (struct vhost_user_page){ NULL, NULL };
 }
 
@@ -82,8 +82,8 @@ static int
 map_page(int fd, const struct vhu_vring_area *area, struct vhost_user_page *page)
 {
 	if (is_device(fd))
-		return virtq_map_device(fd, area->offset, &page->map, &page->addr);
-	return virtq_map_new(fd, area->offset, area->size, &page->map, &page->addr);
+		return virtq_mem_map_device(fd, area->offset, &page->map, &page->addr);
+	return virtq_mem_map_new(fd, area->offset, area->size, &page->map, &page->addr);
 }
 
 uint64_t
@@ -183,7 +183,7 @@ vhost_user_notifier_map(struct vhost_dev *dev, uint32_t index, void **notifier)
 	if (mapped->map != NULL)
 		return vhost_dev_fail(dev, -EBUSY, "ring %u has its notifier mapped twice", index);
 	*mapped = own->offered;
-	virtq_map_get(mapped->map);
+	virtq_mem_map_get(mapped->map);
 	*notifier = mapped->addr;
 	return 0;
 }
@@ -203,5 +203,5 @@ vhost_user_notifier_lost(struct vhost_dev *dev, uint32_t index)
 	struct vhost_user *u = dev->priv;
 	const struct vhost_user_page *mapped = u->notifier[index].mapped;
 
-	return virtq_map_poisoned(mapped[0].map) || virtq_map_poisoned(mapped[1].map);
+	return virtq_mem_map_poisoned(mapped[0].map) || virtq_mem_map_poisoned(mapped[1].map);
 }

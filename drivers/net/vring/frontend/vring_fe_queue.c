@@ -32,7 +32,7 @@ rx_count(const struct virtq_ring *ring, const struct virtq_cursor *vq)
 static uint32_t
 tx_count(const struct virtq_ring *ring, const struct virtq_cursor *vq)
 {
-	return RTE_MIN(virtq_drv_of_const(vq)->nfree, ring->size);
+	return RTE_MIN(virtq_drv_of_const(vq)->num_free, ring->size);
 }
 
 static void
