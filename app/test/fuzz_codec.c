@@ -4,7 +4,7 @@
  * the pieces, what is sent arrives unchanged, and every fd is closed or handed over once.
  */
 #include "fuzz.h"
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 
 #include "vhu_codec.h"
 

@@ -8,7 +8,7 @@
  * the ring is declared broken; and none stays in the ring that is not.
  */
 #include "fuzz.h"
-#include "vnet_guest.h"
+#include "rig_guest_net.h"
 
 #include "virtq_dev.h"
 

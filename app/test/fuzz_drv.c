@@ -8,7 +8,7 @@
  * nothing back that is not taken from it.
  */
 #include "fuzz.h"
-#include "vnet_hostile.h"
+#include "rig_device_hostile.h"
 
 const unsigned int fuzz_inputs = 1500;
 

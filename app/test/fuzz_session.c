@@ -5,7 +5,7 @@
  * answer gets one or the connection is closed; whoever comes after is served; nothing stays open.
  */
 #include "fuzz.h"
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 
 #include "virtq_dev.h"
 

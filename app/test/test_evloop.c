@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The event loop: watches, timers, calls from other threads. */
 #include "virtq_notify.h"
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 
 #include <pthread.h>
 #include <sys/epoll.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A port and the stand-in for its device: every byte, for each layout and way of using a ring. */
-#include "standin_port.h"
-#include "vnet_tcp.h"
+#include "rig_port.h"
+#include "rig_guest_tcp.h"
 
 #define FRAMES 1000
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The control queue of a port, served by the stand-in: what the application asks for happens. */
-#include "standin_known.h"
-#include "standin_port.h"
+#include "rig_device_known.h"
+#include "rig_port.h"
 
 #define OFFLOADS (RTE_ETH_RX_OFFLOAD_VLAN_FILTER | RTE_ETH_RX_OFFLOAD_SCATTER)
 #define RSS_TCP (RTE_ETH_RSS_NONFRAG_IPV4_TCP)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A device that refuses commands, answers nonsense, or not at all: what the port makes of it. */
-#include "standin_port.h"
+#include "rig_port.h"
 
 #define RSS_TCP (RTE_ETH_RSS_NONFRAG_IPV4_TCP)
 #define ANY 0xff

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A port and the stand-in for its device: what happens to both in the course of a long session. */
-#include "standin_port.h"
+#include "rig_port.h"
 
 #include <rte_malloc.h>
 

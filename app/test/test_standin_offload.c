@@ -3,9 +3,9 @@
  * What a port with a stand-in for its device negotiates for an application: hashes of packets,
  * receive offloads, limits, memory from outside.
  */
-#include "standin_known.h"
-#include "standin_port.h"
-#include "vnet_tcp.h"
+#include "rig_device_known.h"
+#include "rig_port.h"
+#include "rig_guest_tcp.h"
 
 #include <rte_dev.h>
 #include <sys/mman.h>

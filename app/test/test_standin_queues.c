@@ -3,7 +3,7 @@
  * Queues of a port that are set up again, given up and had back: each is as new, and what went
  * through those before it stays counted.
  */
-#include "standin_port.h"
+#include "rig_port.h"
 
 #define BOTH_ARGS "queues=2,reconnect-ms=10"
 #define QUEUES 2

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Sessions: when rings start, change and stop, and what a connection leaves behind. */
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 
 #include <netinet/in.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The back-end channel: a socket that the front-end gives, and may do anything with. */
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 
 /* Whatever goes wrong on the channel, the connection lives. */
 static void

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Each message in each state: driven by the table, checked against the specification. */
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 #include "vhost_names.h"
 
 /* The specification once more, independent of the table that is tested. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Memory tables and regions of a session, the hostile ones too. */
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 
 #include "virtq_shared.h"
 

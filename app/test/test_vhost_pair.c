@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 #include "vhost_dev.h"
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 
 struct pair {
 	struct rig *rig;		/* the back-end; its loop runs in `thread` */

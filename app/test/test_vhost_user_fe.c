@@ -3,7 +3,7 @@
  * The front-end's rules. Tests are named after the revision of the reference front-end that made
  * the rule: a (2016), b (2.8), c (2.9), new (10 and later); "better" is where we go further.
  */
-#include "vhost_mock.h"
+#include "rig_backend.h"
 
 #define ACKED_BUT(bit) (vhost_user_protocol & ~VIRTQ_BIT(bit))
 #define ACK VIRTQ_BIT(VHU_PF_REPLY_ACK)

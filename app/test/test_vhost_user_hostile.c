@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a back-end may do to its front-end: nothing but end the session, with a reason. */
 #include "vhost_names.h"
-#include "vhost_mock.h"
+#include "rig_backend.h"
 
 /* Each request that waits for an answer, with all protocol features. */
 struct op {

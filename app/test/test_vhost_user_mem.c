@@ -2,7 +2,7 @@
 /*
  * Memory given to a back-end: tables, slots, descriptors. Names as in test_vhost_user_fe.c.
  */
-#include "vhost_mock.h"
+#include "rig_backend.h"
 
 #define ACKED_BUT(bit) (vhost_user_protocol & ~VIRTQ_BIT(bit))
 #define ACK VIRTQ_BIT(VHU_PF_REPLY_ACK)

@@ -7,7 +7,7 @@
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
-#include "vhost_mock.h"
+#include "rig_backend.h"
 
 #define PAGE 4096u
 #define WITHOUT(bit) (vhost_user_protocol & ~VIRTQ_BIT(bit))

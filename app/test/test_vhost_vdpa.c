@@ -3,7 +3,7 @@
  * Devices of the kernel, with a fake one behind the table of system calls. Tests named d_... are
  * the rules of the reference front-end's first vhost-vdpa.
  */
-#include "vdpa_fake.h"
+#include "rig_device_vdpa.h"
 
 static int
 start_ring(struct fake *f, uint32_t i)

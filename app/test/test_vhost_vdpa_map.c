@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Memory of devices of the kernel: pages, batches, ranges, address spaces. */
-#include "vdpa_fake.h"
+#include "rig_device_vdpa.h"
 
 static void
 d_whole_pages(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Messages put together byte by byte, and sent to peers that do not read. */
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 
 #include "vhu_codec.h"
 

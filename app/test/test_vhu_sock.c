@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Sockets of a session: whose they are, who may come, and that no peer delays another. */
-#include "vhu_sock_rig.h"
+#include "rig_frontend.h"
 
 #include <poll.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A session that connects: when it tries, and when it does not. */
-#include "vhu_sock_rig.h"
+#include "rig_frontend.h"
 
 static void
 client_connects_and_reconnects(void **state)

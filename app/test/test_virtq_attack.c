@@ -5,7 +5,7 @@
  */
 #include <pthread.h>
 
-#include "vnet_guest.h"
+#include "rig_guest_net.h"
 
 #define SIZE 8
 #define F_ALL (F_V1 | F_INDIRECT | F_CSUM | F_HOST_TSO4 | F_MRG)

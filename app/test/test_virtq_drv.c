@@ -3,9 +3,9 @@
  * The driver's half of both ring layouts: against a device of its own, and against virtq_dev.h.
  * VIRTIO 1.2, sections 2.7 and 2.8.
  */
-#include "ring_driver.h"
+#include "rig_guest.h"
 
-#include "ring_device.h"
+#include "rig_device.h"
 #include "virtq_dev.h"
 #include "virtq_drv.h"
 

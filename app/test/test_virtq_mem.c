@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "ring_driver.h"
+#include "rig_guest.h"
 
 #define PAGE 4096ul
 

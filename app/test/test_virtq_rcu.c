@@ -7,7 +7,7 @@
 #include <sched.h>
 
 #include "virtq_rcu.h"
-#include "ring_driver.h"
+#include "rig_guest.h"
 #include "virtq_dev.h"
 
 #define SIZE 64

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device's half of both ring layouts against a driver of its own: every rule that good
  * drivers rely on. VIRTIO 1.2, sections 2.7 and 2.8. */
-#include "ring_driver.h"
+#include "rig_guest.h"
 #include "virtq_dev.h"
 
 #define BUF 64 /* bytes of a piece of a buffer */

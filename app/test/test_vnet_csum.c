@@ -2,7 +2,7 @@
 /* Sums of bytes, and which frames are plain. */
 #include <rte_net.h>
 
-#include "vnet_any.h"
+#include "rig_guest_any.h"
 #include "vnet_csum.h"
 
 #define MOST 2100u

@@ -3,9 +3,9 @@
  * Checksums that guests ask for: a packet of one plain buffer, which goes the fast way, must come
  * out as the general function makes it, whatever it is and whatever its header says.
  */
-#include "vnet_any.h"
+#include "rig_guest_any.h"
 #include "vnet_impl.h"
-#include "vnet_zc_rig.h"
+#include "rig_guest_zc.h"
 #include "vnet_isa.h"
 
 #define SLOTS 64

@@ -3,7 +3,7 @@
  * Checksums of packets for guests: what a packet of one segment, which goes the fast way, becomes
  * in the guest's buffer must be what the general function makes of it, and the mbuf stays as it is.
  */
-#include "vnet_any.h"
+#include "rig_guest_any.h"
 #include "vnet_impl.h"
 #include "vnet_isa.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packets between a driver and a device of ours: every layout and kind of mbuf, nothing is lost. */
-#include "vnet_link.h"
+#include "rig_device_link.h"
 
 #define F_ALL_GUEST (F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN)
 #define F_ALL_HOST (F_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN)

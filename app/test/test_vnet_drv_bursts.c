@@ -3,7 +3,7 @@
  * A driver that receives: one burst takes all there is, over the end of the ring, over the size of
  * a round and past what is unusual; and the ring lives on the mbufs that its pool has.
  */
-#include "vnet_link.h"
+#include "rig_device_link.h"
 
 #define MOST 256 /* entries of the largest ring */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Chains of mbufs reach applications that asked for them, and no others. */
-#include "vnet_link.h"
+#include "rig_device_link.h"
 
 #define SIZE 16
 

@@ -3,7 +3,7 @@
  * A device is offered memory that it knows, and no other: buffers of packets that lie elsewhere
  * are copied, or the packet is dropped and counted.
  */
-#include "vnet_link.h"
+#include "rig_device_link.h"
 
 #include <sys/mman.h>
 

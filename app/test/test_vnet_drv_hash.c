@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The header that reports a hash, VIRTIO 1.2, 5.1.6.4.4: received, sent, and lied about. */
-#include "vnet_link.h"
+#include "rig_device_link.h"
 
 #define SIZE 16
 #define HDR ((uint32_t)sizeof(struct virtio_net_hdr_v1_hash))

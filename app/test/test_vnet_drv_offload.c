@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Checksums, segmentation and VLAN tags between a driver and a device of ours, both ways. */
-#include "vnet_link.h"
-#include "vnet_tcp.h"
+#include "rig_device_link.h"
+#include "rig_guest_tcp.h"
 
 #define SEEN (RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_LRO)
 

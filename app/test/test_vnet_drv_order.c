@@ -3,7 +3,7 @@
  * A driver and devices that keep the order of buffers, change it, or do one after the other: what
  * goes in bulk and what goes one by one must be the same to both sides.
  */
-#include "vnet_link.h"
+#include "rig_device_link.h"
 
 #define MOST 257 /* entries of the largest ring, and one to look for more with */
 

@@ -3,7 +3,7 @@
  * A driver that receives from devices that lie: whatever they write, a ring breaks with its reason
  * counted or goes on, and afterwards every mbuf is in its pool once.
  */
-#include "vnet_hostile.h"
+#include "rig_device_hostile.h"
 
 static void
 victim_open(struct victim *v, uint64_t features)

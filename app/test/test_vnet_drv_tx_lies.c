@@ -3,7 +3,7 @@
  * A driver that sends to devices that lie: whatever they write, a ring breaks with its reason
  * counted or goes on, and afterwards every mbuf is in its pool once.
  */
-#include "vnet_hostile.h"
+#include "rig_device_hostile.h"
 
 /* A driver that sends, and a device that has fetched all of it. */
 static void

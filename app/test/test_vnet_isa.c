@@ -4,7 +4,7 @@
  * played at each level with the same random numbers; all that anyone can see of it is written to a
  * record, and the records have to be equal.
  */
-#include "vnet_link.h"
+#include "rig_device_link.h"
 
 #include "vnet_isa.h"
 

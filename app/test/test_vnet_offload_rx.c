@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Checksums and segmentation of packets that a guest sends: what its headers say, done or told. */
 #include "vnet_impl.h"
-#include "vnet_packets.h"
+#include "rig_guest_packets.h"
 
 static struct rte_mbuf *
 receive_one(struct port *p, const struct virtio_net_hdr_mrg_rxbuf *h, const struct layout *l)

@@ -3,7 +3,7 @@
 #include <rte_errno.h>
 #include <rte_net.h>
 
-#include "vnet_packets.h"
+#include "rig_guest_packets.h"
 
 static struct rte_mbuf *
 mbuf_for(const struct pkt *k, uint64_t flags, enum shape shape)

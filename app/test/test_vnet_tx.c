@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packets to a guest: every ring layout, buffer layout and kind of mbuf, and nothing is lost. */
-#include "vnet_guest.h"
+#include "rig_guest_net.h"
 
 static struct frame frame;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packets that are lent rather than copied: what the application may do with them, and for long. */
-#include "vnet_zc_rig.h"
+#include "rig_guest_zc.h"
 
 #include <pthread.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packets that are lent, when ring or memory go away under them, and what hostile guests lend. */
-#include "vnet_zc_rig.h"
+#include "rig_guest_zc.h"
 
 /* The ring ends with packets out: the guest has all back, the packets stay readable. */
 static void

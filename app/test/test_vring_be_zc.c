@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Rings that end while packets are out: how long that is waited for, and what lives on. */
-#include "vnet_guest.h"
+#include "rig_guest_net.h"
 
 #include <pthread.h>
 

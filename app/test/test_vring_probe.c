@@ -7,7 +7,7 @@
 
 #include <linux/capability.h>
 
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 
 struct bench {
 	struct rig *rig;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The stand-in's calls, memory, data rings and thread. */
-#include "standin.h"
+#include "rig_device_net.h"
 
 #include <sched.h>
 #include <sys/mman.h>

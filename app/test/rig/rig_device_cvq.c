@@ -3,7 +3,7 @@
  * The stand-in's control queue, and what follows from its commands: the filter for received packets
  * and the choice of their queue. VIRTIO 1.2, 5.1.6.5.
  */
-#include "standin.h"
+#include "rig_device_net.h"
 
 #include <netinet/in.h>
 

@@ -1,59 +1,43 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * For tests of offloads: packets of several protocols, in one buffer that both sides' tests start
- * from, with checksums that are right or left to someone else.
- */
-#ifndef VNET_PACKETS_H
-#define VNET_PACKETS_H
+#include "rig_guest_packets.h"
 
-#include "vnet_guest.h"
+struct frame frame;
+uint8_t bytes[FRAME_MAX];
+uint32_t bytes_len, l2_len, l3_len, l4_len;
 
-static struct frame frame;
-
-/* What a test packet is made of. */
-struct pkt {
-	bool v6, udp, vlan;	/* vlan: a tag inside the frame */
-	uint32_t payload;
-	uint8_t tcp_flags;
-};
-
-static uint8_t bytes[FRAME_MAX];
-static uint32_t bytes_len, l2_len, l3_len, l4_len;
-
-/* The pieces of it that tests look at. */
-static inline struct rte_ipv4_hdr *
+struct rte_ipv4_hdr *
 ip4(void *data)
 {
 	return (struct rte_ipv4_hdr *)((uint8_t *)data + l2_len);
 }
 
-static inline struct rte_ipv6_hdr *
+struct rte_ipv6_hdr *
 ip6(void *data)
 {
 	return (struct rte_ipv6_hdr *)((uint8_t *)data + l2_len);
 }
 
-static inline void *
+void *
 l4(void *data)
 {
 	return (uint8_t *)data + l2_len + l3_len;
 }
 
-static inline uint16_t *
+uint16_t *
 csum_field(void *data, bool udp)
 {
 	return (uint16_t *)((uint8_t *)l4(data) + (udp ? offsetof(struct rte_udp_hdr, dgram_cksum) :
 						   offsetof(struct rte_tcp_hdr, cksum)));
 }
 
-static inline uint16_t
+uint16_t
 csum_offset(bool udp)
 {
 	return udp ? offsetof(struct rte_udp_hdr, dgram_cksum) :
 		     offsetof(struct rte_tcp_hdr, cksum);
 }
 
-static inline void
+static void
 build_l3(const struct pkt *k, uint16_t l4_bytes)
 {
 	uint8_t proto = k->udp ? IPPROTO_UDP : IPPROTO_TCP;
@@ -77,8 +61,7 @@ build_l3(const struct pkt *k, uint16_t l4_bytes)
 	ip4(bytes)->hdr_checksum = rte_ipv4_cksum(ip4(bytes));
 }
 
-/* A packet in `bytes`, its checksums all right. */
-static inline void
+void
 build(const struct pkt *k)
 {
 	uint16_t l4_bytes;
@@ -104,8 +87,7 @@ build(const struct pkt *k)
 					     rte_ipv4_udptcp_cksum(ip4(bytes), l4(bytes));
 }
 
-/* With a pseudo-header's sum in its place; `tso`: without the length, as ethdev has it. */
-static inline void
+void
 partial_csum(const struct pkt *k, bool tso)
 {
 	uint64_t flags = tso ? RTE_MBUF_F_TX_TCP_SEG : 0;
@@ -114,8 +96,7 @@ partial_csum(const struct pkt *k, bool tso)
 					     rte_ipv4_phdr_cksum(ip4(bytes), flags);
 }
 
-/* Checksums of a frame, which l2_len and l3_len describe. */
-static inline void
+void
 expect_good_csum(uint8_t *data, bool v6)
 {
 	if (v6) {
@@ -125,19 +106,3 @@ expect_good_csum(uint8_t *data, bool v6)
 	assert_int_equal(rte_ipv4_cksum(ip4(data)), 0);
 	assert_int_equal(rte_ipv4_udptcp_cksum_verify(ip4(data), l4(data)), 0);
 }
-
-static const struct pkt kinds[] = {
-	{.payload = 1},
-	{.payload = 1000},
-	{.payload = 1001, .vlan = true},
-	{.payload = 999, .v6 = true},
-	{.payload = 1, .udp = true},
-	{.payload = 0, .udp = true},
-	{.payload = 777, .udp = true, .v6 = true, .vlan = true},
-	{.payload = 8000},
-	{.payload = 8001, .udp = true},
-};
-
-#define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
-
-#endif /* VNET_PACKETS_H */

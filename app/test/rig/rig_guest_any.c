@@ -1,39 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * For tests of offloads: frames of any kind, most of them nearly right, and what a checksum over
- * them is, computed in the plainest way.
- */
-#ifndef VNET_ANY_H
-#define VNET_ANY_H
+#include "rig_guest_any.h"
 
-#include "vnet_guest.h"
-
-#define ANY_MIN 14u
-#define ANY_MAX 1600u
-
-struct any {
-	uint8_t data[ANY_MAX + 1];
-	uint32_t len;
-	uint16_t l2_len, l3_len; /* as an application would say; may reach beyond the frame */
-	bool v6, udp;
-};
-
-/* One of n, the first for most of the time. */
-static inline uint32_t
+uint32_t
 any_of(uint64_t *x, uint32_t n)
 {
 	return rd_random(x) % 4 ? 0 : rd_random(x) % n;
 }
 
 /* Put bytes at an offset, as far as the frame goes. */
-static inline void
+static void
 any_put(struct any *f, uint32_t at, const void *from, uint32_t len)
 {
 	if (at < f->len)
 		memcpy(f->data + at, from, RTE_MIN(len, f->len - at));
 }
 
-static inline void
+static void
 any_put16(struct any *f, uint32_t at, uint32_t value)
 {
 	const uint16_t v = rte_cpu_to_be_16((uint16_t)value);
@@ -42,7 +24,7 @@ any_put16(struct any *f, uint32_t at, uint32_t value)
 }
 
 /* Random bytes; or such as make extreme sums. */
-static inline void
+static void
 any_fill(struct any *f, uint64_t *x)
 {
 	const uint32_t kind = rd_random(x) % 8;
@@ -51,7 +33,7 @@ any_fill(struct any *f, uint64_t *x)
 		f->data[i] = kind == 0 ? 0 : kind == 1 ? 0xff : (uint8_t)(rd_random(x) >> 7);
 }
 
-static inline uint8_t
+static uint8_t
 any_proto(const struct any *f, uint64_t *x)
 {
 	static const uint8_t others[] = {0, IPPROTO_ICMP, IPPROTO_IPIP, IPPROTO_FRAGMENT,
@@ -62,7 +44,7 @@ any_proto(const struct any *f, uint64_t *x)
 }
 
 /* What a length field says: the truth, with padding behind, or anything. */
-static inline uint32_t
+static uint32_t
 any_length(uint32_t truth, uint64_t *x)
 {
 	const uint32_t kind = any_of(x, 3);
@@ -70,7 +52,7 @@ any_length(uint32_t truth, uint64_t *x)
 	return kind == 0 ? truth : kind == 1 ? truth - rd_random(x) % 9 : rd_random(x);
 }
 
-static inline void
+static void
 any_ip4(struct any *f, uint64_t *x)
 {
 	static const uint16_t fragments[] = {0, RTE_IPV4_HDR_DF_FLAG, RTE_IPV4_HDR_MF_FLAG, 1,
@@ -86,7 +68,7 @@ any_ip4(struct any *f, uint64_t *x)
 	any_put(f, f->l2_len + 9u, &proto, 1);
 }
 
-static inline void
+static void
 any_ip6(struct any *f, uint64_t *x)
 {
 	const uint32_t version = any_of(x, 8) ? rd_random(x) % 16 : 6;
@@ -98,8 +80,7 @@ any_ip6(struct any *f, uint64_t *x)
 	any_put(f, f->l2_len + 6u, &proto, 1);
 }
 
-/* TCP or UDP over IPv4 or IPv6, in which one thing or the other is often unusual. */
-static inline void
+void
 any_frame(struct any *f, uint32_t len, uint64_t *x)
 {
 	static const uint16_t tags[] = {RTE_ETHER_TYPE_VLAN, RTE_ETHER_TYPE_QINQ};
@@ -126,16 +107,14 @@ any_frame(struct any *f, uint32_t len, uint64_t *x)
 	any_put16(f, f->l2_len - 2u, types[f->v6 ^ any_of(x, RTE_DIM(types))]);
 }
 
-/* Where the checksum lies in the L4 header. */
-static inline uint16_t
+uint16_t
 any_field(bool udp)
 {
 	return udp ? offsetof(struct rte_udp_hdr, dgram_cksum) :
 		     offsetof(struct rte_tcp_hdr, cksum);
 }
 
-/* The checksum of bytes, the last one padded with 0, as it stands in a packet. RFC 1071 */
-static inline uint16_t
+uint16_t
 plain_csum(const uint8_t *data, uint32_t len)
 {
 	uint32_t sum = 0;
@@ -146,5 +125,3 @@ plain_csum(const uint8_t *data, uint32_t len)
 	}
 	return sum == 0xffff ? 0xffff : rte_cpu_to_be_16((uint16_t)~sum);
 }
-
-#endif /* VNET_ANY_H */

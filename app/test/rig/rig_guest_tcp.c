@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* For tests: packets of TCP over IPv4, and what has to be right about one, or about its pieces. */
-#ifndef VNET_TCP_H
-#define VNET_TCP_H
+#include "rig_guest_tcp.h"
 
-#include "vnet_guest.h"
-
-struct headers {
-	struct rte_ether_hdr eth;
-	struct rte_ipv4_hdr ip;
-	struct rte_tcp_hdr tcp;
-} __rte_packed __rte_aligned(2);
-
-#define HEADERS ((uint32_t)sizeof(struct headers))
-
-static inline void
+static void
 fill_headers(struct headers *h, uint32_t payload)
 {
 	memset(h, 0, sizeof(*h));
@@ -30,8 +18,7 @@ fill_headers(struct headers *h, uint32_t payload)
 	h->tcp.tcp_flags = RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG;
 }
 
-/* TCP of that much payload, in mbufs of the pool; the checksums are left to the port. */
-static inline struct rte_mbuf *
+struct rte_mbuf *
 tcp_packet(uint32_t payload, uint64_t ol_flags, uint16_t mss, uint32_t piece)
 {
 	static uint8_t bytes[FRAME_MAX];
@@ -60,11 +47,7 @@ tcp_packet(uint32_t payload, uint64_t ol_flags, uint16_t mss, uint32_t piece)
 	return head;
 }
 
-#define CSUM (RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM)
-#define TSO (RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_SEG)
-
-/* Both checksums of a frame, and the payload [off, off + len) of a packet of `payload` bytes. */
-static inline void
+void
 expect_tcp(const struct rte_mbuf *m, uint32_t payload, uint32_t off, uint32_t len, bool vlan)
 {
 	static uint8_t frame[FRAME_MAX], expected[FRAME_MAX];
@@ -84,5 +67,3 @@ expect_tcp(const struct rte_mbuf *m, uint32_t payload, uint32_t off, uint32_t le
 	frame_fill(expected, HEADERS + payload, payload);
 	assert_memory_equal((uint8_t *)(tcp + 1), expected + HEADERS + off, len);
 }
-
-#endif /* VNET_TCP_H */

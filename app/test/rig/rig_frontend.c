@@ -1,98 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * A back-end session and a front-end that speaks to it, in one thread: what the front-end sends
- * is served by pump(), and then the answer, if any, is there.
- *
- * Every test that uses rig_setup() and rig_teardown() also fails when it leaks a descriptor.
- */
-#ifndef VHOST_BE_RIG_H
-#define VHOST_BE_RIG_H
+#include "rig_frontend.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "vhost_be.h"
-#include "vhost_be_session.h"
-#include "evloop_close.h"
-#include "virtq_dev.h"
-
-#define RIG_PAIRS 2
-#define RIG_RINGS (2 * RIG_PAIRS)
-#define RIG_SIZE 256			/* entries of a ring */
-#define RIG_GPA 0x100000ull
-#define RIG_UVA 0x7f0000000000ull	/* where the front-end says its memory is */
-#define RIG_MEM 0x200000ull		/* bytes */
-#define RIG_STRIDE 0x4000ull		/* from ring to ring in that memory */
-
-/* Device features of a port that has everything. */
-#define RIG_FEATURES \
-	(VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX) | \
-	 VIRTQ_BIT(VIRTIO_F_RING_PACKED) | VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_MQ))
-#define RIG_ACKED \
-	(VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
-	 VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES))
-
-#define NEED VHU_FLAG_NEED_REPLY
-
-/* What comes back after a message. */
-enum outcome {
-	SILENCE,	/* nothing, the connection lives */
-	ACK,		/* a u64 of 0 */
-	NACK,		/* a u64 that is not 0 */
-	ANSWER,		/* something else */
-	CLOSED,
-};
-
-struct rig {
-	int fds_before;			/* -1: do not compare */
-	char dir[32], path[64];
-	struct evloop *loop;
-	struct vhost_be *be;
-	struct virtq_dev *vq[RIG_RINGS];
-	int fe;				/* the front-end's end, -1: not connected */
-	int memfd;
-	uint8_t *mem;			/* the same memory, as the front-end sees it */
-	int call[RIG_RINGS];		/* what the front-end gave with SET_VRING_CALL */
-
-	/* What the session told its owner. */
-	const struct virtq_ring *ring[RIG_RINGS];
-	unsigned int publishes, many_publishes;
-	unsigned int ups, downs;
-	const char *why;
-	uint64_t features, protocol;
-	unsigned int rarps;
-	uint8_t mac[6];
-	uint16_t mtu;
-	int mtu_result;
-	char log[8192];
-};
-
-/* What was received and is of no use is closed a moment later. */
-static inline void
+void
 wait_for_closing(void)
 {
 	for (int i = 0; evloop_close_pending() && i < 5000; i++)
 		usleep(200);
 }
 
-static inline int
+int
 open_fds(void)
 {
 	DIR *d;
@@ -108,14 +24,14 @@ open_fds(void)
 }
 
 /* A former run and its memory have to be there until the burst was told to let go of it. */
-static inline void
+static void
 rig_touch(const struct virtq_ring *ring)
 {
 	if (ring != NULL)
 		assert_true(*(volatile uint8_t *)ring->desc + *(volatile uint8_t *)ring->used >= 0);
 }
 
-static inline void
+static void
 rig_ring_publish(void *ctx, uint16_t qid, const struct virtq_ring *ring)
 {
 	struct rig *rig = ctx;
@@ -126,7 +42,7 @@ rig_ring_publish(void *ctx, uint16_t qid, const struct virtq_ring *ring)
 	rig->publishes++;
 }
 
-static inline void
+static void
 rig_rings_publish(void *ctx, const struct virtq_ring *const *rings, uint16_t n)
 {
 	struct rig *rig = ctx;
@@ -140,7 +56,7 @@ rig_rings_publish(void *ctx, const struct virtq_ring *const *rings, uint16_t n)
 	rig->many_publishes++;
 }
 
-static inline void
+static void
 rig_connected(void *ctx, bool up, const char *why)
 {
 	struct rig *rig = ctx;
@@ -150,7 +66,7 @@ rig_connected(void *ctx, bool up, const char *why)
 	rig->why = why;
 }
 
-static inline void
+static void
 rig_features(void *ctx, uint64_t features, uint64_t protocol)
 {
 	struct rig *rig = ctx;
@@ -159,7 +75,7 @@ rig_features(void *ctx, uint64_t features, uint64_t protocol)
 	rig->protocol = protocol;
 }
 
-static inline int
+static int
 rig_set_mtu(void *ctx, uint16_t mtu)
 {
 	struct rig *rig = ctx;
@@ -168,7 +84,7 @@ rig_set_mtu(void *ctx, uint16_t mtu)
 	return rig->mtu_result;
 }
 
-static inline void
+static void
 rig_rarp(void *ctx, const uint8_t mac[6])
 {
 	struct rig *rig = ctx;
@@ -177,7 +93,7 @@ rig_rarp(void *ctx, const uint8_t mac[6])
 	rig->rarps++;
 }
 
-static inline void
+static void
 rig_log(void *ctx, enum vhost_log_level level, const char *text)
 {
 	struct rig *rig = ctx;
@@ -197,15 +113,14 @@ static const struct vhost_be_ops rig_ops = {
 	.log = rig_log,
 };
 
-/* Serve until nothing moves any more. */
-static inline void
+void
 pump(struct rig *rig)
 {
 	for (int i = 0; i < 4; i++)
 		evloop_step(rig->loop, 0);
 }
 
-static inline struct vhost_be_config
+struct vhost_be_config
 rig_config(struct rig *rig)
 {
 	return (struct vhost_be_config){
@@ -222,7 +137,7 @@ rig_config(struct rig *rig)
 	};
 }
 
-static inline void
+void
 rig_listen(struct rig *rig)
 {
 	const struct vhost_be_config cfg = rig_config(rig);
@@ -232,7 +147,7 @@ rig_listen(struct rig *rig)
 		fail_msg("%s", err);
 }
 
-static inline int
+int
 connect_to(const char *path)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -243,7 +158,7 @@ connect_to(const char *path)
 	return fd;
 }
 
-static inline void
+void
 rig_disconnect(struct rig *rig)
 {
 	if (rig->fe >= 0)
@@ -252,7 +167,7 @@ rig_disconnect(struct rig *rig)
 	pump(rig);
 }
 
-static inline void
+void
 rig_connect(struct rig *rig)
 {
 	rig_disconnect(rig);
@@ -260,8 +175,7 @@ rig_connect(struct rig *rig)
 	pump(rig);
 }
 
-/* No session yet. */
-static inline int
+int
 rig_setup_bare(void **state)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
@@ -285,8 +199,7 @@ rig_setup_bare(void **state)
 	return 0;
 }
 
-/* A session that listens, and a front-end that has connected and said nothing. */
-static inline int
+int
 rig_setup(void **state)
 {
 	struct rig *rig;
@@ -299,7 +212,7 @@ rig_setup(void **state)
 	return 0;
 }
 
-static inline int
+int
 rig_teardown(void **state)
 {
 	struct rig *rig = *state;
@@ -328,8 +241,7 @@ rig_teardown(void **state)
 	return 0;
 }
 
-/* One sendmsg() of header and payload, with fds. False: not all of it was taken. */
-static inline bool
+bool
 fe_try_send(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
 	    const int *fds, uint32_t nfds)
 {
@@ -353,15 +265,14 @@ fe_try_send(int fd, uint32_t request, uint32_t flags, const void *payload, uint3
 	return sendmsg(fd, &mh, MSG_NOSIGNAL) == (ssize_t)(sizeof(hdr) + size);
 }
 
-static inline void
+void
 fe_send_on(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
 	   const int *fds, uint32_t nfds)
 {
 	assert_true(fe_try_send(fd, request, flags, payload, size, fds, nfds));
 }
 
-/* What is there to be read now; what was answered is in *m. */
-static inline enum outcome
+enum outcome
 fe_outcome(struct rig *rig, uint32_t request, struct vhu_msg *m)
 {
 	ssize_t n = recv(rig->fe, m, sizeof(m->hdr), MSG_DONTWAIT);
@@ -382,8 +293,7 @@ fe_outcome(struct rig *rig, uint32_t request, struct vhu_msg *m)
 	return m->u64 == 0 ? ACK : NACK;
 }
 
-/* Send, serve, and say what came back. */
-static inline enum outcome
+enum outcome
 fe_talk(struct rig *rig, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
 	const int *fds, uint32_t nfds, struct vhu_msg *m)
 {
@@ -392,7 +302,7 @@ fe_talk(struct rig *rig, uint32_t request, uint32_t flags, const void *payload, 
 	return fe_outcome(rig, request, m);
 }
 
-static inline enum outcome
+enum outcome
 fe_u64(struct rig *rig, uint32_t request, uint64_t value)
 {
 	struct vhu_msg m;
@@ -400,7 +310,7 @@ fe_u64(struct rig *rig, uint32_t request, uint64_t value)
 	return fe_talk(rig, request, NEED, &value, sizeof(value), NULL, 0, &m);
 }
 
-static inline enum outcome
+enum outcome
 fe_empty(struct rig *rig, uint32_t request)
 {
 	struct vhu_msg m;
@@ -408,7 +318,7 @@ fe_empty(struct rig *rig, uint32_t request)
 	return fe_talk(rig, request, NEED, NULL, 0, NULL, 0, &m);
 }
 
-static inline enum outcome
+enum outcome
 fe_state(struct rig *rig, uint32_t request, uint32_t index, uint32_t num)
 {
 	const struct vhu_vring_state s = { index, num };
@@ -417,7 +327,7 @@ fe_state(struct rig *rig, uint32_t request, uint32_t index, uint32_t num)
 	return fe_talk(rig, request, NEED, &s, sizeof(s), NULL, 0, &m);
 }
 
-static inline enum outcome
+enum outcome
 fe_fd(struct rig *rig, uint32_t request, uint64_t word, int fd)
 {
 	struct vhu_msg m;
@@ -425,8 +335,7 @@ fe_fd(struct rig *rig, uint32_t request, uint64_t word, int fd)
 	return fe_talk(rig, request, NEED, &word, sizeof(word), &fd, fd >= 0, &m);
 }
 
-/* A request without payload that is answered with a u64. */
-static inline uint64_t
+uint64_t
 fe_get(struct rig *rig, uint32_t request)
 {
 	struct vhu_msg m;
@@ -436,7 +345,7 @@ fe_get(struct rig *rig, uint32_t request)
 	return m.u64;
 }
 
-static inline uint32_t
+uint32_t
 fe_get_base(struct rig *rig, uint32_t index)
 {
 	const struct vhu_vring_state s = { index, 0 };
@@ -448,7 +357,7 @@ fe_get_base(struct rig *rig, uint32_t index)
 	return m.state.num;
 }
 
-static inline struct vhu_vring_addr
+struct vhu_vring_addr
 rig_addr(uint32_t index)
 {
 	const uint64_t at = RIG_UVA + index * RIG_STRIDE;
@@ -461,7 +370,7 @@ rig_addr(uint32_t index)
 	};
 }
 
-static inline enum outcome
+enum outcome
 fe_addr(struct rig *rig, const struct vhu_vring_addr *a)
 {
 	struct vhu_msg m;
@@ -469,13 +378,13 @@ fe_addr(struct rig *rig, const struct vhu_vring_addr *a)
 	return fe_talk(rig, VHU_SET_VRING_ADDR, NEED, a, sizeof(*a), NULL, 0, &m);
 }
 
-static inline struct vhu_mem_table
+struct vhu_mem_table
 rig_table(void)
 {
 	return (struct vhu_mem_table){ .n = 1, .region = { { RIG_GPA, RIG_MEM, RIG_UVA, 0 } } };
 }
 
-static inline enum outcome
+enum outcome
 fe_table(struct rig *rig, const struct vhu_mem_table *t, uint32_t nfds)
 {
 	int fds[VHU_MAX_FDS];
@@ -486,7 +395,7 @@ fe_table(struct rig *rig, const struct vhu_mem_table *t, uint32_t nfds)
 	return fe_talk(rig, VHU_SET_MEM_TABLE, NEED, t, 8 + t->n * 32, fds, nfds, &m);
 }
 
-static inline enum outcome
+enum outcome
 fe_region(struct rig *rig, uint32_t request, uint64_t gpa, uint64_t uva, uint64_t size,
 	  uint64_t offset)
 {
@@ -497,8 +406,7 @@ fe_region(struct rig *rig, uint32_t request, uint64_t gpa, uint64_t uva, uint64_
 		       request == VHU_ADD_MEM_REG, &m);
 }
 
-/* Owner and features, as a front-end begins. */
-static inline void
+void
 fe_negotiate(struct rig *rig, uint64_t features, uint64_t protocol)
 {
 	assert_int_equal(fe_u64(rig, VHU_SET_PROTOCOL_FEATURES, protocol), ACK);
@@ -506,7 +414,7 @@ fe_negotiate(struct rig *rig, uint64_t features, uint64_t protocol)
 	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, features), ACK);
 }
 
-static inline void
+void
 fe_ring(struct rig *rig, uint32_t i)
 {
 	const struct vhu_vring_addr a = rig_addr(i);
@@ -518,8 +426,7 @@ fe_ring(struct rig *rig, uint32_t i)
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, i | VHU_FD_NONE, -1), ACK);
 }
 
-/* A session whose first two rings run and are enabled. */
-static inline void
+void
 fe_start(struct rig *rig)
 {
 	const struct vhu_mem_table t = rig_table();
@@ -534,8 +441,7 @@ fe_start(struct rig *rig)
 	}
 }
 
-/* Signals that wait in an eventfd. */
-static inline uint64_t
+uint64_t
 signals(int fd)
 {
 	uint64_t n = 0;
@@ -547,7 +453,32 @@ signals(int fd)
 	return n;
 }
 
-#define RIG_TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
-#define BARE_TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup_bare, rig_teardown)
+int
+try_new(struct rig *rig, const struct vhost_be_config *cfg, char err[200])
+{
+	struct vhost_be *be = NULL;
+	int rc;
 
-#endif /* VHOST_BE_RIG_H */
+	err[0] = '\0';
+	rc = vhost_be_new(cfg, &be, err, 200);
+	if (rc == 0) {
+		assert_null(rig->be);
+		rig->be = be;
+	} else {
+		assert_true(strlen(err) > 10);
+		assert_null(strchr(err, '\n'));
+	}
+	return rc;
+}
+
+int
+listen_at(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	strcpy(addr.sun_path, path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	return fd;
+}

@@ -1,100 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * A vhost-vdpa device made of the table of system calls: it keeps what it is told, enforces what
- * the kernel enforces, and can fail any of its calls.
- *
- * Every test that uses fake_setup() and fake_teardown() also fails when descriptors or mapped pages
- * are left.
- */
-#ifndef VDPA_FAKE_H
-#define VDPA_FAKE_H
-
-#include <dirent.h>
-#include <endian.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_ids.h>
-#include <linux/virtio_net.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "vhost_dev.h"
-#include "vhost_uapi.h"
-#include "virtq_compat.h"
-#include "virtq_ring.h"
-
-#define FAKE_FD 1000000		/* no descriptor of the process */
-#define FAKE_RINGS 5
-#define FAKE_MAPS 64
-#define FAKE_LOG 4096
-#define FAKE_PAGE 4096ull
-/* The features that a driver has to take. */
-#define FAKE_WANTED (VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM))
-
-struct fake_map {
-	uint32_t asid;
-	uint64_t iova, size, uaddr;
-	uint8_t perm;
-};
-
-struct fake_ring {
-	uint32_t num, base;
-	struct vhost_uapi_vring_addr addr;
-	int kick, call, err;
-	bool enabled;
-};
-
-struct fake {
-	int fds_before;
-	struct evloop *loop;
-	struct vhost_dev dev;
-	struct vhost_vdpa_sys sys;
-	unsigned int configs, losts;
-
-	/* What it is. */
-	uint32_t id;
-	uint64_t features, backend;
-	uint64_t first, last;
-	uint16_t max_num;
-	uint32_t vqs;
-	struct virtio_net_config config;
-	unsigned int last_ioctl;	/* number of the newest that it has */
-	bool wide_base;			/* 32 bits of base */
-	bool drops_features_ok, ignores_driver_ok, stays_up;
-
-	/* What became of it. */
-	bool open, owned, suspended;
-	uint8_t status;
-	uint64_t acked, backend_acked;
-	int config_call;
-	uint32_t asid[3];		/* of each group */
-	struct fake_ring ring[FAKE_RINGS];
-	struct fake_map map[FAKE_MAPS];
-	uint32_t nmaps, npages, nevents;
-	bool in_batch;
-	uint32_t batch_asid;
-	uint32_t batches, writes;
-
-	/* What was called: an ioctl's number, or one of these. */
-	uint32_t ncalls;
-	uint16_t log[FAKE_LOG];
-	uint32_t fail_at;		/* this call fails, 0: none */
-	int fail_with;			/* -errno; 1: a short write */
-	int open_result;		/* -errno, 0: as it should */
-};
-
-enum { CALL_OPEN = 0x100, CALL_WRITE, CALL_MMAP, CALL_EVENTFD };
+#include "rig_device_vdpa.h"
 
 /* -errno when this call is to fail. */
-static inline int
+static int
 fake_call(struct fake *f, uint16_t what)
 {
 	if (f->ncalls < FAKE_LOG)
@@ -103,7 +11,7 @@ fake_call(struct fake *f, uint16_t what)
 	return f->ncalls == f->fail_at ? f->fail_with : 0;
 }
 
-static inline int
+int
 fake_open(void *ctx, const char *path, int flags)
 {
 	struct fake *f = ctx;
@@ -120,7 +28,7 @@ fake_open(void *ctx, const char *path, int flags)
 	return FAKE_FD;
 }
 
-static inline void
+static void
 fake_reset(struct fake *f)
 {
 	f->status = 0;
@@ -133,7 +41,7 @@ fake_reset(struct fake *f)
 		f->nmaps = 0;
 }
 
-static inline int
+int
 fake_close(void *ctx, int fd)
 {
 	struct fake *f = ctx;
@@ -150,7 +58,7 @@ fake_close(void *ctx, int fd)
 	return 0;
 }
 
-static inline int
+static int
 fake_set_status(struct fake *f, uint8_t status)
 {
 	if (status == 0) {
@@ -169,7 +77,7 @@ fake_set_status(struct fake *f, uint8_t status)
 	return 0;
 }
 
-static inline int
+static int
 fake_config(struct fake *f, struct vhost_vdpa_config *c, bool set)
 {
 	uint8_t *at = (uint8_t *)&f->config + c->off;
@@ -183,7 +91,7 @@ fake_config(struct fake *f, struct vhost_vdpa_config *c, bool set)
 }
 
 /* Requests about a ring; the argument begins with its index. */
-static inline int
+static int
 fake_ring_ioctl(struct fake *f, unsigned int nr, void *arg)
 {
 	struct vhost_vring_state *s = arg;
@@ -218,7 +126,7 @@ fake_ring_ioctl(struct fake *f, unsigned int nr, void *arg)
 	}
 }
 
-static inline int
+static int
 fake_group_asid(struct fake *f, const struct vhost_vring_state *s)
 {
 	if (s->index >= 3 || s->num >= 2)
@@ -227,7 +135,7 @@ fake_group_asid(struct fake *f, const struct vhost_vring_state *s)
 	return 0;
 }
 
-static inline int
+static int
 fake_backend(struct fake *f, uint64_t features)
 {
 	if (features & ~f->backend)
@@ -236,7 +144,7 @@ fake_backend(struct fake *f, uint64_t features)
 	return 0;
 }
 
-static inline int
+static int
 fake_features(struct fake *f, uint64_t features)
 {
 	if (f->status & VIRTIO_CONFIG_S_FEATURES_OK)
@@ -247,7 +155,7 @@ fake_features(struct fake *f, uint64_t features)
 	return 0;
 }
 
-static inline int
+static int
 fake_ioctl_known(struct fake *f, unsigned long request, void *arg)
 {
 	uint64_t *u64 = arg;
@@ -291,7 +199,7 @@ fake_ioctl_known(struct fake *f, unsigned long request, void *arg)
 	}
 }
 
-static inline int
+int
 fake_ioctl(void *ctx, int fd, unsigned long request, void *arg)
 {
 	struct fake *f = ctx;
@@ -309,7 +217,7 @@ fake_ioctl(void *ctx, int fd, unsigned long request, void *arg)
 	return fake_ioctl_known(f, request, arg);
 }
 
-static inline int
+static int
 fake_update(struct fake *f, const struct vhost_msg_v2 *m)
 {
 	const struct vhost_iotlb_msg *i = &m->iotlb;
@@ -327,7 +235,7 @@ fake_update(struct fake *f, const struct vhost_msg_v2 *m)
 	return 0;
 }
 
-static inline int
+static int
 fake_invalidate(struct fake *f, const struct vhost_msg_v2 *m)
 {
 	for (uint32_t k = 0; k < f->nmaps; k++)
@@ -340,7 +248,7 @@ fake_invalidate(struct fake *f, const struct vhost_msg_v2 *m)
 	return -EINVAL;
 }
 
-static inline ssize_t
+ssize_t
 fake_write(void *ctx, int fd, const void *buf, size_t len)
 {
 	const struct vhost_msg_v2 *m = buf;
@@ -377,7 +285,7 @@ fake_write(void *ctx, int fd, const void *buf, size_t len)
 	return rc < 0 ? rc : (ssize_t)len;
 }
 
-static inline int
+int
 fake_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr)
 {
 	struct fake *f = ctx;
@@ -393,7 +301,7 @@ fake_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr)
 	return 0;
 }
 
-static inline int
+int
 fake_munmap(void *ctx, void *addr, size_t len)
 {
 	struct fake *f = ctx;
@@ -404,7 +312,7 @@ fake_munmap(void *ctx, void *addr, size_t len)
 	return 0;
 }
 
-static inline int
+int
 fake_eventfd(void *ctx)
 {
 	struct fake *f = ctx;
@@ -416,13 +324,13 @@ fake_eventfd(void *ctx)
 	return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
-static inline void
+static void
 fake_config_changed(void *ctx)
 {
 	((struct fake *)ctx)->configs++;
 }
 
-static inline void
+static void
 fake_lost(void *ctx, const char *why)
 {
 	(void)why;
@@ -431,7 +339,7 @@ fake_lost(void *ctx, const char *why)
 
 static const struct vhost_dev_events fake_events = { fake_config_changed, fake_lost };
 
-static inline int
+int
 fake_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -443,8 +351,7 @@ fake_fds(void)
 	return n;
 }
 
-/* A device of a recent kernel that can do everything; f is zero. */
-static inline void
+void
 fake_make(struct fake *f)
 {
 	f->sys = (struct vhost_vdpa_sys){
@@ -474,7 +381,7 @@ fake_make(struct fake *f)
 	fake_reset(f);
 }
 
-static inline int
+int
 fake_setup(void **state)
 {
 	struct fake *f = calloc(1, sizeof(*f));
@@ -487,7 +394,7 @@ fake_setup(void **state)
 	return 0;
 }
 
-static inline int
+int
 fake_teardown(void **state)
 {
 	struct fake *f = *state;
@@ -505,15 +412,14 @@ fake_teardown(void **state)
 	return 0;
 }
 
-static inline int
+int
 fake_open_dev(struct fake *f)
 {
 	vhost_dev_close(&f->dev);
 	return vhost_vdpa_open(&f->dev, "/dev/vhost-vdpa-0", &f->sys);
 }
 
-/* Memory that is never touched. */
-static inline struct vhost_region
+struct vhost_region
 fake_region(uint64_t iova, uint64_t pages)
 {
 	return (struct vhost_region){
@@ -524,7 +430,7 @@ fake_region(uint64_t iova, uint64_t pages)
 	};
 }
 
-static inline int
+int
 fake_init(struct fake *f)
 {
 	int rc = fake_open_dev(f);
@@ -532,8 +438,7 @@ fake_init(struct fake *f)
 	return rc < 0 ? rc : vhost_init(&f->dev);
 }
 
-/* How often something was called. */
-static inline uint32_t
+uint32_t
 fake_count(struct fake *f, uint16_t what)
 {
 	uint32_t n = 0;
@@ -542,7 +447,3 @@ fake_count(struct fake *f, uint16_t what)
 		n += f->log[i] == what;
 	return n;
 }
-
-#define FAKE_TEST(fn) cmocka_unit_test_setup_teardown(fn, fake_setup, fake_teardown)
-
-#endif /* VDPA_FAKE_H */

@@ -1,56 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * For tests: the device's half of both ring layouts, written from the specification (VIRTIO 1.2,
- * 2.7 and 2.8). It shares no code with what it tests and says what a driver did wrong. It can
- * lie as well: rdev_lie() writes any used entry.
- */
-#ifndef RING_DEVICE_H
-#define RING_DEVICE_H
+#include "rig_device.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "virtq_ring.h"
-
-#define RDEV_PIECES 64
-
-/* A chain that the driver made available. */
-struct rdev_chain {
-	uint16_t id, slots;
-	uint32_t n;		/* pieces */
-	uint32_t total;
-	uint32_t nread;		/* pieces to read; of a command the others follow them */
-	bool write;		/* the last piece is to be written */
-	bool indirect;
-	bool command;		/* pieces to read, then such to write, are in order */
-	struct {
-		uint64_t addr;
-		uint32_t len;
-	} sg[RDEV_PIECES];
-};
-
-struct rdev {
-	const struct virtq_ring *ring;
-	uint64_t ring_offset;	/* iova less address in this process, of the rings' own memory */
-	uint16_t avail_idx, used_idx; /* split: free-running; packed: slots */
-	bool avail_wrap, used_wrap;
-	bool commands;		/* a control queue: chains are read and written */
-};
-
-static inline void
+void
 rdev_init(struct rdev *d, const struct virtq_ring *ring, uint64_t ring_offset)
 {
 	*d = (struct rdev){.ring = ring, .ring_offset = ring_offset, .avail_wrap = true,
 			   .used_wrap = true};
 }
 
-static inline void
+static void
 rdev_move(const struct rdev *d, uint16_t *idx, bool *wrap, uint16_t n)
 {
 	if (*idx + n >= d->ring->size)
@@ -58,7 +16,7 @@ rdev_move(const struct rdev *d, uint16_t *idx, bool *wrap, uint16_t n)
 	*idx = (uint16_t)((*idx + n) % d->ring->size);
 }
 
-static inline void
+static void
 rdev_piece(struct rdev_chain *c, uint64_t addr, uint32_t len, uint16_t flags)
 {
 	bool write = flags & VRING_DESC_F_WRITE;
@@ -75,7 +33,7 @@ rdev_piece(struct rdev_chain *c, uint64_t addr, uint32_t len, uint16_t flags)
 	c->total += len;
 }
 
-static inline void
+static void
 rdev_table(const struct rdev *d, struct rdev_chain *c, uint64_t addr, uint32_t len)
 {
 	const struct vring_desc *split = (void *)(uintptr_t)(addr - d->ring_offset);
@@ -100,7 +58,7 @@ rdev_table(const struct rdev *d, struct rdev_chain *c, uint64_t addr, uint32_t l
 	}
 }
 
-static inline void
+static void
 rdev_desc(const struct rdev *d, struct rdev_chain *c, uint64_t addr, uint32_t len, uint16_t flags)
 {
 	if (!(flags & VRING_DESC_F_INDIRECT)) {
@@ -112,7 +70,7 @@ rdev_desc(const struct rdev *d, struct rdev_chain *c, uint64_t addr, uint32_t le
 	rdev_table(d, c, addr, len);
 }
 
-static inline bool
+static bool
 rdev_fetch_split(struct rdev *d, struct rdev_chain *c)
 {
 	const struct virtq_ring *ring = d->ring;
@@ -134,7 +92,7 @@ rdev_fetch_split(struct rdev *d, struct rdev_chain *c)
 	return true;
 }
 
-static inline bool
+static bool
 rdev_fetch_packed(struct rdev *d, struct rdev_chain *c)
 {
 	const struct virtq_ring *ring = d->ring;
@@ -158,8 +116,7 @@ rdev_fetch_packed(struct rdev *d, struct rdev_chain *c)
 	return true;
 }
 
-/* The next chain that is available, if there is one. */
-static inline bool
+bool
 rdev_fetch(struct rdev *d, struct rdev_chain *c)
 {
 	c->n = 0;
@@ -173,8 +130,7 @@ rdev_fetch(struct rdev *d, struct rdev_chain *c)
 	return d->ring->packed ? rdev_fetch_packed(d, c) : rdev_fetch_split(d, c);
 }
 
-/* One used entry that names `id`, and the ring moves on over so many chains or slots. */
-static inline void
+void
 rdev_lie(struct rdev *d, uint32_t id, uint32_t len, uint16_t chains, uint16_t slots)
 {
 	const struct virtq_ring *ring = d->ring;
@@ -195,14 +151,13 @@ rdev_lie(struct rdev *d, uint32_t id, uint32_t len, uint16_t chains, uint16_t sl
 	rdev_move(d, &d->used_idx, &d->used_wrap, slots);
 }
 
-static inline void
+void
 rdev_use(struct rdev *d, const struct rdev_chain *c, uint32_t len)
 {
 	rdev_lie(d, c->id, len, 1, c->slots);
 }
 
-/* One entry for n chains, in the order in which they were made available (IN_ORDER). */
-static inline void
+void
 rdev_use_batch(struct rdev *d, const struct rdev_chain *c, uint16_t n, uint32_t len)
 {
 	uint16_t slots = 0;
@@ -211,5 +166,3 @@ rdev_use_batch(struct rdev *d, const struct rdev_chain *c, uint16_t n, uint32_t 
 		slots += c[i].slots;
 	rdev_lie(d, c[n - 1].id, len, n, slots);
 }
-
-#endif /* RING_DEVICE_H */

@@ -1,46 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * For tests: a port of the driver as an application has it, with a stand-in for its device, and
- * traffic through both. Frames are told apart by a number that their bytes follow from.
- */
-#ifndef STANDIN_PORT_H
-#define STANDIN_PORT_H
+#include "rig_port.h"
 
-#include "vnet_guest.h"
+struct rte_mempool *dev_pool;
 
-#include <rte_alarm.h>
-#include <rte_bus_vdev.h>
-#include <rte_ethdev.h>
-#include <rte_log.h>
-
-#include "standin.h"
-#include "vnet_link.h"
-
-#define SPORT_NAME "net_vring0"
-#define SPORT_WAIT_MS 5000
-#define DEV_MBUFS 1023
-#define DEV_ROOM 4096
-#define BURST_FRAMES 32
-
-struct sport {
-	struct standin s;
-	uint16_t id;
-	uint16_t queues;
-	struct rte_mempool *pool;	/* to receive into */
-};
-
-/* What an application wants of a port. */
-struct sport_config {
-	const char *args;	/* after path= */
-	uint64_t rx_offloads, tx_offloads;
-	uint16_t queues;	/* 0: 1 */
-	struct rte_mempool *pool;
-	struct rte_eth_rss_conf rss; /* rss_hf 0: none */
-};
-
-static struct rte_mempool *dev_pool;
-
-static inline int
+int
 sport_group_setup(void **state)
 {
 	if (vnet_setup(state) != 0)
@@ -51,15 +14,14 @@ sport_group_setup(void **state)
 	return dev_pool == NULL ? -1 : 0;
 }
 
-static inline int
+int
 sport_group_teardown(void **state)
 {
 	rte_mempool_free(dev_pool);
 	return vnet_teardown(state);
 }
 
-/* Give the device to a test, which may change it before there is a port. */
-static inline int
+int
 sport_setup(void **state)
 {
 	struct sport *p = calloc(1, sizeof(*p));
@@ -69,7 +31,7 @@ sport_setup(void **state)
 	return 0;
 }
 
-static inline void
+void
 sport_configure(struct sport *p, const struct sport_config *c)
 {
 	struct rte_eth_conf conf = {
@@ -89,8 +51,7 @@ sport_configure(struct sport *p, const struct sport_config *c)
 	}
 }
 
-/* The port, not yet started. */
-static inline void
+void
 sport_create(struct sport *p, const struct sport_config *c)
 {
 	char args[256];
@@ -102,7 +63,7 @@ sport_create(struct sport *p, const struct sport_config *c)
 	sport_configure(p, c);
 }
 
-static inline bool
+bool
 sport_link(const struct sport *p)
 {
 	struct rte_eth_link link;
@@ -111,17 +72,7 @@ sport_link(const struct sport *p)
 	return link.link_status == RTE_ETH_LINK_UP;
 }
 
-/* Whether the condition comes true in time. */
-#define SPORT_BECOMES(condition) \
-	({ \
-		uint64_t end_ = evloop_now_ns() + SPORT_WAIT_MS * 1000000ull; \
-		bool true_; \
-		while (!(true_ = (condition)) && evloop_now_ns() < end_) \
-			usleep(100); \
-		true_; \
-	})
-
-static inline void
+void
 sport_open(struct sport *p, const struct sport_config *c)
 {
 	sport_create(p, c);
@@ -129,14 +80,14 @@ sport_open(struct sport *p, const struct sport_config *c)
 	assert_true(sport_link(p));
 }
 
-static inline void
+static void
 sport_event_over(void *count)
 {
 	__atomic_fetch_add((unsigned int *)count, 1, __ATOMIC_RELEASE);
 }
 
 /* Remove the port, and wait until EAL's thread is idle: TSan does not see that EAL waits for it. */
-static inline void
+static void
 sport_remove(void)
 {
 	static unsigned int over;
@@ -148,17 +99,16 @@ sport_remove(void)
 		usleep(10);
 }
 
-static inline void
+void
 sport_close(struct sport *p)
 {
 	assert_int_equal(rte_eth_dev_stop(p->id), 0);
 	sport_remove();
 }
 
-/* What the port says from here on, for the user to read. */
-static FILE *said;
+FILE *said;
 
-static inline void
+void
 listen_to_port(void)
 {
 	said = tmpfile();
@@ -167,8 +117,7 @@ listen_to_port(void)
 	assert_int_equal(rte_openlog_stream(said), 0);
 }
 
-/* How often it has said this. */
-static inline unsigned int
+unsigned int
 heard(const char *what)
 {
 	static char text[16384];
@@ -182,8 +131,7 @@ heard(const char *what)
 	return times;
 }
 
-/* A port that a test has left open, after a failure; then the device, then all mbufs are home. */
-static inline int
+int
 sport_teardown(void **state)
 {
 	struct sport *p = *state;
@@ -203,10 +151,7 @@ sport_teardown(void **state)
 	return 0;
 }
 
-#define SPORT_TEST(fn) cmocka_unit_test_setup_teardown(fn, sport_setup, sport_teardown)
-
-/* Packets that queues have dropped, for whatever reason. */
-static inline uint64_t
+uint64_t
 sport_dropped(const struct sport *p)
 {
 	struct rte_eth_stats st;
@@ -215,8 +160,7 @@ sport_dropped(const struct sport *p)
 	return st.oerrors + st.ierrors + st.imissed;
 }
 
-/* An xstat by its name. */
-static inline uint64_t
+uint64_t
 sport_xstat(const struct sport *p, const char *name)
 {
 	uint64_t id, value;
@@ -226,15 +170,13 @@ sport_xstat(const struct sport *p, const char *name)
 	return value;
 }
 
-/* Send one packet, which is taken within time. */
-static inline void
+void
 sport_send(struct sport *p, uint16_t queue, struct rte_mbuf *m)
 {
 	assert_true(SPORT_BECOMES(rte_eth_tx_burst(p->id, queue, &m, 1) == 1));
 }
 
-/* The next packet of a queue, NULL: there is none in time. */
-static inline struct rte_mbuf *
+struct rte_mbuf *
 sport_receive(struct sport *p, uint16_t queue)
 {
 	struct rte_mbuf *m = NULL;
@@ -243,7 +185,7 @@ sport_receive(struct sport *p, uint16_t queue)
 }
 
 /* The device has taken so many packets since it was made and holds none. */
-static inline bool
+static bool
 sport_served(struct sport *p, uint64_t taken)
 {
 	bool done;
@@ -256,24 +198,7 @@ sport_served(struct sport *p, uint64_t taken)
 	return done;
 }
 
-/* A number of the device's that its thread, or the port's, may be changing. */
-#define SPORT_READ(p, field) \
-	({ \
-		standin_lock(&(p)->s); \
-		__typeof__((p)->s.field) value_ = (p)->s.field; \
-		standin_unlock(&(p)->s); \
-		value_; \
-	})
-
-#define SPORT_WRITE(p, field, value) \
-	do { \
-		standin_lock(&(p)->s); \
-		(p)->s.field = (value); \
-		standin_unlock(&(p)->s); \
-	} while (0)
-
-/* Whether a packet that is sent comes back, to that queue. */
-static inline bool
+bool
 sport_returns(struct sport *p, struct rte_mbuf *m, uint16_t from, uint16_t to)
 {
 	uint64_t taken = SPORT_READ(p, taken);
@@ -291,18 +216,7 @@ sport_returns(struct sport *p, struct rte_mbuf *m, uint16_t from, uint16_t to)
 	return n == 1;
 }
 
-/* Sizes of frames, and how they are made up; each has its number. */
-struct sport_frames {
-	uint32_t (*len)(uint32_t number);
-	enum shape shape;
-	uint32_t n;
-};
-
-/*
- * Send n frames through queue 0 and compare what comes back, as it comes. What is under way stays
- * below `window`, so that pools suffice.
- */
-static inline void
+void
 sport_verify(struct sport *p, const struct sport_frames *f, uint32_t window)
 {
 	uint64_t end = evloop_now_ns() + 10 * SPORT_WAIT_MS * 1000000ull;
@@ -330,19 +244,3 @@ sport_verify(struct sport *p, const struct sport_frames *f, uint32_t window)
 	}
 	rte_pktmbuf_free(m);
 }
-
-/* Each test runs with rings of either layout; all other arguments are in its BOTH_ARGS. */
-#define BOTH(name) \
-	static void \
-	test_split_##name(void **state) \
-	{ \
-		name(*state, BOTH_ARGS); \
-	} \
-	static void \
-	test_packed_##name(void **state) \
-	{ \
-		name(*state, BOTH_ARGS ",packed_vq=1"); \
-	}
-#define BOTH_TESTS(name) SPORT_TEST(test_split_##name), SPORT_TEST(test_packed_##name)
-
-#endif /* STANDIN_PORT_H */

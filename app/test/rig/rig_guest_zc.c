@@ -1,28 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* For tests: a guest's ring whose packets are lent rather than copied. */
-#ifndef VNET_ZC_RIG_H
-#define VNET_ZC_RIG_H
+#include "rig_guest_zc.h"
 
-#include "vnet_guest.h"
-
-#include <time.h>
-
-#include "vnet_zc.h"
-
-#define MIN 256u
-
-static const uint64_t rings[] = {
-	F_V1 | F_INDIRECT,
-	F_V1 | F_INDIRECT | F_CSUM,
-	F_INDIRECT,
-	F_V1 | F_INDIRECT | F_PACKED,
-	F_V1 | F_INDIRECT | F_PACKED | F_CSUM,
-	F_INDIRECT | F_PACKED,
-};
-
-#define NRINGS (sizeof(rings) / sizeof(rings[0]))
-
-static inline void
+void
 lend_open(struct port *p, uint16_t size, uint64_t features, uint32_t bytes, uint32_t flags)
 {
 	struct vnet_zc_ring *loans;
@@ -37,8 +16,7 @@ lend_open(struct port *p, uint16_t size, uint64_t features, uint32_t bytes, uint
 	p->rx = vnet_dev_rx_select(p->d.ring, VNET_F_ZERO_COPY, NULL);
 }
 
-/* No packet is out any more. */
-static inline void
+void
 lend_close(struct port *p)
 {
 	struct vnet_zc_ring *loans = p->d.vq->cursor.owner;
@@ -53,7 +31,7 @@ lend_close(struct port *p)
 	port_close(p);
 }
 
-static inline bool
+bool
 send_frame(struct port *p, uint32_t len, uint32_t seed, const struct layout *l)
 {
 	static uint8_t data[FRAME_MAX];
@@ -62,7 +40,7 @@ send_frame(struct port *p, uint32_t len, uint32_t seed, const struct layout *l)
 	return port_send(p, NULL, data, len, l);
 }
 
-static inline bool
+bool
 is_lent(const struct port *p, const struct rte_mbuf *m)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
@@ -70,7 +48,7 @@ is_lent(const struct port *p, const struct rte_mbuf *m)
 	return RTE_MBUF_HAS_EXTBUF(m) && data >= p->g.base && data < p->g.base + p->g.size;
 }
 
-static inline void
+void
 expect_packet(const struct port *p, struct rte_mbuf *m, uint32_t len, uint32_t seed, bool lent)
 {
 	const char *why = NULL;
@@ -86,8 +64,7 @@ expect_packet(const struct port *p, struct rte_mbuf *m, uint32_t len, uint32_t s
 	}
 }
 
-/* One poll; nothing is expected. */
-static inline void
+void
 poll_nothing(struct port *p)
 {
 	struct rte_mbuf *m;
@@ -95,8 +72,7 @@ poll_nothing(struct port *p)
 	assert_int_equal(port_rx(p, &m, 1), 0);
 }
 
-/* Longer than a chain waits for older ones. */
-static inline void
+void
 poll_late(struct port *p)
 {
 	const struct timespec pause = {.tv_nsec = 2000 * VNET_ZC_WAIT_US};
@@ -104,5 +80,3 @@ poll_late(struct port *p)
 	nanosleep(&pause, NULL);
 	poll_nothing(p);
 }
-
-#endif /* VNET_ZC_RIG_H */

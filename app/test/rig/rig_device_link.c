@@ -1,36 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * For tests: both ends of one virtio-net ring in one process. The device sees DPDK's memory, at
- * the addresses it has here, and nothing else.
- */
-#ifndef VNET_LINK_H
-#define VNET_LINK_H
+#include "rig_device_link.h"
 
-#include "vnet_guest.h"
-
-#include <rte_malloc.h>
-
-#include "ring_device.h"
-#include "virtq_drv.h"
-#include "vnet_drv.h"
-
-struct link {
-	bool receive;		/* the driver receives */
-	struct virtq_drv *drv;	/* the driver's end */
-	struct virtq_ring *ring;
-	struct virtq_dev *vq;	/* the device's */
-	struct virtq_ring *dev_run;
-	struct rdev rdev;	/* or another device, which can lie */
-	uint8_t *base;		/* the ring's memory */
-	uint64_t ring_bytes;
-	int kickfd;
-	struct vnet_rxq rxq;	/* the driver's, or else the device's */
-	struct vnet_txq txq;	/* that of the other end */
-	vnet_rx_burst rx;
-	vnet_tx_burst tx;
-};
-
-static inline bool
+bool
 link_is_shared(const void *addr, uint32_t len)
 {
 	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list(addr);
@@ -38,7 +9,7 @@ link_is_shared(const void *addr, uint32_t len)
 	return msl != NULL && (const uint8_t *)addr + len <= (uint8_t *)msl->base_va + msl->len;
 }
 
-static inline struct virtq_mem *
+static struct virtq_mem *
 link_memory(void)
 {
 	const struct rte_memseg_list *msl = rte_mem_virt2memseg_list(small_pool);
@@ -55,7 +26,7 @@ link_memory(void)
 	return mem;
 }
 
-static inline void
+static void
 link_open_device(struct link *l, const struct virtq_ring_config *driver)
 {
 	struct virtq_ring_config cfg = *driver;
@@ -73,8 +44,7 @@ link_open_device(struct link *l, const struct virtq_ring_config *driver)
 	rdev_init(&l->rdev, l->ring, 0);
 }
 
-/* A new ring in the old one's place; its mbufs are to be drained before. */
-static inline void
+void
 link_start(struct link *l, uint16_t size, uint64_t features)
 {
 	struct virtq_ring_config cfg = {.size = size, .features = features, .enabled = true,
@@ -90,7 +60,7 @@ link_start(struct link *l, uint16_t size, uint64_t features)
 		vnet_drv_tx_select(l->ring, NULL);
 }
 
-static inline void
+void
 link_stop(struct link *l)
 {
 	vnet_drv_drain(l->drv, l->ring->size);
@@ -99,8 +69,7 @@ link_stop(struct link *l)
 	virtq_ring_free(l->dev_run);
 }
 
-/* `pool`: of the end that receives. A driver that receives has not yet offered buffers. */
-static inline void
+void
 link_open(struct link *l, uint16_t size, uint64_t features, bool receive,
 	  struct rte_mempool *pool)
 {
@@ -123,8 +92,7 @@ link_open(struct link *l, uint16_t size, uint64_t features, bool receive,
 	link_start(l, size, features);
 }
 
-/* Every mbuf is in its pool, once. */
-static inline void
+void
 expect_pool_whole(struct rte_mempool *pool, unsigned int n)
 {
 	void **all = calloc(n + 1, sizeof(*all));
@@ -148,14 +116,14 @@ expect_pool_whole(struct rte_mempool *pool, unsigned int n)
 	free(all);
 }
 
-static inline void
+void
 expect_all_mbufs(void)
 {
 	expect_pool_whole(small_pool, SMALL_MBUFS);
 	expect_pool_whole(large_pool, LARGE_MBUFS);
 }
 
-static inline void
+void
 link_close(struct link *l)
 {
 	link_stop(l);
@@ -166,38 +134,37 @@ link_close(struct link *l)
 	expect_all_mbufs();
 }
 
-static inline struct virtq_cursor *
+static struct virtq_vq *
 link_rx_vq(struct link *l)
 {
 	return l->receive ? &l->drv->cursor : &l->vq->cursor;
 }
 
-static inline struct virtq_cursor *
+static struct virtq_vq *
 link_tx_vq(struct link *l)
 {
 	return l->receive ? &l->vq->cursor : &l->drv->cursor;
 }
 
-static inline uint16_t
+uint16_t
 link_rx(struct link *l, struct rte_mbuf **pkts, uint16_t n)
 {
 	return l->rx(&l->rxq, link_rx_vq(l), l->receive ? l->ring : l->dev_run, pkts, n);
 }
 
-static inline uint16_t
+uint16_t
 link_tx(struct link *l, struct rte_mbuf **pkts, uint16_t n)
 {
 	return l->tx(&l->txq, link_tx_vq(l), l->receive ? l->dev_run : l->ring, pkts, n);
 }
 
-/* The driver takes back what the device has sent. */
-static inline uint16_t
+uint16_t
 link_clean(struct link *l)
 {
 	return vnet_drv_tx_clean(&l->txq, l->drv, l->ring, UINT16_MAX);
 }
 
-static inline uint64_t
+uint64_t
 link_drops(const struct vnet_stats *s)
 {
 	uint64_t n = 0;
@@ -207,7 +174,7 @@ link_drops(const struct vnet_stats *s)
 	return n;
 }
 
-static inline uint64_t
+uint64_t
 link_errors(const struct vnet_stats *s)
 {
 	uint64_t n = 0;
@@ -216,5 +183,3 @@ link_errors(const struct vnet_stats *s)
 		n += s->error[i];
 	return n;
 }
-
-#endif /* VNET_LINK_H */

@@ -4,7 +4,7 @@
  * Here one of a burst is unlike the others, in each way and at each place. That they are taken so
  * at all is no matter of what is received, and nothing here can tell.
  */
-#include "vnet_hostile.h"
+#include "rig_device_hostile.h"
 
 #define ENTRIES 32
 #define ROOM 2048 /* bytes of packet that an mbuf takes */

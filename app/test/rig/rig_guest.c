@@ -1,73 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * For tests: a guest's memory, the driver's half of both ring layouts, and a device to test it
- * with. The driver is written from the specification (VIRTIO 1.2, 2.7 and 2.8) and shares no
- * code with what it tests. It keeps account of every chain: `bad` counts completions that no
- * chain accounts for, rd_pending() those still to come.
- */
-#ifndef RING_DRIVER_H
-#define RING_DRIVER_H
+#include "rig_guest.h"
 
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "virtq_dev.h"
-
-/* Threads that change what is being read: TSan would only tell that they do. */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define NO_MUTATORS 1
-#endif
-#endif
-#ifndef NO_MUTATORS
-#define NO_MUTATORS 0
-#endif
-
-#define GUEST_PAGE 4096ul
-#define GUEST_GPA 0x100000000ul
-#define GUEST_UVA 0x7f0000000000ul /* user address less guest-physical address */
-#define GUEST_MAX_REGIONS 16
-
-#define F_EVENT_IDX VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)
-#define F_INDIRECT VIRTQ_BIT(VIRTIO_RING_F_INDIRECT_DESC)
-#define F_PACKED VIRTQ_BIT(VIRTIO_F_RING_PACKED)
-#define F_IN_ORDER VIRTQ_BIT(VIRTIO_F_IN_ORDER)
-#define F_V1 VIRTQ_BIT(VIRTIO_F_VERSION_1)
-#define F_MRG VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF)
-
-/*
- * Memory of a guest. The device sees it in regions that are neighbours for the guest and lie in
- * reverse order, guard pages between them, in this process; the test sees it in one piece. With
- * one region both see the same addresses.
- */
-struct guest {
-	uint8_t *base;		/* the test's view */
-	uint8_t *area;		/* the device's, guard pages included */
-	size_t area_size;
-	uint64_t size, used;
-	uint32_t nregions;
-	struct virtq_mem *mem;
-};
-
-static inline void *
+void *
 guest_ptr(const struct guest *g, uint64_t gpa)
 {
 	return g->base + (gpa - GUEST_GPA);
 }
 
-/* A zeroed piece of the guest's memory; its guest-physical address. */
-static inline uint64_t
+uint64_t
 guest_alloc(struct guest *g, uint64_t len, uint64_t align)
 {
 	uint64_t at = (g->used + align - 1) / align * align;
@@ -78,8 +18,7 @@ guest_alloc(struct guest *g, uint64_t len, uint64_t align)
 	return GUEST_GPA + at;
 }
 
-/* As above, ending where a region ends and another one (or nothing) begins: g->used is there. */
-static inline void
+void
 guest_new(struct guest *g, uint64_t region_size, uint32_t nregions)
 {
 	struct virtq_region region[GUEST_MAX_REGIONS];
@@ -113,7 +52,7 @@ guest_new(struct guest *g, uint64_t region_size, uint32_t nregions)
 	close(fd);
 }
 
-static inline void
+void
 guest_free(struct guest *g)
 {
 	virtq_mem_put(g->mem);
@@ -122,59 +61,13 @@ guest_free(struct guest *g)
 	munmap(g->area, g->area_size);
 }
 
-/* A piece of a buffer, in guest-physical addresses. */
-struct rd_sg {
-	uint64_t gpa;
-	uint32_t len;
-};
-
-enum rd_form {
-	RD_DIRECT,
-	RD_INDIRECT,	/* one table */
-	RD_MIXED,	/* the first piece in an ordinary descriptor, the others in a table */
-};
-
-#define RD_TABLE 32	/* entries of the table that each chain has */
-
-/* A chain that the device has; oldest first. */
-struct rd_chain {
-	uint16_t id, slots;
-	uint64_t cookie;
-};
-
-struct rd {
-	struct guest *g;
-	bool packed;
-	uint16_t size;
-	uint64_t features;
-	uint64_t desc_gpa, avail_gpa, used_gpa, table_gpa;
-	struct vring_desc *desc;
-	struct vring_avail *avail;
-	struct vring_used *used;
-	struct vring_packed_desc *pdesc;
-	struct vring_packed_desc_event *driver_event, *device_event;
-	uint16_t avail_idx, used_idx; /* split: free-running; packed: slots */
-	bool avail_wrap, used_wrap;
-	uint16_t nfree;		/* entries */
-	uint16_t *free_id;	/* split: stack of free descriptors; packed: of free ids */
-	uint16_t nids;
-	struct rd_chain *chain;	/* fifo of what the device has */
-	uint32_t head, tail;	/* free-running */
-	uint64_t held_meta;	/* packed: head of the first chain not yet published */
-	uint16_t held_slot;
-	bool held;
-	bool any_order;		/* chains may come back as they like, as any device's may */
-	unsigned int bad;	/* completions that break the rules */
-};
-
-static inline uint32_t
+uint32_t
 rd_pending(const struct rd *r)
 {
 	return r->tail - r->head;
 }
 
-/* The rings in the guest's memory; the driver starts where a ring starts that was reset. */
-static inline void
+void
 rd_init(struct rd *r, struct guest *g, uint16_t size, uint64_t features)
 {
 	uint64_t n = size;
@@ -205,15 +98,14 @@ rd_init(struct rd *r, struct guest *g, uint16_t size, uint64_t features)
 	r->nids = size;
 }
 
-static inline void
+void
 rd_fini(struct rd *r)
 {
 	free(r->free_id);
 	free(r->chain);
 }
 
-/* Begin elsewhere than at 0. Packed: a slot, and its lap's wrap counter. */
-static inline void
+void
 rd_start_at(struct rd *r, uint16_t idx, bool wrap)
 {
 	r->avail_idx = r->used_idx = idx;
@@ -231,7 +123,7 @@ rd_start_at(struct rd *r, uint16_t idx, bool wrap)
 	}
 }
 
-static inline uint32_t
+uint32_t
 rd_base(const struct rd *r)
 {
 	if (!r->packed)
@@ -239,14 +131,13 @@ rd_base(const struct rd *r)
 	return (r->avail_idx | (uint32_t)r->avail_wrap << 15) * 0x10001u;
 }
 
-static inline uint16_t
+static uint16_t
 rd_packed_flags(const struct rd *r, uint16_t flags)
 {
 	return flags | (r->avail_wrap ? 1u << 7 : 1u << 15);
 }
 
-/* One entry of a packed ring; the head of what rd_publish() publishes is held back. */
-static inline void
+void
 rd_put_packed(struct rd *r, const struct rd_sg *sg, uint16_t id, uint16_t flags)
 {
 	struct vring_packed_desc *d = &r->pdesc[r->avail_idx];
@@ -267,7 +158,7 @@ rd_put_packed(struct rd *r, const struct rd_sg *sg, uint16_t id, uint16_t flags)
 	}
 }
 
-static inline struct rd_sg
+struct rd_sg
 rd_fill_table(struct rd *r, uint16_t id, const struct rd_sg *sg, uint32_t n, uint16_t dir)
 {
 	uint64_t gpa = r->table_gpa + (uint64_t)id * RD_TABLE * 16;
@@ -289,7 +180,7 @@ rd_fill_table(struct rd *r, uint16_t id, const struct rd_sg *sg, uint32_t n, uin
 	return (struct rd_sg){gpa, 16 * n};
 }
 
-static inline void
+static void
 rd_add_split(struct rd *r, const struct rd_sg *sg, uint16_t slots, uint16_t dir, bool table,
 	     uint16_t *head)
 {
@@ -314,11 +205,7 @@ rd_add_split(struct rd *r, const struct rd_sg *sg, uint16_t slots, uint16_t dir,
 	r->avail_idx++;
 }
 
-/*
- * Give the device a chain of n pieces, n > 0; it sees it after rd_publish(). Returns the chain's
- * id or -1 when the ring has no room. `write`: for the device to write.
- */
-static inline int
+int
 rd_add(struct rd *r, const struct rd_sg *sg, uint32_t n, enum rd_form form, bool write,
 	uint64_t cookie)
 {
@@ -353,7 +240,7 @@ rd_add(struct rd *r, const struct rd_sg *sg, uint32_t n, enum rd_form form, bool
 	return id;
 }
 
-static inline void
+void
 rd_publish(struct rd *r)
 {
 	if (!r->packed) {
@@ -366,16 +253,7 @@ rd_publish(struct rd *r)
 	r->held = false;
 }
 
-/* A chain that came back. */
-struct rd_done {
-	uint16_t id;
-	uint32_t len;
-	uint64_t cookie;
-	bool write;	/* packed: the used entry says that len counts */
-	bool batched;	/* retired by the entry of a later chain */
-};
-
-static inline void
+static void
 rd_retire(struct rd *r, struct rd_done *d)
 {
 	struct rd_chain *c = &r->chain[r->head++ % r->size];
@@ -399,7 +277,7 @@ rd_retire(struct rd *r, struct rd_done *d)
 }
 
 /* The next used entry, if there is one. */
-static inline bool
+static bool
 rd_next_used(const struct rd *r, uint16_t *id, uint32_t *len, bool *write)
 {
 	uint64_t meta;
@@ -423,11 +301,7 @@ rd_next_used(const struct rd *r, uint16_t *id, uint32_t *len, bool *write)
 	return true;
 }
 
-/*
- * Take back chains: those of one used entry, more than one only with IN_ORDER. Returns how many
- * were stored in d, which has room for the ring.
- */
-static inline uint32_t
+uint32_t
 rd_pop(struct rd *r, struct rd_done *d)
 {
 	bool in_order = r->features & F_IN_ORDER, write;
@@ -459,14 +333,7 @@ rd_pop(struct rd *r, struct rd_done *d)
 	return n;
 }
 
-/* The device for a ring. */
-struct dev {
-	struct virtq_dev *vq;
-	struct virtq_ring *ring;
-	int callfd, errfd;
-};
-
-static inline struct virtq_ring_config
+struct virtq_ring_config
 dev_config(const struct dev *d, const struct rd *r)
 {
 	return (struct virtq_ring_config){
@@ -482,7 +349,7 @@ dev_config(const struct dev *d, const struct rd *r)
 	};
 }
 
-static inline void
+void
 dev_start(struct dev *d, const struct rd *r)
 {
 	struct virtq_ring_config cfg;
@@ -498,7 +365,7 @@ dev_start(struct dev *d, const struct rd *r)
 	assert_int_equal(virtq_dev_set_base(d->vq, d->ring, rd_base(r)), 0);
 }
 
-static inline void
+void
 dev_stop(struct dev *d)
 {
 	virtq_ring_free(d->ring);
@@ -507,8 +374,7 @@ dev_stop(struct dev *d)
 	close(d->errfd);
 }
 
-/* How often an eventfd was signalled since it was last asked. */
-static inline uint64_t
+uint64_t
 fd_count(int fd)
 {
 	uint64_t n;
@@ -516,12 +382,9 @@ fd_count(int fd)
 	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
 }
 
-/* Numbers that look random and are the same in every run. */
-static inline uint32_t
+uint32_t
 rd_random(uint64_t *state)
 {
 	*state = *state * 6364136223846793005ul + 1442695040888963407ul;
 	return (uint32_t)(*state >> 33);
 }
-
-#endif /* RING_DRIVER_H */

@@ -1,99 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * A device on one end of a socket pair, and a back-end made to order on the other, in a thread of
- * its own. The back-end answers as it should, except for the requests that a test gave another act.
- *
- * Every test that uses mock_setup() and mock_teardown() also fails when it leaks a descriptor.
- */
-#ifndef VHOST_MOCK_H
-#define VHOST_MOCK_H
+#include "rig_backend.h"
 
-#include <pthread.h>
-#include <sys/uio.h>
-#include <time.h>
-
-#include "vhost_dev.h"
-#include "vhost_be_rig.h"
-
-#define MOCK_LOG 4096
-#define MOCK_FEATURES \
-	(VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF) | \
-	 VIRTQ_BIT(VHOST_F_LOG_ALL) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | \
-	 VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES))
-/* The features that a driver of no ambition takes. */
-#define MOCK_ACKED VIRTQ_BIT(VIRTIO_F_VERSION_1)
-#define MOCK_WAIT_MS 100	/* for an answer, where there will be none */
-
-/* What the back-end does with a request, instead of what it should. */
-enum act {
-	AS_IT_SHOULD,
-	REFUSE,			/* a u64 of 1 where an answer is due */
-	STAY_SILENT,
-	HANG_UP,
-	SAY_RAW,		/* mock.raw, whatever was asked */
-	SAY_RAW_AND_FD,
-	SAY_TWICE,		/* the right answer, two times */
-	SAY_BYTEWISE,		/* the right answer, in pieces */
-	SAY_HALF,		/* half of the right answer, then nothing */
-	HALF_THEN_HANG_UP,
-	ASK_FIRST,		/* mock.ask on the channel; its answer first, then ours */
-	FLOOD_FIRST,		/* many requests on the channel before the answer */
-};
-
-/* A message that the back-end received. */
-struct seen {
-	struct vhu_hdr hdr;
-	uint32_t nfds;
-	ino_t ino;		/* of the first fd */
-	union {
-		uint64_t u64;
-		struct vhu_vring_state state;
-		struct vhu_vring_addr addr;
-		struct vhu_mem_table table;
-		struct vhu_mem_single single;
-		struct vhu_log log;
-		struct vhu_iotlb iotlb;
-		struct vhu_config config;
-		uint8_t raw[512];
-	} VHU_PACKED;
-};
-
-struct mock {
-	int fds_before;
-	struct evloop *loop;
-	struct vhost_dev dev;
-	unsigned int configs, losts, bells; /* events */
-	char lost_why[VHOST_WHY];
-	bool close_when_lost;
-	int memfd;
-	uint8_t *mem;
-
-	/* The back-end. What a test sets, it sets before mock_start() or under no request. */
-	int fd;				/* its end */
-	pthread_t thread;
-	bool running;
-	uint64_t features, protocol, queue_num, slots;
-	uint32_t base;
-	uint32_t log_reply;		/* bytes of the answer to SET_LOG_BASE */
-	enum act act[VHU_REQUEST_MAX];
-	uint32_t act_from;		/* the first so many of such a request are served well */
-	uint8_t raw[8192];
-	uint32_t raw_len;
-	struct vhu_hdr ask;		/* for the channel */
-	uint8_t ask_raw[256];		/* its payload */
-	int ask_fd;			/* goes with it, -1: none */
-	uint64_t acked;			/* protocol features */
-	uint64_t status;
-	int chan;			/* the channel, -1: none */
-	struct vhu_hdr chan_hdr;	/* the last answer on it */
-	uint64_t chan_u64;
-
-	pthread_mutex_t lock;		/* the rest */
-	struct seen *seen;
-	uint32_t nseen;
-};
-
-static inline void
+void
 mock_write(int fd, const void *bytes, size_t len)
 {
 	/* The other end may be gone: that is the point of some tests. */
@@ -101,14 +9,14 @@ mock_write(int fd, const void *bytes, size_t len)
 		return;
 }
 
-static inline bool
+static bool
 mock_read(int fd, void *bytes, size_t len)
 {
 	return len == 0 || recv(fd, bytes, len, MSG_WAITALL) == (ssize_t)len;
 }
 
 /* Receive one message and its fds; false: the end. */
-static inline bool
+static bool
 mock_receive(struct mock *m, struct seen *s, int *fds)
 {
 	union {
@@ -140,7 +48,7 @@ mock_receive(struct mock *m, struct seen *s, int *fds)
 }
 
 /* The right answer's payload; bytes of it, or -1: none is due. */
-static inline int
+static int
 mock_answer(struct mock *m, const struct seen *s, uint8_t *out)
 {
 	uint64_t u64 = 0;
@@ -170,7 +78,7 @@ mock_answer(struct mock *m, const struct seen *s, uint8_t *out)
 	return sizeof(u64);
 }
 
-static inline void
+void
 mock_send_fd(int to, const void *bytes, size_t len, int fd)
 {
 	union {
@@ -194,7 +102,7 @@ mock_send_fd(int to, const void *bytes, size_t len, int fd)
 }
 
 /* A request of the back-end, and its answer if one is due. */
-static inline void
+static void
 mock_ask(struct mock *m)
 {
 	uint8_t msg[sizeof(m->ask) + sizeof(m->ask_raw)];
@@ -207,7 +115,7 @@ mock_ask(struct mock *m)
 }
 
 /* False: the connection is to be closed. */
-static inline bool
+static bool
 mock_act(struct mock *m, const struct seen *s, enum act act)
 {
 	uint8_t out[sizeof(struct vhu_hdr) + 8192];
@@ -249,7 +157,7 @@ mock_act(struct mock *m, const struct seen *s, enum act act)
 }
 
 /* What a back-end has to remember of a request. */
-static inline void
+static void
 mock_note(struct mock *m, const struct seen *s, int *fds)
 {
 	if (s->hdr.request == VHU_SET_PROTOCOL_FEATURES)
@@ -266,7 +174,7 @@ mock_note(struct mock *m, const struct seen *s, int *fds)
 	}
 }
 
-static inline void *
+static void *
 mock_thread(void *arg)
 {
 	uint32_t served[VHU_REQUEST_MAX] = { 0 };
@@ -289,7 +197,7 @@ mock_thread(void *arg)
 	return NULL;
 }
 
-static inline void
+static void
 mock_config_changed(void *ctx)
 {
 	struct mock *m = ctx;
@@ -297,7 +205,7 @@ mock_config_changed(void *ctx)
 	m->configs++;
 }
 
-static inline void
+static void
 mock_lost(void *ctx, const char *why)
 {
 	struct mock *m = ctx;
@@ -308,7 +216,7 @@ mock_lost(void *ctx, const char *why)
 		vhost_dev_close(&m->dev);
 }
 
-static inline void
+static void
 mock_doorbells(void *ctx)
 {
 	struct mock *m = ctx;
@@ -316,14 +224,13 @@ mock_doorbells(void *ctx)
 	m->bells++;
 }
 
-static const struct vhost_dev_events mock_events = {
+const struct vhost_dev_events mock_events = {
 	.config_changed = mock_config_changed,
 	.notifiers = mock_doorbells,
 	.lost = mock_lost,
 };
 
-/* The back-end ends when its front-end is closed, or has ended already. */
-static inline void
+void
 mock_stop(struct mock *m)
 {
 	vhost_dev_close(&m->dev);
@@ -337,8 +244,7 @@ mock_stop(struct mock *m)
 	m->chan = -1;
 }
 
-/* Connect, and begin to serve. */
-static inline void
+void
 mock_start(struct mock *m)
 {
 	int pair[2];
@@ -353,8 +259,7 @@ mock_start(struct mock *m)
 	assert_int_equal(vhost_user_open(&m->dev, pair[0]), 0);
 }
 
-/* A session that has negotiated this much and gone as far as SET_FEATURES. */
-static inline void
+void
 mock_session(struct mock *m, uint64_t protocol)
 {
 	m->protocol = protocol;
@@ -364,16 +269,14 @@ mock_session(struct mock *m, uint64_t protocol)
 	assert_int_equal(vhost_set_features(&m->dev, MOCK_ACKED), 0);
 }
 
-/* Serve the loop until nothing moves any more. */
-static inline void
+void
 mock_pump(struct mock *m)
 {
 	for (int i = 0; i < 4; i++)
 		evloop_step(m->loop, 1);
 }
 
-/* Everything that was sent so far has been seen when this returns. */
-static inline void
+void
 mock_settle(struct mock *m)
 {
 	uint64_t features;
@@ -382,8 +285,7 @@ mock_settle(struct mock *m)
 		vhost_get_features(&m->dev, &features);
 }
 
-/* How often a request was seen. */
-static inline uint32_t
+uint32_t
 mock_count(struct mock *m, uint32_t request)
 {
 	uint32_t n = 0;
@@ -395,8 +297,7 @@ mock_count(struct mock *m, uint32_t request)
 	return n;
 }
 
-/* The last one of a request; the test fails when there is none. */
-static inline struct seen
+struct seen
 mock_last(struct mock *m, uint32_t request)
 {
 	struct seen s = { 0 };
@@ -410,8 +311,7 @@ mock_last(struct mock *m, uint32_t request)
 	return s;
 }
 
-/* Pages of the shared memory, alike for the device. */
-static inline struct vhost_region
+struct vhost_region
 mock_region(struct mock *m, uint32_t page, uint32_t pages)
 {
 	return (struct vhost_region){
@@ -423,7 +323,7 @@ mock_region(struct mock *m, uint32_t page, uint32_t pages)
 	};
 }
 
-static inline int
+int
 mock_setup(void **state)
 {
 	struct mock *m = calloc(1, sizeof(*m));
@@ -447,7 +347,7 @@ mock_setup(void **state)
 	return 0;
 }
 
-static inline int
+int
 mock_teardown(void **state)
 {
 	struct mock *m = *state;
@@ -466,7 +366,3 @@ mock_teardown(void **state)
 	}
 	return 0;
 }
-
-#define MOCK_TEST(fn) cmocka_unit_test_setup_teardown(fn, mock_setup, mock_teardown)
-
-#endif /* VHOST_MOCK_H */

@@ -11,18 +11,16 @@
  * that, waits for kicks. It returns each packet that its filter lets through, to the queue that
  * its steering chooses, and drops none for want of a buffer: it waits for one.
  */
-#ifndef STANDIN_H
-#define STANDIN_H
+#ifndef RIG_DEVICE_NET_H
+#define RIG_DEVICE_NET_H
 
 #include <pthread.h>
 
 #include <rte_ether.h>
 #include <rte_mempool.h>
 
-#include "ring_device.h"
-#include "vdpa_fake.h"
-#include "vhost_net_hdr.h"
-#include "virtq_dev.h"
+#include "rig_device.h"
+#include "rig_device_vdpa.h"
 #include "vnet.h"
 
 #define STANDIN_PAIRS 2
@@ -134,10 +132,10 @@ void standin_insert(struct standin *s);
  */
 void standin_memory_changed(bool grown, const void *addr, size_t len);
 
-/* standin_kick.c: wait until there may be something to do. Without the lock. */
+/* rig_device_kick.c: wait until there may be something to do. Without the lock. */
 void standin_doze(struct standin *s);
 
-/* standin_cvq.c: with the lock. */
+/* rig_device_cvq.c: with the lock. */
 
 /* As after a reset: own address only, one queue. */
 void standin_wishes_reset(struct standin *s);
@@ -151,9 +149,8 @@ void standin_report(const struct standin *s, struct rte_mbuf *m);
 /* Negotiated features, less offloads that are not in use now. */
 uint64_t standin_in_use(const struct standin *s);
 
-/* standin_hash.c: bursts of packets of one buffer whose header has room for a hash. */
-uint16_t standin_hash_take(struct vnet_rxq *rxq, struct virtq_cursor *vq,
-			   const struct virtq_ring *ring,
+/* rig_device_hash.c: bursts of packets of one buffer whose header has room for a hash. */
+uint16_t standin_hash_take(struct vnet_rxq *rxq, struct virtq_vq *vq, const struct virtq_ring *ring,
 			   struct rte_mbuf **pkts, uint16_t n);
 uint16_t standin_hash_give(struct vnet_txq *txq, struct virtq_cursor *vq,
 			   const struct virtq_ring *ring,
@@ -173,4 +170,4 @@ standin_cvq_index(const struct standin *s)
 	       2u * le16toh(s->fake.config.max_virtqueue_pairs) : 2;
 }
 
-#endif /* STANDIN_H */
+#endif /* RIG_DEVICE_NET_H */

@@ -3,7 +3,7 @@
  * The stand-in asleep until it is kicked: it says from where on it wants a kick, looks once more,
  * and waits. What it then finds without having been kicked is counted. VIRTIO 1.2, 2.7.10, 2.8.10.
  */
-#include "standin.h"
+#include "rig_device_net.h"
 
 #include <poll.h>
 

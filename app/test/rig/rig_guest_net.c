@@ -1,74 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * For tests: a guest with one ring and virtio-net headers, the port's queue that serves it, and
- * packets to exchange. Headers are read and written as the kernel's structs, not as ours.
- */
-#ifndef VNET_GUEST_H
-#define VNET_GUEST_H
+#include "rig_guest_net.h"
 
-#include "ring_driver.h"
+struct rte_mempool *small_pool, *large_pool, *big_pool;
 
-#include <rte_eal.h>
-#include <rte_ether.h>
-#include <rte_ip.h>
-#include <rte_mbuf.h>
-#include <rte_tcp.h>
-#include <rte_udp.h>
-
-#include "vnet.h"
-
-#define F_CSUM VIRTQ_BIT(VIRTIO_NET_F_CSUM)
-#define F_GUEST_CSUM VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM)
-#define F_GUEST_TSO4 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4)
-#define F_GUEST_TSO6 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6)
-#define F_GUEST_ECN VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN)
-#define F_HOST_TSO4 VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4)
-#define F_HOST_TSO6 VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6)
-#define F_HOST_ECN VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN)
-#define F_HOST_UFO VIRTQ_BIT(VIRTIO_NET_F_HOST_UFO)
-
-#define F_HASH_REPORT VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT)
-
-#define FRAME_MAX 66000
-#define CHAIN_PIECES 8
-
-struct frame {
-	struct virtio_net_hdr_mrg_rxbuf hdr;
-	uint32_t len;		/* of data */
-	uint32_t chains;	/* it came in */
-	uint8_t data[FRAME_MAX];
-};
-
-/* A chain's buffer: its place in the guest's memory, cut into pieces. */
-struct buf {
-	uint64_t gpa;
-	struct rd_sg sg[CHAIN_PIECES];
-	uint32_t n;
-};
-
-struct port {
-	struct guest g;
-	struct rd r;
-	struct dev d;
-	uint16_t hdr_len;
-	uint32_t slot_bytes;
-	struct buf *buf;	/* one for each ring entry */
-	uint16_t *free_buf;
-	uint16_t nfree;
-	struct rd_done *done;
-	struct vnet_rxq rxq;
-	struct vnet_txq txq;
-	vnet_rx_burst rx;
-	vnet_tx_burst tx;
-};
-
-/* Pools that all tests of a program share, and what they hold when nothing is lost. */
-static struct rte_mempool *small_pool, *large_pool, *big_pool;
-#define SMALL_MBUFS 2047
-#define LARGE_MBUFS 127
-#define BIG_BUFS 63
-
-static inline int
+int
 vnet_setup(void **state)
 {
 	static char args[][24] = {
@@ -89,7 +24,7 @@ vnet_setup(void **state)
 	return small_pool == NULL || large_pool == NULL || big_pool == NULL ? -1 : 0;
 }
 
-static inline int
+int
 vnet_teardown(void **state)
 {
 	rte_mempool_free(small_pool);
@@ -98,7 +33,7 @@ vnet_teardown(void **state)
 	return rte_eal_cleanup();
 }
 
-static inline void
+static void
 expect_mbuf_fresh(struct rte_mempool *pool, void *opaque, void *obj, unsigned int i)
 {
 	const struct rte_mbuf *m = obj;
@@ -109,8 +44,7 @@ expect_mbuf_fresh(struct rte_mempool *pool, void *opaque, void *obj, unsigned in
 	assert_ptr_equal(m->buf_addr, (const uint8_t *)m + sizeof(*m));
 }
 
-/* After every test: they are all there, and as a pool wants them. */
-static inline void
+void
 expect_no_mbuf_lost(void)
 {
 	rte_mempool_obj_iter(small_pool, expect_mbuf_fresh, NULL);
@@ -120,8 +54,7 @@ expect_no_mbuf_lost(void)
 	assert_int_equal(rte_mempool_avail_count(big_pool), BIG_BUFS);
 }
 
-/* `slot_bytes` of buffer for each of `size` entries; regions: see struct guest. */
-static inline void
+void
 port_open(struct port *p, uint16_t size, uint64_t features, uint32_t slot_bytes, uint32_t regions)
 {
 	uint64_t bytes = size * (64ul + RD_TABLE * 16 + slot_bytes) + 65536;
@@ -145,7 +78,7 @@ port_open(struct port *p, uint16_t size, uint64_t features, uint32_t slot_bytes,
 	p->tx = vnet_dev_tx_select(p->d.ring, NULL);
 }
 
-static inline void
+void
 port_close(struct port *p)
 {
 	assert_int_equal(p->r.bad, 0);
@@ -158,28 +91,7 @@ port_close(struct port *p)
 	expect_no_mbuf_lost();
 }
 
-/* How a buffer is laid out in descriptors. */
-struct layout {
-	uint32_t piece[CHAIN_PIECES]; /* bytes of the first pieces; the last takes what remains */
-	uint32_t n;
-	enum rd_form form;
-};
-
-static const struct layout layouts[] = {
-	{.n = 1, .form = RD_DIRECT},
-	{.n = 2, .form = RD_DIRECT, .piece = {12}},
-	{.n = 2, .form = RD_DIRECT, .piece = {10}},
-	{.n = 3, .form = RD_DIRECT, .piece = {3, 20}},
-	{.n = 1, .form = RD_INDIRECT},
-	{.n = 6, .form = RD_INDIRECT, .piece = {1, 0, 5, 7, 20}},
-	{.n = 4, .form = RD_MIXED, .piece = {12, 14, 1}},
-};
-
-#define NLAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
-#define PLAIN (&layouts[0])
-
-/* Give the device one buffer of `bytes`. False: the ring is full. */
-static inline bool
+bool
 port_offer(struct port *p, uint32_t bytes, const struct layout *l, bool write)
 {
 	uint64_t at;
@@ -206,7 +118,7 @@ port_offer(struct port *p, uint32_t bytes, const struct layout *l, bool write)
 }
 
 /* Copy between a guest's buffer and memory. */
-static inline uint32_t
+static uint32_t
 buf_bytes(const struct port *p, const struct buf *b, void *bytes, uint32_t len, bool to_guest)
 {
 	uint8_t *at = guest_ptr(&p->g, b->gpa);
@@ -219,8 +131,7 @@ buf_bytes(const struct port *p, const struct buf *b, void *bytes, uint32_t len, 
 	return len;
 }
 
-/* A used chain; its buffer is free again. */
-static inline bool
+bool
 port_pop(struct port *p, struct rd_done *d)
 {
 	uint32_t n = rd_pop(&p->r, p->done);
@@ -233,8 +144,7 @@ port_pop(struct port *p, struct rd_done *d)
 	return true;
 }
 
-/* All chains that came back, read by the device; how many. */
-static inline uint32_t
+uint32_t
 port_reap(struct port *p)
 {
 	uint32_t all = 0, n;
@@ -249,8 +159,7 @@ port_reap(struct port *p)
 	return all;
 }
 
-/* The guest transmits. False: the ring is full. */
-static inline bool
+bool
 port_send(struct port *p, const struct virtio_net_hdr_mrg_rxbuf *hdr, const void *data,
 	  uint32_t len, const struct layout *l)
 {
@@ -267,20 +176,19 @@ port_send(struct port *p, const struct virtio_net_hdr_mrg_rxbuf *hdr, const void
 	return port_offer(p, p->hdr_len + len, l, false);
 }
 
-static inline uint16_t
+uint16_t
 port_rx(struct port *p, struct rte_mbuf **pkts, uint16_t n)
 {
 	return p->rx(&p->rxq, &p->d.vq->cursor, p->d.ring, pkts, n);
 }
 
-static inline uint16_t
+uint16_t
 port_tx(struct port *p, struct rte_mbuf **pkts, uint16_t n)
 {
 	return p->tx(&p->txq, &p->d.vq->cursor, p->d.ring, pkts, n);
 }
 
-/* The whole of a packet, in one piece. */
-static inline const uint8_t *
+const uint8_t *
 mbuf_bytes(const struct rte_mbuf *m)
 {
 	static uint8_t bytes[FRAME_MAX];
@@ -289,8 +197,7 @@ mbuf_bytes(const struct rte_mbuf *m)
 	return rte_pktmbuf_read(m, 0, m->pkt_len, bytes);
 }
 
-/* What a guest's driver makes of used receive buffers: one frame, from one chain or more. */
-static inline bool
+bool
 port_receive(struct port *p, struct frame *f)
 {
 	struct rd_done d;
@@ -316,8 +223,7 @@ port_receive(struct port *p, struct frame *f)
 	return true;
 }
 
-/* Bytes of a test frame: broadcast, multicast or unicast Ethernet of an unassigned type. */
-static inline void
+void
 frame_fill(uint8_t *data, uint32_t len, uint32_t seed)
 {
 	uint64_t x = seed;
@@ -329,17 +235,14 @@ frame_fill(uint8_t *data, uint32_t len, uint32_t seed)
 		memcpy(data + 12, "\x88\xb5", 2);
 }
 
-static inline void
+void
 ext_free(void *addr, void *opaque)
 {
 	free(opaque);
 }
 
-/* How an mbuf is made up. */
-enum shape { SHAPE_LINEAR, SHAPE_CHAIN, SHAPE_EXT, SHAPE_CLONE, SHAPE_MAX };
-
 /* External memory of our own, freed when the mbuf is. */
-static inline struct rte_mbuf *
+static struct rte_mbuf *
 mbuf_ext(const uint8_t *data, uint32_t len)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(small_pool);
@@ -356,7 +259,7 @@ mbuf_ext(const uint8_t *data, uint32_t len)
 }
 
 /* Segments of odd sizes, none of them of the same. */
-static inline struct rte_mbuf *
+static struct rte_mbuf *
 mbuf_chain(const uint8_t *data, uint32_t len)
 {
 	struct rte_mbuf *head = NULL;
@@ -378,7 +281,7 @@ mbuf_chain(const uint8_t *data, uint32_t len)
 	return head;
 }
 
-static inline struct rte_mbuf *
+struct rte_mbuf *
 mbuf_of(const uint8_t *data, uint32_t len, enum shape shape)
 {
 	struct rte_mbuf *m, *clone;
@@ -397,7 +300,7 @@ mbuf_of(const uint8_t *data, uint32_t len, enum shape shape)
 	return clone;
 }
 
-static inline struct rte_mbuf *
+struct rte_mbuf *
 mbuf_new(uint32_t len, uint32_t seed, enum shape shape)
 {
 	static uint8_t data[FRAME_MAX];
@@ -406,7 +309,7 @@ mbuf_new(uint32_t len, uint32_t seed, enum shape shape)
 	return mbuf_of(data, len, shape);
 }
 
-static inline void
+void
 expect_bytes(const uint8_t *data, uint32_t len, uint32_t expected_len, uint32_t seed)
 {
 	static uint8_t expected[FRAME_MAX];
@@ -415,5 +318,3 @@ expect_bytes(const uint8_t *data, uint32_t len, uint32_t expected_len, uint32_t 
 	frame_fill(expected, len, seed);
 	assert_memory_equal(data, expected, len);
 }
-
-#endif /* VNET_GUEST_H */

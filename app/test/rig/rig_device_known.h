@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A key and a flow whose hashes are published. */
-#ifndef STANDIN_KNOWN_H
-#define STANDIN_KNOWN_H
+#ifndef RIG_DEVICE_KNOWN_H
+#define RIG_DEVICE_KNOWN_H
 
-#include "standin.h"
+#include "rig_device_net.h"
 
 /*
  * The hash is the published one: this key, and the flow 66.9.149.187:2794 to 161.142.100.80:1766,
@@ -17,4 +17,4 @@ static uint8_t known_key[STANDIN_KEY] = {
 #define HASH_PORTS 0x51ccc178
 #define HASH_ADDRS 0x323e8fc2
 
-#endif /* STANDIN_KNOWN_H */
+#endif /* RIG_DEVICE_KNOWN_H */

@@ -1,43 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* For tests: devices that lie to a driver, between its bursts and during them. */
-#ifndef VNET_HOSTILE_H
-#define VNET_HOSTILE_H
+#include "rig_device_hostile.h"
 
-#include "vnet_link.h"
-
-#include <pthread.h>
-
-#define SIZE 16
-
-/* Each test is tried on all of these. */
-static const uint64_t rings[] = {
-	F_V1,
-	F_V1 | F_MRG,
-	0,
-	F_V1 | F_PACKED,
-	F_V1 | F_MRG | F_PACKED,
-	F_PACKED,
-	F_V1 | F_IN_ORDER,
-	F_V1 | F_MRG | F_IN_ORDER,
-	F_V1 | F_PACKED | F_IN_ORDER,
-	F_V1 | F_MRG | F_PACKED | F_IN_ORDER,
-	F_V1 | F_HASH_REPORT,
-	F_V1 | F_MRG | F_HASH_REPORT,
-	F_V1 | F_PACKED | F_HASH_REPORT,
-	F_V1 | F_MRG | F_PACKED | F_IN_ORDER | F_HASH_REPORT,
-};
-
-#define NRINGS (sizeof(rings) / sizeof(rings[0]))
-
-/* A driver that receives, and a device that knows its buffers. */
-struct victim {
-	struct link l;
-	struct rdev_chain c[SIZE];
-	uint16_t next;		/* of c */
-};
-
-/* The ring broke for this reason, once, and stays so. */
-static inline void
+void
 expect_broken(struct link *l, enum virtq_error e)
 {
 	struct vnet_stats *s = l->receive ? &l->rxq.stats : &l->txq.stats;
@@ -57,8 +21,7 @@ expect_broken(struct link *l, enum virtq_error e)
 	assert_int_equal(link_errors(s), 1);
 }
 
-/* Anything anywhere in the ring's memory, that of tables and headers included. */
-static inline void
+void
 scribble_word(struct link *l, uint64_t at, uint64_t v)
 {
 	uint64_t *word = (uint64_t *)(void *)l->base + at % (l->ring_bytes / 8);
@@ -66,8 +29,7 @@ scribble_word(struct link *l, uint64_t at, uint64_t v)
 	__atomic_store_n(word, v, __ATOMIC_RELAXED);
 }
 
-/* A used entry that might be true; packed: `used` as far as its flags are concerned. */
-static inline void
+void
 scribble_used(struct link *l, uint32_t slot, uint16_t id, uint32_t len, bool used)
 {
 	const struct virtq_ring *ring = l->ring;
@@ -85,8 +47,7 @@ scribble_used(struct link *l, uint32_t slot, uint16_t id, uint32_t len, bool use
 	__atomic_store_n(elem + 1, len, __ATOMIC_RELAXED);
 }
 
-/* What a hostile device might write next. */
-static inline void
+void
 scribble(struct link *l, uint64_t *x)
 {
 	uint16_t id;
@@ -110,8 +71,7 @@ scribble(struct link *l, uint64_t *x)
 	}
 }
 
-/* Start again where the ring is broken, or has stood still for long. */
-static inline void
+void
 restart(struct link *l, uint16_t size, uint64_t features)
 {
 	link_stop(l);
@@ -120,7 +80,7 @@ restart(struct link *l, uint16_t size, uint64_t features)
 		vnet_drv_rx_fill(&l->rxq, l->drv, l->ring);
 }
 
-static inline void
+void
 burst(struct link *l, uint64_t *x)
 {
 	struct rte_mbuf *pkts[64];
@@ -144,8 +104,7 @@ burst(struct link *l, uint64_t *x)
 		link_clean(l);
 }
 
-/* Random writes between bursts: the same in every run. */
-static inline void
+void
 scribbled(uint64_t features, bool receive, uint16_t size)
 {
 	uint64_t x = features + receive + size, breaks = 0;
@@ -170,14 +129,7 @@ scribbled(uint64_t features, bool receive, uint16_t size)
 	link_close(&l);
 }
 
-/* The same from another thread, between any two loads of the driver. */
-struct mutator {
-	struct link *l;
-	struct virtq_ring ring;	/* a copy: the rings stay where they are */
-	bool stop;
-};
-
-static inline void *
+void *
 mutate(void *arg)
 {
 	struct mutator *m = arg;
@@ -190,7 +142,7 @@ mutate(void *arg)
 	return NULL;
 }
 
-static inline void
+void
 mutated(uint64_t features, bool receive)
 {
 	uint64_t x = features + receive;
@@ -211,5 +163,3 @@ mutated(uint64_t features, bool receive)
 	pthread_join(thread, NULL);
 	link_close(&l);
 }
-
-#endif /* VNET_HOSTILE_H */
