@@ -1,111 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The device's half of both ring layouts against a driver of its own: every rule that good
  * drivers rely on. VIRTIO 1.2, sections 2.7 and 2.8. */
-#include "rig_guest.h"
-#include "virtq_dev.h"
-
-#define BUF 64 /* bytes of a piece of a buffer */
-
-struct ring {
-	struct guest g;
-	struct rd r;
-	struct dev d;
-	uint64_t data;	/* buffers of BUF bytes, one for each entry and more */
-	struct rd_done *done;
-};
-
-static void
-ring_open_at(struct ring *t, uint16_t size, uint64_t features, uint16_t idx, bool wrap)
-{
-	guest_new(&t->g, (200ul * size + size * RD_TABLE * 16ul + 65536) / 4096 * 4096, 1);
-	rd_init(&t->r, &t->g, size, features);
-	t->data = guest_alloc(&t->g, (uint64_t)BUF * size, BUF);
-	rd_start_at(&t->r, idx, wrap);
-	dev_start(&t->d, &t->r);
-	t->done = calloc(size, sizeof(*t->done));
-}
-
-static void
-ring_open(struct ring *t, uint16_t size, uint64_t features)
-{
-	ring_open_at(t, size, features, 0, true);
-}
-
-static void
-ring_close(struct ring *t)
-{
-	assert_int_equal(t->r.bad, 0);
-	dev_stop(&t->d);
-	rd_fini(&t->r);
-	free(t->done);
-	guest_free(&t->g);
-}
-
-/* What a device does in a burst; `written` bytes go into each chain's used entry. */
-static uint16_t
-device_fetch(struct ring *t, struct virtq_chain *c, uint16_t n, bool write)
-{
-	struct virtq_fetch fetch = virtq_dev_fetch_begin(t->d.vq, NULL);
-
-	virtq_dev_begin(t->d.vq, t->d.ring);
-	n = virtq_dev_fetch(t->d.vq, t->d.ring, &fetch, c, n, t->r.packed, write,
-			    virtq_dev_prefetch_nothing);
-	assert_int_equal(fetch.err, VIRTQ_OK);
-	return n;
-}
-
-static uint16_t
-device_round(struct ring *t, uint16_t n, bool write, uint32_t written)
-{
-	struct virtq_chain c[VIRTQ_FETCH_MAX];
-
-	n = device_fetch(t, c, n, write);
-	if (n == 0)
-		return 0;
-	for (uint16_t i = 0; i < n; i++)
-		c[i].written = written == 0 ? 0 : written + i;
-	virtq_dev_complete(t->d.vq, t->d.ring, c, n, t->r.packed, write, false);
-	virtq_dev_notify(t->d.vq, t->d.ring, t->r.packed);
-	return n;
-}
-
-static struct rd_sg
-piece(const struct ring *t, uint32_t i, uint32_t len)
-{
-	return (struct rd_sg){t->data + (uint64_t)(i % t->r.size) * BUF, len};
-}
-
-/* One chain of one piece. */
-static void
-offer(struct ring *t, bool write, uint64_t cookie)
-{
-	struct rd_sg sg = piece(t, (uint32_t)cookie, BUF);
-
-	assert_true(rd_add(&t->r, &sg, 1, RD_DIRECT, write, cookie) >= 0);
-	rd_publish(&t->r);
-}
+#include "rig_guest_ring.h"
 
 /* Chain number `cookie` in that form, of pieces that tell it from others. */
 static bool
-offer_chain(struct ring *t, uint32_t pieces, enum rd_form form, bool write, uint64_t cookie)
+offer_chain(struct guest_ring *t, uint32_t pieces, enum rd_form form, bool write, uint64_t cookie)
 {
 	struct rd_sg sg[RD_TABLE];
 
 	for (uint32_t i = 0; i < pieces; i++)
-		sg[i] = piece(t, (uint32_t)cookie + i, 1 + (uint32_t)(cookie + i) % BUF);
+		sg[i] = guest_ring_piece(t, (uint32_t)cookie + i, 1 + (uint32_t)(cookie + i) % BUF);
 	return rd_add(&t->r, sg, pieces, form, write, cookie) >= 0;
 }
 
 /* A fetched chain against what offer_chain() put there. */
 static void
-check_chain(const struct ring *t, const struct virtq_chain *c, uint32_t pieces, uint64_t cookie)
+check_chain(const struct guest_ring *t, const struct virtq_chain *c, uint32_t pieces,
+	    uint64_t cookie)
 {
 	uint32_t total = 0;
 
 	assert_int_equal(c->fault, VIRTQ_FAULT_NONE);
 	assert_int_equal(c->nseg, pieces);
 	for (uint32_t i = 0; i < pieces; i++) {
-		struct rd_sg sg = piece(t, (uint32_t)cookie + i, 1 + (uint32_t)(cookie + i) % BUF);
+		struct rd_sg sg = guest_ring_piece(t, (uint32_t)cookie + i,
+						   1 + (uint32_t)(cookie + i) % BUF);
 		const uint8_t *addr = i == 0 ? c->addr : t->d.vq->segs[c->seg + i].addr;
 		uint32_t len = i == 0 ? c->len : t->d.vq->segs[c->seg + i].len;
 
@@ -116,31 +36,18 @@ check_chain(const struct ring *t, const struct virtq_chain *c, uint32_t pieces, 
 	assert_int_equal(c->total, total);
 }
 
-/* All that is due came back, once, in order, with the right length. */
-static void
-expect_back(struct ring *t, uint32_t n, uint64_t first, uint32_t written)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		assert_int_equal(rd_pop(&t->r, t->done), 1);
-		assert_int_equal(t->done->cookie, first + i);
-		assert_int_equal(t->done->len, written == 0 ? 0 : written + i);
-		if (t->r.packed)
-			assert_int_equal(t->done->write, written != 0);
-	}
-}
-
 static void
 nothing_available(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
-		struct ring t;
+		struct guest_ring t;
 
-		ring_open(&t, 8, packed ? F_PACKED : 0);
-		assert_int_equal(device_round(&t, 8, false, 0), 0);
+		guest_ring_open(&t, 8, packed ? F_PACKED : 0);
+		assert_int_equal(guest_ring_round(&t, 8, false, 0), 0);
 		assert_false(virtq_dev_ready(t.d.vq, t.d.ring, 1));
 		assert_int_equal(rd_pop(&t.r, t.done), 0);
 		assert_int_equal(t.d.vq->calls + t.d.vq->calls_suppressed, 0);
-		ring_close(&t);
+		guest_ring_close(&t);
 	}
 }
 
@@ -149,17 +56,17 @@ fetch_moves_no_cursor(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
-		struct ring t;
+		struct guest_ring t;
 
-		ring_open(&t, 8, packed ? F_PACKED : 0);
+		guest_ring_open(&t, 8, packed ? F_PACKED : 0);
 		for (int i = 0; i < 5; i++)
-			offer(&t, false, i);
-		assert_int_equal(device_fetch(&t, c, 3, false), 3);
-		assert_int_equal(device_fetch(&t, c, 8, false), 5);
-		assert_int_equal(virtq_dev_get_base(t.d.vq, packed), virtq_fresh_base(packed));
-		assert_int_equal(device_round(&t, 8, false, 0), 5);
-		expect_back(&t, 5, 0, 0);
-		ring_close(&t);
+			guest_ring_offer(&t, false, i);
+		assert_int_equal(guest_ring_fetch(&t, c, 3, false), 3);
+		assert_int_equal(guest_ring_fetch(&t, c, 8, false), 5);
+		assert_int_equal(virtq_vq_get_base(t.d.vq, packed), virtq_fresh_base(packed));
+		assert_int_equal(guest_ring_round(&t, 8, false, 0), 5);
+		guest_ring_expect_back(&t, 5, 0, 0);
+		guest_ring_close(&t);
 	}
 }
 
@@ -173,26 +80,26 @@ wrap_around(void **state)
 		uint16_t size = sizes[k / 2], burst = size < 32 ? size : 32;
 		bool packed = k % 2;
 		uint64_t put = 0, got = 0;
-		struct ring t;
+		struct guest_ring t;
 
 		if (!packed && (size & (size - 1)))
 			continue;
-		ring_open(&t, size, packed ? F_PACKED : 0);
+		guest_ring_open(&t, size, packed ? F_PACKED : 0);
 		while (got < 70000) {
 			while (t.r.nfree > 0)
-				offer(&t, true, put++);
+				guest_ring_offer(&t, true, put++);
 			assert_true(virtq_dev_ready(t.d.vq, t.d.ring, size));
 			for (uint32_t left = size; left > 0;) {
-				uint16_t n = device_round(&t, burst, true, 7);
+				uint16_t n = guest_ring_round(&t, burst, true, 7);
 
 				assert_true(n > 0 && n <= left);
-				expect_back(&t, n, got, 7);
+				guest_ring_expect_back(&t, n, got, 7);
 				left -= n;
 				got += n;
 			}
 			assert_false(virtq_dev_ready(t.d.vq, t.d.ring, 1));
 		}
-		ring_close(&t);
+		guest_ring_close(&t);
 	}
 }
 
@@ -211,7 +118,7 @@ static const struct shape shapes[] = {
 
 /* Some laps of one sequence of shapes, in bursts of `burst`. */
 static void
-run_sequence(struct ring *t, const uint8_t *seq, uint32_t n, uint16_t burst, bool write,
+run_sequence(struct guest_ring *t, const uint8_t *seq, uint32_t n, uint16_t burst, bool write,
 	     uint32_t laps)
 {
 	uint64_t put = 0, fetched = 0, back = 0, all = (uint64_t)n * laps;
@@ -224,7 +131,7 @@ run_sequence(struct ring *t, const uint8_t *seq, uint32_t n, uint16_t burst, boo
 						shapes[seq[put % n]].form, write, put))
 			put++;
 		rd_publish(&t->r);
-		got = device_fetch(t, c, burst, write);
+		got = guest_ring_fetch(t, c, burst, write);
 		assert_int_equal(got, put - fetched < burst ? put - fetched : burst);
 		for (uint16_t i = 0; i < got; i++) {
 			check_chain(t, &c[i], shapes[seq[(fetched + i) % n]].pieces, fetched + i);
@@ -232,7 +139,7 @@ run_sequence(struct ring *t, const uint8_t *seq, uint32_t n, uint16_t burst, boo
 		}
 		fetched += got;
 		virtq_dev_complete(t->d.vq, t->d.ring, c, got, t->r.packed, write, false);
-		expect_back(t, got, back, write ? 5 : 0);
+		guest_ring_expect_back(t, got, back, write ? 5 : 0);
 		back += got;
 	}
 	assert_int_equal(rd_pending(&t->r), 0);
@@ -243,10 +150,10 @@ run_sequence(struct ring *t, const uint8_t *seq, uint32_t n, uint16_t burst, boo
 static void
 enumerate(uint16_t size, uint64_t features)
 {
-	struct ring t;
+	struct guest_ring t;
 	uint32_t seqs = NSHAPES * NSHAPES * NSHAPES, starts = size * 2;
 
-	ring_open(&t, size, features | F_INDIRECT);
+	guest_ring_open(&t, size, features | F_INDIRECT);
 	for (uint32_t start = 0; start < starts; start++) {
 		bool packed = features & F_PACKED;
 		uint16_t idx = (uint16_t)(packed ? start % size : 65536 - start);
@@ -267,7 +174,7 @@ enumerate(uint16_t size, uint64_t features)
 			}
 		}
 	}
-	ring_close(&t);
+	guest_ring_close(&t);
 }
 
 static void
@@ -303,16 +210,16 @@ zero_length(void **state)
 		enum rd_form form = k & 2 ? RD_INDIRECT : RD_DIRECT;
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
 		struct rd_sg sg[4];
-		struct ring t;
+		struct guest_ring t;
 
-		ring_open(&t, 8, F_INDIRECT | (packed ? F_PACKED : 0));
+		guest_ring_open(&t, 8, F_INDIRECT | (packed ? F_PACKED : 0));
 		for (int i = 0; i < 4; i++)
-			sg[i] = piece(&t, i, i % 2 ? 10 : 0);
+			sg[i] = guest_ring_piece(&t, i, i % 2 ? 10 : 0);
 		sg[0].gpa = 0; /* and nothing is mapped there */
 		assert_true(rd_add(&t.r, sg, 4, form, false, 0) >= 0);
 		assert_true(rd_add(&t.r, sg, 1, form, false, 1) >= 0);
 		rd_publish(&t.r);
-		assert_int_equal(device_fetch(&t, c, 8, false), 2);
+		assert_int_equal(guest_ring_fetch(&t, c, 8, false), 2);
 		assert_int_equal(c[0].fault, VIRTQ_FAULT_NONE);
 		assert_int_equal(c[0].nseg, 2);
 		assert_int_equal(c[0].total, 20);
@@ -321,9 +228,9 @@ zero_length(void **state)
 		assert_int_equal(c[1].fault, VIRTQ_FAULT_NONE);
 		assert_int_equal(c[1].nseg, 0);
 		assert_int_equal(c[1].total, 0);
-		assert_int_equal(device_round(&t, 8, false, 0), 2);
-		expect_back(&t, 2, 0, 0);
-		ring_close(&t);
+		assert_int_equal(guest_ring_round(&t, 8, false, 0), 2);
+		guest_ring_expect_back(&t, 2, 0, 0);
+		guest_ring_close(&t);
 	}
 }
 
@@ -336,7 +243,7 @@ across_regions(void **state)
 		uint64_t border, region = 16384;
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
 		struct rd_sg sg[4], *seg;
-		struct ring t;
+		struct guest_ring t;
 
 		guest_new(&t.g, region, 4);
 		rd_init(&t.r, &t.g, 8, F_INDIRECT | (packed ? F_PACKED : 0));
@@ -353,7 +260,7 @@ across_regions(void **state)
 		sg[0] = (struct rd_sg){GUEST_GPA + 3 * region - 1, 2};
 		assert_true(rd_add(&t.r, sg, 1, RD_DIRECT, true, 1) >= 0);
 		rd_publish(&t.r);
-		assert_int_equal(device_fetch(&t, c, 8, true), 2);
+		assert_int_equal(guest_ring_fetch(&t, c, 8, true), 2);
 		seg = NULL;
 		(void)seg;
 		assert_int_equal(c[0].fault, VIRTQ_FAULT_NONE);
@@ -369,9 +276,9 @@ across_regions(void **state)
 		*c[1].addr = 0x11;
 		*t.d.vq->segs[c[1].seg + 1].addr = 0x22;
 		assert_memory_equal(guest_ptr(&t.g, sg[0].gpa), "\x11\x22", 2);
-		assert_int_equal(device_round(&t, 8, true, 7), 2);
-		expect_back(&t, 2, 0, 7);
-		ring_close(&t);
+		assert_int_equal(guest_ring_round(&t, 8, true, 7), 2);
+		guest_ring_expect_back(&t, 2, 0, 7);
+		guest_ring_close(&t);
 	}
 }
 
@@ -387,9 +294,9 @@ around_the_world(void **state)
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
 		struct virtq_mem *one, *all;
 		struct virtq_ring_config cfg;
-		struct ring t;
+		struct guest_ring t;
 
-		ring_open(&t, 8, packed ? F_PACKED : 0);
+		guest_ring_open(&t, 8, packed ? F_PACKED : 0);
 		virtq_ring_free(t.d.ring);
 		assert_int_equal(virtq_mem_add(t.g.mem, &first, &one), 0);
 		assert_int_equal(virtq_mem_add(one, &last, &all), 0);
@@ -400,13 +307,13 @@ around_the_world(void **state)
 		assert_true(rd_add(&t.r, sg, 1, RD_DIRECT, false, 0) >= 0);
 		assert_true(rd_add(&t.r, sg + 1, 1, RD_DIRECT, false, 1) >= 0);
 		rd_publish(&t.r);
-		assert_int_equal(device_fetch(&t, c, 8, false), 2);
+		assert_int_equal(guest_ring_fetch(&t, c, 8, false), 2);
 		assert_int_equal(c[0].fault, VIRTQ_FAULT_UNMAPPED);
 		assert_int_equal(c[0].nseg, 0);
 		/* Right up to the end is still inside. */
-		assert_int_equal(device_round(&t, 8, false, 0), 2);
-		expect_back(&t, 2, 0, 0);
-		ring_close(&t);
+		assert_int_equal(guest_ring_round(&t, 8, false, 0), 2);
+		guest_ring_expect_back(&t, 2, 0, 0);
+		guest_ring_close(&t);
 	}
 }
 
@@ -416,25 +323,25 @@ scratch_is_bounded(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
 		uint64_t got = 0;
-		struct ring t;
+		struct guest_ring t;
 
-		ring_open(&t, 1024, F_INDIRECT | (packed ? F_PACKED : 0));
+		guest_ring_open(&t, 1024, F_INDIRECT | (packed ? F_PACKED : 0));
 		for (uint32_t i = 0; i < 100; i++)
 			assert_true(offer_chain(&t, RD_TABLE, RD_INDIRECT, true, i));
 		rd_publish(&t.r);
 		while (got < 100) {
 			struct virtq_chain c[VIRTQ_FETCH_MAX];
-			uint16_t n = device_fetch(&t, c, 31, true);
+			uint16_t n = guest_ring_fetch(&t, c, 31, true);
 
 			assert_true(n > 0);
 			for (uint16_t i = 0; i < n; i++)
 				check_chain(&t, &c[i], RD_TABLE, got + i);
 			/* Without direct descriptors 32 chains of 32 segments fit exactly. */
-			assert_int_equal(device_round(&t, 31, true, 7), n);
-			expect_back(&t, n, got, 7);
+			assert_int_equal(guest_ring_round(&t, 31, true, 7), n);
+			guest_ring_expect_back(&t, n, got, 7);
 			got += n;
 		}
-		ring_close(&t);
+		guest_ring_close(&t);
 	}
 }
 
@@ -444,9 +351,9 @@ walk_is_bounded(void **state)
 {
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	const uint16_t pieces = VIRTQ_MAX_SEGS + 1;
-	struct ring t;
+	struct guest_ring t;
 
-	ring_open(&t, 2048, F_INDIRECT);
+	guest_ring_open(&t, 2048, F_INDIRECT);
 	for (uint16_t i = 0; i < pieces; i++)
 		t.r.desc[i] = (struct vring_desc){0, 0, VRING_DESC_F_NEXT, (uint16_t)(i + 1)};
 	t.r.desc[pieces] = (struct vring_desc){0, 0, VRING_DESC_F_NEXT, 0}; /* never come to */
@@ -454,219 +361,22 @@ walk_is_bounded(void **state)
 	t.r.avail->ring[0] = 0;
 	t.r.avail->ring[1] = 2000;
 	virtq_store16_release(&t.r.avail->idx, 2);
-	assert_int_equal(device_fetch(&t, c, 8, false), 2);
+	assert_int_equal(guest_ring_fetch(&t, c, 8, false), 2);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(c[i].fault, VIRTQ_FAULT_TOO_LONG);
 		assert_int_equal(c[i].nseg, 0);
 	}
-	ring_close(&t);
-}
-
-static void
-call_flags_split(void **state)
-{
-	struct ring t;
-
-	ring_open(&t, 8, 0);
-	offer(&t, false, 0);
-	device_round(&t, 8, false, 0);
-	assert_int_equal(fd_count(t.d.callfd), 1);
-	t.r.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
-	offer(&t, false, 1);
-	device_round(&t, 8, false, 0);
-	assert_int_equal(fd_count(t.d.callfd), 0);
-	assert_int_equal(t.d.vq->calls, 1);
-	assert_int_equal(t.d.vq->calls_suppressed, 1);
-	t.r.avail->flags = 0;
-	offer(&t, false, 2);
-	offer(&t, false, 3);
-	assert_int_equal(device_round(&t, 8, false, 0), 2);
-	assert_int_equal(fd_count(t.d.callfd), 1); /* once a burst */
-	expect_back(&t, 4, 0, 0);
-	ring_close(&t);
-}
-
-/* From every index and for every burst: a call exactly when the event's entry was used. */
-static void
-call_event_split(void **state)
-{
-	struct ring t;
-
-	ring_open(&t, 8, F_EVENT_IDX);
-	for (uint32_t start = 65520; start < 65536 + 20; start++) {
-		for (uint32_t burst = 1; burst <= 8; burst++) {
-			for (int ahead = -20; ahead < 20; ahead++) {
-				uint16_t event = (uint16_t)(start + 1 + ahead);
-
-				rd_start_at(&t.r, (uint16_t)start, true);
-				virtq_dev_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
-				offer(&t, false, 0);
-				device_round(&t, 1, false, 0);
-				fd_count(t.d.callfd); /* the first is always wanted */
-				t.r.avail->ring[8] = event;
-				for (uint32_t i = 0; i + 1 < burst && i < 6; i++)
-					offer(&t, false, 1 + i);
-				if (burst == 1)
-					offer(&t, false, 1);
-				burst = burst > 7 ? 8 : burst;
-				{
-					uint16_t n = device_round(&t, 8, false, 0);
-					bool due = ahead >= 0 && ahead < n;
-
-					assert_int_equal(fd_count(t.d.callfd), due);
-					expect_back(&t, 1 + n, 0, 0);
-				}
-			}
-		}
-	}
-	ring_close(&t);
-}
-
-static void
-first_call_is_never_suppressed(void **state)
-{
-	for (int packed = 0; packed < 2; packed++) {
-		struct ring t;
-
-		ring_open(&t, 8, F_EVENT_IDX | (packed ? F_PACKED : 0));
-		if (packed) {
-			t.r.driver_event->off_wrap = 7 | 1 << 15;
-			t.r.driver_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
-		} else {
-			t.r.avail->ring[8] = 30000;
-		}
-		offer(&t, false, 0);
-		device_round(&t, 8, false, 0);
-		assert_int_equal(fd_count(t.d.callfd), 1);
-		offer(&t, false, 1);
-		device_round(&t, 8, false, 0);
-		assert_int_equal(fd_count(t.d.callfd), 0);
-		expect_back(&t, 2, 0, 0);
-		ring_close(&t);
-	}
-}
-
-/* A new run (another call fd, another memory map) may hide a call that was not sent. */
-static void
-first_call_after_a_new_run(void **state)
-{
-	for (int packed = 0; packed < 2; packed++) {
-		struct virtq_ring_config cfg;
-		struct ring t;
-
-		ring_open(&t, 8, F_EVENT_IDX | (packed ? F_PACKED : 0));
-		offer(&t, false, 0);
-		device_round(&t, 8, false, 0);
-		fd_count(t.d.callfd);
-		virtq_ring_free(t.d.ring);
-		cfg = dev_config(&t.d, &t.r);
-		assert_int_equal(virtq_ring_new(&cfg, t.g.mem, &t.d.ring), 0);
-		if (packed) {
-			t.r.driver_event->off_wrap = 0 | 1 << 15; /* passed before */
-			t.r.driver_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
-		} else {
-			t.r.avail->ring[8] = 0;
-		}
-		offer(&t, false, 1);
-		device_round(&t, 8, false, 0);
-		assert_int_equal(fd_count(t.d.callfd), 1);
-		expect_back(&t, 2, 0, 0);
-		ring_close(&t);
-	}
-}
-
-static void
-call_flags_packed(void **state)
-{
-	struct ring t;
-
-	ring_open(&t, 8, F_PACKED | F_EVENT_IDX);
-	for (unsigned int i = 0; i < 40; i++) {
-		static const uint16_t flags[] = {
-			VRING_PACKED_EVENT_FLAG_ENABLE, VRING_PACKED_EVENT_FLAG_DISABLE, 3,
-		};
-
-		t.r.driver_event->flags = flags[i % 3];
-		offer(&t, false, i);
-		device_round(&t, 8, false, 0);
-		assert_int_equal(fd_count(t.d.callfd), flags[i % 3] != 1);
-		expect_back(&t, 1, i, 0);
-	}
-	ring_close(&t);
-	/* Without EVENT_IDX the position does not count. */
-	ring_open(&t, 8, F_PACKED);
-	t.r.driver_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
-	t.r.driver_event->off_wrap = 6 | 1 << 15;
-	for (unsigned int i = 0; i < 3; i++) {
-		offer(&t, false, i);
-		device_round(&t, 8, false, 0);
-		assert_int_equal(fd_count(t.d.callfd), 1);
-	}
-	expect_back(&t, 3, 0, 0);
-	ring_close(&t);
-}
-
-/* Position of a slot in a lap, counted from the beginning of time. */
-static uint32_t
-packed_time(uint16_t idx, bool wrap, uint16_t size, uint32_t near)
-{
-	uint32_t lap = near / size;
-
-	for (int back = -1; back <= 1; back++) {
-		uint32_t l = lap + back;
-
-		if ((l % 2 == 0) == wrap && l * size + idx + size > near + 1)
-			return l * size + idx;
-	}
-	return UINT32_MAX;
-}
-
-/* Every position, burst and event of rings of 5 and 8 entries. */
-static void
-call_event_packed(void **state)
-{
-	for (uint16_t size = 5; size <= 8; size += 3) {
-		struct ring t;
-
-		ring_open(&t, size, F_PACKED | F_EVENT_IDX);
-		for (uint32_t start = 0; start < 2u * size; start++) {
-			for (uint32_t k = 0; k < 2u * size * size; k++) {
-				uint16_t event = (uint16_t)(k % size), n = 1 + k / size % size;
-				bool ewrap = k / size / size, due;
-				uint32_t now = 2u * size + start + 1, when;
-
-				rd_start_at(&t.r, (uint16_t)(start % size), start < size);
-				virtq_dev_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
-				offer(&t, false, 0);
-				device_round(&t, 1, false, 0);
-				expect_back(&t, 1, 0, 0);
-				fd_count(t.d.callfd);
-				t.r.driver_event->off_wrap = (uint16_t)(event | ewrap << 15);
-				t.r.driver_event->flags = VRING_PACKED_EVENT_FLAG_DESC;
-				for (uint16_t i = 0; i < n; i++)
-					offer(&t, false, 1 + i);
-				assert_int_equal(device_round(&t, n, false, 0), n);
-				/* An event at most a lap ahead; at most one entry behind. */
-				when = packed_time(event, ewrap, size, now);
-				due = when >= now && when < now + n;
-				if (when + 1 != now && when != UINT32_MAX)
-					assert_int_equal(fd_count(t.d.callfd), due);
-				fd_count(t.d.callfd);
-				expect_back(&t, n, 1, 0);
-			}
-		}
-		ring_close(&t);
-	}
+	guest_ring_close(&t);
 }
 
 /* With IN_ORDER one used entry names the last chain of a burst; the driver skips all. */
 static void
 in_order_batches(uint16_t size, bool packed)
 {
-	struct ring t;
+	struct guest_ring t;
 	uint64_t put = 0, back = 0;
 
-	ring_open(&t, size, (packed ? F_PACKED : 0) | F_IN_ORDER | F_INDIRECT);
+	guest_ring_open(&t, size, (packed ? F_PACKED : 0) | F_IN_ORDER | F_INDIRECT);
 	for (uint32_t round = 0; round < 500; round++) {
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
 		uint16_t n;
@@ -675,7 +385,7 @@ in_order_batches(uint16_t size, bool packed)
 		while (offer_chain(&t, 1 + put % 3, put % 4 ? RD_DIRECT : RD_INDIRECT, false, put))
 			put++;
 		rd_publish(&t.r);
-		n = device_fetch(&t, c, 1 + round % 5, false);
+		n = guest_ring_fetch(&t, c, 1 + round % 5, false);
 		assert_true(n > 0);
 		virtq_dev_complete(t.d.vq, t.d.ring, c, n, packed, false, true);
 		k = rd_pop(&t.r, t.done);
@@ -686,7 +396,7 @@ in_order_batches(uint16_t size, bool packed)
 		assert_int_equal(rd_pop(&t.r, t.done), 0);
 	}
 	assert_int_equal(put - back, rd_pending(&t.r));
-	ring_close(&t);
+	guest_ring_close(&t);
 }
 
 static void
@@ -694,154 +404,6 @@ in_order_batch(void **state)
 {
 	in_order_batches(7, true);
 	in_order_batches(8, false);
-}
-
-/* What is set comes back; and a ring goes on where another left it. */
-static void
-base(void **state)
-{
-	struct ring t;
-
-	ring_open(&t, 8, 0);
-	t.r.used->idx = 77;
-	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 65535), 0);
-	assert_int_equal(virtq_dev_get_base(t.d.vq, false), 65535);
-	assert_int_equal(t.d.vq->cursor.used_idx, 77); /* from the ring itself */
-	assert_int_equal(t.r.used->flags, VRING_USED_F_NO_NOTIFY);
-	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 65536), -EINVAL);
-	ring_close(&t);
-
-	ring_open(&t, 5, F_PACKED);
-	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x80048003), 0);
-	assert_int_equal(virtq_dev_get_base(t.d.vq, true), 0x80048003);
-	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x00010004), 0);
-	assert_int_equal(virtq_dev_get_base(t.d.vq, true), 0x00010004);
-	/* A peer that knows the low half only. */
-	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x8002), 0);
-	assert_int_equal(virtq_dev_get_base(t.d.vq, true), 0x80028002);
-	assert_int_equal(t.r.device_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
-	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x80008005), -EINVAL);
-	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x80058000), -EINVAL);
-	ring_close(&t);
-}
-
-static void
-base_hands_over(void **state)
-{
-	for (int packed = 0; packed < 2; packed++) {
-		struct virtq_dev *first;
-		uint64_t put = 0, back = 0;
-		struct ring t;
-
-		ring_open(&t, 4, packed ? F_PACKED : 0);
-		for (int i = 0; i < 100; i++) {
-			uint32_t at;
-
-			while (t.r.nfree > 0)
-				offer(&t, true, put++);
-			assert_int_equal(device_round(&t, 3, true, 9), 3);
-			at = virtq_dev_get_base(t.d.vq, packed);
-			first = t.d.vq;
-			t.d.vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*t.d.vq));
-			memset(t.d.vq, 0x5a, sizeof(*t.d.vq));
-			free(first);
-			assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, at), 0);
-			expect_back(&t, 3, back, 9);
-			back += 3;
-		}
-		ring_close(&t);
-	}
-}
-
-static void
-run_config(uint32_t size, uint64_t features, int expected)
-{
-	struct virtq_ring_config cfg;
-	struct virtq_ring *ring;
-	struct ring t;
-
-	ring_open(&t, 8, features);
-	cfg = dev_config(&t.d, &t.r);
-	cfg.size = size;
-	assert_int_equal(virtq_ring_new(&cfg, t.g.mem, &ring), expected);
-	if (expected == 0)
-		virtq_ring_free(ring);
-	ring_close(&t);
-}
-
-static void
-sizes(void **state)
-{
-	run_config(0, 0, -EINVAL);
-	run_config(0, F_PACKED, -EINVAL);
-	run_config(3, 0, -EINVAL);
-	run_config(3, F_PACKED, 0);
-	run_config(1, 0, 0);
-	run_config(8, 0, 0);
-	run_config(32769, F_PACKED, -EINVAL);
-	run_config(65536, 0, -EINVAL);
-	run_config(1u << 31, 0, -EINVAL);
-}
-
-/* One of the ring's addresses is changed, from a good configuration. */
-static int
-run_with(struct ring *t, uint64_t desc, uint64_t avail, uint64_t used)
-{
-	struct virtq_ring_config cfg = dev_config(&t->d, &t->r);
-	struct virtq_ring *ring = NULL;
-	int ret;
-
-	if (desc != 0)
-		cfg.desc_uva = desc;
-	if (avail != 0)
-		cfg.avail_uva = avail;
-	if (used != 0)
-		cfg.used_uva = used;
-	ret = virtq_ring_new(&cfg, t->g.mem, &ring);
-	if (ret == 0)
-		virtq_ring_free(ring);
-	return ret;
-}
-
-static void
-addresses(void **state)
-{
-	for (int packed = 0; packed < 2; packed++) {
-		uint64_t end, a, bytes = packed ? 4 : 4 + 2 * 8;
-		struct ring t;
-
-		ring_open(&t, 8, packed ? F_PACKED : 0);
-		end = GUEST_UVA + GUEST_GPA + t.g.size;
-		a = GUEST_UVA + t.r.avail_gpa;
-		assert_int_equal(run_with(&t, 0, 0, 0), 0);
-		assert_int_equal(run_with(&t, GUEST_UVA + t.r.desc_gpa + 8, 0, 0), -EINVAL);
-		assert_int_equal(run_with(&t, 0, a + 1, 0), -EINVAL);
-		assert_int_equal(run_with(&t, 0, 0, GUEST_UVA + t.r.used_gpa + 2), -EINVAL);
-		/* Parts that lie in each other. */
-		assert_int_equal(run_with(&t, 0, GUEST_UVA + t.r.desc_gpa + 124, 0), -EINVAL);
-		assert_int_equal(run_with(&t, 0, 0, a), -EINVAL);
-		/* To the very end of memory, and beyond; nowhere; around the end of the world. */
-		assert_int_equal(run_with(&t, end - 128, 0, 0), 0);
-		assert_int_equal(run_with(&t, end - 112, 0, 0), -EFAULT);
-		assert_int_equal(run_with(&t, 0, end - bytes, 0), 0);
-		assert_int_equal(run_with(&t, 0, end - bytes + 4, 0), -EFAULT);
-		assert_int_equal(run_with(&t, 16, 0, 0), -EFAULT);
-		assert_int_equal(run_with(&t, -16ul, 0, 0), -EINVAL);
-		assert_int_equal(run_with(&t, 0, -4ul, 0), -EINVAL);
-		ring_close(&t);
-	}
-}
-
-static void
-names(void **state)
-{
-	for (int i = 0; i < VIRTQ_E_MAX; i++) {
-		assert_non_null(virtq_ring_error_name(i));
-		assert_string_not_equal(virtq_ring_error_name(i), "unknown");
-		for (int j = 0; j < i; j++)
-			assert_string_not_equal(virtq_ring_error_name(i), virtq_ring_error_name(j));
-	}
-	assert_string_equal(virtq_ring_error_name(VIRTQ_E_MAX), "unknown");
 }
 
 int
@@ -860,18 +422,7 @@ main(void)
 		cmocka_unit_test(around_the_world),
 		cmocka_unit_test(scratch_is_bounded),
 		cmocka_unit_test(walk_is_bounded),
-		cmocka_unit_test(call_flags_split),
-		cmocka_unit_test(call_event_split),
-		cmocka_unit_test(first_call_is_never_suppressed),
-		cmocka_unit_test(first_call_after_a_new_run),
-		cmocka_unit_test(call_flags_packed),
-		cmocka_unit_test(call_event_packed),
 		cmocka_unit_test(in_order_batch),
-		cmocka_unit_test(base),
-		cmocka_unit_test(base_hands_over),
-		cmocka_unit_test(sizes),
-		cmocka_unit_test(addresses),
-		cmocka_unit_test(names),
 	};
 
 	return cmocka_run_group_tests_name("virtq_ring", tests, NULL, NULL);

@@ -1,24 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packets between a driver and a device of ours: every layout and kind of mbuf, nothing is lost. */
-#include "rig_device_link.h"
+#include "rig_device_bits.h"
 
 #define F_ALL_GUEST (F_GUEST_CSUM | F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN)
 #define F_ALL_HOST (F_CSUM | F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN)
-
-/* What rings can differ in; all combinations are tried. */
-static const uint64_t bits[] = {F_PACKED, F_V1, F_MRG, F_IN_ORDER, F_INDIRECT, F_EVENT_IDX};
-#define COMBINATIONS (1u << 6)
-
-static uint64_t
-combination(uint32_t i)
-{
-	uint64_t features = 0;
-
-	for (uint32_t b = 0; b < 6; b++)
-		if (i & 1u << b)
-			features |= bits[b];
-	return features;
-}
 
 static const uint32_t lens[] = {
 	14, 15, 60, 64, 65, 128, 256, 1514, 1518, 1519, 2036, 2037, 2048, 2049, 4096, 9000,
@@ -49,37 +34,6 @@ mbuf_ext_shared(uint32_t len, uint32_t seed)
 	return m;
 }
 
-static struct rte_mbuf *
-linear(uint32_t len, uint32_t seed)
-{
-	return mbuf_new(len, seed, SHAPE_LINEAR);
-}
-
-static void
-expect_packet(struct rte_mbuf *m, uint32_t len, uint32_t seed)
-{
-	expect_bytes(mbuf_bytes(m), m->pkt_len, len, seed);
-	assert_int_equal(m->ol_flags, 0);
-	assert_int_equal(m->port, 7);
-	assert_int_equal(rte_mbuf_refcnt_read(m), 1);
-}
-
-/* What one end has sent has to be what the other has received. */
-static void
-expect_stats(const struct link *l, uint64_t packets, uint64_t bytes)
-{
-	assert_int_equal(l->txq.stats.packets, packets);
-	assert_int_equal(l->txq.stats.bytes, bytes);
-	assert_int_equal(l->rxq.stats.packets, packets);
-	assert_int_equal(l->rxq.stats.bytes, bytes);
-	assert_memory_equal(l->rxq.stats.size_bin, l->txq.stats.size_bin,
-			    sizeof(l->rxq.stats.size_bin));
-	assert_int_equal(l->rxq.stats.multicast, l->txq.stats.multicast);
-	assert_int_equal(link_drops(&l->txq.stats) + link_drops(&l->rxq.stats), 0);
-	assert_int_equal(link_errors(&l->txq.stats) + link_errors(&l->rxq.stats), 0);
-	assert_int_equal(l->rxq.stats.nombuf, 0);
-}
-
 /* One packet at a time, of any length that the ring takes. */
 static void
 receive_every_length(void **state)
@@ -102,12 +56,12 @@ receive_every_length(void **state)
 			assert_int_equal(link_tx(&l, &m, 1), 1);
 			assert_int_equal(link_rx(&l, &got, 1), 1);
 			assert_int_equal(got->nb_segs == 1, len <= l.rxq.room);
-			expect_packet(got, len, k);
+			link_expect_packet(got, len, k);
 			rte_pktmbuf_free(got);
 			packets++;
 			bytes += len;
 		}
-		expect_stats(&l, packets, bytes);
+		link_expect_stats(&l, packets, bytes);
 		link_close(&l);
 	}
 }
@@ -127,13 +81,13 @@ make_kind(enum kind kind, uint32_t len, uint32_t seed, struct rte_mbuf **kept)
 	case KIND_REFERENCED:
 		if (len > 10000)
 			return NULL;
-		*kept = m = linear(len, seed);
+		*kept = m = mbuf_linear(len, seed);
 		rte_mbuf_refcnt_update(m, 1);
 		return m;
 	case KIND_NO_HEADROOM:
 		if (len > 2000)
 			return NULL;
-		m = linear(len, seed);
+		m = mbuf_linear(len, seed);
 		m->data_off -= 118;
 		memset((uint8_t *)m->buf_addr - 4, 0xa5, 4);
 		frame_fill(rte_pktmbuf_mtod(m, uint8_t *), len, seed);
@@ -169,7 +123,7 @@ send_every_kind(void **state)
 				fail_msg("features %lx, %u bytes, kind %u: dropped %lu, %lu",
 					 features, len, k % KIND_MAX, link_drops(&l.txq.stats),
 					 link_drops(&l.rxq.stats));
-			expect_packet(got, len, k);
+			link_expect_packet(got, len, k);
 			rte_pktmbuf_free(got);
 			assert_int_equal(link_clean(&l), 1);
 			if (kept != NULL) {
@@ -181,7 +135,7 @@ send_every_kind(void **state)
 			bytes += len;
 			assert_int_equal(l.drv->num_free, 128);
 		}
-		expect_stats(&l, packets, bytes);
+		link_expect_stats(&l, packets, bytes);
 		link_close(&l);
 	}
 }
@@ -209,9 +163,9 @@ send_64k_of_2k(void **state)
 		link_open(&l, 64, combination(i), false, small_pool);
 		assert_int_equal(link_tx(&l, &head, 1), 1);
 		assert_int_equal(link_rx(&l, &got, 1), 1);
-		expect_packet(got, 65549, i);
+		link_expect_packet(got, 65549, i);
 		rte_pktmbuf_free(got);
-		expect_stats(&l, 1, 65549);
+		link_expect_stats(&l, 1, 65549);
 		link_close(&l);
 	}
 }
@@ -251,7 +205,7 @@ random_bursts(uint64_t features, uint16_t size, bool receive, uint32_t packets)
 		have -= sent;
 		n = link_rx(&l, got, 1 + rd_random(&x) % 64);
 		for (uint16_t i = 0; i < n; i++) {
-			expect_packet(got[i], len_of[received % 4096], received);
+			link_expect_packet(got[i], len_of[received % 4096], received);
 			bytes += got[i]->pkt_len;
 			received++;
 			rte_pktmbuf_free(got[i]);
@@ -266,7 +220,7 @@ random_bursts(uint64_t features, uint16_t size, bool receive, uint32_t packets)
 	}
 	assert_int_equal(made, received + have);
 	rte_pktmbuf_free_bulk(pkts, have);
-	expect_stats(&l, received, bytes);
+	link_expect_stats(&l, received, bytes);
 	link_close(&l);
 }
 
@@ -313,187 +267,13 @@ more_than_65536(void **state)
 			vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 		for (uint32_t i = 0; i < 70000 / 32; i++) {
 			for (int j = 0; j < 32; j++)
-				pkts[j] = linear(60, i);
+				pkts[j] = mbuf_linear(60, i);
 			assert_int_equal(link_tx(&l, pkts, 32), 32);
 			assert_int_equal(link_rx(&l, got, 32), 32);
-			expect_packet(got[i % 32], 60, i);
+			link_expect_packet(got[i % 32], 60, i);
 			rte_pktmbuf_free_bulk(got, 32);
 		}
-		expect_stats(&l, 70000 / 32 * 32, 70000 / 32 * 32 * 60);
-		link_close(&l);
-	}
-}
-
-/*
- * A small ring is refilled before a large packet needs all of it: the device has seen less than
- * it needs and waits.
- */
-static void
-small_ring_large_packets(void **state)
-{
-	for (int packed = 0; packed < 2; packed++) {
-		for (uint16_t size = 4; size <= 64; size *= 2) {
-			uint32_t len = RTE_MIN((size - 1) * 2000u, 65000u);
-			struct link l;
-
-			link_open(&l, size, F_V1 | F_MRG | (packed ? F_PACKED : 0), true,
-				  small_pool);
-			vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
-			for (uint32_t i = 0; i < 500; i++) {
-				/* Other numbers of small ones before each large one. */
-				uint32_t n = i % 13 == 0 || i % 5 == 0 ? len : 60;
-				struct rte_mbuf *m = mbuf_new(n, i, SHAPE_CHAIN), *got;
-				int turns = 0;
-
-				while (link_tx(&l, &m, 1) == 0) {
-					assert_int_equal(link_rx(&l, &got, 1), 0);
-					assert_true(turns++ < 3);
-				}
-				assert_int_equal(link_rx(&l, &got, 1), 1);
-				expect_packet(got, n, i);
-				rte_pktmbuf_free(got);
-			}
-			link_close(&l);
-		}
-	}
-}
-
-/* The pool runs dry while packets come: none is lost, and with mbufs again it goes on. */
-static void
-receive_without_buffers(void **state)
-{
-	for (uint32_t i = 0; i < COMBINATIONS; i++) {
-		struct rte_mbuf *held[LARGE_MBUFS], *m, *got;
-		uint32_t nheld = 0, sent = 0, received = 0;
-		struct link l;
-
-		link_open(&l, 64, combination(i), true, large_pool);
-		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), 64);
-		while (nheld < LARGE_MBUFS) {
-			m = linear(100, sent);
-			while (link_tx(&l, &m, 1) == 0)
-				fail_msg("%u held", nheld);
-			sent++;
-			if (link_rx(&l, &got, 1) == 1) {
-				expect_packet(got, 100, received++);
-				held[nheld++] = got;
-			}
-		}
-		assert_int_equal(received, sent);
-		assert_true(l.rxq.stats.nombuf > 0);
-		m = linear(100, sent);
-		assert_int_equal(link_tx(&l, &m, 1), 0);
-		assert_int_equal(link_rx(&l, &got, 1), 0);
-		rte_pktmbuf_free_bulk(held, nheld);
-		assert_int_equal(link_rx(&l, &got, 1), 0);
-		assert_int_equal(link_tx(&l, &m, 1), 1);
-		assert_int_equal(link_rx(&l, &got, 1), 1);
-		expect_packet(got, 100, sent);
-		rte_pktmbuf_free(got);
-		assert_int_equal(l.rxq.stats.packets, sent + 1);
-		assert_int_equal(link_drops(&l.rxq.stats), 0);
-		link_close(&l);
-	}
-}
-
-/* Filling with fewer mbufs than entries offers what there is. */
-static void
-fill_from_a_small_pool(void **state)
-{
-	for (int packed = 0; packed < 2; packed++) {
-		struct link l;
-
-		link_open(&l, 256, packed ? F_PACKED : 0, true, large_pool);
-		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), LARGE_MBUFS);
-		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), 0);
-		assert_int_equal(vnet_ring_count(l.dev_run, &l.vq->cursor), LARGE_MBUFS);
-		assert_int_equal(rte_mempool_avail_count(large_pool), 0);
-		link_close(&l);
-	}
-}
-
-/* A ring that the device does not empty takes what it has room for; the rest is the caller's. */
-static void
-full_ring(void **state)
-{
-	for (uint32_t i = 0; i < COMBINATIONS; i++) {
-		uint64_t features = combination(i);
-		struct rte_mbuf *pkts[40], *got[40];
-		struct link l;
-
-		link_open(&l, 16, features, false, small_pool);
-		for (uint32_t k = 0; k < 40; k++)
-			pkts[k] = linear(100, k);
-		assert_int_equal(link_tx(&l, pkts, 40), 16);
-		assert_int_equal(link_tx(&l, pkts + 16, 24), 0);
-		assert_int_equal(link_rx(&l, got, 10), 10);
-		assert_int_equal(link_tx(&l, pkts + 16, 24), 10);
-		assert_int_equal(link_rx(&l, got + 10, 30), 16);
-		assert_int_equal(link_tx(&l, pkts + 26, 14), 14);
-		assert_int_equal(link_rx(&l, got + 26, 14), 14);
-		for (uint32_t k = 0; k < 40; k++)
-			expect_packet(got[k], 100, k);
-		rte_pktmbuf_free_bulk(got, 40);
-		expect_stats(&l, 40, 4000);
-		link_close(&l);
-	}
-}
-
-/* A chain needs entries for all of its pieces, or one with a table. */
-static void
-full_ring_of_chains(void **state)
-{
-	for (uint32_t i = 0; i < COMBINATIONS; i++) {
-		uint64_t features = combination(i);
-		uint16_t fit = features & F_INDIRECT ? 16 : 16 / 4;
-		struct rte_mbuf *pkts[40], *got[40];
-		struct link l;
-
-		link_open(&l, 16, features, false, small_pool);
-		for (uint32_t k = 0; k < 40; k++) {
-			/* 13, 740 and 47 bytes */
-			pkts[k] = mbuf_new(800, k, SHAPE_CHAIN);
-			assert_int_equal(pkts[k]->nb_segs, 3);
-		}
-		for (uint16_t done = 0; done < 40;) {
-			uint16_t n = RTE_MIN(fit, 40 - done);
-
-			assert_int_equal(link_tx(&l, pkts + done, 40 - done), n);
-			assert_int_equal(link_rx(&l, got + done, 40), n);
-			done += n;
-		}
-		for (uint32_t k = 0; k < 40; k++)
-			expect_packet(got[k], 800, k);
-		rte_pktmbuf_free_bulk(got, 40);
-		expect_stats(&l, 40, 32000);
-		link_close(&l);
-	}
-}
-
-/* No chain is longer than the ring: VIRTIO 1.2, 2.7.5.3.1. What needs one can never be sent. */
-static void
-longer_than_the_ring(void **state)
-{
-	for (uint32_t i = 0; i < COMBINATIONS; i++) {
-		struct rte_mbuf *pkts[3], *got[3];
-		struct link l;
-
-		link_open(&l, 4, combination(i), false, small_pool);
-		pkts[0] = linear(100, 0);
-		pkts[1] = mbuf_new(9000, 1, SHAPE_CHAIN);
-		pkts[2] = mbuf_new(800, 2, SHAPE_CHAIN);
-		assert_true(pkts[1]->nb_segs > 4);
-		assert_int_equal(link_tx(&l, pkts, 2), 2);
-		assert_int_equal(link_rx(&l, got, 3), 1);
-		assert_int_equal(link_tx(&l, pkts + 2, 1), 1);
-		assert_int_equal(link_rx(&l, got + 1, 3), 1);
-		expect_packet(got[0], 100, 0);
-		expect_packet(got[1], 800, 2);
-		rte_pktmbuf_free_bulk(got, 2);
-		assert_int_equal(l.txq.stats.packets, 2);
-		assert_int_equal(l.txq.stats.bytes, 900);
-		assert_int_equal(link_drops(&l.txq.stats), 1);
-		assert_int_equal(link_errors(&l.rxq.stats), 0);
+		link_expect_stats(&l, 70000 / 32 * 32, 70000 / 32 * 32 * 60);
 		link_close(&l);
 	}
 }
@@ -536,7 +316,7 @@ copies(void **state)
 		assert_int_equal(l.txq.stats.packets, k == GOOD);
 		assert_int_equal(link_rx(&l, &got, 1), k == GOOD);
 		if (k == GOOD) {
-			expect_packet(got, 500, 1);
+			link_expect_packet(got, 500, 1);
 			rte_pktmbuf_free(got);
 		}
 		link_close(&l);
@@ -561,68 +341,18 @@ kicks(void **state)
 		else
 			l.ring->used->flags = 0;
 		for (uint32_t k = 0; k < 8; k++)
-			pkts[k] = linear(100, k);
+			pkts[k] = mbuf_linear(100, k);
 		assert_int_equal(link_tx(&l, pkts, 8), 8);
 		assert_int_equal(fd_count(l.kickfd), 1);
 		assert_int_equal(link_rx(&l, got, 8), 8);
 		rte_pktmbuf_free_bulk(got, 8);
 		for (uint32_t k = 0; k < 8; k++) {
-			pkts[k] = linear(20, k);
+			pkts[k] = mbuf_linear(20, k);
 			pkts[k]->ol_flags = RTE_MBUF_F_TX_TCP_SEG; /* nonsense: dropped */
 		}
 		assert_int_equal(link_tx(&l, pkts, 8), 8);
 		assert_int_equal(fd_count(l.kickfd), 0);
 		assert_int_equal(l.txq.stats.drop[VNET_DROP_OFFLOAD], 8);
-		link_close(&l);
-	}
-}
-
-/* tx_done_cleanup: as many as asked for, or a batch more. */
-static void
-clean_some(void **state)
-{
-	for (uint32_t i = 0; i < COMBINATIONS; i++) {
-		uint64_t features = combination(i);
-		struct rte_mbuf *pkts[100], *got[100];
-		struct link l;
-		uint16_t n;
-
-		link_open(&l, 128, features, false, small_pool);
-		for (uint32_t k = 0; k < 100; k++)
-			pkts[k] = linear(100, k);
-		assert_int_equal(link_tx(&l, pkts, 50), 50);
-		assert_int_equal(link_tx(&l, pkts + 50, 50), 50);
-		assert_int_equal(link_clean(&l), 0);
-		assert_int_equal(link_rx(&l, got, 100), 100);
-		n = vnet_drv_tx_clean(&l.txq, l.drv, l.ring, 10);
-		assert_true(n == 10 || (features & F_IN_ORDER && n > 10 && n < 100));
-		assert_int_equal(link_clean(&l), 100 - n);
-		assert_int_equal(link_clean(&l), 0);
-		rte_pktmbuf_free_bulk(got, 100);
-		link_close(&l);
-	}
-}
-
-/* Stopped anywhere: all mbufs come back, also those the device has used in the meantime. */
-static void
-drain_anywhere(void **state)
-{
-	for (uint32_t i = 0; i < COMBINATIONS * 4; i++) {
-		uint64_t x = i;
-		struct link l;
-
-		link_open(&l, 32, combination(i / 4), i & 1, small_pool);
-		if (l.receive)
-			vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
-		for (int k = 0; k < 30; k++) {
-			struct rte_mbuf *m = mbuf_new(14 + rd_random(&x) % 900, 0,
-						      rd_random(&x) % SHAPE_MAX), *got[8];
-
-			if (link_tx(&l, &m, 1) == 0)
-				rte_pktmbuf_free(m);
-			if (rd_random(&x) % 2)
-				rte_pktmbuf_free_bulk(got, link_rx(&l, got, 8));
-		}
 		link_close(&l);
 	}
 }
@@ -654,16 +384,8 @@ main(void)
 		cmocka_unit_test(random_bursts_in),
 		cmocka_unit_test(random_bursts_out),
 		cmocka_unit_test(more_than_65536),
-		cmocka_unit_test(small_ring_large_packets),
-		cmocka_unit_test(receive_without_buffers),
-		cmocka_unit_test(fill_from_a_small_pool),
-		cmocka_unit_test(full_ring),
-		cmocka_unit_test(full_ring_of_chains),
-		cmocka_unit_test(longer_than_the_ring),
 		cmocka_unit_test(copies),
 		cmocka_unit_test(kicks),
-		cmocka_unit_test(clean_some),
-		cmocka_unit_test(drain_anywhere),
 		cmocka_unit_test(instances_have_names),
 	};
 
