@@ -33,15 +33,15 @@ way_args(const struct way *w, struct sport *p, char *args, size_t size)
 	snprintf(args, size, "packed_vq=%d,mrg_rxbuf=%d,in_order=%d,queue_size=64", w->packed,
 		 w->mergeable, w->in_order);
 	if (!w->event_idx)
-		p->s.fake.features &= ~F_EVENT_IDX;
+		p->s.vdpa.features &= ~F_EVENT_IDX;
 	if (!w->indirect)
-		p->s.fake.features &= ~F_INDIRECT;
+		p->s.vdpa.features &= ~F_INDIRECT;
 }
 
 static void
 expect_features(const struct sport *p, const struct way *w)
 {
-	uint64_t f = p->s.fake.acked;
+	uint64_t f = p->s.vdpa.acked;
 
 	assert_int_equal(!!(f & F_PACKED), w->packed);
 	assert_int_equal(!!(f & F_MRG), w->mergeable);
@@ -150,7 +150,7 @@ verify_large(struct sport *p, bool packed, bool lro)
 	struct rte_eth_stats st;
 
 	sport_open(p, &c);
-	assert_int_equal(!!(p->s.fake.acked & F_GUEST_TSO4), lro);
+	assert_int_equal(!!(p->s.vdpa.acked & F_GUEST_TSO4), lro);
 	for (unsigned int i = 0; i < 20 * RTE_DIM(payloads); i++) {
 		uint32_t payload = payloads[i % RTE_DIM(payloads)], step = lro ? payload : MSS;
 

@@ -47,10 +47,10 @@ open_with(struct sport *p, const char *args)
 static void
 restart(struct sport *p)
 {
-	uint32_t resets = SPORT_READ(p, resets);
+	uint32_t resets = SPORT_READ(p, vdpa.resets);
 
 	assert_int_equal(rte_eth_dev_stop(p->id), 0);
-	assert_true(SPORT_READ(p, resets) > resets);
+	assert_true(SPORT_READ(p, vdpa.resets) > resets);
 	assert_int_equal(rte_eth_dev_start(p->id), 0);
 	assert_true(sport_link(p));
 }
@@ -68,7 +68,7 @@ address(struct sport *p, const char *args)
 	mac = other;
 	assert_int_equal(rte_eth_dev_default_mac_addr_set(p->id, &mac), 0);
 	for (int i = 0; i < 2; i++) {
-		assert_memory_equal(SPORT_READ(p, fake).config.mac, &other, 6);
+		assert_memory_equal(SPORT_READ(p, vdpa).config.mac, &other, 6);
 		assert_false(reaches(p, &own, 0));
 		assert_true(reaches(p, &other, 0));
 		restart(p);
@@ -259,7 +259,7 @@ announcement(struct sport *p, const char *args)
 		assert_memory_equal(mbuf_bytes(m) + 12, "\x80\x35", 2);
 		rte_pktmbuf_free(m);
 		assert_true(SPORT_BECOMES(SPORT_READ(p, commands[3][0]) == i));
-		assert_int_equal(SPORT_READ(p, fake).config.status, VIRTIO_NET_S_LINK_UP);
+		assert_int_equal(SPORT_READ(p, vdpa).config.status, VIRTIO_NET_S_LINK_UP);
 		assert_int_equal(SPORT_READ(p, refusals), 0);
 		assert_true(reaches(p, &own, 0));
 	}

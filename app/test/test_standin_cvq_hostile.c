@@ -89,9 +89,9 @@ refused(struct sport *p, const char *args)
 	assert_memory_equal(&mac, p->s.mac.addr_bytes, 6);
 	expect_traffic(p);
 	feel(p, STANDIN_SERVES, 0, 0);
-	starts = SPORT_READ(p, starts);
+	starts = SPORT_READ(p, vdpa.starts);
 	standin_needs_reset(&p->s);
-	assert_true(SPORT_BECOMES(SPORT_READ(p, starts) == starts + 1 && sport_link(p)));
+	assert_true(SPORT_BECOMES(SPORT_READ(p, vdpa.starts) == starts + 1 && sport_link(p)));
 	after = told(p);
 	assert_memory_equal(&before, &after, sizeof(before));
 	expect_traffic(p);
@@ -195,7 +195,7 @@ unheard(struct sport *p, const char *args)
 	standin_ask_announce(&p->s);
 	assert_true(SPORT_BECOMES(SPORT_READ(p, refusals) >= 1));
 	feel(p, STANDIN_SERVES, 0, 0);
-	assert_true(SPORT_BECOMES(sport_link(p) && SPORT_READ(p, fake.config.status) ==
+	assert_true(SPORT_BECOMES(sport_link(p) && SPORT_READ(p, vdpa.config.status) ==
 				  VIRTIO_NET_S_LINK_UP));
 	sport_close(p);
 }
@@ -208,9 +208,9 @@ without(struct sport *p, const char *args)
 	struct rte_ether_addr mac = { { 2, 0, 0, 0, 0, 0x10 } }, group = { { 1, 2, 3, 4, 5, 6 } };
 	const struct sport_config c = { .args = args };
 
-	p->s.fake.features &= ~VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ);
+	p->s.vdpa.features &= ~VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ);
 	sport_open(p, &c);
-	assert_int_equal(SPORT_READ(p, fake.acked) & VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX), 0);
+	assert_int_equal(SPORT_READ(p, vdpa.acked) & VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX), 0);
 	assert_int_equal(rte_eth_promiscuous_disable(p->id), 0);
 	assert_int_equal(rte_eth_allmulticast_enable(p->id), 0);
 	assert_int_equal(rte_eth_dev_set_mc_addr_list(p->id, &group, 1), 0);

@@ -123,11 +123,11 @@ breakdowns(struct sport *p, const char *args)
 
 	open_with(p, &t, args, 1);
 	for (uint32_t i = 1; i <= 20; i++) {
-		uint32_t starts = SPORT_READ(p, starts);
+		uint32_t starts = SPORT_READ(p, vdpa.starts);
 
 		stream_run(&t, 500);
 		standin_needs_reset(&p->s);
-		assert_true(STREAM_UNTIL(&t, SPORT_READ(p, starts) == starts + 1));
+		assert_true(STREAM_UNTIL(&t, SPORT_READ(p, vdpa.starts) == starts + 1));
 	}
 	stream_run(&t, 500);
 	/* Two rings of packets are lost in a reset at most, and what the device holds. */
@@ -153,7 +153,7 @@ nonsense(struct sport *p, const char *args)
 		standin_lock(&p->s);
 		ring = p->s.ring[0].ring;
 		vq = p->s.ring[0].vq;
-		starts = p->s.starts;
+		starts = p->s.vdpa.starts;
 		if (ring->packed) {
 			ring->pdesc[vq->cursor.used_idx].id = 300;
 			__atomic_store_n(&ring->pdesc[vq->cursor.used_idx].flags,
@@ -166,7 +166,7 @@ nonsense(struct sport *p, const char *args)
 		for (uint32_t k = 0; k <= 256 / BURST_FRAMES; k++)
 			stream_step(&t);
 		standin_unlock(&p->s);
-		assert_true(STREAM_UNTIL(&t, SPORT_READ(p, starts) == starts + 1));
+		assert_true(STREAM_UNTIL(&t, SPORT_READ(p, vdpa.starts) == starts + 1));
 	}
 	stream_run(&t, 300);
 	stream_end(&t);
@@ -196,7 +196,7 @@ BOTH(link_state)
 static void
 removal(struct sport *p, const char *args)
 {
-	int fds = fake_fds();
+	int fds = vdpa_fds();
 	struct stream t;
 
 	open_with(p, &t, args, 1);
@@ -206,7 +206,7 @@ removal(struct sport *p, const char *args)
 		stream_run(&t, 500);
 		standin_remove(&p->s);
 		assert_true(STREAM_UNTIL(&t, !sport_link(p)));
-		assert_false(SPORT_READ(p, fake.open));
+		assert_false(SPORT_READ(p, vdpa.open));
 		dropped = sport_dropped(p);
 		stream_step(&t);
 		assert_int_equal(sport_dropped(p), dropped + 1);
@@ -218,7 +218,7 @@ removal(struct sport *p, const char *args)
 	stream_run(&t, 500);
 	stream_end(&t);
 	sport_close(p);
-	assert_int_equal(fake_fds(), fds);
+	assert_int_equal(vdpa_fds(), fds);
 }
 BOTH(removal)
 
@@ -231,11 +231,11 @@ death(struct sport *p, const char *args)
 	open_with(p, &t, args, 1);
 	stream_run(&t, 500);
 	standin_lock(&p->s);
-	p->s.gone = true;
+	p->s.vdpa.gone = true;
 	standin_tell(&p->s);
 	standin_unlock(&p->s);
 	assert_true(STREAM_UNTIL(&t, !sport_link(p)));
-	SPORT_WRITE(p, gone, false);
+	SPORT_WRITE(p, vdpa.gone, false);
 	assert_true(STREAM_UNTIL(&t, sport_link(p)));
 	stream_run(&t, 500);
 	stream_end(&t);
@@ -247,7 +247,7 @@ BOTH(death)
 static void
 cycles(struct sport *p, const char *args)
 {
-	int fds = fake_fds();
+	int fds = vdpa_fds();
 	uint32_t nmaps = 0;
 
 	for (int i = 0; i < 10; i++) {
@@ -259,12 +259,12 @@ cycles(struct sport *p, const char *args)
 			assert_int_equal(rte_eth_dev_stop(p->id), 0);
 			assert_int_equal(rte_eth_dev_start(p->id), 0);
 			if (nmaps == 0)
-				nmaps = SPORT_READ(p, fake.nmaps);
-			assert_int_equal(SPORT_READ(p, fake.nmaps), nmaps);
+				nmaps = SPORT_READ(p, vdpa.nmaps);
+			assert_int_equal(SPORT_READ(p, vdpa.nmaps), nmaps);
 		}
 		stream_end(&t);
 		sport_close(p);
-		assert_int_equal(fake_fds(), fds);
+		assert_int_equal(vdpa_fds(), fds);
 	}
 }
 BOTH(cycles)
@@ -283,14 +283,14 @@ kernels(struct sport *p, const char *args)
 	};
 
 	for (unsigned int i = 0; i < RTE_DIM(backend); i++) {
-		uint32_t starts = SPORT_READ(p, starts);
+		uint32_t starts = SPORT_READ(p, vdpa.starts);
 		struct stream t;
 
-		p->s.fake.backend = backend[i];
+		p->s.vdpa.backend = backend[i];
 		open_with(p, &t, args, 1);
 		stream_run(&t, 600);
 		standin_needs_reset(&p->s);
-		assert_true(STREAM_UNTIL(&t, SPORT_READ(p, starts) == starts + 2));
+		assert_true(STREAM_UNTIL(&t, SPORT_READ(p, vdpa.starts) == starts + 2));
 		stream_run(&t, 600);
 		stream_end(&t);
 		sport_close(p);
@@ -304,12 +304,12 @@ notifiers(struct sport *p, const char *args)
 {
 	struct stream t;
 
-	p->s.has_doorbells = true;
+	p->s.vdpa.no_pages = false;
 	open_with(p, &t, args, 2);
 	for (uint16_t i = 0; i < 4; i++) {
 		standin_lock(&p->s);
-		assert_non_null(p->s.notifier[i]);
-		assert_memory_equal(p->s.notifier[i], &i, sizeof(i));
+		assert_non_null(p->s.vdpa.page[i]);
+		assert_memory_equal(p->s.vdpa.page[i], &i, sizeof(i));
 		standin_unlock(&p->s);
 	}
 	stream_run(&t, 600);
@@ -326,12 +326,12 @@ refusal(struct sport *p, const char *args)
 	struct stream t = { .p = p, .pool = small_pool };
 
 	listen_to_port();
-	p->s.fake.drops_features_ok = true;
+	p->s.vdpa.drops_features_ok = true;
 	sport_create(p, &c);
 	assert_int_equal(rte_eth_dev_start(p->id), 0);
 	assert_false(sport_link(p));
 	assert_int_equal(heard("FEATURES_OK did not stay"), 1);
-	SPORT_WRITE(p, fake.drops_features_ok, false);
+	SPORT_WRITE(p, vdpa.drops_features_ok, false);
 	assert_true(STREAM_UNTIL(&t, sport_link(p)));
 	stream_run(&t, 300);
 	stream_end(&t);
@@ -516,7 +516,7 @@ neighbours(struct sport *p, const char *args)
 	struct grown g;
 	pthread_t thread;
 
-	p->s.fake.backend &= ~VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_BATCH);
+	p->s.vdpa.backend &= ~VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_BATCH);
 	open_with(p, &b.t, args, 1);
 	grow(p, &g, addr);
 	b.t.pool = g.pool;

@@ -3,6 +3,7 @@
  * What a port with a stand-in for its device negotiates for an application: hashes of packets,
  * receive offloads, limits, memory from outside.
  */
+#include "rig_device_cvq.h"
 #include "rig_device_known.h"
 #include "rig_port.h"
 #include "rig_guest_tcp.h"
@@ -76,13 +77,13 @@ hashes(struct sport *p, const char *args, bool rss)
 	};
 	struct rte_eth_rss_conf update = { .rss_hf = RTE_ETH_RSS_IPV4 };
 
-	p->s.fake.features |= F_HASH_REPORT;
+	p->s.vdpa.features |= F_HASH_REPORT;
 	if (!rss)
-		p->s.fake.features &= ~F_RSS;
+		p->s.vdpa.features &= ~F_RSS;
 	sport_open(p, &c);
 	assert_true(rx_capa(p) & RTE_ETH_RX_OFFLOAD_RSS_HASH);
 	for (uint32_t i = 1; i <= 2; i++) {
-		assert_true(SPORT_READ(p, fake).acked & F_HASH_REPORT);
+		assert_true(SPORT_READ(p, vdpa).acked & F_HASH_REPORT);
 		assert_int_equal(SPORT_READ(p, commands[4][1]), rss ? i : 0);
 		assert_int_equal(SPORT_READ(p, commands[4][2]), rss ? 0 : i);
 		expect_hash(p, IPPROTO_TCP, HASH_PORTS);
@@ -120,12 +121,12 @@ test_asked_for(void **state)
 	struct sport_config c = { .rss = { .rss_hf = RSS_TCP } };
 	struct sport *p = *state;
 
-	p->s.fake.features |= F_HASH_REPORT;
+	p->s.vdpa.features |= F_HASH_REPORT;
 	sport_open(p, &c);
-	assert_true(SPORT_READ(p, fake).acked & F_HASH_REPORT);
+	assert_true(SPORT_READ(p, vdpa).acked & F_HASH_REPORT);
 	c.rss.rss_hf = 0;
 	reopen(p, &c);
-	assert_false(SPORT_READ(p, fake).acked & (F_HASH_REPORT | F_RSS));
+	assert_false(SPORT_READ(p, vdpa).acked & (F_HASH_REPORT | F_RSS));
 	assert_true(rx_capa(p) & RTE_ETH_RX_OFFLOAD_RSS_HASH);
 	expect_hash(p, IPPROTO_TCP, 0);
 	sport_close(p);
@@ -141,18 +142,18 @@ test_not_offered(void **state)
 	for (int i = 0; i < 4; i++) {
 		struct sport_config no_cq = { .args = "cq=0" };
 
-		p->s.fake.features |= F_HASH_REPORT;
-		p->s.fake.config.rss_max_key_size = STANDIN_KEY;
-		p->s.fake.config.supported_hash_types = htole32(0x3f);
+		p->s.vdpa.features |= F_HASH_REPORT;
+		p->s.vdpa.config.rss_max_key_size = STANDIN_KEY;
+		p->s.vdpa.config.supported_hash_types = htole32(0x3f);
 		if (i == 0)
-			p->s.fake.features &= ~F_HASH_REPORT;
+			p->s.vdpa.features &= ~F_HASH_REPORT;
 		else if (i == 1)
-			p->s.fake.config.rss_max_key_size = STANDIN_KEY - 1;
+			p->s.vdpa.config.rss_max_key_size = STANDIN_KEY - 1;
 		else if (i == 2)
-			p->s.fake.config.supported_hash_types = htole32(0xfffff000);
+			p->s.vdpa.config.supported_hash_types = htole32(0xfffff000);
 		sport_open(p, i == 3 ? &no_cq : &c);
 		assert_false(rx_capa(p) & RTE_ETH_RX_OFFLOAD_RSS_HASH);
-		assert_false(SPORT_READ(p, fake).acked & F_HASH_REPORT);
+		assert_false(SPORT_READ(p, vdpa).acked & F_HASH_REPORT);
 		sport_close(p);
 	}
 }
@@ -168,7 +169,7 @@ test_new_configuration(void **state)
 	uint8_t key[STANDIN_KEY];
 	struct sport *p = *state;
 
-	p->s.fake.features |= F_HASH_REPORT;
+	p->s.vdpa.features |= F_HASH_REPORT;
 	sport_open(p, &c);
 	memset(key, 0x11, sizeof(key));
 	c.rss.rss_key = key;
@@ -249,16 +250,16 @@ test_other_limits(void **state)
 		struct standin_wishes w;
 
 		standin_lock(&p->s);
-		p->s.gone = true;
+		p->s.vdpa.gone = true;
 		standin_tell(&p->s);
 		standin_unlock(&p->s);
 		assert_true(SPORT_BECOMES(!sport_link(p)));
 		standin_lock(&p->s);
-		p->s.fake.features = (p->s.fake.features & ~F_RSS) | rows[i].features;
-		p->s.fake.config.rss_max_indirection_table_length = htole16(rows[i].entries);
-		p->s.fake.config.supported_hash_types = htole32(rows[i].types);
-		p->s.fake.config.max_virtqueue_pairs = htole16(rows[i].pairs);
-		p->s.gone = false;
+		p->s.vdpa.features = (p->s.vdpa.features & ~F_RSS) | rows[i].features;
+		p->s.vdpa.config.rss_max_indirection_table_length = htole16(rows[i].entries);
+		p->s.vdpa.config.supported_hash_types = htole32(rows[i].types);
+		p->s.vdpa.config.max_virtqueue_pairs = htole16(rows[i].pairs);
+		p->s.vdpa.gone = false;
 		standin_unlock(&p->s);
 		assert_true(SPORT_BECOMES(sport_link(p)));
 		w = SPORT_READ(p, wishes);
@@ -311,7 +312,7 @@ test_guest_offloads(void **state)
 	const uint64_t all = F_GUEST_CSUM | F_LRO;
 	struct sport *p = *state;
 
-	p->s.fake.features |= F_CTRL_GUEST_OFFLOADS;
+	p->s.vdpa.features |= F_CTRL_GUEST_OFFLOADS;
 	sport_open(p, &c);
 	for (unsigned int i = 0; i < 3 * RTE_DIM(rx_offloads); i++) {
 		uint32_t before = SPORT_READ(p, commands[5][0]);
@@ -320,7 +321,7 @@ test_guest_offloads(void **state)
 		c.rx_offloads = rx_offloads[i % RTE_DIM(rx_offloads)];
 		reopen(p, &c);
 		standin_lock(&p->s);
-		assert_int_equal(p->s.fake.acked & all, all);
+		assert_int_equal(p->s.vdpa.acked & all, all);
 		in_use = standin_in_use(&p->s) & all;
 		standin_unlock(&p->s);
 		assert_int_equal(in_use, want);
@@ -343,9 +344,9 @@ test_renegotiated(void **state)
 	struct sport *p = *state;
 
 	for (int refuses = 0; refuses < 2; refuses++) {
-		p->s.fake.features &= ~F_CTRL_GUEST_OFFLOADS;
+		p->s.vdpa.features &= ~F_CTRL_GUEST_OFFLOADS;
 		if (refuses) {
-			p->s.fake.features |= F_CTRL_GUEST_OFFLOADS;
+			p->s.vdpa.features |= F_CTRL_GUEST_OFFLOADS;
 			p->s.mood = STANDIN_REFUSES;
 			p->s.refused[0] = VIRTIO_NET_CTRL_GUEST_OFFLOADS;
 			p->s.refused[1] = VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET;
@@ -354,9 +355,9 @@ test_renegotiated(void **state)
 		assert_int_equal(rte_eth_dev_start(p->id), 0);
 		for (unsigned int i = 0; i < RTE_DIM(rx_offloads); i++) {
 			assert_true(SPORT_BECOMES(sport_link(p)));
-			assert_int_equal(SPORT_READ(p, fake).acked & (F_GUEST_CSUM | F_LRO),
+			assert_int_equal(SPORT_READ(p, vdpa).acked & (F_GUEST_CSUM | F_LRO),
 					 guest_offloads[i]);
-			assert_false(SPORT_READ(p, fake).acked & F_CTRL_GUEST_OFFLOADS);
+			assert_false(SPORT_READ(p, vdpa).acked & F_CTRL_GUEST_OFFLOADS);
 			expect_large(p, guest_offloads[i] & F_GUEST_TSO4);
 			assert_int_equal(rte_eth_dev_stop(p->id), 0);
 			c.rx_offloads = rx_offloads[(i + 1) % RTE_DIM(rx_offloads)];
@@ -397,7 +398,7 @@ test_limits(void **state)
 		struct rte_eth_rxq_info rxq;
 		struct rte_eth_txq_info txq;
 
-		p->s.fake.max_num = rows[i].device != 0 ? rows[i].device : STANDIN_RING;
+		p->s.vdpa.max_num = rows[i].device != 0 ? rows[i].device : STANDIN_RING;
 		sport_open(p, &c);
 		assert_int_equal(rte_eth_dev_info_get(p->id, &info), 0);
 		assert_int_equal(info.tx_desc_lim.nb_seg_max, segs);
@@ -502,7 +503,7 @@ expect_sent(struct sport *p, uint8_t *area, bool copied)
 static bool
 knows(struct sport *p, const uint8_t *area)
 {
-	const struct fake *f = &p->s.fake;
+	const struct vdpa *f = &p->s.vdpa;
 	bool found = false;
 
 	standin_lock(&p->s);

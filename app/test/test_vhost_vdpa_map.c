@@ -5,32 +5,32 @@
 static void
 d_whole_pages(void **state)
 {
-	struct fake *f = *state;
-	struct vhost_region r = fake_region(0x10000, 3);
+	struct vdpa *f = *state;
+	struct vhost_region r = vdpa_region(0x10000, 3);
 
-	assert_int_equal(fake_init(f), 0);
+	assert_int_equal(vdpa_init(f), 0);
 	/* From the first whole page to the last. */
 	r.iova += 1;
 	r.addr = (uint8_t *)r.addr + 1;
 	assert_int_equal(vhost_set_mem_table(&f->dev, &r, 1), 0);
 	assert_int_equal(f->nmaps, 1);
 	assert_int_equal(f->map[0].iova, 0x11000);
-	assert_int_equal(f->map[0].size, 2 * FAKE_PAGE);
+	assert_int_equal(f->map[0].size, 2 * VDPA_PAGE);
 	assert_int_equal(f->map[0].uaddr, 0x7f0000011000);
 	/* Not even one. */
-	r.size = FAKE_PAGE - 1;
+	r.size = VDPA_PAGE - 1;
 	assert_int_equal(vhost_set_mem_table(&f->dev, &r, 1), 0);
 	assert_int_equal(f->nmaps, 0);
-	r = fake_region(0x10000, 3);
+	r = vdpa_region(0x10000, 3);
 	r.iova += 1;
 	assert_int_equal(vhost_set_mem_table(&f->dev, &r, 1), -EINVAL);
 	assert_non_null(strstr(f->dev.why, "pages"));
-	r = fake_region(0x10000, 0);
+	r = vdpa_region(0x10000, 0);
 	assert_int_equal(vhost_set_mem_table(&f->dev, &r, 1), -EINVAL);
-	r = fake_region(0x10000, 1);
+	r = vdpa_region(0x10000, 1);
 	r.size = UINT64_MAX;
 	assert_int_equal(vhost_set_mem_table(&f->dev, &r, 1), -EINVAL);
-	r = fake_region(UINT64_MAX - 4095, 1);
+	r = vdpa_region(UINT64_MAX - 4095, 1);
 	assert_int_equal(vhost_set_mem_table(&f->dev, &r, 1), -EINVAL);
 	assert_int_equal(f->nmaps, 0);
 }
@@ -38,13 +38,13 @@ d_whole_pages(void **state)
 static void
 d_permissions_and_batches(void **state)
 {
-	struct fake *f = *state;
+	struct vdpa *f = *state;
 	struct vhost_region r[3] = {
-		fake_region(0x10000, 1), fake_region(0x20000, 1), fake_region(0x30000, 1),
+		vdpa_region(0x10000, 1), vdpa_region(0x20000, 1), vdpa_region(0x30000, 1),
 	};
 
 	r[1].read_only = true;
-	assert_int_equal(fake_init(f), 0);
+	assert_int_equal(vdpa_init(f), 0);
 	assert_int_equal(vhost_set_mem_table(&f->dev, r, 3), 0);
 	assert_int_equal(f->map[0].perm, VHOST_ACCESS_RW);
 	assert_int_equal(f->map[1].perm, VHOST_ACCESS_RO);
@@ -59,7 +59,7 @@ d_permissions_and_batches(void **state)
 	assert_int_equal(vhost_set_mem_table(&f->dev, r, 3), 0);
 	assert_int_equal(f->nmaps, 3);
 	/* Overlap. */
-	r[1] = fake_region(0x2f000, 2);
+	r[1] = vdpa_region(0x2f000, 2);
 	assert_int_equal(vhost_set_mem_table(&f->dev, r, 3), -EEXIST);
 	assert_non_null(strstr(f->dev.why, "already"));
 	assert_false(f->in_batch);
@@ -70,12 +70,12 @@ static void
 errors_inside_a_batch(void **state)
 {
 	struct vhost_region r[4];
-	struct fake *f = *state;
+	struct vdpa *f = *state;
 
 	for (uint64_t i = 0; i < 4; i++)
-		r[i] = fake_region(0x10000 * (i + 1), 1);
+		r[i] = vdpa_region(0x10000 * (i + 1), 1);
 	for (uint32_t at = 2; at <= 5; at++) {
-		assert_int_equal(fake_init(f), 0);
+		assert_int_equal(vdpa_init(f), 0);
 		f->fail_at = f->ncalls + at;
 		f->fail_with = -ENOMEM;
 		assert_int_equal(vhost_set_mem_table(&f->dev, r, 4), -ENOMEM);
@@ -93,37 +93,37 @@ errors_inside_a_batch(void **state)
 static void
 iova_range(void **state)
 {
-	struct fake *f = *state;
-	struct vhost_region r[2] = { fake_region(0x10000, 1), fake_region(0x100000, 2) };
+	struct vdpa *f = *state;
+	struct vhost_region r[2] = { vdpa_region(0x10000, 1), vdpa_region(0x100000, 2) };
 
 	f->first = 0x10000;
 	f->last = 0x101fff;
-	assert_int_equal(fake_init(f), 0);
+	assert_int_equal(vdpa_init(f), 0);
 	assert_int_equal(vhost_set_mem_table(&f->dev, r, 2), 0);
 	f->last = 0x100fff;
-	assert_int_equal(fake_init(f), 0);
+	assert_int_equal(vdpa_init(f), 0);
 	/* Nothing is mapped when something cannot be. */
 	assert_int_equal(vhost_set_mem_table(&f->dev, r, 2), -ERANGE);
 	assert_non_null(strstr(f->dev.why, "0x100000 to 0x101fff"));
 	assert_non_null(strstr(f->dev.why, "0x10000 to 0x100fff"));
 	assert_int_equal(f->writes, 4);
 	f->first = 0x11000;
-	assert_int_equal(fake_init(f), 0);
+	assert_int_equal(vdpa_init(f), 0);
 	assert_int_equal(vhost_set_mem_table(&f->dev, r, 1), -ERANGE);
 	f->last = 0;
-	assert_int_equal(fake_init(f), -EINVAL);
+	assert_int_equal(vdpa_init(f), -EINVAL);
 	assert_non_null(strstr(f->dev.why, "empty"));
 }
 
 static void
 address_spaces(void **state)
 {
-	const struct vhost_region r[2] = { fake_region(0x10000, 1), fake_region(0x20000, 1) };
-	struct fake *f = *state;
+	const struct vhost_region r[2] = { vdpa_region(0x10000, 1), vdpa_region(0x20000, 1) };
+	struct vdpa *f = *state;
 	uint32_t group;
 
-	assert_int_equal(fake_init(f), 0);
-	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED), 0);
+	assert_int_equal(vdpa_init(f), 0);
+	assert_int_equal(vhost_set_features(&f->dev, VDPA_WANTED), 0);
 	assert_int_equal(vhost_get_vring_group(&f->dev, 0, &group), 0);
 	assert_int_equal(group, 0);
 	assert_int_equal(vhost_get_vring_group(&f->dev, 4, &group), 0);
@@ -150,12 +150,12 @@ address_spaces(void **state)
 static void
 maps_and_reset(void **state)
 {
-	const struct vhost_region r = fake_region(0x10000, 1);
-	struct fake *f = *state;
+	const struct vhost_region r = vdpa_region(0x10000, 1);
+	struct vdpa *f = *state;
 
 	for (int persist = 0; persist < 2; persist++) {
 		f->backend = persist ? 0x17e : 0x7e;
-		assert_int_equal(fake_init(f), 0);
+		assert_int_equal(vdpa_init(f), 0);
 		assert_int_equal(vhost_set_mem_table(&f->dev, &r, 1), 0);
 		assert_int_equal(vhost_reset_device(&f->dev), 0);
 		assert_int_equal(f->nmaps, persist);
@@ -168,11 +168,11 @@ maps_and_reset(void **state)
 static void
 neighbours_of_memory_in_use(void **state)
 {
-	const struct vhost_region one = fake_region(0x20000, 4), all = fake_region(0x10000, 64);
-	struct fake *f = *state;
+	const struct vhost_region one = vdpa_region(0x20000, 4), all = vdpa_region(0x10000, 64);
+	struct vdpa *f = *state;
 
-	assert_int_equal(fake_init(f), 0);
-	assert_int_equal(vhost_set_features(&f->dev, FAKE_WANTED), 0);
+	assert_int_equal(vdpa_init(f), 0);
+	assert_int_equal(vhost_set_features(&f->dev, VDPA_WANTED), 0);
 	assert_int_equal(vhost_set_mem_table(&f->dev, &one, 1), 0);
 	assert_int_equal(vhost_dev_start(&f->dev, true), 0);
 	f->writes = 0;
@@ -202,13 +202,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FAKE_TEST(d_whole_pages),
-		FAKE_TEST(d_permissions_and_batches),
-		FAKE_TEST(errors_inside_a_batch),
-		FAKE_TEST(iova_range),
-		FAKE_TEST(address_spaces),
-		FAKE_TEST(maps_and_reset),
-		FAKE_TEST(neighbours_of_memory_in_use),
+		VDPA_TEST(d_whole_pages),
+		VDPA_TEST(d_permissions_and_batches),
+		VDPA_TEST(errors_inside_a_batch),
+		VDPA_TEST(iova_range),
+		VDPA_TEST(address_spaces),
+		VDPA_TEST(maps_and_reset),
+		VDPA_TEST(neighbours_of_memory_in_use),
 	};
 
 	return cmocka_run_group_tests_name("vhost_vdpa_map", tests, NULL, NULL);

@@ -3,7 +3,7 @@
  * The stand-in's control queue, and what follows from its commands: the filter for received packets
  * and the choice of their queue. VIRTIO 1.2, 5.1.6.5.
  */
-#include "rig_device_net.h"
+#include "rig_device_cvq.h"
 
 #include <netinet/in.h>
 
@@ -92,7 +92,7 @@ set_allmulti(struct standin *s, struct reader *r)
 static bool
 set_mac(struct standin *s, struct reader *r)
 {
-	get(r, s->fake.config.mac, sizeof(s->fake.config.mac));
+	get(r, s->vdpa.config.mac, sizeof(s->vdpa.config.mac));
 	return complete(r);
 }
 
@@ -148,16 +148,16 @@ remove_vlan(struct standin *s, struct reader *r)
 static bool
 announced(struct standin *s, struct reader *r)
 {
-	uint16_t status = le16toh(s->fake.config.status);
+	uint16_t status = le16toh(s->vdpa.config.status);
 
-	s->fake.config.status = htole16(status & ~VIRTIO_NET_S_ANNOUNCE);
+	s->vdpa.config.status = htole16(status & ~VIRTIO_NET_S_ANNOUNCE);
 	return complete(r) && (status & VIRTIO_NET_S_ANNOUNCE);
 }
 
 static bool
 valid_pairs(const struct standin *s, uint16_t pairs)
 {
-	return pairs >= 1 && pairs <= le16toh(s->fake.config.max_virtqueue_pairs);
+	return pairs >= 1 && pairs <= le16toh(s->vdpa.config.max_virtqueue_pairs);
 }
 
 static bool
@@ -181,7 +181,7 @@ set_rss(struct standin *s, struct reader *r)
 	new.reta_mask = get16(r);
 	new.unclassified = get16(r);
 	if (new.reta_mask >= STANDIN_RETA || (new.reta_mask & (new.reta_mask + 1)) ||
-	    (new.hash_types & ~le32toh(s->fake.config.supported_hash_types)) != 0)
+	    (new.hash_types & ~le32toh(s->vdpa.config.supported_hash_types)) != 0)
 		return false;
 	for (uint32_t i = 0; i <= new.reta_mask; i++) {
 		new.reta[i] = get16(r);
@@ -209,7 +209,7 @@ set_hash(struct standin *s, struct reader *r)
 	new.report_types = get32(r);
 	reserved = get64(r);
 	if (get8(r) != STANDIN_KEY || reserved != 0 || standin_has(s, VIRTIO_NET_F_RSS) ||
-	    (new.report_types & ~le32toh(s->fake.config.supported_hash_types)) != 0)
+	    (new.report_types & ~le32toh(s->vdpa.config.supported_hash_types)) != 0)
 		return false;
 	get(r, new.key, STANDIN_KEY);
 	if (!complete(r))
@@ -229,7 +229,7 @@ set_offloads(struct standin *s, struct reader *r)
 {
 	const uint64_t offloads = get64(r);
 
-	if (!complete(r) || (offloads & ~(s->fake.acked & OFFLOADS)) != 0)
+	if (!complete(r) || (offloads & ~(s->vdpa.acked & OFFLOADS)) != 0)
 		return false;
 	s->wishes.offloads = offloads;
 	return true;
@@ -238,7 +238,7 @@ set_offloads(struct standin *s, struct reader *r)
 uint64_t
 standin_in_use(const struct standin *s)
 {
-	return s->fake.acked & ~(OFFLOADS & ~s->wishes.offloads);
+	return s->vdpa.acked & ~(OFFLOADS & ~s->wishes.offloads);
 }
 
 /* One row a command. */
@@ -345,7 +345,7 @@ void
 standin_wishes_reset(struct standin *s)
 {
 	s->wishes = (struct standin_wishes){ .pairs = 1, .offloads = UINT64_MAX };
-	memcpy(s->fake.config.mac, &s->mac, sizeof(s->mac));
+	memcpy(s->vdpa.config.mac, &s->mac, sizeof(s->mac));
 }
 
 static bool
@@ -366,7 +366,7 @@ wants_address(const struct standin *s, const struct rte_ether_addr *mac)
 		return true;
 	if (rte_is_multicast_ether_addr(mac))
 		return w->allmulti || in_list(mac, w->multicast, w->nmulticast);
-	return memcmp(mac, s->fake.config.mac, sizeof(*mac)) == 0 ||
+	return memcmp(mac, s->vdpa.config.mac, sizeof(*mac)) == 0 ||
 	       in_list(mac, w->unicast, w->nunicast);
 }
 

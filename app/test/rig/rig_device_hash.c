@@ -3,7 +3,7 @@
  * The stand-in's data path with VIRTIO_NET_F_HASH_REPORT, which lib/vnet's device side does not
  * have: headers of 20 bytes, a packet in one chain. It stands where the ring's own cursors say.
  */
-#include "rig_device_net.h"
+#include "rig_device_hash.h"
 
 #include <rte_mbuf.h>
 

@@ -3,7 +3,7 @@
  * The stand-in asleep until it is kicked: it says from where on it wants a kick, looks once more,
  * and waits. What it then finds without having been kicked is counted. VIRTIO 1.2, 2.7.10, 2.8.10.
  */
-#include "rig_device_net.h"
+#include "rig_device_kick.h"
 
 #include <poll.h>
 
@@ -79,7 +79,7 @@ has_come(const struct place *p)
 static bool
 has_work(const struct standin *s)
 {
-	for (uint32_t i = 0; i < s->fake.vqs; i++) {
+	for (uint32_t i = 0; i < s->vdpa.vqs; i++) {
 		struct place p;
 
 		if (find_place(s, i, &p) && has_come(&p) &&
@@ -96,13 +96,13 @@ lie_down(struct standin *s, struct pollfd *fds)
 	nfds_t n = 0;
 
 	fds[n++] = (struct pollfd){ .fd = s->wake, .events = POLLIN };
-	for (uint32_t i = 0; i < s->fake.vqs; i++) {
+	for (uint32_t i = 0; i < s->vdpa.vqs; i++) {
 		struct place p;
 
 		if (!find_place(s, i, &p))
 			continue;
 		want_kick(&p);
-		fds[n++] = (struct pollfd){ .fd = s->fake.ring[i].kick, .events = POLLIN };
+		fds[n++] = (struct pollfd){ .fd = s->vdpa.ring[i].kick, .events = POLLIN };
 	}
 	virtq_barrier_event(); /* pairs with the driver's: it sees the wish, or we what it added */
 	return n;
@@ -115,16 +115,16 @@ drain(const struct standin *s)
 
 	while (read(s->wake, &count, sizeof(count)) > 0)
 		;
-	for (uint32_t i = 0; i < s->fake.vqs; i++)
+	for (uint32_t i = 0; i < s->vdpa.vqs; i++)
 		if (s->ring[i].ring != NULL)
-			while (read(s->fake.ring[i].kick, &count, sizeof(count)) > 0)
+			while (read(s->vdpa.ring[i].kick, &count, sizeof(count)) > 0)
 				;
 }
 
 void
 standin_doze(struct standin *s)
 {
-	struct pollfd fds[FAKE_RINGS + 1];
+	struct pollfd fds[VDPA_RINGS + 1];
 	nfds_t n;
 	bool woken, late;
 

@@ -3,7 +3,7 @@
 #ifndef RIG_DEVICE_KNOWN_H
 #define RIG_DEVICE_KNOWN_H
 
-#include "rig_device_net.h"
+#include "rig_device_state.h"
 
 /*
  * The hash is the published one: this key, and the flow 66.9.149.187:2794 to 161.142.100.80:1766,

@@ -9,25 +9,15 @@
 #include <rte_mbuf.h>
 #include <rte_memory.h>
 
+#include "rig_device_cvq.h"
+#include "rig_device_hash.h"
+#include "rig_device_kick.h"
+
 #define BURST 32
 #define IDLE_US 20
 
 char standin_path[64];
 static struct standin *device;
-
-void
-standin_lock(struct standin *s)
-{
-	__atomic_fetch_add(&s->waiting, 1, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&s->lock);
-	__atomic_fetch_sub(&s->waiting, 1, __ATOMIC_RELAXED);
-}
-
-void
-standin_unlock(struct standin *s)
-{
-	pthread_mutex_unlock(&s->lock);
-}
 
 static bool
 is_tx(uint32_t index)
@@ -72,12 +62,12 @@ make_run(struct standin *s, uint32_t index)
 static void
 ring_start(struct standin *s, uint32_t index)
 {
-	const struct fake_ring *f = &s->fake.ring[index];
+	const struct vdpa_ring *f = &s->vdpa.ring[index];
 	struct standin_ring *r = &s->ring[index];
 
 	r->cfg = (struct virtq_ring_config){
 		.size = f->num,
-		.features = s->fake.acked,
+		.features = s->vdpa.acked,
 		.desc_uva = f->addr.desc_user_addr,
 		.avail_uva = f->addr.avail_user_addr,
 		.used_uva = f->addr.used_user_addr,
@@ -116,7 +106,7 @@ ring_stop(struct standin *s, uint32_t index)
 	if (r->control) {
 		s->cvq.ring = NULL;
 	} else {
-		s->fake.ring[index].base = virtq_dev_get_base(r->vq, r->ring->packed);
+		s->vdpa.ring[index].base = virtq_vq_get_base(r->vq, r->ring->packed);
 		drop_held(s, &s->pair[index / 2]);
 	}
 	virtq_ring_free(r->ring);
@@ -128,8 +118,8 @@ rings(const struct standin *s)
 {
 	const uint8_t bad = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
 
-	return (s->fake.status & VIRTIO_CONFIG_S_DRIVER_OK) && !(s->fake.status & bad) &&
-	       !s->fake.suspended;
+	return (s->vdpa.status & VIRTIO_CONFIG_S_DRIVER_OK) && !(s->vdpa.status & bad) &&
+	       !s->vdpa.suspended;
 }
 
 /* Rings run as the driver's last word has it. */
@@ -138,8 +128,8 @@ settle(struct standin *s)
 {
 	const uint64_t one = 1;
 
-	for (uint32_t i = 0; i < s->fake.vqs; i++) {
-		bool on = rings(s) && s->fake.ring[i].enabled;
+	for (uint32_t i = 0; i < s->vdpa.vqs; i++) {
+		bool on = rings(s) && s->vdpa.ring[i].enabled;
 
 		if (on && s->ring[i].ring == NULL)
 			ring_start(s, i);
@@ -153,13 +143,13 @@ settle(struct standin *s)
 static void
 remap(struct standin *s)
 {
-	struct virtq_region region[FAKE_MAPS];
+	struct virtq_region region[VDPA_MAPS];
 	uint32_t n = 0;
 
 	virtq_mem_put(s->mem);
 	s->mem = NULL;
-	for (uint32_t i = 0; i < s->fake.nmaps; i++) {
-		const struct fake_map *m = &s->fake.map[i];
+	for (uint32_t i = 0; i < s->vdpa.nmaps; i++) {
+		const struct vdpa_map *m = &s->vdpa.map[i];
 
 		if (m->asid == 0)
 			region[n++] = (struct virtq_region){
@@ -171,7 +161,7 @@ remap(struct standin *s)
 	}
 	if (n > 0)
 		assert_int_equal(virtq_mem_new(region, n, &s->mem), 0);
-	for (uint32_t i = 0; i < s->fake.vqs; i++) {
+	for (uint32_t i = 0; i < s->vdpa.vqs; i++) {
 		struct virtq_ring *old = s->ring[i].ring;
 
 		if (old == NULL)
@@ -182,140 +172,67 @@ remap(struct standin *s)
 	}
 }
 
-/* The calls: those of the fake, then what follows from them. */
+/* What follows from the calls. */
 
-static int
-sys_open(void *ctx, const char *path, int flags)
+static struct standin *
+standin_of(struct vdpa *f)
 {
-	struct standin *s = device;
-	int rc;
-
-	if (s == NULL || access(path, F_OK) < 0)
-		return -ENOENT;
-	standin_lock(s);
-	rc = s->gone ? -ENODEV : fake_open(&s->fake, path, flags);
-	standin_unlock(s);
-	return rc;
+	return (struct standin *)((uint8_t *)f - offsetof(struct standin, vdpa));
 }
 
 static void
-was_reset(struct standin *s)
+call_enters(struct vdpa *f)
 {
-	s->resets++;
+	standin_lock(standin_of(f));
+}
+
+static void
+call_leaves(struct vdpa *f)
+{
+	standin_unlock(standin_of(f));
+}
+
+static void
+was_reset(struct vdpa *f)
+{
+	struct standin *s = standin_of(f);
+
 	settle(s);
 	remap(s);
 	standin_wishes_reset(s);
 }
 
-static int
-sys_close(void *ctx, int fd)
+static void
+was_told(struct vdpa *f)
 {
-	struct standin *s = device;
-	int rc;
-
-	standin_lock(s);
-	rc = fake_close(&s->fake, fd);
-	if (fd == FAKE_FD)
-		was_reset(s);
-	standin_unlock(s);
-	return rc;
-}
-
-static int
-sys_ioctl(void *ctx, int fd, unsigned long request, void *arg)
-{
-	struct standin *s = device;
-	uint8_t before;
-	int rc;
-
-	standin_lock(s);
-	before = s->fake.status;
-	rc = s->gone ? -ENODEV : fake_ioctl(&s->fake, fd, request, arg);
-	if (rc == 0 && request == VHOST_VDPA_SET_STATUS && *(uint8_t *)arg == 0)
-		was_reset(s);
-	else if (~before & s->fake.status & VIRTIO_CONFIG_S_DRIVER_OK)
-		s->starts++;
-	settle(s);
-	standin_unlock(s);
-	return rc;
+	settle(standin_of(f));
 }
 
 static bool serve_data(struct standin *s);
 
 /* A device does not stand still between two messages: it uses what is mapped after each. */
-static ssize_t
-sys_write(void *ctx, int fd, const void *buf, size_t len)
+static void
+was_mapped(struct vdpa *f)
 {
-	struct standin *s = device;
-	ssize_t rc;
-
-	standin_lock(s);
-	rc = s->gone ? -ENODEV : fake_write(&s->fake, fd, buf, len);
-	if (!s->fake.in_batch) {
-		remap(s);
-		serve_data(s);
-	}
-	standin_unlock(s);
-	return rc;
+	remap(standin_of(f));
+	serve_data(standin_of(f));
 }
 
-/* A page for each ring, so that a test can see what was stored there. */
-static int
-sys_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr)
-{
-	struct standin *s = device;
-	const size_t index = (size_t)offset / FAKE_PAGE;
-	int rc = -EOPNOTSUPP;
-	void *unused;
-
-	standin_lock(s);
-	if (s->has_doorbells) {
-		rc = fake_mmap(&s->fake, fd, len, offset, &unused);
-		assert_true(index < FAKE_RINGS && s->notifier[index] == NULL);
-		s->notifier[index] = *addr = calloc(1, len);
-		memset(*addr, 0xff, len);
-	}
-	standin_unlock(s);
-	return rc;
-}
-
-static int
-sys_munmap(void *ctx, void *addr, size_t len)
-{
-	struct standin *s = device;
-	int rc;
-
-	standin_lock(s);
-	rc = fake_munmap(&s->fake, addr, len);
-	for (uint32_t i = 0; i < FAKE_RINGS; i++)
-		if (s->notifier[i] == addr)
-			s->notifier[i] = NULL;
-	free(addr);
-	standin_unlock(s);
-	return rc;
-}
-
-static int
-sys_eventfd(void *ctx)
-{
-	struct standin *s = device;
-	int fd;
-
-	standin_lock(s);
-	fd = fake_eventfd(&s->fake);
-	standin_unlock(s);
-	return fd;
-}
-
-static const struct vhost_vdpa_sys calls = {
-	.open = sys_open,
-	.close = sys_close,
-	.ioctl = sys_ioctl,
-	.write = sys_write,
-	.mmap = sys_mmap,
-	.munmap = sys_munmap,
-	.eventfd = sys_eventfd,
+static const struct vdpa_hooks hooks = {
+	.enter = call_enters,
+	.was_reset = was_reset,
+	.was_told = was_told,
+	.was_mapped = was_mapped,
+	.leave = call_leaves,
 };
+
+static int
+open_nothing(void *ctx, const char *path, int flags)
+{
+	return -ENOENT;
+}
+
+static const struct vhost_vdpa_sys nothing = { .open = open_nothing };
 
 /* The linker has it called by the port, which asks for the kernel's calls. */
 int __real_vhost_vdpa_open(struct vhost_dev *dev, const char *path,
@@ -326,8 +243,10 @@ int __wrap_vhost_vdpa_open(struct vhost_dev *dev, const char *path,
 int
 __wrap_vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys *sys)
 {
+	const bool found = device != NULL && access(path, F_OK) == 0;
+
 	assert_null(sys);
-	return __real_vhost_vdpa_open(dev, path, &calls);
+	return __real_vhost_vdpa_open(dev, path, found ? &device->vdpa.sys : &nothing);
 }
 
 /*
@@ -456,15 +375,15 @@ standin_tell(struct standin *s)
 {
 	const uint64_t one = 1;
 
-	assert_true(s->fake.config_call >= 0);
-	assert_int_equal(write(s->fake.config_call, &one, sizeof(one)), sizeof(one));
+	assert_true(s->vdpa.config_call >= 0);
+	assert_int_equal(write(s->vdpa.config_call, &one, sizeof(one)), sizeof(one));
 }
 
 void
 standin_needs_reset(struct standin *s)
 {
 	standin_lock(s);
-	s->fake.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	s->vdpa.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
 	settle(s);
 	standin_tell(s);
 	standin_unlock(s);
@@ -476,8 +395,8 @@ set_status(struct standin *s, uint16_t set, uint16_t clear)
 	uint16_t status;
 
 	standin_lock(s);
-	status = le16toh(s->fake.config.status);
-	s->fake.config.status = htole16((status & ~clear) | set);
+	status = le16toh(s->vdpa.config.status);
+	s->vdpa.config.status = htole16((status & ~clear) | set);
 	standin_tell(s);
 	standin_unlock(s);
 }
@@ -508,7 +427,7 @@ standin_remove(struct standin *s)
 
 /* What it has: all that a front-end takes. */
 static void
-describe(struct fake *f)
+describe(struct vdpa *f)
 {
 	f->features = VNET_DEV_FEATURES | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) |
 		      VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTQ_BIT(VIRTIO_NET_F_MAC) |
@@ -537,10 +456,12 @@ standin_new(struct standin *s, struct rte_mempool *pool)
 	s->pool = pool;
 	pthread_mutex_init(&s->lock, NULL);
 	s->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	fake_make(&s->fake);
-	describe(&s->fake);
-	memcpy(&s->mac, s->fake.config.mac, sizeof(s->mac));
-	for (uint16_t i = 0; i < FAKE_RINGS; i++) {
+	vdpa_make(&s->vdpa);
+	s->vdpa.hooks = &hooks;
+	s->vdpa.no_pages = true;
+	describe(&s->vdpa);
+	memcpy(&s->mac, s->vdpa.config.mac, sizeof(s->mac));
+	for (uint16_t i = 0; i < VDPA_RINGS; i++) {
 		s->ring[i].vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*s->ring[i].vq));
 		memset(s->ring[i].vq, 0, sizeof(*s->ring[i].vq));
 	}
@@ -564,12 +485,12 @@ standin_free(struct standin *s)
 	pthread_join(s->thread, NULL);
 	unlink(standin_path);
 	device = NULL;
-	assert_false(s->fake.open);
-	assert_int_equal(s->fake.npages, 0);
-	assert_int_equal(s->fake.nevents, 0);
+	assert_false(s->vdpa.open);
+	assert_int_equal(s->vdpa.npages, 0);
+	assert_int_equal(s->vdpa.nevents, 0);
 	assert_int_equal(s->bad_rings, 0);
 	assert_null(s->mem);
-	for (uint16_t i = 0; i < FAKE_RINGS; i++) {
+	for (uint16_t i = 0; i < VDPA_RINGS; i++) {
 		assert_null(s->ring[i].ring);
 		free(s->ring[i].vq);
 	}

@@ -3,50 +3,60 @@
 
 /* -errno when this call is to fail. */
 static int
-fake_call(struct fake *f, uint16_t what)
+vdpa_call(struct vdpa *f, uint16_t what)
 {
-	if (f->ncalls < FAKE_LOG)
+	if (f->ncalls < VDPA_LOG)
 		f->log[f->ncalls] = what;
 	f->ncalls++;
 	return f->ncalls == f->fail_at ? f->fail_with : 0;
 }
 
-int
-fake_open(void *ctx, const char *path, int flags)
+static int
+vdpa_open(struct vdpa *f)
 {
-	struct fake *f = ctx;
-	int rc = fake_call(f, CALL_OPEN);
+	int rc = vdpa_call(f, CALL_OPEN);
 
-	(void)path;
-	(void)flags;
 	if (rc == 0)
 		rc = f->open_result;
 	if (rc < 0)
 		return rc;
 	assert_false(f->open);
 	f->open = true;
-	return FAKE_FD;
+	return VDPA_FD;
 }
 
 static void
-fake_reset(struct fake *f)
+vdpa_reset(struct vdpa *f)
 {
 	f->status = 0;
 	f->acked = 0;
 	f->suspended = false;
 	memset(f->asid, 0, sizeof(f->asid));
-	for (int i = 0; i < FAKE_RINGS; i++)
-		f->ring[i] = (struct fake_ring){ .kick = -1, .call = -1, .err = -1 };
+	for (int i = 0; i < VDPA_RINGS; i++)
+		f->ring[i] = (struct vdpa_ring){ .kick = -1, .call = -1, .err = -1 };
 	if (!(f->backend_acked & VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_PERSIST)))
 		f->nmaps = 0;
 }
 
-int
-fake_close(void *ctx, int fd)
+static void
+vdpa_hook(struct vdpa *f, void (*hook)(struct vdpa *f))
 {
-	struct fake *f = ctx;
+	if (hook != NULL)
+		hook(f);
+}
 
-	if (fd != FAKE_FD) {
+static void
+vdpa_was_reset(struct vdpa *f)
+{
+	vdpa_reset(f);
+	f->resets++;
+	vdpa_hook(f, f->hooks->was_reset);
+}
+
+static int
+vdpa_close(struct vdpa *f, int fd)
+{
+	if (fd != VDPA_FD) {
 		f->nevents--;
 		return close(fd);
 	}
@@ -54,15 +64,15 @@ fake_close(void *ctx, int fd)
 	f->open = f->owned = false;
 	f->backend_acked = 0;
 	f->config_call = -1;
-	fake_reset(f);
+	vdpa_was_reset(f);
 	return 0;
 }
 
 static int
-fake_set_status(struct fake *f, uint8_t status)
+vdpa_set_status(struct vdpa *f, uint8_t status)
 {
 	if (status == 0) {
-		fake_reset(f);
+		vdpa_was_reset(f);
 		if (f->stays_up)
 			f->status = 1;
 		return 0;
@@ -73,12 +83,13 @@ fake_set_status(struct fake *f, uint8_t status)
 		status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
 	if (f->ignores_driver_ok)
 		status &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+	f->starts += (status & ~f->status & VIRTIO_CONFIG_S_DRIVER_OK) != 0;
 	f->status |= status;
 	return 0;
 }
 
 static int
-fake_config(struct fake *f, struct vhost_vdpa_config *c, bool set)
+vdpa_config(struct vdpa *f, struct vhost_vdpa_config *c, bool set)
 {
 	uint8_t *at = (uint8_t *)&f->config + c->off;
 
@@ -92,11 +103,11 @@ fake_config(struct fake *f, struct vhost_vdpa_config *c, bool set)
 
 /* Requests about a ring; the argument begins with its index. */
 static int
-fake_ring_ioctl(struct fake *f, unsigned int nr, void *arg)
+vdpa_ring_ioctl(struct vdpa *f, unsigned int nr, void *arg)
 {
 	struct vhost_vring_state *s = arg;
 	const struct vhost_vring_file *file = arg;
-	struct fake_ring *r;
+	struct vdpa_ring *r;
 
 	if (s == NULL)
 		return -EFAULT;
@@ -127,7 +138,7 @@ fake_ring_ioctl(struct fake *f, unsigned int nr, void *arg)
 }
 
 static int
-fake_group_asid(struct fake *f, const struct vhost_vring_state *s)
+vdpa_group_asid(struct vdpa *f, const struct vhost_vring_state *s)
 {
 	if (s->index >= 3 || s->num >= 2)
 		return -EINVAL;
@@ -136,7 +147,7 @@ fake_group_asid(struct fake *f, const struct vhost_vring_state *s)
 }
 
 static int
-fake_backend(struct fake *f, uint64_t features)
+vdpa_backend(struct vdpa *f, uint64_t features)
 {
 	if (features & ~f->backend)
 		return -EOPNOTSUPP;
@@ -145,7 +156,7 @@ fake_backend(struct fake *f, uint64_t features)
 }
 
 static int
-fake_features(struct fake *f, uint64_t features)
+vdpa_features(struct vdpa *f, uint64_t features)
 {
 	if (f->status & VIRTIO_CONFIG_S_FEATURES_OK)
 		return -EBUSY;
@@ -156,7 +167,7 @@ fake_features(struct fake *f, uint64_t features)
 }
 
 static int
-fake_ioctl_known(struct fake *f, unsigned long request, void *arg)
+vdpa_ioctl_known(struct vdpa *f, unsigned long request, void *arg)
 {
 	uint64_t *u64 = arg;
 	uint32_t *u32 = arg;
@@ -165,7 +176,7 @@ fake_ioctl_known(struct fake *f, unsigned long request, void *arg)
 	switch (_IOC_NR(request)) {
 	case 0x00:
 		if (_IOC_DIR(request) == _IOC_WRITE)
-			return fake_features(f, *u64);
+			return vdpa_features(f, *u64);
 		*u64 = f->features;
 		return 0;
 	case 0x01:
@@ -175,54 +186,53 @@ fake_ioctl_known(struct fake *f, unsigned long request, void *arg)
 		return 0;
 	case 0x12:
 		if (_IOC_DIR(request) == _IOC_WRITE)
-			return fake_ring_ioctl(f, 0x12, arg);
-		((struct vhost_vring_state *)arg)->num = f->ring[*u32 % FAKE_RINGS].base;
+			return vdpa_ring_ioctl(f, 0x12, arg);
+		((struct vhost_vring_state *)arg)->num = f->ring[*u32 % VDPA_RINGS].base;
 		return 0;
-	case 0x25: return fake_backend(f, *u64);
+	case 0x25: return vdpa_backend(f, *u64);
 	case 0x26: *u64 = f->backend; return 0;
 	case 0x70: *u32 = f->id; return 0;
 	case 0x71: *u8 = f->status; return 0;
-	case 0x72: return fake_set_status(f, *u8);
-	case 0x73: return fake_config(f, arg, false);
-	case 0x74: return fake_config(f, arg, true);
+	case 0x72: return vdpa_set_status(f, *u8);
+	case 0x73: return vdpa_config(f, arg, false);
+	case 0x74: return vdpa_config(f, arg, true);
 	case 0x76: *(uint16_t *)arg = f->max_num; return 0;
 	case 0x77: f->config_call = *(int *)arg; return 0;
 	case 0x78: u64[0] = f->first; u64[1] = f->last; return 0;
 	case 0x79: *u32 = sizeof(f->config); return 0;
 	case 0x7a: *u32 = 2; return 0;
-	case 0x7c: return fake_group_asid(f, arg);
+	case 0x7c: return vdpa_group_asid(f, arg);
 	case 0x7d: f->suspended = true; return 0;
 	case 0x7e: f->suspended = false; return 0;
 	case 0x80: *u32 = f->vqs; return 0;
 	case 0x81: *u32 = 3; return 0;
-	default: return fake_ring_ioctl(f, _IOC_NR(request), arg);
+	default: return vdpa_ring_ioctl(f, _IOC_NR(request), arg);
 	}
 }
 
-int
-fake_ioctl(void *ctx, int fd, unsigned long request, void *arg)
+static int
+vdpa_ioctl(struct vdpa *f, int fd, unsigned long request, void *arg)
 {
-	struct fake *f = ctx;
 	const unsigned int nr = _IOC_NR(request);
-	int rc = fake_call(f, (uint16_t)nr);
+	int rc = vdpa_call(f, (uint16_t)nr);
 
 	assert_true(f->open);
-	assert_int_equal(fd, FAKE_FD);
+	assert_int_equal(fd, VDPA_FD);
 	assert_int_equal(_IOC_TYPE(request), 0xaf);
 	if (rc < 0)
 		return rc;
 	/* As an old kernel does: what it does not know may be about a ring. */
 	if (nr >= 0x70 && nr > f->last_ioctl)
-		return fake_ring_ioctl(f, 0xff, arg);
-	return fake_ioctl_known(f, request, arg);
+		return vdpa_ring_ioctl(f, 0xff, arg);
+	return vdpa_ioctl_known(f, request, arg);
 }
 
 static int
-fake_update(struct fake *f, const struct vhost_msg_v2 *m)
+vdpa_update(struct vdpa *f, const struct vhost_msg_v2 *m)
 {
 	const struct vhost_iotlb_msg *i = &m->iotlb;
 
-	if (i->size == 0 || ((i->iova | i->size | i->uaddr) & (FAKE_PAGE - 1)) ||
+	if (i->size == 0 || ((i->iova | i->size | i->uaddr) & (VDPA_PAGE - 1)) ||
 	    i->iova < f->first || i->iova > UINT64_MAX - i->size + 1 ||
 	    i->iova + i->size - 1 > f->last)
 		return -EINVAL;
@@ -230,13 +240,13 @@ fake_update(struct fake *f, const struct vhost_msg_v2 *m)
 		if (f->map[k].asid == m->asid && i->iova < f->map[k].iova + f->map[k].size &&
 		    f->map[k].iova < i->iova + i->size)
 			return -EEXIST;
-	assert_true(f->nmaps < FAKE_MAPS);
-	f->map[f->nmaps++] = (struct fake_map){ m->asid, i->iova, i->size, i->uaddr, i->perm };
+	assert_true(f->nmaps < VDPA_MAPS);
+	f->map[f->nmaps++] = (struct vdpa_map){ m->asid, i->iova, i->size, i->uaddr, i->perm };
 	return 0;
 }
 
 static int
-fake_invalidate(struct fake *f, const struct vhost_msg_v2 *m)
+vdpa_invalidate(struct vdpa *f, const struct vhost_msg_v2 *m)
 {
 	for (uint32_t k = 0; k < f->nmaps; k++)
 		if (f->map[k].asid == m->asid && f->map[k].iova == m->iotlb.iova &&
@@ -248,15 +258,14 @@ fake_invalidate(struct fake *f, const struct vhost_msg_v2 *m)
 	return -EINVAL;
 }
 
-ssize_t
-fake_write(void *ctx, int fd, const void *buf, size_t len)
+static ssize_t
+vdpa_write(struct vdpa *f, int fd, const void *buf, size_t len)
 {
 	const struct vhost_msg_v2 *m = buf;
-	struct fake *f = ctx;
-	int rc = fake_call(f, CALL_WRITE);
+	int rc = vdpa_call(f, CALL_WRITE);
 
 	assert_true(f->open);
-	assert_int_equal(fd, FAKE_FD);
+	assert_int_equal(fd, VDPA_FD);
 	assert_int_equal(len, 72);
 	assert_int_equal(m->type, 2);
 	assert_true(f->backend_acked & VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_MSG_V2));
@@ -267,8 +276,8 @@ fake_write(void *ctx, int fd, const void *buf, size_t len)
 	if (rc != 0)
 		return rc < 0 ? rc : 71;
 	switch (m->iotlb.type) {
-	case VHOST_IOTLB_UPDATE: rc = fake_update(f, m); break;
-	case VHOST_IOTLB_INVALIDATE: rc = fake_invalidate(f, m); break;
+	case VHOST_IOTLB_UPDATE: rc = vdpa_update(f, m); break;
+	case VHOST_IOTLB_INVALIDATE: rc = vdpa_invalidate(f, m); break;
 	case VHOST_IOTLB_BATCH_BEGIN:
 		assert_false(f->in_batch);
 		assert_true(f->backend_acked & VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_BATCH));
@@ -285,38 +294,39 @@ fake_write(void *ctx, int fd, const void *buf, size_t len)
 	return rc < 0 ? rc : (ssize_t)len;
 }
 
-int
-fake_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr)
+/* A page for each ring, so that a test can see what was stored there. */
+static int
+vdpa_mmap(struct vdpa *f, int fd, size_t len, off_t offset, void **addr)
 {
-	struct fake *f = ctx;
-	int rc = fake_call(f, CALL_MMAP);
+	const size_t index = (size_t)offset / VDPA_PAGE;
+	int rc = f->no_pages ? -EOPNOTSUPP : vdpa_call(f, CALL_MMAP);
 
-	assert_int_equal(fd, FAKE_FD);
-	assert_int_equal(len, FAKE_PAGE);
-	assert_int_equal(offset % (off_t)FAKE_PAGE, 0);
+	assert_int_equal(fd, VDPA_FD);
+	assert_int_equal(len, VDPA_PAGE);
+	assert_int_equal(offset % (off_t)VDPA_PAGE, 0);
 	if (rc < 0)
 		return rc;
+	assert_true(index < VDPA_RINGS && f->page[index] == NULL);
 	f->npages++;
-	*addr = (void *)(uintptr_t)(0x10000 + offset);
+	f->page[index] = *addr = calloc(1, len);
+	memset(*addr, 0xff, len);
 	return 0;
 }
 
-int
-fake_munmap(void *ctx, void *addr, size_t len)
+static void
+vdpa_munmap(struct vdpa *f, void *addr)
 {
-	struct fake *f = ctx;
-
-	(void)addr;
-	(void)len;
+	for (uint32_t i = 0; i < VDPA_RINGS; i++)
+		if (f->page[i] == addr)
+			f->page[i] = NULL;
 	f->npages--;
-	return 0;
+	free(addr);
 }
 
-int
-fake_eventfd(void *ctx)
+static int
+vdpa_eventfd(struct vdpa *f)
 {
-	struct fake *f = ctx;
-	int rc = fake_call(f, CALL_EVENTFD);
+	int rc = vdpa_call(f, CALL_EVENTFD);
 
 	if (rc < 0)
 		return rc;
@@ -324,23 +334,116 @@ fake_eventfd(void *ctx)
 	return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
-static void
-fake_config_changed(void *ctx)
+/* The calls, with what follows from them for whoever serves the rings. */
+
+static int
+sys_open(void *ctx, const char *path, int flags)
 {
-	((struct fake *)ctx)->configs++;
+	struct vdpa *f = ctx;
+	int rc;
+
+	(void)path;
+	(void)flags;
+	vdpa_hook(f, f->hooks->enter);
+	rc = f->gone ? -ENODEV : vdpa_open(f);
+	vdpa_hook(f, f->hooks->leave);
+	return rc;
+}
+
+static int
+sys_close(void *ctx, int fd)
+{
+	struct vdpa *f = ctx;
+	int rc;
+
+	vdpa_hook(f, f->hooks->enter);
+	rc = vdpa_close(f, fd);
+	vdpa_hook(f, f->hooks->leave);
+	return rc;
+}
+
+static int
+sys_ioctl(void *ctx, int fd, unsigned long request, void *arg)
+{
+	struct vdpa *f = ctx;
+	int rc;
+
+	vdpa_hook(f, f->hooks->enter);
+	rc = f->gone ? -ENODEV : vdpa_ioctl(f, fd, request, arg);
+	vdpa_hook(f, f->hooks->was_told);
+	vdpa_hook(f, f->hooks->leave);
+	return rc;
+}
+
+static ssize_t
+sys_write(void *ctx, int fd, const void *buf, size_t len)
+{
+	struct vdpa *f = ctx;
+	ssize_t rc;
+
+	vdpa_hook(f, f->hooks->enter);
+	rc = f->gone ? -ENODEV : vdpa_write(f, fd, buf, len);
+	if (!f->in_batch)
+		vdpa_hook(f, f->hooks->was_mapped);
+	vdpa_hook(f, f->hooks->leave);
+	return rc;
+}
+
+static int
+sys_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr)
+{
+	struct vdpa *f = ctx;
+	int rc;
+
+	vdpa_hook(f, f->hooks->enter);
+	rc = vdpa_mmap(f, fd, len, offset, addr);
+	vdpa_hook(f, f->hooks->leave);
+	return rc;
+}
+
+static int
+sys_munmap(void *ctx, void *addr, size_t len)
+{
+	struct vdpa *f = ctx;
+
+	assert_int_equal(len, VDPA_PAGE);
+	vdpa_hook(f, f->hooks->enter);
+	vdpa_munmap(f, addr);
+	vdpa_hook(f, f->hooks->leave);
+	return 0;
+}
+
+static int
+sys_eventfd(void *ctx)
+{
+	struct vdpa *f = ctx;
+	int fd;
+
+	vdpa_hook(f, f->hooks->enter);
+	fd = vdpa_eventfd(f);
+	vdpa_hook(f, f->hooks->leave);
+	return fd;
+}
+
+static const struct vdpa_hooks nobody;
+
+static void
+vdpa_config_changed(void *ctx)
+{
+	((struct vdpa *)ctx)->configs++;
 }
 
 static void
-fake_lost(void *ctx, const char *why)
+vdpa_lost(void *ctx, const char *why)
 {
 	(void)why;
-	((struct fake *)ctx)->losts++;
+	((struct vdpa *)ctx)->losts++;
 }
 
-static const struct vhost_dev_events fake_events = { fake_config_changed, fake_lost };
+static const struct vhost_dev_events vdpa_events = { vdpa_config_changed, vdpa_lost };
 
 int
-fake_fds(void)
+vdpa_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
 	int n = 0;
@@ -352,98 +455,99 @@ fake_fds(void)
 }
 
 void
-fake_make(struct fake *f)
+vdpa_make(struct vdpa *f)
 {
 	f->sys = (struct vhost_vdpa_sys){
-		.open = fake_open,
-		.close = fake_close,
-		.ioctl = fake_ioctl,
-		.write = fake_write,
-		.mmap = fake_mmap,
-		.munmap = fake_munmap,
-		.eventfd = fake_eventfd,
+		.open = sys_open,
+		.close = sys_close,
+		.ioctl = sys_ioctl,
+		.write = sys_write,
+		.mmap = sys_mmap,
+		.munmap = sys_munmap,
+		.eventfd = sys_eventfd,
 		.ctx = f,
 	};
+	f->hooks = &nobody;
 	f->id = VIRTIO_ID_NET;
 	f->features = VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) |
 		      VIRTQ_BIT(VIRTIO_F_RING_PACKED) | VIRTQ_BIT(VIRTIO_NET_F_MQ) |
 		      VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTQ_BIT(VIRTIO_NET_F_MAC);
 	f->backend = 0x17e | VIRTQ_BIT(VHOST_BACKEND_F_DESC_ASID);
-	f->first = FAKE_PAGE;
+	f->first = VDPA_PAGE;
 	f->last = (1ull << 48) - 1;
 	f->max_num = 256;
-	f->vqs = FAKE_RINGS;
+	f->vqs = VDPA_RINGS;
 	f->config.max_virtqueue_pairs = htole16(2);
 	memcpy(f->config.mac, "\2\0\0\0\0\7", 6);
 	f->last_ioctl = 0xff;
 	f->wide_base = true;
 	f->config_call = -1;
-	fake_reset(f);
+	vdpa_reset(f);
 }
 
 int
-fake_setup(void **state)
+vdpa_setup(void **state)
 {
-	struct fake *f = calloc(1, sizeof(*f));
+	struct vdpa *f = calloc(1, sizeof(*f));
 
-	f->fds_before = fake_fds();
+	f->fds_before = vdpa_fds();
 	assert_int_equal(evloop_new(&f->loop), 0);
-	vhost_dev_init(&f->dev, f->loop, &fake_events, f);
-	fake_make(f);
+	vhost_dev_init(&f->dev, f->loop, &vdpa_events, f);
+	vdpa_make(f);
 	*state = f;
 	return 0;
 }
 
 int
-fake_teardown(void **state)
+vdpa_teardown(void **state)
 {
-	struct fake *f = *state;
+	struct vdpa *f = *state;
 	int before = f->fds_before, left;
 
 	vhost_dev_close(&f->dev);
 	evloop_free(f->loop);
 	left = f->open + (int)f->npages + (int)f->nevents + f->in_batch;
 	free(f);
-	if (left != 0 || fake_fds() != before) {
+	if (left != 0 || vdpa_fds() != before) {
 		print_message("%d left, %d descriptors before, %d after\n", left, before,
-			      fake_fds());
+			      vdpa_fds());
 		return -1;
 	}
 	return 0;
 }
 
 int
-fake_open_dev(struct fake *f)
+vdpa_open_dev(struct vdpa *f)
 {
 	vhost_dev_close(&f->dev);
 	return vhost_vdpa_open(&f->dev, "/dev/vhost-vdpa-0", &f->sys);
 }
 
 struct vhost_region
-fake_region(uint64_t iova, uint64_t pages)
+vdpa_region(uint64_t iova, uint64_t pages)
 {
 	return (struct vhost_region){
 		.iova = iova,
-		.size = pages * FAKE_PAGE,
+		.size = pages * VDPA_PAGE,
 		.addr = (void *)(uintptr_t)(0x7f0000000000 + iova),
 		.fd = -1,
 	};
 }
 
 int
-fake_init(struct fake *f)
+vdpa_init(struct vdpa *f)
 {
-	int rc = fake_open_dev(f);
+	int rc = vdpa_open_dev(f);
 
 	return rc < 0 ? rc : vhost_init(&f->dev);
 }
 
 uint32_t
-fake_count(struct fake *f, uint16_t what)
+vdpa_count(struct vdpa *f, uint16_t what)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < f->ncalls && i < FAKE_LOG; i++)
+	for (uint32_t i = 0; i < f->ncalls && i < VDPA_LOG; i++)
 		n += f->log[i] == what;
 	return n;
 }

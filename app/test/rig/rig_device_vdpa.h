@@ -3,7 +3,7 @@
  * A vhost-vdpa device made of the table of system calls: it keeps what it is told, enforces what
  * the kernel enforces, and can fail any of its calls.
  *
- * Every test that uses fake_setup() and fake_teardown() also fails when descriptors or mapped pages
+ * Every test that uses vdpa_setup() and vdpa_teardown() also fails when descriptors or mapped pages
  * are left.
  */
 #ifndef RIG_DEVICE_VDPA_H
@@ -31,28 +31,30 @@
 #include "virtq_compat.h"
 #include "virtq_ring.h"
 
-#define FAKE_FD 1000000		/* no descriptor of the process */
-#define FAKE_RINGS 5
-#define FAKE_MAPS 64
-#define FAKE_LOG 4096
-#define FAKE_PAGE 4096ull
+#define VDPA_FD 1000000		/* no descriptor of the process */
+#define VDPA_RINGS 5
+#define VDPA_MAPS 64
+#define VDPA_LOG 4096
+#define VDPA_PAGE 4096ull
 /* The features that a driver has to take. */
-#define FAKE_WANTED (VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM))
+#define VDPA_WANTED (VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM))
 
-struct fake_map {
+struct vdpa_map {
 	uint32_t asid;
 	uint64_t iova, size, uaddr;
 	uint8_t perm;
 };
 
-struct fake_ring {
+struct vdpa_ring {
 	uint32_t num, base;
 	struct vhost_uapi_vring_addr addr;
 	int kick, call, err;
 	bool enabled;
 };
 
-struct fake {
+struct vdpa_hooks;
+
+struct vdpa {
 	int fds_before;
 	struct evloop *loop;
 	struct vhost_dev dev;
@@ -76,8 +78,8 @@ struct fake {
 	uint64_t acked, backend_acked;
 	int config_call;
 	uint32_t asid[3];		/* of each group */
-	struct fake_ring ring[FAKE_RINGS];
-	struct fake_map map[FAKE_MAPS];
+	struct vdpa_ring ring[VDPA_RINGS];
+	struct vdpa_map map[VDPA_MAPS];
 	uint32_t nmaps, npages, nevents;
 	bool in_batch;
 	uint32_t batch_asid;
@@ -85,33 +87,41 @@ struct fake {
 
 	/* What was called: an ioctl's number, or one of these. */
 	uint32_t ncalls;
-	uint16_t log[FAKE_LOG];
+	uint16_t log[VDPA_LOG];
 	uint32_t fail_at;		/* this call fails, 0: none */
 	int fail_with;			/* -errno; 1: a short write */
 	int open_result;		/* -errno, 0: as it should */
+
+	bool gone;			/* every call says so */
+	bool no_pages;			/* it has no notifiers */
+	void *page[VDPA_RINGS];		/* of notifiers that are mapped */
+	uint32_t resets, starts;	/* since it was made */
+	const struct vdpa_hooks *hooks;
+};
+
+/* For whoever serves the rings: about each call, with what follows from it. Any may be NULL. */
+struct vdpa_hooks {
+	void (*enter)(struct vdpa *f);
+	void (*was_reset)(struct vdpa *f);
+	void (*was_told)(struct vdpa *f);	/* after each ioctl */
+	void (*was_mapped)(struct vdpa *f);	/* after each message outside of a batch */
+	void (*leave)(struct vdpa *f);
 };
 
 enum { CALL_OPEN = 0x100, CALL_WRITE, CALL_MMAP, CALL_EVENTFD };
 
-int fake_open(void *ctx, const char *path, int flags);
-int fake_close(void *ctx, int fd);
-int fake_ioctl(void *ctx, int fd, unsigned long request, void *arg);
-ssize_t fake_write(void *ctx, int fd, const void *buf, size_t len);
-int fake_mmap(void *ctx, int fd, size_t len, off_t offset, void **addr);
-int fake_munmap(void *ctx, void *addr, size_t len);
-int fake_eventfd(void *ctx);
-int fake_fds(void);
+int vdpa_fds(void);
 /* A device of a recent kernel that can do everything; f is zero. */
-void fake_make(struct fake *f);
-int fake_setup(void **state);
-int fake_teardown(void **state);
-int fake_open_dev(struct fake *f);
+void vdpa_make(struct vdpa *f);
+int vdpa_setup(void **state);
+int vdpa_teardown(void **state);
+int vdpa_open_dev(struct vdpa *f);
 /* Memory that is never touched. */
-struct vhost_region fake_region(uint64_t iova, uint64_t pages);
-int fake_init(struct fake *f);
+struct vhost_region vdpa_region(uint64_t iova, uint64_t pages);
+int vdpa_init(struct vdpa *f);
 /* How often something was called. */
-uint32_t fake_count(struct fake *f, uint16_t what);
+uint32_t vdpa_count(struct vdpa *f, uint16_t what);
 
-#define FAKE_TEST(fn) cmocka_unit_test_setup_teardown(fn, fake_setup, fake_teardown)
+#define VDPA_TEST(fn) cmocka_unit_test_setup_teardown(fn, vdpa_setup, vdpa_teardown)
 
 #endif /* RIG_DEVICE_VDPA_H */
