@@ -172,35 +172,6 @@ merged(void **state)
 	}
 }
 
-/* Not even a header: nothing of it is believed. */
-static void
-shorter_than_the_header(void **state)
-{
-	for (uint32_t i = 0; i < NRINGS; i++) {
-		for (uint32_t len = 0; len <= HDR + 14; len++) {
-			const struct virtio_net_hdr_v1_hash hdr = {
-				.hdr.num_buffers = len < HDR ? 5 : 1,
-				.hash_value = 5,
-				.hash_report = 1,
-			};
-			struct rdev_chain c;
-			struct rte_mbuf *m;
-			struct link l;
-
-			open_ring(&l, rings[i] | F_HASH_REPORT);
-			assert_true(rdev_fetch(&l.rdev, &c));
-			memcpy((void *)(uintptr_t)c.sg[0].addr, &hdr, HDR);
-			rdev_use(&l.rdev, &c, len);
-			assert_int_equal(link_rx(&l, &m, 1), len == HDR + 14);
-			if (len == HDR + 14)
-				rte_pktmbuf_free(m);
-			assert_int_equal(l.rxq.stats.drop[VNET_DROP_RUNT], len < HDR + 14);
-			assert_int_equal(link_errors(&l.rxq.stats), 0);
-			link_close(&l);
-		}
-	}
-}
-
 /* Where it was not negotiated the same bytes are the packet's. */
 static void
 not_negotiated(void **state)
@@ -278,7 +249,6 @@ main(void)
 		cmocka_unit_test(many_in_a_burst),
 		cmocka_unit_test(with_checksum),
 		cmocka_unit_test(merged),
-		cmocka_unit_test(shorter_than_the_header),
 		cmocka_unit_test(not_negotiated),
 		cmocka_unit_test(sent),
 		cmocka_unit_test(burst_modes),

@@ -24,6 +24,8 @@ static const uint64_t rings[] = {
 	F_V1 | F_HASH_REPORT,
 	F_V1 | F_MRG | F_HASH_REPORT,
 	F_V1 | F_PACKED | F_HASH_REPORT,
+	F_V1 | F_MRG | F_PACKED | F_HASH_REPORT,
+	F_V1 | F_IN_ORDER | F_HASH_REPORT,
 	F_V1 | F_MRG | F_PACKED | F_IN_ORDER | F_HASH_REPORT,
 };
 
