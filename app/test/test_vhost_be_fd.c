@@ -37,12 +37,12 @@ new_call_is_signalled_once(void **state)
 	fe_start(rig);
 	signals(rig->call[0]);
 	ring = rig->ring[0];
-	rig->vq[0]->avail_idx = 5;
+	rig->vq[0]->cursor.avail_idx = 5;
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, rig->call[2]), ACK);
 	assert_ptr_not_equal(rig->ring[0], ring);
 	assert_int_equal(signals(rig->call[2]), 1);
 	assert_int_equal(signals(rig->call[0]), 0);
-	assert_int_equal(rig->vq[0]->avail_idx, 5);
+	assert_int_equal(rig->vq[0]->cursor.avail_idx, 5);
 	assert_true(fcntl(rig->call[2], F_GETFL) & O_NONBLOCK);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, VHU_FD_NONE, -1), ACK);
 	assert_int_equal(rig->ring[0]->callfd, -1);

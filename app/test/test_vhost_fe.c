@@ -5,7 +5,7 @@
  */
 #include <pthread.h>
 
-#include "vhost_be_rig.h"
+#include "rig_frontend.h"
 #include "vhost_fe.h"
 #include "vhost_fe_session.h"
 

@@ -41,7 +41,7 @@ bad_chain(const struct rd_sg *sg, uint32_t n, uint64_t features, bool tx, enum v
 			assert_int_equal(port_rx(&p, pkts, 32), 2);
 			rte_pktmbuf_free_bulk(pkts, 2);
 		}
-		assert_int_equal(p.d.vq->broken, VIRTQ_OK);
+		assert_int_equal(p.d.vq->cursor.broken, VIRTQ_OK);
 		assert_int_equal(fd_count(p.d.errfd), 0);
 		assert_int_equal(stats->drop[why], 1);
 		assert_int_equal(stats->packets, 2);
@@ -196,7 +196,7 @@ chain_offered_twice(void **state)
 	m = mbuf_new(1500, 0, SHAPE_LINEAR);
 	assert_int_equal(port_tx(&p, &m, 1), 1); /* dropped: there is nothing to wait for */
 	assert_int_equal(p.txq.stats.packets, 0);
-	assert_int_equal(p.d.vq->broken, VIRTQ_E_CHAIN_LOOP);
+	assert_int_equal(p.d.vq->cursor.broken, VIRTQ_E_CHAIN_LOOP);
 	assert_int_equal(p.txq.stats.error[VIRTQ_E_CHAIN_LOOP], 1);
 	assert_int_equal(p.r.used->idx, 0);
 	port_close(&p);
@@ -233,7 +233,7 @@ too_many_segments(void **state)
 			p.r.avail->idx = 1;
 		}
 		assert_int_equal(port_rx(&p, pkts, 32), 0);
-		assert_int_equal(p.d.vq->broken, VIRTQ_OK);
+		assert_int_equal(p.d.vq->cursor.broken, VIRTQ_OK);
 		assert_int_equal(p.rxq.stats.drop[VNET_DROP_OVERSIZE], 1);
 		if (!packed)
 			assert_int_equal(p.r.used->idx, 1);
@@ -313,7 +313,7 @@ header_fields(void **state)
 		assert_int_equal(port_reap(&p), 1);
 		if (h->ok)
 			rte_pktmbuf_free(pkts[0]);
-		assert_int_equal(p.d.vq->broken, VIRTQ_OK);
+		assert_int_equal(p.d.vq->cursor.broken, VIRTQ_OK);
 		port_close(&p);
 	}
 }
@@ -354,8 +354,8 @@ packed_wrap_lie(void **state)
 		for (int k = 0; k < SIZE; k++)
 			p.r.pdesc[k] = (struct vring_packed_desc){bytes_at(&p), 64, 1, lies[i]};
 		assert_int_equal(port_rx(&p, pkts, 32), 0);
-		assert_int_equal(vnet_ring_count(p.d.ring, p.d.vq), 0);
-		assert_int_equal(p.d.vq->broken, VIRTQ_OK);
+		assert_int_equal(vnet_ring_count(p.d.ring, &p.d.vq->cursor), 0);
+		assert_int_equal(p.d.vq->cursor.broken, VIRTQ_OK);
 		port_close(&p);
 	}
 }

@@ -182,7 +182,7 @@ fuzz_ring(struct port *p, uint64_t *x)
 	uint32_t good = 0;
 
 	rd_start_at(&p->r, at, wrap);
-	assert_int_equal(virtq_vq_set_base(p->d.vq, p->d.ring, rd_base(&p->r)), 0);
+	assert_int_equal(virtq_dev_set_base(p->d.vq, p->d.ring, rd_base(&p->r)), 0);
 	random_ring(p, x, at, wrap);
 	for (;;) {
 		struct model m;
@@ -191,10 +191,10 @@ fuzz_ring(struct port *p, uint64_t *x)
 		uint16_t n = port_rx(p, pkts, 1);
 
 		rte_pktmbuf_free_bulk(pkts, n);
-		assert_int_equal(p->d.vq->broken != VIRTQ_OK, fate == FATE_BROKEN);
+		assert_int_equal(p->d.vq->cursor.broken != VIRTQ_OK, fate == FATE_BROKEN);
 		if (fate != FATE_CHAIN) {
 			assert_int_equal(n, 0);
-			assert_int_equal(virtq_vq_get_base(p->d.vq, p->r.packed) & 0x7fff,
+			assert_int_equal(virtq_dev_get_base(p->d.vq, p->r.packed) & 0x7fff,
 					 at & 0x7fff);
 			return good;
 		}
@@ -255,7 +255,7 @@ fuzz_receive_buffers(void **state)
 			uint64_t y = x;
 
 			rd_start_at(&p.r, at, true);
-			virtq_vq_set_base(p.d.vq, p.d.ring, rd_base(&p.r));
+			virtq_dev_set_base(p.d.vq, p.d.ring, rd_base(&p.r));
 			random_ring(&p, &x, at, true);
 			for (int d = 0; d < 16; d++) { /* most of it for the device to write */
 				if (!p.r.packed && rd_random(&y) % 32)
@@ -319,8 +319,8 @@ burst_for(struct port *p, uint64_t features, unsigned int ms)
 		uint16_t n = port_rx(p, pkts, 32);
 
 		rte_pktmbuf_free_bulk(pkts, n);
-		if (p->d.vq->broken || bursts % 64 == 0)
-			virtq_vq_set_base(p->d.vq, p->d.ring, features & F_PACKED ?
+		if (p->d.vq->cursor.broken || bursts % 64 == 0)
+			virtq_dev_set_base(p->d.vq, p->d.ring, features & F_PACKED ?
 					  0x80008000u : p->r.avail->idx - bursts % 8);
 		for (int i = 0; i < 8; i++)
 			pkts[i] = mbuf_new(i % 4 == 0 ? 1500 : 64, i, i % SHAPE_MAX);
@@ -377,7 +377,7 @@ cve_2026_93683_table_grows(void **state)
 		for (uint32_t i = 0; i < 20000; i++) {
 			uint16_t n;
 
-			virtq_vq_set_base(p.d.vq, p.d.ring, virtq_fresh_base(packed));
+			virtq_dev_set_base(p.d.vq, p.d.ring, virtq_fresh_base(packed));
 			if (packed)
 				p.r.pdesc[0].flags = VRING_DESC_F_INDIRECT | 1 << 7;
 			else

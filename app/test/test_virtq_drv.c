@@ -116,7 +116,7 @@ fresh_ring_is_empty(void **state)
 		uint32_t len;
 
 		drv_ring_open(&t, 8, packed ? F_PACKED : 0);
-		assert_int_equal(t.drv->nfree, 8);
+		assert_int_equal(t.drv->num_free, 8);
 		assert_false(rdev_fetch(&t.dev, &c));
 		assert_int_equal(drv_ring_take(&t, &len), 0);
 		assert_null(virtq_drv_detach(t.drv, t.size));
@@ -224,7 +224,7 @@ any_order(uint16_t size, bool packed, uint64_t entries)
 		}
 		ndue = 0;
 	}
-	assert_int_equal(t.drv->nfree, size);
+	assert_int_equal(t.drv->num_free, size);
 	drv_ring_close(&t);
 	free(fifo);
 	free(held);
@@ -269,12 +269,12 @@ chain_of_the_whole_ring(void **state)
 		assert_int_equal(drv_ring_take(&t, &len), cookie);
 		cookie = drv_ring_add(&t, 32, true);
 		drv_ring_publish(&t);
-		assert_int_equal(t.drv->nfree, 0);
+		assert_int_equal(t.drv->num_free, 0);
 		assert_true(rdev_fetch(&t.dev, &c));
 		check_chain(&c, cookie, 32, true);
 		rdev_use(&t.dev, &c, 1);
 		assert_int_equal(drv_ring_take(&t, &len), cookie);
-		assert_int_equal(t.drv->nfree, 32);
+		assert_int_equal(t.drv->num_free, 32);
 		if (k % 50 == 49)
 			drv_ring_close(&t);
 	}
@@ -345,7 +345,7 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 		for (uint32_t k = rd_random(&x) % 50; k > 0 && t.drv->num_free > 0; k--) {
 			uint16_t want = 1 + rd_random(&x) % 3;
 
-			drv_ring_add(&t, want > t.drv->nfree ? t.drv->nfree : want, true);
+			drv_ring_add(&t, want > t.drv->num_free ? t.drv->num_free : want, true);
 		}
 		drv_ring_publish(&t);
 		virtq_dev_begin(vq, ring);
@@ -408,7 +408,7 @@ detach_everything(void **state)
 			if (rd_random(&x) % 2 && t.drv->num_free > 0) {
 				uint16_t n = 1 + rd_random(&x) % 3;
 
-				drv_ring_add(&t, n > t.drv->nfree ? t.drv->nfree : n, false);
+				drv_ring_add(&t, n > t.drv->num_free ? t.drv->num_free : n, false);
 				if (rd_random(&x) % 2)
 					drv_ring_publish(&t);
 			} else if (t.drv->unpublished == 0 && rdev_fetch(&t.dev, &c)) {
@@ -439,7 +439,7 @@ used_index_jumps(void **state)
 		drv_ring_publish(&t);
 		t.ring->used->idx = jumps[i];
 		assert_int_equal(virtq_drv_used_split(t.drv, t.ring), 0);
-		assert_int_equal(t.drv->vq.broken, VIRTQ_E_USED_JUMP);
+		assert_int_equal(t.drv->cursor.broken, VIRTQ_E_USED_JUMP);
 		drv_ring_close(&t);
 	}
 }

@@ -63,7 +63,7 @@ fetch_moves_no_cursor(void **state)
 			guest_ring_offer(&t, false, i);
 		assert_int_equal(guest_ring_fetch(&t, c, 3, false), 3);
 		assert_int_equal(guest_ring_fetch(&t, c, 8, false), 5);
-		assert_int_equal(virtq_vq_get_base(t.d.vq, packed), virtq_fresh_base(packed));
+		assert_int_equal(virtq_dev_get_base(t.d.vq, packed), virtq_fresh_base(packed));
 		assert_int_equal(guest_ring_round(&t, 8, false, 0), 5);
 		guest_ring_expect_back(&t, 5, 0, 0);
 		guest_ring_close(&t);

@@ -39,7 +39,7 @@ call_event_split(void **state)
 				uint16_t event = (uint16_t)(start + 1 + ahead);
 
 				rd_start_at(&t.r, (uint16_t)start, true);
-				virtq_vq_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
+				virtq_dev_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
 				guest_ring_offer(&t, false, 0);
 				guest_ring_round(&t, 1, false, 0);
 				fd_count(t.d.callfd); /* the first is always wanted */
@@ -176,7 +176,7 @@ call_event_packed(void **state)
 				uint32_t now = 2u * size + start + 1, when;
 
 				rd_start_at(&t.r, (uint16_t)(start % size), start < size);
-				virtq_vq_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
+				virtq_dev_set_base(t.d.vq, t.d.ring, rd_base(&t.r));
 				guest_ring_offer(&t, false, 0);
 				guest_ring_round(&t, 1, false, 0);
 				guest_ring_expect_back(&t, 1, 0, 0);

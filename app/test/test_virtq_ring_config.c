@@ -10,24 +10,24 @@ base(void **state)
 
 	guest_ring_open(&t, 8, 0);
 	t.r.used->idx = 77;
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 65535), 0);
-	assert_int_equal(virtq_vq_get_base(t.d.vq, false), 65535);
-	assert_int_equal(t.d.vq->used_idx, 77); /* from the ring itself */
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 65535), 0);
+	assert_int_equal(virtq_dev_get_base(t.d.vq, false), 65535);
+	assert_int_equal(t.d.vq->cursor.used_idx, 77); /* from the ring itself */
 	assert_int_equal(t.r.used->flags, VRING_USED_F_NO_NOTIFY);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 65536), -EINVAL);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 65536), -EINVAL);
 	guest_ring_close(&t);
 
 	guest_ring_open(&t, 5, F_PACKED);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x80048003), 0);
-	assert_int_equal(virtq_vq_get_base(t.d.vq, true), 0x80048003);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x00010004), 0);
-	assert_int_equal(virtq_vq_get_base(t.d.vq, true), 0x00010004);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x80048003), 0);
+	assert_int_equal(virtq_dev_get_base(t.d.vq, true), 0x80048003);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x00010004), 0);
+	assert_int_equal(virtq_dev_get_base(t.d.vq, true), 0x00010004);
 	/* A peer that knows the low half only. */
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x8002), 0);
-	assert_int_equal(virtq_vq_get_base(t.d.vq, true), 0x80028002);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x8002), 0);
+	assert_int_equal(virtq_dev_get_base(t.d.vq, true), 0x80028002);
 	assert_int_equal(t.r.device_event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x80008005), -EINVAL);
-	assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, 0x80058000), -EINVAL);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x80008005), -EINVAL);
+	assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, 0x80058000), -EINVAL);
 	guest_ring_close(&t);
 }
 
@@ -35,7 +35,7 @@ static void
 base_hands_over(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
-		struct virtq_vq *first;
+		struct virtq_dev *first;
 		uint64_t put = 0, back = 0;
 		struct guest_ring t;
 
@@ -46,12 +46,12 @@ base_hands_over(void **state)
 			while (t.r.nfree > 0)
 				guest_ring_offer(&t, true, put++);
 			assert_int_equal(guest_ring_round(&t, 3, true, 9), 3);
-			at = virtq_vq_get_base(t.d.vq, packed);
+			at = virtq_dev_get_base(t.d.vq, packed);
 			first = t.d.vq;
 			t.d.vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*t.d.vq));
 			memset(t.d.vq, 0x5a, sizeof(*t.d.vq));
 			free(first);
-			assert_int_equal(virtq_vq_set_base(t.d.vq, t.d.ring, at), 0);
+			assert_int_equal(virtq_dev_set_base(t.d.vq, t.d.ring, at), 0);
 			guest_ring_expect_back(&t, 3, back, 9);
 			back += 3;
 		}
@@ -142,12 +142,12 @@ static void
 names(void **state)
 {
 	for (int i = 0; i < VIRTQ_E_MAX; i++) {
-		assert_non_null(virtq_error_name(i));
-		assert_string_not_equal(virtq_error_name(i), "unknown");
+		assert_non_null(virtq_ring_error_name(i));
+		assert_string_not_equal(virtq_ring_error_name(i), "unknown");
 		for (int j = 0; j < i; j++)
-			assert_string_not_equal(virtq_error_name(i), virtq_error_name(j));
+			assert_string_not_equal(virtq_ring_error_name(i), virtq_ring_error_name(j));
 	}
-	assert_string_equal(virtq_error_name(VIRTQ_E_MAX), "unknown");
+	assert_string_equal(virtq_ring_error_name(VIRTQ_E_MAX), "unknown");
 }
 
 int

@@ -84,7 +84,7 @@ fill_from_a_small_pool(void **state)
 		link_open(&l, 256, packed ? F_PACKED : 0, true, large_pool);
 		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), LARGE_MBUFS);
 		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), 0);
-		assert_int_equal(vnet_ring_count(l.dev_run, l.vq), LARGE_MBUFS);
+		assert_int_equal(vnet_ring_count(l.dev_run, &l.vq->cursor), LARGE_MBUFS);
 		assert_int_equal(rte_mempool_avail_count(large_pool), 0);
 		link_close(&l);
 	}

@@ -15,7 +15,7 @@
 static const uint32_t longs[] = {
 	ROOM + 1, 65535, 65536 + 60, INT32_MAX, 0x80000000u + RTE_ETHER_HDR_LEN - 1,
 	0x80000000u + RTE_ETHER_HDR_LEN, 0x80000000u + ROOM, 0x80000000u + ROOM + 1,
-	UINT32_MAX - 2 * VIRTQ_HDR_HASH,
+	UINT32_MAX - 2 * 20u,
 };
 
 /* No buffer of the ring's. */
@@ -66,7 +66,7 @@ enum odd {
 	LONG,
 	DENSE = LONG + RTE_DIM(longs), /* those before are tried at every place */
 	SHORT = DENSE,	/* so many bytes, header and all; one too few to the least that is enough */
-	ID = SHORT + VIRTQ_HDR_HASH + LEAST + 1,
+	ID = SHORT + 20u + LEAST + 1,
 	HEADER = ID + RTE_DIM(ids),
 	MERGED = HEADER + RTE_DIM(headers), /* mergeable: the same in two buffers */
 	ODDS = MERGED + RTE_DIM(headers)

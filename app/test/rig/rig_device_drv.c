@@ -45,7 +45,7 @@ drv_ring_add(struct drv_ring *t, uint16_t n, bool write)
 {
 	struct virtq_drv_seg seg[RDEV_PIECES];
 	uint64_t cookie = ++t->added;
-	uint16_t nfree = t->drv->nfree;
+	uint16_t nfree = t->drv->num_free;
 
 	assert_true(n <= RDEV_PIECES && n <= nfree);
 	for (uint16_t i = 0; i < n; i++)
@@ -55,7 +55,7 @@ drv_ring_add(struct drv_ring *t, uint16_t n, bool write)
 	t->outstanding++;
 	virtq_drv_add(t->drv, t->ring, (void *)(uintptr_t)cookie, seg, n,
 		      write ? VRING_DESC_F_WRITE : 0, t->packed);
-	assert_int_equal(t->drv->nfree, nfree - n);
+	assert_int_equal(t->drv->num_free, nfree - n);
 	return cookie;
 }
 
@@ -80,8 +80,8 @@ drv_ring_next_used(struct drv_ring *t, uint32_t *id, uint32_t *len)
 	uint64_t e;
 
 	if (t->packed) {
-		if (!virtq_drv_used_packed(&t->ring->pdesc[t->drv->vq.used_idx],
-					   t->drv->vq.used_wrap, &e))
+		if (!virtq_drv_used_packed(&t->ring->pdesc[t->drv->cursor.used_idx],
+					   t->drv->cursor.used_wrap, &e))
 			return false;
 		*id = (uint16_t)(e >> 32);
 		*len = (uint32_t)e;
@@ -89,7 +89,7 @@ drv_ring_next_used(struct drv_ring *t, uint32_t *id, uint32_t *len)
 	}
 	if (virtq_drv_used_split(t->drv, t->ring) == 0)
 		return false;
-	e = virtq_peek64(&t->ring->used->ring[t->drv->vq.used_idx & t->ring->mask]);
+	e = virtq_peek64(&t->ring->used->ring[t->drv->cursor.used_idx & t->ring->mask]);
 	*id = (uint32_t)e;
 	*len = e >> 32;
 	return true;

@@ -134,13 +134,13 @@ link_close(struct link *l)
 	expect_all_mbufs();
 }
 
-static struct virtq_vq *
+static struct virtq_cursor *
 link_rx_vq(struct link *l)
 {
 	return l->receive ? &l->drv->cursor : &l->vq->cursor;
 }
 
-static struct virtq_vq *
+static struct virtq_cursor *
 link_tx_vq(struct link *l)
 {
 	return l->receive ? &l->vq->cursor : &l->drv->cursor;

@@ -18,7 +18,7 @@ struct link {
 	bool receive;		/* the driver receives */
 	struct virtq_drv *drv;	/* the driver's end */
 	struct virtq_ring *ring;
-	struct virtq_vq *vq;	/* the device's */
+	struct virtq_dev *vq;	/* the device's */
 	struct virtq_ring *dev_run;
 	struct rdev rdev;	/* or another device, which can lie */
 	uint8_t *base;		/* the ring's memory */

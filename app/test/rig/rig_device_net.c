@@ -75,7 +75,7 @@ ring_start(struct standin *s, uint32_t index)
 		.callfd = f->call,
 		.errfd = f->err,
 		.qid = (uint16_t)index,
-		.hdr_len = vhost_net_hdr_len(s->fake.acked),
+		.hdr_len = vhost_net_hdr_len(s->vdpa.acked),
 	};
 	r->control = standin_has(s, VIRTIO_NET_F_CTRL_VQ) && index == standin_cvq_index(s);
 	if (!make_run(s, index))
@@ -106,7 +106,7 @@ ring_stop(struct standin *s, uint32_t index)
 	if (r->control) {
 		s->cvq.ring = NULL;
 	} else {
-		s->vdpa.ring[index].base = virtq_vq_get_base(r->vq, r->ring->packed);
+		s->vdpa.ring[index].base = virtq_dev_get_base(r->vq, r->ring->packed);
 		drop_held(s, &s->pair[index / 2]);
 	}
 	virtq_ring_free(r->ring);

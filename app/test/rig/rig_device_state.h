@@ -10,6 +10,8 @@
 
 #include "rig_device.h"
 #include "rig_device_vdpa.h"
+#include "vhost_net_hdr.h"
+#include "virtq_dev.h"
 #include "vnet.h"
 
 #define STANDIN_PAIRS 2
@@ -30,7 +32,7 @@ enum standin_mood {
 };
 
 struct standin_ring {
-	struct virtq_vq *vq;
+	struct virtq_dev *vq;
 	struct virtq_ring *ring;	/* NULL: does not run */
 	struct virtq_ring_config cfg; /* of run */
 	bool control;		/* the control queue, not one of data */

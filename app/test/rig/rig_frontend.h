@@ -30,6 +30,7 @@
 #include "vhost_be.h"
 #include "vhost_be_session.h"
 #include "evloop_close.h"
+#include "virtq_dev.h"
 
 #define RIG_PAIRS 2
 #define RIG_RINGS (2 * RIG_PAIRS)
@@ -64,7 +65,7 @@ struct rig {
 	char dir[32], path[64];
 	struct evloop *loop;
 	struct vhost_be *be;
-	struct virtq_vq *vq[RIG_RINGS];
+	struct virtq_dev *vq[RIG_RINGS];
 	int fe;				/* the front-end's end, -1: not connected */
 	int memfd;
 	uint8_t *mem;			/* the same memory, as the front-end sees it */
@@ -94,6 +95,8 @@ int connect_to(const char *path);
 void rig_disconnect(struct rig *rig);
 void rig_connect(struct rig *rig);
 /* No session yet. */
+/* A ring and its memory are there: a burst may use it until it is told to let go. NULL: nothing. */
+void rig_touch(const struct virtq_ring *ring);
 int rig_setup_bare(void **state);
 /* A session that listens, and a front-end that has connected and said nothing. */
 int rig_setup(void **state);

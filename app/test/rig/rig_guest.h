@@ -22,7 +22,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "virtq_ring.h"
+#include "virtq_dev.h"
 
 /* Threads that change what is being read: TSan would only tell that they do. */
 #if defined(__has_feature)
@@ -148,7 +148,7 @@ uint32_t rd_pop(struct rd *r, struct rd_done *d);
 
 /* The device for a ring. */
 struct dev {
-	struct virtq_vq *vq;
+	struct virtq_dev *vq;
 	struct virtq_ring *ring;
 	int callfd, errfd;
 };

@@ -31,13 +31,12 @@ guest_ring_close(struct guest_ring *t)
 uint16_t
 guest_ring_fetch(struct guest_ring *t, struct virtq_chain *c, uint16_t n, bool write)
 {
-	struct virtq_pos pos = virtq_dev_pos(t->d.vq);
-	enum virtq_error err;
+	struct virtq_fetch fetch = virtq_dev_fetch_begin(t->d.vq, NULL);
 
 	virtq_dev_begin(t->d.vq, t->d.ring);
-	n = virtq_dev_fetch(t->d.vq, t->d.ring, &pos, c, n, t->r.packed, write,
-			    virtq_prefetch_nothing, NULL, &err);
-	assert_int_equal(err, VIRTQ_OK);
+	n = virtq_dev_fetch(t->d.vq, t->d.ring, &fetch, c, n, t->r.packed, write,
+			    virtq_dev_prefetch_nothing);
+	assert_int_equal(fetch.err, VIRTQ_OK);
 	return n;
 }
 
