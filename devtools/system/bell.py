@@ -179,7 +179,7 @@ def cut_short(bench):
     bench.send()
     bed.wait_for("the end of the session",
                  lambda: bench.status("disconnects") == before + 1, 3)
-    check("doorbell" in bench.status("last_disconnect"), bench.status("last_disconnect"))
+    check("notifier" in bench.status("last_disconnect"), bench.status("last_disconnect"))
     bench.port.wait_link(0)
     bench.back.kicked()
     bench.send()
