@@ -40,7 +40,6 @@ on_ready(struct evloop_watch *w, uint32_t events)
 {
 	struct item *item = w->owner;
 
-	(void)events;
 	item->ready++;
 	if (item->victim != NULL) {
 		evloop_watch_del(&item->victim->watch);
@@ -276,7 +275,6 @@ slow_then_quit(void *arg)
 static int
 nine(void *arg)
 {
-	(void)arg;
 	return 9;
 }
 

@@ -8,7 +8,7 @@ static const struct {
 	uint32_t request;
 	uint16_t min, max;
 	uint8_t fds_max;
-	int gate;	/* protocol feature, -1: none, -2: bit 30, -3: IOMMU */
+	int required;	/* protocol feature, -1: none, -2: bit 30, -3: IOMMU */
 	bool answered;
 	bool served;
 } spec[] = {
@@ -41,11 +41,10 @@ static const struct {
 static void
 table_is_the_specification(void **state)
 {
-	(void)state;
 	assert_int_equal(NSPEC, VHU_REQUEST_MAX - 1);
 	for (size_t i = 0; i < NSPEC; i++) {
 		const struct vhost_be_request_info *info = vhost_be_dispatch_info(spec[i].request);
-		int required = spec[i].gate;
+		int required = spec[i].required;
 
 		assert_int_equal(spec[i].request, i + 1);
 		assert_non_null(info);
@@ -174,16 +173,16 @@ wrong_fds_are_refused(void **state)
 }
 
 static void
-closed_gates_are_refused(void **state)
+requirements_are_checked(void **state)
 {
 	struct rig *rig = *state;
 
-	/* Where nothing was negotiated, every gate but that of ENABLE is closed. */
+	/* Where nothing was negotiated, every required feature but that of ENABLE is closed. */
 	for (int need = 0; need < 2; need++) {
 		for (size_t i = 0; i < NSPEC; i++) {
 			uint32_t r = spec[i].request;
 
-			if (spec[i].gate == -1 || spec[i].gate == -2)
+			if (spec[i].required == -1 || spec[i].required == -2)
 				continue;
 			expect(rig, FRESH, r, need, send_raw(rig, FRESH, r, need, spec[i].min,
 			       vhost_be_dispatch_info(r)->fds_min), refusal(r, need,
@@ -286,7 +285,7 @@ good_messages_are_served(void **state)
 			uint32_t r = spec[i].request;
 			enum outcome o;
 
-			if (!spec[i].served || (where == FRESH && spec[i].gate >= 0))
+			if (!spec[i].served || (where == FRESH && spec[i].required >= 0))
 				continue;
 			go_to(rig, where);
 			o = send_good(rig, r, need ? NEED : 0);
@@ -417,7 +416,7 @@ main(void)
 		cmocka_unit_test(table_is_the_specification),
 		RIG_TEST(wrong_sizes_close),
 		RIG_TEST(wrong_fds_are_refused),
-		RIG_TEST(closed_gates_are_refused),
+		RIG_TEST(requirements_are_checked),
 		RIG_TEST(unserved_and_unknown_are_refused),
 		RIG_TEST(good_messages_are_served),
 		RIG_TEST(bad_values_are_refused),

@@ -24,7 +24,6 @@ pair_lost(void *ctx, const char *why)
 {
 	struct pair *p = ctx;
 
-	(void)why;
 	p->losts++;
 	vhost_dev_close(&p->dev);
 	if (p->has_sock)
@@ -56,8 +55,6 @@ pair_vacant(struct vhu_sock *s)
 static void
 pair_waiting(struct vhu_sock *s, int error)
 {
-	(void)s;
-	(void)error;
 }
 
 static const struct vhu_sock_ops pair_sock_ops = { pair_peer, pair_vacant, pair_waiting };

@@ -58,30 +58,30 @@ assert_none(struct mock *m, uint32_t ring)
 
 /* The owner is told of notifiers a moment later. */
 static void
-await_bells(struct mock *m, unsigned int count)
+await_notifiers(struct mock *m, unsigned int count)
 {
-	for (int i = 0; i < 500 && m->bells < count; i++)
+	for (int i = 0; i < 500 && m->notifiers < count; i++)
 		evloop_step(m->loop, 10);
-	assert_int_equal(m->bells, count);
+	assert_int_equal(m->notifiers, count);
 }
 
 static void
 new_notifier_is_a_page_to_write_to(void **state)
 {
 	struct mock *m = *state;
-	uint16_t *bell;
+	uint16_t *notifier;
 
 	mock_session(m, vhost_user_protocol);
 	assert_none(m, 3);
 	assert_int_equal(give(m, 3, 2 * PAGE, m->memfd), 0);
-	assert_int_equal(m->bells, 0); /* a request was under way */
-	await_bells(m, 1);
-	bell = mapped(m, 3);
-	*bell = 3;
+	assert_int_equal(m->notifiers, 0); /* a request was under way */
+	await_notifiers(m, 1);
+	notifier = mapped(m, 3);
+	*notifier = 3;
 	assert_int_equal(m->mem[2 * PAGE], 3);
 	assert_none(m, 2);
 	assert_false(vhost_notifier_lost(&m->dev, 3));
-	vhost_unmap_notifier(&m->dev, 3, bell);
+	vhost_unmap_notifier(&m->dev, 3, notifier);
 }
 
 /* One descriptor of the process more would fail this test's teardown, too. */
@@ -89,15 +89,15 @@ static void
 new_notifier_without_descriptor_removes_it(void **state)
 {
 	struct mock *m = *state;
-	uint16_t *bell;
+	uint16_t *notifier;
 
 	mock_session(m, vhost_user_protocol);
 	assert_int_equal(give(m, 1, 0, m->memfd), 0);
-	bell = mapped(m, 1);
+	notifier = mapped(m, 1);
 	assert_int_equal(give(m, 1 | VHU_FD_NONE, 0, -1), 0);
-	await_bells(m, 1);
-	*bell = 1; /* a burst that was not told yet */
-	vhost_unmap_notifier(&m->dev, 1, bell);
+	await_notifiers(m, 1);
+	*notifier = 1; /* a burst that was not told yet */
+	vhost_unmap_notifier(&m->dev, 1, notifier);
 	assert_none(m, 1);
 	/* Size and offset of none are of no interest. */
 	assert_int_equal(give_raw(m, 24, 1 | VHU_FD_NONE, 5, 7, -1), 0);
@@ -178,19 +178,19 @@ hostile_notifiers_are_refused(void **state)
 		{ 25, 0, PAGE, 0, true }, { 32, 0, PAGE, 0, true },
 	};
 	struct mock *m = *state;
-	uint16_t *bell;
+	uint16_t *notifier;
 
 	mock_session(m, vhost_user_protocol);
 	assert_int_equal(give(m, 0, 5 * PAGE, m->memfd), 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_int_equal(give_raw(m, bad[i].size, bad[i].word, bad[i].bytes,
 					  bad[i].offset, bad[i].fd ? m->memfd : -1), 1);
-	await_bells(m, 1);
+	await_notifiers(m, 1);
 	assert_int_equal(m->losts, 0);
-	bell = mapped(m, 0);
-	*bell = 0x7777;
+	notifier = mapped(m, 0);
+	*notifier = 0x7777;
 	assert_int_equal(m->mem[5 * PAGE], 0x77);
-	vhost_unmap_notifier(&m->dev, 0, bell);
+	vhost_unmap_notifier(&m->dev, 0, notifier);
 }
 
 /* More descriptors than one: all are closed, as the teardown sees. */
@@ -270,19 +270,19 @@ hostile_file_cut_short(void **state)
 {
 	struct mock *m = *state;
 	int fd = memfd_create("cut", MFD_CLOEXEC);
-	uint16_t *bell;
+	uint16_t *notifier;
 
 	assert_int_equal(ftruncate(fd, PAGE), 0);
 	mock_session(m, vhost_user_protocol);
 	assert_int_equal(give(m, 6, 0, fd), 0);
-	bell = mapped(m, 6);
-	*bell = 6;
+	notifier = mapped(m, 6);
+	*notifier = 6;
 	assert_false(vhost_notifier_lost(&m->dev, 6));
 	assert_int_equal(ftruncate(fd, 0), 0);
-	*(volatile uint16_t *)bell = 6;
+	*(volatile uint16_t *)notifier = 6;
 	assert_true(vhost_notifier_lost(&m->dev, 6));
 	assert_false(vhost_notifier_lost(&m->dev, 5));
-	vhost_unmap_notifier(&m->dev, 6, bell);
+	vhost_unmap_notifier(&m->dev, 6, notifier);
 	assert_false(vhost_notifier_lost(&m->dev, 6));
 	close(fd);
 }
@@ -305,7 +305,7 @@ hostile_flood_of_notifiers(void **state)
 		evloop_step(m->loop, 0);
 	}
 	evloop_step(m->loop, 20);
-	assert_in_range(m->bells, 1, 1 + (evloop_now_ns() - began) / 10000000);
+	assert_in_range(m->notifiers, 1, 1 + (evloop_now_ns() - began) / 10000000);
 	assert_int_equal(m->losts, 0);
 }
 
@@ -345,7 +345,7 @@ notifiers_end_with_the_session(void **state)
 		evloop_step(m->loop, 10);
 	evloop_step(m->loop, 20);
 	assert_int_equal(m->losts, 1);
-	assert_int_equal(m->bells, 0);
+	assert_int_equal(m->notifiers, 0);
 	vhost_dev_close(&m->dev);
 	mock_session(m, vhost_user_protocol);
 	assert_none(m, 0);

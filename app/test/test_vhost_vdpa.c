@@ -35,7 +35,7 @@ life(struct vdpa *f)
 	uint64_t features, first, last;
 	uint32_t n, group, base;
 	uint8_t mac[6];
-	void *bell = NULL;
+	void *notifier = NULL;
 	int rc = vdpa_init(f);
 
 #define STEP(call) do { if (rc == 0) rc = (call); } while (0)
@@ -51,13 +51,13 @@ life(struct vdpa *f)
 	STEP(vhost_set_mem_table(dev, r, 2));
 	for (uint32_t i = 0; i < 4; i++)
 		STEP(start_ring(f, i));
-	STEP(vhost_map_notifier(dev, 2, &bell));
+	STEP(vhost_map_notifier(dev, 2, &notifier));
 	STEP(vhost_dev_start(dev, true));
 	STEP(vhost_set_mem_table(dev, r, 1));
 	for (uint32_t i = 0; i < 4; i++)
 		STEP(vhost_get_vring_base(dev, i, &base));
-	if (bell != NULL)
-		vhost_unmap_notifier(dev, 2, bell);
+	if (notifier != NULL)
+		vhost_unmap_notifier(dev, 2, notifier);
 	STEP(vhost_dev_start(dev, false));
 #undef STEP
 	vhost_dev_close(dev);
@@ -460,15 +460,15 @@ static void
 notifiers(void **state)
 {
 	struct vdpa *f = *state;
-	void *bell = NULL;
+	void *notifier = NULL;
 
 	assert_int_equal(vdpa_init(f), 0);
-	assert_int_equal(vhost_map_notifier(&f->dev, 3, &bell), 0);
-	assert_ptr_equal(bell, f->page[3]);
-	vhost_unmap_notifier(&f->dev, 3, bell);
+	assert_int_equal(vhost_map_notifier(&f->dev, 3, &notifier), 0);
+	assert_ptr_equal(notifier, f->page[3]);
+	vhost_unmap_notifier(&f->dev, 3, notifier);
 	f->fail_at = f->ncalls + 1;
 	f->fail_with = -EOPNOTSUPP;
-	assert_int_equal(vhost_map_notifier(&f->dev, 3, &bell), -EOPNOTSUPP);
+	assert_int_equal(vhost_map_notifier(&f->dev, 3, &notifier), -EOPNOTSUPP);
 	assert_non_null(strstr(f->dev.why, "ring 3 has no notifier"));
 }
 

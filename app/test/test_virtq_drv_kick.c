@@ -120,17 +120,17 @@ static void
 doorbell_instead_of_fd(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
-		uint16_t bell[2] = {0xffff, 0xffff};
+		uint16_t notifier[2] = {0xffff, 0xffff};
 		struct drv_ring t;
 
 		drv_ring_open(&t, 8, packed ? F_PACKED : 0);
 		t.ring->callfd = -1;
-		t.ring->notifier = bell;
+		t.ring->notifier = notifier;
 		drv_ring_add(&t, 1, true);
 		drv_ring_publish(&t);
 		virtq_drv_kick(t.drv, t.ring, packed);
-		assert_int_equal(bell[0], 5);
-		assert_int_equal(bell[1], 0xffff);
+		assert_int_equal(notifier[0], 5);
+		assert_int_equal(notifier[1], 0xffff);
 		assert_int_equal(t.drv->kicks, 1);
 		assert_int_equal(fd_count(t.kickfd), 0);
 		drv_ring_close(&t);

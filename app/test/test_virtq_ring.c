@@ -242,7 +242,7 @@ across_regions(void **state)
 		bool packed = k & 1, odd = k & 2;
 		uint64_t border, region = 16384;
 		struct virtq_chain c[VIRTQ_FETCH_MAX];
-		struct rd_sg sg[4], *seg;
+		struct rd_sg sg[4];
 		struct guest_ring t;
 
 		guest_new(&t.g, region, 4);
@@ -261,8 +261,6 @@ across_regions(void **state)
 		assert_true(rd_add(&t.r, sg, 1, RD_DIRECT, true, 1) >= 0);
 		rd_publish(&t.r);
 		assert_int_equal(guest_ring_fetch(&t, c, 8, true), 2);
-		seg = NULL;
-		(void)seg;
 		assert_int_equal(c[0].fault, VIRTQ_FAULT_NONE);
 		assert_int_equal(c[0].nseg, 8);
 		assert_int_equal(c[0].total, 40);

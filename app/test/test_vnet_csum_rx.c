@@ -39,7 +39,7 @@ struct sent {
 struct rig {
 	struct port p;
 	uint64_t features;
-	bool lend;
+	bool attach;
 	struct sent sent[SLOTS];
 	uint32_t n;
 	uint64_t good, runts, bad, sums, csums;	/* sums: as the general function counts them */
@@ -47,13 +47,13 @@ struct rig {
 
 static void
 rig_open(struct rig *r, const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t flags,
-	 bool lend)
+	 bool attach)
 {
 	memset(r, 0, sizeof(*r));
 	r->features = features;
-	r->lend = lend;
-	if (lend) {
-		lend_open(&r->p, SLOTS, features, SLOT_BYTES, flags);
+	r->attach = attach;
+	if (attach) {
+		zc_open(&r->p, SLOTS, features, SLOT_BYTES, flags);
 		r->p.rx = ops->dev_rx_select(r->p.d.ring, VNET_F_ZERO_COPY, NULL);
 	} else {
 		port_open(&r->p, SLOTS, features, SLOT_BYTES, 1);
@@ -73,8 +73,8 @@ rig_close(struct rig *r)
 	assert_int_equal(s->sw_csum, r->sums);
 	for (int i = 0; i < VNET_DROP_MAX; i++)
 		assert_true(s->drop[i] == 0 || i == VNET_DROP_RUNT || i == VNET_DROP_BAD_HDR);
-	if (r->lend)
-		lend_close(&r->p);
+	if (r->attach)
+		zc_close(&r->p);
 	else
 		port_close(&r->p);
 }
@@ -244,7 +244,7 @@ receive_all(struct rig *r, uint64_t *x)
 		rte_pktmbuf_free_bulk(pkts, n);
 		good += n;
 	}
-	for (struct rte_mbuf *none; r->lend || k < r->n; k++)
+	for (struct rte_mbuf *none; r->attach || k < r->n; k++)
 		if (port_rx(&r->p, &none, 1) == 0 && k >= r->n)
 			break;
 	port_reap(&r->p);
@@ -259,12 +259,12 @@ receive_all(struct rig *r, uint64_t *x)
 
 /* Frames of every length. */
 static void
-every_length(const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t flags, bool lend)
+every_length(const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t flags, bool attach)
 {
-	uint64_t x = features * 5 + flags + lend;
+	uint64_t x = features * 5 + flags + attach;
 	static struct rig r;
 
-	rig_open(&r, ops, features, flags, lend);
+	rig_open(&r, ops, features, flags, attach);
 	for (uint32_t len = ANY_MIN; len <= ANY_MAX;) {
 		uint32_t n = 1 + rd_random(&x) % SLOTS;
 
@@ -277,12 +277,12 @@ every_length(const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t f
 
 /* Few bytes, where headers end early and the short way of summing is taken. */
 static void
-short_ones(const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t flags, bool lend)
+short_ones(const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t flags, bool attach)
 {
-	uint64_t x = features * 7 + flags + lend;
+	uint64_t x = features * 7 + flags + attach;
 	static struct rig r;
 
-	rig_open(&r, ops, features, flags, lend);
+	rig_open(&r, ops, features, flags, attach);
 	for (int round = 0; round < 100; round++) {
 		for (uint32_t n = 1 + rd_random(&x) % SLOTS; n > 0; n--)
 			send_any(&r, ANY_MIN + rd_random(&x) % 140, &x);
@@ -295,10 +295,10 @@ short_ones(const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t fla
 }
 
 typedef void (*scenario)(const struct vnet_isa_ops_table *ops, uint64_t features, uint32_t flags,
-			 bool lend);
+			 bool attach);
 
 static void
-on_all(scenario play, bool lend)
+on_all(scenario play, bool attach)
 {
 	const struct vnet_isa *level;
 
@@ -306,10 +306,10 @@ on_all(scenario play, bool lend)
 		for (uint32_t i = 0; i < RTE_DIM(csum_rings) * RTE_DIM(modes); i++) {
 			const uint64_t features = csum_rings[i / RTE_DIM(modes)];
 
-			/* Lending is out of order. */
-			if (lend && (features & F_IN_ORDER))
+			/* Attaching is out of order. */
+			if (attach && (features & F_IN_ORDER))
 				continue;
-			play(level->ops, features, modes[i % RTE_DIM(modes)], lend);
+			play(level->ops, features, modes[i % RTE_DIM(modes)], attach);
 		}
 }
 
@@ -327,7 +327,7 @@ short_as_the_general_function(void **state)
 
 /* Zero-copy: a packet whose checksum has to be put in is copied like any other. */
 static void
-not_lent_as_the_general_function(void **state)
+not_attached_as_the_general_function(void **state)
 {
 	on_all(every_length, true);
 	on_all(short_ones, true);
@@ -380,7 +380,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(as_the_general_function),
 		cmocka_unit_test(short_as_the_general_function),
-		cmocka_unit_test(not_lent_as_the_general_function),
+		cmocka_unit_test(not_attached_as_the_general_function),
 		cmocka_unit_test(headers_that_cannot_be),
 	};
 

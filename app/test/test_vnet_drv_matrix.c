@@ -113,7 +113,7 @@ struct row {
 };
 
 static void
-row_open(struct row *r, uint64_t features)
+matrix_open(struct row *r, uint64_t features)
 {
 	memset(r, 0, sizeof(*r));
 	link_open(&r->l, ENTRIES, features, true, small_pool);
@@ -121,7 +121,7 @@ row_open(struct row *r, uint64_t features)
 }
 
 static void
-row_fetch(struct row *r)
+matrix_fetch(struct row *r)
 {
 	r->n -= r->next;
 	memmove(r->c, &r->c[r->next], r->n * sizeof(r->c[0]));
@@ -132,8 +132,8 @@ row_fetch(struct row *r)
 
 /* The device fills its next buffer with `bytes`, of which the first is `first`, and says `len`. */
 static void
-row_use(struct row *r, const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t bytes, uint8_t first,
-	uint32_t len)
+matrix_use(struct row *r, const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t bytes, uint8_t first,
+	   uint32_t len)
 {
 	const uint32_t hdr_len = r->l.ring->hdr_len;
 	struct rdev_chain *c = &r->c[r->next++];
@@ -149,7 +149,7 @@ row_use(struct row *r, const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t byte
 }
 
 static void
-row_use_odd(struct row *r, enum odd odd)
+matrix_use_odd(struct row *r, enum odd odd)
 {
 	const uint32_t hdr_len = r->l.ring->hdr_len;
 	const struct header *h = header_of(odd);
@@ -166,27 +166,27 @@ row_use_odd(struct row *r, enum odd odd)
 		hdr.hdr = h->hdr;
 		/* Of a packet in two buffers the second has as much as the others. */
 		len = odd < MERGED ? HEADER_BYTES : HEADER_BYTES - ALIKE - hdr_len;
-		row_use(r, &hdr, len, 2, len);
+		matrix_use(r, &hdr, len, 2, len);
 	} else if (is_long(odd)) {
-		row_use(r, &hdr, ROOM, 2, longs[odd - LONG]);
+		matrix_use(r, &hdr, ROOM, 2, longs[odd - LONG]);
 	} else if (is_short(odd)) {
 		len = odd - SHORT;
 		/* What the header says where there is none does not matter. */
 		if (len < hdr_len)
 			hdr.num_buffers = 9;
-		row_use(r, &hdr, LEAST, 2, len - hdr_len);
+		matrix_use(r, &hdr, LEAST, 2, len - hdr_len);
 	} else if (is_id(odd)) {
 		rdev_lie(&r->l.rdev, ids[odd - ID], hdr_len + ALIKE, 1, 1);
 		r->next++;
 	} else {
 		len = ALIKE - (odd == LENGTH);
-		row_use(r, &hdr, len, 2, len);
+		matrix_use(r, &hdr, len, 2, len);
 	}
 }
 
 /* All that is there, in as many bursts as it takes. */
 static uint16_t
-row_receive(struct row *r, struct rte_mbuf **got)
+matrix_receive(struct row *r, struct rte_mbuf **got)
 {
 	uint16_t n = 0, more;
 
@@ -267,13 +267,13 @@ row_open_at(struct row *r, uint64_t features, uint16_t before)
 	const struct virtio_net_hdr_mrg_rxbuf plain = {.num_buffers = 1};
 	struct rte_mbuf *got[ENTRIES];
 
-	row_open(r, features);
-	row_fetch(r);
+	matrix_open(r, features);
+	matrix_fetch(r);
 	for (uint16_t i = 0; i < before; i++)
-		row_use(r, &plain, ALIKE, 2, ALIKE);
-	assert_int_equal(row_receive(r, got), before);
+		matrix_use(r, &plain, ALIKE, 2, ALIKE);
+	assert_int_equal(matrix_receive(r, got), before);
 	rte_pktmbuf_free_bulk(got, before);
-	row_fetch(r);
+	matrix_fetch(r);
 }
 
 static void
@@ -287,8 +287,8 @@ one_odd(uint64_t features, uint16_t before, uint16_t n, uint16_t place, enum odd
 	row_open_at(&r, features, before);
 	f = fate_of(&r, n, place, odd);
 	for (uint16_t i = 0; i < n; i++)
-		row_use_odd(&r, i == place ? odd : NOTHING);
-	if (row_receive(&r, got) != f.expected)
+		matrix_use_odd(&r, i == place ? odd : NOTHING);
+	if (matrix_receive(&r, got) != f.expected)
 		fail_msg("ring %lx, %u at %u of %u", features, odd, place, n);
 	for (uint16_t i = 0; i < f.expected; i++) {
 		const bool two = f.merged && !f.refused;
@@ -400,26 +400,26 @@ expect_counts(uint64_t features, uint64_t *x)
 	uint64_t bins[VNET_SIZE_BINS] = {0}, bytes = 0, packets = 0, multicast = 0;
 	struct row r;
 
-	row_open(&r, features);
+	matrix_open(&r, features);
 	for (int round = 0; round < 40; round++) {
 		struct rte_mbuf *got[ENTRIES];
 		uint32_t len = lengths[rd_random(x) % RTE_DIM(lengths)];
 		uint16_t n;
 
-		row_fetch(&r);
+		matrix_fetch(&r);
 		for (n = 0; n < r.n; n++) {
 			const bool group = rd_random(x) % 16 == 0;
 
 			/* Neighbours of one length, now and then of two. */
 			if (rd_random(x) % 8 == 0)
 				len = lengths[rd_random(x) % RTE_DIM(lengths)];
-			row_use(&r, &plain, len, group ? 1 : 2, len);
+			matrix_use(&r, &plain, len, group ? 1 : 2, len);
 			bins[bin_of(len)]++;
 			bytes += len;
 			multicast += group;
 		}
 		packets += n;
-		assert_int_equal(row_receive(&r, got), n);
+		assert_int_equal(matrix_receive(&r, got), n);
 		rte_pktmbuf_free_bulk(got, n);
 	}
 	assert_memory_equal(r.l.rxq.stats.size_bin, bins, sizeof(bins));

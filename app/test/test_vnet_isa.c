@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Instruction-set levels: which one is chosen, and that all of them do the same. A scenario is
+ * ISA levels: which one is chosen, and that all of them do the same. A scenario is
  * played at each level with the same random numbers; all that anyone can see of it is written to a
  * record, and the records have to be equal.
  */
@@ -377,7 +377,7 @@ between(const struct vnet_isa_ops_table *ops, uint64_t features, bool receive, s
 	note(r, &l.rxq.stats, sizeof(l.rxq.stats));
 	note(r, &l.txq.stats, sizeof(l.txq.stats));
 	rte_pktmbuf_free_bulk(pkts, have);
-	ops->drv_drain(l.drv, l.ring->size);
+	vnet_drv_drain(l.drv, l.ring->size);
 	link_close(&l);
 }
 

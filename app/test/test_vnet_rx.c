@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packets from a guest: every ring layout, buffer layout and kind of mbuf, and nothing is lost. */
 #include "rig_guest_net.h"
+#include "vnet_extbuf.h"
 
 static const uint64_t rings[] = {
 	F_V1 | F_INDIRECT,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Packets that are lent rather than copied: what the application may do with them, and for long. */
+/* Packets that are attached, not copied: what the application may do with them, and how long. */
 #include "rig_guest_zc.h"
 
 #include <pthread.h>
@@ -20,11 +20,11 @@ every_packet(void **state)
 
 	for (uint32_t i = 0; i < NRINGS * NLAYOUTS; i++) {
 		const struct layout *l = &layouts[i % NLAYOUTS];
-		uint64_t lent = 0;
+		uint64_t attached = 0;
 		struct port p;
 		bool whole;
 
-		lend_open(&p, 64, rings[i / NLAYOUTS], 66000, 0);
+		zc_open(&p, 64, rings[i / NLAYOUTS], 66000, 0);
 		whole = l->n == 1 || (l->n == 2 && l->piece[0] <= p.hdr_len);
 		for (uint32_t k = 0; k < sizeof(lens) / sizeof(lens[0]); k++) {
 			bool expected = whole && lens[k] >= MIN;
@@ -34,15 +34,15 @@ every_packet(void **state)
 			assert_int_equal(port_rx(&p, &m, 1), 1);
 			expect_packet(&p, m, lens[k], k, expected);
 			assert_int_equal(m->nb_segs, 1);
-			lent += expected;
-			assert_int_equal(p.rxq.stats.zero_copy, lent);
+			attached += expected;
+			assert_int_equal(p.rxq.stats.zero_copy, attached);
 			assert_int_equal(port_reap(&p), !expected);
 			rte_pktmbuf_free(m);
 			poll_nothing(&p);
 			assert_int_equal(port_reap(&p), expected);
 		}
 		assert_int_equal(p.rxq.stats.packets, sizeof(lens) / sizeof(lens[0]));
-		lend_close(&p);
+		zc_close(&p);
 	}
 }
 
@@ -61,8 +61,8 @@ expect_own_buffer(const struct rte_mbuf *m)
 }
 
 /*
- * A burst to another guest frees what the first one lent; where a clone points to it as well, the
- * chain stays out.
+ * A burst to another guest frees what the first one attached; where a clone points to it as
+ * well, the chain stays out.
  */
 static void
 sent_to_another_guest(void **state)
@@ -72,7 +72,7 @@ sent_to_another_guest(void **state)
 		struct port from, to;
 		struct frame f;
 
-		lend_open(&from, 64, rings[i / 2], 4096, 0);
+		zc_open(&from, 64, rings[i / 2], 4096, 0);
 		port_open(&to, 64, rings[i / 2], 4096, 1);
 		while (port_offer(&to, 4096, PLAIN, true))
 			;
@@ -101,7 +101,7 @@ sent_to_another_guest(void **state)
 		poll_nothing(&from);
 		assert_int_equal(port_reap(&from), clone != NULL ? 1 : 2);
 		port_close(&to);
-		lend_close(&from);
+		zc_close(&from);
 	}
 }
 
@@ -114,7 +114,7 @@ segments_and_clones(void **state)
 		struct layout l;
 		struct port p;
 
-		lend_open(&p, 64, rings[i / 2], 4096, VNET_F_SCATTER);
+		zc_open(&p, 64, rings[i / 2], 4096, VNET_F_SCATTER);
 		l = i % 2 ? two_pieces : three_pieces(&p);
 		assert_true(send_frame(&p, 1000, 1, &l));
 		assert_int_equal(port_rx(&p, &m, 1), 1);
@@ -134,7 +134,7 @@ segments_and_clones(void **state)
 		rte_pktmbuf_free(clone);
 		poll_nothing(&p);
 		assert_int_equal(port_reap(&p), 1);
-		lend_close(&p);
+		zc_close(&p);
 	}
 }
 
@@ -146,22 +146,22 @@ pieces_that_are_copied(void **state)
 	struct rte_mbuf *m;
 	struct port p;
 
-	lend_open(&p, 64, rings[0], 4096, 0);
+	zc_open(&p, 64, rings[0], 4096, 0);
 	send_frame(&p, 1000, 1, &two_pieces);
 	assert_int_equal(port_rx(&p, &m, 1), 1);
 	expect_packet(&p, m, 1000, 1, false);
 	assert_int_equal(m->nb_segs, 1);
 	rte_pktmbuf_free(m);
-	lend_close(&p);
-	lend_open(&p, 64, rings[0], 4096, VNET_F_SCATTER);
+	zc_close(&p);
+	zc_open(&p, 64, rings[0], 4096, VNET_F_SCATTER);
 	send_frame(&p, 1000, 1, &small_head);
 	assert_int_equal(port_rx(&p, &m, 1), 1);
 	expect_packet(&p, m, 1000, 1, false);
 	rte_pktmbuf_free(m);
-	lend_close(&p);
+	zc_close(&p);
 }
 
-/* The application frees nothing: half of the ring is lent, and traffic goes on by copying. */
+/* The application frees nothing: half of the ring is attached, and traffic goes on by copying. */
 static void
 starvation(void **state)
 {
@@ -170,7 +170,7 @@ starvation(void **state)
 		uint32_t nkept = 0;
 		struct port p;
 
-		lend_open(&p, 64, rings[i], 2048, 0);
+		zc_open(&p, 64, rings[i], 2048, 0);
 		for (uint32_t k = 0; k < 1000; k++) {
 			struct rte_mbuf *m;
 
@@ -189,12 +189,12 @@ starvation(void **state)
 		rte_pktmbuf_free_bulk(kept, nkept);
 		poll_nothing(&p);
 		assert_int_equal(port_reap(&p), 32);
-		/* And lends again. */
+		/* And attaches again. */
 		send_frame(&p, 600, 7, PLAIN);
 		assert_int_equal(port_rx(&p, kept, 1), 1);
 		expect_packet(&p, kept[0], 600, 7, true);
 		rte_pktmbuf_free(kept[0]);
-		lend_close(&p);
+		zc_close(&p);
 	}
 }
 
@@ -208,11 +208,11 @@ starvation_by_entries(void **state)
 	uint32_t n = 0;
 	struct port p;
 
-	lend_open(&p, 64, rings[0], 2048, VNET_F_SCATTER);
+	zc_open(&p, 64, rings[0], 2048, VNET_F_SCATTER);
 	for (uint32_t k = 0; k < 12; k++) {
 		assert_true(send_frame(&p, 900, k, &five));
 		assert_int_equal(port_rx(&p, &m, 1), 1);
-		if (is_lent(&p, m))
+		if (is_attached(&p, m))
 			kept[n++] = m;
 		else
 			rte_pktmbuf_free(m);
@@ -221,7 +221,7 @@ starvation_by_entries(void **state)
 	assert_int_equal(n, 32 / 5);
 	for (uint32_t k = 0; k < n; k++)
 		rte_pktmbuf_free(kept[k]);
-	lend_close(&p);
+	zc_close(&p);
 }
 
 /* Freed in the order of the ring or not, chains go back in it, until waiting takes too long. */
@@ -232,7 +232,7 @@ order_of_return(void **state)
 		struct rte_mbuf *m[4];
 		struct port p;
 
-		lend_open(&p, 64, rings[i], 2048, 0);
+		zc_open(&p, 64, rings[i], 2048, 0);
 		/* Far from the last look through the queue, which was at the beginning of time. */
 		((struct vnet_zc_ring *)p.d.vq->cursor.owner)->overtaken_at = rte_rdtsc();
 		((struct vnet_zc_ring *)p.d.vq->cursor.owner)->wait = rte_get_tsc_hz() * 3600;
@@ -256,11 +256,11 @@ order_of_return(void **state)
 		rte_pktmbuf_free(m[2]);
 		poll_nothing(&p);
 		assert_int_equal(port_reap(&p), 1);
-		lend_close(&p);
+		zc_close(&p);
 	}
 }
 
-/* One packet is kept for ever: the others come and go all the same, and are lent. */
+/* One packet is kept for ever: the others come and go all the same, and are attached. */
 static void
 one_is_kept(void **state)
 {
@@ -268,7 +268,7 @@ one_is_kept(void **state)
 		struct rte_mbuf *kept, *m;
 		struct port p;
 
-		lend_open(&p, 64, rings[i], 2048, 0);
+		zc_open(&p, 64, rings[i], 2048, 0);
 		((struct vnet_zc_ring *)p.d.vq->cursor.owner)->wait = 0;
 		send_frame(&p, 600, 0, PLAIN);
 		assert_int_equal(port_rx(&p, &kept, 1), 1);
@@ -284,7 +284,7 @@ one_is_kept(void **state)
 		}
 		expect_packet(&p, kept, 600, 0, true);
 		rte_pktmbuf_free(kept);
-		lend_close(&p);
+		zc_close(&p);
 	}
 }
 
@@ -334,7 +334,7 @@ freed_elsewhere(void **state)
 		struct port p;
 
 		memset(&f, 0, sizeof(f));
-		lend_open(&p, 64, rings[i], 2048, 0);
+		zc_open(&p, 64, rings[i], 2048, 0);
 		assert_int_equal(pthread_create(&t, NULL, free_packets, &f), 0);
 		while (received < 5000) {
 			struct rte_mbuf *pkts[32];
@@ -362,18 +362,18 @@ freed_elsewhere(void **state)
 		assert_int_equal(back, 5000);
 		assert_true(p.rxq.stats.zero_copy > 1000);
 		assert_int_equal(p.rxq.stats.packets, 5000);
-		lend_close(&p);
+		zc_close(&p);
 	}
 }
 
-/* Disabled while packets are out: what is sent is dropped, what was lent comes back. */
+/* Disabled while packets are out: what is sent is dropped, what was attached comes back. */
 static void
 disabled(void **state)
 {
 	struct rte_mbuf *m;
 	struct port p;
 
-	lend_open(&p, 64, rings[0], 2048, 0);
+	zc_open(&p, 64, rings[0], 2048, 0);
 	send_frame(&p, 600, 0, PLAIN);
 	assert_int_equal(port_rx(&p, &m, 1), 1);
 	p.d.ring->enabled = false;
@@ -385,7 +385,7 @@ disabled(void **state)
 	rte_pktmbuf_free(m);
 	poll_nothing(&p);
 	assert_int_equal(port_reap(&p), 1);
-	lend_close(&p);
+	zc_close(&p);
 }
 
 static void
@@ -403,12 +403,12 @@ rings_that_are_copied(void **state)
 
 	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct rte_mbuf *m[2];
-		struct vnet_zc_ring *loans;
+		struct vnet_zc_ring *zc;
 		struct port p;
 
 		port_open(&p, cases[i].size, cases[i].features, 2048, 1);
 		assert_int_equal(vnet_rxq_zero_copy(&p.rxq, MIN), 0);
-		assert_int_equal(vnet_zc_new(p.d.ring, &loans), -ENOTSUP);
+		assert_int_equal(vnet_zc_new(p.d.ring, &zc), -ENOTSUP);
 		/* In order, whatever becomes of the packets. */
 		for (uint32_t k = 0; k < 100; k++) {
 			send_frame(&p, 600, k, PLAIN);
@@ -471,26 +471,26 @@ buffers_are_not_written(void **state)
 		if (!(rings[i] & F_CSUM))
 			continue;
 		for (int partial = 0; partial < 2; partial++) {
-			lend_open(&p, 64, rings[i], 2048, partial ? VNET_F_PARTIAL_CSUM : 0);
+			zc_open(&p, 64, rings[i], 2048, partial ? VNET_F_PARTIAL_CSUM : 0);
 			at = guest_ptr(&p.g, p.buf[p.free_buf[p.nfree - 1]].gpa);
 			assert_true(send_partial(&p, 600));
 			memcpy(before, at, sizeof(before));
 			assert_int_equal(port_rx(&p, &m, 1), 1);
-			assert_int_equal(is_lent(&p, m), partial);
+			assert_int_equal(is_attached(&p, m), partial);
 			assert_int_equal(p.rxq.stats.sw_csum, !partial);
 			assert_int_equal(m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK,
 					 partial ? RTE_MBUF_F_RX_L4_CKSUM_NONE :
 						   RTE_MBUF_F_RX_L4_CKSUM_GOOD);
 			assert_memory_equal(at, before, sizeof(before));
 			rte_pktmbuf_free(m);
-			lend_close(&p);
+			zc_close(&p);
 		}
-		lend_open(&p, 64, rings[i], 2048, VNET_F_VLAN_STRIP);
+		zc_open(&p, 64, rings[i], 2048, VNET_F_VLAN_STRIP);
 		send_frame(&p, 600, 1, PLAIN);
 		assert_int_equal(port_rx(&p, &m, 1), 1);
 		expect_packet(&p, m, 600, 1, false);
 		rte_pktmbuf_free(m);
-		lend_close(&p);
+		zc_close(&p);
 	}
 }
 
@@ -503,7 +503,7 @@ bad_headers(void **state)
 	uint8_t data[1000] = {0};
 	struct port p;
 
-	lend_open(&p, 64, rings[1], 2048, VNET_F_PARTIAL_CSUM);
+	zc_open(&p, 64, rings[1], 2048, VNET_F_PARTIAL_CSUM);
 	for (uint32_t l = 0; l < NLAYOUTS; l++)
 		port_send(&p, &hdr, data, sizeof(data), &layouts[l]);
 	for (uint32_t bytes = 0; bytes < 26; bytes++)
@@ -513,7 +513,7 @@ bad_headers(void **state)
 	assert_int_equal(p.rxq.stats.drop[VNET_DROP_BAD_HDR], NLAYOUTS);
 	assert_int_equal(p.rxq.stats.drop[VNET_DROP_RUNT], 26);
 	assert_int_equal(port_reap(&p), NLAYOUTS + 26);
-	lend_close(&p);
+	zc_close(&p);
 }
 
 /* With no mbuf, or too few for the pieces, packets stay in the ring and none is lost. */
@@ -529,7 +529,7 @@ no_mbufs(void **state)
 			struct layout l;
 			struct port p;
 
-			lend_open(&p, 64, rings[i], 2048, VNET_F_SCATTER);
+			zc_open(&p, 64, rings[i], 2048, VNET_F_SCATTER);
 			l = three_pieces(&p);
 			for (uint32_t k = 0; k < 3; k++)
 				send_frame(&p, 1000, k, &l);
@@ -550,7 +550,7 @@ no_mbufs(void **state)
 			}
 			rte_pktmbuf_free_bulk(pkts, 3);
 			assert_int_equal(p.rxq.stats.zero_copy, 3);
-			lend_close(&p);
+			zc_close(&p);
 		}
 	}
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Packets that are lent, when ring or memory go away under them, and what hostile guests lend. */
+/*
+ * Packets that are attached to guest memory: rings and memory go away under them, guests are
+ * hostile.
+ */
 #include "rig_guest_zc.h"
 
 /* The ring ends with packets out: the guest has all back, the packets stay readable. */
@@ -7,21 +10,21 @@ static void
 ring_ends(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		struct vnet_zc_ring *loans;
+		struct vnet_zc_ring *zc;
 		struct rte_mbuf *m[8];
 		struct virtq_mem *mem;
 		struct port p;
 
-		lend_open(&p, 64, rings[i], 2048, 0);
-		loans = p.d.vq->cursor.owner;
+		zc_open(&p, 64, rings[i], 2048, 0);
+		zc = p.d.vq->cursor.owner;
 		mem = p.g.mem;
 		for (uint32_t k = 0; k < 8; k++)
 			send_frame(&p, 600, k, PLAIN);
 		assert_int_equal(port_rx(&p, m, 8), 8);
-		assert_int_equal(vnet_zc_attached(loans), 8);
+		assert_int_equal(vnet_zc_attached(zc), 8);
 		rte_pktmbuf_free(m[3]);
 		fd_count(p.d.callfd);
-		vnet_zc_end(loans, p.d.vq, p.d.ring);
+		vnet_zc_end(zc, p.d.vq, p.d.ring);
 		assert_int_equal(fd_count(p.d.callfd), 1);
 		assert_int_equal(port_reap(&p), 8);
 		assert_int_equal(rd_pending(&p.r), 0);
@@ -36,13 +39,13 @@ ring_ends(void **state)
 		p.d.ring = NULL;
 		assert_int_equal(mem->refs, 2);
 		for (uint32_t k = 0; k < 8; k++) {
-			assert_false(vnet_zc_free(loans));
+			assert_false(vnet_zc_free(zc));
 			if (k == 3)
 				continue;
 			expect_packet(&p, m[k], 600, k, true);
 			rte_pktmbuf_free(m[k]);
 		}
-		assert_true(vnet_zc_free(loans));
+		assert_true(vnet_zc_free(zc));
 		assert_int_equal(mem->refs, 1);
 		port_close(&p);
 	}
@@ -70,11 +73,11 @@ move_run(struct port *p, struct virtq_mem *mem)
 static void
 move_to(struct port *p, struct virtq_mem *mem)
 {
-	struct vnet_zc_ring *loans = p->d.vq->cursor.owner;
+	struct vnet_zc_ring *zc = p->d.vq->cursor.owner;
 
-	vnet_zc_remap(loans);
+	vnet_zc_remap(zc);
 	move_run(p, mem);
-	vnet_zc_remapped(loans, mem);
+	vnet_zc_remapped(zc, mem);
 }
 
 /* Memory goes under packets that are out: it is kept for them, and no longer. */
@@ -82,16 +85,16 @@ static void
 memory_moves(void **state)
 {
 	struct virtq_mem *a, *b;
-	struct vnet_zc_ring *loans;
+	struct vnet_zc_ring *zc;
 	struct rte_mbuf *m[3];
 	struct port p;
 
-	lend_open(&p, 64, rings[0], 2048, 0);
-	loans = p.d.vq->cursor.owner;
+	zc_open(&p, 64, rings[0], 2048, 0);
+	zc = p.d.vq->cursor.owner;
 	a = other_mem(p.g.mem);
 	b = other_mem(p.g.mem);
 	move_to(&p, a);
-	assert_int_equal(a->refs, 3); /* here, run, loans */
+	assert_int_equal(a->refs, 3); /* here, run, zero-copy buffers */
 	assert_int_equal(p.g.mem->refs, 1);
 	send_frame(&p, 600, 0, PLAIN);
 	assert_int_equal(port_rx(&p, &m[0], 1), 1);
@@ -103,19 +106,19 @@ memory_moves(void **state)
 	/* The newer one comes back first, and its memory stays. */
 	rte_pktmbuf_free(m[1]);
 	poll_late(&p);
-	vnet_zc_put_mems(loans);
+	vnet_zc_put_mems(zc);
 	assert_int_equal(a->refs, 2);
 	assert_int_equal(b->refs, 3);
 	rte_pktmbuf_free(m[0]);
 	poll_nothing(&p);
-	vnet_zc_put_mems(loans);
+	vnet_zc_put_mems(zc);
 	assert_int_equal(a->refs, 1);
 	assert_int_equal(b->refs, 3);
-	/* Nothing is lent of b when it goes. */
+	/* Nothing is attached of b when it goes. */
 	move_to(&p, a);
-	vnet_zc_put_mems(loans);
+	vnet_zc_put_mems(zc);
 	assert_int_equal(b->refs, 1);
-	lend_close(&p);
+	zc_close(&p);
 	assert_int_equal(a->refs, 1);
 	virtq_mem_put(a);
 	virtq_mem_put(b);
@@ -127,33 +130,33 @@ memory_moves_often(void **state)
 {
 	struct rte_mbuf *kept[200];
 	struct virtq_mem *mem[200];
-	uint32_t n = 0, lent = 0, held = 0;
-	struct vnet_zc_ring *loans;
+	uint32_t n = 0, attached = 0, held = 0;
+	struct vnet_zc_ring *zc;
 	struct port p;
 
-	lend_open(&p, 1024, rings[0], 2048, 0);
-	loans = p.d.vq->cursor.owner;
+	zc_open(&p, 1024, rings[0], 2048, 0);
+	zc = p.d.vq->cursor.owner;
 	for (uint32_t k = 0; k < 200; k++) {
 		mem[k] = other_mem(p.g.mem);
 		move_to(&p, mem[k]);
 		send_frame(&p, 600, k, PLAIN);
 		assert_int_equal(port_rx(&p, &kept[n], 1), 1);
-		lent += is_lent(&p, kept[n++]);
+		attached += is_attached(&p, kept[n++]);
 	}
 	for (uint32_t k = 0; k < 200; k++)
 		held += mem[k]->refs > 1;
-	assert_true(lent >= VNET_ZC_MEMS && lent <= VNET_ZC_MEMS + 2);
+	assert_true(attached >= VNET_ZC_MEMS && attached <= VNET_ZC_MEMS + 2);
 	assert_true(held <= VNET_ZC_MEMS + 3);
 	for (uint32_t k = 0; k < n; k++)
-		expect_packet(&p, kept[k], 600, k, is_lent(&p, kept[k]));
+		expect_packet(&p, kept[k], 600, k, is_attached(&p, kept[k]));
 	rte_pktmbuf_free_bulk(kept, n);
 	poll_nothing(&p);
-	vnet_zc_put_mems(loans);
+	vnet_zc_put_mems(zc);
 	send_frame(&p, 600, 1, PLAIN);
 	assert_int_equal(port_rx(&p, kept, 1), 1);
-	assert_true(is_lent(&p, kept[0]));
+	assert_true(is_attached(&p, kept[0]));
 	rte_pktmbuf_free(kept[0]);
-	lend_close(&p);
+	zc_close(&p);
 	for (uint32_t k = 0; k < 200; k++) {
 		assert_int_equal(mem[k]->refs, 1);
 		virtq_mem_put(mem[k]);
@@ -165,28 +168,28 @@ static void
 neglected(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		struct vnet_zc_ring *loans;
+		struct vnet_zc_ring *zc;
 		struct rte_mbuf *m[2];
 		struct port p;
 
-		lend_open(&p, 64, rings[i], 2048, 0);
-		loans = p.d.vq->cursor.owner;
-		assert_false(vnet_zc_unpolled(loans)); /* nothing is out */
+		zc_open(&p, 64, rings[i], 2048, 0);
+		zc = p.d.vq->cursor.owner;
+		assert_false(vnet_zc_unpolled(zc)); /* nothing is out */
 		send_frame(&p, 600, 0, PLAIN);
 		send_frame(&p, 600, 1, PLAIN);
 		assert_int_equal(port_rx(&p, m, 2), 2);
-		assert_false(vnet_zc_unpolled(loans));
-		assert_true(vnet_zc_unpolled(loans));
+		assert_false(vnet_zc_unpolled(zc));
+		assert_true(vnet_zc_unpolled(zc));
 		rte_pktmbuf_free(m[1]);
 		fd_count(p.d.callfd);
-		vnet_zc_reclaim(loans, p.d.vq, p.d.ring);
+		vnet_zc_reclaim(zc, p.d.vq, p.d.ring);
 		assert_int_equal(port_reap(&p), 1);
 		assert_int_equal(fd_count(p.d.callfd), 1);
 		rte_pktmbuf_free(m[0]);
-		vnet_zc_reclaim(loans, p.d.vq, p.d.ring);
+		vnet_zc_reclaim(zc, p.d.vq, p.d.ring);
 		assert_int_equal(port_reap(&p), 1);
-		assert_false(vnet_zc_unpolled(loans));
-		lend_close(&p);
+		assert_false(vnet_zc_unpolled(zc));
+		zc_close(&p);
 	}
 }
 
@@ -218,17 +221,17 @@ scribble(struct port *p, uint64_t *x)
 static void
 start_over(struct port *p, struct rte_mbuf **kept, uint32_t n)
 {
-	struct vnet_zc_ring *loans = p->d.vq->cursor.owner;
+	struct vnet_zc_ring *zc = p->d.vq->cursor.owner;
 
-	vnet_zc_end(loans, p->d.vq, p->d.ring);
+	vnet_zc_end(zc, p->d.vq, p->d.ring);
 	for (uint32_t k = 0; k < n; k++) {
 		rte_pktmbuf_free(kept[k]);
 		kept[k] = NULL;
 	}
-	assert_true(vnet_zc_free(loans));
+	assert_true(vnet_zc_free(zc));
 	assert_int_equal(virtq_dev_set_base(p->d.vq, p->d.ring, virtq_fresh_base(p->r.packed)), 0);
-	assert_int_equal(vnet_zc_new(p->d.ring, &loans), 0);
-	p->d.vq->cursor.owner = loans;
+	assert_int_equal(vnet_zc_new(p->d.ring, &zc), 0);
+	p->d.vq->cursor.owner = zc;
 }
 
 /* Whatever stands in the ring: packets are within the guest's memory, and all are accounted for. */
@@ -237,10 +240,10 @@ hostile_rings(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
 		struct rte_mbuf *kept[64] = {0};
-		uint64_t x = i, lent = 0, got = 0, breaks = 0;
+		uint64_t x = i, attached = 0, got = 0, breaks = 0;
 		struct port p;
 
-		lend_open(&p, 64, rings[i], 2048, VNET_F_SCATTER);
+		zc_open(&p, 64, rings[i], 2048, VNET_F_SCATTER);
 		for (uint32_t k = 0; k < 20000; k++) {
 			struct rte_mbuf *pkts[8];
 			uint16_t n;
@@ -251,7 +254,7 @@ hostile_rings(void **state)
 				uint32_t at = rd_random(&x) % 64;
 
 				assert_true(mbuf_bytes(pkts[m]) != NULL);
-				lent += is_lent(&p, pkts[m]);
+				attached += is_attached(&p, pkts[m]);
 				rte_pktmbuf_free(kept[at]);
 				kept[at] = pkts[m];
 			}
@@ -262,10 +265,10 @@ hostile_rings(void **state)
 			start_over(&p, kept, 64);
 		}
 		start_over(&p, kept, 64);
-		assert_true(lent > 1000 && got > lent && breaks > 10);
+		assert_true(attached > 1000 && got > attached && breaks > 10);
 		assert_int_equal(p.rxq.stats.packets, got);
-		assert_int_equal(p.rxq.stats.zero_copy, lent);
-		lend_close(&p);
+		assert_int_equal(p.rxq.stats.zero_copy, attached);
+		zc_close(&p);
 	}
 }
 
@@ -274,7 +277,7 @@ static void
 memory_cut_short(void **state)
 {
 	struct virtq_region region;
-	struct vnet_zc_ring *loans;
+	struct vnet_zc_ring *zc;
 	struct virtq_mem *mem;
 	struct rte_mbuf *m;
 	struct port p;
@@ -293,8 +296,8 @@ memory_cut_short(void **state)
 	assert_int_equal(virtq_mem_new(&region, 1, &mem), 0);
 	move_run(&p, mem);
 	assert_int_equal(vnet_rxq_zero_copy(&p.rxq, MIN), 0);
-	assert_int_equal(vnet_zc_new(p.d.ring, &loans), 0);
-	p.d.vq->cursor.owner = loans;
+	assert_int_equal(vnet_zc_new(p.d.ring, &zc), 0);
+	p.d.vq->cursor.owner = zc;
 	p.rx = vnet_dev_rx_select(p.d.ring, VNET_F_ZERO_COPY, NULL);
 	assert_int_equal(port_rx(&p, &m, 1), 1);
 	assert_true(RTE_MBUF_HAS_EXTBUF(m));
@@ -304,8 +307,8 @@ memory_cut_short(void **state)
 		assert_int_equal(rte_pktmbuf_mtod(m, volatile uint8_t *)[k], 0);
 	assert_true(virtq_mem_poisoned(mem));
 	rte_pktmbuf_free(m);
-	vnet_zc_end(loans, p.d.vq, p.d.ring);
-	assert_true(vnet_zc_free(loans));
+	vnet_zc_end(zc, p.d.vq, p.d.ring);
+	assert_true(vnet_zc_free(zc));
 	virtq_mem_put(mem);
 	close(fd);
 	port_close(&p);

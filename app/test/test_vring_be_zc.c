@@ -199,7 +199,7 @@ static void
 ends_without_end(void **state)
 {
 	static struct rte_mbuf *kept[200];
-	uint32_t lent = 0;
+	uint32_t attached = 0;
 	struct port p;
 
 	start(&p, F_V1);
@@ -208,12 +208,12 @@ ends_without_end(void **state)
 					  VNET_F_ZERO_COPY,
 					  NULL);
 		kept[i] = receive(&p, i);
-		lent += RTE_MBUF_HAS_EXTBUF(kept[i]) != 0;
+		attached += RTE_MBUF_HAS_EXTBUF(kept[i]) != 0;
 		set_run(NULL);
 		port_reap(&p);
 		set_run(p.d.ring);
 	}
-	assert_int_equal(lent, 64);
+	assert_int_equal(attached, 64);
 	assert_int_equal(p.g.mem->refs, 2 + 64);
 	rte_pktmbuf_free_bulk(kept, 200);
 	wait_refs(p.g.mem, 2);

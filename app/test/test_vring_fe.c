@@ -141,7 +141,7 @@ test_rss(void **state)
 
 /* A driver receives from the rings 2i and sends to 2i + 1. */
 static void
-test_sides(void **state)
+test_queue_ops(void **state)
 {
 	static struct virtq_drv drv[4];
 	static struct virtq_ring rings[4];
@@ -178,7 +178,7 @@ main(void)
 		cmocka_unit_test(test_beyond),
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_rss),
-		cmocka_unit_test(test_sides),
+		cmocka_unit_test(test_queue_ops),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,42 @@ static const struct option specials[SPECIALS] = {
 
 enum { FIRST_NUMBER = SPECIALS, FIRST_WORD = FIRST_NUMBER + NUMBERS };
 
+const char *
+perf_end_name(enum perf_role role)
+{
+	return role == PERF_BACKEND ? "back-end" : "front-end";
+}
+
+const char *
+perf_driver(const struct perf_options *o, uint32_t pair, enum perf_role role)
+{
+	if (role == o->measured)
+		return o->driver[pair];
+	if (o->peer != NULL)
+		return o->peer;
+	return role == PERF_BACKEND ? "net_vhost" : "net_virtio_user";
+}
+
+bool
+perf_is_driver(const char *text, const char *name)
+{
+	size_t stem = strcspn(text, ",");
+
+	return strlen(name) == stem && memcmp(text, name, stem) == 0;
+}
+
+uint32_t
+perf_working_ports(const struct perf_options *o)
+{
+	return o->path[PERF_VM] ? 2 : 1;
+}
+
+uint32_t
+perf_ports(const struct perf_options *o)
+{
+	return perf_working_ports(o) + o->idle_ports;
+}
+
 void
 perf_usage(FILE *f)
 {

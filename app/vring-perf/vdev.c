@@ -8,12 +8,6 @@
 enum { HEADROOM = 128, MBUF_OVERHEAD = 384, POOL_MIN = 8191 };
 
 const char *
-perf_end_name(enum perf_role role)
-{
-	return role == PERF_BACKEND ? "back-end" : "front-end";
-}
-
-const char *
 perf_path_name(enum perf_path path)
 {
 	static const char *const names[PERF_PATHS] = {
@@ -35,16 +29,6 @@ perf_size_name(uint32_t size, char *buf)
 }
 
 const char *
-perf_driver(const struct perf_options *o, uint32_t pair, enum perf_role role)
-{
-	if (role == o->measured)
-		return o->driver[pair];
-	if (o->peer != NULL)
-		return o->peer;
-	return role == PERF_BACKEND ? "net_vhost" : "net_virtio_user";
-}
-
-const char *
 perf_plugin(const struct perf_options *o, uint32_t pair, enum perf_role role)
 {
 	const char *own = o->own_plugin[pair];
@@ -52,14 +36,6 @@ perf_plugin(const struct perf_options *o, uint32_t pair, enum perf_role role)
 	if (role == o->measured)
 		return own != NULL ? own : o->plugin;
 	return o->plugin != NULL ? o->plugin : own;
-}
-
-bool
-perf_is_driver(const char *text, const char *name)
-{
-	size_t stem = strcspn(text, ",");
-
-	return strlen(name) == stem && memcmp(text, name, stem) == 0;
 }
 
 /* Arguments that a worker's port has whatever the driver: "" or ",key=value...". */
@@ -97,18 +73,6 @@ perf_vdev(const struct perf_options *o, uint32_t pair, enum perf_role role, bool
 		     more != NULL ? "," : "", more != NULL ? more : "") < 0)
 		return NULL;
 	return s;
-}
-
-uint32_t
-perf_working_ports(const struct perf_options *o)
-{
-	return o->path[PERF_VM] ? 2 : 1;
-}
-
-uint32_t
-perf_ports(const struct perf_options *o)
-{
-	return perf_working_ports(o) + o->idle_ports;
 }
 
 void

@@ -132,12 +132,6 @@ int vnet_rxq_init(struct vnet_rxq *rxq, struct rte_mempool *pool, uint16_t port_
  * this pool cannot be replaced (RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF).
  */
 int vnet_rxq_zero_copy(struct vnet_rxq *rxq, uint32_t min);
-/*
- * Buffers of `size` bytes (at most 65535) that are attached to mbufs as external buffers.
- * NULL with rte_errno.
- */
-struct rte_mempool *vnet_extbuf_pool_create(const char *name, unsigned int n, uint32_t size,
-					    int socket_id);
 
 /*
  * Take up to n packets from a ring that the guest transmits on. Returns the number of mbufs
@@ -165,6 +159,9 @@ vnet_tx_burst vnet_dev_tx_select(const struct virtq_ring *ring, const char **nam
 
 /* Drop n packets for one reason: free, count. */
 void vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet_drop why);
+
+/* VLAN tags of n packets, into their mbufs. */
+void vnet_strip_vlan(struct rte_mbuf **pkts, uint16_t n);
 
 /* Make a packet ready for any ring: header fields, pseudo-header checksum. ethdev tx_prepare. */
 uint16_t vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n);

@@ -522,14 +522,3 @@ vnet_drv_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **n
 		*name = table[f].name;
 	return table[f].burst;
 }
-
-void
-vnet_drv_drain(struct virtq_drv *drv, uint16_t size)
-{
-	struct rte_mbuf *m;
-
-	while ((m = virtq_drv_detach(drv, size)) != NULL) {
-		/* A receive buffer is raw; what a sent one was holds for it as well. */
-		rte_pktmbuf_free(m);
-	}
-}

@@ -8,23 +8,9 @@
 #include <rte_memcpy.h>
 
 #include "vnet.h"
+#include "vnet_count.h"
+#include "vnet_extbuf.h"
 #include "vnet_zc_buf.h"
-
-/* An Ethernet frame with two tags around the largest IP packet. */
-#define VNET_FRAME_MAX (UINT16_MAX + RTE_ETHER_HDR_LEN + 8u)
-
-/* A buffer for a packet that no pool element takes, attached to an mbuf as external buffer. */
-struct vnet_extbuf {
-	struct rte_mbuf_ext_shared_info shinfo;
-	uint8_t data[];		/* the pool's element size less this header */
-};
-
-/* Bytes of a large buffer; the pool rounds its elements up, an mbuf counts in 16 bits. */
-static inline uint32_t
-vnet_extbuf_size(const struct rte_mempool *pool)
-{
-	return RTE_MIN(pool->elt_size - (uint32_t)sizeof(struct vnet_extbuf), (uint32_t)UINT16_MAX);
-}
 
 /* The header as it lies in a buffer; num_buffers is absent in the 10-byte form. VIRTIO 5.1.6 */
 struct vnet_hdr {
@@ -79,45 +65,6 @@ vnet_copy(void *to, const void *from, uint32_t len)
 	}
 }
 
-/*
- * Bytes of up to VNET_SIZE_CLASS_MAX packets, in the low 22 bits of a word, and above them how many
- * there are of each size class, in six bits each. One word, since registers are few where it grows.
- */
-#define VNET_SIZE_CLASS_MAX 63
-#define VNET_SIZE_CLASS_MASK 0x3f
-#define VNET_SIZE_CLASS(bin) (UINT64_C(1) << (22 + 6 * (bin)))
-_Static_assert(VNET_SIZE_CLASS_MAX * VNET_FRAME_MAX < 1u << 22 && VNET_SIZE_BINS == 7,
-	       "vnet_size_classes()");
-
-extern const uint64_t vnet_size_class_of[25];
-
-/* The class of a packet of that length. */
-static inline uint64_t
-vnet_size_class(uint32_t len)
-{
-	/* By multiples of 64; the borders at 64 and 1518 are none. Counting bits takes longer. */
-	return vnet_size_class_of[len > 1518 ? 24 : (len - (len == 64)) / 64];
-}
-
-/* What a packet of that length adds to the word. */
-static inline uint64_t
-vnet_size_classes(uint32_t len)
-{
-	return vnet_size_class(len) + len;
-}
-
-static inline uint64_t
-vnet_size_classes_bytes(uint64_t classes)
-{
-	return classes & (VNET_SIZE_CLASS(0) - 1);
-}
-
-/* Size classes and casts of packets just carried, while they are in the cache. */
-void vnet_count_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n);
-/* The same where the classes were counted along the way. */
-void vnet_count_size_classes(struct vnet_stats *stats, struct rte_mbuf **pkts, uint16_t n,
-			     uint64_t classes);
-void vnet_strip_vlan(struct rte_mbuf **pkts, uint16_t n);
 
 /*
  * Whether a driver's header can be true for a packet of `len` bytes under these features. The

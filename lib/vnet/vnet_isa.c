@@ -136,12 +136,6 @@ vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq
 	return vnet_isa()->ops->drv_rx_fill(rxq, drv, ring);
 }
 
-void
-vnet_drv_drain(struct virtq_drv *drv, uint16_t size)
-{
-	vnet_isa()->ops->drv_drain(drv, size);
-}
-
 uint16_t
 vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv, const struct virtq_ring *ring,
 		  uint16_t n)

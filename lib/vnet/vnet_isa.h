@@ -10,23 +10,7 @@
 #ifndef VNET_ISA_H
 #define VNET_ISA_H
 
-#include "vnet.h"
-#include "vnet_drv.h"
-
-/* What each level has of its own: functions of vnet.h and vnet_drv.h without their prefix. */
-struct vnet_isa_ops_table {
-	vnet_rx_burst (*dev_rx_select)(const struct virtq_ring *ring, uint32_t flags,
-				       const char **name);
-	vnet_tx_burst (*dev_tx_select)(const struct virtq_ring *ring, const char **name);
-	vnet_rx_burst (*drv_rx_select)(const struct virtq_ring *ring, uint32_t flags,
-				       const char **name);
-	vnet_tx_burst (*drv_tx_select)(const struct virtq_ring *ring, const char **name);
-	uint16_t (*drv_rx_fill)(struct vnet_rxq *rxq, struct virtq_drv *drv,
-				const struct virtq_ring *ring);
-	void (*drv_drain)(struct virtq_drv *drv, uint16_t size);
-	uint16_t (*drv_tx_clean)(struct vnet_txq *txq, struct virtq_drv *drv,
-				 const struct virtq_ring *ring, uint16_t n);
-};
+#include "vnet_isa_ops.h"
 
 struct vnet_isa {
 	const char *name;	/* "x86-64-v3"; that of the processor DPDK was built for, which is

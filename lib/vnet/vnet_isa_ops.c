@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The functions of one level; compiled for each, as they are. */
-#include "vnet_isa.h"
+#include "vnet_isa_ops.h"
 
 extern const struct vnet_isa_ops_table vnet_isa_ops;
 
@@ -10,6 +10,5 @@ const struct vnet_isa_ops_table vnet_isa_ops = {
 	.drv_rx_select = vnet_drv_rx_select,
 	.drv_tx_select = vnet_drv_tx_select,
 	.drv_rx_fill = vnet_drv_rx_fill,
-	.drv_drain = vnet_drv_drain,
 	.drv_tx_clean = vnet_drv_tx_clean,
 };

@@ -221,7 +221,7 @@ mock_doorbells(void *ctx)
 {
 	struct mock *m = ctx;
 
-	m->bells++;
+	m->notifiers++;
 }
 
 const struct vhost_dev_events mock_events = {

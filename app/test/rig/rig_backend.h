@@ -62,7 +62,7 @@ struct mock {
 	int fds_before;
 	struct evloop *loop;
 	struct vhost_dev dev;
-	unsigned int configs, losts, bells; /* events */
+	unsigned int configs, losts, notifiers; /* events */
 	char lost_why[VHOST_WHY];
 	bool close_when_lost;
 	int memfd;

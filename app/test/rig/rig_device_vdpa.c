@@ -342,8 +342,6 @@ sys_open(void *ctx, const char *path, int flags)
 	struct vdpa *f = ctx;
 	int rc;
 
-	(void)path;
-	(void)flags;
 	vdpa_hook(f, f->hooks->enter);
 	rc = f->gone ? -ENODEV : vdpa_open(f);
 	vdpa_hook(f, f->hooks->leave);
@@ -436,7 +434,6 @@ vdpa_config_changed(void *ctx)
 static void
 vdpa_lost(void *ctx, const char *why)
 {
-	(void)why;
 	((struct vdpa *)ctx)->losts++;
 }
 

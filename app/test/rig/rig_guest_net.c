@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "rig_guest_net.h"
+#include "vnet_extbuf.h"
 
 struct rte_mempool *small_pool, *large_pool, *big_pool;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* For tests: a guest's ring whose packets are lent rather than copied. */
+/* For tests: a guest's ring whose packets are attached rather than copied. */
 #ifndef RIG_GUEST_ZC_H
 #define RIG_GUEST_ZC_H
 
@@ -22,13 +22,13 @@ static const uint64_t rings[] = {
 
 #define NRINGS (sizeof(rings) / sizeof(rings[0]))
 
-void lend_open(struct port *p, uint16_t size, uint64_t features, uint32_t bytes, uint32_t flags);
+void zc_open(struct port *p, uint16_t size, uint64_t features, uint32_t bytes, uint32_t flags);
 /* No packet is out any more. */
-void lend_close(struct port *p);
+void zc_close(struct port *p);
 bool send_frame(struct port *p, uint32_t len, uint32_t seed, const struct layout *l);
-bool is_lent(const struct port *p, const struct rte_mbuf *m);
+bool is_attached(const struct port *p, const struct rte_mbuf *m);
 void expect_packet(const struct port *p, struct rte_mbuf *m, uint32_t len, uint32_t seed,
-		   bool lent);
+		   bool attached);
 /* One poll; nothing is expected. */
 void poll_nothing(struct port *p);
 /* Longer than a chain waits for older ones. */

@@ -18,6 +18,7 @@
 #include "vring_role.h"
 #include "vring_rxtx.h"
 #include "vring_stats.h"
+#include "vnet_extbuf.h"
 
 /* External buffers of a port: frames over a pool element that the application can hold. */
 #define EXTBUF_COUNT 512

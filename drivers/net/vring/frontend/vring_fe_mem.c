@@ -129,9 +129,7 @@ add_memseg(const struct rte_memseg_list *msl, const struct rte_memseg *ms, void 
 static size_t
 external_len(const struct vring_fe_mem *mem, uintptr_t base)
 {
-	uint32_t i;
-
-	for (i = 0; i < mem->nexternal; i++)
+	for (uint32_t i = 0; i < mem->nexternal; i++)
 		if (mem->external[i].base == base)
 			return mem->external[i].len;
 	return 0;
@@ -142,9 +140,8 @@ static void
 withdraw_external(struct vring_fe *fe)
 {
 	struct vnet_range *r = fe->port->extmem.range;
-	unsigned int i;
 
-	for (i = 0; i < VNET_EXTMEM_MAX && r[i].base != 0; i++)
+	for (unsigned int i = 0; i < VNET_EXTMEM_MAX && r[i].base != 0; i++)
 		if (external_len(&fe->mem, r[i].base) != r[i].len)
 			__atomic_store_n(&r[i].len, 0, __ATOMIC_RELAXED);
 }
@@ -155,9 +152,10 @@ give_external(struct vring_fe *fe)
 {
 	struct vnet_range *r = fe->port->extmem.range;
 	const struct vring_fe_mem *mem = &fe->mem;
-	unsigned int i, k;
 
-	for (k = 0; k < mem->nexternal; k++) {
+	for (uint32_t k = 0; k < mem->nexternal; k++) {
+		unsigned int i;
+
 		for (i = 0; i < VNET_EXTMEM_MAX; i++)
 			if (r[i].base == 0 || r[i].base == mem->external[k].base)
 				break;

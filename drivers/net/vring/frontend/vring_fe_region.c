@@ -25,12 +25,12 @@ regions_adjoin(const struct vhost_region *a, const struct vhost_region *b, bool 
 uint32_t
 vring_fe_region_merge(struct vhost_region *r, uint32_t n, bool files)
 {
-	uint32_t i, last = 0;
+	uint32_t last = 0;
 
 	if (n == 0)
 		return 0;
 	qsort(r, n, sizeof(r[0]), by_address);
-	for (i = 1; i < n; i++) {
+	for (uint32_t i = 1; i < n; i++) {
 		if (regions_adjoin(&r[last], &r[i], files))
 			r[last].size += r[i].size;
 		else
@@ -42,9 +42,7 @@ vring_fe_region_merge(struct vhost_region *r, uint32_t n, bool files)
 const struct vhost_region *
 vring_fe_region_beyond(const struct vhost_region *r, uint32_t n, uint64_t first, uint64_t last)
 {
-	uint32_t i;
-
-	for (i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++)
 		if (r[i].iova < first || r[i].iova + (r[i].size - 1) > last)
 			return &r[i];
 	return NULL;
@@ -69,9 +67,7 @@ ranges_meet(const struct vnet_range *r, uintptr_t base, size_t len)
 bool
 vring_fe_region_ranges_meet(const struct vring_ranges *s, uintptr_t base, size_t len)
 {
-	uint32_t i;
-
-	for (i = 0; i < s->n; i++)
+	for (uint32_t i = 0; i < s->n; i++)
 		if (ranges_meet(&s->range[i], base, len))
 			return true;
 	return false;
