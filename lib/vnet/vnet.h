@@ -114,7 +114,7 @@ struct vnet_extmem {
 struct vnet_txq {
 	uint32_t flags;			/* VNET_F_ */
 	uint32_t retries;		/* rounds to try when the ring is full, tx-retries= */
-	/* Driver side: memory that buffers were found in, the last first; see vnet_drv.h. */
+	/* Driver side, segment cache: where buffers were found, the last first; see vnet_drv.h. */
 	struct vnet_range segments[2];
 	const struct vnet_extmem *extmem; /* driver side: NULL: none */
 	struct vnet_stats stats __rte_cache_aligned;
