@@ -97,15 +97,15 @@ class Network:
 
 def blob(source, sink, address):
     """Send a file over TCP and compare what came."""
-    # an end of its input would make the listener close the connection
-    sink.must("rm -f /tmp/sum; (sleep 9 | nc -l -p 9000 | md5sum > /tmp/sum) > /dev/null 2>&1 &")
+    # an end of its input would make the listener close the connection, in mid-file if it came early
+    sink.must("rm -f /tmp/sum; (sleep 60 | nc -l -p 9000 | md5sum > /tmp/sum) > /dev/null 2>&1 &")
     bed.wait_for("nc listening", lambda: sink.run("grep -q :2328 /proc/net/tcp*")[0] == 0)
     source.must("nc %s 9000 < /tmp/blob" % address)
     want = source.must("md5sum < /tmp/blob").split()[0]
 
     def arrived():
         return sink.run("cut -d' ' -f1 /tmp/sum 2> /dev/null")[1].strip()
-    got = bed.wait_for("file from %s to %s" % (source.name, sink.name), arrived, 10, 0.1)
+    got = bed.wait_for("file from %s to %s" % (source.name, sink.name), arrived, 50, 0.1)
     check(got == want, "a file from %s to %s came altered" % (source.name, sink.name))
 
 
