@@ -161,16 +161,9 @@ be_rarp(void *ctx, const uint8_t mac[6])
 static void
 be_log(void *ctx, enum vhost_log_level level, const char *text)
 {
-	static const uint32_t levels[] = {
-		[VHOST_LOG_ERR] = RTE_LOG_ERR,
-		[VHOST_LOG_WARNING] = RTE_LOG_WARNING,
-		[VHOST_LOG_NOTICE] = RTE_LOG_NOTICE,
-		[VHOST_LOG_INFO] = RTE_LOG_INFO,
-		[VHOST_LOG_DEBUG] = RTE_LOG_DEBUG,
-	};
-	struct vring_port *port = ctx;
+	const struct vring_port *port = ctx;
 
-	rte_log(levels[level], vring_logtype, "%s: %s\n", port->name, text);
+	vring_log_session(port->name, level, text);
 }
 
 static const struct vhost_be_ops session_ops = {

@@ -242,16 +242,9 @@ fe_link(void *ctx, bool carrier)
 static void
 fe_log(void *ctx, enum vhost_log_level level, const char *text)
 {
-	static const uint32_t levels[] = {
-		[VHOST_LOG_ERR] = RTE_LOG_ERR,
-		[VHOST_LOG_WARNING] = RTE_LOG_WARNING,
-		[VHOST_LOG_NOTICE] = RTE_LOG_NOTICE,
-		[VHOST_LOG_INFO] = RTE_LOG_INFO,
-		[VHOST_LOG_DEBUG] = RTE_LOG_DEBUG,
-	};
 	const struct vring_fe *fe = ctx;
 
-	rte_log(levels[level], vring_logtype, "%s: %s\n", fe->port->name, text);
+	vring_log_session(fe->port->name, level, text);
 }
 
 static const struct vhost_fe_ops fe_session_ops = {
