@@ -33,6 +33,8 @@ GROW_POOL = os.path.join(ROOT, "build/app/test/grow-pool")
 # directory, since EAL insists on that for whatever it loads
 RUN = tempfile.mkdtemp(prefix="vring-", dir="/run")
 CPUS = sorted(os.sched_getaffinity(0))
+# How many times longer to wait where other work runs beside.
+PATIENCE = float(os.environ.get("PATIENCE", 1))
 
 _started = []
 
@@ -47,7 +49,8 @@ def check(condition, reason):
 
 
 def wait_for(what, condition, seconds=10.0, every=0.02):
-    """Wait until condition() is true and return its value; its last value is in the reason."""
+    """Wait until condition() is true and return its value."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -96,7 +99,7 @@ class Process:
         if self.alive():
             self.child.send_signal(sig)
             try:
-                self.child.wait(seconds)
+                self.child.wait(seconds * PATIENCE)
             except subprocess.TimeoutExpired:
                 self.child.kill()
         status = self.child.wait()
@@ -348,7 +351,7 @@ class Guest(Process):
         return line.decode(errors="replace").rstrip("\r")
 
     def _answer(self, number, seconds):
-        end, lines = time.monotonic() + seconds, []
+        end, lines = time.monotonic() + seconds * PATIENCE, []
         while True:
             line = self._line(end)
             if line is None:

@@ -173,6 +173,7 @@ def side_by_side(names, lanes):
 
 
 def beside():
+    os.environ.setdefault("PATIENCE", "4")
     return side_by_side(FIRST + tuple(name for name in GROUPS if name not in ALONE + FIRST), LANES)
 
 
