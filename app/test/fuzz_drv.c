@@ -12,15 +12,9 @@
 
 const unsigned int fuzz_inputs = 1500;
 
-/* Chains that the device has. */
-struct hold {
-	struct rdev_chain c[SIZE];
-	uint16_t n;
-};
-
 struct target {
 	struct link l;
-	struct hold hold;
+	struct rdev_held *held;
 	uint16_t size;
 	uint64_t features;
 	bool honest;	/* the device has not lied since the ring was set up */
@@ -39,6 +33,7 @@ open_target(struct target *t, struct fuzz *f)
 	static const uint64_t bits[] = {F_V1, F_MRG, F_INDIRECT, F_EVENT_IDX, F_IN_ORDER,
 					F_CSUM | F_GUEST_CSUM, F_HOST_TSO4, F_GUEST_TSO4};
 	static const uint16_t sizes[] = {16, 4, 8, 2};
+	static struct rdev_held held;
 	uint8_t choice = fuzz_u8(f);
 
 	memset(t, 0, sizeof(*t));
@@ -47,6 +42,8 @@ open_target(struct target *t, struct fuzz *f)
 		t->features |= choice & 1 << i ? bits[i] : 0;
 	t->size = sizes[fuzz_pick(f, 4)];
 	t->honest = t->sane = true;
+	t->held = &held;
+	rdev_held_init(&held);
 	link_open(&t->l, t->size, t->features, fuzz_pick(f, 2), small_pool);
 	if (t->l.receive)
 		vnet_drv_rx_fill(&t->l.rxq, t->l.drv, t->l.ring);
@@ -56,7 +53,7 @@ static void
 begin_anew(struct target *t)
 {
 	restart(&t->l, t->size, t->features);
-	t->hold.n = 0;
+	rdev_held_init(t->held);
 	t->honest = t->sane = true;
 }
 
@@ -78,33 +75,30 @@ check(const struct target *t)
 static void
 fetch(struct target *t)
 {
-	struct hold *h = &t->hold;
+	struct rdev_held *h = t->held;
 
-	while (h->n < t->size && rdev_fetch(&t->l.rdev, &h->c[h->n]))
-		assert_int_equal(h->c[h->n++].write, t->l.receive);
+	while (h->n < t->size && rdev_held_fetch(h, &t->l.rdev))
+		assert_int_equal(h->chain[h->at[h->n - 1]].write, t->l.receive);
 }
 
 /* The device has used a chain: what it received is a frame, whose header may tell anything. */
 static void
 give_back(struct target *t, uint16_t k, uint32_t len, struct fuzz *header)
 {
-	struct hold *h = &t->hold;
-	struct rdev_chain c = h->c[k];
-	uint8_t *hdr = (void *)(uintptr_t)c.sg[0].addr;
+	const struct rdev_chain *c = rdev_held_remove(t->held, k);
+	uint8_t *hdr = (void *)(uintptr_t)c->sg[0].addr;
 
 	if (t->l.receive) {
 		memset(hdr, 0, t->l.ring->hdr_len);
 		if (t->l.ring->hdr_len == 12)
 			hdr[10] = 1;
-		len = t->l.ring->hdr_len + 14 + len % (c.total - t->l.ring->hdr_len - 14);
+		len = t->l.ring->hdr_len + 14 + len % (c->total - t->l.ring->hdr_len - 14);
 	}
 	if (t->l.receive && header != NULL) {
 		fuzz_bytes(header, hdr, t->l.ring->hdr_len);
 		t->honest = false;
 	}
-	h->n--;
-	memmove(&h->c[k], &h->c[k + 1], (h->n - k) * sizeof(h->c[0]));
-	rdev_use(&t->l.rdev, &c, t->l.receive ? len : 0);
+	rdev_use(&t->l.rdev, c, t->l.receive ? len : 0);
 }
 
 static void
@@ -116,9 +110,9 @@ use(struct target *t, struct fuzz *f)
 		return;
 	fetch(t);
 	n = (uint16_t)fuzz_pick(f, SIZE + 1);
-	while (n-- > 0 && t->hold.n > 0) {
+	while (n-- > 0 && t->held->n > 0) {
 		uint16_t k = t->features & F_IN_ORDER ? 0 :
-			     (uint16_t)fuzz_pick(f, t->hold.n);
+			     (uint16_t)fuzz_pick(f, t->held->n);
 
 		give_back(t, k, fuzz_u16(f), fuzz_rarely(f) ? f : NULL);
 	}
@@ -181,7 +175,7 @@ drain(struct target *t)
 	if (!t->honest)
 		return;
 	fetch(t);
-	while (t->hold.n > 0)
+	while (t->held->n > 0)
 		give_back(t, 0, 100, NULL);
 	while (t->l.receive && receive(t) > 0)
 		check(t);

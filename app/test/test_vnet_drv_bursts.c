@@ -30,15 +30,15 @@ enum order {
 
 struct rig {
 	struct link l;
-	struct rdev_chain c[MOST];	/* what the device holds, oldest first */
-	uint16_t n;
-	uint32_t seed;			/* of the next packet */
+	struct rdev_held held;
+	uint32_t seed;		/* of the next packet */
 };
 
 static void
 rig_open(struct rig *r, uint32_t shape, struct rte_mempool *pool)
 {
-	memset(r, 0, sizeof(*r));
+	r->seed = 0;
+	rdev_held_init(&r->held);
 	link_open(&r->l, shapes[shape].size, shapes[shape].features, true, pool);
 	vnet_drv_rx_fill(&r->l.rxq, r->l.drv, r->l.ring);
 }
@@ -49,29 +49,16 @@ length_of(uint32_t seed)
 	return 20 + seed * 7 % 900;
 }
 
-static void
-fetch(struct rig *r)
-{
-	while (rdev_fetch(&r->l.rdev, &r->c[r->n]))
-		r->n++;
-}
-
 /* The device puts the next packet into the k-th of its buffers. */
 static void
 use(struct rig *r, uint16_t k, uint8_t flags)
 {
-	const struct virtio_net_hdr_mrg_rxbuf hdr = {.hdr.flags = flags, .num_buffers = 1};
-	const uint32_t hdr_len = r->l.ring->hdr_len;
-	struct rdev_chain c = r->c[k];
-	uint8_t *at = (void *)(uintptr_t)c.sg[0].addr;
+	const struct virtio_net_hdr_v1_hash hdr = {.hdr.flags = flags, .hdr.num_buffers = 1};
+	const struct rdev_chain *c = rdev_held_remove(&r->held, k);
+	const uint32_t len = length_of(r->seed);
 
-	assert_true(k < r->n);
-	memset(at, 0, hdr_len);
-	memcpy(at, &hdr, RTE_MIN(sizeof(hdr), hdr_len));
-	frame_fill(at + hdr_len, length_of(r->seed), r->seed);
-	r->n--;
-	memmove(&r->c[k], &r->c[k + 1], (r->n - k) * sizeof(r->c[0]));
-	rdev_use(&r->l.rdev, &c, hdr_len + length_of(r->seed++));
+	link_fill(&r->l, c, &hdr, len, r->seed++);
+	rdev_use(&r->l.rdev, c, r->l.ring->hdr_len + len);
 }
 
 static void
@@ -136,20 +123,20 @@ one_burst(uint32_t shape, enum order order, uint16_t start, uint16_t n)
 	while (start > 0) {
 		const uint16_t step = RTE_MIN(start, l->ring->size / 2);
 
-		fetch(&r);
+		rdev_held_fetch_all(&r.held, &r.l.rdev);
 		use_many(&r, step, IN_ORDER);
 		expect_burst(&r, step);
 		start -= step;
 	}
 	/* Buffers are offered some at a time, so that there may be fewer. */
-	fetch(&r);
-	n = RTE_MIN(n, r.n);
+	rdev_held_fetch_all(&r.held, &r.l.rdev);
+	n = RTE_MIN(n, r.held.n);
 	use_many(&r, n, order);
 	expect_burst(&r, n);
 	expect_cookies(&r);
 	/* And once more, all there is. */
-	fetch(&r);
-	n = RTE_MIN(r.n, 32);
+	rdev_held_fetch_all(&r.held, &r.l.rdev);
+	n = RTE_MIN(r.held.n, 32);
 	use_many(&r, n, IN_ORDER);
 	expect_burst(&r, n);
 	assert_int_equal(l->rxq.stats.packets, r.seed);
@@ -228,9 +215,9 @@ live_on_few(uint32_t shape, struct rte_mempool *pool, bool reorder)
 		struct rte_mbuf *got[MOST];
 		uint16_t n;
 
-		fetch(&r);
-		for (n = rd_random(&x) % (r.n + 1u); n > 0; n--)
-			use(&r, reorder && round > 300 ? rd_random(&x) % r.n : 0, 0);
+		rdev_held_fetch_all(&r.held, &r.l.rdev);
+		for (n = rd_random(&x) % (r.held.n + 1u); n > 0; n--)
+			use(&r, reorder && round > 300 ? rd_random(&x) % r.held.n : 0, 0);
 		short_of = r.l.rxq.stats.nombuf;
 		n = link_rx(&r.l, got, 1 + rd_random(&x) % 64);
 		assert_true(r.l.rxq.stats.nombuf <= short_of + 1); /* a burst is cut short once */

@@ -21,18 +21,14 @@ open_ring(struct link *l, uint64_t features)
 
 /* The device puts bytes into its next buffer, and says that it used so many. */
 static void
-use(struct link *l, const void *hdr, uint32_t hdr_len, uint32_t len, uint32_t seed)
+use(struct link *l, const struct virtio_net_hdr_v1_hash *hdr, uint32_t len, uint32_t seed)
 {
 	struct rdev_chain c;
-	uint8_t *at;
 
 	assert_true(rdev_fetch(&l->rdev, &c));
 	assert_int_equal(c.n, 1);
-	assert_true(hdr_len + len <= c.total);
-	at = (void *)(uintptr_t)c.sg[0].addr;
-	memcpy(at, hdr, hdr_len);
-	frame_fill(at + hdr_len, len, seed);
-	rdev_use(&l->rdev, &c, hdr_len + len);
+	link_fill(l, &c, hdr, len, seed);
+	rdev_use(&l->rdev, &c, l->ring->hdr_len + len);
 }
 
 static void
@@ -45,7 +41,7 @@ use_hash(struct link *l, uint16_t report, uint32_t hash, uint32_t seed)
 		.padding = 0xffff, /* nobody looks at it */
 	};
 
-	use(l, &hdr, HDR, 100 + seed % 50, seed);
+	use(l, &hdr, 100 + seed % 50, seed);
 }
 
 static void
@@ -123,7 +119,7 @@ with_checksum(void **state)
 		struct link l;
 
 		open_ring(&l, rings[i] | F_HASH_REPORT | F_GUEST_CSUM);
-		use(&l, &hdr, HDR, 100, 1);
+		use(&l, &hdr, 100, 1);
 		assert_int_equal(link_rx(&l, &m, 1), 1);
 		assert_int_equal(m->ol_flags, RTE_MBUF_F_RX_RSS_HASH | RTE_MBUF_F_RX_L4_CKSUM_GOOD);
 		assert_int_equal(m->hash.rss, 77);
@@ -180,11 +176,14 @@ not_negotiated(void **state)
 		const struct virtio_net_hdr_v1_hash hdr = {
 			.hdr.num_buffers = 1, .hash_value = 5, .hash_report = 1,
 		};
+		struct rdev_chain c;
 		struct rte_mbuf *m;
 		struct link l;
 
 		open_ring(&l, rings[i]);
-		use(&l, &hdr, HDR, 100, 1);
+		assert_true(rdev_fetch(&l.rdev, &c));
+		memcpy(link_fill(&l, &c, &hdr, 108, 1), &hdr.hash_value, 8);
+		rdev_use(&l.rdev, &c, l.ring->hdr_len + 108);
 		assert_int_equal(link_rx(&l, &m, 1), 1);
 		assert_int_equal(m->pkt_len, 108);
 		assert_int_equal(m->ol_flags, 0);

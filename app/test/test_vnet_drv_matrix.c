@@ -107,45 +107,30 @@ header_of(enum odd odd)
 
 struct row {
 	struct link l;
-	struct rdev_chain c[ENTRIES + 1]; /* what the device holds, and one to look for more */
-	uint16_t next, n;
+	struct rdev_held held;
 	uint32_t seed;
 };
 
 static void
 matrix_open(struct row *r, uint64_t features)
 {
-	memset(r, 0, sizeof(*r));
+	r->seed = 0;
+	rdev_held_init(&r->held);
 	link_open(&r->l, ENTRIES, features, true, small_pool);
 	vnet_drv_rx_fill(&r->l.rxq, r->l.drv, r->l.ring);
 }
 
-static void
-matrix_fetch(struct row *r)
-{
-	r->n -= r->next;
-	memmove(r->c, &r->c[r->next], r->n * sizeof(r->c[0]));
-	r->next = 0;
-	while (rdev_fetch(&r->l.rdev, &r->c[r->n]))
-		r->n++;
-}
-
 /* The device fills its next buffer with `bytes`, of which the first is `first`, and says `len`. */
 static void
-matrix_use(struct row *r, const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t bytes, uint8_t first,
+matrix_use(struct row *r, const struct virtio_net_hdr_v1_hash *hdr, uint32_t bytes, uint8_t first,
 	   uint32_t len)
 {
-	const uint32_t hdr_len = r->l.ring->hdr_len;
-	struct rdev_chain *c = &r->c[r->next++];
-	uint8_t *at = (void *)(uintptr_t)c->sg[0].addr;
+	const struct rdev_chain *c = rdev_held_remove(&r->held, 0);
+	uint8_t *frame = link_fill(&r->l, c, hdr, bytes, r->seed++);
 
-	assert_true(r->next <= r->n);
-	memset(at, 0, hdr_len);
-	memcpy(at, hdr, RTE_MIN(sizeof(*hdr), hdr_len));
-	frame_fill(at + hdr_len, bytes, r->seed++);
 	if (bytes > 0)
-		at[hdr_len] = first;
-	rdev_use(&r->l.rdev, c, hdr_len + len);
+		frame[0] = first;
+	rdev_use(&r->l.rdev, c, r->l.ring->hdr_len + len);
 }
 
 static void
@@ -153,17 +138,18 @@ matrix_use_odd(struct row *r, enum odd odd)
 {
 	const uint32_t hdr_len = r->l.ring->hdr_len;
 	const struct header *h = header_of(odd);
-	struct virtio_net_hdr_mrg_rxbuf hdr = {.num_buffers = 1};
+	struct virtio_net_hdr_v1_hash hdr = {.hdr.num_buffers = 1};
 	uint32_t len;
 
+	if (h != NULL)
+		memcpy(&hdr, &h->hdr, sizeof(h->hdr));
 	if (odd == BUFFERS || odd >= MERGED)
-		hdr.num_buffers = 2;
+		hdr.hdr.num_buffers = 2;
 	if (odd == FLAGS)
 		hdr.hdr.flags = VIRTIO_NET_HDR_F_DATA_VALID;
 	if (odd == GSO)
 		hdr.hdr.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
 	if (h != NULL) {
-		hdr.hdr = h->hdr;
 		/* Of a packet in two buffers the second has as much as the others. */
 		len = odd < MERGED ? HEADER_BYTES : HEADER_BYTES - ALIKE - hdr_len;
 		matrix_use(r, &hdr, len, 2, len);
@@ -173,11 +159,11 @@ matrix_use_odd(struct row *r, enum odd odd)
 		len = odd - SHORT;
 		/* What the header says where there is none does not matter. */
 		if (len < hdr_len)
-			hdr.num_buffers = 9;
+			hdr.hdr.num_buffers = 9;
 		matrix_use(r, &hdr, LEAST, 2, len - hdr_len);
 	} else if (is_id(odd)) {
 		rdev_lie(&r->l.rdev, ids[odd - ID], hdr_len + ALIKE, 1, 1);
-		r->next++;
+		rdev_held_remove(&r->held, 0);
 	} else {
 		len = ALIKE - (odd == LENGTH);
 		matrix_use(r, &hdr, len, 2, len);
@@ -264,16 +250,16 @@ expect_alike(const struct row *r, struct rte_mbuf *m, uint32_t seed, enum odd od
 static void
 row_open_at(struct row *r, uint64_t features, uint16_t before)
 {
-	const struct virtio_net_hdr_mrg_rxbuf plain = {.num_buffers = 1};
+	const struct virtio_net_hdr_v1_hash plain = {.hdr.num_buffers = 1};
 	struct rte_mbuf *got[ENTRIES];
 
 	matrix_open(r, features);
-	matrix_fetch(r);
+	rdev_held_fetch_all(&r->held, &r->l.rdev);
 	for (uint16_t i = 0; i < before; i++)
 		matrix_use(r, &plain, ALIKE, 2, ALIKE);
 	assert_int_equal(matrix_receive(r, got), before);
 	rte_pktmbuf_free_bulk(got, before);
-	matrix_fetch(r);
+	rdev_held_fetch_all(&r->held, &r->l.rdev);
 }
 
 static void
@@ -281,8 +267,8 @@ one_odd(uint64_t features, uint16_t before, uint16_t n, uint16_t place, enum odd
 {
 	struct rte_mbuf *got[ENTRIES];
 	uint64_t bytes = 0;
+	static struct row r;
 	struct fate f;
-	struct row r;
 
 	row_open_at(&r, features, before);
 	f = fate_of(&r, n, place, odd);
@@ -313,7 +299,7 @@ one_odd(uint64_t features, uint16_t before, uint16_t n, uint16_t place, enum odd
 	else
 		assert_int_equal(link_errors(&r.l.rxq.stats), 0);
 	rte_pktmbuf_free_bulk(got, f.expected);
-	link_close(&r.l);
+	link_end(&r.l);
 }
 
 static bool
@@ -346,6 +332,7 @@ one_unlike_the_others(void **state)
 			for (uint16_t n = 1; n < 14; n += 4)
 				for (uint16_t place = 0; place < n; place++)
 					one_odd(features, before, n, place, i % DENSE);
+		expect_all_mbufs();
 	}
 }
 
@@ -353,11 +340,13 @@ one_unlike_the_others(void **state)
 static void
 one_unlike_the_others_at_the_end(void **state)
 {
-	for (uint32_t i = 0; i < NRINGS * DENSE; i++)
+	for (uint32_t i = 0; i < NRINGS * DENSE; i++) {
 		for (uint16_t before = ENTRIES - 8; before < ENTRIES; before += 2)
 			for (uint16_t place = 0; place < 9; place++)
 				one_odd(features_for(rings[i / DENSE], i % DENSE), before, 9, place,
 					i % DENSE);
+		expect_all_mbufs();
+	}
 }
 
 /* What breaks a ring, or a packet alone, before and behind others, and over the end. */
@@ -373,6 +362,7 @@ one_that_cannot_be(void **state)
 			one_odd(features, 0, 1, 0, odd);
 			for (uint16_t place = 0; place < 9; place += 2)
 				one_odd(features, place % 4 ? ENTRIES - 4 : 0, 9, place, odd);
+			expect_all_mbufs();
 		}
 	}
 }
@@ -396,9 +386,9 @@ bin_of(uint32_t len)
 static void
 expect_counts(uint64_t features, uint64_t *x)
 {
-	const struct virtio_net_hdr_mrg_rxbuf plain = {.num_buffers = 1};
+	const struct virtio_net_hdr_v1_hash plain = {.hdr.num_buffers = 1};
 	uint64_t bins[VNET_SIZE_BINS] = {0}, bytes = 0, packets = 0, multicast = 0;
-	struct row r;
+	static struct row r;
 
 	matrix_open(&r, features);
 	for (int round = 0; round < 40; round++) {
@@ -406,8 +396,8 @@ expect_counts(uint64_t features, uint64_t *x)
 		uint32_t len = lengths[rd_random(x) % RTE_DIM(lengths)];
 		uint16_t n;
 
-		matrix_fetch(&r);
-		for (n = 0; n < r.n; n++) {
+		rdev_held_fetch_all(&r.held, &r.l.rdev);
+		for (n = 0; r.held.n > 0; n++) {
 			const bool group = rd_random(x) % 16 == 0;
 
 			/* Neighbours of one length, now and then of two. */

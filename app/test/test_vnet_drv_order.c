@@ -20,25 +20,13 @@ static const struct shape_of_ring {
 
 #define NSHAPES (sizeof(shapes) / sizeof(shapes[0]))
 
-/* What the device holds, oldest first. */
-struct held {
-	struct rdev_chain c[MOST];
-	uint32_t seed[MOST];
-	uint16_t n;
-};
-
 /* Give back `count`: in order, or drawn from anywhere. */
 static void
-give_back(struct link *l, struct held *h, uint16_t count, bool shuffle, uint64_t *x, uint32_t len)
+give_back(struct link *l, struct rdev_held *h, uint16_t count, bool shuffle, uint64_t *x,
+	  uint32_t len)
 {
-	while (count-- > 0 && h->n > 0) {
-		uint16_t k = shuffle ? rd_random(x) % h->n : 0;
-
-		rdev_use(&l->rdev, &h->c[k], len);
-		h->n--;
-		memmove(&h->c[k], &h->c[k + 1], (h->n - k) * sizeof(h->c[0]));
-		memmove(&h->seed[k], &h->seed[k + 1], (h->n - k) * sizeof(h->seed[0]));
-	}
+	while (count-- > 0 && h->n > 0)
+		rdev_use(&l->rdev, rdev_held_remove(h, shuffle ? rd_random(x) % h->n : 0), len);
 }
 
 static uint32_t
@@ -86,14 +74,14 @@ any_mbuf(uint64_t *x, uint32_t seed, uint16_t size)
 static void
 send_to(const struct shape_of_ring *shape)
 {
-	static struct held h;
+	static struct rdev_held h;
 	uint64_t x = shape->features + shape->size;
 	uint32_t made = 0, fetched = 0;
 	struct rte_mbuf *pkts[64];
 	uint16_t have = 0;
 	struct link l;
 
-	h.n = 0;
+	rdev_held_init(&h);
 	link_open(&l, shape->size, shape->features, false, small_pool);
 	for (int round = 0; round < 900; round++) {
 		const bool shuffle = round >= 300 && round < 600;
@@ -104,10 +92,8 @@ send_to(const struct shape_of_ring *shape)
 		n = link_tx(&l, pkts, n);
 		memmove(pkts, pkts + n, (have - n) * sizeof(pkts[0]));
 		have -= n;
-		for (; rd_random(&x) % 64 != 0 && rdev_fetch(&l.rdev, &h.c[h.n]); h.n++) {
-			expect_chain(&l, &h.c[h.n], fetched);
-			h.seed[h.n] = fetched++;
-		}
+		while (rd_random(&x) % 64 != 0 && rdev_held_fetch(&h, &l.rdev))
+			expect_chain(&l, &h.chain[h.at[h.n - 1]], fetched++);
 		give_back(&l, &h, rd_random(&x) % 80, shuffle, &x, 0);
 		if (rd_random(&x) % 8 == 0)
 			vnet_drv_tx_clean(&l.txq, l.drv, l.ring, rd_random(&x) % 50);
@@ -117,8 +103,8 @@ send_to(const struct shape_of_ring *shape)
 	assert_true(fetched > 900);
 	assert_false(l.drv->sequential);
 	assert_int_equal(link_errors(&l.txq.stats) + link_drops(&l.txq.stats), 0);
-	for (; rdev_fetch(&l.rdev, &h.c[h.n]); h.n++)
-		expect_chain(&l, &h.c[h.n], fetched++);
+	while (rdev_held_fetch(&h, &l.rdev))
+		expect_chain(&l, &h.chain[h.at[h.n - 1]], fetched++);
 	assert_int_equal(l.txq.stats.packets, fetched);
 	give_back(&l, &h, UINT16_MAX, true, &x, 0);
 	link_clean(&l);
@@ -136,45 +122,41 @@ send_to_devices_that_reorder(void **state)
 
 /* The device fills a buffer when it gives it back. */
 static void
-fill_and_give_back(struct link *l, struct held *h, uint16_t count, bool shuffle, uint64_t *x,
+fill_and_give_back(struct link *l, struct rdev_held *h, uint16_t count, bool shuffle, uint64_t *x,
 		   uint32_t *seeds, uint32_t *nseeds)
 {
-	static const struct virtio_net_hdr_mrg_rxbuf plain = {.num_buffers = 1};
+	static const struct virtio_net_hdr_v1_hash plain = {.hdr.num_buffers = 1};
 
 	while (count-- > 0 && h->n > 0) {
 		uint16_t k = shuffle ? rd_random(x) % h->n : 0;
-		uint8_t *at = (void *)(uintptr_t)h->c[k].sg[0].addr;
 		uint32_t seed = rd_random(x) % 100000;
-		struct rdev_chain c = h->c[k];
+		const struct rdev_chain *c = rdev_held_remove(h, k);
 
-		memcpy(at, &plain, l->ring->hdr_len);
-		frame_fill(at + l->ring->hdr_len, length_of(seed), seed);
+		link_fill(l, c, &plain, length_of(seed), seed);
 		seeds[(*nseeds)++ % 1024] = seed;
-		h->n--;
-		memmove(&h->c[k], &h->c[k + 1], (h->n - k) * sizeof(h->c[0]));
-		rdev_use(&l->rdev, &c, l->ring->hdr_len + length_of(seed));
+		rdev_use(&l->rdev, c, l->ring->hdr_len + length_of(seed));
 	}
 }
 
 static void
 receive_from(const struct shape_of_ring *shape)
 {
-	static struct held h;
+	static struct rdev_held h;
 	static uint32_t seeds[1024];
 	uint64_t x = shape->features * 3 + shape->size;
 	uint32_t given = 0, received = 0;
 	struct rte_mbuf *got[64];
 	struct link l;
 
-	h.n = 0;
+	rdev_held_init(&h);
 	link_open(&l, shape->size, shape->features, true, small_pool);
 	vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
 	for (int round = 0; round < 900; round++) {
 		const bool shuffle = round >= 300 && round < 600;
 		uint16_t n;
 
-		while (rd_random(&x) % 64 != 0 && rdev_fetch(&l.rdev, &h.c[h.n]))
-			h.n++;
+		while (rd_random(&x) % 64 != 0 && rdev_held_fetch(&h, &l.rdev))
+			;
 		fill_and_give_back(&l, &h, rd_random(&x) % 80, shuffle, &x, seeds, &given);
 		n = link_rx(&l, got, 1 + rd_random(&x) % 64);
 		for (uint16_t i = 0; i < n; i++, received++) {

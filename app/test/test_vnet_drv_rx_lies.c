@@ -27,18 +27,15 @@ receive(struct victim *v)
 
 /* The device puts a frame into its next buffer, all but the used entry. */
 static struct rdev_chain *
-put(struct victim *v, const struct virtio_net_hdr_mrg_rxbuf *hdr, uint32_t seed)
+put(struct victim *v, const struct virtio_net_hdr_v1_hash *hdr, uint32_t seed)
 {
 	struct rdev_chain *c = &v->c[v->next++];
-	uint8_t *at = (void *)(uintptr_t)c->sg[0].addr;
 
-	memset(at, 0, v->l.ring->hdr_len);
-	memcpy(at, hdr, RTE_MIN(sizeof(*hdr), v->l.ring->hdr_len));
-	frame_fill(at + v->l.ring->hdr_len, 100, seed);
+	link_fill(&v->l, c, hdr, 100, seed);
 	return c;
 }
 
-static const struct virtio_net_hdr_mrg_rxbuf plain = {.num_buffers = 1};
+static const struct virtio_net_hdr_v1_hash plain = {.hdr.num_buffers = 1};
 
 static void
 use(struct victim *v, uint32_t seed)
@@ -190,7 +187,7 @@ static void
 rx_num_buffers_0(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		static const struct virtio_net_hdr_mrg_rxbuf none = {.num_buffers = 0};
+		static const struct virtio_net_hdr_v1_hash none = {.hdr.num_buffers = 0};
 		struct victim v;
 
 		if (!(rings[i] & F_MRG))
@@ -211,7 +208,7 @@ rx_num_buffers_huge(void **state)
 	static const uint16_t counts[] = {SIZE + 1, 100, 32768, 65535};
 
 	for (uint32_t i = 0; i < NRINGS * 4; i++) {
-		struct virtio_net_hdr_mrg_rxbuf hdr = {.num_buffers = counts[i % 4]};
+		struct virtio_net_hdr_v1_hash hdr = {.hdr.num_buffers = counts[i % 4]};
 		struct victim v;
 
 		if (!(rings[i / 4] & F_MRG))
@@ -231,7 +228,7 @@ static void
 rx_num_buffers_never_completed(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		struct virtio_net_hdr_mrg_rxbuf hdr = {.num_buffers = SIZE};
+		struct virtio_net_hdr_v1_hash hdr = {.hdr.num_buffers = SIZE};
 		struct victim v;
 
 		if (!(rings[i] & F_MRG))
@@ -255,7 +252,7 @@ static void
 rx_lie_within_a_packet(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS * 3; i++) {
-		struct virtio_net_hdr_mrg_rxbuf hdr = {.num_buffers = 4};
+		struct virtio_net_hdr_v1_hash hdr = {.hdr.num_buffers = 4};
 		uint64_t ring = rings[i / 3];
 		struct victim v;
 
@@ -277,7 +274,7 @@ static void
 rx_hole_within_a_packet(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		struct virtio_net_hdr_mrg_rxbuf hdr = {.num_buffers = 4};
+		struct virtio_net_hdr_v1_hash hdr = {.hdr.num_buffers = 4};
 		struct victim v;
 
 		if (!(rings[i] & F_MRG) || !(rings[i] & F_PACKED))
@@ -298,7 +295,7 @@ static void
 rx_packet_of_the_whole_ring(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS * 2; i++) {
-		struct virtio_net_hdr_mrg_rxbuf hdr = {.num_buffers = 64};
+		struct virtio_net_hdr_v1_hash hdr = {.hdr.num_buffers = 64};
 		uint64_t ring = rings[i / 2];
 		bool over = i % 2;
 		struct rte_mbuf *m;
@@ -338,13 +335,13 @@ rx_batches_in_order(void **state)
 			continue;
 		for (int round = 0; round < 300; round++) {
 			uint16_t n = 1 + rd_random(&x) % SIZE, done = 0, merged;
-			struct virtio_net_hdr_mrg_rxbuf hdr = {.num_buffers = 1};
+			struct virtio_net_hdr_v1_hash hdr = {.hdr.num_buffers = 1};
 			struct rte_mbuf *m;
 			struct victim v;
 
 			victim_open(&v, rings[i]);
 			merged = rings[i] & F_MRG ? 1 + rd_random(&x) % n : 1;
-			hdr.num_buffers = merged;
+			hdr.hdr.num_buffers = merged;
 			put(&v, &hdr, 0);
 			v.next = merged;
 			while (v.next < n)

@@ -166,3 +166,45 @@ rdev_use_batch(struct rdev *d, const struct rdev_chain *c, uint16_t n, uint32_t 
 		slots += c[i].slots;
 	rdev_lie(d, c[n - 1].id, len, n, slots);
 }
+
+void
+rdev_held_init(struct rdev_held *h)
+{
+	h->n = 0;
+	for (uint16_t i = 0; i < RDEV_HELD; i++)
+		h->at[i] = i;
+}
+
+bool
+rdev_held_fetch(struct rdev_held *h, struct rdev *d)
+{
+	struct rdev_chain none;
+
+	if (h->n == RDEV_HELD) {
+		assert_false(rdev_fetch(d, &none));
+		return false;
+	}
+	if (!rdev_fetch(d, &h->chain[h->at[h->n]]))
+		return false;
+	h->n++;
+	return true;
+}
+
+void
+rdev_held_fetch_all(struct rdev_held *h, struct rdev *d)
+{
+	while (rdev_held_fetch(h, d))
+		;
+}
+
+const struct rdev_chain *
+rdev_held_remove(struct rdev_held *h, uint16_t k)
+{
+	const uint16_t at = h->at[k];
+
+	assert_true(k < h->n);
+	h->n--;
+	memmove(&h->at[k], &h->at[k + 1], (h->n - k) * sizeof(h->at[0]));
+	h->at[h->n] = at;
+	return &h->chain[at];
+}

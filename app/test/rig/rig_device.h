@@ -52,4 +52,21 @@ void rdev_use(struct rdev *d, const struct rdev_chain *c, uint32_t len);
 /* One entry for n chains, in the order in which they were made available (IN_ORDER). */
 void rdev_use_batch(struct rdev *d, const struct rdev_chain *c, uint16_t n, uint32_t len);
 
+#define RDEV_HELD 256
+
+/* Chains that a device has and has not used, oldest first: chain[at[0]] to chain[at[n - 1]]. */
+struct rdev_held {
+	uint16_t n;
+	uint16_t at[RDEV_HELD];	/* from n on: those that are free */
+	struct rdev_chain chain[RDEV_HELD];
+};
+
+void rdev_held_init(struct rdev_held *h);
+/* Fetch one more. */
+bool rdev_held_fetch(struct rdev_held *h, struct rdev *d);
+/* Fetch all there are. */
+void rdev_held_fetch_all(struct rdev_held *h, struct rdev *d);
+/* The k-th is no longer held; what is returned stays until the next is fetched. */
+const struct rdev_chain *rdev_held_remove(struct rdev_held *h, uint16_t k);
+
 #endif /* RIG_DEVICE_H */

@@ -98,11 +98,12 @@ expect_pool_whole(struct rte_mempool *pool, unsigned int n)
 	void **all = calloc(n + 1, sizeof(*all));
 
 	assert_int_equal(rte_mempool_avail_count(pool), n);
+	rte_mempool_cache_flush(NULL, pool);
+	assert_int_equal(rte_mempool_get_bulk(pool, all, n), 0);
 	for (unsigned int i = 0; i < n; i++) {
-		struct rte_mbuf *m;
+		struct rte_mbuf *m = all[i];
 
-		assert_int_equal(rte_mempool_get(pool, &all[i]), 0);
-		m = all[i];
+		rte_prefetch0(all[RTE_MIN(i + 8, n - 1)]);
 		assert_int_equal(rte_mbuf_refcnt_read(m), 1);
 		assert_null(m->next);
 		assert_int_equal(m->nb_segs, 1);
@@ -124,13 +125,21 @@ expect_all_mbufs(void)
 }
 
 void
-link_close(struct link *l)
+link_end(struct link *l)
 {
 	link_stop(l);
 	free(l->drv);
 	free(l->vq);
 	close(l->kickfd);
 	rte_free(l->base);
+	assert_int_equal(rte_mempool_avail_count(small_pool), SMALL_MBUFS);
+	assert_int_equal(rte_mempool_avail_count(large_pool), LARGE_MBUFS);
+}
+
+void
+link_close(struct link *l)
+{
+	link_end(l);
 	expect_all_mbufs();
 }
 
@@ -156,6 +165,19 @@ uint16_t
 link_tx(struct link *l, struct rte_mbuf **pkts, uint16_t n)
 {
 	return l->tx(&l->txq, link_tx_vq(l), l->receive ? l->dev_run : l->ring, pkts, n);
+}
+
+uint8_t *
+link_fill(const struct link *l, const struct rdev_chain *c,
+	  const struct virtio_net_hdr_v1_hash *hdr, uint32_t len, uint32_t seed)
+{
+	const uint32_t hdr_len = l->ring->hdr_len;
+	uint8_t *at = (void *)(uintptr_t)c->sg[0].addr;
+
+	assert_true(hdr_len + len <= c->sg[0].len);
+	memcpy(at, hdr, hdr_len);
+	frame_fill(at + hdr_len, len, seed);
+	return at + hdr_len;
 }
 
 uint16_t

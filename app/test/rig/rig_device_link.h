@@ -41,8 +41,16 @@ void link_open(struct link *l, uint16_t size, uint64_t features, bool receive,
 void expect_pool_whole(struct rte_mempool *pool, unsigned int n);
 void expect_all_mbufs(void);
 void link_close(struct link *l);
+/* The same, but of the pools only the counts are looked at: for very many links. */
+void link_end(struct link *l);
 uint16_t link_rx(struct link *l, struct rte_mbuf **pkts, uint16_t n);
 uint16_t link_tx(struct link *l, struct rte_mbuf **pkts, uint16_t n);
+/*
+ * The device puts a header, as long as the ring's are, and the frame of that seed into the first
+ * piece of a chain. Returns where the frame is.
+ */
+uint8_t *link_fill(const struct link *l, const struct rdev_chain *c,
+		   const struct virtio_net_hdr_v1_hash *hdr, uint32_t len, uint32_t seed);
 /* The driver takes back what the device has sent. */
 uint16_t link_clean(struct link *l);
 uint64_t link_drops(const struct vnet_stats *s);

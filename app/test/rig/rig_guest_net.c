@@ -229,8 +229,13 @@ frame_fill(uint8_t *data, uint32_t len, uint32_t seed)
 {
 	uint64_t x = seed;
 
-	for (uint32_t i = 0; i < len; i++)
-		data[i] = (uint8_t)(rd_random(&x) >> 7);
+	for (uint32_t i = 0; i < len; i += sizeof(x)) {
+		uint64_t word;
+
+		rd_random(&x);
+		word = x ^ x >> 32;
+		memcpy(data + i, &word, RTE_MIN(sizeof(word), len - i));
+	}
 	data[0] &= 0xfe;
 	if (len >= 14)
 		memcpy(data + 12, "\x88\xb5", 2);
@@ -247,7 +252,7 @@ static struct rte_mbuf *
 mbuf_ext(const uint8_t *data, uint32_t len)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(small_pool);
-	uint16_t room = UINT16_MAX;
+	uint16_t room = RTE_MIN(len + 256u, UINT16_MAX);
 	uint8_t *mem = malloc(room + 64);
 	struct rte_mbuf_ext_shared_info *info;
 
