@@ -125,7 +125,8 @@ class Bench:
             end.cmd("start")
         time.sleep(seconds)
         # More than a ring: the sink has taken some. Its core may have had other work so far.
-        bed.wait_for("a packet after the first ring", lambda: source.stats(0)["opackets"] > 1000, 10)
+        bed.wait_for("a packet after the first ring",
+                     lambda: source.stats(0)["opackets"] > 1000, 10)
         source.cmd("stop")
         sent = source.stats(0)["opackets"]
         bed.wait_for("the last of %d packets" % sent,
