@@ -78,10 +78,12 @@ class GuestTestpmd(bed.Console):
         """As with a testpmd of this machine, but in one exchange with the guest."""
         before = len(self.log())
         self.prompts += 1
-        self.log("echo %s > /tmp/%s.in; i=0; while [ $i -lt %d ] && [ $(grep -o '%s' /tmp/%s.out "
-                 "| wc -l) -lt %d ]; do usleep 20000; i=$((i+1)); done" % (
-                     shlex.quote(line), self.name, seconds * 40, self.PROMPT.strip(), self.name,
-                     self.prompts))
+        # as prompts_seen(), without an exchange each time
+        self.log("echo %s > /tmp/%s.in; end=$(($(date +%%s)+%d)); while [ $(date +%%s) -lt $end ] "
+                 "&& [ $(sed -E 's/(%s)$//' /tmp/%s.out | tr -d '\\n' | grep -o '%s' | wc -l) "
+                 "-lt %d ]; do usleep 20000; done" % (
+                     shlex.quote(line), self.name, seconds, self.MESSAGE, self.name,
+                     self.PROMPT, self.prompts))
         self.wait_prompt(1)
         return self.text[before:].replace(line, "", 1).replace(self.PROMPT, "").strip()
 
