@@ -117,7 +117,7 @@ kicks_at_event_index_packed(void **state)
 }
 
 static void
-doorbell_instead_of_fd(void **state)
+notifier_instead_of_fd(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
 		uint16_t notifier[2] = {0xffff, 0xffff};
@@ -158,7 +158,7 @@ main(void)
 		cmocka_unit_test(kicks_as_flags_say),
 		cmocka_unit_test(kicks_at_event_index_split),
 		cmocka_unit_test(kicks_at_event_index_packed),
-		cmocka_unit_test(doorbell_instead_of_fd),
+		cmocka_unit_test(notifier_instead_of_fd),
 		cmocka_unit_test(nobody_to_kick),
 	};
 

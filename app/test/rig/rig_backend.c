@@ -217,7 +217,7 @@ mock_lost(void *ctx, const char *why)
 }
 
 static void
-mock_doorbells(void *ctx)
+mock_notifiers(void *ctx)
 {
 	struct mock *m = ctx;
 
@@ -226,7 +226,7 @@ mock_doorbells(void *ctx)
 
 const struct vhost_dev_events mock_events = {
 	.config_changed = mock_config_changed,
-	.notifiers = mock_doorbells,
+	.notifiers = mock_notifiers,
 	.lost = mock_lost,
 };
 

@@ -36,7 +36,7 @@ drop_page(struct vhost_user_page *page)
 }
 
 static bool
-is_driver_of_doorbells(unsigned int major)
+is_driver_of_notifiers(unsigned int major)
 {
 	unsigned int number;
 	char line[128], name[NAME_BYTES];
@@ -74,7 +74,7 @@ is_device(int fd)
 	if (n == sizeof(vfio_device) - 1 && memcmp(name, vfio_device, (size_t)n) == 0)
 		return true;
 	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) == 0 &&
-	       S_ISCHR(st.stx_mode) && is_driver_of_doorbells(st.stx_rdev_major);
+	       S_ISCHR(st.stx_mode) && is_driver_of_notifiers(st.stx_rdev_major);
 }
 
 /* Files in memory as well: a back-end in software can poll a page instead of an eventfd. */
