@@ -52,7 +52,7 @@ walk_begin(struct walk *w, struct virtq_dev *dev, const struct virtq_ring *ring,
 	c->len = 0;
 	c->nseg = 0;
 	c->seg = (uint16_t)dev->nsegs;
-	c->slots = 1;
+	c->entries = 1;
 	c->written = 0;
 	c->fault = VIRTQ_FAULT_NONE;
 }
@@ -97,7 +97,7 @@ walk_add(struct walk *w, uint64_t gpa, uint32_t len, uint16_t flags)
 
 /*
  * The chain is complete. When the scratch was too small, and other chains of this round are in it,
- * slots becomes 0: the caller stops before this chain and meets it again with an empty scratch.
+ * entries becomes 0: the caller stops before this chain and meets it again with an empty scratch.
  */
 static enum virtq_error
 walk_end(struct walk *w)
@@ -105,7 +105,7 @@ walk_end(struct walk *w)
 	struct virtq_chain *c = w->c;
 
 	if (w->full && c->seg > 0) {
-		c->slots = 0;
+		c->entries = 0;
 		return VIRTQ_OK;
 	}
 	if (w->full || w->total > UINT32_MAX)
@@ -201,14 +201,14 @@ virtq_dev_walk_split(struct virtq_dev *dev, const struct virtq_ring *ring, struc
 		if (d.split.flags & VRING_DESC_F_INDIRECT) {
 			if (d.split.flags & VRING_DESC_F_NEXT)
 				return VIRTQ_E_INDIRECT;
-			c->slots = (uint16_t)(seen + 1);
+			c->entries = (uint16_t)(seen + 1);
 			e = walk_table(&w, d, false);
 			return e == VIRTQ_OK ? walk_end(&w) : e;
 		}
 		e = walk_add(&w, d.addr, d.len, d.split.flags);
 		if (e != VIRTQ_OK)
 			return e;
-		c->slots = (uint16_t)(seen + 1);
+		c->entries = (uint16_t)(seen + 1);
 		if (!(d.split.flags & VRING_DESC_F_NEXT) || w.full)
 			return walk_end(&w);
 		if (d.split.next >= ring->size)
@@ -225,7 +225,7 @@ virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq_ring *ring, stru
 	struct walk w;
 
 	walk_begin(&w, dev, ring, write, c);
-	for (uint32_t slots = 1; slots <= ring->size; slots++) {
+	for (uint32_t entries = 1; entries <= ring->size; entries++) {
 		enum virtq_error e;
 
 		if (d.packed.flags & VRING_DESC_F_INDIRECT) {
@@ -239,7 +239,7 @@ virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq_ring *ring, stru
 			return e;
 		if (!(d.packed.flags & VRING_DESC_F_NEXT)) {
 			c->id = d.packed.id;
-			c->slots = (uint16_t)slots;
+			c->entries = (uint16_t)entries;
 			return walk_end(&w);
 		}
 		virtq_pos_advance(&at, 1, ring->size);

@@ -36,7 +36,7 @@ struct virtq_chain {
 	uint32_t len;		/* bytes of the first segment */
 	uint32_t total;		/* bytes of all segments, 2^32 - 1 at most */
 	uint16_t id;		/* split: head; packed: buffer id. Echoed, never an index */
-	uint16_t slots;		/* entries of the ring (split: of the table) the chain takes */
+	uint16_t entries;	/* of the ring (split: of the descriptor table) that the chain takes */
 	uint16_t nseg;		/* 1: addr and len say it all; else dev->segs[seg], ... */
 	uint16_t seg;
 	uint32_t written;	/* bytes the device wrote, for the used entry */
@@ -197,7 +197,7 @@ virtq_dev_plain(struct virtq_dev *dev, const struct virtq_ring *ring, struct vir
 		return false;
 	c->len = d.len;
 	c->total = d.len;
-	c->slots = 1;
+	c->entries = 1;
 	c->nseg = 1;
 	c->written = 0;
 	c->fault = VIRTQ_FAULT_NONE;
@@ -268,7 +268,7 @@ virtq_dev_fetch_split(struct virtq_dev *dev, const struct virtq_ring *ring, stru
 			continue;
 		}
 		f->err = virtq_dev_walk_split(dev, ring, d, write, &c[i]);
-		if (virtq_unlikely(f->err != VIRTQ_OK || c[i].slots == 0))
+		if (virtq_unlikely(f->err != VIRTQ_OK || c[i].entries == 0))
 			break;
 	}
 	f->pos.idx += i;
@@ -276,9 +276,9 @@ virtq_dev_fetch_split(struct virtq_dev *dev, const struct virtq_ring *ring, stru
 }
 
 VIRTQ_INLINE void
-virtq_pos_advance(struct virtq_pos *pos, uint16_t slots, uint16_t size)
+virtq_pos_advance(struct virtq_pos *pos, uint16_t entries, uint16_t size)
 {
-	uint32_t idx = (uint32_t)pos->idx + slots;
+	uint32_t idx = (uint32_t)pos->idx + entries;
 
 	if (idx >= size) {
 		idx -= size;
@@ -318,12 +318,12 @@ virtq_dev_fetch_packed(struct virtq_dev *dev, const struct virtq_ring *ring, str
 			continue;
 		}
 		f->err = virtq_dev_walk_packed(dev, ring, f->pos, d, write, &c[i]);
-		if (virtq_unlikely(f->err == VIRTQ_OK && c[i].slots > left))
+		if (virtq_unlikely(f->err == VIRTQ_OK && c[i].entries > left))
 			f->err = VIRTQ_E_CHAIN_LOOP;
-		if (virtq_unlikely(f->err != VIRTQ_OK || c[i].slots == 0))
+		if (virtq_unlikely(f->err != VIRTQ_OK || c[i].entries == 0))
 			break;
-		virtq_pos_advance(&f->pos, c[i].slots, ring->size);
-		left -= c[i].slots;
+		virtq_pos_advance(&f->pos, c[i].entries, ring->size);
+		left -= c[i].entries;
 	}
 	return i;
 }
@@ -393,29 +393,29 @@ virtq_dev_push_used_packed(struct virtq_dev *dev, const struct virtq_ring *ring,
 {
 	struct virtq_pos pos = {dev->cursor.used_idx, dev->cursor.used_wrap};
 	const uint16_t first = pos.idx;
-	uint16_t slots = 0;
+	uint16_t entries = 0;
 	const uint64_t head = virtq_packed_used_meta(&c[batch ? n - 1 : 0], pos.wrap, write);
 
 	for (uint16_t i = 0; i < n; i++) {
 		if (!batch && i > 0)
 			virtq_store64_release(&ring->pdesc[pos.idx].len,
 					      virtq_packed_used_meta(&c[i], pos.wrap, write));
-		virtq_pos_advance(&pos, c[i].slots, ring->size);
-		slots += c[i].slots;
+		virtq_pos_advance(&pos, c[i].entries, ring->size);
+		entries += c[i].entries;
 	}
 	dev->cursor.used_idx = pos.idx;
 	dev->cursor.used_wrap = pos.wrap;
 	/* Barrier B: pairs with the driver's acquire of the flags of its next used entry. */
 	virtq_store64_release(&ring->pdesc[first].len, head);
-	return slots;
+	return entries;
 }
 
 VIRTQ_INLINE void
-virtq_dev_skip_packed(struct virtq_dev *dev, const struct virtq_ring *ring, uint16_t slots)
+virtq_dev_skip_packed(struct virtq_dev *dev, const struct virtq_ring *ring, uint16_t entries)
 {
 	struct virtq_pos avail = virtq_dev_pos(dev);
 
-	virtq_pos_advance(&avail, slots, ring->size);
+	virtq_pos_advance(&avail, entries, ring->size);
 	dev->cursor.avail_idx = avail.idx;
 	dev->cursor.avail_wrap = avail.wrap;
 }
@@ -483,20 +483,20 @@ VIRTQ_INLINE void
 virtq_dev_advance(struct virtq_dev *dev, const struct virtq_ring *ring, const struct virtq_chain *c,
 		  uint16_t n, bool packed)
 {
-	uint16_t slots = 0;
+	uint16_t entries = 0;
 
 	if (!packed) {
 		dev->cursor.avail_idx += n;
 		return;
 	}
 	for (uint16_t i = 0; i < n; i++)
-		slots += c[i].slots;
-	virtq_dev_skip_packed(dev, ring, slots);
+		entries += c[i].entries;
+	virtq_dev_skip_packed(dev, ring, entries);
 }
 
 /*
  * Push n chains back (n > 0) that were advanced over, in any order unless IN_ORDER was negotiated.
- * Of each only id, slots and written count.
+ * Of each only id, entries and written count.
  */
 VIRTQ_INLINE void
 virtq_dev_push_used(struct virtq_dev *dev, const struct virtq_ring *ring,

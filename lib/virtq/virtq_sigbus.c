@@ -19,7 +19,7 @@ enum { MAX_RANGES = 16384 };
  * still see it is looking.
  */
 static struct virtq_sigbus_range *ranges[MAX_RANGES];
-static uint32_t nranges;	/* slots ever used */
+static uint32_t nranges;	/* entries of ranges[] ever used */
 static uint32_t looking;	/* handlers in sigbus_repair() */
 static pthread_mutex_t ranges_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction former;

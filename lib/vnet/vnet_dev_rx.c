@@ -301,7 +301,7 @@ rx_zc_one(const struct rx_round *r, struct vnet_zc_round *zc, const struct virtq
 	const uint32_t hdr_len = flags & DEV_RX_ANY_HDR ? r->ring->hdr_len : 12;
 	const uint32_t len = c->len - hdr_len;
 	struct vnet_rxq *rxq = r->rxq;
-	const bool room = vnet_zc_round_room(zc, c->slots);
+	const bool room = vnet_zc_round_room(zc, c->entries);
 	enum dev_rx_result res = DEV_RX_DROPPED;
 
 	*hold = true;

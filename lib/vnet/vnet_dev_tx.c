@@ -173,28 +173,28 @@ tx_segments(struct tx_round *t, const struct vnet_tx_pkt *p)
 static bool
 tx_fetch_all(struct tx_round *t, struct virtq_fetch *f)
 {
-	uint32_t slots = 0;
+	uint32_t entries = 0;
 
 	f->err = VIRTQ_OK;
-	while (t->have < VIRTQ_MAX_CHAINS && slots < t->ring->size) {
+	while (t->have < VIRTQ_MAX_CHAINS && entries < t->ring->size) {
 		uint16_t n = RTE_MIN(VIRTQ_MAX_CHAINS - t->have, VIRTQ_FETCH_MAX);
 		struct virtq_chain *c = &t->c[t->have];
 		uint16_t got;
 
-		c->slots = 1;
+		c->entries = 1;
 		got = virtq_dev_fetch(t->dev, t->ring, f, c, n, t->ring->packed, true,
 				      virtq_dev_prefetch_nothing);
 		for (uint16_t i = 0; i < got; i++)
-			slots += c[i].slots;
-		if (slots > t->ring->size) { /* an entry twice */
+			entries += c[i].entries;
+		if (entries > t->ring->size) { /* an entry twice */
 			f->err = VIRTQ_E_CHAIN_LOOP;
 			return false;
 		}
 		t->have += got;
 		if (f->err != VIRTQ_OK)
 			return false;
-		if (got == 0) /* a chain that finds the scratch full is left without slots */
-			return c->slots > 0;
+		if (got == 0) /* a chain that finds the scratch full is left without entries */
+			return c->entries > 0;
 	}
 	return false;
 }

@@ -126,9 +126,9 @@ vnet_zc_round_begin(struct vnet_zc_ring *l)
 }
 
 VIRTQ_INLINE bool
-vnet_zc_round_room(const struct vnet_zc_round *r, uint16_t slots)
+vnet_zc_round_room(const struct vnet_zc_round *r, uint16_t entries)
 {
-	return r->nspare > 0 && r->entries + slots <= r->limit;
+	return r->nspare > 0 && r->entries + entries <= r->limit;
 }
 
 /* Whether a chain that is returned now would be the oldest. */
@@ -147,10 +147,10 @@ vnet_zc_round_attach(struct vnet_zc_round *r, const struct virtq_chain *c, bool 
 	r->nspare--;
 	buf->seq = r->seq++;
 	buf->id = c->id;
-	buf->slots = c->slots;
+	buf->entries = c->entries;
 	__atomic_store_n(&buf->back, back, __ATOMIC_RELAXED);
 	r->attached += !back;
-	r->entries += c->slots;
+	r->entries += c->entries;
 	r->l->queue[r->tail++ & r->l->mask] = buf;
 	return buf;
 }
@@ -172,9 +172,9 @@ static inline uint16_t
 vnet_zc_buf_chain(const struct vnet_zc_buf *buf, struct virtq_chain *c)
 {
 	c->id = buf->id;
-	c->slots = buf->slots;
+	c->entries = buf->entries;
 	c->written = 0;
-	return c->slots;
+	return c->entries;
 }
 
 /* Every buffer before the first of the queue is returned. Control thread: vnet_zc_put_mems(). */

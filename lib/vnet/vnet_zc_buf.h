@@ -12,7 +12,7 @@
 struct vnet_zc_buf {
 	struct rte_mbuf_ext_shared_info shinfo; /* of the mbufs attached to its buffers */
 	uint64_t seq;		/* position among all of the ring */
-	uint16_t id, slots;	/* of the chain */
+	uint16_t id, entries;	/* of the chain */
 	uint8_t back;		/* atomic: nothing points to its buffers any more */
 } __rte_cache_aligned;
 
