@@ -56,7 +56,7 @@ struct virtq_ring {
 	uint16_t mask;		/* split: size - 1 */
 	bool packed;
 	bool enabled;		/* SET_VRING_ENABLE; a ring can run while disabled */
-	uint64_t features;	/* negotiated VIRTIO_F_, VIRTIO_NET_F_ bits */
+	uint64_t features;	/* negotiated, device-type bits included */
 	struct virtq_mem *mem;	/* one reference held */
 	int callfd;		/* eventfd to call the driver with, -1: it polls. Not owned: whoever
 				 * replaces it quiesces first, closes then */

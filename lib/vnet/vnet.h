@@ -10,6 +10,8 @@
 #ifndef VNET_H
 #define VNET_H
 
+#include <linux/virtio_net.h>
+
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 

@@ -9,6 +9,7 @@
 #define RIG_GUEST_H
 
 #include <errno.h>
+#include <linux/virtio_net.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,9 +3,8 @@
 #include "vhost_fe_cmd.h"
 
 #include <endian.h>
+#include <linux/virtio_net.h>
 #include <string.h>
-
-#include "virtq_compat.h"
 
 static size_t
 put_bytes(uint8_t *cmd, size_t at, const void *data, size_t len)

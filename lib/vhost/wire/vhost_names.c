@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vhost_names.h"
 
+#include <linux/virtio_net.h>
 #include <stdio.h>
 
 #include "vhost_uapi.h"
 #include "vhu_msg.h"
 #include "virtq_compat.h"
+
+/* Linux 6.1 lacks them. */
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO 56
+#endif
 
 static const char *const device_features[64] = {
 	[VIRTIO_NET_F_CSUM] = "VIRTIO_NET_F_CSUM",

@@ -10,6 +10,14 @@
 #include <assert.h>
 #include <stdint.h>
 
+/* Device features of vhost alone: dirty pages are logged; there are protocol features. */
+#ifndef VHOST_F_LOG_ALL
+#define VHOST_F_LOG_ALL 26
+#endif
+#ifndef VHOST_USER_F_PROTOCOL_FEATURES
+#define VHOST_USER_F_PROTOCOL_FEATURES 30
+#endif
+
 #define VHU_VERSION 0x1u
 #define VHU_VERSION_MASK 0x3u
 #define VHU_FLAG_REPLY 0x4u		/* on every reply, never on a request */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vring_fe_rss.h"
 
+#include <linux/virtio_net.h>
+
 #include <rte_common.h>
 #include <rte_ethdev.h>
-
-#include "virtq_compat.h"
 
 static const struct {
 	uint32_t type;
