@@ -36,7 +36,7 @@ struct virtq_chain {
 	uint32_t len;		/* bytes of the first segment */
 	uint32_t total;		/* bytes of all segments, 2^32 - 1 at most */
 	uint16_t id;		/* split: head; packed: buffer id. Echoed, never an index */
-	uint16_t entries;	/* of the ring (split: of the descriptor table) that the chain takes */
+	uint16_t entries;	/* of the ring (split: of the descriptor table) that it takes */
 	uint16_t nseg;		/* 1: addr and len say it all; else dev->segs[seg], ... */
 	uint16_t seg;
 	uint32_t written;	/* bytes the device wrote, for the used entry */

@@ -14,9 +14,9 @@
 enum { MAX_RANGES = 16384 };
 
 /*
- * Slots are claimed under the lock and read by the handler without it. A handler looks at all of
- * them, also at ranges of other peers; so whoever removes one waits until no handler that may
- * still see it is looking.
+ * Entries are claimed under the lock and read by the handler without it. A handler looks at all of
+ * them, also at ranges of other peers. Therefore whoever removes a range waits until every handler
+ * that may still see it has returned.
  */
 static struct virtq_sigbus_range *ranges[MAX_RANGES];
 static uint32_t nranges;	/* entries of ranges[] ever used */
