@@ -233,15 +233,15 @@ test_wanted(void **state)
 	parse("path=/s");
 	got = vring_devargs_wanted(&args, all);
 	assert_true((got & all) == (all & ~packed));
-	assert_true((got & (VRING_FRONT_CTRL_FEATURES | iommu)) == 0);
+	assert_true((got & (VHOST_FE_CTRL_FEATURES | iommu)) == 0);
 	parse("path=/s,packed_vq=1,mrg_rxbuf=0,in_order=0,csum=0");
 	assert_true((vring_devargs_wanted(&args, all) & all) == packed);
 	parse("path=/dev/vhost-vdpa-77");
 	got = vring_devargs_wanted(&args, all);
-	assert_true((got & VRING_FRONT_CTRL_FEATURES) == VRING_FRONT_CTRL_FEATURES);
+	assert_true((got & VHOST_FE_CTRL_FEATURES) == VHOST_FE_CTRL_FEATURES);
 	assert_true(got & iommu);
 	parse("path=/dev/vhost-vdpa-77,cq=0");
-	assert_true((vring_devargs_wanted(&args, all) & VRING_FRONT_CTRL_FEATURES) == 0);
+	assert_true((vring_devargs_wanted(&args, all) & VHOST_FE_CTRL_FEATURES) == 0);
 }
 
 static void

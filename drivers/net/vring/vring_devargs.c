@@ -394,9 +394,9 @@ vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets)
 	if (!args->in_order)
 		features &= ~VIRTQ_BIT(VIRTIO_F_IN_ORDER);
 	if (!vring_devargs_vdpa(args))
-		return features & ~(VRING_FRONT_VDPA_FEATURES | VRING_FRONT_CTRL_FEATURES);
+		return features & ~(VRING_FRONT_VDPA_FEATURES | VHOST_FE_CTRL_FEATURES);
 	if (args->cq == 0)
-		features &= ~VRING_FRONT_CTRL_FEATURES;
+		features &= ~VHOST_FE_CTRL_FEATURES;
 	return features;
 }
 

@@ -12,6 +12,8 @@
 
 #include <rte_ether.h>
 
+#include "vhost_fe_cmd.h"
+
 #define VRING_MAX_PAIRS 128
 /* Bytes around the payload of the largest frame: Ethernet, two VLAN tags, CRC. */
 #define VRING_FRAME_OVERHEAD (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN + RTE_ETHER_CRC_LEN)
@@ -96,14 +98,8 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 #define VRING_FRONT_FEATURES \
 	(VIRTQ_BIT(VIRTIO_NET_F_MAC) | VIRTQ_BIT(VIRTIO_NET_F_STATUS) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_MTU) | VIRTQ_BIT(VIRTIO_NET_F_MQ) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_SPEED_DUPLEX) | VRING_FRONT_CTRL_FEATURES | \
+	 VIRTQ_BIT(VIRTIO_NET_F_SPEED_DUPLEX) | VHOST_FE_CTRL_FEATURES | \
 	 VRING_FRONT_VDPA_FEATURES)
-/* Those that need a control queue, which a back-end behind a socket does not serve. */
-#define VRING_FRONT_CTRL_FEATURES \
-	(VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_CTRL_VLAN) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VIRTQ_BIT(VIRTIO_NET_F_RSS) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
 /* Of devices behind an IOMMU: addresses and barriers are the platform's. */
 #define VRING_FRONT_VDPA_FEATURES \
 	(VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM))

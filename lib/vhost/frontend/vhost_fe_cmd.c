@@ -3,7 +3,6 @@
 #include "vhost_fe_cmd.h"
 
 #include <endian.h>
-#include <linux/virtio_net.h>
 #include <string.h>
 
 static size_t

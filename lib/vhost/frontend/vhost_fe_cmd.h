@@ -7,15 +7,25 @@
 #ifndef VHOST_FE_CMD_H
 #define VHOST_FE_CMD_H
 
+#include <linux/virtio_net.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "virtq_ring.h"
 
 /* Bytes of the longest command, so many addresses and entries at most. */
 #define VHOST_FE_CMD_MAX 2048
 #define VHOST_FE_CMD_MACS 64	/* each of unicast and multicast */
 #define VHOST_FE_CMD_RETA 512	/* entries of the indirection table */
 #define VHOST_FE_CMD_KEY 40	/* bytes of the hash key */
+
+/* Features that need a control queue, which a back-end behind a socket does not serve. */
+#define VHOST_FE_CTRL_FEATURES \
+	(VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_CTRL_VLAN) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VIRTQ_BIT(VIRTIO_NET_F_RSS) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
 
 struct vhost_fe_mac {
 	uint8_t addr[6];

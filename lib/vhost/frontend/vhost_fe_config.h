@@ -3,7 +3,6 @@
 #ifndef VHOST_FE_CONFIG_H
 #define VHOST_FE_CONFIG_H
 
-#include <linux/virtio_net.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -100,13 +100,6 @@ struct vhost_fe {
 	char why[VHOST_WHY];		/* the last session's end */
 };
 
-/* Features that need a control queue, which a back-end behind a socket does not serve. */
-#define VHOST_FE_CTRL_FEATURES \
-	(VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_CTRL_VLAN) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VIRTQ_BIT(VIRTIO_NET_F_RSS) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
-
 void __attribute__((format(printf, 3, 4)))
 vhost_fe_session_log(struct vhost_fe *fe, enum vhost_log_level level, const char *fmt, ...);
 /* The negotiated features have the bit. */
