@@ -185,8 +185,8 @@ requirements_are_checked(void **state)
 			if (spec[i].required == -1 || spec[i].required == -2)
 				continue;
 			expect(rig, FRESH, r, need, send_raw(rig, FRESH, r, need, spec[i].min,
-			       vhost_be_dispatch_info(r)->fds_min), refusal(r, need,
-									   FRESH), "gate closed");
+			       vhost_be_dispatch_info(r)->fds_min), refusal(r, need, FRESH),
+			       "not negotiated");
 			go_to(rig, FRESH);
 			fe_negotiate(rig, RIG_ACKED, VIRTQ_BIT(VHU_PF_REPLY_ACK));
 			if (need) {
@@ -197,7 +197,7 @@ requirements_are_checked(void **state)
 				expect(rig, NEGOTIATED, r, need,
 				       fe_talk(rig, r, NEED, zeros, spec[i].min, &fd,
 					       vhost_be_dispatch_info(r)->fds_min, &m),
-				       refusal(r, need, NEGOTIATED), "gate closed, negotiated");
+				       refusal(r, need, NEGOTIATED), "negotiated without it");
 			}
 		}
 	}
