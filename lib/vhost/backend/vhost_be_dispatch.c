@@ -84,7 +84,8 @@ on_set_protocol_features(struct vhost_be *be, struct vhu_msg *msg)
 {
 	if (msg->u64 & ~be->protocol_offered)
 		return vhost_be_session_refuse(be, -EINVAL,
-					       "protocol features that were not offered");
+					       "protocol features that were not offered: allowed "
+					       "are those of GET_PROTOCOL_FEATURES");
 	be->protocol = msg->u64;
 	vhost_be_session_report_features(be);
 	return 0;
@@ -263,12 +264,14 @@ serve_request(struct vhost_be *be, const struct vhost_be_request_info *info, str
 	if (msg->nfds < info->fds_min || msg->nfds > info->fds_max)
 		return vhost_be_session_refuse(be, -EINVAL, "wrong number of fds");
 	if (!is_negotiated(be, info->required))
-		return vhost_be_session_refuse(be, -ENOTSUP, "its feature was not negotiated");
+		return vhost_be_session_refuse(be, -ENOTSUP, "its feature was not negotiated: "
+					       "it has to be set before");
 	if (info->handle == NULL)
 		return vhost_be_session_refuse(be, -ENOTSUP, "not served");
 	if (!(info->when & (vhost_be_rings_running(be) ? VHOST_BE_WHEN_RUNNING :
 			   VHOST_BE_WHEN_IDLE)))
-		return vhost_be_session_refuse(be, -EBUSY, "not while a ring runs");
+		return vhost_be_session_refuse(be, -EBUSY, "not while a ring runs: GET_VRING_BASE "
+					       "stops one");
 	return info->handle(be, msg);
 }
 

@@ -49,9 +49,9 @@ mem_error(int rc)
 	case -EINVAL:
 		return "a memory region that cannot be right, or a file too short for it";
 	case -ENOSPC:
-		return "more memory regions than slots";
+		return "more memory regions than the answer to GET_MAX_MEM_SLOTS allows";
 	case -ENOENT:
-		return "no such memory region";
+		return "no memory region has these addresses and this size";
 	case -ENOMEM:
 		return "out of memory";
 	default:

@@ -191,7 +191,8 @@ build_error(int rc)
 	case -EFAULT:
 		return "its addresses are not in the shared memory";
 	case -EINVAL:
-		return "its size or addresses cannot be right";
+		return "its size or addresses cannot be right: its parts must be aligned and "
+		       "must not overlap";
 	default:
 		return "out of memory";
 	}
@@ -238,7 +239,8 @@ ring_update(struct vhost_be *be, struct vhost_be_vring *r)
 		return ring_fails(be, r, rc, build_error(rc));
 	if (old == NULL && ring_place(be, r, ring) < 0) {
 		virtq_ring_free(ring);
-		return ring_fails(be, r, -EINVAL, "its base cannot be right");
+		return ring_fails(be, r, -EINVAL, "its base cannot be right: it must be in the "
+				  "ring, or for split rings at most one ring behind the driver");
 	}
 	r->ring = ring;
 	r->stale = false;
@@ -273,7 +275,8 @@ find_ring(struct vhost_be *be, uint32_t index)
 	struct vhost_be_vring *r;
 
 	if (index >= be->nrings) {
-		vhost_be_session_refuse(be, -EINVAL, "no ring with this index");
+		vhost_be_session_refuse(be, -EINVAL, "no ring with this index: each of the port's "
+					"queue pairs has two");
 		return NULL;
 	}
 	r = &be->vring[index];
@@ -323,7 +326,8 @@ bad_addr(const struct vhost_be *be, const struct vhu_vring_addr *a)
 	if (a->flags & ~VHU_ADDR_F_LOG)
 		return "unknown flags of ring addresses";
 	if (a->desc % 16 != 0 || a->avail % avail_align != 0 || a->used % 4 != 0)
-		return "ring addresses are not aligned";
+		return "ring addresses are not aligned: 16 bytes are due for descriptors, "
+		       "2 (packed: 4) for the driver's part, 4 for the device's";
 	return NULL;
 }
 
