@@ -49,7 +49,7 @@ start(struct port *p, uint64_t features)
 	for (int i = 0; i < 2; i++) {
 		static struct virtq_cursor idle;
 
-		port.vring[i].vq = i == 1 ? &p->d.vq->cursor : &idle;
+		port.vring[i].cursor = i == 1 ? &p->d.vq->cursor : &idle;
 	}
 	set_run(p->d.ring);
 	p->rx = vnet_dev_rx_select(p->d.ring, p->d.vq->cursor.owner == NULL ? 0 : VNET_F_ZERO_COPY,
@@ -105,9 +105,9 @@ only_where_it_can_be(void **state)
 
 	start(&p, F_V1);
 	assert_non_null(p.d.vq->cursor.owner);
-	assert_null(port.vring[0].vq->owner);
+	assert_null(port.vring[0].cursor->owner);
 	vring_be_zc_begin(&port, 0, p.d.ring);
-	assert_null(port.vring[0].vq->owner);
+	assert_null(port.vring[0].cursor->owner);
 	finish(&p);
 	start(&p, F_V1 | F_IN_ORDER);
 	assert_null(p.d.vq->cursor.owner);

@@ -28,9 +28,9 @@ vring_role_queue_ops(const struct vring_port *port)
 }
 
 static uint16_t
-take(const struct virtq_cursor *vq, uint16_t n)
+take(const struct virtq_cursor *cursor, uint16_t n)
 {
-	uint16_t *left = &holds[vq - cursors];
+	uint16_t *left = &holds[cursor - cursors];
 	uint16_t got = RTE_MIN(n, *left);
 
 	*left -= got;
@@ -38,17 +38,17 @@ take(const struct virtq_cursor *vq, uint16_t n)
 }
 
 static uint16_t
-ring_rx(struct vnet_rxq *q, struct virtq_cursor *vq, const struct virtq_ring *ring,
+ring_rx(struct vnet_rxq *q, struct virtq_cursor *cursor, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n)
 {
-	return take(vq, n);
+	return take(cursor, n);
 }
 
 static uint16_t
-ring_tx(struct vnet_txq *q, struct virtq_cursor *vq, const struct virtq_ring *ring,
+ring_tx(struct vnet_txq *q, struct virtq_cursor *cursor, const struct virtq_ring *ring,
 	struct rte_mbuf **pkts, uint16_t n)
 {
-	return take(vq, n);
+	return take(cursor, n);
 }
 
 /* n rings that hold so many packets each. */
@@ -63,7 +63,7 @@ set_up(bool tx, uint16_t n, uint16_t each)
 	for (unsigned int i = 0; i < n; i++) {
 		struct vring_poll_entry *ring = &set->entry[i];
 
-		ring->vq = &cursors[i];
+		ring->cursor = &cursors[i];
 		if (tx)
 			ring->tx = ring_tx;
 		else

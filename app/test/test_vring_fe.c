@@ -153,7 +153,7 @@ test_queue_ops(void **state)
 	for (i = 0; i < 4; i++) {
 		rings[i] =
 			(struct virtq_ring){ .qid = i, .hdr_len = 12, .enabled = true, .size = 8 };
-		slot[i].vq = &drv[i].cursor;
+		slot[i].cursor = &drv[i].cursor;
 		slot[i].ring = &rings[i];
 		drv[i].num_free = 8 - i;
 		drv[i].kicks = i;
@@ -165,7 +165,7 @@ test_queue_ops(void **state)
 	vring_qmap_tx(&vring_fe_queue_ops, slot, 2, 1, 2, VNET_DROP_DISABLED, set);
 	assert_int_equal(set->n, 1);
 	assert_int_equal(set->entry[0].ring->qid, 3);
-	assert_int_equal(vring_fe_queue_ops.tx_count(set->entry[0].ring, set->entry[0].vq), 5);
+	assert_int_equal(vring_fe_queue_ops.tx_count(set->entry[0].ring, set->entry[0].cursor), 5);
 	free(set);
 }
 

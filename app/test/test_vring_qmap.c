@@ -14,7 +14,7 @@
 
 #define PAIRS 6
 
-static struct virtq_cursor vqs[2 * PAIRS];
+static struct virtq_cursor cursors[2 * PAIRS];
 static struct virtq_ring rings[2 * PAIRS];
 static struct vring_port_vring slots[2 * PAIRS];
 static struct vring_poll_set *sets[PAIRS];
@@ -26,7 +26,7 @@ setup(void **state)
 
 	memset(slots, 0, sizeof(slots));
 	for (i = 0; i < 2 * PAIRS; i++) {
-		slots[i].vq = &vqs[i];
+		slots[i].cursor = &cursors[i];
 		rings[i].qid = i;
 		rings[i].hdr_len = 12;
 		rings[i].enabled = true;
@@ -70,7 +70,7 @@ check_rx(unsigned int mask, unsigned int n)
 
 			assert_int_equal(qid % 2, 1);
 			assert_int_equal(qid / 2 % n, i);
-			assert_ptr_equal(sets[i]->entry[k].vq, &vqs[qid]);
+			assert_ptr_equal(sets[i]->entry[k].cursor, &cursors[qid]);
 			assert_non_null(sets[i]->entry[k].rx);
 			assert_null(sets[i]->entry[k].lock);
 			assert_false(seen & 1u << qid / 2);

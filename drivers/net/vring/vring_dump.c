@@ -36,7 +36,7 @@ dump_vring(FILE *f, const struct vring_port *port, unsigned int qid)
 		fprintf(f, ", %s, %u entries, %u waiting, callfd %d",
 			ring->packed ? "packed" : "split", ring->size,
 			vring_role_vring_waiting(port, qid), ring->callfd);
-	vring_role_queue_ops(port)->notified(vring->vq, &sent, &suppressed);
+	vring_role_queue_ops(port)->notified(vring->cursor, &sent, &suppressed);
 	fprintf(f, ", %" PRIu64 " calls, %" PRIu64 " suppressed\n", sent, suppressed);
 }
 

@@ -18,19 +18,20 @@ vring_port_alloc(struct vring_port *port, bool drv, int numa)
 		port->drvs = rte_zmalloc_socket("vring_drvs", n * sizeof(*port->drvs),
 						RTE_CACHE_LINE_SIZE, numa);
 	else
-		port->vqs = rte_zmalloc_socket("vring_vqs", n * sizeof(*port->vqs),
+		port->devs = rte_zmalloc_socket("vring_devs", n * sizeof(*port->devs),
 					       RTE_CACHE_LINE_SIZE, numa);
 	port->rx_base = rte_zmalloc_socket("vring_stats_base", base_size, 0, numa);
 	port->tx_base = rte_zmalloc_socket("vring_stats_base", base_size, 0, numa);
-	if ((port->vqs == NULL && port->drvs == NULL) || port->rx_base == NULL ||
+	if ((port->devs == NULL && port->drvs == NULL) || port->rx_base == NULL ||
 	    port->tx_base == NULL)
 		return -ENOMEM;
 	for (unsigned int qid = 0; qid < n; qid++) {
 		struct vring_port_vring *vring = &port->vring[qid];
 
-		vring->vq = port->drvs != NULL ? &port->drvs[qid].cursor : &port->vqs[qid].cursor;
+		vring->cursor = port->drvs != NULL ? &port->drvs[qid].cursor :
+						     &port->devs[qid].cursor;
 		rte_spinlock_init(&vring->lock);
-		virtq_ring_cursor_reset(vring->vq);
+		virtq_ring_cursor_reset(vring->cursor);
 	}
 	return 0;
 }
@@ -38,7 +39,7 @@ vring_port_alloc(struct vring_port *port, bool drv, int numa)
 void
 vring_port_free(struct vring_port *port)
 {
-	rte_free(port->vqs);
+	rte_free(port->devs);
 	rte_free(port->drvs);
 	rte_free(port->rx_base);
 	rte_free(port->tx_base);
@@ -48,7 +49,7 @@ const char *
 vring_port_vring_state(const struct vring_port_vring *vring)
 {
 	/* Stays until the guest sets the ring up anew. */
-	if (vring->vq->broken != VIRTQ_OK)
+	if (vring->cursor->broken != VIRTQ_OK)
 		return "broken";
 	if (vring->ring == NULL)
 		return "stopped";

@@ -50,7 +50,7 @@ enum vring_role_id {
 
 /* A vring of the device. */
 struct vring_port_vring {
-	struct virtq_cursor *vq;		/* of this end; always there */
+	struct virtq_cursor *cursor;	/* of this end; always there */
 	const struct virtq_ring *ring;	/* control: NULL while it does not run */
 	rte_spinlock_t lock;		/* for queues that share the ring */
 	/* Notifications at the last reset. */
@@ -124,8 +124,9 @@ struct vring_port {
 	/* Counters, readable by any process. */
 	struct vring_session_counters session;
 	struct vring_stats_base *rx_base, *tx_base; /* one a pair */
-	struct virtq_dev *vqs;
-	struct virtq_drv *drvs;	/* front-end: instead */
+	/* State of the rings at this end, one a vring. */
+	struct virtq_dev *devs;	/* back-end; front-end: NULL */
+	struct virtq_drv *drvs;	/* front-end; back-end: NULL */
 
 	/*
 	 * For the queues that the application sets up. Polling a silent port touches little but

@@ -25,7 +25,7 @@ add_announcement(struct vring_poll_set *set)
 {
 	struct vring_poll_entry *ring = &set->entry[set->n++];
 
-	ring->vq = NULL;
+	ring->cursor = NULL;
 	ring->ring = NULL;
 	ring->lock = NULL;
 	ring->rx = vring_rxtx_rarp_burst;

@@ -34,10 +34,10 @@ vring_qmap_rx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
 		if (s->ring == NULL)
 			continue;
 		ring = &set->entry[set->n++];
-		ring->vq = s->vq;
+		ring->cursor = s->cursor;
 		ring->ring = s->ring;
 		ring->lock = NULL;
-		ring->rx = ops->rx_select(s->ring, s->vq->owner == NULL ? flags :
+		ring->rx = ops->rx_select(s->ring, s->cursor->owner == NULL ? flags :
 					  flags | VNET_F_ZERO_COPY, &mode);
 		if (set->n == 1)
 			set->mode = mode;
@@ -81,7 +81,7 @@ vring_qmap_tx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
 		return;
 	s = nth_enabled(vring, pairs, ops->tx, i % m);
 	set->n = 1;
-	set->entry[0].vq = s->vq;
+	set->entry[0].cursor = s->cursor;
 	set->entry[0].ring = s->ring;
 	/* Queues i % m, i % m + m, ... have this ring; is there a second one? */
 	set->entry[0].lock = i % m + m < n ? &s->lock : NULL;
@@ -96,7 +96,8 @@ vring_qmap_moved(const struct vring_poll_set *a, const struct vring_poll_set *b)
 	if (an != bn)
 		return true;
 	for (unsigned int i = 0; i < an; i++)
-		if (a->entry[i].vq != b->entry[i].vq || a->entry[i].lock != b->entry[i].lock)
+		if (a->entry[i].cursor != b->entry[i].cursor ||
+		    a->entry[i].lock != b->entry[i].lock)
 			return true;
 	return false;
 }

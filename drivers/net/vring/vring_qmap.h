@@ -17,7 +17,7 @@
 
 /* One entry of a poll set: a ring that an ethdev queue serves, or something that acts like one. */
 struct vring_poll_entry {
-	struct virtq_cursor *vq;
+	struct virtq_cursor *cursor;
 	const struct virtq_ring *ring;
 	union {
 		vnet_rx_burst rx;

@@ -37,6 +37,6 @@ vring_role_vring_waiting(const struct vring_port *port, unsigned int qid)
 	const struct vring_queue_ops *ops = vring_role_queue_ops(port);
 	const struct vring_port_vring *vring = &port->vring[qid];
 
-	return qid % 2 == ops->rx ? ops->rx_count(vring->ring, vring->vq) :
-				    ops->tx_count(vring->ring, vring->vq);
+	return qid % 2 == ops->rx ? ops->rx_count(vring->ring, vring->cursor) :
+				    ops->tx_count(vring->ring, vring->cursor);
 }

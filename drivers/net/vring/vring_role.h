@@ -26,12 +26,12 @@ struct vring_queue_ops {
 				   const char **name);
 	vnet_tx_burst (*tx_select)(const struct virtq_ring *ring, const char **name);
 	/* rx: packets that wait; tx: entries that could be filled. 0..size, from any thread. */
-	uint32_t (*rx_count)(const struct virtq_ring *ring, const struct virtq_cursor *vq);
-	uint32_t (*tx_count)(const struct virtq_ring *ring, const struct virtq_cursor *vq);
+	uint32_t (*rx_count)(const struct virtq_ring *ring, const struct virtq_cursor *cursor);
+	uint32_t (*tx_count)(const struct virtq_ring *ring, const struct virtq_cursor *cursor);
 	/* Notifications that were sent, and those that the peer did not want. */
-	void (*notified)(const struct virtq_cursor *vq, uint64_t *sent, uint64_t *suppressed);
+	void (*notified)(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed);
 	/* Free up to n packets that the peer is done with; NULL: they are freed when sent. */
-	uint16_t (*tx_clean)(struct vnet_txq *txq, struct virtq_cursor *vq,
+	uint16_t (*tx_clean)(struct vnet_txq *txq, struct virtq_cursor *cursor,
 			     const struct virtq_ring *ring, uint16_t n);
 };
 

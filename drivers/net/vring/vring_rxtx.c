@@ -25,7 +25,7 @@ rx_rings(struct vring_rxq *q, const struct vring_poll_set *set, struct rte_mbuf 
 	for (unsigned int i = 0; i < set->n && got < n; i++) {
 		const struct vring_poll_entry *ring = &set->entry[k];
 
-		got += ring->rx(&q->rx, ring->vq, ring->ring, pkts + got, n - got);
+		got += ring->rx(&q->rx, ring->cursor, ring->ring, pkts + got, n - got);
 		if (++k == set->n)
 			k = 0;
 	}
@@ -41,8 +41,8 @@ vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 
 	if (likely(set != NULL)) {
 		if (likely(set->n == 1))
-			got = set->entry[0].rx(&q->rx, set->entry[0].vq, set->entry[0].ring, pkts,
-					       n);
+			got = set->entry[0].rx(&q->rx, set->entry[0].cursor, set->entry[0].ring,
+					       pkts, n);
 		else
 			got = rx_rings(q, set, pkts, n);
 	}
@@ -58,9 +58,9 @@ tx_ring(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbu
 	uint16_t done;
 
 	if (likely(ring->lock == NULL))
-		return ring->tx(&q->tx, ring->vq, ring->ring, pkts, n);
+		return ring->tx(&q->tx, ring->cursor, ring->ring, pkts, n);
 	rte_spinlock_lock(ring->lock);
-	done = ring->tx(&q->tx, ring->vq, ring->ring, pkts, n);
+	done = ring->tx(&q->tx, ring->cursor, ring->ring, pkts, n);
 	rte_spinlock_unlock(ring->lock);
 	return done;
 }
@@ -114,7 +114,7 @@ vring_rxtx_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n)
 }
 
 uint16_t
-vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *vq,
+vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *cursor,
 		      const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct vring_rxq *q = container_of(rx, struct vring_rxq, rx);
@@ -150,7 +150,7 @@ vring_rxtx_tx_done_cleanup(void *txq, uint32_t n)
 
 		if (ring->lock != NULL)
 			rte_spinlock_lock(ring->lock);
-		done = ops->tx_clean(&q->tx, ring->vq, ring->ring, most);
+		done = ops->tx_clean(&q->tx, ring->cursor, ring->ring, most);
 		if (ring->lock != NULL)
 			rte_spinlock_unlock(ring->lock);
 	}
@@ -187,8 +187,8 @@ query_count(struct vring_queue *q, bool tx, uint32_t *size)
 
 		if (ring->ring == NULL)
 			continue;
-		count += tx ? ops->tx_count(ring->ring, ring->vq) :
-			      ops->rx_count(ring->ring, ring->vq);
+		count += tx ? ops->tx_count(ring->ring, ring->cursor) :
+			      ops->rx_count(ring->ring, ring->cursor);
 		*size += ring->ring->size;
 	}
 	query_leave(q);

@@ -48,8 +48,8 @@ struct vring_txq {
 uint16_t vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
 uint16_t vring_rxtx_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
 uint16_t vring_rxtx_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
-/* A vnet_rx_burst that delivers the announcement once; vq and ring are NULL. */
-uint16_t vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *vq,
+/* A vnet_rx_burst that delivers the announcement once; cursor and ring are NULL. */
+uint16_t vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *cursor,
 			       const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n);
 int vring_rxtx_tx_done_cleanup(void *txq, uint32_t n);
 uint32_t vring_rxtx_rx_queue_count(void *rxq);

@@ -151,8 +151,10 @@ vring_stats_reset(struct rte_eth_dev *dev)
 		stats_total(&port->tx_base[i], live_tx(dev, i), &port->tx_base[i].at_reset);
 	}
 	for (uint16_t i = 0; i < 2 * port->pairs; i++) {
-		vring_role_queue_ops(port)->notified(port->vring[i].vq, &port->vring[i].calls_base,
-						     &port->vring[i].suppressed_base);
+		struct vring_port_vring *vring = &port->vring[i];
+
+		vring_role_queue_ops(port)->notified(vring->cursor, &vring->calls_base,
+						     &vring->suppressed_base);
 	}
 	vring_role_count(port);
 	port->session_base = port->session;
@@ -172,7 +174,7 @@ vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t 
 			&port->vring[2 * j + (tx ? ops->tx : ops->rx)];
 		uint64_t sent, unwanted;
 
-		ops->notified(vring->vq, &sent, &unwanted);
+		ops->notified(vring->cursor, &sent, &unwanted);
 		*calls += sent - vring->calls_base;
 		*suppressed += unwanted - vring->suppressed_base;
 	}

@@ -154,12 +154,13 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 		rte_tel_data_add_dict_string(d, "layout", ring->packed ? "packed" : "split");
 		rte_tel_data_add_dict_int(d, "size", ring->size);
 		rte_tel_data_add_dict_int(d, "waiting", vring_role_vring_waiting(port, qid));
-		rte_tel_data_add_dict_int(d, "avail_idx", vring->vq->avail_idx);
-		rte_tel_data_add_dict_int(d, "used_idx", vring->vq->used_idx);
+		rte_tel_data_add_dict_int(d, "avail_idx", vring->cursor->avail_idx);
+		rte_tel_data_add_dict_int(d, "used_idx", vring->cursor->used_idx);
 	}
-	if (vring->vq->broken != VIRTQ_OK)
-		rte_tel_data_add_dict_string(d, "error", virtq_ring_error_name(vring->vq->broken));
-	vring_role_queue_ops(port)->notified(vring->vq, &sent, &suppressed);
+	if (vring->cursor->broken != VIRTQ_OK)
+		rte_tel_data_add_dict_string(d, "error",
+					     virtq_ring_error_name(vring->cursor->broken));
+	vring_role_queue_ops(port)->notified(vring->cursor, &sent, &suppressed);
 	rte_tel_data_add_dict_u64(d, "calls", sent);
 	rte_tel_data_add_dict_u64(d, "calls_suppressed", suppressed);
 }

@@ -188,7 +188,7 @@ open_be_session(void *arg)
 	const struct open_call *call = arg;
 	struct vring_port *port = call->port;
 	const struct vring_devargs *args = &port->args;
-	struct virtq_dev *vq[VRING_MAX_QIDS];
+	struct virtq_dev *dev[VRING_MAX_QIDS];
 	struct vhost_be_config cfg = {
 		.path = args->iface,
 		.client = args->client,
@@ -199,14 +199,14 @@ open_be_session(void *arg)
 		.protocol_features = UINT64_MAX,
 		.max_pairs = port->pairs,
 		.mem_slots = VIRTQ_MEM_MAX_REGIONS,
-		.vq = vq,
+		.vq = dev,
 		.ops = &session_ops,
 		.ctx = port,
 		.loop = port->loop,
 	};
 
 	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++)
-		vq[qid] = virtq_dev_of(port->vring[qid].vq);
+		dev[qid] = virtq_dev_of(port->vring[qid].cursor);
 	port->carrier = true;
 	port->rarp.watch.expired = watch_rarp;
 	port->rarp.watch.owner = port;

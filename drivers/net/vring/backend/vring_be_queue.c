@@ -5,10 +5,10 @@
 #include "vring_be_queue.h"
 
 static void
-be_notified(const struct virtq_cursor *vq, uint64_t *sent, uint64_t *suppressed)
+be_notified(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed)
 {
-	*sent = virtq_dev_of_const(vq)->calls;
-	*suppressed = virtq_dev_of_const(vq)->calls_suppressed;
+	*sent = virtq_dev_of_const(cursor)->calls;
+	*suppressed = virtq_dev_of_const(cursor)->calls_suppressed;
 }
 
 /* What the guest transmits is received here, and the other way round. */

@@ -109,7 +109,7 @@ void
 vring_be_zc_begin(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
 {
 	struct vring_port_vring *vring = &port->vring[qid];
-	struct vnet_zc_ring *zc = vring->vq->owner;
+	struct vnet_zc_ring *zc = vring->cursor->owner;
 
 	if (!port->args.zero_copy || ring == NULL || !is_rx_vring(qid))
 		return;
@@ -119,7 +119,7 @@ vring_be_zc_begin(struct vring_port *port, uint16_t qid, const struct virtq_ring
 	}
 	if (vring->ring != NULL || too_many_ended() || vnet_zc_new(ring, &zc) != 0)
 		return;
-	vring->vq->owner = zc;
+	vring->cursor->owner = zc;
 	if (port->zc_watch.timer.at_ns == 0)
 		evloop_timer_set(port->loop, &port->zc_watch.timer, ZC_WATCH_MS);
 }
@@ -145,13 +145,13 @@ wait_for_packets(const struct vnet_zc_ring *zc)
 static void
 end_ring(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
 {
-	struct virtq_cursor *vq = port->vring[qid].vq;
-	struct vnet_zc_ring *zc = vq->owner;
+	struct virtq_cursor *cursor = port->vring[qid].cursor;
+	struct vnet_zc_ring *zc = cursor->owner;
 	uint32_t out;
 
 	wait_for_packets(zc);
 	out = vnet_zc_attached(zc);
-	vnet_zc_end(zc, virtq_dev_of(vq), ring);
+	vnet_zc_end(zc, virtq_dev_of(cursor), ring);
 	keep_ended(zc);
 	if (out == 0 || evloop_now_ns() < port->zc_watch.quiet_until_ns)
 		return;
@@ -165,12 +165,12 @@ vring_be_zc_follow(struct vring_port *port, uint16_t qid, const struct virtq_rin
 {
 	const struct vring_port_vring *vring = &port->vring[qid];
 
-	if (vring->vq->owner == NULL)
+	if (vring->cursor->owner == NULL)
 		return;
 	if (vring->ring == NULL)
 		end_ring(port, qid, old);
 	else
-		vnet_zc_remapped(vring->vq->owner, vring->ring->mem);
+		vnet_zc_remapped(vring->cursor->owner, vring->ring->mem);
 }
 
 static void
@@ -180,8 +180,9 @@ reclaim_unpolled(struct vring_port *port)
 	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++) {
 		const struct vring_port_vring *vring = &port->vring[qid];
 
-		if (vring->vq->owner != NULL)
-			vnet_zc_reclaim(vring->vq->owner, virtq_dev_of(vring->vq), vring->ring);
+		if (vring->cursor->owner != NULL)
+			vnet_zc_reclaim(vring->cursor->owner, virtq_dev_of(vring->cursor),
+					vring->ring);
 	}
 	vring_publish(port);
 }
@@ -194,7 +195,7 @@ watch_unpolled(struct evloop_timer *timer)
 	bool any = false, neglected = false;
 
 	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++) {
-		struct vnet_zc_ring *zc = port->vring[qid].vq->owner;
+		struct vnet_zc_ring *zc = port->vring[qid].cursor->owner;
 
 		if (zc == NULL)
 			continue;

@@ -7,22 +7,22 @@
 
 /* Buffers that the device has filled; receive buffers have one descriptor each. */
 static uint32_t
-rx_count(const struct virtq_ring *ring, const struct virtq_cursor *vq)
+rx_count(const struct virtq_ring *ring, const struct virtq_cursor *cursor)
 {
-	uint16_t slot = vq->used_idx;
-	bool wrap = vq->used_wrap;
+	uint16_t entry = cursor->used_idx;
+	bool wrap = cursor->used_wrap;
 	uint64_t meta;
 	uint32_t n;
 
 	if (!ring->packed) {
-		n = (uint16_t)(virtq_load16(&ring->used->idx) - vq->used_idx);
+		n = (uint16_t)(virtq_load16(&ring->used->idx) - cursor->used_idx);
 		return n > ring->size ? 0 : n;
 	}
 	for (n = 0; n < ring->size; n++) {
-		if (!virtq_drv_used_packed(&ring->pdesc[slot], wrap, &meta))
+		if (!virtq_drv_used_packed(&ring->pdesc[entry], wrap, &meta))
 			break;
-		if (++slot == ring->size) {
-			slot = 0;
+		if (++entry == ring->size) {
+			entry = 0;
 			wrap = !wrap;
 		}
 	}
@@ -30,22 +30,23 @@ rx_count(const struct virtq_ring *ring, const struct virtq_cursor *vq)
 }
 
 static uint32_t
-tx_count(const struct virtq_ring *ring, const struct virtq_cursor *vq)
+tx_count(const struct virtq_ring *ring, const struct virtq_cursor *cursor)
 {
-	return RTE_MIN(virtq_drv_of_const(vq)->num_free, ring->size);
+	return RTE_MIN(virtq_drv_of_const(cursor)->num_free, ring->size);
 }
 
 static void
-count_notifications(const struct virtq_cursor *vq, uint64_t *sent, uint64_t *suppressed)
+count_notifications(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed)
 {
-	*sent = virtq_drv_of_const(vq)->kicks;
-	*suppressed = virtq_drv_of_const(vq)->kicks_suppressed;
+	*sent = virtq_drv_of_const(cursor)->kicks;
+	*suppressed = virtq_drv_of_const(cursor)->kicks_suppressed;
 }
 
 static uint16_t
-tx_clean(struct vnet_txq *txq, struct virtq_cursor *vq, const struct virtq_ring *ring, uint16_t n)
+tx_clean(struct vnet_txq *txq, struct virtq_cursor *cursor, const struct virtq_ring *ring,
+	 uint16_t n)
 {
-	return vnet_drv_tx_clean(txq, virtq_drv_of(vq), ring, n);
+	return vnet_drv_tx_clean(txq, virtq_drv_of(cursor), ring, n);
 }
 
 const struct vring_queue_ops vring_fe_queue_ops = {
