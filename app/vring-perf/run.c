@@ -291,7 +291,7 @@ stop_worker(uint32_t pair, enum perf_role role)
 	*child = 0;
 }
 
-/* Front-ends first: DPDK's own takes the end of its back-end badly. */
+/* Front-ends first: net_virtio_user may end its process when its back-end is gone. */
 void
 perf_run_stop(void)
 {

@@ -111,7 +111,7 @@ serve(const struct perf_worker *w, struct perf_end *e)
 
 	while ((go = __atomic_load_n(order, __ATOMIC_ACQUIRE)) != UINT32_MAX) {
 		if (go == seen) {
-			/* Not a wink while the other pair is measured on the same cores. */
+			/* Asleep, since the other pair is measured on the same cores. */
 			syscall(SYS_futex, order, FUTEX_WAIT, seen, NULL, NULL, 0);
 			continue;
 		}

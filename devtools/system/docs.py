@@ -223,7 +223,7 @@ class Section:
                 "echo /net_vring/status,0 | dpdk-telemetry.py"), 10, 0.2)
         if self.ovs:
             self.ports_of_switch()
-        # front-ends first: DPDK's own takes the end of its back-end badly
+        # front-ends first: net_virtio_user may end its process when its back-end is gone
         for program in list(reversed(self.staying)):
             if program.what == TESTPMD:
                 self.testpmd_quit(program)

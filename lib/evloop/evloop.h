@@ -11,7 +11,7 @@
 
 struct evloop;
 
-/* An fd that is watched; embedded in its owner, at rest when fd is -1. */
+/* An fd that is watched; embedded in its owner. fd -1: none. */
 struct evloop_watch {
 	int fd;
 	uint32_t events;		/* EPOLLIN, EPOLLOUT */
@@ -47,7 +47,7 @@ uint64_t evloop_now_ns(void);
 
 /*
  * Loop thread only (or before the loop runs). Adding returns 0 or -errno; removing or cancelling
- * what is at rest does nothing. A watch removed during a round is not called any more in
+ * what is not in the loop does nothing. A watch removed during a round is not called any more in
  * that round.
  */
 int evloop_watch_add(struct evloop *loop, struct evloop_watch *w);

@@ -109,7 +109,7 @@ virtq_sigbus_remove(struct virtq_sigbus_range *range)
 		if (ranges[i] == range)
 			__atomic_store_n(&ranges[i], NULL, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&ranges_lock);
-	/* Handlers at work may have read the slot, later ones find it empty. */
+	/* A handler that is running may have read the entry; later ones find it empty. */
 	while (__atomic_load_n(&looking, __ATOMIC_SEQ_CST) != 0)
 		sched_yield();
 }

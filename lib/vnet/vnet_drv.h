@@ -28,9 +28,9 @@ uint16_t vnet_drv_tx_clean(struct vnet_txq *txq, struct virtq_drv *drv,
 			   const struct virtq_ring *ring, uint16_t n);
 
 /*
- * Memory the device cannot reach must not be offered. It reaches all that is DPDK's own, which this
- * tells (NULL: any is), and what txq->extmem names. A list of DPDK's segments stays where it is, so
- * that one in which a buffer was found is remembered. Set by the owner once, before any burst.
+ * Whether memory is DPDK's own; NULL: all of it is. Only memory that the device can access may be
+ * offered: DPDK's own, and what txq->extmem names. DPDK's lists of segments never move, so that the
+ * segment cache may keep where a buffer was found. Set by the owner once, before any burst.
  */
 typedef bool (*vnet_drv_shared)(const void *addr, uint32_t len);
 extern vnet_drv_shared vnet_drv_is_shared;

@@ -32,7 +32,7 @@ int vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen);
 /* Stop, disconnect, stop looking. Also after vhost_fe_open() has failed or was not called. */
 void vhost_fe_close(struct vhost_fe *fe);
 
-/* Rings run from now on whenever there is a device; are stopped. */
+/* From start to stop rings run whenever there is a device. */
 void vhost_fe_start(struct vhost_fe *fe);
 void vhost_fe_stop(struct vhost_fe *fe);
 

@@ -95,7 +95,10 @@ choose_size(struct vhost_fe *fe, unsigned int qid, uint32_t *size)
 	return 0;
 }
 
-/* What a burst may take for true. Before the device is told it may have merged packets. */
+/*
+ * The features that a burst goes by. The device may merge packets until it is told not to, so that
+ * receive offloads which it has and the owner does not want are left out here.
+ */
 static uint64_t
 ring_features(const struct vhost_fe *fe)
 {

@@ -136,9 +136,9 @@ int vhost_fe_ring_set(struct vhost_fe *fe, uint32_t qid, const struct virtq_ring
 /* Set up the first 2 * in_use rings with buffers in them. 0, or -errno with fe->dev->why. */
 int vhost_fe_rings_up(struct vhost_fe *fe);
 int vhost_fe_rings_enable(struct vhost_fe *fe);
-/* Tell the device that there is something in them. */
+/* Kick all rings in use. */
 void vhost_fe_rings_kick(struct vhost_fe *fe);
-/* Carry them to the bursts. */
+/* Publish the rings to the bursts. */
 void vhost_fe_rings_publish(struct vhost_fe *fe);
 /* Notifiers came or went: go on with those that there are now. 0, or -errno with fe->dev->why. */
 int vhost_fe_rings_remap(struct vhost_fe *fe);
@@ -146,7 +146,7 @@ int vhost_fe_rings_remap(struct vhost_fe *fe);
 uint16_t vhost_fe_rings_notifiers(const struct vhost_fe *fe);
 /* A notifier in use has lost the file behind it. */
 bool vhost_fe_rings_unheard(struct vhost_fe *fe);
-/* Say where fe->mac is now, before or while they are published. */
+/* Announce fe->mac on a transmit ring, before or while the rings are published. */
 void vhost_fe_rings_announce(struct vhost_fe *fe);
 /* Ask the device to stop using them. */
 void vhost_fe_rings_stop(struct vhost_fe *fe);
@@ -159,11 +159,11 @@ int vhost_fe_cvq_alloc(struct vhost_fe *fe);
 void vhost_fe_cvq_free(struct vhost_fe *fe);
 int vhost_fe_cvq_up(struct vhost_fe *fe);
 void vhost_fe_cvq_down(struct vhost_fe *fe);
-/* Tell the device all that was wished for. */
+/* Tell the device all wishes that are kept. */
 int vhost_fe_cvq_replay(struct vhost_fe *fe);
 /*
- * One piece of it; 0 where the device does not filter or will be told later. -EIO: refused;
- * -ETIMEDOUT: the session is over.
+ * Tell the device one kind of wish. 0: done, or the device does not filter, or it will be told
+ * later. -EIO: refused; -ETIMEDOUT: the session is over.
  */
 int vhost_fe_cvq_mac(struct vhost_fe *fe);
 int vhost_fe_cvq_mac_table(struct vhost_fe *fe);

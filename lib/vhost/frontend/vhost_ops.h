@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The front-end's seam: what a driver asks of a device, whoever serves it.
+ * What a front-end asks of a device, whoever serves it.
  *
  * One table of operations, implemented by vhost_user (a back-end behind a socket) and by
  * vhost_vdpa (a device of the kernel). Where an operation does not exist for one of them its entry

@@ -47,7 +47,7 @@ map_failed(struct vhost_vdpa *v, int rc, const struct vhost_vdpa_mapping *m, con
 {
 	const char *hint = "";
 
-	/* Kernels answer EFAULT whatever was the matter inside. */
+	/* Kernels answer EFAULT whatever the cause was. */
 	if (rc == -ENOMEM || rc == -EFAULT)
 		hint = "; the limit of locked memory (RLIMIT_MEMLOCK, ulimit -l) or vhost_vdpa's "
 		       "max_iotlb_entries may be too low";

@@ -39,7 +39,7 @@ stream_socket(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* 0: somebody listens there (or will not say). -errno of connect(). */
+/* 0: somebody listens there, and *out is the connection. Else -errno of connect(). */
 static int
 try_connect(const struct sockaddr_un *addr, int *out)
 {

@@ -67,7 +67,8 @@ int vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct 
 /* Stop; the socket file goes with it if it is still ours. */
 void vhu_sock_close(struct vhu_sock *s);
 /*
- * Client: the peer is gone, connect again. `healthy`: it spoke, so begin with the short delay.
+ * Client: the peer is gone, connect again. `healthy`: it has sent messages, so begin with the
+ * short delay.
  * Server: nothing to do.
  */
 void vhu_sock_again(struct vhu_sock *s, bool healthy);

@@ -135,7 +135,7 @@ external_len(const struct vring_fe_mem *mem, uintptr_t base)
 	return 0;
 }
 
-/* Bursts use no longer what is about to go. Lock held. */
+/* Bursts no longer use memory that is about to be unregistered. Lock held. */
 static void
 withdraw_external(struct vring_fe *fe)
 {
@@ -252,7 +252,10 @@ memory_changed(enum rte_mem_event event, const void *addr, size_t len, void *arg
 			  "within %u s; it goes on nevertheless", WAIT_S);
 }
 
-/* What EAL tells nobody of: memory that was registered is there, or is about to be unregistered. */
+/*
+ * Memory was registered, or is about to be unregistered. EAL has no call-back for either, unlike
+ * for its own memory.
+ */
 static int
 refresh_and_wait(struct vring_fe *fe, const void *gone, size_t len)
 {
@@ -345,7 +348,10 @@ vring_fe_mem_open(struct vring_fe *fe)
 	mem->wake.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (mem->wake.fd < 0)
 		return -errno;
-	/* Not to be had where memory never changes. First, so that no change is missed. */
+	/*
+	 * EAL refuses the call-back where memory never changes. It is registered before the regions
+	 * are read, so that no change is missed.
+	 */
 	callback_name(fe, name, sizeof(name));
 	mem->registered = rte_mem_event_callback_register(name, memory_changed, fe) == 0;
 	rte_mcfg_mem_read_lock();
