@@ -145,24 +145,24 @@ test_queue_ops(void **state)
 {
 	static struct virtq_drv drv[4];
 	static struct virtq_ring rings[4];
-	struct vring_port_vring slot[4];
+	struct vring_port_vring vring[4];
 	struct vring_poll_set *set = calloc(1, vring_qmap_size(2));
 	unsigned int i;
 
-	memset(slot, 0, sizeof(slot));
+	memset(vring, 0, sizeof(vring));
 	for (i = 0; i < 4; i++) {
 		rings[i] =
 			(struct virtq_ring){ .qid = i, .hdr_len = 12, .enabled = true, .size = 8 };
-		slot[i].cursor = &drv[i].cursor;
-		slot[i].ring = &rings[i];
+		vring[i].cursor = &drv[i].cursor;
+		vring[i].ring = &rings[i];
 		drv[i].num_free = 8 - i;
 		drv[i].kicks = i;
 	}
-	vring_qmap_rx(&vring_fe_queue_ops, slot, 2, 0, 1, 0, set);
+	vring_qmap_rx(&vring_fe_queue_ops, vring, 2, 0, 1, 0, set);
 	assert_int_equal(set->n, 2);
 	assert_int_equal(set->entry[0].ring->qid, 0);
 	assert_int_equal(set->entry[1].ring->qid, 2);
-	vring_qmap_tx(&vring_fe_queue_ops, slot, 2, 1, 2, VNET_DROP_DISABLED, set);
+	vring_qmap_tx(&vring_fe_queue_ops, vring, 2, 1, 2, VNET_DROP_DISABLED, set);
 	assert_int_equal(set->n, 1);
 	assert_int_equal(set->entry[0].ring->qid, 3);
 	assert_int_equal(vring_fe_queue_ops.tx_count(set->entry[0].ring, set->entry[0].cursor), 5);

@@ -16,7 +16,7 @@
 
 static struct virtq_cursor cursors[2 * PAIRS];
 static struct virtq_ring rings[2 * PAIRS];
-static struct vring_port_vring slots[2 * PAIRS];
+static struct vring_port_vring vrings[2 * PAIRS];
 static struct vring_poll_set *sets[PAIRS];
 
 static int
@@ -24,9 +24,9 @@ setup(void **state)
 {
 	unsigned int i;
 
-	memset(slots, 0, sizeof(slots));
+	memset(vrings, 0, sizeof(vrings));
 	for (i = 0; i < 2 * PAIRS; i++) {
-		slots[i].cursor = &cursors[i];
+		vrings[i].cursor = &cursors[i];
 		rings[i].qid = i;
 		rings[i].hdr_len = 12;
 		rings[i].enabled = true;
@@ -53,8 +53,8 @@ run_pairs(unsigned int mask)
 	unsigned int j;
 
 	for (j = 0; j < PAIRS; j++) {
-		slots[2 * j].ring = mask & 1u << j ? &rings[2 * j] : NULL;
-		slots[2 * j + 1].ring = mask & 1u << j ? &rings[2 * j + 1] : NULL;
+		vrings[2 * j].ring = mask & 1u << j ? &rings[2 * j] : NULL;
+		vrings[2 * j + 1].ring = mask & 1u << j ? &rings[2 * j + 1] : NULL;
 	}
 }
 
@@ -64,7 +64,7 @@ check_rx(unsigned int mask, unsigned int n)
 	unsigned int i, k, seen = 0;
 
 	for (i = 0; i < n; i++) {
-		vring_qmap_rx(&vring_be_queue_ops, slots, PAIRS, i, n, 0, sets[i]);
+		vring_qmap_rx(&vring_be_queue_ops, vrings, PAIRS, i, n, 0, sets[i]);
 		for (k = 0; k < sets[i]->n; k++) {
 			unsigned int qid = sets[i]->entry[k].ring->qid;
 
@@ -98,7 +98,7 @@ check_tx(unsigned int mask, unsigned int n)
 	unsigned int i, served = 0, users[PAIRS] = { 0 };
 
 	for (i = 0; i < n; i++) {
-		vring_qmap_tx(&vring_be_queue_ops, slots, PAIRS, i, n, VNET_DROP_DISABLED,
+		vring_qmap_tx(&vring_be_queue_ops, vrings, PAIRS, i, n, VNET_DROP_DISABLED,
 			      sets[i]);
 		if (mask == 0) {
 			assert_int_equal(sets[i]->n, 0);
@@ -114,7 +114,7 @@ check_tx(unsigned int mask, unsigned int n)
 		unsigned int qid = sets[i]->entry[0].ring->qid;
 		bool shared = users[qid / 2] > 1;
 
-		assert_ptr_equal(sets[i]->entry[0].lock, shared ? &slots[qid].lock : NULL);
+		assert_ptr_equal(sets[i]->entry[0].lock, shared ? &vrings[qid].lock : NULL);
 	}
 	for (i = 0; i < PAIRS; i++) {
 		assert_false(users[i] > 0 && !(mask & 1u << i));
@@ -143,9 +143,9 @@ test_disabled(void **state)
 	run_pairs(3);
 	rings[0].enabled = false;
 	rings[1].enabled = false;
-	vring_qmap_rx(&vring_be_queue_ops, slots, PAIRS, 0, 1, 0, sets[0]);
+	vring_qmap_rx(&vring_be_queue_ops, vrings, PAIRS, 0, 1, 0, sets[0]);
 	assert_int_equal(sets[0]->n, 2);
-	vring_qmap_tx(&vring_be_queue_ops, slots, PAIRS, 0, 1, VNET_DROP_DISABLED, sets[0]);
+	vring_qmap_tx(&vring_be_queue_ops, vrings, PAIRS, 0, 1, VNET_DROP_DISABLED, sets[0]);
 	assert_int_equal(sets[0]->n, 1);
 	assert_int_equal(sets[0]->entry[0].ring->qid, 2);
 }
@@ -154,25 +154,25 @@ static void
 test_compare(void **state)
 {
 	run_pairs(3);
-	vring_qmap_tx(&vring_be_queue_ops, slots, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[0]);
-	vring_qmap_tx(&vring_be_queue_ops, slots, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[1]);
+	vring_qmap_tx(&vring_be_queue_ops, vrings, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[0]);
+	vring_qmap_tx(&vring_be_queue_ops, vrings, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[1]);
 	assert_true(vring_qmap_same(sets[0], sets[1]));
 	/* Another run on the same ring: nothing moved, yet it is not the same. */
-	slots[0].ring = &rings[4];
-	vring_qmap_tx(&vring_be_queue_ops, slots, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[1]);
+	vrings[0].ring = &rings[4];
+	vring_qmap_tx(&vring_be_queue_ops, vrings, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[1]);
 	assert_false(vring_qmap_moved(sets[0], sets[1]));
 	assert_false(vring_qmap_same(sets[0], sets[1]));
 	/* A second user: the ring is not held in the same way any more. */
 	run_pairs(1);
-	vring_qmap_tx(&vring_be_queue_ops, slots, PAIRS, 0, 2, VNET_DROP_NO_GUEST, sets[1]);
+	vring_qmap_tx(&vring_be_queue_ops, vrings, PAIRS, 0, 2, VNET_DROP_NO_GUEST, sets[1]);
 	assert_true(vring_qmap_moved(sets[0], sets[1]));
 	assert_true(vring_qmap_moved(sets[0], NULL));
 	assert_false(vring_qmap_same(NULL, sets[0]));
 	assert_true(vring_qmap_same(NULL, NULL));
 	/* Empty sets differ by what becomes of packets. */
 	run_pairs(0);
-	vring_qmap_tx(&vring_be_queue_ops, slots, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[0]);
-	vring_qmap_tx(&vring_be_queue_ops, slots, PAIRS, 0, 1, VNET_DROP_DISABLED, sets[1]);
+	vring_qmap_tx(&vring_be_queue_ops, vrings, PAIRS, 0, 1, VNET_DROP_NO_GUEST, sets[0]);
+	vring_qmap_tx(&vring_be_queue_ops, vrings, PAIRS, 0, 1, VNET_DROP_DISABLED, sets[1]);
 	assert_false(vring_qmap_moved(sets[0], sets[1]));
 	assert_false(vring_qmap_same(sets[0], sets[1]));
 }

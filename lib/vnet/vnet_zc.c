@@ -6,72 +6,72 @@
 #include <string.h>
 
 static void
-zc_ring_release(struct vnet_zc_ring *l)
+zc_ring_release(struct vnet_zc_ring *zc)
 {
-	virtq_mem_put(l->mem);
-	for (uint32_t i = 0; i < l->nmems; i++)
-		virtq_mem_put(l->former[i].mem);
-	free(l->bufs);
-	free(l->queue);
-	free(l->spare);
-	free(l);
+	virtq_mem_put(zc->mem);
+	for (uint32_t i = 0; i < zc->nmems; i++)
+		virtq_mem_put(zc->former[i].mem);
+	free(zc->bufs);
+	free(zc->queue);
+	free(zc->spare);
+	free(zc);
 }
 
 int
-vnet_zc_new(const struct virtq_ring *ring, struct vnet_zc_ring **zc)
+vnet_zc_new(const struct virtq_ring *ring, struct vnet_zc_ring **out)
 {
 	uint32_t n = RTE_MIN(ring->size / VNET_ZC_SHARE, VNET_ZC_MAX);
-	struct vnet_zc_ring *l;
+	struct vnet_zc_ring *zc;
 
 	if (ring->size < VNET_ZC_MIN_RING || (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
 		return -ENOTSUP;
-	l = calloc(1, sizeof(*l));
-	if (l == NULL)
+	zc = calloc(1, sizeof(*zc));
+	if (zc == NULL)
 		return -ENOMEM;
-	l->mask = rte_align32pow2(n) - 1;
-	l->queue = calloc(l->mask + 1, sizeof(l->queue[0]));
-	l->spare = calloc(n, sizeof(l->spare[0]));
+	zc->mask = rte_align32pow2(n) - 1;
+	zc->queue = calloc(zc->mask + 1, sizeof(zc->queue[0]));
+	zc->spare = calloc(n, sizeof(zc->spare[0]));
 	/* Not from DPDK's heaps: whoever holds their locks may be waiting for this thread. */
-	l->bufs = aligned_alloc(RTE_CACHE_LINE_SIZE, n * sizeof(l->bufs[0]));
-	if (l->queue == NULL || l->spare == NULL || l->bufs == NULL) {
-		zc_ring_release(l);
+	zc->bufs = aligned_alloc(RTE_CACHE_LINE_SIZE, n * sizeof(zc->bufs[0]));
+	if (zc->queue == NULL || zc->spare == NULL || zc->bufs == NULL) {
+		zc_ring_release(zc);
 		return -ENOMEM;
 	}
-	memset(l->bufs, 0, n * sizeof(l->bufs[0]));
+	memset(zc->bufs, 0, n * sizeof(zc->bufs[0]));
 	for (uint32_t i = 0; i < n; i++) {
-		l->bufs[i].shinfo.free_cb = vnet_zc_buf_returned;
-		l->bufs[i].shinfo.fcb_opaque = &l->bufs[i];
-		l->bufs[i].back = 1;
-		l->spare[i] = &l->bufs[i];
+		zc->bufs[i].shinfo.free_cb = vnet_zc_buf_returned;
+		zc->bufs[i].shinfo.fcb_opaque = &zc->bufs[i];
+		zc->bufs[i].back = 1;
+		zc->spare[i] = &zc->bufs[i];
 	}
-	l->nbufs = l->nspare = n;
-	l->limit = ring->size / VNET_ZC_SHARE;
-	l->wait = rte_get_tsc_hz() / 1000000 * VNET_ZC_WAIT_US;
-	l->mem = virtq_mem_get(ring->mem);
-	*zc = l;
+	zc->nbufs = zc->nspare = n;
+	zc->limit = ring->size / VNET_ZC_SHARE;
+	zc->wait = rte_get_tsc_hz() / 1000000 * VNET_ZC_WAIT_US;
+	zc->mem = virtq_mem_get(ring->mem);
+	*out = zc;
 	return 0;
 }
 
 void
-vnet_zc_put_mems(struct vnet_zc_ring *l)
+vnet_zc_put_mems(struct vnet_zc_ring *zc)
 {
-	const uint64_t returned = __atomic_load_n(&l->returned, __ATOMIC_ACQUIRE);
+	const uint64_t returned = __atomic_load_n(&zc->returned, __ATOMIC_ACQUIRE);
 	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < l->nmems; i++) {
-		if (l->former[i].until > returned)
-			l->former[kept++] = l->former[i];
+	for (uint32_t i = 0; i < zc->nmems; i++) {
+		if (zc->former[i].until > returned)
+			zc->former[kept++] = zc->former[i];
 		else
-			virtq_mem_put(l->former[i].mem);
+			virtq_mem_put(zc->former[i].mem);
 	}
-	l->nmems = kept;
-	__atomic_store_n(&l->paused, kept >= VNET_ZC_MEMS, __ATOMIC_RELAXED);
+	zc->nmems = kept;
+	__atomic_store_n(&zc->paused, kept >= VNET_ZC_MEMS, __ATOMIC_RELAXED);
 }
 
 void
-vnet_zc_remap(struct vnet_zc_ring *l)
+vnet_zc_remap(struct vnet_zc_ring *zc)
 {
-	l->moving_at = __atomic_load_n(&l->attached, __ATOMIC_RELAXED);
+	zc->moving_at = __atomic_load_n(&zc->attached, __ATOMIC_RELAXED);
 }
 
 /*
@@ -79,41 +79,41 @@ vnet_zc_remap(struct vnet_zc_ring *l)
  * the next one already, which keeps the former a little longer.
  */
 void
-vnet_zc_remapped(struct vnet_zc_ring *l, struct virtq_mem *mem)
+vnet_zc_remapped(struct vnet_zc_ring *zc, struct virtq_mem *mem)
 {
-	const uint64_t seq = __atomic_load_n(&l->seq, __ATOMIC_RELAXED);
+	const uint64_t seq = __atomic_load_n(&zc->seq, __ATOMIC_RELAXED);
 
-	if (mem == l->mem)
+	if (mem == zc->mem)
 		return;
-	if (__atomic_load_n(&l->attached, __ATOMIC_RELAXED) == l->since) {
-		virtq_mem_put(l->mem);
+	if (__atomic_load_n(&zc->attached, __ATOMIC_RELAXED) == zc->since) {
+		virtq_mem_put(zc->mem);
 	} else {
-		l->former[l->nmems].mem = l->mem;
-		l->former[l->nmems++].until = seq;
+		zc->former[zc->nmems].mem = zc->mem;
+		zc->former[zc->nmems++].until = seq;
 	}
-	l->mem = virtq_mem_get(mem);
-	l->since = l->moving_at;
-	vnet_zc_put_mems(l);
+	zc->mem = virtq_mem_get(mem);
+	zc->since = zc->moving_at;
+	vnet_zc_put_mems(zc);
 }
 
 bool
-vnet_zc_unpolled(struct vnet_zc_ring *l)
+vnet_zc_unpolled(struct vnet_zc_ring *zc)
 {
-	const uint32_t rounds = __atomic_load_n(&l->rounds, __ATOMIC_RELAXED);
-	const bool same = rounds == l->seen_rounds;
+	const uint32_t rounds = __atomic_load_n(&zc->rounds, __ATOMIC_RELAXED);
+	const bool same = rounds == zc->seen_rounds;
 
-	l->seen_rounds = rounds;
-	return same && __atomic_load_n(&l->seq, __ATOMIC_RELAXED) !=
-		       __atomic_load_n(&l->returned, __ATOMIC_RELAXED);
+	zc->seen_rounds = rounds;
+	return same && __atomic_load_n(&zc->seq, __ATOMIC_RELAXED) !=
+		       __atomic_load_n(&zc->returned, __ATOMIC_RELAXED);
 }
 
 uint32_t
-vnet_zc_attached(const struct vnet_zc_ring *l)
+vnet_zc_attached(const struct vnet_zc_ring *zc)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < l->nbufs; i++)
-		n += !__atomic_load_n(&l->bufs[i].back, __ATOMIC_ACQUIRE);
+	for (uint32_t i = 0; i < zc->nbufs; i++)
+		n += !__atomic_load_n(&zc->bufs[i].back, __ATOMIC_ACQUIRE);
 	return n;
 }
 
@@ -122,23 +122,23 @@ vnet_zc_attached(const struct vnet_zc_ring *l)
  * guest, in order as well. `all`: freed or not.
  */
 static bool
-zc_push_queue(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring,
+zc_push_queue(struct vnet_zc_ring *zc, struct virtq_dev *dev, const struct virtq_ring *ring,
 	      bool all)
 {
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
-	uint32_t kept = l->head;
+	uint32_t kept = zc->head;
 	uint16_t n = 0;
 	bool pushed = false;
 
-	for (uint32_t at = l->head; at != l->tail; at++) {
-		struct vnet_zc_buf *buf = l->queue[at & l->mask];
+	for (uint32_t at = zc->head; at != zc->tail; at++) {
+		struct vnet_zc_buf *buf = zc->queue[at & zc->mask];
 
 		if (!all && !__atomic_load_n(&buf->back, __ATOMIC_ACQUIRE)) {
-			l->queue[kept++ & l->mask] = buf;
+			zc->queue[kept++ & zc->mask] = buf;
 			continue;
 		}
-		l->entries -= vnet_zc_buf_chain(buf, &c[n++]);
-		l->spare[l->nspare++] = buf;
+		zc->entries -= vnet_zc_buf_chain(buf, &c[n++]);
+		zc->spare[zc->nspare++] = buf;
 		pushed = true;
 		if (n == VIRTQ_FETCH_MAX) {
 			virtq_dev_push_used(dev, ring, c, n, ring->packed, false);
@@ -147,46 +147,46 @@ zc_push_queue(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_
 	}
 	if (n > 0)
 		virtq_dev_push_used(dev, ring, c, n, ring->packed, false);
-	l->tail = kept;
+	zc->tail = kept;
 	return pushed;
 }
 
 bool
-vnet_zc_overtake(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring)
+vnet_zc_overtake(struct vnet_zc_ring *zc, struct virtq_dev *dev, const struct virtq_ring *ring)
 {
-	return zc_push_queue(l, dev, ring, false);
+	return zc_push_queue(zc, dev, ring, false);
 }
 
 static void
-zc_push_and_notify(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring,
+zc_push_and_notify(struct vnet_zc_ring *zc, struct virtq_dev *dev, const struct virtq_ring *ring,
 		   bool all)
 {
-	if (!zc_push_queue(l, dev, ring, all))
+	if (!zc_push_queue(zc, dev, ring, all))
 		return;
-	vnet_zc_commit(l);
+	vnet_zc_commit(zc);
 	virtq_dev_begin(dev, ring);
 	virtq_dev_notify(dev, ring, ring->packed);
 }
 
 void
-vnet_zc_reclaim(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring)
+vnet_zc_reclaim(struct vnet_zc_ring *zc, struct virtq_dev *dev, const struct virtq_ring *ring)
 {
-	zc_push_and_notify(l, dev, ring, false);
-	vnet_zc_put_mems(l);
+	zc_push_and_notify(zc, dev, ring, false);
+	vnet_zc_put_mems(zc);
 }
 
 void
-vnet_zc_end(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring)
+vnet_zc_end(struct vnet_zc_ring *zc, struct virtq_dev *dev, const struct virtq_ring *ring)
 {
-	zc_push_and_notify(l, dev, ring, true);
+	zc_push_and_notify(zc, dev, ring, true);
 	dev->cursor.owner = NULL;
 }
 
 bool
-vnet_zc_free(struct vnet_zc_ring *l)
+vnet_zc_free(struct vnet_zc_ring *zc)
 {
-	if (vnet_zc_attached(l) != 0)
+	if (vnet_zc_attached(zc) != 0)
 		return false;
-	zc_ring_release(l);
+	zc_ring_release(zc);
 	return true;
 }

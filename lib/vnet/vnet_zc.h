@@ -72,56 +72,58 @@ struct vnet_zc_ring {
  * ring's cursor before the ring is published. -ENOTSUP: the ring is too short, or in order (there
  * one packet that is held would stop all). -ENOMEM.
  */
-int vnet_zc_new(const struct virtq_ring *ring, struct vnet_zc_ring **zc);
+int vnet_zc_new(const struct virtq_ring *ring, struct vnet_zc_ring **out);
 
 /* The control thread's, at any time. */
 
 /* A ring is about to be replaced by another one that goes on where it stands. */
-void vnet_zc_remap(struct vnet_zc_ring *l);
+void vnet_zc_remap(struct vnet_zc_ring *zc);
 /* It has been: no burst uses the former one any more. `mem` is the present one's. */
-void vnet_zc_remapped(struct vnet_zc_ring *l, struct virtq_mem *mem);
+void vnet_zc_remapped(struct vnet_zc_ring *zc, struct virtq_mem *mem);
 /* Let go of memory that packets no longer point into. */
-void vnet_zc_put_mems(struct vnet_zc_ring *l);
+void vnet_zc_put_mems(struct vnet_zc_ring *zc);
 /* Whether chains are out and no burst has looked after them since this was last asked. */
-bool vnet_zc_unpolled(struct vnet_zc_ring *l);
+bool vnet_zc_unpolled(struct vnet_zc_ring *zc);
 
 /* The control thread's, while no burst holds the ring. */
 
 /* Packets that the application has not freed. */
-uint32_t vnet_zc_attached(const struct vnet_zc_ring *l);
+uint32_t vnet_zc_attached(const struct vnet_zc_ring *zc);
 /* Return what was freed, and notify the guest. */
-void vnet_zc_reclaim(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
+void vnet_zc_reclaim(struct vnet_zc_ring *zc, struct virtq_dev *dev, const struct virtq_ring *ring);
 /*
  * The ring ends: return everything, freed or not, and notify the guest, which may then use the
  * buffers of packets that are still out. The cursor has no owner afterwards.
  */
-void vnet_zc_end(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
+void vnet_zc_end(struct vnet_zc_ring *zc, struct virtq_dev *dev, const struct virtq_ring *ring);
 /* After the end: free all once no packet is out; false: some still are. Any thread. */
-bool vnet_zc_free(struct vnet_zc_ring *l);
+bool vnet_zc_free(struct vnet_zc_ring *zc);
 
 /* Out of line. Return what stands behind older buffers; whether there was any. */
-bool vnet_zc_overtake(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring);
+bool vnet_zc_overtake(struct vnet_zc_ring *zc, struct virtq_dev *dev,
+		      const struct virtq_ring *ring);
 
 static inline bool
-vnet_zc_empty(const struct vnet_zc_ring *l)
+vnet_zc_empty(const struct vnet_zc_ring *zc)
 {
-	return l->head == l->tail;
+	return zc->head == zc->tail;
 }
 
 /* The buffers that a round uses; nobody else sees them before vnet_zc_round_end(). */
 struct vnet_zc_round {
-	struct vnet_zc_ring *l;
+	struct vnet_zc_ring *zc;
 	struct vnet_zc_buf **spare; /* the next one is spare[-1] */
 	uint32_t nspare, tail, entries, limit;
 	uint64_t seq, attached;
 };
 
 VIRTQ_INLINE struct vnet_zc_round
-vnet_zc_round_begin(struct vnet_zc_ring *l)
+vnet_zc_round_begin(struct vnet_zc_ring *zc)
 {
 	return (struct vnet_zc_round){
-		.l = l, .spare = l->spare + l->nspare, .nspare = l->nspare, .tail = l->tail,
-		.entries = l->entries, .limit = l->limit, .seq = l->seq, .attached = l->attached,
+		.zc = zc, .spare = zc->spare + zc->nspare, .nspare = zc->nspare, .tail = zc->tail,
+		.entries = zc->entries, .limit = zc->limit, .seq = zc->seq,
+		.attached = zc->attached,
 	};
 }
 
@@ -135,7 +137,7 @@ vnet_zc_round_room(const struct vnet_zc_round *r, uint16_t entries)
 VIRTQ_INLINE bool
 vnet_zc_round_empty(const struct vnet_zc_round *r)
 {
-	return r->l->head == r->tail;
+	return r->zc->head == r->tail;
 }
 
 /* The buffer of a chain; there is room. `back`: it was copied and only waits for its turn. */
@@ -151,20 +153,20 @@ vnet_zc_round_attach(struct vnet_zc_round *r, const struct virtq_chain *c, bool 
 	__atomic_store_n(&buf->back, back, __ATOMIC_RELAXED);
 	r->attached += !back;
 	r->entries += c->entries;
-	r->l->queue[r->tail++ & r->l->mask] = buf;
+	r->zc->queue[r->tail++ & r->zc->mask] = buf;
 	return buf;
 }
 
 VIRTQ_INLINE void
 vnet_zc_round_end(const struct vnet_zc_round *r)
 {
-	struct vnet_zc_ring *l = r->l;
+	struct vnet_zc_ring *zc = r->zc;
 
-	l->nspare = r->nspare;
-	l->tail = r->tail;
-	l->entries = r->entries;
-	__atomic_store_n(&l->seq, r->seq, __ATOMIC_RELAXED);
-	__atomic_store_n(&l->attached, r->attached, __ATOMIC_RELAXED);
+	zc->nspare = r->nspare;
+	zc->tail = r->tail;
+	zc->entries = r->entries;
+	__atomic_store_n(&zc->seq, r->seq, __ATOMIC_RELAXED);
+	__atomic_store_n(&zc->attached, r->attached, __ATOMIC_RELAXED);
 }
 
 /* What a buffer holds becomes a chain to be returned. Returns the entries of that. */
@@ -179,24 +181,24 @@ vnet_zc_buf_chain(const struct vnet_zc_buf *buf, struct virtq_chain *c)
 
 /* Every buffer before the first of the queue is returned. Control thread: vnet_zc_put_mems(). */
 static inline void
-vnet_zc_commit(struct vnet_zc_ring *l)
+vnet_zc_commit(struct vnet_zc_ring *zc)
 {
-	__atomic_store_n(&l->returned,
-			 vnet_zc_empty(l) ? l->seq : l->queue[l->head & l->mask]->seq,
+	__atomic_store_n(&zc->returned,
+			 vnet_zc_empty(zc) ? zc->seq : zc->queue[zc->head & zc->mask]->seq,
 			 __ATOMIC_RELEASE);
 }
 
 /* The oldest chains that can go back, n at most. */
 static inline uint16_t
-vnet_zc_collect(struct vnet_zc_ring *l, struct virtq_chain *c, uint16_t n)
+vnet_zc_collect(struct vnet_zc_ring *zc, struct virtq_chain *c, uint16_t n)
 {
-	const uint32_t head = l->head, waiting = l->tail - head;
-	struct vnet_zc_buf **spare = l->spare + l->nspare;
+	const uint32_t head = zc->head, waiting = zc->tail - head;
+	struct vnet_zc_buf **spare = zc->spare + zc->nspare;
 	uint32_t entries = 0;
 	uint16_t i;
 
 	for (i = 0; i < n && i < waiting; i++) {
-		struct vnet_zc_buf *buf = l->queue[(head + i) & l->mask];
+		struct vnet_zc_buf *buf = zc->queue[(head + i) & zc->mask];
 
 		/* Pairs with the release of whoever freed the packet: it has read all it wanted. */
 		if (!__atomic_load_n(&buf->back, __ATOMIC_ACQUIRE))
@@ -204,15 +206,15 @@ vnet_zc_collect(struct vnet_zc_ring *l, struct virtq_chain *c, uint16_t n)
 		entries += vnet_zc_buf_chain(buf, &c[i]);
 		spare[i] = buf;
 	}
-	l->head = head + i;
-	l->nspare += i;
-	l->entries -= entries;
+	zc->head = head + i;
+	zc->nspare += i;
+	zc->entries -= entries;
 	return i;
 }
 
 /* Return what was freed. Whether there was any, and the guest is to be notified. */
 VIRTQ_INLINE bool
-vnet_zc_push_used(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct virtq_ring *ring,
+vnet_zc_push_used(struct vnet_zc_ring *zc, struct virtq_dev *dev, const struct virtq_ring *ring,
 		  bool packed)
 {
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
@@ -220,25 +222,25 @@ vnet_zc_push_used(struct vnet_zc_ring *l, struct virtq_dev *dev, const struct vi
 	uint64_t now;
 	uint16_t n;
 
-	__atomic_store_n(&l->rounds, l->rounds + 1, __ATOMIC_RELAXED);
-	if (vnet_zc_empty(l))
+	__atomic_store_n(&zc->rounds, zc->rounds + 1, __ATOMIC_RELAXED);
+	if (vnet_zc_empty(zc))
 		return false;
 	do {
-		n = vnet_zc_collect(l, c, VIRTQ_FETCH_MAX);
+		n = vnet_zc_collect(zc, c, VIRTQ_FETCH_MAX);
 		if (n == 0)
 			break;
 		virtq_dev_push_used(dev, ring, c, n, packed, false);
 		pushed = true;
 	} while (n == VIRTQ_FETCH_MAX);
-	if (!vnet_zc_empty(l)) { /* the oldest is still out */
+	if (!vnet_zc_empty(zc)) { /* the oldest is still out */
 		now = rte_rdtsc();
-		if (now - l->overtaken_at > l->wait) {
-			l->overtaken_at = now;
-			pushed |= vnet_zc_overtake(l, dev, ring);
+		if (now - zc->overtaken_at > zc->wait) {
+			zc->overtaken_at = now;
+			pushed |= vnet_zc_overtake(zc, dev, ring);
 		}
 	}
 	if (pushed)
-		vnet_zc_commit(l);
+		vnet_zc_commit(zc);
 	return pushed;
 }
 
