@@ -76,7 +76,7 @@ struct virtq_ring_config {
 	bool enabled;
 	int callfd, errfd;
 	uint16_t qid;
-	uint16_t hdr_len;	/* virtio-net: vhost_net_hdr_len(); 0: none */
+	uint16_t hdr_len;	/* bytes, for struct virtq_ring; 0: none */
 };
 
 /*
@@ -102,8 +102,8 @@ struct virtq_cursor {
 	bool avail_wrap;	/* packed: wrap counters, 1 at the start */
 	bool used_wrap;
 	uint8_t broken;		/* enum virtq_error; bursts write, the control thread reads */
-	void *owner;		/* the ring's owner's, NULL at first; lib/vnet: zero-copy state. The
-				 * control thread's to change, while no burst holds the ring */
+	void *owner;		/* what the ring's owner keeps with it, NULL at first. Only the
+				 * control thread changes it, while no burst holds the ring */
 };
 
 _Static_assert(sizeof(struct virtq_cursor) == 16, "a quarter of a cache line");
