@@ -3,8 +3,6 @@
  * Both ends of vhost-user in one process, as sessions: a back-end's, served by a thread, and a
  * front-end's in this one. Neither has EAL.
  */
-#include <pthread.h>
-
 #include "rig_frontend.h"
 #include "vhost_fe.h"
 #include "vhost_fe_session.h"
@@ -17,9 +15,7 @@
 	 VIRTQ_BIT(VIRTIO_NET_F_MQ))
 
 struct pair {
-	struct rig *rig;		/* the back-end; its loop runs in `thread` */
-	pthread_t thread;
-	bool served;
+	struct rig *rig;		/* the back-end */
 	struct evloop *loop;		/* the front-end's */
 	struct vhost_fe *fe;
 	struct virtq_drv *drv;		/* RIG_RINGS of them */
@@ -230,20 +226,6 @@ pair_setup(void **state)
 	return 0;
 }
 
-static void *
-serve_loop(void *arg)
-{
-	evloop_run(arg);
-	return NULL;
-}
-
-static void
-serve_back_end(struct pair *p)
-{
-	assert_int_equal(pthread_create(&p->thread, NULL, serve_loop, p->rig->loop), 0);
-	p->served = true;
-}
-
 static int
 pair_teardown(void **state)
 {
@@ -257,10 +239,6 @@ pair_teardown(void **state)
 	for (int i = 0; i < RIG_RINGS; i++)
 		assert_null(p->ring[i]);
 	evloop_free(p->loop);
-	if (p->served) {
-		evloop_quit(rig->loop);
-		pthread_join(p->thread, NULL);
-	}
 	munmap(p->mem, FE_MEM);
 	close(p->memfd);
 	free(p->drv);
@@ -279,37 +257,6 @@ open_session(struct pair *p, bool server)
 	assert_int_equal(vhost_fe_new(&cfg, &p->fe), 0);
 	if (vhost_fe_open(p->fe, err, sizeof(err)) != 0)
 		fail_msg("%s", err);
-}
-
-static void
-step_until(struct pair *p, const unsigned int *counter, unsigned int value)
-{
-	for (int i = 0; i < 500 && *counter < value; i++)
-		evloop_step(p->loop, 10);
-	assert_int_equal(*counter, value);
-}
-
-/* Run with the back-end's state at rest. */
-struct look {
-	struct rig *rig;
-	void (*fn)(struct rig *rig);
-};
-
-static int
-look_in_loop(void *arg)
-{
-	const struct look *l = arg;
-
-	l->fn(l->rig);
-	return 0;
-}
-
-static void
-in_back_end(struct pair *p, void (*fn)(struct rig *rig))
-{
-	struct look l = { p->rig, fn };
-
-	evloop_call(p->rig->loop, look_in_loop, &l);
 }
 
 /* Receive rings have the one buffer that they were filled with. */
@@ -346,9 +293,9 @@ static void
 start_pair(struct pair *p)
 {
 	rig_listen(p->rig);
-	serve_back_end(p);
+	rig_serve(p->rig);
 	open_session(p, false);
-	step_until(p, &p->ups, 1);
+	step_until(p->loop, &p->ups, 1);
 	vhost_fe_start(p->fe);
 }
 
@@ -360,15 +307,15 @@ starts_and_stops(void **state)
 	struct vhost_fe_info info;
 
 	rig_listen(p->rig);
-	serve_back_end(p);
+	rig_serve(p->rig);
 	open_session(p, false);
-	step_until(p, &p->ups, 1);
+	step_until(p->loop, &p->ups, 1);
 	assert_int_equal(p->limits.max_pairs, RIG_PAIRS);
 	assert_int_equal(p->limits.offered & FE_WANTED, FE_WANTED);
 	assert_int_equal(p->features, 0);
 	for (unsigned int round = 1; round <= 3; round++) {
 		vhost_fe_start(p->fe);
-		in_back_end(p, check_rings_run);
+		in_back_end(p->rig, check_rings_run);
 		assert_non_null(p->ring[RIG_RINGS - 1]);
 		assert_true(p->carrier);
 		assert_int_equal(p->features, FE_WANTED);
@@ -377,7 +324,7 @@ starts_and_stops(void **state)
 		assert_int_equal(info.pairs, RIG_PAIRS);
 		assert_false(info.control_queue);
 		vhost_fe_stop(p->fe);
-		in_back_end(p, check_no_ring);
+		in_back_end(p->rig, check_no_ring);
 		assert_null(p->ring[0]);
 		assert_false(p->carrier);
 		assert_int_equal(p->features, 0);
@@ -400,13 +347,13 @@ as_many_pairs_as_queues(void **state)
 
 	p->queues = 1;
 	start_pair(p);
-	in_back_end(p, check_one_pair);
+	in_back_end(p->rig, check_one_pair);
 	assert_non_null(p->ring[1]);
 	assert_null(p->ring[2]);
 	p->queues = 7;
 	vhost_fe_stop(p->fe);
 	vhost_fe_start(p->fe);
-	in_back_end(p, check_rings_run);
+	in_back_end(p->rig, check_rings_run);
 }
 
 static void
@@ -427,19 +374,19 @@ finds_a_back_end_again(void **state)
 	struct vhost_fe_info info;
 
 	start_pair(p);
-	in_back_end(p, check_rings_run);
-	in_back_end(p, make_back_end_anew);
-	step_until(p, &p->downs, 1);
+	in_back_end(p->rig, check_rings_run);
+	in_back_end(p->rig, make_back_end_anew);
+	step_until(p->loop, &p->downs, 1);
 	assert_null(p->ring[0]);
 	assert_non_null(strstr(p->log, "session ended: "));
-	step_until(p, &p->ups, 2);
-	in_back_end(p, check_rings_run);
+	step_until(p->loop, &p->ups, 2);
+	in_back_end(p->rig, check_rings_run);
 	assert_non_null(p->ring[0]);
 	assert_true(p->carrier);
 	vhost_fe_stop(p->fe);
-	in_back_end(p, make_back_end_anew);
-	step_until(p, &p->ups, 3);
-	in_back_end(p, check_no_ring);
+	in_back_end(p->rig, make_back_end_anew);
+	step_until(p->loop, &p->ups, 3);
+	in_back_end(p->rig, check_no_ring);
 	assert_null(p->ring[0]);
 	vhost_fe_get_info(p->fe, &info);
 	assert_int_equal(info.connects, 3);
@@ -463,13 +410,13 @@ ended_by_the_loop(void **state)
 	/* Nobody is asked any more, and what is wished for is kept. */
 	assert_int_equal(vhost_fe_wish_promisc(p->fe, true), 0);
 	p->no_memory = false;
-	step_until(p, &p->downs, 1);
+	step_until(p->loop, &p->downs, 1);
 	assert_null(p->ring[0]);
 	vhost_fe_get_info(p->fe, &info);
 	assert_string_equal(info.why, "no memory of this test");
 	assert_non_null(strstr(p->log, "session ended: no memory of this test\n"));
-	step_until(p, &p->ups, 2);
-	in_back_end(p, check_rings_run);
+	step_until(p->loop, &p->ups, 2);
+	in_back_end(p->rig, check_rings_run);
 }
 
 /* Tried again and again, and said once. */
@@ -482,25 +429,14 @@ does_not_start_without_memory(void **state)
 	p->no_memory = true;
 	start_pair(p);
 	assert_null(p->ring[0]);
-	step_until(p, &p->downs, 3);
+	step_until(p->loop, &p->downs, 3);
 	first = strstr(p->log, "no memory of this test\n");
 	assert_non_null(first);
 	assert_null(strstr(first + 1, "no memory of this test\n"));
 	p->no_memory = false;
 	for (int i = 0; i < 500 && p->ring[0] == NULL; i++)
 		evloop_step(p->loop, 10);
-	in_back_end(p, check_rings_run);
-}
-
-static void
-connect_back_end(struct rig *rig)
-{
-	struct vhost_be_config cfg = rig_config(rig);
-	char err[200];
-
-	cfg.client = true;
-	cfg.reconnect_ms = 1;
-	assert_int_equal(vhost_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
+	in_back_end(p->rig, check_rings_run);
 }
 
 /* The back-end comes to it, and finds it started. */
@@ -512,10 +448,10 @@ listens_for_back_ends(void **state)
 	open_session(p, true);
 	vhost_fe_start(p->fe);
 	assert_null(p->ring[0]);
-	serve_back_end(p);
-	in_back_end(p, connect_back_end);
-	step_until(p, &p->ups, 1);
-	in_back_end(p, check_rings_run);
+	rig_serve(p->rig);
+	in_back_end(p->rig, rig_connect_back);
+	step_until(p->loop, &p->ups, 1);
+	in_back_end(p->rig, check_rings_run);
 	assert_string_equal(vhost_fe_peer(p->fe), "back-end");
 }
 
@@ -529,7 +465,7 @@ drives_an_open_device(void **state)
 	char err[300];
 
 	rig_listen(p->rig);
-	serve_back_end(p);
+	rig_serve(p->rig);
 	vhost_dev_init(&dev, p->loop, NULL, NULL);
 	assert_int_equal(vhost_user_open(&dev, connect_to(p->rig->path)), 0);
 	assert_int_equal(vhost_init(&dev), 0);
@@ -537,9 +473,9 @@ drives_an_open_device(void **state)
 	assert_int_equal(vhost_fe_new(&cfg, &p->fe), 0);
 	assert_int_equal(vhost_fe_open(p->fe, err, sizeof(err)), 0);
 	vhost_fe_start(p->fe);
-	in_back_end(p, check_rings_run);
-	in_back_end(p, make_back_end_anew);
-	step_until(p, &p->downs, 1);
+	in_back_end(p->rig, check_rings_run);
+	in_back_end(p->rig, make_back_end_anew);
+	step_until(p->loop, &p->downs, 1);
 	assert_false(vhost_dev_is_open(&dev));
 	for (int i = 0; i < 10; i++)
 		evloop_step(p->loop, 2);

@@ -3,14 +3,11 @@
  * Both ends of vhost-user in one process: a back-end session served by a thread, and a device in
  * this one.
  */
-#include <pthread.h>
-
 #include "vhost_dev.h"
 #include "rig_frontend.h"
 
 struct pair {
-	struct rig *rig;		/* the back-end; its loop runs in `thread` */
-	pthread_t thread;
+	struct rig *rig;		/* the back-end */
 	struct evloop *loop;		/* the device's */
 	struct vhost_dev dev;
 	struct vhu_sock sock;
@@ -59,13 +56,6 @@ pair_waiting(struct vhu_sock *s, int error)
 
 static const struct vhu_sock_ops pair_sock_ops = { pair_peer, pair_vacant, pair_waiting };
 
-static void *
-serve(void *arg)
-{
-	evloop_run(arg);
-	return NULL;
-}
-
 static int
 pair_setup(void **state)
 {
@@ -82,7 +72,7 @@ static void
 pair_listen(struct pair *p)
 {
 	rig_listen(p->rig);
-	assert_int_equal(pthread_create(&p->thread, NULL, serve, p->rig->loop), 0);
+	rig_serve(p->rig);
 }
 
 static void
@@ -98,14 +88,6 @@ pair_sock(struct pair *p, bool client)
 	p->has_sock = true;
 }
 
-static void
-pair_until(struct pair *p, const unsigned int *counter, unsigned int value)
-{
-	for (int i = 0; i < 500 && *counter < value; i++)
-		evloop_step(p->loop, 10);
-	assert_int_equal(*counter, value);
-}
-
 static int
 pair_teardown(void **state)
 {
@@ -116,33 +98,8 @@ pair_teardown(void **state)
 	if (p->has_sock)
 		vhu_sock_close(&p->sock);
 	evloop_free(p->loop);
-	evloop_quit(rig->loop);
-	pthread_join(p->thread, NULL);
 	free(p);
 	return rig_teardown((void **)&rig);
-}
-
-/* Run with the back-end's state at rest. */
-struct look {
-	struct rig *rig;
-	void (*fn)(struct rig *rig);
-};
-
-static int
-look_in_loop(void *arg)
-{
-	const struct look *l = arg;
-
-	l->fn(l->rig);
-	return 0;
-}
-
-static void
-in_back_end(struct pair *p, void (*fn)(struct rig *rig))
-{
-	struct look l = { p->rig, fn };
-
-	evloop_call(p->rig->loop, look_in_loop, &l);
 }
 
 static void
@@ -224,18 +181,18 @@ up_and_down(void **state)
 	connect_pair(p);
 	for (int round = 0; round < 3; round++) {
 		bring_up(p);
-		in_back_end(p, check_running);
+		in_back_end(p->rig, check_running);
 		for (uint32_t i = 0; i < RIG_RINGS; i++) {
 			assert_int_equal(vhost_get_vring_base(&p->dev, i, &base), 0);
 			assert_int_equal(base, 0);
 		}
 		assert_int_equal(vhost_dev_start(&p->dev, false), 0);
-		in_back_end(p, check_stopped);
+		in_back_end(p->rig, check_stopped);
 	}
 	assert_int_equal(vhost_reset_device(&p->dev), 0);
 	assert_int_equal(vhost_init(&p->dev), 0);
 	bring_up(p);
-	in_back_end(p, check_running);
+	in_back_end(p->rig, check_running);
 }
 
 /* Many regions, which come and go while rings run. */
@@ -263,7 +220,7 @@ memory_comes_and_goes(void **state)
 	assert_int_equal(vhost_set_mem_table(&p->dev, r, 200), 0);
 	vhost_be_get_info(p->rig->be, &info);
 	assert_int_equal(info.nregions, 200);
-	in_back_end(p, check_running);
+	in_back_end(p->rig, check_running);
 	/* One region out of the middle: the others are not sent again. */
 	r[7] = r[199];
 	assert_int_equal(vhost_set_mem_table(&p->dev, r, 199), 0);
@@ -273,7 +230,7 @@ memory_comes_and_goes(void **state)
 	vhost_be_get_info(p->rig->be, &info);
 	assert_int_equal(info.nregions, 1);
 	assert_int_equal(info.nacks, 0);
-	in_back_end(p, check_running);
+	in_back_end(p->rig, check_running);
 	munmap(more, 2 * RIG_MEM);
 }
 
@@ -296,11 +253,11 @@ mtu_and_announcement(void **state)
 	assert_int_equal(vhost_net_set_mtu(&p->dev, 1400), 0);
 	assert_int_equal(vhost_net_set_mtu(&p->dev, 20), -EIO);
 	assert_int_equal(vhost_migration_done(&p->dev, (const uint8_t *)"\2\0\0\0\0\1"), 0);
-	in_back_end(p, check_told);
+	in_back_end(p->rig, check_told);
 	/* Refused, and still there. */
 	assert_int_equal(vhost_set_vring_num(&p->dev, 0, 3), -EIO);
 	assert_int_equal(vhost_set_vring_num(&p->dev, RIG_RINGS, 256), -EIO);
-	in_back_end(p, check_running);
+	in_back_end(p->rig, check_running);
 }
 
 static void
@@ -323,29 +280,18 @@ reconnect_with_other_features(void **state)
 
 	pair_listen(p);
 	pair_sock(p, true);
-	pair_until(p, &p->peers, 1);
+	step_until(p->loop, &p->peers, 1);
 	assert_int_equal(p->open_rc, 0);
 	assert_true(p->dev.offered & VIRTQ_BIT(VIRTIO_F_RING_PACKED));
 	bring_up(p);
-	in_back_end(p, drop_and_offer_less);
-	pair_until(p, &p->losts, 1);
-	pair_until(p, &p->peers, 2);
+	in_back_end(p->rig, drop_and_offer_less);
+	step_until(p->loop, &p->losts, 1);
+	step_until(p->loop, &p->peers, 2);
 	assert_int_equal(p->open_rc, 0);
 	assert_false(p->dev.offered & VIRTQ_BIT(VIRTIO_F_RING_PACKED));
 	assert_int_equal(p->dev.protocol, VIRTQ_BIT(VHU_PF_REPLY_ACK));
 	assert_int_equal(vhost_memslots_limit(&p->dev), 8);
 	assert_int_equal(vhost_set_features(&p->dev, VIRTQ_BIT(VIRTIO_F_VERSION_1)), 0);
-}
-
-static void
-connect_back_end(struct rig *rig)
-{
-	struct vhost_be_config cfg = rig_config(rig);
-	char err[200];
-
-	cfg.client = true;
-	cfg.reconnect_ms = 1;
-	assert_int_equal(vhost_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
 }
 
 /* The front-end listens, and the back-end comes to it. */
@@ -355,14 +301,14 @@ front_end_as_server(void **state)
 	struct pair *p = *state;
 
 	pair_sock(p, false);
-	assert_int_equal(pthread_create(&p->thread, NULL, serve, p->rig->loop), 0);
-	in_back_end(p, connect_back_end);
-	pair_until(p, &p->peers, 1);
+	rig_serve(p->rig);
+	in_back_end(p->rig, rig_connect_back);
+	step_until(p->loop, &p->peers, 1);
 	assert_int_equal(p->open_rc, 0);
 	bring_up(p);
-	in_back_end(p, check_running);
+	in_back_end(p->rig, check_running);
 	vhost_dev_close(&p->dev);
-	pair_until(p, &p->peers, 2);
+	step_until(p->loop, &p->peers, 2);
 	assert_int_equal(p->open_rc, 0);
 	bring_up(p);
 }

@@ -175,6 +175,62 @@ rig_connect(struct rig *rig)
 	pump(rig);
 }
 
+static void *
+serve_loop(void *arg)
+{
+	evloop_run(arg);
+	return NULL;
+}
+
+void
+rig_serve(struct rig *rig)
+{
+	assert_int_equal(pthread_create(&rig->thread, NULL, serve_loop, rig->loop), 0);
+	rig->served = true;
+}
+
+struct look {
+	struct rig *rig;
+	void (*fn)(struct rig *rig);
+};
+
+static int
+look_in_loop(void *arg)
+{
+	const struct look *l = arg;
+
+	l->fn(l->rig);
+	return 0;
+}
+
+void
+in_back_end(struct rig *rig, void (*fn)(struct rig *rig))
+{
+	struct look l = { rig, fn };
+
+	evloop_call(rig->loop, look_in_loop, &l);
+}
+
+void
+rig_connect_back(struct rig *rig)
+{
+	struct vhost_be_config cfg = rig_config(rig);
+	char err[200] = "";
+
+	cfg.client = true;
+	cfg.reconnect_ms = 1;
+	if (vhost_be_new(&cfg, &rig->be, err, sizeof(err)) != 0)
+		fail_msg("%s", err);
+}
+
+void
+step_until(struct evloop *loop, const unsigned int *counter, unsigned int value)
+{
+	for (int i = 0; i < 500 && *counter < value; i++)
+		evloop_step(loop, 10);
+	assert_int_equal(*counter, value);
+}
+
 int
 rig_setup_bare(void **state)
 {
@@ -218,6 +274,10 @@ rig_teardown(void **state)
 	struct rig *rig = *state;
 	int before = rig->fds_before;
 
+	if (rig->served) {
+		evloop_quit(rig->loop);
+		pthread_join(rig->thread, NULL);
+	}
 	vhost_be_free(rig->be);
 	if (rig->fe >= 0)
 		close(rig->fe);

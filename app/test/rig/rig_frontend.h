@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_net.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,6 +66,8 @@ struct rig {
 	int fds_before;			/* -1: do not compare */
 	char dir[32], path[64];
 	struct evloop *loop;
+	pthread_t thread;		/* serves it, if served */
+	bool served;
 	struct vhost_be *be;
 	struct virtq_dev *vq[RIG_RINGS];
 	int fe;				/* the front-end's end, -1: not connected */
@@ -95,9 +98,17 @@ void rig_listen(struct rig *rig);
 int connect_to(const char *path);
 void rig_disconnect(struct rig *rig);
 void rig_connect(struct rig *rig);
-/* No session yet. */
 /* A ring and its memory are there: a burst may use it until it is told to let go. NULL: nothing. */
 void rig_touch(const struct virtq_ring *ring);
+/* Instead of pump(): a thread serves the back-end until rig_teardown(). */
+void rig_serve(struct rig *rig);
+/* Served so: run in that thread, with the back-end's state at rest. */
+void in_back_end(struct rig *rig, void (*fn)(struct rig *rig));
+/* A back-end that connects, and makes haste to do so again. */
+void rig_connect_back(struct rig *rig);
+/* Serve a front-end's loop until it has counted so far. */
+void step_until(struct evloop *loop, const unsigned int *counter, unsigned int value);
+/* No session yet. */
 int rig_setup_bare(void **state);
 /* A session that listens, and a front-end that has connected and said nothing. */
 int rig_setup(void **state);
