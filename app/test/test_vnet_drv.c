@@ -357,19 +357,30 @@ kicks(void **state)
 	}
 }
 
+/* They say what a ring is like, as far as that makes a difference. */
 static void
 instances_have_names(void **state)
 {
-	const char *names[2 * COMBINATIONS];
-
-	for (uint32_t i = 0; i < COMBINATIONS; i++) {
+	for (uint32_t i = 0; i < COMBINATIONS * 2; i++) {
+		const bool hash = i >= COMBINATIONS;
+		const uint64_t features = combination(i % COMBINATIONS) |
+					  (hash ? F_V1 | F_HASH_REPORT : 0);
+		const bool legacy = !(features & (F_V1 | F_MRG));
+		const char *layout = features & F_PACKED ? "packed" : "split", *rx, *tx;
 		struct link l;
 
-		link_open(&l, 4, combination(i), false, small_pool);
-		assert_ptr_equal(vnet_drv_tx_select(l.ring, &names[i]), l.tx);
-		assert_non_null(vnet_drv_rx_select(l.ring, 0, &names[COMBINATIONS + i]));
-		assert_int_equal(strncmp(names[i], "front-end, ", 11), 0);
-		assert_int_equal(strncmp(names[COMBINATIONS + i], "front-end, ", 11), 0);
+		link_open(&l, 4, features, false, small_pool);
+		assert_ptr_equal(vnet_drv_tx_select(l.ring, &tx), l.tx);
+		assert_non_null(vnet_drv_rx_select(l.ring, 0, &rx));
+		assert_int_equal(strncmp(rx, "front-end, ", 11), 0);
+		assert_int_equal(strncmp(tx, "front-end, ", 11), 0);
+		assert_non_null(strstr(rx, layout));
+		assert_non_null(strstr(tx, layout));
+		assert_int_equal(strstr(rx, "mergeable") != NULL, !!(features & F_MRG));
+		assert_int_equal(strstr(rx, "hash") != NULL, hash);
+		assert_int_equal(strstr(rx, "legacy header") != NULL, legacy);
+		assert_int_equal(strstr(tx, "in order") != NULL, !!(features & F_IN_ORDER));
+		assert_int_equal(strstr(tx, "other header") != NULL, hash || legacy);
 		link_close(&l);
 	}
 }

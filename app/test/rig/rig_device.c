@@ -158,16 +158,6 @@ rdev_use(struct rdev *d, const struct rdev_chain *c, uint32_t len)
 }
 
 void
-rdev_use_batch(struct rdev *d, const struct rdev_chain *c, uint16_t n, uint32_t len)
-{
-	uint16_t slots = 0;
-
-	for (uint16_t i = 0; i < n; i++)
-		slots += c[i].slots;
-	rdev_lie(d, c[n - 1].id, len, n, slots);
-}
-
-void
 rdev_held_init(struct rdev_held *h)
 {
 	h->n = 0;
@@ -207,4 +197,20 @@ rdev_held_remove(struct rdev_held *h, uint16_t k)
 	memmove(&h->at[k], &h->at[k + 1], (h->n - k) * sizeof(h->at[0]));
 	h->at[h->n] = at;
 	return &h->chain[at];
+}
+
+const struct rdev_chain *
+rdev_held_last(const struct rdev_held *h)
+{
+	return &h->chain[h->at[h->n]];
+}
+
+void
+rdev_held_use_batch(struct rdev_held *h, struct rdev *d, uint16_t n, uint32_t len)
+{
+	uint16_t slots = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		slots += rdev_held_remove(h, 0)->slots;
+	rdev_lie(d, rdev_held_last(h)->id, len, n, slots);
 }

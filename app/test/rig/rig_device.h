@@ -49,8 +49,6 @@ bool rdev_fetch(struct rdev *d, struct rdev_chain *c);
 /* One used entry that names `id`, and the ring moves on over so many chains or slots. */
 void rdev_lie(struct rdev *d, uint32_t id, uint32_t len, uint16_t chains, uint16_t slots);
 void rdev_use(struct rdev *d, const struct rdev_chain *c, uint32_t len);
-/* One entry for n chains, in the order in which they were made available (IN_ORDER). */
-void rdev_use_batch(struct rdev *d, const struct rdev_chain *c, uint16_t n, uint32_t len);
 
 #define RDEV_HELD 256
 
@@ -68,5 +66,9 @@ bool rdev_held_fetch(struct rdev_held *h, struct rdev *d);
 void rdev_held_fetch_all(struct rdev_held *h, struct rdev *d);
 /* The k-th is no longer held; what is returned stays until the next is fetched. */
 const struct rdev_chain *rdev_held_remove(struct rdev_held *h, uint16_t k);
+/* The one that was removed last. */
+const struct rdev_chain *rdev_held_last(const struct rdev_held *h);
+/* One entry for the n oldest (IN_ORDER). */
+void rdev_held_use_batch(struct rdev_held *h, struct rdev *d, uint16_t n, uint32_t len);
 
 #endif /* RIG_DEVICE_H */

@@ -31,13 +31,6 @@ static const uint64_t rings[] = {
 
 #define NRINGS (sizeof(rings) / sizeof(rings[0]))
 
-/* A driver that receives, and a device that knows its buffers. */
-struct victim {
-	struct link l;
-	struct rdev_chain c[SIZE];
-	uint16_t next;		/* of c */
-};
-
 /* The ring broke for this reason, once, and stays so. */
 void expect_broken(struct link *l, enum virtq_error e);
 /* Anything anywhere in the ring's memory, that of tables and headers included. */

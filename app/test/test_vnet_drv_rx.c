@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A driver that receives: {layout, order, mergeable, hash} x {what the device says of one buffer} x
- * {where in a burst}. A driver takes packets several at a time as long as nothing is to be said of
- * them. That they are taken so at all is no matter of what is received, and nothing here can tell.
+ * {where in a burst}; and what it makes of packets in several buffers. A driver takes packets
+ * several at a time as long as nothing is to be said of them. That they are taken so at all is no
+ * matter of what is received, and nothing here can tell.
  */
 #include "rig_device_hostile.h"
+#include "rig_device_row.h"
 
 #define ENTRIES 32
-#define ROOM 2048 /* bytes of packet that an mbuf takes */
+#define ROOM ROW_ROOM
 #define ALIKE 60 /* bytes of a packet that is like the others */
 #define LEAST RTE_ETHER_HDR_LEN
 
@@ -21,22 +23,37 @@ static const uint32_t longs[] = {
 /* No buffer of the ring's. */
 static const uint32_t ids[] = {ENTRIES, ENTRIES + 1, 255, 32768, 65535, 65536, UINT32_MAX};
 
+/* Mergeable: more buffers than there are. */
+static const uint16_t counts[] = {ENTRIES + 1, 100, 32768, 65535};
+
+/* Kinds of packet that a hash may be of, and what is none. VIRTIO 1.2, 5.1.6.4.4. */
+static const uint16_t reports[] = {
+	VIRTIO_NET_HASH_REPORT_NONE, VIRTIO_NET_HASH_REPORT_IPv4, VIRTIO_NET_HASH_REPORT_TCPv4,
+	VIRTIO_NET_HASH_REPORT_UDPv4, VIRTIO_NET_HASH_REPORT_IPv6, VIRTIO_NET_HASH_REPORT_TCPv6,
+	VIRTIO_NET_HASH_REPORT_UDPv6, VIRTIO_NET_HASH_REPORT_IPv6_EX,
+	VIRTIO_NET_HASH_REPORT_TCPv6_EX, VIRTIO_NET_HASH_REPORT_UDPv6_EX,
+	10, 11, 255, 256, 257, 0x0109, 0x8001, 65535,
+};
+
 /* Header fields that nobody agreed on, or that cannot be, of a packet of 100 bytes. */
 #define HEADER_BYTES 100u
+#define GOOD RTE_MBUF_F_RX_L4_CKSUM_GOOD
 static const struct header {
 	uint64_t features;
 	struct virtio_net_hdr hdr;
 	bool good;
+	uint64_t seen;		/* flags of the mbuf */
 } headers[] = {
-	{F_GUEST_CSUM, {.flags = 1, .csum_start = 34, .csum_offset = 16}, true},
+	{F_GUEST_CSUM, {.flags = 1, .csum_start = 34, .csum_offset = 16}, true, GOOD},
 	{F_CSUM, {.flags = 1, .csum_start = 34, .csum_offset = 16}, false},
-	{F_GUEST_CSUM, {.flags = 1, .csum_start = 98, .csum_offset = 0}, true},
+	{F_GUEST_CSUM, {.flags = 1, .csum_start = 98, .csum_offset = 0}, true, GOOD},
 	{F_GUEST_CSUM, {.flags = 1, .csum_start = 99, .csum_offset = 0}, false},
 	{F_GUEST_CSUM, {.flags = 1, .csum_start = 0, .csum_offset = 99}, false},
 	{F_GUEST_CSUM, {.flags = 1, .csum_start = 65535, .csum_offset = 65535}, false},
 	{F_GUEST_CSUM, {.flags = 1, .csum_start = 65535, .csum_offset = 1}, false},
 	{F_GUEST_CSUM | F_GUEST_TSO4,
-	 {.flags = 1, .gso_type = 1, .csum_start = 34, .csum_offset = 16, .gso_size = 10}, true},
+	 {.flags = 1, .gso_type = 1, .csum_start = 34, .csum_offset = 16, .gso_size = 10}, true,
+	 GOOD | RTE_MBUF_F_RX_LRO},
 	{F_GUEST_CSUM | F_HOST_TSO4,
 	 {.flags = 1, .gso_type = 1, .csum_start = 34, .csum_offset = 16, .gso_size = 10}, false},
 	{F_GUEST_CSUM | F_GUEST_TSO4,
@@ -67,7 +84,12 @@ enum odd {
 	DENSE = LONG + RTE_DIM(longs), /* those before are tried at every place */
 	SHORT = DENSE,	/* so many bytes, header and all; one too few to the least that is enough */
 	ID = SHORT + 20u + LEAST + 1,
-	HEADER = ID + RTE_DIM(ids),
+	ID_AGAIN = ID + RTE_DIM(ids), /* the one before it, */
+	ID_TAKEN,	/* which the driver has taken meanwhile */
+	NONE,		/* mergeable: it has no buffer */
+	MANY,
+	REPORT = MANY + RTE_DIM(counts),
+	HEADER = REPORT + RTE_DIM(reports),
 	MERGED = HEADER + RTE_DIM(headers), /* mergeable: the same in two buffers */
 	ODDS = MERGED + RTE_DIM(headers)
 };
@@ -93,7 +115,13 @@ is_short(enum odd odd)
 static bool
 is_id(enum odd odd)
 {
-	return is(odd, ID, HEADER);
+	return is(odd, ID, NONE);
+}
+
+static bool
+is_report(enum odd odd)
+{
+	return is(odd, REPORT, HEADER);
 }
 
 /* NULL: it is not about a header. */
@@ -105,80 +133,59 @@ header_of(enum odd odd)
 	return &headers[odd < MERGED ? odd - HEADER : odd - MERGED];
 }
 
-struct row {
-	struct link l;
-	struct rdev_held held;
-	uint32_t seed;
-};
-
+/* A used entry whose id is a lie; the buffer that it stands for is lost to the device. */
 static void
-matrix_open(struct row *r, uint64_t features)
+use_id(struct row *r, enum odd odd)
 {
-	r->seed = 0;
-	rdev_held_init(&r->held);
-	link_open(&r->l, ENTRIES, features, true, small_pool);
-	vnet_drv_rx_fill(&r->l.rxq, r->l.drv, r->l.ring);
-}
+	const uint32_t id = odd < ID_AGAIN ? ids[odd - ID] : rdev_held_last(&r->held)->id;
 
-/* The device fills its next buffer with `bytes`, of which the first is `first`, and says `len`. */
-static void
-matrix_use(struct row *r, const struct virtio_net_hdr_v1_hash *hdr, uint32_t bytes, uint8_t first,
-	   uint32_t len)
-{
-	const struct rdev_chain *c = rdev_held_remove(&r->held, 0);
-	uint8_t *frame = link_fill(&r->l, c, hdr, bytes, r->seed++);
-
-	if (bytes > 0)
-		frame[0] = first;
-	rdev_use(&r->l.rdev, c, r->l.ring->hdr_len + len);
+	rdev_lie(&r->l.rdev, id, r->l.ring->hdr_len + ALIKE, 1, 1);
+	rdev_held_remove(&r->held, 0);
 }
 
 static void
-matrix_use_odd(struct row *r, enum odd odd)
+use_odd(struct row *r, enum odd odd)
 {
+	struct virtio_net_hdr_v1_hash hdr = row_header(r->seed);
 	const uint32_t hdr_len = r->l.ring->hdr_len;
 	const struct header *h = header_of(odd);
-	struct virtio_net_hdr_v1_hash hdr = {.hdr.num_buffers = 1};
-	uint32_t len;
+	uint32_t len = ALIKE, bytes;
 
-	if (h != NULL)
+	if (h != NULL) {
 		memcpy(&hdr, &h->hdr, sizeof(h->hdr));
+		/* Of a packet in two buffers the second has as much as the others. */
+		len = odd < MERGED ? HEADER_BYTES : HEADER_BYTES - ALIKE - hdr_len;
+	}
 	if (odd == BUFFERS || odd >= MERGED)
 		hdr.hdr.num_buffers = 2;
 	if (odd == FLAGS)
 		hdr.hdr.flags = VIRTIO_NET_HDR_F_DATA_VALID;
 	if (odd == GSO)
 		hdr.hdr.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
-	if (h != NULL) {
-		/* Of a packet in two buffers the second has as much as the others. */
-		len = odd < MERGED ? HEADER_BYTES : HEADER_BYTES - ALIKE - hdr_len;
-		matrix_use(r, &hdr, len, 2, len);
-	} else if (is_long(odd)) {
-		matrix_use(r, &hdr, ROOM, 2, longs[odd - LONG]);
-	} else if (is_short(odd)) {
-		len = odd - SHORT;
-		/* What the header says where there is none does not matter. */
-		if (len < hdr_len)
-			hdr.hdr.num_buffers = 9;
-		matrix_use(r, &hdr, LEAST, 2, len - hdr_len);
-	} else if (is_id(odd)) {
-		rdev_lie(&r->l.rdev, ids[odd - ID], hdr_len + ALIKE, 1, 1);
-		rdev_held_remove(&r->held, 0);
-	} else {
-		len = ALIKE - (odd == LENGTH);
-		matrix_use(r, &hdr, len, 2, len);
+	if (odd == NONE)
+		hdr.hdr.num_buffers = 0;
+	if (is(odd, MANY, REPORT))
+		hdr.hdr.num_buffers = counts[odd - MANY];
+	if (is_report(odd))
+		hdr.hash_report = reports[odd - REPORT];
+	if (odd == LENGTH)
+		len--;
+	bytes = len;
+	if (is_long(odd)) {
+		bytes = ROOM;
+		len = longs[odd - LONG];
 	}
-}
-
-/* All that is there, in as many bursts as it takes. */
-static uint16_t
-matrix_receive(struct row *r, struct rte_mbuf **got)
-{
-	uint16_t n = 0, more;
-
-	while ((more = link_rx(&r->l, got + n, ENTRIES - n)) > 0)
-		n += more;
-	return n;
+	if (is_short(odd)) {
+		bytes = LEAST;
+		len = odd - SHORT - hdr_len;
+		/* What the header says where there is none does not matter. */
+		if (odd - SHORT < hdr_len)
+			hdr.hdr.num_buffers = 9;
+	}
+	if (is_id(odd))
+		use_id(r, odd);
+	else
+		row_use(r, 0, &hdr, bytes, len);
 }
 
 static uint32_t
@@ -198,6 +205,7 @@ struct fate {
 	bool merged;		/* it and the next one are one packet */
 	bool whole;		/* all of its buffers come */
 	bool runt, refused;
+	enum virtq_error broken;
 	uint16_t gone;		/* packets that do not come */
 	uint16_t expected;	/* that do */
 };
@@ -211,27 +219,44 @@ fate_of(const struct row *r, uint16_t n, uint16_t place, enum odd odd)
 		.merged = (odd == BUFFERS || odd >= MERGED) && mergeable,
 		.runt = is_short(odd) && odd < SHORT + LEAST + (enum odd)r->l.ring->hdr_len,
 		.refused = odd == GSO || (h != NULL && !h->good),
+		.broken = is_id(odd) ? VIRTQ_E_USED_ID :
+			  is(odd, MANY, REPORT) && mergeable ? VIRTQ_E_USED_JUMP : VIRTQ_OK,
 	};
 
 	f.whole = !f.merged || place + 1 < n;
 	f.gone = f.merged || f.runt || f.refused;
 	if (f.merged && f.whole && f.refused)
 		f.gone = 2;
-	f.expected = is_id(odd) ? place : n - f.gone;
+	f.expected = f.broken != VIRTQ_OK ? place : n - f.gone;
 	return f;
 }
 
-/* A packet that is there, number `at` of those that the device made. */
-static void
-expect_alike(const struct row *r, struct rte_mbuf *m, uint32_t seed, enum odd odd)
+static uint64_t
+flags_of(const struct row *r, enum odd odd, uint16_t report)
 {
-	const uint64_t verified = odd == FLAGS && r->l.ring->features & F_GUEST_CSUM ?
-				  RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0;
+	const struct header *h = header_of(odd);
+	uint64_t flags = 0;
+
+	if (h != NULL)
+		flags = h->seen;
+	else if (odd == FLAGS && r->l.ring->features & F_GUEST_CSUM)
+		flags = GOOD;
+	if (r->l.ring->features & F_HASH_REPORT && report > 0 &&
+	    report <= VIRTIO_NET_HASH_REPORT_UDPv6_EX)
+		flags |= RTE_MBUF_F_RX_RSS_HASH;
+	return flags;
+}
+
+/* A packet that is there, of the seed that the device gave it. */
+static void
+expect_alike(const struct row *r, const struct rte_mbuf *m, uint32_t seed, enum odd odd)
+{
+	const uint16_t report = is_report(odd) ? reports[odd - REPORT] : row_report(seed);
+	const uint64_t flags = flags_of(r, odd, report);
 	const uint32_t len = length_of(odd);
 	uint8_t frame[ROOM];
 
 	frame_fill(frame, is_short(odd) ? LEAST : len, seed);
-	frame[0] = 2;
 	assert_int_equal(m->pkt_len, len);
 	assert_int_equal(m->data_len, len);
 	assert_true(m->data_off + m->data_len <= m->buf_len);
@@ -239,27 +264,55 @@ expect_alike(const struct row *r, struct rte_mbuf *m, uint32_t seed, enum odd od
 	assert_int_equal(m->port, 7);
 	assert_int_equal(m->vlan_tci, 0);
 	assert_int_equal(rte_mbuf_refcnt_read(m), 1);
+	assert_int_equal(m->ol_flags, flags);
+	assert_int_equal(m->hash.rss, flags & RTE_MBUF_F_RX_RSS_HASH ? row_hash(seed) : 0);
 	if (odd < HEADER) { /* others may have had a checksum completed */
 		assert_memory_equal(rte_pktmbuf_mtod(m, uint8_t *), frame, len);
 		assert_int_equal(m->packet_type, 0);
-		assert_int_equal(m->ol_flags, verified);
 	}
+}
+
+/* The same, and the one behind it is its second buffer. */
+static void
+expect_merged(const struct row *r, const struct rte_mbuf *m, uint32_t seed, enum odd odd)
+{
+	const uint64_t flags = flags_of(r, odd, row_report(seed));
+
+	assert_int_equal(m->pkt_len, odd < MERGED ? 2u * ALIKE + r->l.ring->hdr_len :
+			 HEADER_BYTES);
+	assert_int_equal(m->nb_segs, 2);
+	assert_int_equal(m->ol_flags, flags);
+	assert_int_equal(m->hash.rss, flags & RTE_MBUF_F_RX_RSS_HASH ? row_hash(seed) : 0);
 }
 
 /* A ring that has moved on by `before`. */
 static void
-row_open_at(struct row *r, uint64_t features, uint16_t before)
+open_at(struct row *r, uint64_t features, uint16_t before)
 {
-	const struct virtio_net_hdr_v1_hash plain = {.hdr.num_buffers = 1};
 	struct rte_mbuf *got[ENTRIES];
 
-	matrix_open(r, features);
-	rdev_held_fetch_all(&r->held, &r->l.rdev);
+	row_open(r, ENTRIES, features, small_pool);
 	for (uint16_t i = 0; i < before; i++)
-		matrix_use(r, &plain, ALIKE, 2, ALIKE);
-	assert_int_equal(matrix_receive(r, got), before);
+		row_use(r, 0, NULL, ALIKE, ALIKE);
+	assert_int_equal(row_receive(r, got, ENTRIES), before);
 	rte_pktmbuf_free_bulk(got, before);
 	rdev_held_fetch_all(&r->held, &r->l.rdev);
+}
+
+static void
+expect_packets(const struct row *r, struct rte_mbuf **got, const struct fate *f, uint32_t first,
+	       uint16_t place, enum odd odd)
+{
+	const bool two = f->merged && !f->refused;
+
+	for (uint16_t i = 0; i < f->expected; i++) {
+		const uint16_t at = i + (i >= place + two ? f->gone : 0);
+
+		if (two && i == place)
+			expect_merged(r, got[i], first + i, odd);
+		else
+			expect_alike(r, got[i], first + at, at == place ? odd : NOTHING);
+	}
 }
 
 static void
@@ -268,34 +321,28 @@ one_odd(uint64_t features, uint16_t before, uint16_t n, uint16_t place, enum odd
 	struct rte_mbuf *got[ENTRIES];
 	uint64_t bytes = 0;
 	static struct row r;
+	uint16_t have = 0;
 	struct fate f;
 
-	row_open_at(&r, features, before);
+	open_at(&r, features, before);
 	f = fate_of(&r, n, place, odd);
-	for (uint16_t i = 0; i < n; i++)
-		matrix_use_odd(&r, i == place ? odd : NOTHING);
-	if (matrix_receive(&r, got) != f.expected)
-		fail_msg("ring %lx, %u at %u of %u", features, odd, place, n);
-	for (uint16_t i = 0; i < f.expected; i++) {
-		const bool two = f.merged && !f.refused;
-		const uint16_t at = i + (i >= place + two ? f.gone : 0);
-
-		bytes += got[i]->pkt_len;
-		if (two && i == place) {
-			assert_int_equal(got[i]->pkt_len, odd < MERGED ?
-					 2u * ALIKE + r.l.ring->hdr_len : HEADER_BYTES);
-			assert_int_equal(got[i]->nb_segs, 2);
-			continue;
-		}
-		expect_alike(&r, got[i], before + at, at == place ? odd : NOTHING);
+	for (uint16_t i = 0; i < n; i++) {
+		if (odd == ID_TAKEN && i == place)
+			have = link_rx(&r.l, got, place);
+		use_odd(&r, i == place ? odd : NOTHING);
 	}
+	if (have + row_receive(&r, got + have, ENTRIES - have) != f.expected)
+		fail_msg("ring %lx, %u at %u of %u", features, odd, place, n);
+	expect_packets(&r, got, &f, before, place, odd);
+	for (uint16_t i = 0; i < f.expected; i++)
+		bytes += got[i]->pkt_len;
 	assert_int_equal(r.l.rxq.stats.packets, before + f.expected);
 	assert_int_equal(r.l.rxq.stats.bytes, ALIKE * before + bytes);
 	assert_int_equal(r.l.rxq.stats.drop[VNET_DROP_RUNT], f.runt);
 	assert_int_equal(r.l.rxq.stats.drop[VNET_DROP_BAD_HDR], f.refused && f.whole);
 	assert_int_equal(link_drops(&r.l.rxq.stats), f.runt || (f.refused && f.whole));
-	if (is_id(odd))
-		expect_broken(&r.l, VIRTQ_E_USED_ID);
+	if (f.broken != VIRTQ_OK)
+		expect_broken(&r.l, f.broken);
 	else
 		assert_int_equal(link_errors(&r.l.rxq.stats), 0);
 	rte_pktmbuf_free_bulk(got, f.expected);
@@ -309,8 +356,10 @@ can_be_said(uint64_t ring, enum odd odd)
 
 	if (is_short(odd) && odd - SHORT > hdr_len + LEAST)
 		return false;
-	if (is_id(odd) && ring & F_PACKED && ids[odd - ID] > UINT16_MAX)
+	if (is(odd, ID, ID_AGAIN) && ring & F_PACKED && ids[odd - ID] > UINT16_MAX)
 		return false;
+	if (is_report(odd))
+		return ring & F_HASH_REPORT;
 	return odd < MERGED || ring & F_MRG;
 }
 
@@ -359,9 +408,12 @@ one_that_cannot_be(void **state)
 
 			if (!can_be_said(rings[i], odd))
 				continue;
-			one_odd(features, 0, 1, 0, odd);
-			for (uint16_t place = 0; place < 9; place += 2)
-				one_odd(features, place % 4 ? ENTRIES - 4 : 0, 9, place, odd);
+			/* There is nothing before the first to say again. */
+			for (uint16_t place = is(odd, ID_AGAIN, NONE) ? 2 : 0; place < 9;
+			     place += 2) {
+				one_odd(features, 0, place + 1, place, odd);
+				one_odd(features, ENTRIES - 4, 9, place, odd);
+			}
 			expect_all_mbufs();
 		}
 	}
@@ -386,31 +438,30 @@ bin_of(uint32_t len)
 static void
 expect_counts(uint64_t features, uint64_t *x)
 {
-	const struct virtio_net_hdr_v1_hash plain = {.hdr.num_buffers = 1};
 	uint64_t bins[VNET_SIZE_BINS] = {0}, bytes = 0, packets = 0, multicast = 0;
+	uint32_t len = lengths[rd_random(x) % RTE_DIM(lengths)];
 	static struct row r;
 
-	matrix_open(&r, features);
+	row_open(&r, ENTRIES, features, small_pool);
 	for (int round = 0; round < 40; round++) {
 		struct rte_mbuf *got[ENTRIES];
-		uint32_t len = lengths[rd_random(x) % RTE_DIM(lengths)];
 		uint16_t n;
 
-		rdev_held_fetch_all(&r.held, &r.l.rdev);
 		for (n = 0; r.held.n > 0; n++) {
 			const bool group = rd_random(x) % 16 == 0;
 
 			/* Neighbours of one length, now and then of two. */
 			if (rd_random(x) % 8 == 0)
 				len = lengths[rd_random(x) % RTE_DIM(lengths)];
-			matrix_use(&r, &plain, len, group ? 1 : 2, len);
+			row_use(&r, 0, NULL, len, len)[0] = group ? 1 : 2;
 			bins[bin_of(len)]++;
 			bytes += len;
 			multicast += group;
 		}
 		packets += n;
-		assert_int_equal(matrix_receive(&r, got), n);
+		assert_int_equal(row_receive(&r, got, ENTRIES), n);
 		rte_pktmbuf_free_bulk(got, n);
+		rdev_held_fetch_all(&r.held, &r.l.rdev);
 	}
 	assert_memory_equal(r.l.rxq.stats.size_bin, bins, sizeof(bins));
 	assert_int_equal(r.l.rxq.stats.multicast, multicast);
@@ -429,6 +480,98 @@ every_packet_counted(void **state)
 		expect_counts(rings[i], &x);
 }
 
+/* A frame in several buffers: so many bytes in each. FULL: as many as it takes. */
+#define FULL UINT32_MAX
+static const struct pieces {
+	uint32_t len[4];
+	uint16_t n;
+	bool small;		/* one mbuf holds it */
+} pieces[] = {
+	{{60, 40}, 2, true}, {{14, 1, 1, 1}, 4, true}, {{1000, 1048}, 2, true},
+	{{100, 1000, 900}, 3, true}, {{ROOM}, 1, true},
+	{{ROOM, 1}, 2, false}, {{FULL, FULL, FULL}, 3, false}, {{FULL, FULL, 12}, 3, false},
+};
+
+static uint32_t
+use_pieces(struct row *r, const struct pieces *p)
+{
+	uint32_t len[RTE_DIM(p->len)];
+
+	for (uint16_t i = 0; i < p->n; i++)
+		len[i] = p->len[i] < FULL ? p->len[i] : ROOM + (i > 0 ? r->l.ring->hdr_len : 0u);
+	return row_use_many(r, len, p->n);
+}
+
+/* The frame, and one of 200 bytes before and behind it. */
+static void
+one_of_pieces(uint64_t features, const struct pieces *p, bool scatter)
+{
+	const bool comes = scatter || p->small;
+	static struct row r;
+	uint32_t len;
+
+	row_open(&r, ENTRIES, features, small_pool);
+	if (!scatter)
+		r.l.rxq.flags &= ~VNET_F_SCATTER;
+	r.l.rx = vnet_drv_rx_select(r.l.ring, r.l.rxq.flags, NULL);
+	row_use(&r, 0, NULL, 200, 200);
+	len = use_pieces(&r, p);
+	row_use(&r, 0, NULL, 200, 200);
+	row_expect_next(&r, 200, 1, 0);
+	if (comes)
+		row_expect_next(&r, len, scatter ? p->n : 1, 1);
+	row_expect_next(&r, 200, 1, 2);
+	assert_int_equal(r.l.rxq.stats.drop[VNET_DROP_OVERSIZE], !comes);
+	assert_int_equal(link_drops(&r.l.rxq.stats), !comes);
+	assert_int_equal(link_errors(&r.l.rxq.stats), 0);
+	assert_int_equal(r.l.rxq.stats.packets, 2 + comes);
+	assert_int_equal(r.l.rxq.stats.bytes, 400 + (comes ? len : 0));
+	link_close(&r.l);
+}
+
+static void
+in_pieces(bool small)
+{
+	for (uint32_t i = 0; i < NRINGS * RTE_DIM(pieces); i++) {
+		const struct pieces *p = &pieces[i % RTE_DIM(pieces)];
+		const uint64_t features = rings[i / RTE_DIM(pieces)];
+
+		if (!(features & F_MRG) || p->small != small)
+			continue;
+		one_of_pieces(features, p, false);
+		one_of_pieces(features, p, true);
+	}
+}
+
+/* What one mbuf holds is put into one, though the device has used several buffers for it. */
+static void
+gathered(void **state)
+{
+	in_pieces(true);
+}
+
+/* What it does not hold is dropped and counted; those before and after it come. */
+static void
+oversize(void **state)
+{
+	in_pieces(false);
+}
+
+/* Mbufs that hold the largest frame: nothing needs to be chained. */
+static void
+large_buffers(void **state)
+{
+	for (uint32_t i = 0; i < NRINGS; i++) {
+		static struct row r;
+
+		row_open(&r, ENTRIES, rings[i], large_pool);
+		r.l.rxq.flags &= ~VNET_F_SCATTER;
+		row_use(&r, 0, NULL, 9018, 9018);
+		row_expect_next(&r, 9018, 1, 0);
+		link_close(&r.l);
+	}
+}
+
 int
 main(void)
 {
@@ -437,7 +580,10 @@ main(void)
 		cmocka_unit_test(one_unlike_the_others_at_the_end),
 		cmocka_unit_test(one_that_cannot_be),
 		cmocka_unit_test(every_packet_counted),
+		cmocka_unit_test(gathered),
+		cmocka_unit_test(oversize),
+		cmocka_unit_test(large_buffers),
 	};
 
-	return cmocka_run_group_tests_name("vnet_drv_matrix", tests, vnet_setup, vnet_teardown);
+	return cmocka_run_group_tests_name("vnet_drv_rx", tests, vnet_setup, vnet_teardown);
 }

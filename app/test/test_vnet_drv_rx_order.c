@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A driver that receives: one burst takes all there is, over the end of the ring, over the size of
- * a round and past what is unusual; and the ring lives on the mbufs that its pool has.
+ * A driver that receives: {layout, order, mergeable, hash} x {order in which buffers come back} x
+ * {where the burst begins} x {its length}. One burst takes all there is, over the end of the ring,
+ * over the size of a round and past what is unusual; and the ring lives on the mbufs that its pool
+ * has.
  */
-#include "rig_device_link.h"
+#include "rig_device_row.h"
 
-#define MOST 256 /* entries of the largest ring */
-
-static const struct {
+/* Features, and a size that goes with them. */
+static const struct shape_of_ring {
 	uint64_t features;
 	uint16_t size;
 } shapes[] = {
@@ -15,6 +16,7 @@ static const struct {
 	{F_V1 | F_HASH_REPORT, 128},
 	{F_V1 | F_PACKED, 128}, {F_V1 | F_PACKED, 77}, {F_PACKED, 100},
 	{F_V1 | F_MRG | F_PACKED, 91}, {F_V1 | F_IN_ORDER | F_PACKED, 64},
+	{F_V1 | F_MRG | F_IN_ORDER, 128}, {F_V1 | F_MRG | F_IN_ORDER | F_PACKED, 100},
 };
 
 #define NSHAPES (sizeof(shapes) / sizeof(shapes[0]))
@@ -25,22 +27,13 @@ enum order {
 	ONE_HEADER,	/* one of them says that its checksum is verified */
 	SWAPPED,	/* from the middle on two and two change places */
 	REVERSED,	/* from the middle on */
-	ORDERS
-};
-
-struct rig {
-	struct link l;
-	struct rdev_held held;
-	uint32_t seed;		/* of the next packet */
+	BATCHED,	/* IN_ORDER: one entry for all of them */
 };
 
 static void
-rig_open(struct rig *r, uint32_t shape, struct rte_mempool *pool)
+open_shape(struct row *r, uint32_t shape, struct rte_mempool *pool)
 {
-	r->seed = 0;
-	rdev_held_init(&r->held);
-	link_open(&r->l, shapes[shape].size, shapes[shape].features, true, pool);
-	vnet_drv_rx_fill(&r->l.rxq, r->l.drv, r->l.ring);
+	row_open(r, shapes[shape].size, shapes[shape].features, pool);
 }
 
 static uint32_t
@@ -51,19 +44,39 @@ length_of(uint32_t seed)
 
 /* The device puts the next packet into the k-th of its buffers. */
 static void
-use(struct rig *r, uint16_t k, uint8_t flags)
+use(struct row *r, uint16_t k, uint8_t flags)
 {
-	const struct virtio_net_hdr_v1_hash hdr = {.hdr.flags = flags, .hdr.num_buffers = 1};
-	const struct rdev_chain *c = rdev_held_remove(&r->held, k);
+	struct virtio_net_hdr_v1_hash hdr = row_header(r->seed);
 	const uint32_t len = length_of(r->seed);
 
-	link_fill(&r->l, c, &hdr, len, r->seed++);
-	rdev_use(&r->l.rdev, c, r->l.ring->hdr_len + len);
+	hdr.hdr.flags = flags;
+	row_use(r, k, &hdr, len, len);
+}
+
+/* Of those that no entry names the device has filled all. */
+static uint32_t
+length_in(enum order order, uint16_t i, uint16_t n, uint32_t seed)
+{
+	return order == BATCHED && i + 1 < n ? ROW_ROOM : length_of(seed);
 }
 
 static void
-use_many(struct rig *r, uint16_t n, enum order order)
+use_batch(struct row *r, uint16_t n)
 {
+	const uint32_t last = length_of(r->seed + n - 1);
+
+	for (uint16_t i = 0; i < n; i++)
+		row_fill(r, i, NULL, length_in(BATCHED, i, n, r->seed));
+	rdev_held_use_batch(&r->held, &r->l.rdev, n, r->l.ring->hdr_len + last);
+}
+
+static void
+use_some(struct row *r, uint16_t n, enum order order)
+{
+	if (order == BATCHED) {
+		use_batch(r, n);
+		return;
+	}
 	for (uint16_t i = 0, left = n; left > 0; i++, left--) {
 		const bool late = i >= n / 2;
 
@@ -77,28 +90,36 @@ use_many(struct rig *r, uint16_t n, enum order order)
 	}
 }
 
-/* The n packets that were made last, all in one burst. */
+/* The n packets that were made last, in bursts of at most so many. */
 static void
-expect_burst(struct rig *r, uint16_t n)
+expect_bursts(struct row *r, uint16_t n, enum order order, uint16_t most)
 {
-	struct rte_mbuf *got[MOST];
-	uint16_t have = link_rx(&r->l, got, MOST);
+	struct rte_mbuf *got[ROW_MOST];
 
-	if (have != n)
-		fail_msg("%u packets of %u in one burst", have, n);
-	for (uint16_t i = 0; i < n; i++) {
-		const uint32_t seed = r->seed - n + i;
+	for (uint16_t done = 0; done < n;) {
+		const uint16_t have = link_rx(&r->l, got, most);
 
-		expect_bytes(mbuf_bytes(got[i]), got[i]->pkt_len, length_of(seed), seed);
-		assert_int_equal(got[i]->nb_segs, 1);
-		assert_int_equal(rte_mbuf_refcnt_read(got[i]), 1);
+		if (have != RTE_MIN(most, n - done))
+			fail_msg("%u packets of %u in a burst, %u before", have, n, done);
+		for (uint16_t i = 0; i < have; i++, done++) {
+			const uint32_t seed = r->seed - n + done;
+
+			row_expect(r, got[i], length_in(order, done, n, seed), 1, seed);
+		}
+		rte_pktmbuf_free_bulk(got, have);
 	}
-	rte_pktmbuf_free_bulk(got, n);
+}
+
+/* All in one. */
+static void
+expect_burst(struct row *r, uint16_t n)
+{
+	expect_bursts(r, n, IN_ORDER, ROW_MOST);
 }
 
 /* Slots that hold a buffer have its cookie, and the others have none. */
 static void
-expect_cookies(struct rig *r)
+expect_cookies(struct row *r)
 {
 	const struct virtq_drv *drv = r->l.drv;
 	const uint16_t size = r->l.ring->size;
@@ -116,33 +137,40 @@ expect_cookies(struct rig *r)
 static void
 one_burst(uint32_t shape, enum order order, uint16_t start, uint16_t n)
 {
-	static struct rig r;
+	static struct row r;
 	struct link *l = &r.l;
 
-	rig_open(&r, shape, small_pool);
+	open_shape(&r, shape, small_pool);
 	while (start > 0) {
 		const uint16_t step = RTE_MIN(start, l->ring->size / 2);
 
 		rdev_held_fetch_all(&r.held, &r.l.rdev);
-		use_many(&r, step, IN_ORDER);
+		use_some(&r, step, IN_ORDER);
 		expect_burst(&r, step);
 		start -= step;
 	}
 	/* Buffers are offered some at a time, so that there may be fewer. */
 	rdev_held_fetch_all(&r.held, &r.l.rdev);
 	n = RTE_MIN(n, r.held.n);
-	use_many(&r, n, order);
-	expect_burst(&r, n);
+	use_some(&r, n, order);
+	expect_bursts(&r, n, order, order == BATCHED ? 1 + start % 9 : ROW_MOST);
 	expect_cookies(&r);
 	/* And once more, all there is. */
 	rdev_held_fetch_all(&r.held, &r.l.rdev);
 	n = RTE_MIN(r.held.n, 32);
-	use_many(&r, n, IN_ORDER);
+	use_some(&r, n, IN_ORDER);
 	expect_burst(&r, n);
 	assert_int_equal(l->rxq.stats.packets, r.seed);
 	assert_int_equal(link_drops(&l->rxq.stats) + link_errors(&l->rxq.stats), 0);
 	assert_int_equal(l->rxq.stats.nombuf, 0);
-	link_close(l);
+	link_end(l);
+}
+
+/* With IN_ORDER there is one order, and batches. */
+static bool
+can_come(enum order order, uint64_t features)
+{
+	return order < SWAPPED || (order == BATCHED) == !!(features & F_IN_ORDER);
 }
 
 static void
@@ -152,8 +180,7 @@ bursts(enum order order)
 		const uint16_t size = shapes[i].size;
 		static const uint16_t lengths[] = {1, 2, 7, 31, 32, 33, 45, 60};
 
-		/* With IN_ORDER there is one order. */
-		if (order >= SWAPPED && (shapes[i].features & F_IN_ORDER))
+		if (!can_come(order, shapes[i].features))
 			continue;
 		for (uint32_t k = 0; k < RTE_DIM(lengths); k++) {
 			const uint16_t n = lengths[k];
@@ -166,6 +193,7 @@ bursts(enum order order)
 			one_burst(i, order, 3, n);
 			one_burst(i, order, 2 * size - n / 2, n);
 		}
+		expect_all_mbufs();
 	}
 }
 
@@ -188,11 +216,17 @@ bursts_that_leave_the_order(void **state)
 	bursts(REVERSED);
 }
 
+static void
+rx_batches_round_the_ring(void **state)
+{
+	bursts(BATCHED);
+}
+
 /* Pools with few mbufs. One that has a cache hands out what it then does not have. */
 #define FEW 75u
 
 static void
-expect_balance(struct rig *r, const struct rte_mempool *pool, uint32_t kept)
+expect_balance(struct row *r, const struct rte_mempool *pool, uint32_t kept)
 {
 	const uint32_t offered = r->l.ring->size - r->l.drv->num_free;
 
@@ -207,12 +241,12 @@ live_on_few(uint32_t shape, struct rte_mempool *pool, bool reorder)
 	struct rte_mbuf *kept[FEW];
 	uint32_t nkept = 0, seen = 0, dry = 0;
 	uint64_t x = shape + 100 * reorder, short_of;
-	static struct rig r;
+	static struct row r;
 
-	rig_open(&r, shape, pool);
+	open_shape(&r, shape, pool);
 	expect_balance(&r, pool, 0);
 	for (int round = 0; round < 600; round++) {
-		struct rte_mbuf *got[MOST];
+		struct rte_mbuf *got[ROW_MOST];
 		uint16_t n;
 
 		rdev_held_fetch_all(&r.held, &r.l.rdev);
@@ -222,7 +256,7 @@ live_on_few(uint32_t shape, struct rte_mempool *pool, bool reorder)
 		n = link_rx(&r.l, got, 1 + rd_random(&x) % 64);
 		assert_true(r.l.rxq.stats.nombuf <= short_of + 1); /* a burst is cut short once */
 		for (uint16_t i = 0; i < n; i++, seen++) {
-			expect_bytes(mbuf_bytes(got[i]), got[i]->pkt_len, length_of(seen), seen);
+			row_expect(&r, got[i], length_of(seen), 1, seen);
 			kept[nkept++] = got[i];
 		}
 		expect_balance(&r, pool, nkept);
@@ -264,6 +298,52 @@ few_mbufs(void **state)
 	}
 }
 
+/* In order for a third of the time, then from anywhere, then in order again. */
+static void
+receive_from(uint16_t size, uint64_t features)
+{
+	uint64_t x = features * 3 + size;
+	struct rte_mbuf *got[64];
+	uint32_t received = 0;
+	static struct row r;
+
+	row_open(&r, size, features, small_pool);
+	for (int round = 0; round < 900; round++) {
+		const bool shuffle = round >= 300 && round < 600;
+		uint16_t n;
+
+		while (rd_random(&x) % 64 != 0 && rdev_held_fetch(&r.held, &r.l.rdev))
+			;
+		for (n = rd_random(&x) % 80; n > 0 && r.held.n > 0; n--)
+			use(&r, shuffle ? rd_random(&x) % r.held.n : 0, 0);
+		n = link_rx(&r.l, got, 1 + rd_random(&x) % 64);
+		for (uint16_t i = 0; i < n; i++, received++)
+			row_expect(&r, got[i], length_of(received), 1, received);
+		rte_pktmbuf_free_bulk(got, n);
+		if (round < 300)
+			assert_true(r.l.drv->sequential);
+	}
+	assert_true(received > 900);
+	assert_false(r.l.drv->sequential);
+	assert_int_equal(link_errors(&r.l.rxq.stats) + link_drops(&r.l.rxq.stats), 0);
+	link_close(&r.l);
+}
+
+static void
+receive_from_devices_that_reorder(void **state)
+{
+	static const struct shape_of_ring more[] = {
+		{F_V1, 256}, {F_V1, 32}, {F_V1, 4},
+		{F_V1 | F_PACKED, 256}, {F_V1 | F_PACKED, 33}, {F_V1 | F_PACKED, 3},
+	};
+
+	for (uint32_t i = 0; i < NSHAPES; i++)
+		if (!(shapes[i].features & F_IN_ORDER))
+			receive_from(shapes[i].size, shapes[i].features);
+	for (uint32_t i = 0; i < RTE_DIM(more); i++)
+		receive_from(more[i].size, more[i].features);
+}
+
 int
 main(void)
 {
@@ -271,8 +351,10 @@ main(void)
 		cmocka_unit_test(bursts_in_order),
 		cmocka_unit_test(bursts_with_a_header),
 		cmocka_unit_test(bursts_that_leave_the_order),
+		cmocka_unit_test(rx_batches_round_the_ring),
 		cmocka_unit_test(few_mbufs),
+		cmocka_unit_test(receive_from_devices_that_reorder),
 	};
 
-	return cmocka_run_group_tests_name("vnet_drv_bursts", tests, vnet_setup, vnet_teardown);
+	return cmocka_run_group_tests_name("vnet_drv_rx_order", tests, vnet_setup, vnet_teardown);
 }
