@@ -6,10 +6,10 @@
  * matter of what is received, and nothing here can tell.
  */
 #include "rig_device_hostile.h"
-#include "rig_device_row.h"
+#include "rig_device_feed.h"
 
 #define ENTRIES 32
-#define ROOM ROW_ROOM
+#define ROOM FEED_ROOM
 #define ALIKE 60 /* bytes of a packet that is like the others */
 #define LEAST RTE_ETHER_HDR_LEN
 
@@ -135,7 +135,7 @@ header_of(enum odd odd)
 
 /* A used entry whose id is a lie; the buffer that it stands for is lost to the device. */
 static void
-use_id(struct row *r, enum odd odd)
+use_id(struct feed *r, enum odd odd)
 {
 	const uint32_t id = odd < ID_AGAIN ? ids[odd - ID] : rdev_held_last(&r->held)->id;
 
@@ -144,9 +144,9 @@ use_id(struct row *r, enum odd odd)
 }
 
 static void
-use_odd(struct row *r, enum odd odd)
+use_odd(struct feed *r, enum odd odd)
 {
-	struct virtio_net_hdr_v1_hash hdr = row_header(r->seed);
+	struct virtio_net_hdr_v1_hash hdr = feed_header(r->seed);
 	const uint32_t hdr_len = r->l.ring->hdr_len;
 	const struct header *h = header_of(odd);
 	uint32_t len = ALIKE, bytes;
@@ -185,7 +185,7 @@ use_odd(struct row *r, enum odd odd)
 	if (is_id(odd))
 		use_id(r, odd);
 	else
-		row_use(r, 0, &hdr, bytes, len);
+		feed_use(r, 0, &hdr, bytes, len);
 }
 
 static uint32_t
@@ -211,7 +211,7 @@ struct fate {
 };
 
 static struct fate
-fate_of(const struct row *r, uint16_t n, uint16_t place, enum odd odd)
+fate_of(const struct feed *r, uint16_t n, uint16_t place, enum odd odd)
 {
 	const bool mergeable = r->l.ring->features & F_MRG;
 	const struct header *h = header_of(odd);
@@ -232,7 +232,7 @@ fate_of(const struct row *r, uint16_t n, uint16_t place, enum odd odd)
 }
 
 static uint64_t
-flags_of(const struct row *r, enum odd odd, uint16_t report)
+flags_of(const struct feed *r, enum odd odd, uint16_t report)
 {
 	const struct header *h = header_of(odd);
 	uint64_t flags = 0;
@@ -249,9 +249,9 @@ flags_of(const struct row *r, enum odd odd, uint16_t report)
 
 /* A packet that is there, of the seed that the device gave it. */
 static void
-expect_alike(const struct row *r, const struct rte_mbuf *m, uint32_t seed, enum odd odd)
+expect_alike(const struct feed *r, const struct rte_mbuf *m, uint32_t seed, enum odd odd)
 {
-	const uint16_t report = is_report(odd) ? reports[odd - REPORT] : row_report(seed);
+	const uint16_t report = is_report(odd) ? reports[odd - REPORT] : feed_report(seed);
 	const uint64_t flags = flags_of(r, odd, report);
 	const uint32_t len = length_of(odd);
 	uint8_t frame[ROOM];
@@ -265,7 +265,7 @@ expect_alike(const struct row *r, const struct rte_mbuf *m, uint32_t seed, enum 
 	assert_int_equal(m->vlan_tci, 0);
 	assert_int_equal(rte_mbuf_refcnt_read(m), 1);
 	assert_int_equal(m->ol_flags, flags);
-	assert_int_equal(m->hash.rss, flags & RTE_MBUF_F_RX_RSS_HASH ? row_hash(seed) : 0);
+	assert_int_equal(m->hash.rss, flags & RTE_MBUF_F_RX_RSS_HASH ? feed_hash(seed) : 0);
 	if (odd < HEADER) { /* others may have had a checksum completed */
 		assert_memory_equal(rte_pktmbuf_mtod(m, uint8_t *), frame, len);
 		assert_int_equal(m->packet_type, 0);
@@ -274,33 +274,33 @@ expect_alike(const struct row *r, const struct rte_mbuf *m, uint32_t seed, enum 
 
 /* The same, and the one behind it is its second buffer. */
 static void
-expect_merged(const struct row *r, const struct rte_mbuf *m, uint32_t seed, enum odd odd)
+expect_merged(const struct feed *r, const struct rte_mbuf *m, uint32_t seed, enum odd odd)
 {
-	const uint64_t flags = flags_of(r, odd, row_report(seed));
+	const uint64_t flags = flags_of(r, odd, feed_report(seed));
 
 	assert_int_equal(m->pkt_len, odd < MERGED ? 2u * ALIKE + r->l.ring->hdr_len :
 			 HEADER_BYTES);
 	assert_int_equal(m->nb_segs, 2);
 	assert_int_equal(m->ol_flags, flags);
-	assert_int_equal(m->hash.rss, flags & RTE_MBUF_F_RX_RSS_HASH ? row_hash(seed) : 0);
+	assert_int_equal(m->hash.rss, flags & RTE_MBUF_F_RX_RSS_HASH ? feed_hash(seed) : 0);
 }
 
 /* A ring that has moved on by `before`. */
 static void
-open_at(struct row *r, uint64_t features, uint16_t before)
+open_at(struct feed *r, uint64_t features, uint16_t before)
 {
 	struct rte_mbuf *got[ENTRIES];
 
-	row_open(r, ENTRIES, features, small_pool);
+	feed_open(r, ENTRIES, features, small_pool);
 	for (uint16_t i = 0; i < before; i++)
-		row_use(r, 0, NULL, ALIKE, ALIKE);
-	assert_int_equal(row_receive(r, got, ENTRIES), before);
+		feed_use(r, 0, NULL, ALIKE, ALIKE);
+	assert_int_equal(feed_receive(r, got, ENTRIES), before);
 	rte_pktmbuf_free_bulk(got, before);
 	rdev_held_fetch_all(&r->held, &r->l.rdev);
 }
 
 static void
-expect_packets(const struct row *r, struct rte_mbuf **got, const struct fate *f, uint32_t first,
+expect_packets(const struct feed *r, struct rte_mbuf **got, const struct fate *f, uint32_t first,
 	       uint16_t place, enum odd odd)
 {
 	const bool two = f->merged && !f->refused;
@@ -320,7 +320,7 @@ one_odd(uint64_t features, uint16_t before, uint16_t n, uint16_t place, enum odd
 {
 	struct rte_mbuf *got[ENTRIES];
 	uint64_t bytes = 0;
-	static struct row r;
+	static struct feed r;
 	uint16_t have = 0;
 	struct fate f;
 
@@ -331,7 +331,7 @@ one_odd(uint64_t features, uint16_t before, uint16_t n, uint16_t place, enum odd
 			have = link_rx(&r.l, got, place);
 		use_odd(&r, i == place ? odd : NOTHING);
 	}
-	if (have + row_receive(&r, got + have, ENTRIES - have) != f.expected)
+	if (have + feed_receive(&r, got + have, ENTRIES - have) != f.expected)
 		fail_msg("ring %lx, %u at %u of %u", features, odd, place, n);
 	expect_packets(&r, got, &f, before, place, odd);
 	for (uint16_t i = 0; i < f.expected; i++)
@@ -440,9 +440,9 @@ expect_counts(uint64_t features, uint64_t *x)
 {
 	uint64_t bins[VNET_SIZE_BINS] = {0}, bytes = 0, packets = 0, multicast = 0;
 	uint32_t len = lengths[rd_random(x) % RTE_DIM(lengths)];
-	static struct row r;
+	static struct feed r;
 
-	row_open(&r, ENTRIES, features, small_pool);
+	feed_open(&r, ENTRIES, features, small_pool);
 	for (int round = 0; round < 40; round++) {
 		struct rte_mbuf *got[ENTRIES];
 		uint16_t n;
@@ -453,13 +453,13 @@ expect_counts(uint64_t features, uint64_t *x)
 			/* Neighbours of one length, now and then of two. */
 			if (rd_random(x) % 8 == 0)
 				len = lengths[rd_random(x) % RTE_DIM(lengths)];
-			row_use(&r, 0, NULL, len, len)[0] = group ? 1 : 2;
+			feed_use(&r, 0, NULL, len, len)[0] = group ? 1 : 2;
 			bins[bin_of(len)]++;
 			bytes += len;
 			multicast += group;
 		}
 		packets += n;
-		assert_int_equal(row_receive(&r, got, ENTRIES), n);
+		assert_int_equal(feed_receive(&r, got, ENTRIES), n);
 		rte_pktmbuf_free_bulk(got, n);
 		rdev_held_fetch_all(&r.held, &r.l.rdev);
 	}
@@ -493,13 +493,13 @@ static const struct pieces {
 };
 
 static uint32_t
-use_pieces(struct row *r, const struct pieces *p)
+use_pieces(struct feed *r, const struct pieces *p)
 {
 	uint32_t len[RTE_DIM(p->len)];
 
 	for (uint16_t i = 0; i < p->n; i++)
 		len[i] = p->len[i] < FULL ? p->len[i] : ROOM + (i > 0 ? r->l.ring->hdr_len : 0u);
-	return row_use_many(r, len, p->n);
+	return feed_use_many(r, len, p->n);
 }
 
 /* The frame, and one of 200 bytes before and behind it. */
@@ -507,20 +507,20 @@ static void
 one_of_pieces(uint64_t features, const struct pieces *p, bool scatter)
 {
 	const bool comes = scatter || p->small;
-	static struct row r;
+	static struct feed r;
 	uint32_t len;
 
-	row_open(&r, ENTRIES, features, small_pool);
+	feed_open(&r, ENTRIES, features, small_pool);
 	if (!scatter)
 		r.l.rxq.flags &= ~VNET_F_SCATTER;
 	r.l.rx = vnet_drv_rx_select(r.l.ring, r.l.rxq.flags, NULL);
-	row_use(&r, 0, NULL, 200, 200);
+	feed_use(&r, 0, NULL, 200, 200);
 	len = use_pieces(&r, p);
-	row_use(&r, 0, NULL, 200, 200);
-	row_expect_next(&r, 200, 1, 0);
+	feed_use(&r, 0, NULL, 200, 200);
+	feed_expect_next(&r, 200, 1, 0);
 	if (comes)
-		row_expect_next(&r, len, scatter ? p->n : 1, 1);
-	row_expect_next(&r, 200, 1, 2);
+		feed_expect_next(&r, len, scatter ? p->n : 1, 1);
+	feed_expect_next(&r, 200, 1, 2);
 	assert_int_equal(r.l.rxq.stats.drop[VNET_DROP_OVERSIZE], !comes);
 	assert_int_equal(link_drops(&r.l.rxq.stats), !comes);
 	assert_int_equal(link_errors(&r.l.rxq.stats), 0);
@@ -562,12 +562,12 @@ static void
 large_buffers(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		static struct row r;
+		static struct feed r;
 
-		row_open(&r, ENTRIES, rings[i], large_pool);
+		feed_open(&r, ENTRIES, rings[i], large_pool);
 		r.l.rxq.flags &= ~VNET_F_SCATTER;
-		row_use(&r, 0, NULL, 9018, 9018);
-		row_expect_next(&r, 9018, 1, 0);
+		feed_use(&r, 0, NULL, 9018, 9018);
+		feed_expect_next(&r, 9018, 1, 0);
 		link_close(&r.l);
 	}
 }

@@ -4,16 +4,16 @@
  * counted or goes on, and afterwards every mbuf is in its pool once.
  */
 #include "rig_device_hostile.h"
-#include "rig_device_row.h"
+#include "rig_device_feed.h"
 
 static void
-open_ring(struct row *r, uint64_t features)
+open_ring(struct feed *r, uint64_t features)
 {
-	row_open(r, SIZE, features, small_pool);
+	feed_open(r, SIZE, features, small_pool);
 }
 
 static uint16_t
-receive(struct row *r)
+receive(struct feed *r)
 {
 	struct rte_mbuf *pkts[64];
 	uint16_t n = link_rx(&r->l, pkts, 64);
@@ -24,23 +24,23 @@ receive(struct row *r)
 
 /* A frame of 100 bytes, in that many buffers as far as its header is concerned. */
 static void
-use(struct row *r, uint16_t buffers)
+use(struct feed *r, uint16_t buffers)
 {
-	struct virtio_net_hdr_v1_hash hdr = row_header(r->seed);
+	struct virtio_net_hdr_v1_hash hdr = feed_header(r->seed);
 
 	hdr.hdr.num_buffers = buffers;
-	row_use(r, 0, &hdr, 100, 100);
+	feed_use(r, 0, &hdr, 100, 100);
 }
 
 /* A buffer more of a packet. */
 static void
-use_next(struct row *r)
+use_next(struct feed *r)
 {
 	rdev_use(&r->l.rdev, rdev_held_remove(&r->held, 0), 100);
 }
 
 static void
-expect_alive(struct row *r)
+expect_alive(struct feed *r)
 {
 	assert_int_equal(r->l.drv->cursor.broken, VIRTQ_OK);
 	assert_int_equal(link_errors(&r->l.rxq.stats), 0);
@@ -52,7 +52,7 @@ rx_used_index_jumps(void **state)
 	static const uint16_t jumps[] = {SIZE + 1, 100, 32768, 65535};
 
 	for (uint32_t i = 0; i < NRINGS * 4; i++) {
-		static struct row r;
+		static struct feed r;
 
 		if (rings[i / 4] & F_PACKED)
 			continue;
@@ -69,7 +69,7 @@ static void
 rx_used_index_jumps_out_of_order(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		static struct row r;
+		static struct feed r;
 
 		if (rings[i] & (F_PACKED | F_IN_ORDER))
 			continue;
@@ -91,7 +91,7 @@ static void
 rx_wrap_lies(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		static struct row r;
+		static struct feed r;
 
 		if (!(rings[i] & F_PACKED))
 			continue;
@@ -105,7 +105,7 @@ rx_wrap_lies(void **state)
 		assert_int_equal(receive(&r), 0);
 		expect_alive(&r);
 		use(&r, 1);
-		row_expect_next(&r, 100, 1, 0);
+		feed_expect_next(&r, 100, 1, 0);
 		link_close(&r.l);
 	}
 }
@@ -115,7 +115,7 @@ static void
 rx_num_buffers_never_completed(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		static struct row r;
+		static struct feed r;
 
 		if (!(rings[i] & F_MRG))
 			continue;
@@ -139,7 +139,7 @@ rx_lie_within_a_packet(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS * 3; i++) {
 		uint64_t ring = rings[i / 3];
-		static struct row r;
+		static struct feed r;
 		uint16_t first;
 
 		if (!(ring & F_MRG))
@@ -162,7 +162,7 @@ static void
 rx_hole_within_a_packet(void **state)
 {
 	for (uint32_t i = 0; i < NRINGS; i++) {
-		static struct row r;
+		static struct feed r;
 
 		if (!(rings[i] & F_MRG) || !(rings[i] & F_PACKED))
 			continue;
@@ -185,12 +185,12 @@ rx_packet_of_the_whole_ring(void **state)
 		const struct virtio_net_hdr_v1_hash hdr = {.hdr.num_buffers = 64};
 		const bool over = i % 2;
 		struct rte_mbuf *m;
-		static struct row r;
+		static struct feed r;
 
 		if (!(rings[i / 2] & F_MRG))
 			continue;
-		row_open(&r, 64, rings[i / 2], small_pool);
-		row_fill(&r, 0, &hdr, 100);
+		feed_open(&r, 64, rings[i / 2], small_pool);
+		feed_fill(&r, 0, &hdr, 100);
 		while (r.held.n > 0)
 			rdev_use(&r.l.rdev, rdev_held_remove(&r.held, 0), over ? UINT32_MAX : 1000);
 		assert_int_equal(link_rx(&r.l, &m, 1), !over);
@@ -209,22 +209,22 @@ static void
 one_batch(uint64_t features, uint16_t n, uint16_t merged)
 {
 	struct virtio_net_hdr_v1_hash hdr = {.hdr.num_buffers = merged};
-	static struct row r;
+	static struct feed r;
 
 	open_ring(&r, features);
-	row_fill(&r, 0, &hdr, 100);
+	feed_fill(&r, 0, &hdr, 100);
 	for (uint16_t k = merged; k < n; k++)
-		row_fill(&r, k, NULL, 100);
+		feed_fill(&r, k, NULL, 100);
 	rdev_held_use_batch(&r.held, &r.l.rdev, n, r.l.ring->hdr_len + 100u);
 	for (uint16_t done = 0; done < n;) {
 		const uint16_t k = done == 0 ? merged : 1;
-		const uint32_t full = (k - 1) * (r.l.ring->hdr_len + ROW_ROOM);
+		const uint32_t full = (k - 1) * (r.l.ring->hdr_len + FEED_ROOM);
 		struct rte_mbuf *m;
 
 		assert_int_equal(link_rx(&r.l, &m, 1), 1);
 		assert_int_equal(m->nb_segs, k);
 		done += k;
-		assert_int_equal(m->pkt_len, full + (done < n ? ROW_ROOM : 100));
+		assert_int_equal(m->pkt_len, full + (done < n ? FEED_ROOM : 100));
 		rte_pktmbuf_free(m);
 	}
 	assert_int_equal(receive(&r), 0);
@@ -232,7 +232,7 @@ one_batch(uint64_t features, uint16_t n, uint16_t merged)
 	/* And on behind it. */
 	if (r.held.n > 0) {
 		use(&r, 1);
-		row_expect_next(&r, 100, 1, r.seed - 1);
+		feed_expect_next(&r, 100, 1, r.seed - 1);
 	}
 	link_end(&r.l);
 }

@@ -5,7 +5,7 @@
  * over the size of a round and past what is unusual; and the ring lives on the mbufs that its pool
  * has.
  */
-#include "rig_device_row.h"
+#include "rig_device_feed.h"
 
 /* Features, and a size that goes with them. */
 static const struct shape_of_ring {
@@ -31,9 +31,9 @@ enum order {
 };
 
 static void
-open_shape(struct row *r, uint32_t shape, struct rte_mempool *pool)
+open_shape(struct feed *r, uint32_t shape, struct rte_mempool *pool)
 {
-	row_open(r, shapes[shape].size, shapes[shape].features, pool);
+	feed_open(r, shapes[shape].size, shapes[shape].features, pool);
 }
 
 static uint32_t
@@ -44,34 +44,34 @@ length_of(uint32_t seed)
 
 /* The device puts the next packet into the k-th of its buffers. */
 static void
-use(struct row *r, uint16_t k, uint8_t flags)
+use(struct feed *r, uint16_t k, uint8_t flags)
 {
-	struct virtio_net_hdr_v1_hash hdr = row_header(r->seed);
+	struct virtio_net_hdr_v1_hash hdr = feed_header(r->seed);
 	const uint32_t len = length_of(r->seed);
 
 	hdr.hdr.flags = flags;
-	row_use(r, k, &hdr, len, len);
+	feed_use(r, k, &hdr, len, len);
 }
 
 /* Of those that no entry names the device has filled all. */
 static uint32_t
 length_in(enum order order, uint16_t i, uint16_t n, uint32_t seed)
 {
-	return order == BATCHED && i + 1 < n ? ROW_ROOM : length_of(seed);
+	return order == BATCHED && i + 1 < n ? FEED_ROOM : length_of(seed);
 }
 
 static void
-use_batch(struct row *r, uint16_t n)
+use_batch(struct feed *r, uint16_t n)
 {
 	const uint32_t last = length_of(r->seed + n - 1);
 
 	for (uint16_t i = 0; i < n; i++)
-		row_fill(r, i, NULL, length_in(BATCHED, i, n, r->seed));
+		feed_fill(r, i, NULL, length_in(BATCHED, i, n, r->seed));
 	rdev_held_use_batch(&r->held, &r->l.rdev, n, r->l.ring->hdr_len + last);
 }
 
 static void
-use_some(struct row *r, uint16_t n, enum order order)
+use_some(struct feed *r, uint16_t n, enum order order)
 {
 	if (order == BATCHED) {
 		use_batch(r, n);
@@ -92,9 +92,9 @@ use_some(struct row *r, uint16_t n, enum order order)
 
 /* The n packets that were made last, in bursts of at most so many. */
 static void
-expect_bursts(struct row *r, uint16_t n, enum order order, uint16_t most)
+expect_bursts(struct feed *r, uint16_t n, enum order order, uint16_t most)
 {
-	struct rte_mbuf *got[ROW_MOST];
+	struct rte_mbuf *got[FEED_MOST];
 
 	for (uint16_t done = 0; done < n;) {
 		const uint16_t have = link_rx(&r->l, got, most);
@@ -104,7 +104,7 @@ expect_bursts(struct row *r, uint16_t n, enum order order, uint16_t most)
 		for (uint16_t i = 0; i < have; i++, done++) {
 			const uint32_t seed = r->seed - n + done;
 
-			row_expect(r, got[i], length_in(order, done, n, seed), 1, seed);
+			feed_expect(r, got[i], length_in(order, done, n, seed), 1, seed);
 		}
 		rte_pktmbuf_free_bulk(got, have);
 	}
@@ -112,14 +112,14 @@ expect_bursts(struct row *r, uint16_t n, enum order order, uint16_t most)
 
 /* All in one. */
 static void
-expect_burst(struct row *r, uint16_t n)
+expect_burst(struct feed *r, uint16_t n)
 {
-	expect_bursts(r, n, IN_ORDER, ROW_MOST);
+	expect_bursts(r, n, IN_ORDER, FEED_MOST);
 }
 
 /* Slots that hold a buffer have its cookie, and the others have none. */
 static void
-expect_cookies(struct row *r)
+expect_cookies(struct feed *r)
 {
 	const struct virtq_drv *drv = r->l.drv;
 	const uint16_t size = r->l.ring->size;
@@ -137,7 +137,7 @@ expect_cookies(struct row *r)
 static void
 one_burst(uint32_t shape, enum order order, uint16_t start, uint16_t n)
 {
-	static struct row r;
+	static struct feed r;
 	struct link *l = &r.l;
 
 	open_shape(&r, shape, small_pool);
@@ -153,7 +153,7 @@ one_burst(uint32_t shape, enum order order, uint16_t start, uint16_t n)
 	rdev_held_fetch_all(&r.held, &r.l.rdev);
 	n = RTE_MIN(n, r.held.n);
 	use_some(&r, n, order);
-	expect_bursts(&r, n, order, order == BATCHED ? 1 + start % 9 : ROW_MOST);
+	expect_bursts(&r, n, order, order == BATCHED ? 1 + start % 9 : FEED_MOST);
 	expect_cookies(&r);
 	/* And once more, all there is. */
 	rdev_held_fetch_all(&r.held, &r.l.rdev);
@@ -226,7 +226,7 @@ rx_batches_round_the_ring(void **state)
 #define FEW 75u
 
 static void
-expect_balance(struct row *r, const struct rte_mempool *pool, uint32_t kept)
+expect_balance(struct feed *r, const struct rte_mempool *pool, uint32_t kept)
 {
 	const uint32_t offered = r->l.ring->size - r->l.drv->num_free;
 
@@ -241,12 +241,12 @@ live_on_few(uint32_t shape, struct rte_mempool *pool, bool reorder)
 	struct rte_mbuf *kept[FEW];
 	uint32_t nkept = 0, seen = 0, dry = 0;
 	uint64_t x = shape + 100 * reorder, short_of;
-	static struct row r;
+	static struct feed r;
 
 	open_shape(&r, shape, pool);
 	expect_balance(&r, pool, 0);
 	for (int round = 0; round < 600; round++) {
-		struct rte_mbuf *got[ROW_MOST];
+		struct rte_mbuf *got[FEED_MOST];
 		uint16_t n;
 
 		rdev_held_fetch_all(&r.held, &r.l.rdev);
@@ -256,7 +256,7 @@ live_on_few(uint32_t shape, struct rte_mempool *pool, bool reorder)
 		n = link_rx(&r.l, got, 1 + rd_random(&x) % 64);
 		assert_true(r.l.rxq.stats.nombuf <= short_of + 1); /* a burst is cut short once */
 		for (uint16_t i = 0; i < n; i++, seen++) {
-			row_expect(&r, got[i], length_of(seen), 1, seen);
+			feed_expect(&r, got[i], length_of(seen), 1, seen);
 			kept[nkept++] = got[i];
 		}
 		expect_balance(&r, pool, nkept);
@@ -305,9 +305,9 @@ receive_from(uint16_t size, uint64_t features)
 	uint64_t x = features * 3 + size;
 	struct rte_mbuf *got[64];
 	uint32_t received = 0;
-	static struct row r;
+	static struct feed r;
 
-	row_open(&r, size, features, small_pool);
+	feed_open(&r, size, features, small_pool);
 	for (int round = 0; round < 900; round++) {
 		const bool shuffle = round >= 300 && round < 600;
 		uint16_t n;
@@ -318,7 +318,7 @@ receive_from(uint16_t size, uint64_t features)
 			use(&r, shuffle ? rd_random(&x) % r.held.n : 0, 0);
 		n = link_rx(&r.l, got, 1 + rd_random(&x) % 64);
 		for (uint16_t i = 0; i < n; i++, received++)
-			row_expect(&r, got[i], length_of(received), 1, received);
+			feed_expect(&r, got[i], length_of(received), 1, received);
 		rte_pktmbuf_free_bulk(got, n);
 		if (round < 300)
 			assert_true(r.l.drv->sequential);

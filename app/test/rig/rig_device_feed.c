@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "rig_device_row.h"
+#include "rig_device_feed.h"
 
 uint32_t
-row_hash(uint32_t seed)
+feed_hash(uint32_t seed)
 {
 	return 0x12345678u * (seed + 1);
 }
 
 uint16_t
-row_report(uint32_t seed)
+feed_report(uint32_t seed)
 {
 	return seed % 3;
 }
 
 struct virtio_net_hdr_v1_hash
-row_header(uint32_t seed)
+feed_header(uint32_t seed)
 {
 	return (struct virtio_net_hdr_v1_hash){
 		.hdr.num_buffers = 1,
-		.hash_value = row_hash(seed),
-		.hash_report = row_report(seed),
+		.hash_value = feed_hash(seed),
+		.hash_report = feed_report(seed),
 		.padding = 0xffff, /* nobody looks at it */
 	};
 }
 
 void
-row_open(struct row *r, uint16_t size, uint64_t features, struct rte_mempool *pool)
+feed_open(struct feed *r, uint16_t size, uint64_t features, struct rte_mempool *pool)
 {
 	r->seed = 0;
 	rdev_held_init(&r->held);
@@ -35,9 +35,9 @@ row_open(struct row *r, uint16_t size, uint64_t features, struct rte_mempool *po
 }
 
 uint8_t *
-row_fill(struct row *r, uint16_t k, const struct virtio_net_hdr_v1_hash *hdr, uint32_t bytes)
+feed_fill(struct feed *r, uint16_t k, const struct virtio_net_hdr_v1_hash *hdr, uint32_t bytes)
 {
-	const struct virtio_net_hdr_v1_hash plain = row_header(r->seed);
+	const struct virtio_net_hdr_v1_hash plain = feed_header(r->seed);
 
 	assert_true(k < r->held.n);
 	return link_fill(&r->l, &r->held.chain[r->held.at[k]], hdr != NULL ? hdr : &plain, bytes,
@@ -45,19 +45,19 @@ row_fill(struct row *r, uint16_t k, const struct virtio_net_hdr_v1_hash *hdr, ui
 }
 
 uint8_t *
-row_use(struct row *r, uint16_t k, const struct virtio_net_hdr_v1_hash *hdr, uint32_t bytes,
-	uint32_t len)
+feed_use(struct feed *r, uint16_t k, const struct virtio_net_hdr_v1_hash *hdr, uint32_t bytes,
+	 uint32_t len)
 {
-	uint8_t *frame = row_fill(r, k, hdr, bytes);
+	uint8_t *frame = feed_fill(r, k, hdr, bytes);
 
 	rdev_use(&r->l.rdev, rdev_held_remove(&r->held, k), r->l.ring->hdr_len + len);
 	return frame;
 }
 
 uint32_t
-row_use_many(struct row *r, const uint32_t *len, uint16_t n)
+feed_use_many(struct feed *r, const uint32_t *len, uint16_t n)
 {
-	struct virtio_net_hdr_v1_hash hdr = row_header(r->seed);
+	struct virtio_net_hdr_v1_hash hdr = feed_header(r->seed);
 	static uint8_t frame[FRAME_MAX];
 	uint32_t all = 0, off = 0;
 
@@ -81,7 +81,7 @@ row_use_many(struct row *r, const uint32_t *len, uint16_t n)
 }
 
 uint16_t
-row_receive(struct row *r, struct rte_mbuf **got, uint16_t most)
+feed_receive(struct feed *r, struct rte_mbuf **got, uint16_t most)
 {
 	uint16_t n = 0, more;
 
@@ -91,10 +91,10 @@ row_receive(struct row *r, struct rte_mbuf **got, uint16_t most)
 }
 
 void
-row_expect(const struct row *r, const struct rte_mbuf *m, uint32_t len, uint16_t segs,
-	   uint32_t seed)
+feed_expect(const struct feed *r, const struct rte_mbuf *m, uint32_t len, uint16_t segs,
+	    uint32_t seed)
 {
-	const bool known = r->l.ring->features & F_HASH_REPORT && row_report(seed) != 0;
+	const bool known = r->l.ring->features & F_HASH_REPORT && feed_report(seed) != 0;
 
 	expect_bytes(mbuf_bytes(m), m->pkt_len, len, seed);
 	rte_mbuf_sanity_check(m, 1);
@@ -104,15 +104,15 @@ row_expect(const struct row *r, const struct rte_mbuf *m, uint32_t len, uint16_t
 	assert_int_equal(m->packet_type, 0);
 	assert_int_equal(rte_mbuf_refcnt_read(m), 1);
 	assert_int_equal(m->ol_flags, known ? RTE_MBUF_F_RX_RSS_HASH : 0);
-	assert_int_equal(m->hash.rss, known ? row_hash(seed) : 0);
+	assert_int_equal(m->hash.rss, known ? feed_hash(seed) : 0);
 }
 
 void
-row_expect_next(struct row *r, uint32_t len, uint16_t segs, uint32_t seed)
+feed_expect_next(struct feed *r, uint32_t len, uint16_t segs, uint32_t seed)
 {
 	struct rte_mbuf *m;
 
 	assert_int_equal(link_rx(&r->l, &m, 1), 1);
-	row_expect(r, m, len, segs, seed);
+	feed_expect(r, m, len, segs, seed);
 	rte_pktmbuf_free(m);
 }
