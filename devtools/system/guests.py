@@ -109,6 +109,12 @@ def blob(source, sink, address):
     check(got == want, "a file from %s to %s came altered" % (source.name, sink.name))
 
 
+def flows(guest, address, options=""):
+    """TCP moves; in a second in which others had the processors it may not."""
+    check(iperf(guest, address, options=options) > 1 or
+          iperf(guest, address, 5, options=options) > 1, "iperf3 %s crawls" % options)
+
+
 def one_link(network, i):
     link, a, b = network.links[i], network.a, network.b
     bits = a.features("n%d" % i)
@@ -119,8 +125,8 @@ def one_link(network, i):
     check(lost == 0, "%d of 5 pings lost" % lost)
     # eleven fragments; a ring without indirect descriptors and mergeable buffers holds thirteen
     a.must("ping -q -c 2 -i 0.1 -s 16000 %s" % there)
-    check(iperf(a, there) > 1, "iperf3 crawls")
-    check(iperf(a, there, options="-R") > 1, "iperf3 -R crawls")
+    flows(a, there)
+    flows(a, there, "-R")
     blob(a, b, there)
     blob(b, a, back)
     for port in (2 * i, 2 * i + 1):
@@ -301,7 +307,7 @@ def guest_restart(network, chosen, end):
     for i in chosen:
         getattr(network, "ba"[end]).must("ip neigh flush dev n%d" % i)
     all_ping(network, chosen, "after the guest's restart")
-    check(iperf(network.a, network.address(chosen[0], 1)) > 1, "iperf3 crawls")
+    flows(network.a, network.address(chosen[0], 1))
     check(switch.fds() <= fds, "testpmd had %d files open, has %d" % (fds, switch.fds()))
     free = bed.wait_for("mbufs back", lambda: switch.mbufs_available() == 8192, 2)
     check(free, "mbufs are missing")
