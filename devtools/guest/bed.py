@@ -155,8 +155,11 @@ class Console:
     def log(self):
         return re.sub(self.EVENT + "\n", "", super().log())
 
+    def without_messages(self, text):
+        return re.sub("(%s)\n" % self.MESSAGE, "", text)
+
     def prompts_seen(self):
-        return re.sub("(%s)\n" % self.MESSAGE, "", self.log()).replace("\n", "").count(self.PROMPT)
+        return self.without_messages(self.log()).replace("\n", "").count(self.PROMPT)
 
     def wait_prompt(self, seconds=30):
         def done():

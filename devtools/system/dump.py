@@ -202,7 +202,7 @@ class Host(bed.Testpmd):
         def done():
             if not self.alive():
                 raise bed.Failure("%s ended: %s" % (self.name, self.last_line()))
-            return self.PROMPT in re.sub("(%s)\n" % self.MESSAGE, "", new()).replace("\n", "")
+            return self.PROMPT in self.without_messages(new()).replace("\n", "")
         before = os.path.getsize(self.log_path)
         self.send(line)
         self.prompts += 1
@@ -214,7 +214,7 @@ class Host(bed.Testpmd):
 
     def says(self, line):
         """The lines that a command prints, without the prompt and what other threads say."""
-        text = re.sub("(%s)\n" % self.MESSAGE, "", self.told(line))
+        text = self.without_messages(self.told(line))
         for scrap in (line, self.PROMPT):
             text = re.sub(r"\n*".join(map(re.escape, scrap)), "", text, count=1)
         return [part.rstrip() for part in text.split("\n") if part.strip()]
