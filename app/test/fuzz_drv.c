@@ -78,7 +78,7 @@ fetch(struct target *t)
 	struct rdev_held *h = t->held;
 
 	while (h->n < t->size && rdev_held_fetch(h, &t->l.rdev))
-		assert_int_equal(h->chain[h->at[h->n - 1]].write, t->l.receive);
+		assert_int_equal(rdev_held_at(h, h->n - 1)->write, t->l.receive);
 }
 
 /* The device has used a chain: what it received is a frame, whose header may tell anything. */

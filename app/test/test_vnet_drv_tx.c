@@ -217,7 +217,7 @@ tx_batch_larger_than_the_index(void **state)
 	static struct sender s;
 
 	sender_open(&s, F_V1 | F_IN_ORDER, 8);
-	rdev_lie(&s.l.rdev, s.held.chain[s.held.at[5]].id, 0, 2, 1);
+	rdev_lie(&s.l.rdev, rdev_held_at(&s.held, 5)->id, 0, 2, 1);
 	assert_int_equal(link_clean(&s.l), 6);
 	expect_broken(&s.l, VIRTQ_E_USED_JUMP);
 	link_close(&s.l);
@@ -310,7 +310,7 @@ fetch(struct sender *s, uint32_t *seed)
 {
 	if (!rdev_held_fetch(&s->held, &s->l.rdev))
 		return false;
-	expect_chain(&s->l, &s->held.chain[s->held.at[s->held.n - 1]], (*seed)++);
+	expect_chain(&s->l, rdev_held_at(&s->held, s->held.n - 1), (*seed)++);
 	return true;
 }
 

@@ -188,15 +188,22 @@ rdev_held_fetch_all(struct rdev_held *h, struct rdev *d)
 }
 
 const struct rdev_chain *
+rdev_held_at(const struct rdev_held *h, uint16_t k)
+{
+	assert_true(k < h->n);
+	return &h->chain[h->at[k]];
+}
+
+const struct rdev_chain *
 rdev_held_remove(struct rdev_held *h, uint16_t k)
 {
+	const struct rdev_chain *c = rdev_held_at(h, k);
 	const uint16_t at = h->at[k];
 
-	assert_true(k < h->n);
 	h->n--;
 	memmove(&h->at[k], &h->at[k + 1], (h->n - k) * sizeof(h->at[0]));
 	h->at[h->n] = at;
-	return &h->chain[at];
+	return c;
 }
 
 const struct rdev_chain *

@@ -52,7 +52,7 @@ void rdev_use(struct rdev *d, const struct rdev_chain *c, uint32_t len);
 
 #define RDEV_HELD 256
 
-/* Chains that a device has and has not used, oldest first: chain[at[0]] to chain[at[n - 1]]. */
+/* Chains that a device has and has not used, oldest first; see rdev_held_at(). */
 struct rdev_held {
 	uint16_t n;
 	uint16_t at[RDEV_HELD];	/* from n on: those that are free */
@@ -64,6 +64,8 @@ void rdev_held_init(struct rdev_held *h);
 bool rdev_held_fetch(struct rdev_held *h, struct rdev *d);
 /* Fetch all there are. */
 void rdev_held_fetch_all(struct rdev_held *h, struct rdev *d);
+/* The k-th, k < n. */
+const struct rdev_chain *rdev_held_at(const struct rdev_held *h, uint16_t k);
 /* The k-th is no longer held; what is returned stays until the next is fetched. */
 const struct rdev_chain *rdev_held_remove(struct rdev_held *h, uint16_t k);
 /* The one that was removed last. */

@@ -39,8 +39,7 @@ feed_fill(struct feed *r, uint16_t k, const struct virtio_net_hdr_v1_hash *hdr, 
 {
 	const struct virtio_net_hdr_v1_hash plain = feed_header(r->seed);
 
-	assert_true(k < r->held.n);
-	return link_fill(&r->l, &r->held.chain[r->held.at[k]], hdr != NULL ? hdr : &plain, bytes,
+	return link_fill(&r->l, rdev_held_at(&r->held, k), hdr != NULL ? hdr : &plain, bytes,
 			 r->seed++);
 }
 
