@@ -32,6 +32,9 @@ virtq_dev_call(struct virtq_dev *dev, const struct virtq_ring *ring)
 	virtq_notify(ring->callfd);
 }
 
+/* Descriptors of unusable chains in a round; with one chain more, 32,768 + 4,095 at most. */
+#define MAX_WALKED 4096
+
 /* A chain that is being put together from its descriptors. */
 struct walk {
 	struct virtq_dev *dev;
@@ -43,18 +46,27 @@ struct walk {
 	uint64_t total;
 };
 
-static void
+/*
+ * False: this round has looked at so many descriptors of chains that are of no use that this one is
+ * for the next. Its entries are 0 then, as in walk_end().
+ */
+static bool
 walk_begin(struct walk *w, struct virtq_dev *dev, const struct virtq_ring *ring, bool write,
 	   struct virtq_chain *c)
 {
+	if (dev->scratch.nwalked >= MAX_WALKED) {
+		c->entries = 0;
+		return false;
+	}
 	*w = (struct walk){.dev = dev, .ring = ring, .c = c, .write = write};
 	c->addr = NULL;
 	c->len = 0;
 	c->nseg = 0;
-	c->seg = (uint16_t)dev->nsegs;
+	c->seg = dev->scratch.nsegs;
 	c->entries = 1;
 	c->written = 0;
 	c->fault = VIRTQ_FAULT_NONE;
+	return true;
 }
 
 static void
@@ -80,7 +92,8 @@ walk_add(struct walk *w, uint64_t gpa, uint32_t len, uint16_t flags)
 	w->total += len;
 	if (gpa + len < gpa)
 		w->c->fault = VIRTQ_FAULT_UNMAPPED;
-	while (len > 0 && w->c->fault == VIRTQ_FAULT_NONE) {
+	/* Of what the scratch has no room for, nothing needs to be translated. */
+	while (len > 0 && w->c->fault == VIRTQ_FAULT_NONE && !w->full) {
 		uint64_t part = len;
 		uint8_t *p = virtq_mem_gpa(w->ring->mem, gpa, &part);
 
@@ -111,12 +124,13 @@ walk_end(struct walk *w)
 	if (w->full || w->total > UINT32_MAX)
 		c->fault = VIRTQ_FAULT_TOO_LONG;
 	if (c->fault != VIRTQ_FAULT_NONE) {
+		w->dev->scratch.nwalked += (uint16_t)w->ndesc;
 		c->nseg = 0;
 		c->total = 0;
 		return VIRTQ_OK;
 	}
 	c->total = (uint32_t)w->total;
-	w->dev->nsegs = c->seg + c->nseg;
+	w->dev->scratch.nsegs = c->seg + c->nseg;
 	if (c->nseg > 0) {
 		c->addr = w->dev->segs[c->seg].addr;
 		c->len = w->dev->segs[c->seg].len;
@@ -194,7 +208,8 @@ virtq_dev_walk_split(struct virtq_dev *dev, const struct virtq_ring *ring, struc
 {
 	struct walk w;
 
-	walk_begin(&w, dev, ring, write, c);
+	if (!walk_begin(&w, dev, ring, write, c))
+		return VIRTQ_OK;
 	for (uint32_t seen = 0; seen < ring->size; seen++) {
 		enum virtq_error e;
 
@@ -224,7 +239,8 @@ virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq_ring *ring, stru
 {
 	struct walk w;
 
-	walk_begin(&w, dev, ring, write, c);
+	if (!walk_begin(&w, dev, ring, write, c))
+		return VIRTQ_OK;
 	for (uint32_t entries = 1; entries <= ring->size; entries++) {
 		enum virtq_error e;
 

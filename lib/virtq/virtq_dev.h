@@ -56,6 +56,12 @@ struct virtq_tlb {
 	uint8_t *host;
 };
 
+/* What a burst has taken of what it may take; cleared at once. */
+struct virtq_scratch {
+	uint16_t nsegs;		/* of virtq_dev.segs */
+	uint16_t nwalked;	/* descriptors of chains that are of no use */
+};
+
 /* Segments that the chains of one burst can have together. */
 #define VIRTQ_MAX_SEGS 1024
 /* Chains that one mergeable packet can fill. */
@@ -74,7 +80,7 @@ struct virtq_dev {
 	bool call_valid;	/* split, EVENT_IDX: `called` holds the idx of the last decision */
 	struct virtq_tlb tlb;	/* valid for the ring of tlb_generation */
 	uint64_t tlb_generation;
-	uint32_t nsegs;		/* segs in use by the burst in progress */
+	struct virtq_scratch scratch; /* of the burst in progress */
 	uint64_t calls;		/* notifications sent */
 	uint64_t calls_suppressed; /* notifications that the driver did not want */
 	struct virtq_seg segs[VIRTQ_MAX_SEGS]; /* scratch of the burst in progress */
@@ -150,7 +156,7 @@ void virtq_dev_call(struct virtq_dev *dev, const struct virtq_ring *ring);
 VIRTQ_INLINE void
 virtq_dev_begin(struct virtq_dev *dev, const struct virtq_ring *ring)
 {
-	dev->nsegs = 0;
+	dev->scratch = (struct virtq_scratch){0};
 	if (virtq_unlikely(dev->tlb_generation != ring->generation)) {
 		dev->tlb.size = 0;
 		dev->call_valid = false;
