@@ -24,7 +24,7 @@ try_map(int fd, uint64_t offset, uint64_t size)
 {
 	struct virtq_map *map = NULL;
 	uint8_t *host = NULL;
-	int ret = virtq_mem_map_new(fd, offset, size, &map, &host);
+	int ret = virtq_mem_map_new(NULL, fd, offset, size, &map, &host);
 
 	if (ret == 0) {
 		/* First and last byte are there, to be read and to be written. */
@@ -72,7 +72,7 @@ unaligned_offset(void **state)
 		uint8_t *host;
 
 		assert_int_equal(pwrite(fd, &byte, 1, (off_t)offset), 1);
-		assert_int_equal(virtq_mem_map_new(fd, offset, PAGE, &map, &host), 0);
+		assert_int_equal(virtq_mem_map_new(NULL, fd, offset, PAGE, &map, &host), 0);
 		assert_int_equal(host[0], byte);
 		host[PAGE - 1] = 0x5a;
 		assert_int_equal(pread(fd, &last, 1, (off_t)(offset + PAGE - 1)), 1);
@@ -139,7 +139,7 @@ references(void **state)
 	uint8_t *host;
 
 	assert_int_equal(ftruncate(fd, PAGE), 0);
-	assert_int_equal(virtq_mem_map_new(fd, 0, PAGE, &map, &host), 0);
+	assert_int_equal(virtq_mem_map_new(NULL, fd, 0, PAGE, &map, &host), 0);
 	close(fd);
 	assert_int_equal(mappings_of("memfd:counted"), 1);
 	assert_ptr_equal(virtq_mem_map_get(map), map);
@@ -334,7 +334,7 @@ mapped(int fd, uint64_t gpa, uint64_t size)
 {
 	struct virtq_region r = {.gpa = gpa, .uva = gpa, .size = size};
 
-	assert_int_equal(virtq_mem_map_new(fd, 0, size, &r.map, &r.host), 0);
+	assert_int_equal(virtq_mem_map_new(NULL, fd, 0, size, &r.map, &r.host), 0);
 	return r;
 }
 
@@ -461,7 +461,7 @@ other_maps_are_not_poisoned(void **state)
 	uint8_t *host[3];
 
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(virtq_mem_map_new(fd[i], 0, PAGE, &map[i], &host[i]), 0);
+		assert_int_equal(virtq_mem_map_new(NULL, fd[i], 0, PAGE, &map[i], &host[i]), 0);
 	assert_int_equal(ftruncate(fd[1], 0), 0);
 	host[0][5] = host[1][5] = host[2][5] = 1;
 	assert_false(virtq_mem_map_poisoned(map[0]));
@@ -473,6 +473,220 @@ other_maps_are_not_poisoned(void **state)
 		virtq_mem_map_put(map[i]);
 		close(fd[i]);
 	}
+}
+
+/* How many mappings lie in a range of addresses. */
+static unsigned int
+mappings_in(const uint8_t *host, uint64_t size)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	uintptr_t from, to, start = (uintptr_t)host;
+	char line[512];
+	unsigned int n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "%lx-%lx", &from, &to) == 2)
+			n += from < start + size && to > start;
+	fclose(f);
+	return n;
+}
+
+/*
+ * A process has 65,530 mappings at most (vm.max_map_count). Buffers that lie on every second page
+ * behind the end of a file do not use them up, wherever the first of them is.
+ */
+static void
+cut_file_is_two_mappings(void **state)
+{
+	const uint64_t pages = 1000;
+
+	for (int down = 0; down < 2; down++) {
+		int fd = file_of(pages * PAGE);
+		struct virtq_map *map;
+		uint8_t *host;
+
+		assert_int_equal(virtq_mem_map_new(NULL, fd, 0, pages * PAGE, &map, &host), 0);
+		host[0] = 1;
+		assert_int_equal(ftruncate(fd, PAGE), 0);
+		for (uint64_t i = 2; i < pages; i += 2) {
+			uint8_t *p = &host[(down ? pages - i : i) * PAGE];
+
+			*p = 0x5a;
+			assert_int_equal(*p, 0x5a);
+		}
+		assert_in_range(mappings_in(host, pages * PAGE), 1, 3);
+		assert_int_equal(host[0], 1);
+		virtq_mem_map_put(map);
+		assert_int_equal(mappings_of("memfd:mem"), 0);
+		close(fd);
+	}
+}
+
+/* An owner of mappings; what is to be done later is done when the test says so. */
+struct owner {
+	unsigned int n;
+	void (*fn[8])(void *arg);
+	void *arg[8];
+	int released;		/* the cutfd, -1: not yet */
+};
+
+static bool
+owner_later(void *ctx, void (*fn)(void *arg), void *arg)
+{
+	struct owner *o = ctx;
+
+	if (o->n == 8)
+		return false;
+	o->fn[o->n] = fn;
+	o->arg[o->n++] = arg;
+	return true;
+}
+
+static void
+owner_release(void *ctx, int cutfd)
+{
+	struct owner *o = ctx;
+
+	o->released = cutfd;
+}
+
+static const struct virtq_mem_account_ops owner_ops = {owner_later, owner_release};
+
+static void
+owner_work(struct owner *o)
+{
+	for (unsigned int i = 0; i < o->n; i++)
+		o->fn[i](o->arg[i]);
+	o->n = 0;
+}
+
+/* As many mappings as the account allows, those included that wait to be undone. */
+static void
+account_has_a_limit(void **state)
+{
+	int fd = file_of(PAGE), cutfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	struct virtq_map *map[3], *other;
+	struct owner o = {.released = -1};
+	struct virtq_mem_account *a = virtq_mem_account_new(2, cutfd, &owner_ops, &o);
+	uint8_t *host;
+
+	assert_int_equal(virtq_mem_map_new(a, fd, 0, PAGE, &map[0], &host), 0);
+	assert_int_equal(virtq_mem_map_new(a, fd, 0, PAGE, &map[1], &host), 0);
+	assert_int_equal(virtq_mem_map_new(a, fd, 0, PAGE, &map[2], &host), -EDQUOT);
+	assert_int_equal(virtq_mem_account_maps(a), 2);
+	assert_int_equal(virtq_mem_map_new(NULL, fd, 0, PAGE, &other, &host), 0);
+	virtq_mem_map_put(other);
+	/* Put: but still mapped, and counted. */
+	virtq_mem_map_put(map[0]);
+	assert_int_equal(o.n, 1);
+	assert_int_equal(mappings_of("memfd:mem"), 2);
+	assert_int_equal(virtq_mem_map_new(a, fd, 0, PAGE, &map[2], &host), -EDQUOT);
+	owner_work(&o);
+	assert_int_equal(mappings_of("memfd:mem"), 1);
+	assert_int_equal(virtq_mem_map_new(a, fd, 0, PAGE, &map[2], &host), 0);
+	/* The account outlives its owner. */
+	virtq_mem_account_put(a);
+	virtq_mem_map_put(map[1]);
+	virtq_mem_map_put(map[2]);
+	assert_int_equal(o.released, -1);
+	owner_work(&o);
+	assert_int_equal(o.released, cutfd);
+	assert_int_equal(mappings_of("memfd:mem"), 0);
+	close(cutfd);
+	close(fd);
+}
+
+/* Whoever owns the memory is woken at once, and once. */
+static void
+owner_of_a_cut_file_is_woken(void **state)
+{
+	int fd = file_of(8 * PAGE), cutfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	struct owner o = {.released = -1};
+	struct virtq_mem_account *a = virtq_mem_account_new(2, cutfd, &owner_ops, &o);
+	struct virtq_map *map;
+	uint64_t count;
+	uint8_t *host;
+
+	assert_int_equal(virtq_mem_map_new(a, fd, 0, 8 * PAGE, &map, &host), 0);
+	host[0] = 1;
+	assert_int_equal(read(cutfd, &count, sizeof(count)), -1);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	for (int i = 7; i >= 0; i--)
+		host[i * PAGE] = 1;
+	assert_int_equal(read(cutfd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(count, 1);
+	virtq_mem_map_put(map);
+	virtq_mem_account_put(a);
+	owner_work(&o);
+	assert_int_equal(mappings_of("memfd:mem"), 0);
+	close(cutfd);
+	close(fd);
+}
+
+/* The last mapping of a file is not undone where the fault is: that would free all its pages. */
+static void
+cut_file_is_kept(void **state)
+{
+	int fd = file_of(4 * PAGE);
+	struct virtq_map *map;
+	uint8_t *host;
+
+	assert_int_equal(virtq_mem_map_new(NULL, fd, PAGE, 3 * PAGE, &map, &host), 0);
+	assert_int_equal(ftruncate(fd, PAGE), 0);
+	close(fd);
+	host[0] = 1;
+	assert_int_equal(mappings_of("memfd:mem"), 1);
+	virtq_mem_map_put(map);
+	assert_int_equal(mappings_of("memfd:mem"), 0);
+}
+
+/* EAL's handler compares the flags of the one below it with SA_SIGINFO. */
+static void
+handler_has_one_flag(void **state)
+{
+	const int restorer = 0x04000000; /* of the C library */
+	int fd = file_of(PAGE);
+	struct sigaction now;
+
+	assert_int_equal(try_map(fd, 0, PAGE), 0);
+	assert_int_equal(sigaction(SIGBUS, NULL, &now), 0);
+	assert_int_equal(now.sa_flags & ~restorer, SA_SIGINFO);
+	close(fd);
+}
+
+static struct sigaction below;
+
+static void
+passes_back(int sig, siginfo_t *info, void *context)
+{
+	below.sa_sigaction(sig, info, context);
+}
+
+/* A handler that came between two of our mappings knows ours, and ours knows it. */
+static void
+handlers_in_a_circle_end(void **state)
+{
+	int fd = file_of(PAGE), status;
+	pid_t child;
+
+	child = fork();
+	if (child == 0) {
+		struct sigaction sa = {.sa_flags = SA_SIGINFO};
+		volatile uint8_t *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+		alarm(10);
+		signal(SIGSEGV, SIG_DFL);
+		sa.sa_sigaction = passes_back;
+		if (try_map(fd, 0, PAGE) == 0 && sigaction(SIGBUS, &sa, &below) == 0 &&
+		    try_map(fd, 0, PAGE) == 0 && ftruncate(fd, 0) == 0)
+			p[0] = 1;
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGBUS);
+	close(fd);
 }
 
 /* A fault of somebody else still ends the process as it used to. */
@@ -490,7 +704,8 @@ foreign_fault_is_passed_on(void **state)
 
 		signal(SIGBUS, SIG_DFL);
 		alarm(10); /* a handler that repairs nothing would be called for ever */
-		if (virtq_mem_map_new(fd, 0, PAGE, &map, &host) == 0 && ftruncate(fd, 0) == 0) {
+		if (virtq_mem_map_new(NULL, fd, 0, PAGE, &map, &host) == 0 &&
+		    ftruncate(fd, 0) == 0) {
 			host[0] = 1; /* ours */
 			p[0] = 1;
 		}
@@ -510,9 +725,9 @@ handler_is_put_back(void **state)
 	struct virtq_map *map[2];
 	uint8_t *host[2];
 
-	assert_int_equal(virtq_mem_map_new(fd[0], 0, PAGE, &map[0], &host[0]), 0);
+	assert_int_equal(virtq_mem_map_new(NULL, fd[0], 0, PAGE, &map[0], &host[0]), 0);
 	signal(SIGBUS, SIG_IGN);
-	assert_int_equal(virtq_mem_map_new(fd[1], 0, PAGE, &map[1], &host[1]), 0);
+	assert_int_equal(virtq_mem_map_new(NULL, fd[1], 0, PAGE, &map[1], &host[1]), 0);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(ftruncate(fd[i], 0), 0);
 		host[i][0] = 1;
@@ -531,7 +746,7 @@ watched_ranges_are_reused(void **state)
 		struct virtq_map *map;
 		uint8_t *host;
 
-		assert_int_equal(virtq_mem_map_new(fd, 0, 2 * PAGE, &map, &host), 0);
+		assert_int_equal(virtq_mem_map_new(NULL, fd, 0, 2 * PAGE, &map, &host), 0);
 		host[PAGE] = 1;
 		if (i % 3 == 0) {
 			assert_int_equal(ftruncate(fd, PAGE), 0);
@@ -557,6 +772,12 @@ main(void)
 		cmocka_unit_test(remove_wants_the_same_numbers),
 		cmocka_unit_test(snapshots_share_maps),
 		cmocka_unit_test(file_is_cut),
+		cmocka_unit_test(cut_file_is_two_mappings),
+		cmocka_unit_test(account_has_a_limit),
+		cmocka_unit_test(owner_of_a_cut_file_is_woken),
+		cmocka_unit_test(cut_file_is_kept),
+		cmocka_unit_test(handler_has_one_flag),
+		cmocka_unit_test(handlers_in_a_circle_end),
 		cmocka_unit_test(other_maps_are_not_poisoned),
 		cmocka_unit_test(foreign_fault_is_passed_on),
 		cmocka_unit_test(handler_is_put_back),

@@ -246,7 +246,7 @@ extra_add(struct bed *b, struct extra *e)
 	struct virtq_region r = {.gpa = e->gpa, .uva = e->gpa + GUEST_UVA, .size = EXTRA_SIZE};
 	struct virtq_mem *mem;
 
-	assert_int_equal(virtq_mem_map_new(e->fd, 0, EXTRA_SIZE, &r.map, &r.host), 0);
+	assert_int_equal(virtq_mem_map_new(NULL, e->fd, 0, EXTRA_SIZE, &r.map, &r.host), 0);
 	assert_int_equal(virtq_mem_add(b->mem, &r, &mem), 0);
 	virtq_mem_put(b->mem);
 	b->mem = mem;

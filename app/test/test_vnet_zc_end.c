@@ -288,7 +288,7 @@ memory_cut_short(void **state)
 	fd = memfd_create("cut", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(fd, (off_t)p.g.size), 0);
 	region = p.g.mem->region[0];
-	assert_int_equal(virtq_mem_map_new(fd, 0, region.size, &region.map, &host), 0);
+	assert_int_equal(virtq_mem_map_new(NULL, fd, 0, region.size, &region.map, &host), 0);
 	/* The ring and its buffers as the driver made them, in a file that can be cut. */
 	send_frame(&p, 600, 1, PLAIN);
 	memcpy(host, p.g.base, region.size);

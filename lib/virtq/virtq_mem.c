@@ -16,6 +16,7 @@
 
 struct virtq_map {
 	uint32_t refs;		/* atomic */
+	struct virtq_mem_account *account; /* NULL: nobody's */
 	struct virtq_sigbus_range range; /* what mmap gave, and whether the peer cut it */
 	dev_t dev;		/* the file, and where in it; 0 of a device */
 	ino_t ino;
@@ -35,10 +36,47 @@ map_unit(int fd)
 	return page;
 }
 
-/* `start` and `length` are multiples of `unit`. 0 or -errno. */
+struct virtq_mem_account *
+virtq_mem_account_new(uint32_t most, int cutfd, const struct virtq_mem_account_ops *ops, void *ctx)
+{
+	struct virtq_mem_account *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		return NULL;
+	*a = (struct virtq_mem_account){.refs = 1, .most = most, .cutfd = cutfd, .ops = ops,
+					.ctx = ctx};
+	return a;
+}
+
+void
+virtq_mem_account_put(struct virtq_mem_account *a)
+{
+	if (a == NULL || __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	a->ops->release(a->ctx, a->cutfd);
+	free(a);
+}
+
+uint32_t
+virtq_mem_account_maps(const struct virtq_mem_account *a)
+{
+	return __atomic_load_n(&a->refs, __ATOMIC_RELAXED) - 1;
+}
+
+/* One mapping more; all of them are the account's references, but for the owner's. */
 static int
-map_units(int fd, uint64_t start, uint64_t length, uint64_t unit, int prot,
-	  struct virtq_map **map)
+account_take(struct virtq_mem_account *a)
+{
+	if (a == NULL)
+		return 0;
+	if (__atomic_fetch_add(&a->refs, 1, __ATOMIC_RELAXED) <= a->most)
+		return 0;
+	virtq_mem_account_put(a);
+	return -EDQUOT;
+}
+
+static int
+map_file(int fd, uint64_t start, uint64_t length, uint64_t unit, int prot, struct virtq_map **map)
 {
 	struct virtq_map *m = calloc(1, sizeof(*m));
 	void *p;
@@ -57,18 +95,49 @@ map_units(int fd, uint64_t start, uint64_t length, uint64_t unit, int prot,
 	m->range.start = p;
 	m->range.length = length;
 	m->range.unit = unit;
-	rc = virtq_sigbus_add(&m->range);
-	if (rc < 0) {
-		munmap(p, length);
-		free(m);
-		return rc;
-	}
+	m->range.wakefd = -1;
 	*map = m;
 	return 0;
 }
 
+static void
+unmap(struct virtq_map *map)
+{
+	munmap(map->range.start, map->range.length);
+	if (map->range.keep != NULL)
+		munmap(map->range.keep, map->range.unit);
+	virtq_mem_account_put(map->account);
+	free(map);
+}
+
+/* `start` and `length` are multiples of `unit`. 0 or -errno. */
+static int
+map_units(struct virtq_mem_account *a, int fd, uint64_t start, uint64_t length, uint64_t unit,
+	  int prot, struct virtq_map **map)
+{
+	int rc = account_take(a);
+
+	if (rc < 0)
+		return rc;
+	rc = map_file(fd, start, length, unit, prot, map);
+	if (rc < 0) {
+		virtq_mem_account_put(a);
+		return rc;
+	}
+	(*map)->account = a;
+	if (a != NULL)
+		(*map)->range.wakefd = a->cutfd;
+	rc = virtq_sigbus_add(&(*map)->range);
+	if (rc < 0) {
+		unmap(*map);
+		*map = NULL;
+	}
+	return rc;
+}
+
 int
-virtq_mem_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map, uint8_t **host)
+virtq_mem_map_new(struct virtq_mem_account *account, int fd, uint64_t offset, uint64_t size,
+		  struct virtq_map **map, uint8_t **host)
 {
 	uint64_t end, start, unit;
 	struct stat st;
@@ -88,7 +157,7 @@ virtq_mem_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map
 		return -EINVAL;
 	unit = map_unit(fd);
 	start = offset & ~(unit - 1);
-	rc = map_units(fd, start, (end - start + unit - 1) & ~(unit - 1), unit,
+	rc = map_units(account, fd, start, (end - start + unit - 1) & ~(unit - 1), unit,
 		       PROT_READ | PROT_WRITE, map);
 	if (rc < 0)
 		return rc;
@@ -108,7 +177,7 @@ virtq_mem_map_device(int fd, uint64_t offset, struct virtq_map **map, uint8_t **
 
 	if (offset > INT64_MAX - page || offset % page != 0)
 		return -EINVAL;
-	rc = map_units(fd, offset, page, page, PROT_WRITE, map);
+	rc = map_units(NULL, fd, offset, page, page, PROT_WRITE, map);
 	if (rc == 0)
 		*host = (*map)->range.start;
 	return rc;
@@ -122,14 +191,23 @@ virtq_mem_map_get(struct virtq_map *map)
 	return map;
 }
 
+/* Nobody uses it any more. Freeing the pages of a file takes 0.2 s for a gigabyte. */
+static void
+end_map(void *arg)
+{
+	struct virtq_map *map = arg;
+
+	virtq_sigbus_remove(&map->range);
+	unmap(map);
+}
+
 void
 virtq_mem_map_put(struct virtq_map *map)
 {
 	if (map == NULL || __atomic_sub_fetch(&map->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
-	virtq_sigbus_remove(&map->range);
-	munmap(map->range.start, map->range.length);
-	free(map);
+	if (map->account == NULL || !map->account->ops->later(map->account->ctx, end_map, map))
+		end_map(map);
 }
 
 bool

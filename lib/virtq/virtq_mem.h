@@ -42,14 +42,44 @@ struct virtq_mem {
 };
 
 /*
- * Map `size` bytes from `offset` of `fd`, readable and writable. The fd is not kept; the caller
- * still owns it. *host receives the address of the first byte.
- * Returns 0, -EINVAL (size 0, sum wraps, file shorter than offset + size, not a file in memory:
- * memfd, tmpfs, hugetlbfs) or
- * -errno of mmap (e.g. -EACCES, -EPERM of a read-only or sealed fd). The mapping has one reference.
+ * Whose mappings they are: one port's, so that no peer uses up what all ports share. It lives
+ * until its owner and its last mapping have put it.
  */
-int virtq_mem_map_new(int fd, uint64_t offset, uint64_t size, struct virtq_map **map,
-		      uint8_t **host);
+struct virtq_mem_account_ops {
+	/*
+	 * Have fn(arg) called by a thread that may wait. False: it cannot be had, and the caller
+	 * calls. Any thread.
+	 */
+	bool (*later)(void *ctx, void (*fn)(void *arg), void *arg);
+	/* The account is gone, and cutfd is used by nobody. Any thread. */
+	void (*release)(void *ctx, int cutfd);
+};
+
+struct virtq_mem_account {
+	uint32_t refs;		/* atomic: one for each mapping, and the owner's */
+	uint32_t most;		/* mappings, those included that are about to be undone */
+	int cutfd;		/* non-blocking eventfd: a file was cut short; -1: none */
+	const struct virtq_mem_account_ops *ops;
+	void *ctx;
+};
+
+/* NULL: out of memory. */
+struct virtq_mem_account *virtq_mem_account_new(uint32_t most, int cutfd,
+						const struct virtq_mem_account_ops *ops, void *ctx);
+void virtq_mem_account_put(struct virtq_mem_account *account);
+/* Mappings that it has now. Any thread. */
+uint32_t virtq_mem_account_maps(const struct virtq_mem_account *account);
+
+/*
+ * Map `size` bytes from `offset` of `fd`, readable and writable. The fd is not kept; the caller
+ * still owns it. *host receives the address of the first byte. Whoever puts the last reference of
+ * a mapping without an account (NULL) undoes it there and then.
+ * Returns 0, -EDQUOT (the account has as many as it may), -EINVAL (size 0, sum wraps, file shorter
+ * than offset + size, not a file in memory: memfd, tmpfs, hugetlbfs) or -errno of mmap (e.g.
+ * -EACCES, -EPERM of a read-only or sealed fd). The mapping has one reference.
+ */
+int virtq_mem_map_new(struct virtq_mem_account *account, int fd, uint64_t offset, uint64_t size,
+		      struct virtq_map **map, uint8_t **host);
 /*
  * Map one page of a device, for writing only; `offset` is a multiple of the page size. The caller
  * has made sure that no peer serves the file, since an access might wait for it. 0 or -errno.

@@ -2,8 +2,8 @@
 /*
  * A peer may cut the file short behind memory that it shares. The next access raises SIGBUS in
  * whichever thread touches the page, and a size check beforehand cannot prevent it. The handler
- * here puts private zero pages where the file ended and marks the range; the access then goes
- * on, and the control thread sends the peer away.
+ * here puts private zero pages where the file ended, marks the range and wakes its owner; the
+ * access then goes on, and the control thread sends the peer away.
  */
 #ifndef VIRTQ_SIGBUS_H
 #define VIRTQ_SIGBUS_H
@@ -15,12 +15,15 @@ struct virtq_sigbus_range {
 	void *start;
 	uint64_t length;	/* bytes, a multiple of unit */
 	uint64_t unit;		/* page size of the mapping */
+	int wakefd;		/* non-blocking eventfd, signalled with the first fault; -1: none */
+	uint32_t entry;		/* virtq_sigbus.c's */
+	void *keep;		/* atomic; NULL, or `unit` bytes of the file: to be unmapped */
 	bool poisoned;		/* atomic; set by the handler */
 };
 
 /*
  * Watch a mapping. The first call installs the handler, which passes every fault that is not
- * ours on to the one before it. -ENOSPC when 16,384 mappings are watched.
+ * ours on to the one before it. -ENOSPC when 1,048,576 mappings are watched; -ENOMEM.
  */
 int virtq_sigbus_add(struct virtq_sigbus_range *range);
 /* When this returns, no handler looks at the range any more. */

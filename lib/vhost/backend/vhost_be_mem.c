@@ -37,7 +37,8 @@ static int
 map_region(const struct vhu_mem_region *wire, int fd, struct virtq_region *region)
 {
 	*region = (struct virtq_region){ .gpa = wire->gpa, .size = wire->size, .uva = wire->uva };
-	return virtq_mem_map_new(fd, wire->mmap_offset, wire->size, &region->map, &region->host);
+	return virtq_mem_map_new(NULL, fd, wire->mmap_offset, wire->size, &region->map,
+				 &region->host);
 }
 
 static const char *

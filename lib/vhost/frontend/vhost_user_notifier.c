@@ -83,7 +83,7 @@ map_page(int fd, const struct vhu_vring_area *area, struct vhost_user_page *page
 {
 	if (is_device(fd))
 		return virtq_mem_map_device(fd, area->offset, &page->map, &page->addr);
-	return virtq_mem_map_new(fd, area->offset, area->size, &page->map, &page->addr);
+	return virtq_mem_map_new(NULL, fd, area->offset, area->size, &page->map, &page->addr);
 }
 
 uint64_t
