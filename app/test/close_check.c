@@ -10,10 +10,21 @@
 int __real_close(int fd);
 int __wrap_close(int fd);
 
+/* A test may have one that waits, as a close() does that asks a server. */
+void close_waits(int fd);
+
+__attribute__((weak)) void
+close_waits(int fd)
+{
+}
+
 int
 __wrap_close(int fd)
 {
-	int ret = __real_close(fd);
+	int ret;
+
+	close_waits(fd);
+	ret = __real_close(fd);
 
 	if (fd >= 0 && ret < 0 && errno == EBADF) {
 		fprintf(stderr, "close(%d): not open; closed twice?\n", fd);

@@ -305,6 +305,7 @@ fuzz_one(struct fuzz *f)
 	if (fuzz_pick(f, 2))
 		fe_start(rig);
 	for (int i = 0; i < 100 && f->left > 0; i++) {
+		wait_for_closing(); /* as a front-end has to that has sent too many */
 		switch (fuzz_pick(f, 16)) {
 		case 0:
 			rig_connect(rig);

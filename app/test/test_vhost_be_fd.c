@@ -1,8 +1,41 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Descriptors that a session is given: kept as long as needed, of the right kind, none leaks. */
 #include <netinet/in.h>
+#include <pthread.h>
 
 #include "rig_frontend.h"
+
+/* Closing of sockets, which is never done in the loop's thread, waits until it may. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	pthread_t loop;
+	bool held;
+	unsigned int waiting;
+} closing = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+void close_waits(int fd);
+
+void
+close_waits(int fd)
+{
+	pthread_mutex_lock(&closing.lock);
+	closing.waiting++;
+	while (closing.held && !pthread_equal(pthread_self(), closing.loop))
+		pthread_cond_wait(&closing.changed, &closing.lock);
+	closing.waiting--;
+	pthread_mutex_unlock(&closing.lock);
+}
+
+static void
+hold_closing(bool hold)
+{
+	pthread_mutex_lock(&closing.lock);
+	closing.loop = pthread_self();
+	closing.held = hold;
+	pthread_cond_broadcast(&closing.changed);
+	pthread_mutex_unlock(&closing.lock);
+}
 
 /* Sizes and fds again and again: CVE-2019-14818 leaked both. The teardown counts. */
 static void
@@ -133,12 +166,101 @@ lingering_descriptors_delay_nobody(void **state)
 		close(peer[i]); /* with what was not read: resets the connection, nobody lingers */
 }
 
+/* Linger is turned off: nobody waits for one of them, let alone for all. */
+static void
+lingering_descriptors_do_not_pile_up(void **state)
+{
+	struct rig *rig = *state;
+	const uint64_t began = evloop_now_ns(), ring = 0;
+	int peer[10];
+
+	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
+	for (int i = 0; i < 10; i++) {
+		int fd = lingering_socket(&peer[i]);
+		struct vhu_msg m;
+
+		assert_int_equal(fe_talk(rig, VHU_SET_VRING_KICK, NEED, &ring, sizeof(ring), &fd,
+					 1, &m), NACK);
+		close(fd);
+	}
+	while (evloop_later_pending() > 0 && evloop_now_ns() - began < 20000000000ull)
+		usleep(1000);
+	assert_true(evloop_now_ns() - began < 3000000000ull);
+	for (int i = 0; i < 10; i++)
+		close(peer[i]);
+}
+
+/* A message with a socket that is of no use. */
+static bool
+send_socket(int to)
+{
+	const uint64_t ring = 0;
+	int pair[2];
+	bool sent;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	sent = fe_try_send(to, VHU_SET_VRING_KICK, NEED, &ring, sizeof(ring), pair, 1);
+	close(pair[0]);
+	close(pair[1]);
+	return sent;
+}
+
+/*
+ * While close() waits for ever, a front-end has so many descriptors to be closed and no more is
+ * read from it. Another one is served, and its descriptors are closed.
+ */
+static void
+stuck_descriptors_are_bounded(void **state)
+{
+	struct rig *rig = *state, *other;
+	void *second;
+	int idle, now;
+
+	rig_setup_bare(&second);
+	other = second;
+	evloop_free(other->loop);
+	other->loop = rig->loop;
+	rig_listen(other);
+	rig_connect(other);
+	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
+	fe_negotiate(other, RIG_ACKED, VHOST_BE_PROTOCOL);
+	idle = open_fds();
+	hold_closing(true);
+	for (int i = 0; i < 20; i++) {
+		for (int k = 0; k < 10 && send_socket(rig->fe); k++)
+			;
+		pump(rig);
+	}
+	for (int i = 0; i < 10; i++)
+		evloop_step(rig->loop, 5);
+	now = evloop_later_pending();
+	assert_in_range(now, 1, EVLOOP_CLOSE_MOST);
+	assert_int_equal(rig->downs, 0);
+	fe_get(other, VHU_GET_FEATURES);
+	/* Its end is noticed although nothing is read from it, and the next one is welcome. */
+	close(rig->fe);
+	rig->fe = -1;
+	WAIT(rig, rig->downs == 1, 2000);
+	hold_closing(false);
+	rig_connect(rig);
+	WAIT(rig, rig->ups == 2, 2000);
+	for (int i = 0; i < 500 && evloop_later_pending() > 0; i++)
+		evloop_step(rig->loop, 10);
+	fe_get(rig, VHU_GET_FEATURES);
+	assert_int_equal(open_fds(), idle);
+	evloop_new(&other->loop); /* for the teardown to free */
+	other->fds_before = -1;
+	assert_int_equal(rig_teardown(&second), 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(repeats_leak_nothing),
 		RIG_TEST(lingering_descriptors_delay_nobody),
+		RIG_TEST(lingering_descriptors_do_not_pile_up),
+		RIG_TEST(stuck_descriptors_are_bounded),
 		RIG_TEST(new_call_is_signalled_once),
 		RIG_TEST(wrong_kinds_of_fds_are_refused),
 	};

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Memory tables and regions of a session, the hostile ones too. */
+#include <pthread.h>
+
 #include "rig_frontend.h"
 
 #include "virtq_shared.h"
@@ -276,10 +278,13 @@ slots_are_as_many_as_announced(void **state)
 static int
 mappings(void)
 {
-	FILE *f = fopen("/proc/self/maps", "r");
 	char line[512];
+	FILE *f;
 	int n = 0;
 
+	/* What nobody uses any more is unmapped a moment later. */
+	wait_for_closing();
+	f = fopen("/proc/self/maps", "r");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f) != NULL)
 		n += strstr(line, "memfd:guest") != NULL;
@@ -319,12 +324,87 @@ memory_cut_short_ends_the_connection(void **state)
 	assert_null(rig->ring[0]);
 }
 
+/* A burst met the end of a file: the session ends before the next look at it is due. */
+static void
+memory_cut_short_is_noticed_at_once(void **state)
+{
+	struct rig *rig = *state;
+	const uint64_t began = evloop_now_ns();
+
+	fe_start(rig);
+	assert_int_equal(ftruncate(rig->memfd, PAGE), 0);
+	assert_int_equal(virtq_load16(&rig->ring[1]->used->idx), 0);
+	WAIT(rig, rig->downs == 1, 5000);
+	assert_non_null(strstr(rig->why, "cut the shared memory short"));
+	assert_true(evloop_now_ns() - began < 500000000);
+}
+
+/* Which threads unmap. */
+static pthread_t loop_thread;
+static unsigned int unmapped_by_loop, unmapped_by_others;
+
+int __real_munmap(void *addr, size_t len);
+int __wrap_munmap(void *addr, size_t len);
+
+int
+__wrap_munmap(void *addr, size_t len)
+{
+	if (len == RIG_MEM)
+		__atomic_add_fetch(pthread_equal(pthread_self(), loop_thread) ?
+				   &unmapped_by_loop : &unmapped_by_others, 1, __ATOMIC_RELAXED);
+	return __real_munmap(addr, len);
+}
+
+/* Freeing the memory of a large VM takes seconds, in which all sessions would wait. */
+static void
+memory_is_not_unmapped_by_the_loop(void **state)
+{
+	struct rig *rig = *state;
+	const struct vhu_mem_table t = rig_table();
+
+	loop_thread = pthread_self();
+	unmapped_by_loop = unmapped_by_others = 0;
+	fe_start(rig);
+	assert_int_equal(fe_table(rig, &t, 1), ACK);
+	rig_disconnect(rig);
+	assert_int_equal(rig->downs, 1);
+	wait_for_closing();
+	assert_int_equal(unmapped_by_loop, 0);
+	assert_int_equal(unmapped_by_others, 2);
+}
+
+/* A front-end cannot have more mappings than a port may, those of packets on their way included. */
+static void
+mappings_are_bounded_per_port(void **state)
+{
+	struct vhu_mem_table t = { .n = 8 };
+	struct rig *rig = *state;
+	struct virtq_mem *held[200];
+	unsigned int n = 0;
+
+	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
+	for (unsigned int i = 0; i < 8; i++)
+		t.region[i] = (struct vhu_mem_region){ RIG_GPA + 2 * i * PAGE, PAGE,
+						       RIG_UVA + 2 * i * PAGE, 0 };
+	/* As packets in the application do, the test keeps each memory map that there was. */
+	while (n < 200 && fe_table(rig, &t, 8) == ACK)
+		held[n++] = virtq_mem_get(vhost_be_get_mem(rig->be));
+	assert_int_equal(8 * n, 2 * VIRTQ_MEM_MAX_REGIONS);
+	while (n > 0)
+		virtq_mem_put(held[--n]);
+	wait_for_closing();
+	assert_int_equal(fe_table(rig, &t, 8), ACK);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		/* First: cmocka has its own SIGBUS handler in each test, ours is installed once. */
 		RIG_TEST(memory_cut_short_ends_the_connection),
+		RIG_TEST(memory_cut_short_is_noticed_at_once),
+		RIG_TEST(memory_is_not_unmapped_by_the_loop),
+		RIG_TEST(mappings_are_bounded_per_port),
 		RIG_TEST(table_change_keeps_rings_running),
 		RIG_TEST(ring_is_stopped_while_its_memory_is_away),
 		RIG_TEST(bad_tables_change_nothing),

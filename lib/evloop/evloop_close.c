@@ -4,89 +4,47 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct deferred_close {
-	struct deferred_close *next;
-	int fd;
-};
+/* Of peers that have no closer of their own. */
+static struct evloop_later *common;
+static pthread_once_t common_once = PTHREAD_ONCE_INIT;
 
-static struct {
-	pthread_mutex_t lock;
-	struct deferred_close *first;
-	bool busy;		/* there is a thread */
-} deferred = {
-	.lock = PTHREAD_MUTEX_INITIALIZER,
-};
-
-static struct deferred_close *
-next_deferred(void)
-{
-	struct deferred_close *p;
-
-	pthread_mutex_lock(&deferred.lock);
-	p = deferred.first;
-	if (p != NULL)
-		deferred.first = p->next;
-	else
-		deferred.busy = false;
-	pthread_mutex_unlock(&deferred.lock);
-	return p;
-}
-
-static void *
-close_deferred(void *unused)
-{
-	struct deferred_close *p;
-
-	while ((p = next_deferred()) != NULL) {
-		close(p->fd);
-		free(p);
-	}
-	return NULL;
-}
-
-/* A thread that no signal disturbs; nobody waits for it. */
-static bool
-start_thread(void)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	pthread_t thread;
-	int rc;
-
-	if (pthread_attr_init(&attr) != 0)
-		return false;
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&thread, &attr, close_deferred, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return rc == 0;
-}
-
-/* Without memory or a thread the descriptor stays open until there is one: better than to wait. */
 static void
-defer_close(int fd)
+make_common(void)
 {
-	struct deferred_close *p = malloc(sizeof(*p));
+	common = evloop_later_new();
+}
 
-	if (p == NULL)
+static void
+close_it(void *arg)
+{
+	close((int)(intptr_t)arg);
+}
+
+/* Without memory or a thread the descriptor stays open: better than to wait. */
+static void
+defer_close(struct evloop_later *closer, int fd)
+{
+	if (closer == NULL) {
+		pthread_once(&common_once, make_common);
+		closer = common;
+	}
+	if (closer != NULL)
+		evloop_later_add(closer, close_it, (void *)(intptr_t)fd);
+}
+
+static void
+linger_off(int fd)
+{
+	const struct linger none = {0};
+
+	/* Fails where there is nothing to turn off. */
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none)) < 0)
 		return;
-	p->fd = fd;
-	pthread_mutex_lock(&deferred.lock);
-	p->next = deferred.first;
-	deferred.first = p;
-	if (!deferred.busy)
-		deferred.busy = start_thread();
-	pthread_mutex_unlock(&deferred.lock);
 }
 
 /* Memory, eventfds and their like, pipes. The kind is one that no server is asked for. */
@@ -99,39 +57,35 @@ closes_at_once(int fd)
 		return true;
 	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
 		return false;
+	if (S_ISSOCK(st.stx_mode))
+		linger_off(fd);
 	return (st.stx_mode & S_IFMT) == 0 || S_ISFIFO(st.stx_mode);
 }
 
 void
-evloop_close_received(int fd)
+evloop_close_received(struct evloop_later *closer, int fd)
 {
 	if (closes_at_once(fd))
 		close(fd);
 	else
-		defer_close(fd);
+		defer_close(closer, fd);
 }
 
 void
-evloop_close_connection(int fd)
+evloop_close_connection(struct evloop_later *closer, int fd)
 {
-	const struct linger none = {0};
 	int unread = 0;
 
 	shutdown(fd, SHUT_RDWR);
-	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none)) == 0 &&
-	    ioctl(fd, FIONREAD, &unread) == 0 && unread == 0)
+	linger_off(fd);
+	if (ioctl(fd, FIONREAD, &unread) == 0 && unread == 0)
 		close(fd);
 	else
-		defer_close(fd);
+		defer_close(closer, fd);
 }
 
 bool
-evloop_close_pending(void)
+evloop_close_full(const struct evloop_later *closer)
 {
-	bool busy;
-
-	pthread_mutex_lock(&deferred.lock);
-	busy = deferred.busy;
-	pthread_mutex_unlock(&deferred.lock);
-	return busy;
+	return closer != NULL && evloop_later_waiting(closer) >= EVLOOP_CLOSE_MOST;
 }

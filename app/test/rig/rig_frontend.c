@@ -4,7 +4,7 @@
 void
 wait_for_closing(void)
 {
-	for (int i = 0; evloop_close_pending() && i < 5000; i++)
+	for (int i = 0; evloop_later_pending() > 0 && i < 5000; i++)
 		usleep(200);
 }
 
@@ -171,6 +171,7 @@ void
 rig_connect(struct rig *rig)
 {
 	rig_disconnect(rig);
+	wait_for_closing(); /* with too much of it, nothing is read from a front-end */
 	rig->fe = connect_to(rig->path);
 	pump(rig);
 }

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "evloop_later.h"
 #include "vhost_be.h"
 #include "vhost_be_session.h"
+#include "virtq_notify.h"
 
 /* How soon a ring that a burst found broken, or memory that was cut short, is noticed. */
 #define TICK_MS 1000
@@ -66,6 +68,7 @@ be_closed(struct vhu_conn *c, const char *why, bool framing)
 static const struct vhu_conn_ops conn_ops = {
 	.message = be_message,
 	.closed = be_closed,
+	.behind = vhost_be_mem_is_behind,
 };
 
 static void
@@ -77,15 +80,31 @@ drop_front_end(struct vhost_be *be, const char *why)
 	forget_connection(be, why);
 }
 
+/* True: the front-end had to go. */
+static bool
+drop_if_cut(struct vhost_be *be)
+{
+	if (!virtq_mem_poisoned(be->mem))
+		return false;
+	drop_front_end(be, "the front-end cut the shared memory short");
+	return true;
+}
+
+/* A burst met the end of a file. It may be of memory that is on its way out. */
+static void
+memory_was_cut(struct evloop_watch *w, uint32_t events)
+{
+	virtq_notify_take(w->fd);
+	drop_if_cut(w->owner);
+}
+
 static void
 tick_expired(struct evloop_timer *t)
 {
 	struct vhost_be *be = t->owner;
 
-	if (virtq_mem_poisoned(be->mem)) {
-		drop_front_end(be, "the front-end cut the shared memory short");
+	if (drop_if_cut(be))
 		return;
-	}
 	for (uint16_t i = 0; i < be->nrings; i++)
 		vhost_be_ring_check(be, &be->vring[i]);
 	evloop_timer_set(be->loop, t, TICK_MS);
@@ -154,6 +173,8 @@ static const struct vhu_sock_ops sock_ops = {
 static void
 be_release(struct vhost_be *be)
 {
+	vhost_be_mem_close(be);
+	evloop_later_put(be->closer);
 	free(be->vq);
 	free(be->vring);
 	free(be->rings);
@@ -183,7 +204,9 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->vq = calloc(be->nrings, sizeof(be->vq[0]));
 	be->vring = calloc(be->nrings, sizeof(be->vring[0]));
 	be->rings = calloc(be->nrings, sizeof(be->rings[0]));
-	if (be->vq == NULL || be->vring == NULL || be->rings == NULL) {
+	be->closer = evloop_later_new();
+	if (be->vq == NULL || be->vring == NULL || be->rings == NULL || be->closer == NULL ||
+	    vhost_be_mem_open(be, memory_was_cut) < 0) {
 		be_release(be);
 		return NULL;
 	}
@@ -192,6 +215,7 @@ be_alloc(const struct vhost_be_config *cfg)
 		vhost_be_ring_init(&be->vring[i], i);
 	vhu_conn_init(&be->conn, be->loop, &conn_ops, be, false);
 	be->conn.limited = true;
+	be->conn.rx.closer = be->closer;
 	vhost_be_chan_init(be);
 	vhost_be_offer(be, cfg->features);
 	return be;
@@ -200,7 +224,7 @@ be_alloc(const struct vhost_be_config *cfg)
 int
 vhost_be_new(const struct vhost_be_config *cfg, struct vhost_be **out, char *err, size_t errlen)
 {
-	const struct vhu_sock_config sock = {
+	struct vhu_sock_config sock = {
 		.path = cfg->path,
 		.client = cfg->client,
 		.reconnect_ms = cfg->reconnect_ms,
@@ -219,6 +243,7 @@ vhost_be_new(const struct vhost_be_config *cfg, struct vhost_be **out, char *err
 		snprintf(err, errlen, "out of memory");
 		return -ENOMEM;
 	}
+	sock.closer = be->closer;
 	rc = vhu_sock_open(&be->sock, &sock, be->loop, &sock_ops, be, err, errlen);
 	if (rc < 0) {
 		be_release(be);

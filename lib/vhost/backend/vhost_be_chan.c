@@ -33,6 +33,7 @@ vhost_be_chan_init(struct vhost_be *be)
 	vhu_conn_init(&be->chan, be->loop, &chan_ops, be, true);
 }
 
+	be->chan.rx.closer = be->closer;
 static bool
 is_unix_stream(int fd)
 {

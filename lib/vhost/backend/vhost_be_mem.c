@@ -2,8 +2,73 @@
 /* Memory of a session: tables and single regions, and how running rings move to them. */
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include "evloop_later.h"
 #include "vhost_be_session.h"
+
+/*
+ * Mappings of a session: a full table, and one more that the session has left while packets in the
+ * application still lie in it.
+ */
+#define MAX_MAPS (2 * VIRTQ_MEM_MAX_REGIONS)
+/* Mappings that may wait to be undone. With so many, nothing is read from the front-end. */
+#define MAX_WAITING 64
+
+static bool
+unmap_later(void *ctx, void (*fn)(void *arg), void *arg)
+{
+	return evloop_later_add(ctx, fn, arg);
+}
+
+static void
+release_account(void *ctx, int cutfd)
+{
+	evloop_later_put(ctx);
+	close(cutfd);
+}
+
+static const struct virtq_mem_account_ops account_ops = {
+	.later = unmap_later,
+	.release = release_account,
+};
+
+int
+vhost_be_mem_open(struct vhost_be *be, void (*cut)(struct evloop_watch *w, uint32_t events))
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	be->unmapper = evloop_later_new();
+	if (be->unmapper != NULL)
+		be->account = virtq_mem_account_new(MAX_MAPS, fd, &account_ops, be->unmapper);
+	if (be->account == NULL) {
+		evloop_later_put(be->unmapper);
+		close(fd);
+		return -ENOMEM;
+	}
+	be->cut = (struct evloop_watch){ .fd = fd, .events = EPOLLIN, .ready = cut, .owner = be };
+	return evloop_watch_add(be->loop, &be->cut);
+}
+
+void
+vhost_be_mem_close(struct vhost_be *be)
+{
+	evloop_watch_del(&be->cut);
+	virtq_mem_account_put(be->account);
+	be->account = NULL;
+}
+
+bool
+vhost_be_mem_is_behind(const void *owner)
+{
+	const struct vhost_be *be = owner;
+
+	return evloop_later_waiting(be->unmapper) >= MAX_WAITING;
+}
 
 void
 vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem)
@@ -28,16 +93,17 @@ vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem)
 		vhost_be_ring_moved(be, &be->vring[i], be->rings[i]);
 	be->mem = mem;
 	INFO_SET(be, nregions, mem == NULL ? 0 : mem->nregions);
-	/* No burst uses it any more: the last reference unmaps. */
+	/* No burst uses it any more: after the last reference it is unmapped. */
 	virtq_mem_put(old);
 }
 
 /* Map what a message describes. On success *region owns the mapping. */
 static int
-map_region(const struct vhu_mem_region *wire, int fd, struct virtq_region *region)
+map_region(struct vhost_be *be, const struct vhu_mem_region *wire, int fd,
+	   struct virtq_region *region)
 {
 	*region = (struct virtq_region){ .gpa = wire->gpa, .size = wire->size, .uva = wire->uva };
-	return virtq_mem_map_new(NULL, fd, wire->mmap_offset, wire->size, &region->map,
+	return virtq_mem_map_new(be->account, fd, wire->mmap_offset, wire->size, &region->map,
 				 &region->host);
 }
 
@@ -51,6 +117,8 @@ mem_error(int rc)
 		return "a memory region that cannot be right, or a file too short for it";
 	case -ENOSPC:
 		return "more memory regions than the answer to GET_MAX_MEM_SLOTS allows";
+	case -EDQUOT:
+		return "more memory regions than a port may have, with those still in use";
 	case -ENOENT:
 		return "no memory region has these addresses and this size";
 	case -ENOMEM:
@@ -78,7 +146,7 @@ vhost_be_mem_on_set_mem_table(struct vhost_be *be, struct vhu_msg *msg)
 	for (mapped = 0; mapped < n; mapped++) {
 		const struct vhu_mem_region wire = msg->table.region[mapped];
 
-		rc = map_region(&wire, msg->fds[mapped], &region[mapped]);
+		rc = map_region(be, &wire, msg->fds[mapped], &region[mapped]);
 		if (rc < 0)
 			break;
 	}
@@ -120,7 +188,7 @@ vhost_be_mem_on_add_mem_reg(struct vhost_be *be, struct vhu_msg *msg)
 	const struct vhu_mem_region wire = msg->single.region;
 	struct virtq_region region;
 	struct virtq_mem *mem;
-	int rc = map_region(&wire, msg->fds[0], &region);
+	int rc = map_region(be, &wire, msg->fds[0], &region);
 
 	if (rc < 0)
 		return vhost_be_session_refuse(be, rc, mem_error(rc));

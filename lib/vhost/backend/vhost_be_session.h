@@ -51,6 +51,10 @@ struct vhost_be {
 	struct vhu_conn conn;		/* the front-end */
 	struct vhu_conn chan;		/* the back-end channel, SET_BACKEND_REQ_FD */
 	struct evloop_timer tick;	/* while connected: finds broken rings and cut memory */
+	struct evloop_later *closer;	/* closes what front-ends sent */
+	struct evloop_later *unmapper;	/* undoes mappings; the account's */
+	struct virtq_mem_account *account; /* of all mappings, former front-ends' too */
+	struct evloop_watch cut;	/* account->cutfd: a file was cut short */
 
 	/* State of one connection; all zero at its start. */
 	uint64_t offered;		/* device features */
@@ -172,6 +176,13 @@ int vhost_be_ring_on_set_vring_call(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_ring_on_set_vring_err(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_ring_on_set_vring_enable(struct vhost_be *be, struct vhu_msg *msg);
 
+/* The account of a new session; `cut` is called when a file is cut short. 0 or -errno. */
+int vhost_be_mem_open(struct vhost_be *be,
+		      void (*cut)(struct evloop_watch *w, uint32_t events));
+/* Also after vhost_be_mem_open() has failed. */
+void vhost_be_mem_close(struct vhost_be *be);
+/* So many mappings wait to be undone that the front-end has to wait for that. */
+bool vhost_be_mem_is_behind(const void *be);
 /* vhost_be_mem.c */
 /* Put another snapshot (NULL: none) in place of the current one; takes it over. */
 void vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem);

@@ -45,6 +45,8 @@ struct vhost_dev {
 	const struct vhost_dev_events *events;	/* NULL: nobody listens. Entries may be NULL */
 	void *ctx;				/* for events */
 	uint32_t timeout_ms;			/* vhost-user: for each answer */
+	struct evloop_later *closer;		/* vhost-user: closes what the back-end sent; NULL:
+						 * one for all peers */
 	/* Features of those served here that may be taken; all by default. */
 	uint64_t protocol_mask;			/* vhost-user: protocol features */
 	uint64_t backend_mask;			/* vhost-vdpa: back-end features */

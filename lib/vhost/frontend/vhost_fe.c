@@ -467,6 +467,7 @@ vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen)
 	rc = evloop_watch_add(fe->loop, &fe->err);
 	if (rc != 0) {
 		snprintf(err, errlen, "eventfd: %s", strerror(-rc));
+		.closer = fe->closer,
 		return rc;
 	}
 	return fe->vdpa || fe->given ? open_device(fe, err, errlen) :
@@ -501,6 +502,7 @@ vhost_fe_free(struct vhost_fe *fe)
 }
 
 static int
+		fe->dev->closer = fe->closer;
 reserve_all(struct vhost_fe *fe, struct virtq_drv *drv)
 {
 	int rc;
@@ -542,6 +544,7 @@ keep_config(struct vhost_fe *fe, const struct vhost_fe_config *cfg)
 int
 vhost_fe_new(const struct vhost_fe_config *cfg, struct vhost_fe **out)
 {
+	evloop_later_put(fe->closer);
 	struct vhost_fe *fe = calloc(1, sizeof(*fe));
 	int rc;
 
@@ -558,6 +561,9 @@ vhost_fe_new(const struct vhost_fe_config *cfg, struct vhost_fe **out)
 	return 0;
 }
 
+	fe->closer = evloop_later_new();
+	if (fe->closer == NULL)
+		return -ENOMEM;
 void
 vhost_fe_get_info(const struct vhost_fe *fe, struct vhost_fe_info *info)
 {

@@ -18,6 +18,7 @@
 
 #include <sys/un.h>
 
+#include "evloop_later.h"
 #include "vhost_fe_config.h"
 #include "vhu_sock.h"
 
@@ -55,6 +56,7 @@ struct vhost_fe {
 	struct evloop *loop;
 
 	struct vhu_sock sock;
+	struct evloop_later *closer;	/* closes what back-ends sent */
 	struct vhost_dev own;
 	struct vhost_dev *dev;		/* `own`, or the configuration's */
 	bool given;			/* the latter */

@@ -44,6 +44,7 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 		.owner = u,
 	};
 	vhu_codec_rx_init(&u->rx, true);
+	u->rx.closer = dev->closer;
 	vhu_codec_tx_init(&u->tx);
 	vhost_user_chan_init(u);
 	rc = evloop_watch_add(dev->loop, &u->watch);
@@ -64,7 +65,7 @@ user_cleanup(struct vhost_dev *dev)
 	evloop_timer_cancel(&u->soon);
 	if (u->watch.fd >= 0) {
 		evloop_watch_del(&u->watch);
-		evloop_close_connection(u->watch.fd);
+		evloop_close_connection(dev->closer, u->watch.fd);
 	}
 	vhu_codec_rx_reset(&u->rx);
 	vhu_codec_tx_reset(&u->tx);

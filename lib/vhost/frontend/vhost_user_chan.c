@@ -65,6 +65,7 @@ void
 vhost_user_chan_init(struct vhost_user *u)
 {
 	vhu_conn_init(&u->chan, u->dev->loop, &chan_ops, u, false);
+	u->chan.rx.closer = u->dev->closer;
 }
 
 int

@@ -27,7 +27,7 @@ vhost_user_io_end(struct vhost_user *u, int rc, const char *fmt, ...)
 	vsnprintf(dev->why, sizeof(dev->why), fmt, ap);
 	va_end(ap);
 	evloop_watch_del(&u->watch);
-	evloop_close_connection(u->watch.fd);
+	evloop_close_connection(dev->closer, u->watch.fd);
 	u->watch.fd = -1;
 	vhu_codec_rx_reset(&u->rx);
 	vhu_codec_tx_reset(&u->tx);

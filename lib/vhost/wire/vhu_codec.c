@@ -18,6 +18,7 @@ vhu_codec_rx_init(struct vhu_codec_rx *rx, bool replies)
 {
 	rx->got = 0;
 	rx->replies = replies;
+	rx->closer = NULL;
 	rx->why = "";
 	rx->msg.nfds = 0;
 }
@@ -25,7 +26,7 @@ vhu_codec_rx_init(struct vhu_codec_rx *rx, bool replies)
 void
 vhu_codec_rx_reset(struct vhu_codec_rx *rx)
 {
-	vhu_codec_close_fds(&rx->msg);
+	vhu_codec_close_fds(&rx->msg, rx->closer);
 	rx->got = 0;
 }
 
@@ -48,11 +49,11 @@ vhu_codec_take_fd(struct vhu_msg *msg, uint32_t i)
 }
 
 void
-vhu_codec_close_fds(struct vhu_msg *msg)
+vhu_codec_close_fds(struct vhu_msg *msg, struct evloop_later *closer)
 {
 	for (uint32_t i = 0; i < msg->nfds; i++)
 		if (msg->fds[i] >= 0)
-			evloop_close_received(msg->fds[i]);
+			evloop_close_received(closer, msg->fds[i]);
 	msg->nfds = 0;
 }
 
@@ -84,7 +85,7 @@ keep_fds(struct vhu_codec_rx *rx, struct msghdr *mh)
 			if (rx->msg.nfds < VHU_MAX_FDS) {
 				rx->msg.fds[rx->msg.nfds++] = fd;
 			} else {
-				evloop_close_received(fd);
+				evloop_close_received(rx->closer, fd);
 				fit = false;
 			}
 		}

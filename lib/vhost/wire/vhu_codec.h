@@ -15,10 +15,13 @@
 
 #include "vhu_msg.h"
 
+struct evloop_later;
+
 /* Receiving: one message at a time is put together. */
 struct vhu_codec_rx {
 	uint32_t got;		/* bytes of header and payload so far; 0: between messages */
 	bool replies;		/* expect replies rather than requests */
+	struct evloop_later *closer; /* closes this peer's fds; NULL at first: one for all peers */
 	const char *why;	/* static text for the last error */
 	struct vhu_msg msg;
 };
@@ -48,8 +51,8 @@ void vhu_codec_rx_next(struct vhu_codec_rx *rx);
 
 /* Take fd number i out of a message: the caller owns it. -1 when there is none. */
 int vhu_codec_take_fd(struct vhu_msg *msg, uint32_t i);
-/* Close what is left. */
-void vhu_codec_close_fds(struct vhu_msg *msg);
+/* Close what is left, by `closer` where that may take time. */
+void vhu_codec_close_fds(struct vhu_msg *msg, struct evloop_later *closer);
 
 void vhu_codec_tx_init(struct vhu_codec_tx *tx);
 void vhu_codec_tx_reset(struct vhu_codec_tx *tx);

@@ -30,6 +30,14 @@ conn_has_credit(struct vhu_conn *c)
 	return c->credit > 0;
 }
 
+/* What the peer has caused already is still to be done: no more is read from it meanwhile. */
+static bool
+conn_is_behind(const struct vhu_conn *c)
+{
+	return evloop_close_full(c->rx.closer) ||
+	       (c->ops->behind != NULL && c->ops->behind(c->owner));
+}
+
 /* Read while there is something, but not for ever. False: the connection is closed. */
 static bool
 conn_read(struct vhu_conn *c)
@@ -41,7 +49,7 @@ conn_read(struct vhu_conn *c)
 		const char *why;
 		int rc;
 
-		if (c->limited && !conn_has_credit(c)) {
+		if (conn_is_behind(c) || (c->limited && !conn_has_credit(c))) {
 			evloop_timer_set(c->loop, &c->throttled, VHU_CONN_THROTTLE_MS);
 			break;
 		}
@@ -80,7 +88,9 @@ rearm_in(struct vhu_conn *c)
 static void
 rearm_out(struct vhu_conn *c)
 {
-	uint32_t events = c->tx.bytes > 0 ? EPOLLOUT : c->throttled.at_ns == 0 ? EPOLLIN : 0;
+	/* Of a hang-up, which is always reported, once is enough. */
+	uint32_t events = c->tx.bytes > 0 ? EPOLLOUT :
+			  c->throttled.at_ns == 0 ? EPOLLIN : EPOLLONESHOT;
 
 	if (c->tx.bytes == 0)
 		evloop_timer_cancel(&c->out_deadline);
@@ -95,6 +105,10 @@ conn_ready(struct evloop_watch *w, uint32_t events)
 	struct vhu_conn *c = w->owner;
 
 	if (c->tx.bytes > 0 && vhu_codec_tx_flush(&c->tx, w->fd) < 0) {
+		conn_fail(c, "peer closed the connection", false);
+		return;
+	}
+	if ((events & (EPOLLHUP | EPOLLERR)) && conn_is_behind(c)) {
 		conn_fail(c, "peer closed the connection", false);
 		return;
 	}
@@ -148,7 +162,7 @@ vhu_conn_open(struct vhu_conn *c, int fd)
 	c->credit_ns = evloop_now_ns();
 	rc = evloop_watch_add(c->loop, &c->watch);
 	if (rc < 0) {
-		evloop_close_connection(fd);
+		evloop_close_connection(c->rx.closer, fd);
 		c->watch.fd = -1;
 	}
 	return rc;
@@ -163,7 +177,7 @@ vhu_conn_close(struct vhu_conn *c)
 	evloop_timer_cancel(&c->out_deadline);
 	evloop_timer_cancel(&c->throttled);
 	evloop_watch_del(&c->watch);
-	evloop_close_connection(c->watch.fd);
+	evloop_close_connection(c->rx.closer, c->watch.fd);
 	c->watch.fd = -1;
 	vhu_codec_rx_reset(&c->rx);
 	vhu_codec_tx_reset(&c->tx);

@@ -44,6 +44,8 @@ struct vhu_conn {
 	struct evloop_timer in_deadline;	/* runs while a message is half received */
 	struct evloop_timer out_deadline; /* runs while something waits to be read by the peer */
 	struct evloop_timer throttled;	/* runs while the peer has used up its credit */
+	/* True: so much is still to be done for the peer that it has to wait. May be NULL. */
+	bool (*behind)(const void *owner);
 	bool limited;			/* the peer has credit; set before opening */
 	uint32_t credit;		/* messages to be read before it is throttled */
 	uint64_t credit_ns;		/* when it was last added to */
@@ -54,7 +56,10 @@ struct vhu_conn {
 	void *owner;
 };
 
-/* To be called once, before anything else. `replies`: messages are answers to ours. */
+/*
+ * To be called once, before anything else. `replies`: messages are answers to ours. rx.closer may
+ * be set afterwards.
+ */
 void vhu_conn_init(struct vhu_conn *c, struct evloop *loop, const struct vhu_conn_ops *ops,
 		   void *owner, bool replies);
 /* Serve a connected stream socket; takes it over (also when it fails). 0 or -errno. */

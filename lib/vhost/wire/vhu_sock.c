@@ -17,7 +17,7 @@
 
 /* Connections looked at in one wakeup, so that a storm of them delays nobody else. */
 #define MAX_ACCEPTS 16
-/* How long not to listen when the process has no descriptor left. */
+/* How long not to listen when the process, or this peer, has no descriptor left. */
 #define EXHAUSTED_MS 100
 
 static int __attribute__((format(printf, 4, 5)))
@@ -149,7 +149,11 @@ listener_ready(struct evloop_watch *w, uint32_t events)
 		if (s->ops->vacant(s))
 			s->ops->peer(s, fd);
 		else
-			evloop_close_connection(fd);
+			evloop_close_connection(s->closer, fd);
+		if (evloop_close_full(s->closer)) {
+			pause_listening(s);
+			return;
+		}
 	}
 }
 
@@ -351,6 +355,7 @@ vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct evlo
 	s->delay_ms = s->first_ms;
 	s->appeared_ms = VHU_SOCK_APPEARED_MS;
 	s->addr.sun_family = AF_UNIX;
+	s->closer = cfg->closer;
 	if (cfg->path[0] == '\0')
 		return sock_fail(err, errlen, -EINVAL, "the path of the socket is empty");
 	if (strlen(cfg->path) >= sizeof(s->addr.sun_path))

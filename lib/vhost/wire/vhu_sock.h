@@ -40,6 +40,7 @@ struct vhu_sock_config {
 	uint32_t reconnect_ms;	/* client; 0: the default */
 	mode_t mode;		/* server; 0: as umask has it */
 	gid_t gid;		/* server; (gid_t)-1: as the process has it */
+	struct evloop_later *closer; /* closes connections that are rejected; may be NULL */
 };
 
 struct vhu_sock {
@@ -49,6 +50,7 @@ struct vhu_sock {
 	struct evloop *loop;
 	const struct vhu_sock_ops *ops;
 	void *owner;
+	struct evloop_later *closer;
 	bool client;
 	uint32_t first_ms, delay_ms;	/* client: first and next delay between attempts */
 	struct evloop_watch dir;	/* client: inotify, fd -1: the peer is there, or unusable */

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "evloop_later.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+struct job {
+	struct job *next;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+struct evloop_later {
+	pthread_mutex_t lock;
+	struct job *first, **last;
+	bool busy;		/* there is a thread */
+	bool owned;		/* not put yet */
+	uint32_t waiting;	/* atomic; written with the lock */
+};
+
+static uint32_t pending;	/* atomic; of all */
+
+struct evloop_later *
+evloop_later_new(void)
+{
+	struct evloop_later *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	pthread_mutex_init(&l->lock, NULL);
+	l->last = &l->first;
+	l->owned = true;
+	return l;
+}
+
+static void
+later_free(struct evloop_later *l)
+{
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+}
+
+/* The next job; NULL: none, and the thread ends. *gone: nobody else will free it. */
+static struct job *
+next_job(struct evloop_later *l, bool *gone)
+{
+	struct job *job;
+
+	pthread_mutex_lock(&l->lock);
+	job = l->first;
+	if (job != NULL) {
+		l->first = job->next;
+		if (l->first == NULL)
+			l->last = &l->first;
+	} else {
+		l->busy = false;
+		*gone = !l->owned;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return job;
+}
+
+static void *
+do_jobs(void *arg)
+{
+	struct evloop_later *l = arg;
+	bool gone = false;
+	struct job *job;
+
+	while ((job = next_job(l, &gone)) != NULL) {
+		job->fn(job->arg);
+		free(job);
+		__atomic_sub_fetch(&l->waiting, 1, __ATOMIC_RELEASE);
+		__atomic_sub_fetch(&pending, 1, __ATOMIC_RELEASE);
+	}
+	if (gone)
+		later_free(l);
+	return NULL;
+}
+
+/* A thread that no signal disturbs; nobody waits for it. */
+static bool
+start_thread(struct evloop_later *l)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	pthread_t thread;
+	int rc;
+
+	if (pthread_attr_init(&attr) != 0)
+		return false;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&thread, &attr, do_jobs, l);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return rc == 0;
+}
+
+bool
+evloop_later_add(struct evloop_later *l, void (*fn)(void *arg), void *arg)
+{
+	struct job *job = malloc(sizeof(*job));
+
+	if (job == NULL)
+		return false;
+	*job = (struct job){ .fn = fn, .arg = arg };
+	pthread_mutex_lock(&l->lock);
+	*l->last = job;
+	l->last = &job->next;
+	__atomic_add_fetch(&l->waiting, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&pending, 1, __ATOMIC_RELAXED);
+	if (!l->busy)
+		l->busy = start_thread(l);
+	pthread_mutex_unlock(&l->lock);
+	return true;
+}
+
+void
+evloop_later_put(struct evloop_later *l)
+{
+	bool idle;
+
+	if (l == NULL)
+		return;
+	pthread_mutex_lock(&l->lock);
+	l->owned = false;
+	if (!l->busy && l->first != NULL)
+		l->busy = start_thread(l);
+	idle = !l->busy;
+	pthread_mutex_unlock(&l->lock);
+	if (!idle)
+		return;
+	/* No thread is to be had: what waits is done here. */
+	do_jobs(l);
+}
+
+uint32_t
+evloop_later_waiting(const struct evloop_later *l)
+{
+	return __atomic_load_n(&l->waiting, __ATOMIC_ACQUIRE);
+}
+
+uint32_t
+evloop_later_pending(void)
+{
+	return __atomic_load_n(&pending, __ATOMIC_ACQUIRE);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Work that may take any time, done for one peer by a thread that does nothing else. The thread
+ * lives as long as there is something to do, and no other peer's work waits for it.
+ */
+#ifndef EVLOOP_LATER_H
+#define EVLOOP_LATER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct evloop_later;
+
+/* NULL: out of memory. */
+struct evloop_later *evloop_later_new(void);
+/* What waits is still done, then it is freed. NULL is allowed. Any thread. */
+void evloop_later_put(struct evloop_later *later);
+/*
+ * Have fn(arg) called, in the order of the calls of this function. False: out of memory, it will
+ * not be. Without a thread to be had it waits for the next call. Any thread.
+ */
+bool evloop_later_add(struct evloop_later *later, void (*fn)(void *arg), void *arg);
+/* Calls that wait or are in progress. Any thread. */
+uint32_t evloop_later_waiting(const struct evloop_later *later);
+/* The same of all peers together. */
+uint32_t evloop_later_pending(void);
+
+#endif /* EVLOOP_LATER_H */
