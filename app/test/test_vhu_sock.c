@@ -481,6 +481,39 @@ flooding_peer_delays_nobody(void **state)
 	drop_second_rig(&other);
 }
 
+/* A peer that comes again and again is not served more than one that stays. */
+static void
+flood_over_reconnects_is_limited(void **state)
+{
+	const struct vhu_hdr get = { VHU_SET_OWNER, 1, 0 };
+	struct rig *rig = *state;
+	const uint64_t began = evloop_now_ns();
+	struct vhost_be_info info;
+	bool answered = false;
+	struct vhu_msg m;
+	uint64_t most;
+
+	/* Each connection sends less than a connection may. */
+	for (int i = 0; i < 20; i++) {
+		rig_connect(rig);
+		for (int k = 0; k < 2000; k++)
+			if (send(rig->fe, &get, sizeof(get), MSG_NOSIGNAL | MSG_DONTWAIT) !=
+			    sizeof(get))
+				pump(rig);
+		for (int k = 0; k < 40; k++)
+			pump(rig);
+	}
+	vhost_be_get_info(rig->be, &info);
+	most = VHU_CONN_CREDIT + VHU_CONN_RESERVE +
+	       (evloop_now_ns() - began) * VHU_CONN_PER_SECOND / 1000000000 + 2;
+	print_message("# %u messages were served\n", (unsigned int)info.messages);
+	assert_in_range(info.messages, VHU_CONN_CREDIT, most);
+	/* One that asks little is served soon. */
+	rig_connect(rig);
+	fe_send_on(rig->fe, VHU_GET_FEATURES, 0, NULL, 0, NULL, 0);
+	WAIT(rig, answered || (answered = fe_outcome(rig, VHU_GET_FEATURES, &m) == NACK), 1000);
+}
+
 int
 main(void)
 {
@@ -498,6 +531,7 @@ main(void)
 		RIG_TEST(out_of_descriptors),
 		RIG_TEST(out_of_descriptors_in_a_message),
 		RIG_TEST(framing_errors_close_and_are_counted),
+		RIG_TEST(flood_over_reconnects_is_limited),
 		RIG_TEST(slow_and_deaf_peers),
 		RIG_TEST(flooding_peer_delays_nobody),
 	};

@@ -13,21 +13,44 @@ conn_fail(struct vhu_conn *c, const char *why, bool framing)
 	c->ops->closed(c, why, framing);
 }
 
-/* Credit grows with time. Whether there is any. */
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Credit grows with time, and so does what is in reserve for connections to come. */
+static void
+conn_earn_credit(struct vhu_conn *c)
+{
+	const uint64_t each = 1000000000 / VHU_CONN_PER_SECOND, now = evloop_now_ns();
+	const uint64_t more = (now - c->credit_ns) / each;
+	const uint64_t credit = least(more, VHU_CONN_CREDIT - c->credit);
+
+	c->credit += (uint32_t)credit;
+	c->reserve += (uint32_t)least(more - credit, VHU_CONN_RESERVE - c->reserve);
+	c->credit_ns += more * each;
+}
+
+/* Whether there is any. */
 static bool
 conn_has_credit(struct vhu_conn *c)
 {
-	const uint64_t each = 1000000000 / VHU_CONN_PER_SECOND, now = evloop_now_ns();
-	uint64_t more = (now - c->credit_ns) / each;
-
-	if (more > VHU_CONN_CREDIT - c->credit) {
-		c->credit = VHU_CONN_CREDIT;
-		c->credit_ns = now;
-	} else {
-		c->credit += (uint32_t)more;
-		c->credit_ns += more * each;
-	}
+	conn_earn_credit(c);
 	return c->credit > 0;
+}
+
+/* A new connection costs something, and has the full credit as long as there is a reserve. */
+static void
+conn_begin_credit(struct vhu_conn *c)
+{
+	uint32_t more;
+
+	conn_earn_credit(c);
+	c->reserve -= (uint32_t)least(VHU_CONN_OPENING, c->reserve);
+	more = (uint32_t)least(VHU_CONN_CREDIT - c->credit, c->reserve);
+	c->credit += more;
+	c->reserve -= more;
 }
 
 /* What the peer has caused already is still to be done: no more is read from it meanwhile. */
@@ -146,6 +169,9 @@ vhu_conn_init(struct vhu_conn *c, struct evloop *loop, const struct vhu_conn_ops
 	c->throttled = (struct evloop_timer){ .expired = throttle_expired, .owner = c };
 	vhu_codec_rx_init(&c->rx, replies);
 	vhu_codec_tx_init(&c->tx);
+	c->credit = VHU_CONN_CREDIT;
+	c->reserve = VHU_CONN_RESERVE;
+	c->credit_ns = evloop_now_ns();
 	c->ops = ops;
 	c->loop = loop;
 	c->owner = owner;
@@ -158,8 +184,7 @@ vhu_conn_open(struct vhu_conn *c, int fd)
 
 	c->watch.fd = fd;
 	c->watch.events = EPOLLIN;
-	c->credit = VHU_CONN_CREDIT;
-	c->credit_ns = evloop_now_ns();
+	conn_begin_credit(c);
 	rc = evloop_watch_add(c->loop, &c->watch);
 	if (rc < 0) {
 		evloop_close_connection(c->rx.closer, fd);

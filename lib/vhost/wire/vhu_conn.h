@@ -21,6 +21,13 @@
  */
 #define VHU_CONN_CREDIT 2048
 #define VHU_CONN_PER_SECOND 1000
+/*
+ * What one connection has used up, the next one at the same place finds missing in the end: so
+ * many messages, besides those that the first has, are for peers that come again soon. A
+ * connection itself counts as some messages.
+ */
+#define VHU_CONN_RESERVE 6144
+#define VHU_CONN_OPENING 8
 #define VHU_CONN_THROTTLE_MS 20	/* a throttled peer is not read from for so long */
 
 struct vhu_conn;
@@ -37,6 +44,8 @@ struct vhu_conn_ops {
 	 * it again.
 	 */
 	void (*closed)(struct vhu_conn *c, const char *why, bool framing);
+	/* True: so much is still to be done for the peer that it has to wait. May be NULL. */
+	bool (*behind)(const void *owner);
 };
 
 struct vhu_conn {
@@ -44,11 +53,10 @@ struct vhu_conn {
 	struct evloop_timer in_deadline;	/* runs while a message is half received */
 	struct evloop_timer out_deadline; /* runs while something waits to be read by the peer */
 	struct evloop_timer throttled;	/* runs while the peer has used up its credit */
-	/* True: so much is still to be done for the peer that it has to wait. May be NULL. */
-	bool (*behind)(const void *owner);
 	bool limited;			/* the peer has credit; set before opening */
 	uint32_t credit;		/* messages to be read before it is throttled */
-	uint64_t credit_ns;		/* when it was last added to */
+	uint32_t reserve;		/* for the credit of connections to come */
+	uint64_t credit_ns;		/* when they were last added to */
 	struct vhu_codec_rx rx;
 	struct vhu_codec_tx tx;
 	const struct vhu_conn_ops *ops;
