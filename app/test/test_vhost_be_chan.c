@@ -62,12 +62,80 @@ channel_is_not_the_connection_itself(void **state)
 	assert_int_equal(rig->downs, 1);
 }
 
+/*
+ * Two front-ends of one process, each given the other's end: if that were kept, neither session
+ * would ever end. The connection that it is the end of may not have been accepted yet.
+ */
+static void
+channels_are_not_crossed(void **state)
+{
+	struct rig *rig = *state, *other;
+	struct vhu_msg m;
+	void *second;
+	int later;
+
+	rig_setup_bare(&second);
+	other = second;
+	evloop_free(other->loop);
+	other->loop = rig->loop;
+	rig_listen(other);
+	rig_connect(other);
+	fe_start(rig);
+	fe_start(other);
+	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &other->fe, 1, &m),
+			 NACK);
+	assert_int_equal(fe_talk(other, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &rig->fe, 1, &m),
+			 NACK);
+	later = connect_to(other->path);
+	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &later, 1, &m),
+			 NACK);
+	close(later);
+	wait_for_closing();
+	close(rig->fe);
+	close(other->fe);
+	rig->fe = other->fe = -1;
+	pump(rig);
+	assert_int_equal(rig->downs, 1);
+	assert_int_equal(other->downs, 1);
+	evloop_new(&other->loop); /* for the teardown to free */
+	other->fds_before = -1;
+	assert_int_equal(rig_teardown(&second), 0);
+}
+
+/* The same where we connected to the front-end. */
+static void
+channel_is_no_connection_of_ours(void **state)
+{
+	struct rig *rig = *state;
+	struct vhost_be_config cfg = rig_config(rig);
+	char err[200], path[80];
+	struct vhu_msg m;
+	struct vhost_be *client;
+	int listening, end;
+
+	fe_start(rig);
+	snprintf(path, sizeof(path), "%s/qemu", rig->dir);
+	listening = listen_at(path);
+	cfg.path = path;
+	cfg.client = true;
+	assert_int_equal(vhost_be_new(&cfg, &client, err, sizeof(err)), 0);
+	WAIT(rig, rig->ups == 2, 2000);
+	end = accept(listening, NULL, NULL);
+	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &end, 1, &m), NACK);
+	close(end);
+	close(listening);
+	vhost_be_free(client);
+	unlink(path);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(channel_is_expendable),
 		RIG_TEST(channel_is_not_the_connection_itself),
+		RIG_TEST(channels_are_not_crossed),
+		RIG_TEST(channel_is_no_connection_of_ours),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

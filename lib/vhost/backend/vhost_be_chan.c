@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The back-end channel: requests of ours to the front-end, on a socket that it gave us. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "vhost_be_session.h"
 
@@ -31,9 +33,9 @@ void
 vhost_be_chan_init(struct vhost_be *be)
 {
 	vhu_conn_init(&be->chan, be->loop, &chan_ops, be, true);
+	be->chan.rx.closer = be->closer;
 }
 
-	be->chan.rx.closer = be->closer;
 static bool
 is_unix_stream(int fd)
 {
@@ -66,6 +68,24 @@ is_far_end(int ours, int fd)
 	       memcmp(&name, &peer, name_len) == 0;
 }
 
+/*
+ * Whether fd is the far end of another connection of this process, be it accepted or not. Two
+ * ports that hold the ends of each other's connection would never see their peers leave. All
+ * sockets of connections have names on our side (vhu_sock.c); those of socketpair() have none.
+ */
+static bool
+ends_here(int fd)
+{
+	struct ucred far = { 0 };
+	struct sockaddr_un name = { 0 };
+	socklen_t far_len = sizeof(far), name_len = sizeof(name);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &far, &far_len) == 0 &&
+	       far.pid == getpid() &&
+	       getpeername(fd, (struct sockaddr *)&name, &name_len) == 0 &&
+	       name_len > sizeof(sa_family_t);
+}
+
 int
 vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg)
 {
@@ -75,6 +95,9 @@ vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg)
 	if (is_far_end(be->conn.watch.fd, msg->fds[0]))
 		return vhost_be_session_refuse(be, -EINVAL,
 					       "the back-end channel is the connection itself");
+	if (ends_here(msg->fds[0]))
+		return vhost_be_session_refuse(be, -EINVAL,
+					       "the back-end channel is a connection of a port");
 	vhu_conn_close(&be->chan);
 	if (vhu_conn_open(&be->chan, vhu_codec_take_fd(msg, 0)) < 0)
 		return vhost_be_session_refuse(be, -EINVAL,

@@ -39,14 +39,20 @@ stream_socket(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* 0: somebody listens there, and *out is the connection. Else -errno of connect(). */
+/*
+ * 0: somebody listens there, and *out is the connection. Else -errno of connect(). Our end has a
+ * name of the kernel's choice: it tells any process that holds the other end, this one too, that it
+ * is one.
+ */
 static int
 try_connect(const struct sockaddr_un *addr, int *out)
 {
+	const struct sockaddr_un unnamed = { .sun_family = AF_UNIX };
 	int fd = stream_socket();
 
 	if (fd < 0)
 		return fd;
+	bind(fd, (const struct sockaddr *)&unnamed, sizeof(sa_family_t));
 	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0) {
 		int error = -errno;
 
@@ -350,12 +356,12 @@ vhu_sock_open(struct vhu_sock *s, const struct vhu_sock_config *cfg, struct evlo
 	s->loop = loop;
 	s->ops = ops;
 	s->owner = owner;
+	s->closer = cfg->closer;
 	s->client = cfg->client;
 	s->first_ms = cfg->reconnect_ms != 0 ? cfg->reconnect_ms : VHU_SOCK_RECONNECT_MS;
 	s->delay_ms = s->first_ms;
 	s->appeared_ms = VHU_SOCK_APPEARED_MS;
 	s->addr.sun_family = AF_UNIX;
-	s->closer = cfg->closer;
 	if (cfg->path[0] == '\0')
 		return sock_fail(err, errlen, -EINVAL, "the path of the socket is empty");
 	if (strlen(cfg->path) >= sizeof(s->addr.sun_path))
