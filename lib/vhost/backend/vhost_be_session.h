@@ -73,8 +73,7 @@ struct vhost_be {
 	int about;			/* ring that the message in progress is about, or -1 */
 	const char *why;		/* of the last refusal, static */
 
-	uint64_t log_window_ns;		/* the second in which log_lines were written */
-	uint32_t log_lines[2];		/* ordinary ones, and those for debugging */
+	struct vhost_log_limit log_limit;
 	struct vhost_be_info info;	/* written with INFO_SET, INFO_ADD; read by any thread */
 };
 
@@ -176,6 +175,7 @@ int vhost_be_ring_on_set_vring_call(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_ring_on_set_vring_err(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_ring_on_set_vring_enable(struct vhost_be *be, struct vhu_msg *msg);
 
+/* vhost_be_mem.c */
 /* The account of a new session; `cut` is called when a file is cut short. 0 or -errno. */
 int vhost_be_mem_open(struct vhost_be *be,
 		      void (*cut)(struct evloop_watch *w, uint32_t events));
@@ -183,7 +183,6 @@ int vhost_be_mem_open(struct vhost_be *be,
 void vhost_be_mem_close(struct vhost_be *be);
 /* So many mappings wait to be undone that the front-end has to wait for that. */
 bool vhost_be_mem_is_behind(const void *be);
-/* vhost_be_mem.c */
 /* Put another snapshot (NULL: none) in place of the current one; takes it over. */
 void vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem);
 

@@ -21,6 +21,12 @@
 
 /* How often rings are looked at that may have broken. */
 #define WATCH_MS 500
+/*
+ * Shortest time from one change of the configuration that is looked at to the next, and from one
+ * restart of the rings to the next: a peer can ask for both as often as it likes.
+ */
+#define CHANGE_MS 50
+#define ANEW_MS 500
 
 /*
  * Enable rings and start the device. What is replayed has to be in force before packets flow, yet
@@ -120,6 +126,8 @@ halt_rings(struct vhost_fe *fe, bool peer)
 	if (!fe->running)
 		return;
 	evloop_timer_cancel(&fe->watch);
+	evloop_timer_cancel(&fe->anew);
+	evloop_watch_mod(&fe->err, EPOLLIN);
 	fe->ops->mem_stop(fe->ctx);
 	if (peer)
 		vhost_fe_rings_stop(fe);
@@ -178,6 +186,7 @@ end_session(struct vhost_fe *fe, const char *why)
 		snprintf(fe->why, sizeof(fe->why), "%s", why);
 	fe->lost = fe->changed = false;
 	evloop_timer_cancel(&fe->later);
+	evloop_timer_cancel(&fe->anew);
 	halt_rings(fe, false);
 	vhost_dev_close(fe->dev);
 	if (fe->connected)
@@ -257,14 +266,26 @@ open_again(struct evloop_timer *t)
 		bring_up(fe);
 }
 
+/* Milliseconds until `ms` have passed since `since_ns` (0: never). */
+static uint64_t
+ms_left(uint64_t since_ns, uint64_t ms)
+{
+	const uint64_t passed = (evloop_now_ns() - since_ns) / 1000000;
+
+	return since_ns == 0 || passed >= ms ? 0 : ms - passed;
+}
+
 /* Call-backs of the device may come from within an operation: they are served from the loop. */
 static void
 config_changed(void *ctx)
 {
 	struct vhost_fe *fe = ctx;
 
+	if (fe->changed)
+		return;
 	fe->changed = true;
-	evloop_timer_set(fe->loop, &fe->later, 0);
+	if (!fe->lost)
+		evloop_timer_set(fe->loop, &fe->later, ms_left(fe->looked_ns, CHANGE_MS));
 }
 
 static void
@@ -307,19 +328,45 @@ restart_rings(struct vhost_fe *fe)
 }
 
 static void
+set_up_anew(struct evloop_timer *t)
+{
+	struct vhost_fe *fe = t->owner;
+
+	fe->anew_ns = evloop_now_ns();
+	evloop_watch_mod(&fe->err, EPOLLIN);
+	restart_rings(fe);
+}
+
+/*
+ * Restart the rings, after a while if they were restarted just before. What asks for it meanwhile
+ * asks for the same.
+ */
+static void
+restart_soon(struct vhost_fe *fe, const char *why)
+{
+	if (fe->anew.at_ns != 0)
+		return;
+	vhost_fe_session_log(fe, VHOST_LOG_WARNING, "%s", why);
+	evloop_watch_mod(&fe->err, 0);
+	evloop_timer_set(fe->loop, &fe->anew, ms_left(fe->anew_ns, ANEW_MS));
+}
+
+static void
 look_at_device(struct vhost_fe *fe)
 {
 	uint8_t status = 0;
 	int rc = vhost_get_status(fe->dev, &status);
+	char why[64];
+
+	fe->looked_ns = evloop_now_ns();
 
 	if (vhost_dev_is_fatal(rc)) {
 		end_session(fe, fe->dev->why);
 		return;
 	}
 	if (rc == 0 && (status & VIRTIO_CONFIG_S_NEEDS_RESET)) {
-		vhost_fe_session_log(fe, VHOST_LOG_WARNING, "the %s needs a reset and gets it",
-				     vhost_fe_peer(fe));
-		restart_rings(fe);
+		snprintf(why, sizeof(why), "the %s needs a reset and gets it", vhost_fe_peer(fe));
+		restart_soon(fe, why);
 		return;
 	}
 	if (!fe->running)
@@ -349,6 +396,7 @@ watch_rings(struct evloop_timer *t)
 {
 	struct vhost_fe *fe = t->owner;
 	unsigned int qid;
+	char why[96];
 
 	/* The kernel tells nobody that a device goes, and waits until we have let go of it. */
 	if (fe->vdpa && node_at(fe->path) != fe->node) {
@@ -362,23 +410,22 @@ watch_rings(struct evloop_timer *t)
 	evloop_timer_set(fe->loop, &fe->watch, WATCH_MS);
 	if (!vhost_fe_rings_broken(fe, &qid))
 		return;
-	vhost_fe_session_log(fe, VHOST_LOG_WARNING,
-			     "vring %u broke (%s): the rings are set up anew", qid,
-			     virtq_ring_error_name(fe->ring[qid].drv->cursor.broken));
-	restart_rings(fe);
+	snprintf(why, sizeof(why), "vring %u broke (%s): the rings are set up anew", qid,
+		 virtq_ring_error_name(fe->ring[qid].drv->cursor.broken));
+	restart_soon(fe, why);
 }
 
 static void
 ring_failed(struct evloop_watch *w, uint32_t unused)
 {
 	struct vhost_fe *fe = w->owner;
+	char why[64];
 
 	if (!virtq_notify_take(w->fd) || !fe->running)
 		return;
-	vhost_fe_session_log(fe, VHOST_LOG_WARNING,
-			     "the %s reports a broken ring: they are set up anew",
-			     vhost_fe_peer(fe));
-	restart_rings(fe);
+	snprintf(why, sizeof(why), "the %s reports a broken ring: they are set up anew",
+		 vhost_fe_peer(fe));
+	restart_soon(fe, why);
 }
 
 void
@@ -420,6 +467,7 @@ open_socket(struct vhost_fe *fe, char *err, size_t errlen)
 		.reconnect_ms = fe->reconnect_ms,
 		.mode = fe->sock_mode,
 		.gid = fe->sock_gid,
+		.closer = fe->closer,
 	};
 
 	return vhu_sock_open(&fe->sock, &cfg, fe->loop, &fe_sock_ops, fe, err, errlen);
@@ -454,9 +502,11 @@ vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen)
 		fe->dev->ctx = fe;
 	} else {
 		vhost_dev_init(fe->dev, fe->loop, &fe_events, fe);
+		fe->dev->closer = fe->closer;
 	}
 	fe->again = (struct evloop_timer){ .expired = open_again, .owner = fe };
 	fe->later = (struct evloop_timer){ .expired = serve_later, .owner = fe };
+	fe->anew = (struct evloop_timer){ .expired = set_up_anew, .owner = fe };
 	fe->watch = (struct evloop_timer){ .expired = watch_rings, .owner = fe };
 	fe->err = (struct evloop_watch){
 		.fd = fe->errfd,
@@ -467,7 +517,6 @@ vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen)
 	rc = evloop_watch_add(fe->loop, &fe->err);
 	if (rc != 0) {
 		snprintf(err, errlen, "eventfd: %s", strerror(-rc));
-		.closer = fe->closer,
 		return rc;
 	}
 	return fe->vdpa || fe->given ? open_device(fe, err, errlen) :
@@ -484,6 +533,7 @@ vhost_fe_close(struct vhost_fe *fe)
 	fe->connected = false;
 	evloop_timer_cancel(&fe->again);
 	evloop_timer_cancel(&fe->later);
+	evloop_timer_cancel(&fe->anew);
 	evloop_watch_del(&fe->err);
 }
 
@@ -494,6 +544,7 @@ vhost_fe_free(struct vhost_fe *fe)
 		return;
 	vhost_fe_rings_free(fe);
 	vhost_fe_cvq_free(fe);
+	evloop_later_put(fe->closer);
 	if (fe->callfd >= 0)
 		close(fe->callfd);
 	if (fe->errfd >= 0)
@@ -502,7 +553,6 @@ vhost_fe_free(struct vhost_fe *fe)
 }
 
 static int
-		fe->dev->closer = fe->closer;
 reserve_all(struct vhost_fe *fe, struct virtq_drv *drv)
 {
 	int rc;
@@ -511,6 +561,9 @@ reserve_all(struct vhost_fe *fe, struct virtq_drv *drv)
 	fe->errfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (fe->callfd < 0 || fe->errfd < 0)
 		return -errno;
+	fe->closer = evloop_later_new();
+	if (fe->closer == NULL)
+		return -ENOMEM;
 	rc = vhost_fe_rings_alloc(fe, drv);
 	if (rc == 0 && fe->vdpa)
 		rc = vhost_fe_cvq_alloc(fe);
@@ -544,7 +597,6 @@ keep_config(struct vhost_fe *fe, const struct vhost_fe_config *cfg)
 int
 vhost_fe_new(const struct vhost_fe_config *cfg, struct vhost_fe **out)
 {
-	evloop_later_put(fe->closer);
 	struct vhost_fe *fe = calloc(1, sizeof(*fe));
 	int rc;
 
@@ -561,9 +613,6 @@ vhost_fe_new(const struct vhost_fe_config *cfg, struct vhost_fe **out)
 	return 0;
 }
 
-	fe->closer = evloop_later_new();
-	if (fe->closer == NULL)
-		return -ENOMEM;
 void
 vhost_fe_get_info(const struct vhost_fe *fe, struct vhost_fe_info *info)
 {

@@ -10,11 +10,16 @@ vhost_fe_session_log(struct vhost_fe *fe, enum vhost_log_level level, const char
 {
 	char line[VHOST_WHY + sizeof(fe->path) + 64];
 	va_list ap;
+	bool last;
 
+	if (!vhost_log_admits(&fe->log_limit, level, evloop_now_ns(), &last))
+		return;
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	fe->ops->log(fe->ctx, level, line);
+	if (last)
+		fe->ops->log(fe->ctx, level, VHOST_LOG_LAST);
 }
 
 bool

@@ -65,6 +65,10 @@ struct vhost_fe {
 	struct evloop_timer later;	/* what a call-back of the device left to be done */
 	struct evloop_timer watch;	/* look for broken rings */
 	bool lost, changed;		/* for `later` */
+	uint64_t looked_ns;		/* when the device was last looked at for a change */
+	struct evloop_timer anew;	/* set up the rings anew */
+	uint64_t anew_ns;		/* when that was last done */
+	struct vhost_log_limit log_limit;
 	bool logged;			/* why it does not work */
 	bool started;			/* rings are to run whenever there is a device */
 	bool connected;
