@@ -7,15 +7,22 @@
 
 #include <rte_alarm.h>
 
+#include "evloop.h"
 #include "vring_event.h"
 #include "vring_log.h"
+
+/* A peer that changes its mind all the time keeps call-backs no busier than this. */
+#define EVENT_US 50000
 
 static void
 event_deliver(void *arg)
 {
 	struct vring_port *port = arg;
 	struct rte_eth_dev *dev = port->dev;
-	uint32_t events = __atomic_exchange_n(&port->events, 0, __ATOMIC_ACQ_REL);
+	uint32_t events;
+
+	__atomic_store_n(&port->events_ns, evloop_now_ns(), __ATOMIC_RELAXED);
+	events = __atomic_exchange_n(&port->events, 0, __ATOMIC_ACQ_REL);
 
 	if ((events & VRING_EVENT_QUEUE) && dev->state == RTE_ETH_DEV_ATTACHED)
 		rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_QUEUE_STATE, NULL);
@@ -29,13 +36,23 @@ event_deliver(void *arg)
 	rte_eth_dev_callback_process(dev, RTE_ETH_EVENT_INTR_LSC, NULL);
 }
 
+/* What happens meanwhile is told with it. */
+static uint64_t
+delay_us(const struct vring_port *port)
+{
+	const uint64_t last = __atomic_load_n(&port->events_ns, __ATOMIC_RELAXED);
+	const uint64_t passed = (evloop_now_ns() - last) / 1000;
+
+	return last == 0 || passed >= EVENT_US ? 1 : EVENT_US - passed;
+}
+
 void
 vring_event_raise(struct vring_port *port, uint32_t events)
 {
 	/* Who makes the word non-zero sets the alarm, which delivers later events as well. */
 	if (__atomic_fetch_or(&port->events, events, __ATOMIC_ACQ_REL) != 0)
 		return;
-	if (rte_eal_alarm_set(1, event_deliver, port) != 0) {
+	if (rte_eal_alarm_set(delay_us(port), event_deliver, port) != 0) {
 		__atomic_store_n(&port->events, 0, __ATOMIC_RELEASE);
 		VRING_LOG(WARNING, port->name, "an event for the application is lost: no alarm");
 	}

@@ -2,6 +2,7 @@
 
 #include <rte_common.h>
 
+#include "evloop.h"
 #include "vring_log.h"
 
 RTE_LOG_REGISTER(vring_logtype, pmd.net.vring, NOTICE);
@@ -18,4 +19,12 @@ vring_log_session(const char *name, enum vhost_log_level level, const char *text
 	};
 
 	rte_log(levels[level], vring_logtype, "%s: %s\n", name, text);
+}
+
+bool
+vring_log_admits(struct vhost_log_limit *limit, enum vhost_log_level level)
+{
+	bool last;
+
+	return vhost_log_admits(limit, level, evloop_now_ns(), &last);
 }

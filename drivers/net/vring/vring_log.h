@@ -15,6 +15,8 @@ extern int vring_logtype;
 #define VRING_LOG(level, name, fmt, ...) \
 	rte_log(RTE_LOG_ ## level, vring_logtype, "%s: " fmt "\n", name, ## __VA_ARGS__)
 
+/* Whether one more line may be logged that a peer has caused. */
+bool vring_log_admits(struct vhost_log_limit *limit, enum vhost_log_level level);
 /* A line of the session of either role, as its owner prints it. */
 void vring_log_session(const char *name, enum vhost_log_level level, const char *text);
 

@@ -22,6 +22,7 @@
 #include <rte_spinlock.h>
 
 #include "evloop.h"
+#include "vhost_log.h"
 #include "virtq_ring.h"
 #include "vnet.h"
 #include "vring_devargs.h"
@@ -109,6 +110,7 @@ struct vring_port {
 	uint64_t features, protocol_features; /* negotiated */
 	uint16_t guest_mtu;	/* bytes, as the front-end said; 0: it did not */
 	uint64_t max_ring_logged_ns;	/* when a ring over max-ring= was logged last; 0: never */
+	struct vhost_log_limit log_limit; /* of lines that a peer causes without a session's */
 	struct vring_zc_watch zc_watch;
 	struct vring_session_counters session_base; /* at the last reset */
 	struct vring_port_vring vring[VRING_MAX_QIDS];
@@ -121,6 +123,7 @@ struct vring_port {
 	/* Events for the application that are not delivered yet; see vring_event.c. */
 	uint32_t events;
 
+	uint64_t events_ns;	/* atomic: when events were last delivered */
 	/* Counters, readable by any process. */
 	struct vring_session_counters session;
 	struct vring_stats_base *rx_base, *tx_base; /* one a pair */

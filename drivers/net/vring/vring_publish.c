@@ -184,6 +184,7 @@ vring_publish_link(struct vring_port *port)
 		link.link_status = RTE_ETH_LINK_UP;
 	if (rte_eth_linkstatus_set(port->dev, &link) != 0)
 		return;
-	VRING_LOG(INFO, port->name, "link is %s", link.link_status ? "up" : "down");
+	if (vring_log_admits(&port->log_limit, VHOST_LOG_INFO))
+		VRING_LOG(INFO, port->name, "link is %s", link.link_status ? "up" : "down");
 	vring_event_raise(port, VRING_EVENT_LINK);
 }

@@ -139,7 +139,8 @@ be_set_mtu(void *ctx, uint16_t mtu)
 	struct vring_port *port = ctx;
 
 	port->guest_mtu = mtu;
-	VRING_LOG(INFO, port->name, "the guest's MTU is %u", mtu);
+	if (vring_log_admits(&port->log_limit, VHOST_LOG_INFO))
+		VRING_LOG(INFO, port->name, "the guest's MTU is %u", mtu);
 	return 0;
 }
 
