@@ -215,6 +215,16 @@ ends_without_end(void **state)
 	}
 	assert_int_equal(attached, 64);
 	assert_int_equal(p.g.mem->refs, 2 + 64);
+	/* Another port has not used up anything. */
+	assert_null(p.d.vq->cursor.owner);
+	port.zc_watch.port += 1000;
+	set_run(NULL);
+	set_run(p.d.ring);
+	assert_non_null(p.d.vq->cursor.owner);
+	port.zc_watch.port -= 1000;
+	set_run(NULL);
+	set_run(p.d.ring);
+	assert_null(p.d.vq->cursor.owner);
 	rte_pktmbuf_free_bulk(kept, 200);
 	wait_refs(p.g.mem, 2);
 	set_run(NULL);

@@ -64,7 +64,9 @@ struct vnet_zc_ring {
 	} former[VNET_ZC_MEMS + 2]; /* two moves may pass before every burst is paused */
 	uint32_t nbufs;
 	struct vnet_zc_buf *bufs;
-	struct vnet_zc_ring *next; /* for lists of the owner */
+	/* The owner's, once the ring has ended. */
+	struct vnet_zc_ring *next;
+	uint64_t port;		/* whose it was */
 };
 
 /*

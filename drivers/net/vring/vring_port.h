@@ -80,6 +80,7 @@ struct vring_rarp {
 /* Zero-copy receive; control. */
 struct vring_zc_watch {
 	struct evloop_timer timer;	/* armed while any ring has zero-copy buffers */
+	uint64_t port;		/* tells the port from all others, former ones included */
 	uint64_t quiet_until_ns;	/* no log line about packets before */
 };
 
@@ -109,8 +110,8 @@ struct vring_port {
 	bool admin_down;	/* dev_set_link_down */
 	uint64_t features, protocol_features; /* negotiated */
 	uint16_t guest_mtu;	/* bytes, as the front-end said; 0: it did not */
-	uint64_t max_ring_logged_ns;	/* when a ring over max-ring= was logged last; 0: never */
 	struct vhost_log_limit log_limit; /* of lines that a peer causes without a session's */
+	uint64_t max_ring_logged_ns;	/* when a ring over max-ring= was logged last; 0: never */
 	struct vring_zc_watch zc_watch;
 	struct vring_session_counters session_base; /* at the last reset */
 	struct vring_port_vring vring[VRING_MAX_QIDS];
@@ -122,8 +123,8 @@ struct vring_port {
 
 	/* Events for the application that are not delivered yet; see vring_event.c. */
 	uint32_t events;
-
 	uint64_t events_ns;	/* atomic: when events were last delivered */
+
 	/* Counters, readable by any process. */
 	struct vring_session_counters session;
 	struct vring_stats_base *rx_base, *tx_base; /* one a pair */

@@ -23,7 +23,7 @@
 /* Interval at which the port looks for rings that no lcore bursts on. */
 #define ZC_WATCH_MS 200
 /*
- * Ended rings of the process whose packets the application still holds. With more, packets of rings
+ * Ended rings of a port whose packets the application still holds. With more, packets of its rings
  * that start are copied.
  */
 #define MAX_ENDED 64
@@ -36,7 +36,7 @@
 static struct {
 	pthread_mutex_t lock;
 	struct vnet_zc_ring *first;
-	unsigned int n;
+	uint64_t ports;		/* ports so far */
 	bool watched;		/* an alarm is set: free_ended() will run */
 } ended = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -63,7 +63,6 @@ free_ended(void *arg)
 
 		if (vnet_zc_free(zc)) {
 			*at = next;
-			ended.n--;
 		} else {
 			at = &zc->next;
 		}
@@ -74,28 +73,29 @@ free_ended(void *arg)
 }
 
 static void
-keep_ended(struct vnet_zc_ring *zc)
+keep_ended(const struct vring_port *port, struct vnet_zc_ring *zc)
 {
+	zc->port = port->zc_watch.port;
 	if (vnet_zc_free(zc))
 		return;
 	pthread_mutex_lock(&ended.lock);
 	zc->next = ended.first;
 	ended.first = zc;
-	ended.n++;
 	watch_ended();
 	pthread_mutex_unlock(&ended.lock);
 }
 
 static bool
-too_many_ended(void)
+too_many_ended(const struct vring_port *port)
 {
-	bool many;
+	unsigned int n = 0;
 
 	pthread_mutex_lock(&ended.lock);
 	watch_ended();
-	many = ended.n >= MAX_ENDED;
+	for (const struct vnet_zc_ring *zc = ended.first; zc != NULL; zc = zc->next)
+		n += zc->port == port->zc_watch.port;
 	pthread_mutex_unlock(&ended.lock);
-	return many;
+	return n >= MAX_ENDED;
 }
 
 /* Whether the port receives from the vring. */
@@ -117,7 +117,7 @@ vring_be_zc_begin(struct vring_port *port, uint16_t qid, const struct virtq_ring
 		vnet_zc_remap(zc);
 		return;
 	}
-	if (vring->ring != NULL || too_many_ended() || vnet_zc_new(ring, &zc) != 0)
+	if (vring->ring != NULL || too_many_ended(port) || vnet_zc_new(ring, &zc) != 0)
 		return;
 	vring->cursor->owner = zc;
 	if (port->zc_watch.timer.at_ns == 0)
@@ -152,7 +152,7 @@ end_ring(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
 	wait_for_packets(zc);
 	out = vnet_zc_attached(zc);
 	vnet_zc_end(zc, virtq_dev_of(cursor), ring);
-	keep_ended(zc);
+	keep_ended(port, zc);
 	if (out == 0 || evloop_now_ns() < port->zc_watch.quiet_until_ns)
 		return;
 	port->zc_watch.quiet_until_ns = evloop_now_ns() + WAIT_AGAIN_MS * 1000000ull;
@@ -214,6 +214,9 @@ vring_be_zc_open(struct vring_port *port)
 {
 	port->zc_watch.timer.expired = watch_unpolled;
 	port->zc_watch.timer.owner = port;
+	pthread_mutex_lock(&ended.lock);
+	port->zc_watch.port = ++ended.ports;
+	pthread_mutex_unlock(&ended.lock);
 }
 
 void
