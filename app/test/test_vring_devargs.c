@@ -212,6 +212,12 @@ test_front_end(void **state)
 	assert_int_equal(args.cq, VRING_CQ_AUTO);
 	assert_int_equal(parse("path=/dev/vhost-vdpa-77"), 0);
 	assert_true(vring_devargs_vdpa(&args));
+	/* Not there yet, and decided once: a device, and the socket of a back-end to come. */
+	assert_int_equal(parse("path=/dev/shm/vring-test-none.sock"), 0);
+	assert_false(vring_devargs_vdpa(&args));
+	assert_int_equal(parse("path=/dev/shm/vring-test-none.sock,server=1"), 0);
+	assert_int_equal(parse("path=/dev/null"), 0);
+	assert_true(vring_devargs_vdpa(&args));
 	refused("path=/dev/vhost-vdpa-77,server=1", "server=1", "server=0");
 	refused("path=/s,queue_size=300", "queue_size=", "power of two");
 	assert_int_equal(parse("path=/s,queue_size=300,packed_vq=1"), 0);

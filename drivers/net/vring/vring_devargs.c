@@ -342,6 +342,20 @@ check_together(const struct vring_devargs *args, uint64_t seen, char *err, size_
 	return -EINVAL;
 }
 
+/*
+ * A device of the kernel, or a socket. What is not there yet is a device where devices are: the
+ * path of a socket that a back-end has yet to make may lie in /dev/shm.
+ */
+static bool
+path_is_device(const char *path)
+{
+	struct stat st;
+
+	if (strncmp(path, "/dev/", 5) != 0)
+		return false;
+	return stat(path, &st) == 0 ? S_ISCHR(st.st_mode) : strncmp(path, "/dev/shm/", 9) != 0;
+}
+
 int
 vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, size_t errlen)
 {
@@ -359,6 +373,7 @@ vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, siz
 	for (unsigned int i = 0; i < pairs->count && rc == 0; i++)
 		rc = parse_pair(&pairs->pairs[i], &seen, args, err, errlen);
 	rte_kvargs_free(pairs);
+	args->vdpa = path_is_device(args->path);
 	return rc != 0 ? rc : check_together(args, seen, err, errlen);
 }
 
@@ -409,8 +424,5 @@ vring_devargs_front(const struct vring_devargs *args)
 bool
 vring_devargs_vdpa(const struct vring_devargs *args)
 {
-	struct stat st;
-
-	return strncmp(args->path, "/dev/", 5) == 0 &&
-	       (stat(args->path, &st) != 0 || S_ISCHR(st.st_mode));
+	return args->vdpa;
 }

@@ -66,6 +66,7 @@ struct vring_devargs {
 	uint32_t zero_copy;	/* attach packets of guests to mbufs of the application */
 	uint32_t zero_copy_min;	/* bytes of the shortest packet that is attached */
 	/* Front-end. */
+	bool vdpa;		/* path= is a device: as it was when the arguments were read */
 	uint32_t server;
 	uint32_t queue_size;	/* entries of each ring */
 	uint32_t cq;		/* VRING_CQ_AUTO: not given */
