@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,9 +31,18 @@ struct vring_ctrl {
 static pthread_mutex_t ctrl_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vring_ctrl shared;
 
+/*
+ * The thread has the signal mask of whoever probed the first port. A fault that is blocked ends the
+ * process, whatever handler there is.
+ */
 static void *
 ctrl_main(void *loop)
 {
+	sigset_t faults;
+
+	sigemptyset(&faults);
+	sigaddset(&faults, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
 	evloop_run(loop);
 	return NULL;
 }
