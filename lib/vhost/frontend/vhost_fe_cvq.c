@@ -7,7 +7,9 @@
  * filter nothing.
  */
 
+#include <endian.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -55,6 +57,22 @@ vhost_fe_cvq_free(struct vhost_fe *fe)
 	cvq->kickfd = -1;
 }
 
+/* VIRTIO 1.2, 5.1.2: behind all data rings the device could have, more than are served or not. */
+static uint32_t
+control_index(struct vhost_fe *fe)
+{
+	uint16_t pairs = fe->limits.max_pairs;
+
+	if (!vhost_fe_session_has(fe, VIRTIO_NET_F_MQ) &&
+	    !vhost_fe_session_has(fe, VIRTIO_NET_F_RSS))
+		return 2;
+	if (fe->vdpa && pairs == VHOST_FE_MAX_PAIRS &&
+	    vhost_get_config(fe->dev, offsetof(struct virtio_net_config, max_virtqueue_pairs),
+			     &pairs, sizeof(pairs)) == 0)
+		pairs = le16toh(pairs);
+	return 2u * pairs;
+}
+
 int
 vhost_fe_cvq_up(struct vhost_fe *fe)
 {
@@ -70,9 +88,7 @@ vhost_fe_cvq_up(struct vhost_fe *fe)
 
 	if (!vhost_fe_session_has(fe, VIRTIO_NET_F_CTRL_VQ))
 		return 0;
-	/* VIRTIO 1.2, 5.1.2: behind all data rings the device could have. */
-	cvq->qid = vhost_fe_session_has(fe, VIRTIO_NET_F_MQ) ||
-		   vhost_fe_session_has(fe, VIRTIO_NET_F_RSS) ? 2u * fe->limits.max_pairs : 2;
+	cvq->qid = control_index(fe);
 	cfg.qid = (uint16_t)cvq->qid;
 	rc = virtq_drv_init(cvq->drv, cvq->base, fe->ops->ring_iova(fe->ctx, cvq->base), &cfg,
 			    &cvq->ring);
