@@ -101,7 +101,7 @@ map_file(int fd, uint64_t start, uint64_t length, uint64_t unit, int prot, struc
 }
 
 static void
-unmap(struct virtq_map *map)
+undo_map(struct virtq_map *map)
 {
 	munmap(map->range.start, map->range.length);
 	if (map->range.keep != NULL)
@@ -129,7 +129,7 @@ map_units(struct virtq_mem_account *a, int fd, uint64_t start, uint64_t length, 
 		(*map)->range.wakefd = a->cutfd;
 	rc = virtq_sigbus_add(&(*map)->range);
 	if (rc < 0) {
-		unmap(*map);
+		undo_map(*map);
 		*map = NULL;
 	}
 	return rc;
@@ -198,7 +198,7 @@ end_map(void *arg)
 	struct virtq_map *map = arg;
 
 	virtq_sigbus_remove(&map->range);
-	unmap(map);
+	undo_map(map);
 }
 
 void

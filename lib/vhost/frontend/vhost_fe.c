@@ -337,10 +337,7 @@ set_up_anew(struct evloop_timer *t)
 	restart_rings(fe);
 }
 
-/*
- * Restart the rings, after a while if they were restarted just before. What asks for it meanwhile
- * asks for the same.
- */
+/* Now, or after a while if they were restarted just before. */
 static void
 restart_soon(struct vhost_fe *fe, const char *why)
 {

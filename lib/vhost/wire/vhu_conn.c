@@ -14,7 +14,7 @@ conn_fail(struct vhu_conn *c, const char *why, bool framing)
 }
 
 static uint64_t
-least(uint64_t a, uint64_t b)
+credit_within(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
@@ -25,10 +25,10 @@ conn_earn_credit(struct vhu_conn *c)
 {
 	const uint64_t each = 1000000000 / VHU_CONN_PER_SECOND, now = evloop_now_ns();
 	const uint64_t more = (now - c->credit_ns) / each;
-	const uint64_t credit = least(more, VHU_CONN_CREDIT - c->credit);
+	const uint64_t credit = credit_within(more, VHU_CONN_CREDIT - c->credit);
 
 	c->credit += (uint32_t)credit;
-	c->reserve += (uint32_t)least(more - credit, VHU_CONN_RESERVE - c->reserve);
+	c->reserve += (uint32_t)credit_within(more - credit, VHU_CONN_RESERVE - c->reserve);
 	c->credit_ns += more * each;
 }
 
@@ -47,8 +47,8 @@ conn_begin_credit(struct vhu_conn *c)
 	uint32_t more;
 
 	conn_earn_credit(c);
-	c->reserve -= (uint32_t)least(VHU_CONN_OPENING, c->reserve);
-	more = (uint32_t)least(VHU_CONN_CREDIT - c->credit, c->reserve);
+	c->reserve -= (uint32_t)credit_within(VHU_CONN_OPENING, c->reserve);
+	more = (uint32_t)credit_within(VHU_CONN_CREDIT - c->credit, c->reserve);
 	c->credit += more;
 	c->reserve -= more;
 }
