@@ -3,7 +3,6 @@
 #include "virtq_mem.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "virtq_mem_kind.h"
 #include "virtq_sigbus.h"
 
 struct virtq_map {
@@ -145,12 +145,8 @@ virtq_mem_map_new(struct virtq_mem_account *account, int fd, uint64_t offset, ui
 
 	if (size == 0 || __builtin_add_overflow(offset, size, &end) || end > INT64_MAX)
 		return -EINVAL;
-	/*
-	 * Only files that live in memory (memfd, tmpfs, hugetlbfs) know seals. Any other could make
-	 * us wait for whoever serves it, with every look at the file and every page fault.
-	 */
-	if (fcntl(fd, F_GET_SEALS) < 0)
-		return -EINVAL;
+	if (!virtq_mem_kind_is_local(fd))
+		return -EOPNOTSUPP;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || end > (uint64_t)st.st_size)

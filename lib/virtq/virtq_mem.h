@@ -75,8 +75,9 @@ uint32_t virtq_mem_account_maps(const struct virtq_mem_account *account);
  * still owns it. *host receives the address of the first byte. Whoever puts the last reference of
  * a mapping without an account (NULL) undoes it there and then.
  * Returns 0, -EDQUOT (the account has as many as it may), -EINVAL (size 0, sum wraps, file shorter
- * than offset + size, not a file in memory: memfd, tmpfs, hugetlbfs) or -errno of mmap (e.g.
- * -EACCES, -EPERM of a read-only or sealed fd). The mapping has one reference.
+ * than offset + size), -EOPNOTSUPP (not a file that the kernel alone serves, see virtq_mem_kind.h)
+ * or -errno of mmap (e.g. -EACCES, -EPERM of a read-only or sealed fd). The mapping has one
+ * reference.
  */
 int virtq_mem_map_new(struct virtq_mem_account *account, int fd, uint64_t offset, uint64_t size,
 		      struct virtq_map **map, uint8_t **host);

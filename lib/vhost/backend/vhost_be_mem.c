@@ -115,6 +115,8 @@ mem_error(int rc)
 		return "memory regions overlap";
 	case -EINVAL:
 		return "a memory region that cannot be right, or a file too short for it";
+	case -EOPNOTSUPP:
+		return "memory in a file of a kind that another process or host may serve";
 	case -ENOSPC:
 		return "more memory regions than the answer to GET_MAX_MEM_SLOTS allows";
 	case -EDQUOT:

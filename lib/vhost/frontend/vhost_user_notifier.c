@@ -77,12 +77,17 @@ is_device(int fd)
 	       S_ISCHR(st.stx_mode) && is_driver_of_notifiers(st.stx_rdev_major);
 }
 
-/* Files in memory as well: a back-end in software can poll a page instead of an eventfd. */
+/*
+ * Files in memory as well, which alone know seals: a back-end in software can poll a page instead
+ * of an eventfd. It has no use for one on a disk, for which a burst would wait.
+ */
 static int
 map_page(int fd, const struct vhu_vring_area *area, struct vhost_user_page *page)
 {
 	if (is_device(fd))
 		return virtq_mem_map_device(fd, area->offset, &page->map, &page->addr);
+	if (fcntl(fd, F_GET_SEALS) < 0)
+		return -EINVAL;
 	return virtq_mem_map_new(NULL, fd, area->offset, area->size, &page->map, &page->addr);
 }
 
