@@ -178,6 +178,7 @@ be_release(struct vhost_be *be)
 	free(be->vq);
 	free(be->vring);
 	free(be->rings);
+	vhost_be_relay_count_put(be->relays);
 	free(be);
 }
 
@@ -205,8 +206,9 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->vring = calloc(be->nrings, sizeof(be->vring[0]));
 	be->rings = calloc(be->nrings, sizeof(be->rings[0]));
 	be->closer = evloop_later_new();
+	be->relays = vhost_be_relay_count_new();
 	if (be->vq == NULL || be->vring == NULL || be->rings == NULL || be->closer == NULL ||
-	    vhost_be_mem_open(be, memory_was_cut) < 0) {
+	    be->relays == NULL || vhost_be_mem_open(be, memory_was_cut) < 0) {
 		be_release(be);
 		return NULL;
 	}

@@ -89,9 +89,11 @@ ends_here(int fd)
 int
 vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg)
 {
-	if (!is_unix_stream(msg->fds[0]))
-		return vhost_be_session_refuse(be, -EINVAL,
-					       "the back-end channel is not a stream socket");
+	/* User-Mode Linux gives a pipe. The session has nothing to say, so it does without. */
+	if (!is_unix_stream(msg->fds[0])) {
+		vhu_conn_close(&be->chan);
+		return 0;
+	}
 	if (is_far_end(be->conn.watch.fd, msg->fds[0]))
 		return vhost_be_session_refuse(be, -EINVAL,
 					       "the back-end channel is the connection itself");

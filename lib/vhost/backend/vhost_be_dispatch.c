@@ -32,24 +32,26 @@ on_set_features(struct vhost_be *be, struct vhu_msg *msg)
 	be->features_bad = true;
 	if (wanted & ~be->offered)
 		return vhost_be_session_refuse(be, -EINVAL, "features that were not offered");
-	/* Only logging may be switched under a running ring. */
-	if (vhost_be_rings_running(be) && (changed & ~VIRTQ_BIT(VHOST_F_LOG_ALL)))
-		return vhost_be_session_refuse(be, -EBUSY,
-					       "features cannot change while a ring runs");
+	/* Only logging may be switched under a ring that is served. */
+	if (changed & ~VIRTQ_BIT(VHOST_F_LOG_ALL)) {
+		if (vhost_be_rings_enabled(be))
+			return vhost_be_session_refuse(be, -EBUSY,
+						       "features cannot change while a ring runs");
+		vhost_be_rings_forget(be);
+	}
 	be->features_bad = false;
-	be->features_set = true;
-	be->features = wanted;
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		struct vhost_be_vring *r = &be->vring[i];
 
-		if (!(wanted & VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES)) && !r->enabled) {
-			/* This front-end has no message for it. */
+		/* vhost-user, "Ring states": without bit 30 rings start enabled. */
+		if (!(wanted & VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES)) &&
+		    (changed || !be->features_set))
 			r->enabled = true;
-			r->stale = true;
-		}
 		if (changed)
 			r->stale = true;
 	}
+	be->features_set = true;
+	be->features = wanted;
 	vhost_be_rings_retry(be);
 	vhost_be_session_report_features(be);
 	return 0;
@@ -91,7 +93,11 @@ on_set_protocol_features(struct vhost_be *be, struct vhu_msg *msg)
 	return 0;
 }
 
-/* Queue pairs, not vrings: what network front-ends expect. */
+/*
+ * Queue pairs, as QEMU reads it, which refuses to have more. Others (rust-vmm, crosvm) take it for
+ * the number of rings that there are. An owner that has more than twice the pairs that anybody was
+ * promised makes both right.
+ */
 static int
 on_get_queue_num(struct vhost_be *be, struct vhu_msg *msg)
 {
@@ -115,6 +121,13 @@ on_net_set_mtu(struct vhost_be *be, struct vhu_msg *msg)
 		return vhost_be_session_refuse(be, -EINVAL, "an MTU is 68 to 65535");
 	if (be->ops->set_mtu(be->ctx, (uint16_t)mtu) < 0)
 		return vhost_be_session_refuse(be, -EINVAL, "the port does not take this MTU");
+	return 0;
+}
+
+/* Nobody signals on writes to a log here; the fd is closed with the message. */
+static int
+on_set_log_fd(struct vhost_be *be, struct vhu_msg *msg)
+{
 	return 0;
 }
 
@@ -162,18 +175,20 @@ on_get_status(struct vhost_be *be, struct vhu_msg *msg)
 
 /*
  * Numbers, sizes, fds, features: vhost-user, "Front-end message types". A request without a
- * handler is refused in the way that its entry says.
+ * handler is refused in the way that its entry says. Where DPDK's lib/vhost asks for no protocol
+ * feature, front-ends have come to send the request without, and none is asked for here.
  */
 static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 	[VHU_GET_FEATURES] = { ALWAYS, ANSWERED, .handle = on_get_features },
 	[VHU_SET_FEATURES] = { U64, ALWAYS, .handle = on_set_features },
 	[VHU_SET_OWNER] = { ALWAYS, .handle = on_set_owner },
 	[VHU_RESET_OWNER] = { ALWAYS, .handle = on_reset_owner },
-	[VHU_SET_MEM_TABLE] = { BETWEEN(8, sizeof(struct vhu_mem_table)), FDS(0, VHU_MAX_TABLE),
-		ALWAYS, .handle = vhost_be_mem_on_set_mem_table },
+	[VHU_SET_MEM_TABLE] = {
+		BETWEEN(8, 8 + VHU_MAX_LONG_TABLE * sizeof(struct vhu_mem_region)),
+		FDS(0, VHU_MAX_LONG_TABLE), ALWAYS, .handle = vhost_be_mem_on_set_mem_table },
 	[VHU_SET_LOG_BASE] = { EXACTLY(sizeof(struct vhu_log)), FDS(0, 1), NEEDS(LOG_SHMFD),
 		ALWAYS },
-	[VHU_SET_LOG_FD] = { FDS(1, 1), ALWAYS },
+	[VHU_SET_LOG_FD] = { FDS(1, 1), ALWAYS, .handle = on_set_log_fd },
 	[VHU_SET_VRING_NUM] = { STATE, ALWAYS, .handle = vhost_be_ring_on_set_vring_num },
 	[VHU_SET_VRING_ADDR] = { EXACTLY(sizeof(struct vhu_vring_addr)), ALWAYS,
 		.handle = vhost_be_ring_on_set_vring_addr },
@@ -187,12 +202,11 @@ static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 	[VHU_SET_VRING_ERR] = { U64, FDS(0, 1), ALWAYS, .handle = vhost_be_ring_on_set_vring_err },
 	[VHU_GET_PROTOCOL_FEATURES] = { ALWAYS, ANSWERED, .handle = on_get_protocol_features },
 	[VHU_SET_PROTOCOL_FEATURES] = { U64, ALWAYS, .handle = on_set_protocol_features },
-	[VHU_GET_QUEUE_NUM] = { NEEDS(MQ), ALWAYS, ANSWERED, .handle = on_get_queue_num },
-	[VHU_SET_VRING_ENABLE] = { STATE, .required = VHOST_BE_REQUIRES_ENABLE, ALWAYS,
-		.handle = vhost_be_ring_on_set_vring_enable },
-	[VHU_SEND_RARP] = { U64, NEEDS(RARP), ALWAYS, .handle = on_send_rarp },
-	[VHU_NET_SET_MTU] = { U64, NEEDS(NET_MTU), ALWAYS, .handle = on_net_set_mtu },
-	[VHU_SET_BACKEND_REQ_FD] = { FDS(1, 1), NEEDS(BACKEND_REQ), ALWAYS,
+	[VHU_GET_QUEUE_NUM] = { ALWAYS, ANSWERED, .handle = on_get_queue_num },
+	[VHU_SET_VRING_ENABLE] = { STATE, ALWAYS, .handle = vhost_be_ring_on_set_vring_enable },
+	[VHU_SEND_RARP] = { U64, ALWAYS, .handle = on_send_rarp },
+	[VHU_NET_SET_MTU] = { U64, ALWAYS, .handle = on_net_set_mtu },
+	[VHU_SET_BACKEND_REQ_FD] = { FDS(1, 1), ALWAYS,
 		.handle = vhost_be_chan_on_set_backend_req_fd },
 	[VHU_IOTLB_MSG] = { BETWEEN(VHU_IOTLB_MIN, sizeof(struct vhu_iotlb)),
 		.required = VHOST_BE_REQUIRES_IOMMU, ALWAYS, ANSWERED, OR_U64(1) },
@@ -220,8 +234,8 @@ static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 		NEEDS(CONFIGURE_MEM_SLOTS), ALWAYS, .handle = vhost_be_mem_on_add_mem_reg },
 	[VHU_REM_MEM_REG] = { EXACTLY(sizeof(struct vhu_mem_single)), FDS(0, 1),
 		NEEDS(CONFIGURE_MEM_SLOTS), ALWAYS, .handle = vhost_be_mem_on_rem_mem_reg },
-	[VHU_SET_STATUS] = { U64, NEEDS(STATUS), ALWAYS, .handle = on_set_status },
-	[VHU_GET_STATUS] = { NEEDS(STATUS), ALWAYS, ANSWERED, .handle = on_get_status },
+	[VHU_SET_STATUS] = { U64, ALWAYS, .handle = on_set_status },
+	[VHU_GET_STATUS] = { ALWAYS, ANSWERED, .handle = on_get_status },
 	[VHU_GET_SHARED_OBJECT] = { EXACTLY(16), NEEDS(SHARED_OBJECT), ALWAYS },
 	/* Bit 8: no fd comes with the answer; the rest is an error. */
 	[VHU_SET_DEVICE_STATE_FD] = { EXACTLY(sizeof(struct vhu_device_state)), FDS(1, 1),
@@ -243,9 +257,6 @@ is_negotiated(const struct vhost_be *be, uint8_t required)
 	switch (required) {
 	case VHOST_BE_REQUIRES_NOTHING:
 		return true;
-	case VHOST_BE_REQUIRES_ENABLE: /* QEMU sends it before SET_FEATURES */
-		return !be->features_set ||
-		       (be->features & VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES));
 	case VHOST_BE_REQUIRES_IOMMU:
 		return be->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
 	default:
@@ -259,8 +270,9 @@ serve_request(struct vhost_be *be, const struct vhost_be_request_info *info, str
 {
 	if (info == NULL)
 		return vhost_be_session_refuse(be, -ENOTSUP, "unknown request");
-	if (msg->hdr.size < info->min || msg->hdr.size > info->max)
-		return vhost_be_session_refuse(be, -EMSGSIZE, "payload of a wrong size");
+	/* Some front-ends always send the largest payload there is; what follows is not read. */
+	if (msg->hdr.size < info->min)
+		return vhost_be_session_refuse(be, -EMSGSIZE, "payload too short");
 	if (msg->nfds < info->fds_min || msg->nfds > info->fds_max)
 		return vhost_be_session_refuse(be, -EINVAL, "wrong number of fds");
 	if (!is_negotiated(be, info->required))

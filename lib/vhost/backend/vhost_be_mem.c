@@ -133,21 +133,25 @@ mem_error(int rc)
 int
 vhost_be_mem_on_set_mem_table(struct vhost_be *be, struct vhu_msg *msg)
 {
-	struct virtq_region region[VHU_MAX_TABLE];
+	const bool slots = be->protocol & VIRTQ_BIT(VHU_PF_CONFIGURE_MEM_SLOTS);
+	struct virtq_region region[VHU_MAX_LONG_TABLE];
 	const uint32_t n = msg->table.n;
 	struct virtq_mem *mem;
 	uint32_t mapped;
 	int rc = 0;
 
-	if (n == 0 || n > VHU_MAX_TABLE)
-		return vhost_be_session_refuse(be, -EINVAL, "a memory table has 1 to 8 regions");
-	if (msg->hdr.size != 8 + n * sizeof(msg->table.region[0]))
-		return vhost_be_session_refuse(be, -EMSGSIZE, "size of the memory table");
+	if (n == 0 || n > (slots ? VHU_MAX_LONG_TABLE : VHU_MAX_TABLE))
+		return vhost_be_session_refuse(be, -EINVAL, "a memory table has 1 to 8 regions, "
+					       "with CONFIGURE_MEM_SLOTS 32");
+	/* User-Mode Linux sends its whole structure whatever n is. */
+	if (msg->hdr.size < 8 + n * sizeof(struct vhu_mem_region))
+		return vhost_be_session_refuse(be, -EMSGSIZE, "memory table too short");
 	if (msg->nfds != n)
 		return vhost_be_session_refuse(be, -EINVAL, "each memory region needs one fd");
 	for (mapped = 0; mapped < n; mapped++) {
-		const struct vhu_mem_region wire = msg->table.region[mapped];
+		struct vhu_mem_region wire;
 
+		memcpy(&wire, msg->raw + 8 + mapped * sizeof(wire), sizeof(wire));
 		rc = map_region(be, &wire, msg->fds[mapped], &region[mapped]);
 		if (rc < 0)
 			break;

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Rings of a session: what the front-end says of them, when they start, stop and change. */
-#define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vhost_be_session.h"
@@ -29,22 +26,32 @@ vhost_be_ring_init(struct vhost_be_vring *r, uint16_t qid)
 	r->kick = r->call = r->err = -1;
 }
 
+/* Nobody uses it any more. */
+static void
+close_call(struct vhost_be_vring *r)
+{
+	close_fd(&r->call);
+	vhost_be_relay_stop(r->relay);
+	r->relay = NULL;
+}
+
 void
 vhost_be_ring_reset(struct vhost_be_vring *r)
 {
-	const int call = r->call, err = r->err;
+	const struct vhost_be_vring old = *r;
 
 	close_fd(&r->kick);
 	vhost_be_ring_init(r, r->qid);
-	r->call = call;
-	r->err = err;
+	r->call = old.call;
+	r->err = old.err;
+	r->relay = old.relay;
 }
 
 void
 vhost_be_ring_drop(struct vhost_be_vring *r)
 {
 	vhost_be_ring_reset(r);
-	close_fd(&r->call);
+	close_call(r);
 	close_fd(&r->err);
 }
 
@@ -53,6 +60,15 @@ vhost_be_rings_running(const struct vhost_be *be)
 {
 	for (uint16_t i = 0; i < be->nrings; i++)
 		if (be->vring[i].ring != NULL)
+			return true;
+	return false;
+}
+
+bool
+vhost_be_rings_enabled(const struct vhost_be *be)
+{
+	for (uint16_t i = 0; i < be->nrings; i++)
+		if (be->vring[i].ring != NULL && be->vring[i].ring->enabled)
 			return true;
 	return false;
 }
@@ -98,6 +114,15 @@ vhost_be_rings_stop(struct vhost_be *be)
 	for (uint16_t i = 0; i < be->nrings; i++)
 		if (be->vring[i].ring != NULL)
 			ring_stopped(be, &be->vring[i]);
+}
+
+void
+vhost_be_rings_forget(struct vhost_be *be)
+{
+	for (uint16_t i = 0; i < be->nrings; i++)
+		if (be->vring[i].ring != NULL)
+			be->vring[i].kicked = false;
+	vhost_be_rings_stop(be);
 }
 
 void
@@ -212,20 +237,61 @@ ring_fails(struct vhost_be *be, struct vhost_be_vring *r, int rc, const char *wh
 	return vhost_be_session_refuse(be, rc, why);
 }
 
-/* Set the vring's position to its base. The ring is not published yet. */
+/* Whether no entry of a packed ring was ever used: the device marks those. VIRTIO 1.2, 2.8.1. */
+static bool
+never_used(const struct virtq_ring *ring)
+{
+	for (uint32_t i = 0; i < ring->size; i++)
+		if (virtq_load16(&ring->pdesc[i].flags) & VIRTQ_PACKED_USED)
+			return false;
+	return true;
+}
+
+/*
+ * 0 is the second round of a ring that was used up to its end, and not its beginning; User-Mode
+ * Linux sends it for that all the same.
+ */
+static int
+place_packed(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
+{
+	uint32_t base = r->has_base ? r->base : virtq_fresh_base(true);
+
+	if (base == 0 && never_used(ring))
+		base = virtq_fresh_base(true);
+	return virtq_dev_set_base(be->vq[r->qid], ring, base);
+}
+
+/*
+ * A device that stopped has used all that it took, so it goes on where it had used up to. What
+ * front-ends say after a reconnect is that (QEMU), the driver's index (cloud-hypervisor,
+ * StratoVirt), 0, or nothing (Dragonball). Only where the ring's own word cannot be right theirs is
+ * taken: a driver can be at most one ring ahead of the device.
+ */
+static int
+place_split(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
+{
+	struct virtq_dev *vq = be->vq[r->qid];
+	const uint16_t avail = virtq_load16(&ring->avail->idx);
+	uint16_t start = virtq_load16(&ring->used->idx);
+	int rc;
+
+	if ((uint16_t)(avail - start) > ring->size)
+		start = r->has_base ? (uint16_t)r->base : 0;
+	if ((uint16_t)(avail - start) > ring->size)
+		return -EINVAL;
+	rc = virtq_dev_set_base(vq, ring, start);
+	vq->cursor.used_idx = start; /* the driver may have changed its word */
+	if (r->has_base && start != r->base)
+		vhost_be_session_log(be, VHOST_LOG_INFO, "ring %u goes on at %u, where it was used "
+				     "up to, and not at its base %u", r->qid, start, r->base);
+	return rc;
+}
+
+/* Set the vring's position. The ring is not published yet. */
 static int
 ring_place(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
 {
-	const uint32_t base = r->has_base ? r->base : virtq_fresh_base(ring->packed);
-	uint16_t ahead;
-
-	if (virtq_dev_set_base(be->vq[r->qid], ring, base) < 0)
-		return -EINVAL;
-	if (ring->packed)
-		return 0;
-	/* A driver can be at most one ring ahead of the device. */
-	ahead = (uint16_t)(virtq_load16(&ring->avail->idx) - base);
-	return ahead > ring->size ? -EINVAL : 0;
+	return ring->packed ? place_packed(be, r, ring) : place_split(be, r, ring);
 }
 
 /* Start a vring, or replace the ring of a running one, whose position stays. */
@@ -309,9 +375,11 @@ vhost_be_ring_on_set_vring_num(struct vhost_be *be, struct vhu_msg *msg)
 	if (!packed_possible && (num & (num - 1)) != 0)
 		return vhost_be_session_refuse(be, -EINVAL,
 					       "the size of a split ring is a power of two");
-	if (r->ring != NULL && num != r->num)
-		return vhost_be_session_refuse(be, -EBUSY,
-					       "the size of a running ring cannot change");
+	/* Another ring, which the front-end has not stopped before: its addresses come next. */
+	if (r->ring != NULL && num != r->num) {
+		ring_stop(be, r);
+		r->has_addr = r->has_base = false;
+	}
 	r->num = num;
 	ring_touched(be, r);
 	return 0;
@@ -323,8 +391,6 @@ bad_addr(const struct vhost_be *be, const struct vhu_vring_addr *a)
 {
 	const uint64_t avail_align = be->features_set && is_packed(be) ? 4 : 2;
 
-	if (a->flags & ~VHU_ADDR_F_LOG)
-		return "unknown flags of ring addresses";
 	if (a->desc % 16 != 0 || a->avail % avail_align != 0 || a->used % 4 != 0)
 		return "ring addresses are not aligned: 16 bytes are due for descriptors, "
 		       "2 (packed: 4) for the driver's part, 4 for the device's";
@@ -401,54 +467,27 @@ vhost_be_ring_on_get_vring_base(struct vhost_be *be, struct vhu_msg *msg)
 	r->kicked = false;
 	r->start_failed = false;
 	close_fd(&r->kick);
-	close_fd(&r->call);
+	close_call(r);
+	msg->hdr.size = sizeof(msg->state);
 	msg->state.num = r->has_base ? r->base : virtq_fresh_base(is_packed(be));
 	return 0;
 }
 
-/* Only eventfds and their like: writing to a pipe or a socket could raise SIGPIPE or block. */
+/* The ring of a SET_VRING_KICK, _CALL or _ERR, and whether an fd comes for it. */
 static int
-check_eventfd(int fd)
-{
-	struct statx st;
-	int flags;
-
-	/* What a process serves would be asked by fstat(). */
-	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
-		return -errno;
-	if ((st.stx_mode & S_IFMT) != 0)
-		return -EINVAL;
-	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR)
-		return -EINVAL;
-	if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -errno;
-	return 0;
-}
-
-/* The ring and the fd (-1: none) of a SET_VRING_KICK, _CALL or _ERR. The fd is the caller's. */
-static int
-take_ring_fd(struct vhost_be *be, struct vhu_msg *msg, struct vhost_be_vring **r, int *fd)
+ring_of_fd(struct vhost_be *be, struct vhu_msg *msg, struct vhost_be_vring **r, bool *comes)
 {
 	const uint64_t word = msg->u64;
 
-	if (word & ~(VHU_FD_INDEX | VHU_FD_NONE))
-		return vhost_be_session_refuse(be, -EINVAL, "reserved bits of a ring's fd are set");
 	*r = find_ring(be, (uint32_t)(word & VHU_FD_INDEX));
 	if (*r == NULL)
 		return -EINVAL;
-	if (word & VHU_FD_NONE) {
-		if (msg->nfds != 0)
-			return vhost_be_session_refuse(be, -EINVAL,
-						       "an fd came although the message says none");
-		*fd = -1;
-		return 0;
-	}
-	if (msg->nfds != 1)
+	*comes = !(word & VHU_FD_NONE);
+	if (*comes && msg->nfds != 1)
 		return vhost_be_session_refuse(be, -EINVAL, "the fd is missing");
-	if (check_eventfd(msg->fds[0]) < 0)
-		return vhost_be_session_refuse(be, -EINVAL, "not an eventfd");
-	*fd = vhu_codec_take_fd(msg, 0);
+	if (!*comes && msg->nfds != 0)
+		return vhost_be_session_refuse(be, -EINVAL,
+					       "an fd came although the message says none");
 	return 0;
 }
 
@@ -456,15 +495,21 @@ int
 vhost_be_ring_on_set_vring_kick(struct vhost_be *be, struct vhu_msg *msg)
 {
 	struct vhost_be_vring *r = NULL;
-	int fd = -1;
-	int rc = take_ring_fd(be, msg, &r, &fd);
+	bool comes;
+	int rc = ring_of_fd(be, msg, &r, &comes);
 
 	if (rc < 0)
 		return rc;
 	close_fd(&r->kick);
-	r->kick = fd;
+	/* Not read, so of another kind it does no harm; it is not even kept. */
+	r->kick = comes ? vhost_be_fd_take_event(msg) : -1;
 	/* The port polls: the message itself starts the ring, no kick has to be waited for. */
 	r->kicked = true;
+	if (be->features_set && !r->enabled &&
+	    !(be->features & VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES))) {
+		r->enabled = true;
+		r->stale = true;
+	}
 	ring_touched(be, r);
 	return 0;
 }
@@ -484,13 +529,20 @@ swap_fd(struct vhost_be *be, struct vhost_be_vring *r, int *place, int fd)
 int
 vhost_be_ring_on_set_vring_call(struct vhost_be *be, struct vhu_msg *msg)
 {
+	struct vhost_be_relay *relay = NULL, *old;
 	struct vhost_be_vring *r = NULL;
+	bool comes;
 	int fd = -1;
-	int rc = take_ring_fd(be, msg, &r, &fd);
+	int rc = ring_of_fd(be, msg, &r, &comes);
 
+	if (rc == 0 && comes)
+		rc = vhost_be_fd_take_call(be, msg, &fd, &relay);
 	if (rc < 0)
 		return rc;
+	old = r->relay;
+	r->relay = relay;
 	swap_fd(be, r, &r->call, fd);
+	vhost_be_relay_stop(old);
 	/* What was used meanwhile may have been called on the old fd. */
 	if (r->ring != NULL)
 		virtq_notify(r->call);
@@ -501,12 +553,13 @@ int
 vhost_be_ring_on_set_vring_err(struct vhost_be *be, struct vhu_msg *msg)
 {
 	struct vhost_be_vring *r = NULL;
-	int fd = -1;
-	int rc = take_ring_fd(be, msg, &r, &fd);
+	bool comes;
+	int rc = ring_of_fd(be, msg, &r, &comes);
 
 	if (rc < 0)
 		return rc;
-	swap_fd(be, r, &r->err, fd);
+	/* One of another kind is not signalled; lib/vhost signals none. */
+	swap_fd(be, r, &r->err, comes ? vhost_be_fd_take_event(msg) : -1);
 	return 0;
 }
 
@@ -517,12 +570,9 @@ vhost_be_ring_on_set_vring_enable(struct vhost_be *be, struct vhu_msg *msg)
 
 	if (r == NULL)
 		return -EINVAL;
-	if (msg->state.num > 1)
-		return vhost_be_session_refuse(be, -EINVAL,
-					       "a ring is enabled with 1 and disabled with 0");
-	if (r->enabled == (msg->state.num == 1))
+	if (r->enabled == (msg->state.num != 0))
 		return 0;
-	r->enabled = msg->state.num == 1;
+	r->enabled = msg->state.num != 0;
 	r->stale = true;
 	ring_touched(be, r);
 	return 0;

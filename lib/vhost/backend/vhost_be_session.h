@@ -6,7 +6,9 @@
  *   vhost_be_dispatch.c	the table of messages, what reads it, messages about the session
  *   vhost_be_mem.c		messages about memory; replacing the snapshot under running rings
  *   vhost_be_ring.c		messages about rings; when a ring starts, stops, is published
+ *   vhost_be_fd.c		eventfds and pipes of rings
  *   vhost_be_chan.c		the back-end channel
+ *   vhost_be_relay.c		calls to drivers that wait on a pipe
  *   vhost_be_session.c		what all of them need
  */
 #ifndef VHOST_BE_SESSION_H
@@ -14,6 +16,7 @@
 
 #include "evloop.h"
 #include "vhost_be_ops.h"
+#include "vhost_be_relay.h"
 #include "vhu_conn.h"
 #include "vhu_msg.h"
 #include "vhu_sock.h"
@@ -29,6 +32,7 @@ struct vhost_be_vring {
 	bool enabled;		/* remembered from before the ring exists */
 	bool kicked;		/* a kick (fd or none) came: start as soon as all is there */
 	int kick, call, err;	/* eventfds, owned; -1: none */
+	struct vhost_be_relay *relay; /* who passes calls on to a pipe, or NULL */
 
 	struct virtq_ring *ring;	/* what the bursts use; NULL: stopped */
 	bool stale;		/* the ring has to be rebuilt; its position stays */
@@ -68,6 +72,8 @@ struct vhost_be {
 	struct virtq_mem *mem;		/* NULL: none yet */
 	bool mem_repeated;		/* regions are added and removed once a queue pair */
 
+	struct vhost_be_relays *relays;	/* how many there are */
+
 	struct vhost_be_vring *vring;		/* nrings of them */
 	struct virtq_ring **rings;	/* scratch for ops->rings_publish */
 	int about;			/* ring that the message in progress is about, or -1 */
@@ -106,12 +112,11 @@ enum vhost_be_refusal {
 /* What has to be negotiated: VHOST_BE_REQUIRES(protocol feature), or one of these. */
 #define VHOST_BE_REQUIRES_NOTHING 0
 #define VHOST_BE_REQUIRES(bit) ((bit) + 1)
-#define VHOST_BE_REQUIRES_ENABLE 64	/* feature bit 30 acked, or nothing acked yet */
-#define VHOST_BE_REQUIRES_IOMMU 65	/* VIRTIO_F_ACCESS_PLATFORM acked */
+#define VHOST_BE_REQUIRES_IOMMU 64	/* VIRTIO_F_ACCESS_PLATFORM acked */
 
 /* What the table says of a request. */
 struct vhost_be_request_info {
-	uint16_t min, max;	/* bytes of payload */
+	uint16_t min, max;	/* bytes of payload: needed, and read */
 	uint8_t fds_min, fds_max;
 	uint8_t required;
 	uint8_t when;		/* VHOST_BE_WHEN_ */
@@ -163,6 +168,10 @@ void vhost_be_ring_check(struct vhost_be *be, struct vhost_be_vring *r);
 /* Reset the device (RESET_DEVICE, SET_STATUS 0): rings and features are as new, memory stays. */
 void vhost_be_rings_reset_device(struct vhost_be *be);
 bool vhost_be_rings_running(const struct vhost_be *be);
+/* Whether any ring runs and is enabled. */
+bool vhost_be_rings_enabled(const struct vhost_be *be);
+/* Stop all rings until they are kicked anew. */
+void vhost_be_rings_forget(struct vhost_be *be);
 /* Something that rings depend on has changed: those that failed to start may try again. */
 void vhost_be_rings_retry(struct vhost_be *be);
 
@@ -174,6 +183,17 @@ int vhost_be_ring_on_set_vring_kick(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_ring_on_set_vring_call(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_ring_on_set_vring_err(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_ring_on_set_vring_enable(struct vhost_be *be, struct vhu_msg *msg);
+
+/* vhost_be_fd.c */
+/* Take an eventfd out of a message that brings an fd. -1: it is of another kind. */
+int vhost_be_fd_take_event(struct vhu_msg *msg);
+/*
+ * Take what the driver is to be called with: an eventfd, or a pipe, for which a relay is started.
+ * Writing to anything else can block, or raise a signal. *fd is the caller's. 0, or refused with
+ * -errno.
+ */
+int vhost_be_fd_take_call(struct vhost_be *be, struct vhu_msg *msg, int *fd,
+			  struct vhost_be_relay **relay);
 
 /* vhost_be_mem.c */
 /* The account of a new session; `cut` is called when a file is cut short. 0 or -errno. */

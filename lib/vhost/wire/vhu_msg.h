@@ -27,6 +27,7 @@
 #define VHU_MAX_PAYLOAD 4096	/* bytes; a header that announces more is a framing error */
 #define VHU_MAX_FDS 32		/* fds that one message can bring before the connection is closed */
 #define VHU_MAX_TABLE 8		/* regions of one SET_MEM_TABLE */
+#define VHU_MAX_LONG_TABLE VHU_MAX_FDS /* with CONFIGURE_MEM_SLOTS rust-vmm sends so many */
 
 #define VHU_PACKED __attribute__((packed))
 
