@@ -12,6 +12,11 @@
 #define AVAIL_IDX 0x1002
 #define USED_IDX 0x2002
 
+/* Features that only a guest of another driver has, or of other arguments. */
+#define TOLERATED VIRTQ_BIT(VIRTIO_NET_F_STATUS)
+#define FALLBACK (VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VIRTQ_BIT(VIRTIO_F_IN_ORDER))
+#define RULED_OUT (VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6))
+
 static void
 store_idx(struct rig *rig, uint32_t ring, uint32_t at, uint16_t idx)
 {
@@ -153,6 +158,74 @@ disabled_rings_are_set_up_with_other_features(void **state)
 	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED), NACK);
 }
 
+static uint64_t
+offer_of(struct rig *rig)
+{
+	rig_connect(rig);
+	return fe_get(rig, VHU_GET_FEATURES) & ~VIRTQ_BIT(30);
+}
+
+static void
+listen_with_guests_of_others(struct rig *rig)
+{
+	struct vhost_be_config cfg = rig_config(rig);
+	char err[200];
+
+	cfg.tolerated = TOLERATED;
+	cfg.fallback = FALLBACK;
+	cfg.ruled_out = RULED_OUT;
+	cfg.allowed_by = "tso=1";
+	assert_int_equal(try_new(rig, &cfg, err), 0);
+}
+
+static void
+features_of_other_arguments_are_taken(void **state)
+{
+	struct rig *rig = *state;
+
+	listen_with_guests_of_others(rig);
+	assert_int_equal(offer_of(rig), RIG_FEATURES);
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | TOLERATED | FALLBACK), ACK);
+	assert_int_equal(rig->features, RIG_ACKED | TOLERATED | FALLBACK);
+	assert_int_equal(fe_u64(rig, VHU_SET_PROTOCOL_FEATURES, VHOST_BE_PROTOCOL), ACK);
+	rig->log[0] = '\0';
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | RULED_OUT), NACK);
+	assert_non_null(strstr(rig->log, "the guest has features that are not served without "
+			       "tso=1: VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6"));
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | VIRTQ_BIT(60)), NACK);
+	assert_non_null(strstr(rig->log, "that are not served: VIRTIO_NET_F_RSS"));
+}
+
+/* QEMU compares, and leaves without a word. */
+static void
+a_front_end_that_leaves_is_offered_more(void **state)
+{
+	struct rig *rig = *state;
+
+	listen_with_guests_of_others(rig);
+	/* Somebody who only looks. */
+	assert_int_equal(offer_of(rig), RIG_FEATURES);
+	assert_int_equal(offer_of(rig), RIG_FEATURES);
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, rig->call[0]), ACK);
+	assert_int_equal(offer_of(rig), RIG_FEATURES | FALLBACK);
+	assert_null(strstr(rig->log, "tso=1"));
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, rig->call[0]), ACK);
+	assert_int_equal(offer_of(rig), RIG_FEATURES | FALLBACK);
+	assert_non_null(strstr(rig->log, "the guest may have features that are not served without "
+			       "tso=1: VIRTIO_NET_F_HOST_TSO4, VIRTIO_NET_F_HOST_TSO6"));
+	/* One that is content: from then on as before. */
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, rig->call[0]), ACK);
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | FALLBACK), ACK);
+	assert_int_equal(offer_of(rig), RIG_FEATURES);
+	/* However often it comes back, the log is not filled. */
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, rig->call[0]), ACK);
+		rig->log[0] = '\0';
+		offer_of(rig);
+	}
+	assert_null(strstr(rig->log, "tso=1"));
+}
+
 /* Bytes that wait in a pipe for at most so long; a blocking reader's view of them. */
 static ssize_t
 take_call(int fd, int ms)
@@ -269,6 +342,8 @@ main(void)
 		RIG_TEST(a_packed_ring_that_was_never_used_starts_at_its_beginning),
 		RIG_TEST(rings_are_enabled_without_bit_30),
 		RIG_TEST(disabled_rings_are_set_up_with_other_features),
+		BARE_TEST(features_of_other_arguments_are_taken),
+		BARE_TEST(a_front_end_that_leaves_is_offered_more),
 		RIG_TEST(drivers_are_called_through_a_pipe),
 		RIG_TEST(full_pipes_hold_nobody_up),
 		RIG_TEST(memory_is_an_ordinary_file),

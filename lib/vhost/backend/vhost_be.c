@@ -30,12 +30,35 @@ be_message(struct vhu_conn *c, struct vhu_msg *msg)
 	return vhost_be_dispatch(be, msg);
 }
 
+/*
+ * QEMU compares the offer with what its guest acknowledged elsewhere, under other arguments or with
+ * another driver, and leaves without a word when something is missing. It has prepared its rings by
+ * then, which nobody does who only looks. It may come back.
+ */
+static void
+note_unsatisfied(struct vhost_be *be)
+{
+	if (be->negotiated) {
+		be->unsatisfied = 0;
+		return;
+	}
+	if (!be->prepared)
+		return;
+	be->unsatisfied++;
+	if (be->unsatisfied == 1 && be->fallback != 0)
+		vhost_be_session_log(be, VHOST_LOG_NOTICE, "the front-end left when it knew the "
+				     "features: more are offered to the next one");
+	else if (be->ruled_out != 0 && be->unsatisfied < 4)
+		vhost_be_session_log_features(be, "may have", be->ruled_out);
+}
+
 /* Everything of a connection that ended; its socket is closed already. */
 static void
 forget_connection(struct vhost_be *be, const char *why)
 {
 	const bool healthy = be->messages > 0;
 
+	note_unsatisfied(be);
 	evloop_timer_cancel(&be->tick);
 	vhost_be_rings_stop(be);
 	for (uint16_t i = 0; i < be->nrings; i++)
@@ -115,7 +138,9 @@ front_end_connected(struct vhu_sock *s, int fd)
 {
 	struct vhost_be *be = s->owner;
 
-	be->offered = be->next_features;
+	be->offered = be->next_features | (be->unsatisfied > 0 ? be->fallback : 0);
+	be->acceptable = be->next_features | be->fallback | be->tolerated;
+	be->prepared = be->negotiated = false;
 	be->messages = 0;
 	be->mem_repeated = false;
 	be->rejected = false;
@@ -198,6 +223,10 @@ be_alloc(const struct vhost_be_config *cfg)
 	if (be->mem_slots > VIRTQ_MEM_MAX_REGIONS)
 		be->mem_slots = VIRTQ_MEM_MAX_REGIONS;
 	be->protocol_offered = cfg->protocol_features & VHOST_BE_PROTOCOL;
+	be->tolerated = cfg->tolerated & ~UNSERVED_FEATURES;
+	be->fallback = cfg->fallback & ~UNSERVED_FEATURES;
+	be->ruled_out = cfg->ruled_out;
+	be->allowed_by = cfg->allowed_by;
 	be->about = -1;
 	be->why = "";
 	be->info.last_disconnect = "";

@@ -32,6 +32,13 @@ struct vhost_be_config {
 	gid_t sock_gid;		/* server; (gid_t)-1: leave */
 	uint64_t features;	/* device features offered; the session adds bit 30, and takes away
 				 * what it cannot serve (LOG_ALL, ACCESS_PLATFORM) */
+	uint64_t tolerated;	/* not offered, but taken from a front-end that has them: what is
+				 * between it and its guest */
+	uint64_t fallback;	/* not offered at first, but taken: what a guest may have
+				 * acknowledged elsewhere. Offered once a front-end has left as soon
+				 * as it knew the offer */
+	uint64_t ruled_out;	/* what an argument of the owner rules out, for the log; */
+	const char *allowed_by; /* and the argument that would allow it. Static */
 	uint64_t protocol_features; /* offered; only bits that the session serves are kept */
 	uint16_t max_pairs;	/* queue pairs, 1..VHOST_BE_MAX_PAIRS; GET_QUEUE_NUM answers this */
 	uint16_t mem_slots;	/* GET_MAX_MEM_SLOTS; brought into 256..VIRTQ_MEM_MAX_REGIONS */

@@ -30,8 +30,10 @@ on_set_features(struct vhost_be *be, struct vhu_msg *msg)
 	const uint64_t changed = wanted ^ be->features;
 
 	be->features_bad = true;
-	if (wanted & ~be->offered)
-		return vhost_be_session_refuse(be, -EINVAL, "features that were not offered");
+	if (wanted & ~be->acceptable) {
+		vhost_be_session_log_features(be, "has", wanted & ~be->acceptable);
+		return vhost_be_session_refuse(be, -EINVAL, "features that cannot be served");
+	}
 	/* Only logging may be switched under a ring that is served. */
 	if (changed & ~VIRTQ_BIT(VHOST_F_LOG_ALL)) {
 		if (vhost_be_rings_enabled(be))
@@ -50,7 +52,7 @@ on_set_features(struct vhost_be *be, struct vhu_msg *msg)
 		if (changed)
 			r->stale = true;
 	}
-	be->features_set = true;
+	be->features_set = be->negotiated = true;
 	be->features = wanted;
 	vhost_be_rings_retry(be);
 	vhost_be_session_report_features(be);

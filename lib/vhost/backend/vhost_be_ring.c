@@ -539,6 +539,7 @@ vhost_be_ring_on_set_vring_call(struct vhost_be *be, struct vhu_msg *msg)
 		rc = vhost_be_fd_take_call(be, msg, &fd, &relay);
 	if (rc < 0)
 		return rc;
+	be->prepared = true;
 	old = r->relay;
 	r->relay = relay;
 	swap_fd(be, r, &r->call, fd);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "vhost_be_session.h"
+#include "vhost_names.h"
 
 void
 vhost_be_session_log(struct vhost_be *be, enum vhost_log_level level, const char *fmt, ...)
@@ -20,6 +21,23 @@ vhost_be_session_log(struct vhost_be *be, enum vhost_log_level level, const char
 	be->ops->log(be->ctx, level, line);
 	if (last)
 		be->ops->log(be->ctx, level, VHOST_LOG_LAST);
+}
+
+void
+vhost_be_session_log_features(struct vhost_be *be, const char *has, uint64_t features)
+{
+	const bool why = be->allowed_by != NULL && (features & be->ruled_out);
+	char text[160] = "", name[8];
+	size_t used = 0;
+
+	for (unsigned int bit = 0; bit < 64 && used < sizeof(text); bit++)
+		if (features >> bit & 1)
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
+						 used == 0 ? "" : ", ",
+						 vhost_names_feature(bit, name, sizeof(name)));
+	vhost_be_session_log(be, VHOST_LOG_WARNING,
+			     "the guest %s features that are not served%s%s: %s", has,
+			     why ? " without " : "", why ? be->allowed_by : "", text);
 }
 
 int

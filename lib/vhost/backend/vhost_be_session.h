@@ -49,6 +49,9 @@ struct vhost_be {
 	uint16_t nrings;
 	uint16_t mem_slots;
 	uint64_t next_features;		/* offered from the next connection on */
+	uint64_t tolerated, fallback;	/* as in struct vhost_be_config */
+	uint64_t ruled_out;
+	const char *allowed_by;
 	uint64_t protocol_offered;
 
 	struct vhu_sock sock;
@@ -62,17 +65,22 @@ struct vhost_be {
 
 	/* State of one connection; all zero at its start. */
 	uint64_t offered;		/* device features */
+	uint64_t acceptable;		/* those, and what else SET_FEATURES may contain */
 	uint64_t features;		/* acked */
 	uint64_t protocol;		/* protocol features acked */
 	uint64_t messages;		/* since it connected */
 	bool features_set;		/* SET_FEATURES was accepted since the last reset */
 	bool features_bad;		/* the last SET_FEATURES was refused */
+	bool prepared;			/* SET_VRING_CALL came */
+	bool negotiated;		/* SET_FEATURES came */
 	bool rejected;		/* a second front-end was refused, and that was logged */
 	uint8_t status;			/* virtio device status */
 	struct virtq_mem *mem;		/* NULL: none yet */
 	bool mem_repeated;		/* regions are added and removed once a queue pair */
 
 	struct vhost_be_relays *relays;	/* how many there are */
+	/* Connections in a row that ended when features were to be set. */
+	uint32_t unsatisfied;
 
 	struct vhost_be_vring *vring;		/* nrings of them */
 	struct virtq_ring **rings;	/* scratch for ops->rings_publish */
@@ -134,6 +142,8 @@ void __attribute__((format(printf, 3, 4)))
 vhost_be_session_log(struct vhost_be *be, enum vhost_log_level level, const char *fmt, ...);
 /* Note why (static text) a message is refused; returns rc. */
 int vhost_be_session_refuse(struct vhost_be *be, int rc, const char *why);
+/* Name features that a guest "has", or "may have", and that cannot be served, and why not. */
+void vhost_be_session_log_features(struct vhost_be *be, const char *has, uint64_t features);
 /* Report to the owner and the statistics what is negotiated. */
 void vhost_be_session_report_features(struct vhost_be *be);
 
