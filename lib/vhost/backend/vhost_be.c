@@ -248,6 +248,7 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->conn.limited = true;
 	be->conn.rx.closer = be->closer;
 	vhost_be_chan_init(be);
+	vhost_be_cvq_init(be);
 	vhost_be_offer(be, cfg->features);
 	return be;
 }

@@ -94,14 +94,26 @@ ring_stop(struct vhost_be *be, struct vhost_be_vring *r)
 {
 	if (r->ring == NULL)
 		return;
-	be->ops->ring_publish(be->ctx, r->qid, NULL);
+	if (be->cvq.qid == r->qid)
+		vhost_be_cvq_end(be);
+	else
+		be->ops->ring_publish(be->ctx, r->qid, NULL);
 	ring_stopped(be, r);
 }
 
 void
 vhost_be_rings_publish(struct vhost_be *be)
 {
+	struct virtq_ring *cvq = NULL;
+
+	/* Not the owner's. */
+	if (be->cvq.qid >= 0) {
+		cvq = be->rings[be->cvq.qid];
+		be->rings[be->cvq.qid] = NULL;
+	}
 	be->ops->rings_publish(be->ctx, (const struct virtq_ring *const *)be->rings, be->nrings);
+	if (be->cvq.qid >= 0)
+		be->rings[be->cvq.qid] = cvq;
 }
 
 void
@@ -111,6 +123,7 @@ vhost_be_rings_stop(struct vhost_be *be)
 		return;
 	memset(be->rings, 0, be->nrings * sizeof(be->rings[0]));
 	vhost_be_rings_publish(be);
+	vhost_be_cvq_end(be);
 	for (uint16_t i = 0; i < be->nrings; i++)
 		if (be->vring[i].ring != NULL)
 			ring_stopped(be, &be->vring[i]);
@@ -148,6 +161,8 @@ vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_
 		vhost_be_session_log(be, VHOST_LOG_NOTICE,
 				     "ring %u stopped: the new memory does not contain it",
 				     r->qid);
+		if (be->cvq.qid == r->qid)
+			vhost_be_cvq_end(be);
 		ring_stopped(be, r);
 		r->start_failed = true;
 		return;
@@ -310,9 +325,26 @@ ring_update(struct vhost_be *be, struct vhost_be_vring *r)
 	}
 	r->ring = ring;
 	r->stale = false;
-	be->ops->ring_publish(be->ctx, r->qid, ring);
+	if (r->qid == vhost_be_cvq_find(be))
+		vhost_be_cvq_begin(be, r);
+	else
+		be->ops->ring_publish(be->ctx, r->qid, ring);
 	virtq_ring_free(old);
 	return 0;
+}
+
+/* Vrings whose part has changed stop, and start again as what they are. */
+static void
+update_cvq(struct vhost_be *be)
+{
+	const int found = vhost_be_cvq_find(be);
+
+	if (found == be->cvq.qid)
+		return;
+	if (be->cvq.qid >= 0)
+		ring_stop(be, &be->vring[be->cvq.qid]);
+	if (found >= 0)
+		ring_stop(be, &be->vring[found]);
 }
 
 int
@@ -320,6 +352,7 @@ vhost_be_rings_update(struct vhost_be *be)
 {
 	int about_rc = 0;
 
+	update_cvq(be);
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		struct vhost_be_vring *r = &be->vring[i];
 		int rc = 0;
@@ -500,8 +533,10 @@ vhost_be_ring_on_set_vring_kick(struct vhost_be *be, struct vhu_msg *msg)
 
 	if (rc < 0)
 		return rc;
+	if (be->cvq.qid == r->qid)
+		ring_stop(be, r); /* which waits for the former one */
 	close_fd(&r->kick);
-	/* Not read, so of another kind it does no harm; it is not even kept. */
+	/* A data ring's is not read, so of another kind it does no harm; it is not even kept. */
 	r->kick = comes ? vhost_be_fd_take_event(msg) : -1;
 	/* The port polls: the message itself starts the ring, no kick has to be waited for. */
 	r->kicked = true;

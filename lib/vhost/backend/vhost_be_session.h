@@ -6,6 +6,7 @@
  *   vhost_be_dispatch.c	the table of messages, what reads it, messages about the session
  *   vhost_be_mem.c		messages about memory; replacing the snapshot under running rings
  *   vhost_be_ring.c		messages about rings; when a ring starts, stops, is published
+ *   vhost_be_cvq.c		the control queue of a front-end that passes it on
  *   vhost_be_fd.c		eventfds and pipes of rings
  *   vhost_be_chan.c		the back-end channel
  *   vhost_be_relay.c		calls to drivers that wait on a pipe
@@ -84,6 +85,11 @@ struct vhost_be {
 
 	struct vhost_be_vring *vring;		/* nrings of them */
 	struct virtq_ring **rings;	/* scratch for ops->rings_publish */
+	struct {
+		int qid;		/* the vring that is served as control queue, or -1 */
+		struct evloop_watch kick;
+		struct evloop_timer pause;
+	} cvq;
 	int about;			/* ring that the message in progress is about, or -1 */
 	const char *why;		/* of the last refusal, static */
 
@@ -204,6 +210,14 @@ int vhost_be_fd_take_event(struct vhu_msg *msg);
  */
 int vhost_be_fd_take_call(struct vhost_be *be, struct vhu_msg *msg, int *fd,
 			  struct vhost_be_relay **relay);
+
+/* vhost_be_cvq.c */
+void vhost_be_cvq_init(struct vhost_be *be);
+/* The vring that is the control queue by what the front-end said so far, or -1. */
+int vhost_be_cvq_find(const struct vhost_be *be);
+/* Serve a vring as control queue from now on, in the loop; the owner does not hear of it. */
+void vhost_be_cvq_begin(struct vhost_be *be, struct vhost_be_vring *r);
+void vhost_be_cvq_end(struct vhost_be *be);
 
 /* vhost_be_mem.c */
 /* The account of a new session; `cut` is called when a file is cut short. 0 or -errno. */
