@@ -39,7 +39,7 @@ start(struct port *p, uint64_t features)
 {
 	memset(&port, 0, sizeof(port));
 	unpublished = 0;
-	port.pairs = 1;
+	port.pairs = port.vring_pairs = 1;
 	port.args.zero_copy = 1;
 	assert_int_equal(evloop_new(&port.loop), 0);
 	vring_be_zc_open(&port);

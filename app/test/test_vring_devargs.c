@@ -256,15 +256,43 @@ test_features(void **state)
 	const uint64_t csum = VIRTQ_BIT(VIRTIO_NET_F_CSUM);
 	const uint64_t packed = VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 
+	const uint64_t in_order = VIRTQ_BIT(VIRTIO_F_IN_ORDER);
+	const uint64_t all = VNET_DEV_FEATURES | VRING_BACK_CTRL_FEATURES;
+
 	parse("iface=/s");
-	assert_true(vring_devargs_features(&args) == (VNET_DEV_FEATURES & ~VNET_DEV_TSO_FEATURES));
+	assert_true(vring_devargs_features(&args) == (all & ~VNET_DEV_TSO_FEATURES));
 	parse("iface=/s,tso=1");
-	assert_true(vring_devargs_features(&args) == VNET_DEV_FEATURES);
+	assert_true(vring_devargs_features(&args) == all);
 	parse("iface=/s,csum=0,packed=0");
 	assert_true((vring_devargs_features(&args) & (csum | packed | VNET_DEV_TSO_FEATURES)) == 0);
+	assert_true(vring_devargs_fallback(&args) == (csum | packed));
 	parse("iface=/s,tso=1,zero-copy=1");
-	assert_true(vring_devargs_features(&args) ==
-		    (VNET_DEV_FEATURES & ~VIRTQ_BIT(VIRTIO_F_IN_ORDER)));
+	assert_true(vring_devargs_features(&args) == (all & ~in_order));
+	assert_true(vring_devargs_fallback(&args) == in_order);
+}
+
+/* What net_vhost of DPDK 22.11 offers (lib/vhost/vhost.h), its arguments as ours. */
+#define NET_VHOST_FEATURES \
+	(1ull << 0 | 1ull << 1 | 1ull << 3 | 1ull << 6 | 1ull << 7 | 1ull << 8 | 1ull << 9 | \
+	 1ull << 10 | 1ull << 11 | 1ull << 12 | 1ull << 13 | 1ull << 14 | 1ull << 15 | \
+	 1ull << 17 | 1ull << 18 | 1ull << 21 | 1ull << 22 | 1ull << 27 | 1ull << 28 | \
+	 1ull << 29 | 1ull << 32 | 1ull << 34 | 1ull << 35)
+
+/* A guest that runs on net_vhost has features that are offered here as well, or said not to be. */
+static void
+test_features_of_net_vhost(void **state)
+{
+	parse("iface=/s,tso=1");
+	assert_true((NET_VHOST_FEATURES & ~vring_devargs_features(&args)) == 0);
+	assert_true(vring_devargs_ruled_out(&args) == 0);
+	parse("iface=/s,csum=0,packed=0,zero-copy=1");
+	assert_true((NET_VHOST_FEATURES & ~(vring_devargs_features(&args) |
+					    vring_devargs_fallback(&args) |
+					    vring_devargs_ruled_out(&args))) == 0);
+	/* None is in doubt, and none that only a front-end can keep is offered. */
+	assert_true((vring_devargs_fallback(&args) & vring_devargs_features(&args)) == 0);
+	assert_true((vring_devargs_ruled_out(&args) & vring_devargs_features(&args)) == 0);
+	assert_true((VRING_BACK_TOLERATED & vring_devargs_features(&args)) == 0);
 }
 
 /* pmdinfo shows each key that is accepted. */
@@ -305,6 +333,7 @@ main(void)
 		cmocka_unit_test(test_front_end),
 		cmocka_unit_test(test_wanted),
 		cmocka_unit_test(test_features),
+		cmocka_unit_test(test_features_of_net_vhost),
 		cmocka_unit_test(test_param_string),
 	};
 

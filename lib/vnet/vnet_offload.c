@@ -11,17 +11,22 @@
 #include "vnet_csum.h"
 #include "vnet_impl.h"
 
-/* The feature that lets the driver send this kind of large packet; 0: there is none. */
+/*
+ * The features of which one lets the driver send this kind of large packet; 0: there is none. GSO
+ * means all kinds. VIRTIO 1.2, 5.1.3.2.
+ */
 static uint64_t
-gso_feature(uint8_t gso_type)
+gso_features(uint8_t gso_type)
 {
+	const uint64_t all = VIRTQ_BIT(VIRTIO_NET_F_GSO);
+
 	switch (gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
 	case VIRTIO_NET_HDR_GSO_TCPV4:
-		return VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4);
+		return all | VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4);
 	case VIRTIO_NET_HDR_GSO_TCPV6:
-		return VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6);
+		return all | VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6);
 	case VIRTIO_NET_HDR_GSO_UDP:
-		return VIRTQ_BIT(VIRTIO_NET_F_HOST_UFO);
+		return all | VIRTQ_BIT(VIRTIO_NET_F_HOST_UFO);
 	default:
 		return 0;
 	}
@@ -38,10 +43,11 @@ vnet_offload_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len)
 			return false;
 	}
 	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		if (!(features & gso_feature(h->gso_type)) || !needs_csum || h->gso_size == 0)
+		if (!(features & gso_features(h->gso_type)) || !needs_csum || h->gso_size == 0)
 			return false;
 		if ((h->gso_type & VIRTIO_NET_HDR_GSO_ECN) &&
-		    !(features & VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN)))
+		    !(features & (VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN) |
+				  VIRTQ_BIT(VIRTIO_NET_F_GSO))))
 			return false;
 	}
 	return true;

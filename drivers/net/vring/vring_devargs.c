@@ -380,7 +380,7 @@ vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, siz
 uint64_t
 vring_devargs_features(const struct vring_devargs *args)
 {
-	uint64_t features = VNET_DEV_FEATURES;
+	uint64_t features = VNET_DEV_FEATURES | VRING_BACK_CTRL_FEATURES;
 
 	if (!args->tso)
 		features &= ~VNET_DEV_TSO_FEATURES;
@@ -392,6 +392,21 @@ vring_devargs_features(const struct vring_devargs *args)
 	if (args->zero_copy)
 		features &= ~VIRTQ_BIT(VIRTIO_F_IN_ORDER);
 	return features;
+}
+
+uint64_t
+vring_devargs_fallback(const struct vring_devargs *args)
+{
+	const uint64_t served = VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VIRTQ_BIT(VIRTIO_F_RING_PACKED) |
+				VIRTQ_BIT(VIRTIO_F_IN_ORDER);
+
+	return served & ~vring_devargs_features(args);
+}
+
+uint64_t
+vring_devargs_ruled_out(const struct vring_devargs *args)
+{
+	return args->tso ? 0 : VNET_DEV_TSO_FEATURES;
 }
 
 /* All features but those that the arguments rule out. `packets`: those that bursts serve. */

@@ -84,6 +84,12 @@ int vring_devargs_parse(const char *text, struct vring_devargs *args, char *err,
 
 /* Device features to offer to a front-end under these arguments. */
 uint64_t vring_devargs_features(const struct vring_devargs *args);
+/*
+ * Those that a guest may have acknowledged under other arguments and that are served all the same,
+ * and those that are not.
+ */
+uint64_t vring_devargs_fallback(const struct vring_devargs *args);
+uint64_t vring_devargs_ruled_out(const struct vring_devargs *args);
 
 /* Whether the port drives a device (path=), and whether that is one of the kernel's. */
 bool vring_devargs_front(const struct vring_devargs *args);
@@ -109,6 +115,23 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	 VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO4) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_TSO6) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_ECN))
+
+/*
+ * Offered to each front-end and passed on between it and its guest. A guest that had them elsewhere
+ * could not come here without; and Linux refuses MQ and GUEST_ANNOUNCE without CTRL_VQ.
+ */
+#define VRING_BACK_CTRL_FEATURES \
+	(VIRTQ_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))
+/*
+ * Not offered, since the front-end alone can keep them: a guest would look into a configuration
+ * space that the port does not have. What a front-end sends of them is its own business.
+ */
+#define VRING_BACK_TOLERATED \
+	(VIRTQ_BIT(VIRTIO_NET_F_MAC) | VIRTQ_BIT(VIRTIO_NET_F_STATUS) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_CTRL_VLAN) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | VIRTQ_BIT(VIRTIO_NET_F_SPEED_DUPLEX) | \
+	 VIRTQ_BIT(VIRTIO_NET_F_STANDBY))
 
 /* What RTE_PMD_REGISTER_PARAM_STRING shows; a literal, since it lands in a section. */
 #define VRING_PARAM_STRING \

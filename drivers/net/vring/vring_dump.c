@@ -56,8 +56,9 @@ dump_in_ctrl(void *arg)
 	dump_features(f, "features", port->features, vhost_names_feature);
 	dump_features(f, "protocol features", port->protocol_features,
 		      vhost_names_protocol_feature);
-	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++)
-		dump_vring(f, port, qid);
+	for (unsigned int qid = 0; qid < 2u * port->vring_pairs; qid++)
+		if (!vring_port_is_spare(port, qid))
+			dump_vring(f, port, qid);
 	return 0;
 }
 

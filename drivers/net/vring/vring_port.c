@@ -11,7 +11,7 @@
 int
 vring_port_alloc(struct vring_port *port, bool drv, int numa)
 {
-	const unsigned int n = 2 * port->pairs;
+	const unsigned int n = 2 * port->vring_pairs;
 	const size_t base_size = port->pairs * sizeof(struct vring_stats_base);
 
 	if (drv)

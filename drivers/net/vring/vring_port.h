@@ -89,7 +89,8 @@ struct vring_port {
 	char name[RTE_ETH_NAME_MAX_LEN];
 	struct vring_devargs args;
 	enum vring_role_id role;
-	uint16_t pairs;
+	uint16_t pairs;		/* of ethdev queues, at most */
+	uint16_t vring_pairs;	/* of vrings that the device can have */
 	uint16_t max_mtu;	/* bytes */
 	uint64_t offered;	/* device features */
 	struct rte_eth_dev *dev;	/* primary */
@@ -142,11 +143,18 @@ struct vring_port {
 };
 
 /*
- * Vrings and counters of port->pairs on a NUMA node. drv: the port drives its rings. 0 or -ENOMEM,
- * and then vring_port_free() is called as well.
+ * Vrings of port->vring_pairs and counters of port->pairs on a NUMA node. drv: the port drives its
+ * rings. 0 or -ENOMEM, and then vring_port_free() is called as well.
  */
 int vring_port_alloc(struct vring_port *port, bool drv, int numa);
 void vring_port_free(struct vring_port *port);
+/* One that there is for whom counts otherwise, and that no guest uses: not worth a word. */
+static inline bool
+vring_port_is_spare(const struct vring_port *port, unsigned int qid)
+{
+	return qid >= 2u * port->pairs && port->vring[qid].ring == NULL &&
+	       port->vring[qid].cursor->broken == VIRTQ_OK;
+}
 /* "enabled", "disabled", "broken" or "stopped". Control thread. */
 const char *vring_port_vring_state(const struct vring_port_vring *vring);
 

@@ -105,10 +105,13 @@ init_port(struct rte_eth_dev *dev, const char *name, const struct vring_devargs 
 	rte_strscpy(port->name, name, sizeof(port->name));
 	port->args = *args;
 	port->role = vring_devargs_front(args) ? VRING_ROLE_FE : VRING_ROLE_BE;
-	port->pairs = args->queues;
+	port->pairs = port->vring_pairs = args->queues;
 	port->max_mtu = RTE_MAX((uint32_t)VRING_MAX_FRAME - VRING_FRAME_OVERHEAD, args->mtu);
-	if (port->role == VRING_ROLE_BE)
+	if (port->role == VRING_ROLE_BE) {
+		/* Who takes GET_QUEUE_NUM for rings finds all of them, and one for control. */
+		port->vring_pairs = RTE_MIN(2 * port->pairs + 1, VRING_MAX_PAIRS);
 		port->offered = vring_devargs_features(args);
+	}
 	port->dev = dev;
 	rc = vring_port_alloc(port, vring_role_of(port)->own_rings, numa);
 	if (rc == 0)

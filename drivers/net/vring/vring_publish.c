@@ -38,7 +38,7 @@ build_rx_set(struct vring_port *port, struct vring_rxq *rxq, bool announce)
 
 	if (!port->started || port->admin_down || !rxq->q.started)
 		return NULL;
-	vring_qmap_rx(vring_role_queue_ops(port), port->vring, port->pairs, rxq->q.id,
+	vring_qmap_rx(vring_role_queue_ops(port), port->vring, port->vring_pairs, rxq->q.id,
 		      port->dev->data->nb_rx_queues, rxq->rx.flags, set);
 	if (announce)
 		add_announcement(set);
@@ -56,8 +56,9 @@ build_tx_set(struct vring_port *port, struct vring_txq *txq)
 	if (!port->connected)
 		why = VNET_DROP_NO_GUEST;
 	/* Taken down by the application: no ring is served, packets are dropped and counted. */
-	vring_qmap_tx(vring_role_queue_ops(port), port->vring, port->admin_down ? 0 : port->pairs,
-		      txq->q.id, port->dev->data->nb_tx_queues, why, set);
+	vring_qmap_tx(vring_role_queue_ops(port), port->vring,
+		      port->admin_down ? 0 : port->vring_pairs, txq->q.id,
+		      port->dev->data->nb_tx_queues, why, set);
 	return set;
 }
 
@@ -163,7 +164,7 @@ vring_publish_withdraw(struct vring_port *port)
 static bool
 any_vring_enabled(const struct vring_port *port, unsigned int first)
 {
-	for (unsigned int qid = first; qid < 2u * port->pairs; qid += 2)
+	for (unsigned int qid = first; qid < 2u * port->vring_pairs; qid += 2)
 		if (vring_qmap_enabled(&port->vring[qid]))
 			return true;
 	return false;

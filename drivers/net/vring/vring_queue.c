@@ -145,7 +145,7 @@ vring_queue_alloc_all(struct vring_port *port, int numa)
 					RTE_CACHE_LINE_SIZE, numa);
 	port->txqs = rte_zmalloc_socket("vring_txqs", port->pairs * sizeof(*port->txqs),
 					RTE_CACHE_LINE_SIZE, numa);
-	port->poll_sets = rte_zmalloc_socket("vring_sets", n * vring_qmap_size(port->pairs),
+	port->poll_sets = rte_zmalloc_socket("vring_sets", n * vring_qmap_size(port->vring_pairs),
 					RTE_CACHE_LINE_SIZE, numa);
 	return port->rxqs == NULL || port->txqs == NULL || port->poll_sets == NULL ? -ENOMEM : 0;
 }
@@ -163,7 +163,7 @@ static void
 init_queue(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t nb_desc,
 	   unsigned int index)
 {
-	const size_t size = vring_qmap_size(port->pairs);
+	const size_t size = vring_qmap_size(port->vring_pairs);
 	uint8_t *set = port->poll_sets + RTE_DIM(q->poll_set) * index * size;
 
 	q->port = port;

@@ -150,7 +150,7 @@ vring_stats_reset(struct rte_eth_dev *dev)
 		stats_total(&port->rx_base[i], live_rx(dev, i), &port->rx_base[i].at_reset);
 		stats_total(&port->tx_base[i], live_tx(dev, i), &port->tx_base[i].at_reset);
 	}
-	for (uint16_t i = 0; i < 2 * port->pairs; i++) {
+	for (uint16_t i = 0; i < 2 * port->vring_pairs; i++) {
 		struct vring_port_vring *vring = &port->vring[i];
 
 		vring_role_queue_ops(port)->notified(vring->cursor, &vring->calls_base,
@@ -169,7 +169,7 @@ vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t 
 	unsigned int step = n == 0 ? port->pairs : n;
 
 	*calls = *suppressed = 0;
-	for (unsigned int j = id; id < step && j < port->pairs; j += step) {
+	for (unsigned int j = id; id < step && j < port->vring_pairs; j += step) {
 		const struct vring_port_vring *vring =
 			&port->vring[2 * j + (tx ? ops->tx : ops->rx)];
 		uint64_t sent, unwanted;

@@ -169,10 +169,13 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 static int
 all_rings(const struct vring_port *port, struct rte_tel_data *d)
 {
-	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++) {
-		struct rte_tel_data *ring = sub_dict();
+	for (unsigned int qid = 0; qid < 2u * port->vring_pairs; qid++) {
+		struct rte_tel_data *ring;
 		char name[24];
 
+		if (vring_port_is_spare(port, qid))
+			continue;
+		ring = sub_dict();
 		if (ring == NULL)
 			return -ENOMEM;
 		rte_tel_data_add_dict_string(ring, "state",

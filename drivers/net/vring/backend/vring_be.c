@@ -197,8 +197,12 @@ open_be_session(void *arg)
 		.sock_mode = args->sock_mode,
 		.sock_gid = args->sock_gid,
 		.features = port->offered,
+		.tolerated = VRING_BACK_TOLERATED,
+		.fallback = vring_devargs_fallback(args),
+		.ruled_out = vring_devargs_ruled_out(args),
+		.allowed_by = "tso=1",
 		.protocol_features = UINT64_MAX,
-		.max_pairs = port->pairs,
+		.max_pairs = port->vring_pairs,
 		.mem_slots = VIRTQ_MEM_MAX_REGIONS,
 		.vq = dev,
 		.ops = &session_ops,
@@ -206,7 +210,7 @@ open_be_session(void *arg)
 		.loop = port->loop,
 	};
 
-	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++)
+	for (unsigned int qid = 0; qid < 2u * port->vring_pairs; qid++)
 		dev[qid] = virtq_dev_of(port->vring[qid].cursor);
 	port->carrier = true;
 	port->rarp.watch.expired = watch_rarp;

@@ -113,6 +113,12 @@ vring_be_zc_begin(struct vring_port *port, uint16_t qid, const struct virtq_ring
 
 	if (!port->args.zero_copy || ring == NULL || !is_rx_vring(qid))
 		return;
+	/*
+	 * Not offered with zero-copy=1, but a guest may have it from elsewhere: then packets are
+	 * copied, for one that the application keeps would stop the ring.
+	 */
+	if (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))
+		return;
 	if (zc != NULL) {
 		vnet_zc_remap(zc);
 		return;
@@ -177,7 +183,7 @@ static void
 reclaim_unpolled(struct vring_port *port)
 {
 	vring_publish_withdraw(port);
-	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++) {
+	for (unsigned int qid = 0; qid < 2u * port->vring_pairs; qid++) {
 		const struct vring_port_vring *vring = &port->vring[qid];
 
 		if (vring->cursor->owner != NULL)
@@ -194,7 +200,7 @@ watch_unpolled(struct evloop_timer *timer)
 	struct vring_port *port = timer->owner;
 	bool any = false, neglected = false;
 
-	for (unsigned int qid = 0; qid < 2u * port->pairs; qid++) {
+	for (unsigned int qid = 0; qid < 2u * port->vring_pairs; qid++) {
 		struct vnet_zc_ring *zc = port->vring[qid].cursor->owner;
 
 		if (zc == NULL)
