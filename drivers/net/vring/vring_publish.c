@@ -31,6 +31,25 @@ add_announcement(struct vring_poll_set *set)
 	ring->rx = vring_rxtx_rarp_burst;
 }
 
+static bool
+any_vring_enabled(const struct vring_port *port, unsigned int first)
+{
+	for (unsigned int qid = first; qid < 2u * port->vring_pairs; qid += 2)
+		if (vring_qmap_enabled(&port->vring[qid]))
+			return true;
+	return false;
+}
+
+/*
+ * Rings that run while others are enabled are emptied. With none enabled the device may have been
+ * reset, which some front-ends say in no other way, and the rings may not be rings any more.
+ */
+static uint16_t
+rx_pairs(const struct vring_port *port)
+{
+	return any_vring_enabled(port, 0) || any_vring_enabled(port, 1) ? port->vring_pairs : 0;
+}
+
 static struct vring_poll_set *
 build_rx_set(struct vring_port *port, struct vring_rxq *rxq, bool announce)
 {
@@ -38,7 +57,7 @@ build_rx_set(struct vring_port *port, struct vring_rxq *rxq, bool announce)
 
 	if (!port->started || port->admin_down || !rxq->q.started)
 		return NULL;
-	vring_qmap_rx(vring_role_queue_ops(port), port->vring, port->vring_pairs, rxq->q.id,
+	vring_qmap_rx(vring_role_queue_ops(port), port->vring, rx_pairs(port), rxq->q.id,
 		      port->dev->data->nb_rx_queues, rxq->rx.flags, set);
 	if (announce)
 		add_announcement(set);
@@ -159,15 +178,6 @@ vring_publish_withdraw(struct vring_port *port)
 	port->started = false;
 	update_queues(port);
 	port->started = started;
-}
-
-static bool
-any_vring_enabled(const struct vring_port *port, unsigned int first)
-{
-	for (unsigned int qid = first; qid < 2u * port->vring_pairs; qid += 2)
-		if (vring_qmap_enabled(&port->vring[qid]))
-			return true;
-	return false;
 }
 
 void
