@@ -32,6 +32,7 @@ import matrix  # noqa: E402
 import ovs  # noqa: E402
 import perf  # noqa: E402
 import probe  # noqa: E402
+import scripts  # noqa: E402
 import surface  # noqa: E402
 import tap  # noqa: E402
 import vdpa  # noqa: E402
@@ -42,6 +43,7 @@ GROUPS = {
     "fe-bell": bell.run,
     "fe-vdpa": vdpa.run,
     "fe-kill": kill.run,
+    "fe-scripts": scripts.run,
     "probe": probe.run,
     "perf": perf.run,
     "l2relay": l2relay.run,
