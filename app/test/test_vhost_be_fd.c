@@ -181,8 +181,9 @@ lingering_descriptors_do_not_pile_up(void **state)
 		int fd = lingering_socket(&peer[i]);
 		struct vhu_msg m;
 
+		/* Of no use, and not needed. */
 		assert_int_equal(fe_talk(rig, VHU_SET_VRING_KICK, NEED, &ring, sizeof(ring), &fd,
-					 1, &m), NACK);
+					 1, &m), ACK);
 		close(fd);
 	}
 	while (evloop_later_pending() > 0 && evloop_now_ns() - began < 20000000000ull)

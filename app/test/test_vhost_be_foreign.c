@@ -226,14 +226,21 @@ a_front_end_that_leaves_is_offered_more(void **state)
 	assert_null(strstr(rig->log, "tso=1"));
 }
 
+static bool
+is_readable(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, ms) == 1;
+}
+
 /* Bytes that wait in a pipe for at most so long; a blocking reader's view of them. */
 static ssize_t
 take_call(int fd, int ms)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
 	uint64_t value[8] = { 0 };
 
-	return poll(&p, 1, ms) == 1 ? read(fd, value, sizeof(value)) : -1;
+	return is_readable(fd, ms) ? read(fd, value, sizeof(value)) : -1;
 }
 
 /* User-Mode Linux waits on a pipe, whose reader may go at any time. */
@@ -288,8 +295,9 @@ full_pipes_hold_nobody_up(void **state)
 		assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, p[i][1]),
 				 i < VHOST_BE_RELAY_MAX ? ACK : NACK);
 		close(p[i][1]);
-		/* So that the thread does wait. */
-		virtq_notify(rig->ring[0]->callfd);
+		/* Until the thread waits: it has taken the first signal, and writes. */
+		for (int k = 0; k < 5000 && is_readable(rig->ring[0]->callfd, 0); k++)
+			usleep(1000);
 		usleep(1000);
 	}
 	assert_int_equal(fe_get(rig, VHU_GET_QUEUE_NUM), RIG_PAIRS);

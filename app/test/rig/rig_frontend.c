@@ -295,6 +295,9 @@ rig_teardown(void **state)
 		return -1;
 	}
 	free(rig);
+	/* Threads that the session started close what is theirs a moment later. */
+	for (int i = 0; before >= 0 && i < 1000 && open_fds() != before; i++)
+		usleep(1000);
 	if (before >= 0 && open_fds() != before) {
 		print_message("%d descriptors before, %d after\n", before, open_fds());
 		return -1;
