@@ -151,6 +151,12 @@ def file_in(directory, size):
     return fd
 
 
+def store16(memory, at, value):
+    """Written at once: struct.pack_into() clears the bytes and then writes one at a time."""
+    with memoryview(memory) as view, view.cast("H") as words:
+        words[at // 2] = value
+
+
 class Split:
     """The driver's side of a split ring, in memory that may already have been in use."""
 
@@ -172,7 +178,7 @@ class Split:
     def publish(self, index):
         struct.pack_into("<H", self.m, self.at + 0x2004 + 2 * (self.sent % Z), index)
         self.sent = (self.sent + 1) & 0xffff
-        struct.pack_into("<H", self.m, self.at + 0x2002, self.sent)
+        store16(self.m, self.at + 0x2002, self.sent)
 
     def chain(self, index, pieces):
         for k, (gpa, length, write) in enumerate(pieces):
@@ -214,7 +220,7 @@ class Packed:
         self.slots[index] = len(pieces)
         for at, gpa, length, flags in reversed(entries):  # the head last
             struct.pack_into("<QIH", self.m, at, gpa, length, index)
-            struct.pack_into("<H", self.m, at + 14, flags)
+            store16(self.m, at + 14, flags)
 
     def used(self):
         found = []
