@@ -5,6 +5,7 @@ Everything started here ends with this process: see stop_all().
 """
 
 import atexit
+import contextlib
 import ctypes
 import json
 import os
@@ -35,6 +36,7 @@ RUN = tempfile.mkdtemp(prefix="vring-", dir="/run")
 CPUS = sorted(os.sched_getaffinity(0))
 # How many times longer to wait where other work runs beside.
 PATIENCE = float(os.environ.get("PATIENCE", 1))
+POLLING = 10  # how nice a thread that polls is to it
 
 _started = []
 
@@ -231,6 +233,20 @@ class Testpmd(Console, Process):
         self.prompts = 1
         if wait:
             self.wait_prompt()
+        if PATIENCE > 1:
+            self.yield_to_others()
+
+    def yield_to_others(self):
+        """Where other work runs beside, polling is what takes most of it away and needs least."""
+        tasks = "/proc/%d/task" % self.child.pid
+        for task in os.listdir(tasks):
+            with open("%s/%s/comm" % (tasks, task), encoding="ascii") as comm:
+                if "worker" in comm.read():
+                    os.setpriority(os.PRIO_PROCESS, int(task), POLLING)
+        # Where Linux schedules sessions first, as CONFIG_SCHED_AUTOGROUP has it.
+        with contextlib.suppress(OSError):
+            with open("/proc/%d/autogroup" % self.child.pid, "w", encoding="ascii") as group:
+                group.write(str(POLLING))
 
     def send(self, line):
         try:
