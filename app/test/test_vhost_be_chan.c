@@ -43,7 +43,7 @@ channel_is_expendable(void **state)
 		assert_int_equal(fe_get(rig, VHU_GET_QUEUE_NUM), RIG_PAIRS);
 	}
 	assert_non_null(rig->ring[0]);
-	/* User-Mode Linux gives a pipe; what is no socket is not kept. */
+	/* What is no socket is not kept. */
 	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &rig->call[0], 1, &m),
 			 ACK);
 	assert_int_equal(open_fds(), idle);
@@ -51,7 +51,7 @@ channel_is_expendable(void **state)
 
 /* The front-end's own end of the connection: kept, it would hide that the front-end died. */
 static void
-channel_is_not_the_connection_itself(void **state)
+nothing_kept_is_the_connection_itself(void **state)
 {
 	struct rig *rig = *state;
 	struct vhu_msg m;
@@ -59,6 +59,7 @@ channel_is_not_the_connection_itself(void **state)
 	fe_start(rig);
 	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &rig->fe, 1, &m),
 			 NACK);
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, rig->fe), NACK);
 	wait_for_closing();
 	rig_disconnect(rig);
 	assert_int_equal(rig->downs, 1);
@@ -135,7 +136,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(channel_is_expendable),
-		RIG_TEST(channel_is_not_the_connection_itself),
+		RIG_TEST(nothing_kept_is_the_connection_itself),
 		RIG_TEST(channels_are_not_crossed),
 		RIG_TEST(channel_is_no_connection_of_ours),
 	};

@@ -89,7 +89,7 @@ wrong_kinds_of_fds_are_not_used(void **state)
 
 	fe_start(rig);
 	assert_int_equal(pipe(p), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, s), 0);
 	fd[0] = open("/tmp", O_RDONLY | O_DIRECTORY);
 	fd[1] = open("/proc/self/exe", O_RDONLY);
 	fd[2] = p[0]; /* the end that cannot be written */

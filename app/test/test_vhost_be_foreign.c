@@ -4,6 +4,7 @@
  * DPDK's lib/vhost serves is served.
  */
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "rig_frontend.h"
 #include "virtq_notify.h"
@@ -243,22 +244,39 @@ take_call(int fd, int ms)
 	return is_readable(fd, ms) ? read(fd, value, sizeof(value)) : -1;
 }
 
-/* User-Mode Linux waits on a pipe, whose reader may go at any time. */
+/* The second is the end that is written. */
+typedef void open_fn(int fd[2], int flags);
+
 static void
-drivers_are_called_through_a_pipe(void **state)
+open_pipe(int fd[2], int flags)
 {
-	struct rig *rig = *state;
+	assert_int_equal(pipe2(fd, O_CLOEXEC | flags), 0);
+}
+
+/* As User-Mode Linux has it. */
+static void
+open_sockets(int fd[2], int flags)
+{
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+	for (int i = 0; i < 2; i++)
+		fcntl(fd[i], F_SETFL, flags);
+}
+
+/* A driver that waits on these, and may go at any time. */
+static void
+check_called_through(struct rig *rig, open_fn *open_ends)
+{
 	int p[2], q[2];
 
 	fe_start(rig);
-	assert_int_equal(pipe2(p, O_CLOEXEC | O_NONBLOCK), 0);
+	open_ends(p, O_NONBLOCK);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, p[1]), ACK);
 	close(p[1]);
 	assert_int_equal(take_call(p[0], 5000), 8); /* what came before may have been missed */
 	virtq_notify(rig->ring[0]->callfd);
 	assert_int_equal(take_call(p[0], 5000), 8);
-	/* Replaced: the pipe is let go. */
-	assert_int_equal(pipe2(q, O_CLOEXEC), 0);
+	/* Replaced: the old one is let go. */
+	open_ends(q, 0);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, q[1]), ACK);
 	close(q[1]);
 	assert_int_equal(take_call(p[0], 5000), 0);
@@ -268,13 +286,25 @@ drivers_are_called_through_a_pipe(void **state)
 	virtq_notify(rig->ring[0]->callfd);
 	virtq_notify(rig->ring[0]->callfd);
 	close(p[0]);
-	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	open_ends(p, 0);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 1, p[1]), ACK);
 	close(p[1]);
 	assert_int_equal(take_call(p[0], 5000), 8);
 	rig_disconnect(rig);
 	assert_int_equal(take_call(p[0], 5000), 0);
 	close(p[0]);
+}
+
+static void
+drivers_are_called_through_a_pipe(void **state)
+{
+	check_called_through(*state, open_pipe);
+}
+
+static void
+drivers_are_called_through_a_socket(void **state)
+{
+	check_called_through(*state, open_sockets);
 }
 
 /* A pipe that nobody empties holds a thread, not the port; and only so many. */
@@ -353,6 +383,7 @@ main(void)
 		BARE_TEST(features_of_other_arguments_are_taken),
 		BARE_TEST(a_front_end_that_leaves_is_offered_more),
 		RIG_TEST(drivers_are_called_through_a_pipe),
+		RIG_TEST(drivers_are_called_through_a_socket),
 		RIG_TEST(full_pipes_hold_nobody_up),
 		RIG_TEST(memory_is_an_ordinary_file),
 	};

@@ -47,14 +47,14 @@ class Script:
     """What a front-end does: see Player for the words."""
 
     def __init__(self, name, connect, start, stop="", again=None, features=QEMU, protocol=0x9,
-                 base="zero", base_again=None, queues="pairs", call="event", channel="socket",
+                 base="zero", base_again=None, queues="pairs", call="event",
                  listens=False, cvq=False, gpa_is_uva=False, acks=True, keeps_rings=True):
         self.name, self.connect, self.start, self.stop = name, connect, start, stop
         self.again = again          # instead of connect, the next time; None: the same
         self.features, self.protocol = features, protocol
         self.base = {False: base, True: base_again or base}
         self.queues = queues        # what it takes GET_QUEUE_NUM for
-        self.call, self.channel = call, channel
+        self.call = call
         self.listens, self.cvq, self.gpa_is_uva = listens, cvq, gpa_is_uva
         self.acks = acks            # asks for an answer to each message, once that is negotiated
         self.keeps_rings = keeps_rings  # the guest lives on; else it is a new one
@@ -116,13 +116,13 @@ SCRIPTS = [
            connect="get_features set_owner", again="set_owner",
            start="set_features mem_table each ring: num; each ring: addr base kick call; "
                  "each ring: enable"),
-    Script("user-mode-linux", protocol=0x4228, call="pipe", channel="pipe", cvq=True,
+    Script("user-mode-linux", protocol=0x4228, call="socket", cvq=True,
            gpa_is_uva=True, features=LINUX | BIT30, keeps_rings=False,
            connect="set_owner get_features get_protocol set_protocol channel",
            start="set_features mem_table_whole each ring: call num base addr; "
                  "each ring: kick enable",
            stop="each ring: disable; get_features"),
-    Script("user-mode-linux-packed", protocol=0x4228, call="pipe", channel="pipe", cvq=True,
+    Script("user-mode-linux-packed", protocol=0x4228, call="socket", cvq=True,
            gpa_is_uva=True, features=LINUX | BIT30 | PACKED, keeps_rings=False,
            connect="set_owner get_features get_protocol set_protocol channel",
            start="set_features mem_table_whole each ring: call num base addr; "
@@ -332,12 +332,8 @@ class Player:
     def channel_fd(self):
         if not self.protocol & 1 << 5:
             return
-        if self.script.channel == "pipe":
-            ours, theirs = os.pipe()
-            self.keep += [ours]
-        else:
-            left, right = socket.socketpair()
-            self.channel, theirs = left, right.detach()
+        self.channel, right = socket.socketpair()
+        theirs = right.detach()
         self.send(SET_CHANNEL, b"", [theirs])
         os.close(theirs)
 
@@ -391,8 +387,8 @@ class Player:
         self.given[ring] = struct.unpack("<II", body)[1]
 
     def call(self, ring):
-        if self.script.call == "pipe":
-            ours, theirs = os.pipe()
+        if self.script.call == "socket":
+            ours, theirs = (end.detach() for end in socket.socketpair())
             self.keep.append(ours)
             self.calls[ring] = ours
         else:
@@ -522,8 +518,8 @@ class Player:
             back.append(memory[at + self.header():at + length])
         check(back == sending[-FRAMES:], "%d of %d frames are what was sent" % (
             sum(a == b for a, b in zip(back, sending[-FRAMES:])), FRAMES))
-        if self.script.call == "pipe":
-            check(os.read(self.calls[0], 8) == struct.pack("<Q", 1), "no call in the pipe")
+        if self.script.call == "socket":
+            check(os.read(self.calls[0], 8) == struct.pack("<Q", 1), "no call in the socket")
 
     def leave_waiting(self):
         """Send a few more that nobody takes, for the port is not there any more."""

@@ -3,15 +3,75 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "vhost_be_session.h"
 
 enum fd_kind {
 	FD_OTHER,
 	FD_EVENT,	/* an eventfd, or one of its like */
-	FD_PIPE,	/* to be written */
+	FD_STREAM,	/* a pipe to be written, or a socket */
 };
+
+bool
+vhost_be_fd_is_stream(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+}
+
+/*
+ * Whether fd is the far end of our own connection. Holding that would keep the connection from
+ * ever ending. Socket names tell: an unnamed socket is given one, which its other end then sees.
+ */
+static bool
+is_far_end(int ours, int fd)
+{
+	const struct sockaddr_un unnamed = { .sun_family = AF_UNIX };
+	struct sockaddr_un name = { 0 }, peer = { 0 };
+	socklen_t name_len = sizeof(name), peer_len = sizeof(peer);
+
+	if (getsockname(fd, (struct sockaddr *)&name, &name_len) == 0 &&
+	    name_len == sizeof(sa_family_t)) {
+		bind(fd, (const struct sockaddr *)&unnamed, sizeof(sa_family_t));
+		name_len = sizeof(name);
+	}
+	return getsockname(fd, (struct sockaddr *)&name, &name_len) == 0 &&
+	       getpeername(ours, (struct sockaddr *)&peer, &peer_len) == 0 &&
+	       name_len == peer_len && name_len > sizeof(sa_family_t) &&
+	       memcmp(&name, &peer, name_len) == 0;
+}
+
+/*
+ * Whether fd is the far end of another connection of this process, be it accepted or not. Two
+ * ports that hold the ends of each other's connection would never see their peers leave. All
+ * sockets of connections have names on our side (vhu_sock.c); those of socketpair() have none.
+ */
+static bool
+ends_here(int fd)
+{
+	struct ucred far = { 0 };
+	struct sockaddr_un name = { 0 };
+	socklen_t far_len = sizeof(far), name_len = sizeof(name);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &far, &far_len) == 0 &&
+	       far.pid == getpid() &&
+	       getpeername(fd, (struct sockaddr *)&name, &name_len) == 0 &&
+	       name_len > sizeof(sa_family_t);
+}
+
+bool
+vhost_be_fd_is_connection(const struct vhost_be *be, int fd)
+{
+	return is_far_end(be->conn.watch.fd, fd) || ends_here(fd);
+}
 
 /* What a process serves would be asked by fstat(). */
 static enum fd_kind
@@ -25,7 +85,9 @@ kind_of_fd(int fd)
 		return FD_OTHER;
 	if ((st.stx_mode & S_IFMT) == 0 && (flags & O_ACCMODE) == O_RDWR)
 		return FD_EVENT;
-	return S_ISFIFO(st.stx_mode) && (flags & O_ACCMODE) != O_RDONLY ? FD_PIPE : FD_OTHER;
+	if (S_ISFIFO(st.stx_mode) && (flags & O_ACCMODE) != O_RDONLY)
+		return FD_STREAM;
+	return S_ISSOCK(st.stx_mode) && vhost_be_fd_is_stream(fd) ? FD_STREAM : FD_OTHER;
 }
 
 int
@@ -47,10 +109,13 @@ vhost_be_fd_take_call(struct vhost_be *be, struct vhu_msg *msg, int *fd,
 {
 	int rc;
 
-	if (kind_of_fd(msg->fds[0]) != FD_PIPE) {
+	if (kind_of_fd(msg->fds[0]) != FD_STREAM) {
 		*fd = vhost_be_fd_take_event(msg);
 		return *fd >= 0 ? 0 : vhost_be_session_refuse(be, -EINVAL, "not an eventfd");
 	}
+	if (vhost_be_fd_is_connection(be, msg->fds[0]))
+		return vhost_be_session_refuse(be, -EINVAL,
+					       "the call descriptor is a connection of a port");
 	rc = vhost_be_relay_start(be->relays, msg->fds[0], relay, fd);
 	if (rc < 0)
 		return vhost_be_session_refuse(be, rc, "too many pipes to call the driver with");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Calls to a driver that waits on a pipe, as User-Mode Linux does. Writing to a pipe can block for
- * as long as its reader likes, and raises SIGPIPE without one, so neither a burst nor the control
- * thread may do it. Bursts signal an eventfd, and a thread of the pipe's own passes that on.
+ * Calls to a driver that waits on a pipe or a socket, as User-Mode Linux does. Writing to these can
+ * block for as long as the reader likes, and raises SIGPIPE without one, so neither a burst nor
+ * the control thread may do it. Bursts signal an eventfd, and a thread of the pipe's own passes
+ * that on.
  */
 #ifndef VHOST_BE_RELAY_H
 #define VHOST_BE_RELAY_H

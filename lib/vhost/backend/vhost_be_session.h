@@ -204,12 +204,16 @@ int vhost_be_ring_on_set_vring_enable(struct vhost_be *be, struct vhu_msg *msg);
 /* Take an eventfd out of a message that brings an fd. -1: it is of another kind. */
 int vhost_be_fd_take_event(struct vhu_msg *msg);
 /*
- * Take what the driver is to be called with: an eventfd, or a pipe, for which a relay is started.
- * Writing to anything else can block, or raise a signal. *fd is the caller's. 0, or refused with
- * -errno.
+ * Take what the driver is to be called with: an eventfd, or a pipe or a stream socket of Unix, for
+ * which a relay is started. Writing to anything else can block, or raise a signal. *fd is the
+ * caller's. 0, or refused with -errno.
  */
 int vhost_be_fd_take_call(struct vhost_be *be, struct vhu_msg *msg, int *fd,
 			  struct vhost_be_relay **relay);
+/* Whether fd is a stream socket of Unix. */
+bool vhost_be_fd_is_stream(int fd);
+/* Whether such a one is an end of this or another port's connection, which then would not end. */
+bool vhost_be_fd_is_connection(const struct vhost_be *be, int fd);
 
 /* vhost_be_cvq.c */
 void vhost_be_cvq_init(struct vhost_be *be);
