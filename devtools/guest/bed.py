@@ -296,7 +296,82 @@ def qemu_argv(version):
             "-L", "/usr/share/seabios"]
 
 
-class Guest(Process):
+class Agent(Process):
+    """A guest that runs commands: init serves them at the other end of the socket .agent."""
+
+    agent = None
+
+    def __init__(self, name, argv, **options):
+        super().__init__(name, argv, **options)
+        self.console = self.log_path
+        self.number = 0
+        self.inbox = b""
+
+    def _line(self, end):
+        while b"\n" not in self.inbox:
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            self.agent.settimeout(left)
+            try:
+                data = self.agent.recv(65536)
+            except socket.timeout:
+                return None
+            if not data:
+                return None
+            self.inbox += data
+        line, self.inbox = self.inbox.split(b"\n", 1)
+        return line.decode(errors="replace").rstrip("\r")
+
+    def _answer(self, number, seconds):
+        end, lines = time.monotonic() + seconds * PATIENCE, []
+        while True:
+            line = self._line(end)
+            if line is None:
+                return None, "\n".join(lines)
+            if line.startswith("@"):
+                word = line[1:].split()
+                if len(word) == 2 and word[0] == str(number):
+                    return int(word[1]), "\n".join(lines)
+                if len(word) == 2 and word[0].isdigit():
+                    lines = []  # a late answer to a command that was given up
+                    continue
+            lines.append(line)
+
+    def wait_ready(self, seconds=90):
+        status, _ = self._answer(0, seconds)
+        if status is None:
+            with open(self.console, errors="replace") as text:
+                last = (text.read().strip().splitlines() or ["no console output"])[-1]
+            raise Failure("guest %s does not boot: %s; %s"
+                          % (self.name, self.last_line(), last))
+
+    def run(self, command, seconds=20):
+        """Run a shell command in the guest: its status (None: no answer in time), its output."""
+        self.number += 1
+        self.agent.sendall(("%d %s\n" % (self.number, command)).encode())
+        return self._answer(self.number, seconds)
+
+    def must(self, command, seconds=20):
+        status, output = self.run(command, seconds)
+        last = output.strip().splitlines()[-1:] or ["no output"]
+        check(status == 0, "guest %s: '%s': %s, %s" % (
+            self.name, command[:70], "no answer" if status is None else "status %d" % status,
+            last[0]))
+        return output
+
+    def interface(self, mac):
+        """Name of the interface with this address."""
+        return self.must("basename $(dirname $(grep -l %s /sys/class/net/*/address))"
+                         % mac).strip()
+
+    def features(self, name):
+        """Negotiated virtio feature bits of an interface."""
+        bits = self.must("cat /sys/class/net/%s/device/features" % name).strip()
+        return {i for i, bit in enumerate(bits) if bit == "1"}
+
+
+class Guest(Agent):
     """A guest under TCG, its command agent on one socket and QMP on another."""
 
     def __init__(self, name, nics, qemu=7, cpus=1, memory=256, memory_options="", extra=(),
@@ -333,8 +408,7 @@ class Guest(Process):
                          "virtio-net-pci,id=nic%d,netdev=n%d,mac=%s,romfile=" % (i, i, nic.mac),
                          device]))]
         super().__init__(name, argv)
-        self.number = 0
-        self.inbox = b""
+        self.console = path(name + ".console")
         self.monitor = None
         # at once, for what a guest says while nobody is connected is lost
         self.agent = self._connect("cmd")
@@ -352,60 +426,6 @@ class Guest(Process):
                 sock.close()
                 return None
         return wait_for("%s socket of guest %s" % (kind, self.name), attempt, 10)
-
-    def _line(self, end):
-        while b"\n" not in self.inbox:
-            left = end - time.monotonic()
-            if left <= 0:
-                return None
-            self.agent.settimeout(left)
-            try:
-                data = self.agent.recv(65536)
-            except socket.timeout:
-                return None
-            if not data:
-                return None
-            self.inbox += data
-        line, self.inbox = self.inbox.split(b"\n", 1)
-        return line.decode(errors="replace").rstrip("\r")
-
-    def _answer(self, number, seconds):
-        end, lines = time.monotonic() + seconds * PATIENCE, []
-        while True:
-            line = self._line(end)
-            if line is None:
-                return None, "\n".join(lines)
-            if line.startswith("@"):
-                word = line[1:].split()
-                if len(word) == 2 and word[0] == str(number):
-                    return int(word[1]), "\n".join(lines)
-                if len(word) == 2 and word[0].isdigit():
-                    lines = []  # a late answer to a command that was given up
-                    continue
-            lines.append(line)
-
-    def wait_ready(self, seconds=90):
-        status, _ = self._answer(0, seconds)
-        if status is None:
-            console = path(self.name + ".console")
-            with open(console, errors="replace") as text:
-                last = (text.read().strip().splitlines() or ["no console output"])[-1]
-            raise Failure("guest %s does not boot: %s; %s"
-                          % (self.name, self.last_line(), last))
-
-    def run(self, command, seconds=20):
-        """Run a shell command in the guest: its status (None: no answer in time), its output."""
-        self.number += 1
-        self.agent.sendall(("%d %s\n" % (self.number, command)).encode())
-        return self._answer(self.number, seconds)
-
-    def must(self, command, seconds=20):
-        status, output = self.run(command, seconds)
-        last = output.strip().splitlines()[-1:] or ["no output"]
-        check(status == 0, "guest %s: '%s': %s, %s" % (
-            self.name, command[:70], "no answer" if status is None else "status %d" % status,
-            last[0]))
-        return output
 
     def qmp(self, command, **arguments):
         """One QMP command; the value of its return, Failure on an error."""
@@ -426,16 +446,6 @@ class Guest(Process):
                 return reply["return"]
             check("error" not in reply, "QMP %s: %s" % (
                 command, reply.get("error", {}).get("desc", "")))
-
-    def interface(self, mac):
-        """Name of the interface with this address."""
-        return self.must("basename $(dirname $(grep -l %s /sys/class/net/*/address))"
-                         % mac).strip()
-
-    def features(self, name):
-        """Negotiated virtio feature bits of an interface."""
-        bits = self.must("cat /sys/class/net/%s/device/features" % name).strip()
-        return {i for i, bit in enumerate(bits) if bit == "1"}
 
 
 def ping(guest, address, count=5, interval=0.2, wait=1):

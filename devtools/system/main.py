@@ -35,6 +35,7 @@ import probe  # noqa: E402
 import scripts  # noqa: E402
 import surface  # noqa: E402
 import tap  # noqa: E402
+import uml  # noqa: E402
 import vdpa  # noqa: E402
 
 GROUPS = {
@@ -48,6 +49,7 @@ GROUPS = {
     "perf": perf.run,
     "l2relay": l2relay.run,
     "tap": tap.run,
+    "uml": uml.run,
     "agent": guests.agent,
     "guests-qemu7": guests.run7,
     "guests-qemu10": guests.run10,
