@@ -10,6 +10,7 @@
 
 #include "vnet_csum.h"
 #include "vnet_impl.h"
+#include "vnet_mbuf.h"
 
 /*
  * The features of which one lets the driver send this kind of large packet; 0: there is none. GSO
@@ -51,42 +52,6 @@ vnet_offload_hdr_ok(const struct vnet_hdr *h, uint64_t features, uint32_t len)
 			return false;
 	}
 	return true;
-}
-
-/*
- * Ones' complement sum of bytes [off, off + len), which the packet has, folded to 16 bits.
- * rte_raw_cksum_mbuf() loses carries behind a segment of odd length (DPDK 22.11).
- */
-static uint16_t
-sum_of(const struct rte_mbuf *m, uint32_t off, uint32_t len)
-{
-	uint32_t sum = 0, done = 0;
-
-	for (; len > 0 && off >= m->data_len; m = m->next)
-		off -= m->data_len;
-	for (; len > done; m = m->next) {
-		uint32_t part = RTE_MIN(len - done, m->data_len - off);
-		uint16_t s = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off), part);
-
-		sum += done & 1 ? rte_bswap16(s) : s;
-		done += part;
-		off = 0;
-	}
-	return __rte_raw_cksum_reduce(sum);
-}
-
-static void
-mbuf_store16(struct rte_mbuf *m, uint32_t off, uint16_t value)
-{
-	const uint8_t *bytes = (const uint8_t *)&value;
-
-	for (unsigned int i = 0; i < 2; i++, off++) {
-		while (off >= m->data_len) {
-			off -= m->data_len;
-			m = m->next;
-		}
-		*rte_pktmbuf_mtod_offset(m, uint8_t *, off) = bytes[i];
-	}
 }
 
 /*
@@ -152,8 +117,9 @@ vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 	if (rxq->flags & VNET_F_PARTIAL_CSUM) {
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
 	} else {
-		mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
-			     vnet_csum_of(sum_of(m, h->csum_start, m->pkt_len - h->csum_start)));
+		vnet_mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
+				  vnet_csum_of(vnet_mbuf_sum(m, h->csum_start,
+							     m->pkt_len - h->csum_start)));
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 		rxq->stats.sw_csum++;
 	}
@@ -396,7 +362,7 @@ tx_l4_sum(const struct vnet_tx_pkt *p, uint32_t bytes)
 {
 	const uint16_t l4_off = p->l2_len + p->l3_len;
 	const uint32_t in_head = RTE_MIN(bytes, (uint32_t)p->head_len - l4_off);
-	uint32_t sum = sum_of(p->m, p->head_skip, bytes - in_head);
+	uint32_t sum = vnet_mbuf_sum(p->m, p->head_skip, bytes - in_head);
 
 	if (in_head & 1)
 		sum = rte_bswap16((uint16_t)sum);
@@ -501,6 +467,6 @@ vnet_offload_segment(const struct vnet_tx_pkt *p, uint32_t off, uint32_t len,
 		tcp->tcp_flags &= ~RTE_TCP_CWR_FLAG;
 	tcp->cksum = 0;
 	total = vnet_pseudo_sum(l3, (l3[0] >> 4) != 4, IPPROTO_TCP, p->l4_len + len) +
-		rte_raw_cksum(l4, p->l4_len) + sum_of(p->m, p->head_skip + off, len);
+		rte_raw_cksum(l4, p->l4_len) + vnet_mbuf_sum(p->m, p->head_skip + off, len);
 	tcp->cksum = vnet_csum_of(total);
 }
