@@ -148,8 +148,9 @@ rx_legacy_flags(void **state)
 		m = receive_one(&p, &h, PLAIN);
 		flags = (k->v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4) |
 			(k->udp ? RTE_MBUF_F_TX_UDP_CKSUM : RTE_MBUF_F_TX_TCP_CKSUM) |
-			(gso ? RTE_MBUF_F_TX_TCP_SEG : 0);
+			(gso ? RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM : 0);
 		assert_int_equal(m->ol_flags, flags);
+		assert_int_equal(rte_validate_tx_offload(m), 0);
 		assert_int_equal(m->l2_len, l2_len);
 		assert_int_equal(m->l3_len, l3_len);
 		if (gso) {
@@ -194,6 +195,93 @@ rx_legacy_flags_are_true(void **state)
 	expect_no_mbuf_lost();
 }
 
+/*
+ * ... with all that they refer to. An mbuf that held another packet says nothing of it any more:
+ * rte_eth_tx_prepare() refuses a short packet with the lengths of a large one.
+ */
+static void
+rx_legacy_lengths_are_all_written(void **state)
+{
+	for (uint32_t i = 0; i < NKINDS * 2; i++) {
+		const struct pkt *k = &kinds[i / 2];
+		bool gso = i % 2 && !k->udp && k->payload > 5000;
+		struct vnet_rxq rxq = { .flags = VNET_F_LEGACY_OL };
+		struct vnet_hdr h = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM };
+		struct rte_mbuf *m;
+
+		build(k);
+		partial_csum(k, false);
+		h.csum_start = (uint16_t)(l2_len + l3_len);
+		h.csum_offset = csum_offset(k->udp);
+		h.gso_type = gso ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_NONE;
+		h.gso_size = 1400; /* it means nothing where nothing is to be cut */
+		m = mbuf_of(bytes, bytes_len, SHAPE_LINEAR);
+		m->tx_offload = UINT64_MAX;
+		vnet_offload_rx(&rxq, &h, m);
+		assert_true(m->ol_flags & RTE_MBUF_F_TX_L4_MASK);
+		assert_true(m->tx_offload == rte_mbuf_tx_offload(l2_len, l3_len, l4_len,
+								 gso ? 1400 : 0, 0, 0, 0));
+		assert_int_equal(vnet_tx_prepare(&m, 1), 1);
+		rte_pktmbuf_free(m);
+	}
+	expect_no_mbuf_lost();
+}
+
+/* IPv6 with extension headers in front of TCP: l3_len as it is asked for. */
+static void
+build_extended(uint32_t extension)
+{
+	const struct pkt k = { .v6 = true, .payload = 1000 };
+
+	build(&k);
+	memmove(bytes + l2_len + l3_len + extension, bytes + l2_len + l3_len,
+		bytes_len - l2_len - l3_len);
+	memset(bytes + l2_len + l3_len, 0, extension);
+	bytes[l2_len + l3_len] = IPPROTO_TCP;
+	bytes[l2_len + l3_len + 1] = (uint8_t)(extension / 8 - 1);
+	ip6(bytes)->proto = IPPROTO_HOPOPTS;
+	l3_len += extension;
+	bytes_len += extension;
+}
+
+/* What a field does not hold, or no TCP header is, is not said in flags: it is completed. */
+static void
+rx_legacy_lengths_that_no_field_holds(void **state)
+{
+	const struct {
+		uint32_t extension;
+		uint8_t data_off;	/* of TCP, in words */
+		bool told;
+	} cases[] = {
+		{ 464, 8, true }, { 472, 8, false }, { 1024, 8, false },
+		{ 8, 5, true }, { 8, 4, false }, { 8, 0, false },
+	};
+
+	for (unsigned int i = 0; i < 2 * RTE_DIM(cases); i++) {
+		struct vnet_rxq rxq = { .flags = VNET_F_LEGACY_OL };
+		struct vnet_hdr h = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_offset = 16 };
+		struct rte_mbuf *m;
+
+		build_extended(cases[i / 2].extension);
+		((struct rte_tcp_hdr *)l4(bytes))->data_off = (uint8_t)(cases[i / 2].data_off << 4);
+		h.csum_start = (uint16_t)(l2_len + l3_len);
+		h.gso_type = i % 2 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_NONE;
+		h.gso_size = i % 2 ? 500 : 0;
+		m = mbuf_of(bytes, bytes_len, SHAPE_LINEAR);
+		vnet_offload_rx(&rxq, &h, m);
+		assert_int_equal((m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK) != 0,
+				 cases[i / 2].told);
+		if (cases[i / 2].told) {
+			assert_int_equal(m->l3_len, l3_len);
+			assert_int_equal(m->l4_len, cases[i / 2].data_off * 4);
+		} else {
+			assert_true(m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_GOOD);
+		}
+		rte_pktmbuf_free(m);
+	}
+	expect_no_mbuf_lost();
+}
+
 int
 main(void)
 {
@@ -204,6 +292,8 @@ main(void)
 		cmocka_unit_test(rx_large_packet),
 		cmocka_unit_test(rx_legacy_flags),
 		cmocka_unit_test(rx_legacy_flags_are_true),
+		cmocka_unit_test(rx_legacy_lengths_are_all_written),
+		cmocka_unit_test(rx_legacy_lengths_that_no_field_holds),
 	};
 
 	return cmocka_run_group_tests_name("vnet_offload_rx", tests, vnet_setup, vnet_teardown);

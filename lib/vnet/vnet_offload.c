@@ -80,26 +80,42 @@ rx_legacy_flags(const struct vnet_hdr *h, uint32_t type, const struct rte_net_hd
 		if (!tcp || ipv6 != ((h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) ==
 				     VIRTIO_NET_HDR_GSO_TCPV6))
 			return 0;
-		return flags | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG;
+		/* Each segment has an IPv4 header of its own. */
+		return flags | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG |
+		       (ipv6 ? 0 : RTE_MBUF_F_TX_IP_CKSUM);
 	default:
 		return 0;
 	}
+}
+
+/*
+ * Whether a port can be told these lengths: the fields hold them, and the headers are as long as
+ * headers are and lie in the first segment, where rte_eth_tx_prepare() looks for them.
+ */
+static bool
+rx_legacy_lens(const struct rte_mbuf *m, const struct rte_net_hdr_lens *lens)
+{
+	const bool tcp = (m->packet_type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;
+	const uint32_t least = tcp ? sizeof(struct rte_tcp_hdr) : sizeof(struct rte_udp_hdr);
+
+	return lens->l2_len < 1 << RTE_MBUF_L2_LEN_BITS &&
+	       lens->l3_len < 1 << RTE_MBUF_L3_LEN_BITS &&
+	       lens->l4_len < 1 << RTE_MBUF_L4_LEN_BITS && lens->l4_len >= least &&
+	       (uint32_t)lens->l2_len + lens->l3_len + lens->l4_len <= m->data_len;
 }
 
 /* Speak in Tx flags, which the application passes on to a port that takes them. */
 static bool
 rx_legacy(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr_lens *lens)
 {
-	uint64_t flags = rx_legacy_flags(h, m->packet_type, lens);
+	const uint64_t flags = rx_legacy_flags(h, m->packet_type, lens);
+	const uint16_t segsz = h->gso_type == VIRTIO_NET_HDR_GSO_NONE ? 0 : h->gso_size;
 
-	if (flags == 0)
+	if (flags == 0 || !rx_legacy_lens(m, lens))
 		return false;
-	m->l2_len = lens->l2_len;
-	m->l3_len = lens->l3_len;
-	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		m->l4_len = lens->l4_len;
-		m->tso_segsz = h->gso_size;
-	}
+	/* The whole word: it still is that of the packet which the mbuf held before. */
+	m->tx_offload = rte_mbuf_tx_offload(lens->l2_len, lens->l3_len, lens->l4_len, segsz,
+					    0, 0, 0);
 	m->ol_flags |= flags;
 	return true;
 }
