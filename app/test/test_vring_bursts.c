@@ -145,7 +145,25 @@ nothing_to_burst_on(void **state)
 	txq.q.rcu.ptr = NULL;
 	assert_int_equal(vring_rxtx_tx_burst(&txq, NULL, 32), 0);
 	assert_int_equal(classes(&txq.tx.stats), 1);
+	assert_int_equal(txq.tx.stats.refused, 32);
 	assert_int_equal(holds[0], 32);
+}
+
+/* What a full ring does not take is the application's: refused, in each burst anew, not dropped. */
+static void
+full_rings_refuse(void **state)
+{
+	struct rte_mbuf *pkts[16];
+
+	set_up(true, 1, 20);
+	assert_int_equal(vring_rxtx_tx_burst(&txq, pkts, 16), 16);
+	assert_int_equal(txq.tx.stats.refused, 0);
+	assert_int_equal(vring_rxtx_tx_burst(&txq, pkts, 16), 4);
+	assert_int_equal(txq.tx.stats.refused, 12);
+	assert_int_equal(vring_rxtx_tx_burst(&txq, pkts + 4, 12), 0);
+	assert_int_equal(txq.tx.stats.refused, 24);
+	for (unsigned int i = 0; i < VNET_DROP_MAX; i++)
+		assert_int_equal(txq.tx.stats.drop[i], 0);
 }
 
 static void
@@ -179,6 +197,7 @@ main(void)
 		cmocka_unit_test(tx_bursts_are_counted_by_size),
 		cmocka_unit_test(rings_are_one_burst),
 		cmocka_unit_test(nothing_to_burst_on),
+		cmocka_unit_test(full_rings_refuse),
 		cmocka_unit_test(classes_have_names),
 	};
 

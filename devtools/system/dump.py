@@ -28,7 +28,7 @@ LOG_LINE = re.compile(r"(?:net_vring\d+|EAL|ETHDEV): [^\n]*\n")
 VARIES = re.compile(r"(connected_ms|messages|calls|calls_suppressed|guest_address"
                     r"|frontend_address)$")
 # those that polls change as well
-POLLED = re.compile(r"(waiting|avail_idx|used_idx|[rt]x_bursts\.\w+|retries)$")
+POLLED = re.compile(r"(waiting|avail_idx|used_idx|[rt]x_bursts\.\w+|retries|management_refused)$")
 
 # the same in a private dump
 COUNTS = [(r"\bcallfd \d+", "callfd N"), (r"\b\d+ (calls|suppressed)\b", r"N \1"),

@@ -153,6 +153,7 @@ def static_keys(bridge, before):
     check("rx_q0_packets" in before, "no rx_q0_packets without a peer: " + ", ".join(before))
     check(any(key.startswith("tx_q0_") and key.endswith("_dropped") for key in before),
           "no tx_q0_*_dropped without a peer")
+    check("tx_q0_management_refused" in before, "the switch does not show what a port refuses")
     after = bridge.keys(0)
     check(after == before, "keys differ: " + ", ".join(sorted(set(before) ^ set(after))))
     got = int(re.search(r"\brx_q0_packets=(\d+)", bridge.get(0, "statistics")).group(1))

@@ -61,6 +61,7 @@ struct vnet_stats {
 	uint64_t sw_csum;	/* checksums computed in software */
 	uint64_t sw_gso;	/* packets segmented in software */
 	uint64_t retries;	/* tx: rounds of waiting for a full ring */
+	uint64_t refused;	/* tx: packets that bursts left to the application */
 	uint64_t drop[VNET_DROP_MAX];
 	uint64_t error[VIRTQ_E_MAX]; /* rings that broke, by reason */
 };

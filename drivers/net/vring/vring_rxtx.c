@@ -65,13 +65,20 @@ tx_ring(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbu
 	return done;
 }
 
-/* The ring is full: try again as often as tx-retries= says, then drop the packets. */
-static __rte_noinline void
-tx_retry(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbuf **pkts,
-	 uint16_t n)
+/*
+ * The ring is full: try again as often as tx-retries= says, then drop the packets; without it they
+ * stay the application's. Returns how many the port is done with.
+ */
+static __rte_noinline uint16_t
+tx_full(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbuf **pkts,
+	uint16_t n)
 {
 	uint16_t done = 0;
 
+	if (q->tx.retries == 0) {
+		q->tx.stats.refused += n;
+		return 0;
+	}
 	for (uint32_t i = 0; i < q->tx.retries && done < n; i++) {
 		rte_pause();
 		done += tx_ring(q, ring, pkts + done, n - done);
@@ -79,6 +86,7 @@ tx_retry(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mb
 	}
 	if (done < n)
 		vnet_tx_drop(&q->tx, pkts + done, n - done, VNET_DROP_RING_FULL);
+	return n;
 }
 
 uint16_t
@@ -96,11 +104,11 @@ vring_rxtx_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 			done = n;
 		} else {
 			done = tx_ring(q, ring, pkts, n);
-			if (unlikely(done < n && q->tx.retries > 0)) {
-				tx_retry(q, ring, pkts + done, n - done);
-				done = n;
-			}
+			if (unlikely(done < n))
+				done += tx_full(q, ring, pkts + done, n - done);
 		}
+	} else {
+		q->tx.stats.refused += n;
 	}
 	vnet_count_burst(&q->tx.stats, done);
 	virtq_rcu_read_unlock(&q->q.rcu);

@@ -96,6 +96,7 @@ RTE_INIT(vring_xstats_init)
 	ADD(&tx_table, "sw_csum_packets", sw_csum);
 	ADD(&tx_table, "sw_gso_packets", sw_gso);
 	ADD(&tx_table, "retries", retries);
+	ADD(&tx_table, "management_refused", refused);
 	table_add_common(&tx_table, vnet_drop_is_tx);
 }
 
