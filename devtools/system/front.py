@@ -59,7 +59,8 @@ def large_segments(back, packed):
     setup = {side: ["port config 0 tx_offload %s on" % name
                     for name in ("ipv4_cksum", "tcp_cksum", "tcp_tso", "multi_segs")]
              for side, _ in ways}
-    setup["fe"].append("port config 0 rx_offload tcp_lro on")
+    for side in setup:  # who does not ask for merged packets gets none
+        setup[side].append("port config 0 rx_offload tcp_lro on")
     pair = matrix.Pair(
         Front(back, packed), frames=frames["fe"], back_frames=frames["be"],
         back_options=",tso=1", back_mbuf=65535, front_mbuf=65535, setup=setup,

@@ -178,7 +178,8 @@ def offloads(report, qemu):
     for first in range(0, len(chosen), MOST_LINKS):
         links = chosen[first:first + MOST_LINKS]
         network = Network(links, qemu, memory=512,
-                          args=["--enable-scatter"] if bed.DRV == "net_vring" else [])
+                          args=["--enable-scatter", "--enable-lro"] if bed.DRV == "net_vring"
+                          else [])
         try:
             for i, link in enumerate(links):
                 report.case(link.name, one_link, network, i)
@@ -190,8 +191,40 @@ def run7(report):
     offloads(report, 7)
 
 
+# Merged packets for an application that has not asked for them.
+CUT = [
+    Link("cut", port=",tso=1", have=[HOST_TSO4], counts=[
+        (0, "rx_q0_sw_gso_packets"), (1, "tx_q0_size_1024_1518_packets")]),
+    Link("cut-packed", "packed=on", port=",tso=1,csum=partial", have=[HOST_TSO4, PACKED],
+         counts=[(0, "rx_q0_sw_gso_packets")]),
+    Link("cut-nomrg", "mrg_rxbuf=off", other="mrg_rxbuf=off," + NO_RX_OFFLOAD, port=",tso=1",
+         have=[HOST_TSO4], counts=[(0, "rx_q0_sw_gso_packets")]),
+    Link("cut-zero-copy", port=",tso=1,csum=partial" + ZERO_COPY, have=[HOST_TSO4],
+         counts=[(0, "rx_q0_sw_gso_packets")]),
+]
+
+
+def cut_link(network, i):
+    one_link(network, i)
+    large = network.switch.xstats(2 * i + 1).get("tx_q0_size_1519_max_packets", 0)
+    check(large == 0, "%d packets over a segment were passed on" % large)
+
+
+def cut(report):
+    chosen = [link for link in CUT if report.part in link.name]
+    if not chosen or bed.DRV != "net_vring":
+        return
+    network = Network(chosen, 10)
+    try:
+        for i, link in enumerate(chosen):
+            report.case(link.name, cut_link, network, i)
+    finally:
+        network.close()
+
+
 def run10(report):
     offloads(report, 10)
+    cut(report)
 
 
 # ---- several queues -----------------------------------------------------------------------

@@ -30,6 +30,7 @@ import kill  # noqa: E402
 import l2relay  # noqa: E402
 import matrix  # noqa: E402
 import ovs  # noqa: E402
+import ovs_vms  # noqa: E402
 import perf  # noqa: E402
 import probe  # noqa: E402
 import scripts  # noqa: E402
@@ -60,12 +61,13 @@ GROUPS = {
     "bother": bother.run,
     "remap": guests.remap,
     "ovs": ovs.run,
+    "ovs-vms": ovs_vms.run,
     "devargs": devargs.run,
     "docs": docs.run,
     "surface": surface.run,
 }
 # with limits of a second or two, or rates that are compared
-ALONE = ("fe-kill", "perf", "bother", "restart-qemu10", "restart-qemu7")
+ALONE = ("fe-kill", "perf", "bother", "ovs-vms", "restart-qemu10", "restart-qemu7")
 # the longest, which begin first; of those with emulated processors one beside one without
 FIRST = ("fe-vdpa", "front", "matrix", "guests-qemu10", "guests-qemu7", "remap")
 LANES = int(os.environ.get("LANES", 1))  # groups at a time

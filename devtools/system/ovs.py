@@ -15,27 +15,23 @@ SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 VSWITCHD = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 
 
-class Bridge(matrix.Ends):
-    """The switch with ports p0 and p1, and front-ends a and b that come and go."""
+class Switch:
+    """The switch as it starts; settings: of its own, beside those that all have."""
 
-    def __init__(self):
-        super().__init__()
-        self.home = path("ovs")
+    def __init__(self, home, settings=()):
+        self.home = path(home)
         os.makedirs(self.home)
         self.db = "unix:%s/db.sock" % self.home
         self.env = dict(os.environ, OVS_RUNDIR=self.home, OVS_LOGDIR=self.home,
                         OVS_DBDIR=self.home, OVS_SYSCONFDIR=self.home)
         self.database = self.switch = None
-        for number, side in enumerate("ab"):
-            self.queues[side] = 1
-            self.frames[side] = [pcap.packets(COUNT, number, seed=number, largest=1514)]
         try:
-            self.start()
+            self.start(settings)
         except BaseException:
-            self.close()
+            self.end()
             raise
 
-    def start(self):
+    def start(self, settings):
         subprocess.run(["ovsdb-tool", "create", self.home + "/conf.db", SCHEMA], check=True)
         self.database = bed.Process("ovsdb", ["ovsdb-server", self.home + "/conf.db",
                                               "--remote=p" + self.db], env=self.env)
@@ -49,17 +45,14 @@ class Bridge(matrix.Ends):
                 "per-port-memory=false", "stats-update-interval=1000",
                 # it makes its pool as large as it can, and others need memory as well
                 "dpdk-extra=--no-pci --in-memory --socket-limit 640 " +
-                " ".join(bed.plugin_options()))))
+                " ".join(bed.plugin_options())) + tuple(settings)))
         # a network namespace keeps the taps of the bridge off this machine
         self.switch = bed.Process("vswitchd", [
             "unshare", "-n", VSWITCHD, self.db, "--unixctl=%s/ctl" % self.home,
             "--log-file=" + self.log_file()], env=self.env)
-        self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
-        for number in (0, 1):
-            self.add(number)
 
     def log_file(self):
-        return path("vswitchd-file.log")
+        return path(os.path.basename(self.home) + "-file.log")
 
     def vsctl(self, *argv):
         done = subprocess.run(["ovs-vsctl", "--timeout=30", "--db=" + self.db] + list(argv),
@@ -67,6 +60,37 @@ class Bridge(matrix.Ends):
                               env=self.env, check=False)
         check(done.returncode == 0, "ovs-vsctl %s: %s" % (" ".join(argv[:3]), done.stdout))
         return done.stdout.strip()
+
+    def add_bridge(self, name):
+        self.vsctl("add-br", name, "--", "set", "bridge", name, "datapath_type=netdev")
+
+    def complaints(self, subject):
+        """Lines of the log at WARN and above with this in them."""
+        with open(self.log_file()) as log:
+            return [line.strip() for line in log if re.search(r"\|(WARN|ERR|EMER)\|", line)
+                    and re.search(subject, line)]
+
+    def end(self):
+        for process in (self.switch, self.database):
+            if process:
+                process.end()
+
+
+class Bridge(Switch, matrix.Ends):
+    """The switch with ports p0 and p1, and front-ends a and b that come and go."""
+
+    def __init__(self):
+        matrix.Ends.__init__(self)
+        for number, side in enumerate("ab"):
+            self.queues[side] = 1
+            self.frames[side] = [pcap.packets(COUNT, number, seed=number, largest=1514)]
+        Switch.__init__(self, "ovs")
+
+    def start(self, settings):
+        super().start(settings)
+        self.add_bridge("br0")
+        for number in (0, 1):
+            self.add(number)
 
     def add(self, number):
         self.vsctl("add-port", "br0", "p%d" % number, "--", "set", "Interface", "p%d" % number,
@@ -107,10 +131,8 @@ class Bridge(matrix.Ends):
         self.side.pop(side).quit()
 
     def close(self):
-        super().close()
-        for process in (self.switch, self.database):
-            if process:
-                process.end()
+        matrix.Ends.close(self)
+        self.end()
 
 
 def without_peer(bridge):
@@ -161,9 +183,7 @@ def static_keys(bridge, before):
 
 
 def clean_log(bridge):
-    with open(bridge.log_file()) as log:
-        bad = [line.strip() for line in log if re.search(r"\|(WARN|ERR|EMER)\|", line)
-               and re.search(r"(?i)mtu|csum|checksum|stat|offload|%s|\bp[01]\b" % bed.DRV, line)]
+    bad = bridge.complaints(r"(?i)mtu|csum|checksum|stat|offload|%s|\bp[01]\b" % bed.DRV)
     check(not bad, "%d lines, first: %s" % (len(bad), bad[0] if bad else ""))
 
 

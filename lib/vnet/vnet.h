@@ -59,7 +59,7 @@ struct vnet_stats {
 	uint64_t nombuf;	/* rx: bursts cut short because no mbuf was to be had */
 	uint64_t zero_copy;	/* rx: packets that were not copied */
 	uint64_t sw_csum;	/* checksums computed in software */
-	uint64_t sw_gso;	/* packets segmented in software */
+	uint64_t sw_gso;	/* packets cut in software */
 	uint64_t retries;	/* tx: rounds of waiting for a full ring */
 	uint64_t refused;	/* tx: packets that bursts left to the application */
 	uint64_t drop[VNET_DROP_MAX];
@@ -83,6 +83,13 @@ vnet_count_burst(struct vnet_stats *stats, uint16_t n)
 					   * legacy-ol-flags=1 */
 #define VNET_F_VLAN_STRIP	(1u << 4) /* rx: the application enabled VLAN stripping */
 #define VNET_F_ZERO_COPY	(1u << 5) /* rx, to choose an instance: the ring has zc state */
+#define VNET_F_LEGACY_SEG	(1u << 6) /* rx: VNET_F_LEGACY_OL for merged packets alone */
+/*
+ * rx: merged packets of TCP (of those that are not told in Tx flags) and datagrams over a fragment
+ * are marked, for vnet_cut_burst(). Off: they are delivered with RX_LRO.
+ */
+#define VNET_F_CUT_TCP		(1u << 7)
+#define VNET_F_CUT_UDP		(1u << 8)
 
 /* Receive side of an ethdev queue. */
 struct vnet_rxq {
@@ -159,6 +166,23 @@ typedef uint16_t (*vnet_tx_burst)(struct vnet_txq *txq, struct virtq_cursor *cur
  */
 vnet_rx_burst vnet_dev_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **name);
 vnet_tx_burst vnet_dev_tx_select(const struct virtq_ring *ring, const char **name);
+
+/*
+ * Merged packets of a receive queue: those that were received and are not delivered yet, and how
+ * far one of them is cut. Whatever it holds is freed with it. NULL: no memory.
+ */
+struct vnet_cut *vnet_cut_new(int socket);
+void vnet_cut_free(struct vnet_cut *cut);
+/* Nothing is left to deliver. */
+bool vnet_cut_idle(const struct vnet_cut *cut);
+/*
+ * Of pkts, which have room for n, the first `fresh` were just received (at most VNET_BURST, and 0
+ * unless `cut` is idle). Returns how many packets are in pkts afterwards, in order, none of them
+ * marked: segments of TCP, fragments of IP, and the others as they are. Those that find no room,
+ * or no mbuf, are kept for the next call. Counts what it cuts as the packets that come out.
+ */
+uint16_t vnet_cut_burst(struct vnet_rxq *rxq, struct vnet_cut *cut, struct rte_mbuf **pkts,
+			uint16_t fresh, uint16_t n);
 
 /* Drop n packets for one reason: free, count. */
 void vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet_drop why);

@@ -203,8 +203,8 @@ struct vnet_tx_pkt {
 	struct rte_mbuf *m;
 	struct vnet_hdr hdr;
 	uint32_t len;		/* of the frame, a tag put in included */
+	uint32_t head_skip;	/* bytes of the mbuf that head stands for */
 	uint16_t head_len;	/* bytes in head; 0: send all from the mbuf */
-	uint16_t head_skip;	/* bytes of the mbuf that head stands for */
 	uint16_t l2_len, l3_len, l4_len; /* l2 with the tag */
 	uint16_t mss;		/* not 0: cut into frames of so much payload */
 	bool sw_csum;		/* a checksum was computed, to be counted when the packet is sent */

@@ -131,6 +131,13 @@ vnet_drv_tx_select(const struct virtq_ring *ring, const char **name)
 }
 
 uint16_t
+vnet_cut_burst(struct vnet_rxq *rxq, struct vnet_cut *cut, struct rte_mbuf **pkts, uint16_t fresh,
+	       uint16_t n)
+{
+	return vnet_isa()->ops->cut_burst(rxq, cut, pkts, fresh, n);
+}
+
+uint16_t
 vnet_drv_rx_fill(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ring *ring)
 {
 	return vnet_isa()->ops->drv_rx_fill(rxq, drv, ring);

@@ -9,6 +9,7 @@
 #include <rte_udp.h>
 
 #include "vnet_csum.h"
+#include "vnet_cut.h"
 #include "vnet_impl.h"
 #include "vnet_mbuf.h"
 
@@ -100,7 +101,7 @@ rx_legacy_lens(const struct rte_mbuf *m, const struct rte_net_hdr_lens *lens)
 
 	return lens->l2_len < 1 << RTE_MBUF_L2_LEN_BITS &&
 	       lens->l3_len < 1 << RTE_MBUF_L3_LEN_BITS &&
-	       lens->l4_len < 1 << RTE_MBUF_L4_LEN_BITS && lens->l4_len >= least &&
+	       lens->l4_len >= least &&
 	       (uint32_t)lens->l2_len + lens->l3_len + lens->l4_len <= m->data_len;
 }
 
@@ -120,17 +121,48 @@ rx_legacy(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr
 	return true;
 }
 
+/* Whether a merged packet is not the application's before vnet_cut_burst() has seen it. */
+static bool
+rx_is_cut(uint32_t flags, uint8_t gso_type)
+{
+	return flags & ((gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP ?
+			VNET_F_CUT_UDP : VNET_F_CUT_TCP);
+}
+
+/* Whether a packet is to be told in Tx flags, if it can be. */
+static bool
+rx_is_legacy(uint32_t flags, uint8_t gso_type)
+{
+	switch (gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return flags & VNET_F_LEGACY_OL;
+	case VIRTIO_NET_HDR_GSO_UDP:
+		return (flags & (VNET_F_LEGACY_OL | VNET_F_CUT_UDP)) == VNET_F_LEGACY_OL;
+	default:
+		return flags & (VNET_F_LEGACY_OL | VNET_F_LEGACY_SEG);
+	}
+}
+
 void
 vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m)
 {
+	const bool merged = h->gso_type != VIRTIO_NET_HDR_GSO_NONE;
 	struct rte_net_hdr_lens lens = {0};
 
 	m->packet_type = rte_net_get_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
 	if (!(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) /* then it is not large either */
 		return;
-	if ((rxq->flags & VNET_F_LEGACY_OL) && rx_legacy(h, m, &lens))
+	if (rx_is_legacy(rxq->flags, h->gso_type) && rx_legacy(h, m, &lens))
 		return;
-	if (rxq->flags & VNET_F_PARTIAL_CSUM) {
+	if (merged) {
+		m->ol_flags |= RTE_MBUF_F_RX_LRO;
+		m->tso_segsz = h->gso_size;
+	}
+	if (merged && rx_is_cut(rxq->flags, h->gso_type)) {
+		/* Each piece gets a checksum of its own then. */
+		vnet_cut_mark(m, h->gso_type);
+		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	} else if (rxq->flags & VNET_F_PARTIAL_CSUM) {
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
 	} else {
 		vnet_mbuf_store16(m, (uint32_t)h->csum_start + h->csum_offset,
@@ -138,10 +170,6 @@ vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 							     m->pkt_len - h->csum_start)));
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 		rxq->stats.sw_csum++;
-	}
-	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-		m->ol_flags |= RTE_MBUF_F_RX_LRO;
-		m->tso_segsz = h->gso_size;
 	}
 }
 

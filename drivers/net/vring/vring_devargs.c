@@ -207,6 +207,7 @@ static const struct vring_devargs defaults = {
 	.sock_gid = (gid_t)-1,
 	.queues = 1,
 	.linear = VRING_LINEAR_YES,
+	.legacy_ol = VRING_LEGACY_AUTO,
 	.ext_buf = 1,
 	.speed = RTE_ETH_SPEED_NUM_10G,
 	.numa = UINT32_MAX,

@@ -33,6 +33,13 @@ enum vring_csum {
 	VRING_CSUM_PARTIAL,	/* they are handed to the application as they are */
 };
 
+/* Whether received packets are told in Tx flags. */
+enum vring_legacy {
+	VRING_LEGACY_NO,
+	VRING_LEGACY_YES,
+	VRING_LEGACY_AUTO,	/* not given: merged ones, as the application is configured */
+};
+
 enum vring_linear {
 	VRING_LINEAR_NO,	/* chains are delivered if the application enables scatter */
 	VRING_LINEAR_YES,	/* one segment a packet, whatever the application enables */
@@ -53,7 +60,7 @@ struct vring_devargs {
 	uint32_t tso;
 	uint32_t linear;	/* enum vring_linear */
 	uint32_t ext_buf;
-	uint32_t legacy_ol;
+	uint32_t legacy_ol;	/* enum vring_legacy */
 	uint32_t mtu;		/* bytes; 0: not given */
 	uint32_t speed;		/* Mbit/s that the link claims */
 	uint32_t numa;		/* UINT32_MAX: where the process runs */

@@ -29,6 +29,7 @@ add_announcement(struct vring_poll_set *set)
 	ring->ring = NULL;
 	ring->lock = NULL;
 	ring->rx = vring_rxtx_rarp_burst;
+	set->plain = false;
 }
 
 static bool

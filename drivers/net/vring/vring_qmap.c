@@ -28,6 +28,7 @@ vring_qmap_rx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
 
 	set->n = 0;
 	set->mode = NULL;
+	set->cut = false;
 	for (unsigned int j = i; j < pairs; j += n) {
 		struct vring_port_vring *s = &vring[2 * j + ops->rx];
 
@@ -41,7 +42,10 @@ vring_qmap_rx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
 					  flags | VNET_F_ZERO_COPY, &mode);
 		if (set->n == 1)
 			set->mode = mode;
+		set->cut |= (flags & (VNET_F_CUT_TCP | VNET_F_CUT_UDP)) != 0 &&
+			    (s->ring->features & VNET_DEV_TSO_FEATURES) != 0;
 	}
+	set->plain = set->n == 1 && !set->cut;
 }
 
 static struct vring_port_vring *

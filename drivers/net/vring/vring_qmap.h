@@ -33,6 +33,8 @@ struct vring_poll_entry {
 struct vring_poll_set {
 	uint16_t n;
 	uint16_t why;		/* tx, n == 0: enum vnet_drop that packets are counted under */
+	bool cut;		/* rx: a ring may have packets that are to be cut */
+	bool plain;		/* rx: one ring, and nothing to cut */
 	const char *mode;	/* primary: instance of the first ring, static text */
 	struct vring_poll_entry entry[];
 };
@@ -41,7 +43,10 @@ struct vring_poll_set {
 size_t vring_qmap_size(uint16_t pairs);
 /* Whether a ring runs and may carry packets. */
 bool vring_qmap_enabled(const struct vring_port_vring *vring);
-/* The rings of receive queue i of n: every running vring 2j + rx with j % n == i. */
+/*
+ * The rings of receive queue i of n: every running vring 2j + rx with j % n == i. flags: VNET_F_ of
+ * the queue.
+ */
 void vring_qmap_rx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
 		   uint16_t pairs, uint16_t i, uint16_t n, uint32_t flags,
 		   struct vring_poll_set *set);

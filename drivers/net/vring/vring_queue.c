@@ -9,6 +9,7 @@
 
 #include <rte_errno.h>
 #include <rte_malloc.h>
+#include <rte_version.h>
 
 #include "vnet_isa.h"
 #include "vring_log.h"
@@ -117,6 +118,29 @@ make_extbuf_pool(struct vring_port *port, struct rte_mempool *pool)
 			  room - RTE_PKTMBUF_HEADROOM, rte_strerror(rte_errno));
 }
 
+/*
+ * Applications that enable TCP_TSO take merged packets with Tx flags for what they are: Open
+ * vSwitch up to 3.5, which asks for nothing on receive. From 3.6 on it drops what has Tx flags.
+ * Those releases need DPDK 24.11.
+ */
+#define READS_TX_FLAGS (RTE_VERSION < RTE_VERSION_NUM(24, 11, 0, 0))
+
+/* What becomes of packets that a guest leaves to the port to cut. */
+static uint32_t
+merged_flags(const struct vring_port *port)
+{
+	const struct rte_eth_conf *conf = &port->dev->data->dev_conf;
+	const bool sends = conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO;
+	uint32_t flags = VNET_F_CUT_UDP; /* there is no offload that asks for them whole */
+
+	if (conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
+		return flags;
+	flags |= VNET_F_CUT_TCP;
+	if (READS_TX_FLAGS && sends && port->args.legacy_ol == VRING_LEGACY_AUTO)
+		flags |= VNET_F_LEGACY_SEG;
+	return flags;
+}
+
 uint32_t
 vring_queue_rx_flags(const struct vring_port *port)
 {
@@ -129,8 +153,10 @@ vring_queue_rx_flags(const struct vring_port *port)
 		flags |= VNET_F_SCATTER;
 	if (port->args.csum == VRING_CSUM_PARTIAL)
 		flags |= VNET_F_PARTIAL_CSUM;
-	if (port->args.legacy_ol)
+	if (port->args.legacy_ol == VRING_LEGACY_YES)
 		flags |= VNET_F_LEGACY_OL;
+	if (!vring_role_of(port)->own_rings) /* elsewhere they come to those who ask for them */
+		flags |= merged_flags(port);
 	if (offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP)
 		flags |= VNET_F_VLAN_STRIP;
 	return flags;
@@ -233,6 +259,13 @@ vring_queue_rx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	make_extbuf_pool(port, pool);
 	if (!rx_scatters(port))
 		rxq->rx.extbuf_pool = port->extbuf_pool;
+	if (rxq->rx.flags & VNET_F_CUT_UDP) {
+		rxq->cut = vnet_cut_new(port->dev->data->numa_node);
+		if (rxq->cut == NULL) {
+			VRING_LOG(ERR, port->name, "rx queue %u: no memory", id);
+			return -ENOMEM;
+		}
+	}
 	init_zero_copy(port, rxq);
 	rxq->q.deferred = conf->rx_deferred_start;
 	rxq->conf = *conf;
@@ -300,6 +333,8 @@ vring_queue_rx_release(struct rte_eth_dev *dev, uint16_t id)
 	if (rxq == NULL)
 		return;
 	release_queue(port, &dev->data->rx_queues[id], &port->rx_base[id], &rxq->rx.stats);
+	vnet_cut_free(rxq->cut);
+	rxq->cut = NULL;
 }
 
 void

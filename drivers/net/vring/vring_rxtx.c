@@ -13,7 +13,7 @@
 #include "vring_rxtx.h"
 
 /* Several rings: a burst begins with another one each time, so that none starves. */
-static __rte_noinline uint16_t
+static uint16_t
 rx_rings(struct vring_rxq *q, const struct vring_poll_set *set, struct rte_mbuf **pkts, uint16_t n)
 {
 	unsigned int k;
@@ -32,6 +32,31 @@ rx_rings(struct vring_rxq *q, const struct vring_poll_set *set, struct rte_mbuf 
 	return got;
 }
 
+/* What is left of the packets that were cut, then packets of the rings, as far as there is room. */
+static uint16_t
+rx_cut(struct vring_rxq *q, const struct vring_poll_set *set, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint16_t got = vnet_cut_burst(&q->rx, q->cut, pkts, 0, n);
+
+	while (got < n && vnet_cut_idle(q->cut)) {
+		const uint16_t want = RTE_MIN((uint16_t)(n - got), (uint16_t)VNET_BURST);
+		const uint16_t fresh = rx_rings(q, set, pkts + got, want);
+
+		if (fresh == 0)
+			break;
+		got += vnet_cut_burst(&q->rx, q->cut, pkts + got, fresh, n - got);
+		if (fresh < want)
+			break;
+	}
+	return got;
+}
+
+static __rte_noinline uint16_t
+rx_any(struct vring_rxq *q, const struct vring_poll_set *set, struct rte_mbuf **pkts, uint16_t n)
+{
+	return set->cut ? rx_cut(q, set, pkts, n) : rx_rings(q, set, pkts, n);
+}
+
 uint16_t
 vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 {
@@ -40,11 +65,11 @@ vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 	uint16_t got = 0;
 
 	if (likely(set != NULL)) {
-		if (likely(set->n == 1))
+		if (likely(set->plain))
 			got = set->entry[0].rx(&q->rx, set->entry[0].cursor, set->entry[0].ring,
 					       pkts, n);
 		else
-			got = rx_rings(q, set, pkts, n);
+			got = rx_any(q, set, pkts, n);
 	}
 	vnet_count_burst(&q->rx.stats, got);
 	virtq_rcu_read_unlock(&q->q.rcu);
@@ -138,6 +163,7 @@ vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *cursor,
 	}
 	__atomic_store_n(&port->rarp.delivered, 1, __ATOMIC_RELAXED);
 	m->port = port->dev->data->port_id;
+	m->hash.usr = 0; /* it is not to be cut */
 	pkts[0] = m;
 	rx->stats.packets++;
 	rx->stats.bytes += m->pkt_len;

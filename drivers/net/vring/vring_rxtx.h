@@ -34,6 +34,7 @@ struct vring_queue {
 struct vring_rxq {
 	struct vring_queue q;
 	struct vnet_rxq rx;
+	struct vnet_cut *cut;	/* NULL: the role has no packets to cut */
 	uint16_t turn;		/* ring that a burst begins with, where there are several */
 	struct rte_eth_rxconf conf;
 	struct rte_mempool *pool;

@@ -89,6 +89,7 @@ RTE_INIT(vring_xstats_init)
 	ADD(&rx_table, "nombuf_errors", nombuf);
 	ADD(&rx_table, "zero_copy_packets", zero_copy);
 	ADD(&rx_table, "sw_csum_packets", sw_csum);
+	ADD(&rx_table, "sw_gso_packets", sw_gso);
 	table_add_common(&rx_table, vnet_drop_is_rx);
 
 	ADD(&tx_table, "packets", packets);

@@ -17,16 +17,14 @@ void
 vring_be_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 {
 	/*
-	 * SCATTER: frames larger than an element of the pool are taken. Checksums and segmentation
-	 * hold whatever a guest negotiates, since software does what it does not.
+	 * SCATTER: frames larger than an element of the pool are taken. LRO: merged packets of a
+	 * guest, should it send any, are taken whole. Checksums and segmentation hold whatever a
+	 * guest negotiates, since software does what it does not.
 	 */
 	info->rx_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_VLAN_STRIP |
 				RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
-				RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
-	if (port->args.tso) {
-		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
-		info->max_lro_pkt_size = UINT16_MAX;
-	}
+				RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_LRO;
+	info->max_lro_pkt_size = UINT16_MAX;
 	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_VLAN_INSERT |
 				RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
 				RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two guests behind Open vSwitch, joined twice: by the ports under test, and by those that Open
+vSwitch has of its own (dpdkvhostuserclient). TCP over both, in turns."""
+
+import signal
+
+import bed
+import guests
+import ovs
+from bed import check, iperf, path, ping
+
+# of the native port's rate, in either direction
+SHARE = 0.9
+# A run's rate depends on where the processes are: the best of several is compared.
+ROUNDS = 6
+
+
+class Pair:
+    """Link 0 of guests a and b: ports p0 and p1, link 1: ports v0 and v1."""
+
+    def __init__(self, tso, mtu):
+        self.tso, self.mtu = tso, mtu
+        self.guests = []
+        self.switch = ovs.Switch("vms%d-%d" % (tso, mtu), [
+            "userspace-tso-enable=%s" % ("true" if tso else "false")])
+        try:
+            for link in (0, 1):
+                self.switch.add_bridge("br%d" % link)
+            for end in (0, 1):
+                self.add(0, end)
+                self.add(1, end)
+            self.guests = [self.boot(end) for end in (0, 1)]
+            for end, guest in enumerate(self.guests):
+                guest.wait_ready()
+                self.set_up(end, guest)
+        except BaseException:
+            self.close()
+            raise
+
+    def name(self, link, end):
+        return "pv"[link] + "01"[end]
+
+    def add(self, link, end):
+        name, sock = self.name(link, end), path("w" + self.name(link, end))
+        options = ("type=dpdkvhostuserclient", "options:vhost-server-path=" + sock)
+        if link == 0:
+            options = ("type=dpdk", "options:dpdk-devargs=" + bed.vdev(
+                end, "iface=%s,client=1%s" % (sock, ",tso=1" if self.tso else "")))
+        self.switch.vsctl("add-port", "br%d" % link, name, "--", "set", "Interface", name,
+                          "mtu_request=%d" % self.mtu, *options)
+
+    def boot(self, end):
+        return bed.Guest("vm" + "ab"[end], [
+            bed.Nic(path("w" + self.name(link, end)), self.mac(link, end), "server=on,wait=off")
+            for link in (0, 1)], qemu=10, memory=320, wait=False)
+
+    def mac(self, link, end):
+        return "52:54:00:01:%02x:%02x" % (end + 1, link)
+
+    def address(self, link, end):
+        return "10.1.%d.%d" % (link, end + 1)
+
+    def set_up(self, end, guest):
+        for link in (0, 1):
+            name = guest.interface(self.mac(link, end))
+            guest.must("ip link set %s mtu %d && ip addr add %s/24 dev %s && ip link set %s up" % (
+                name, self.mtu, self.address(link, end), name, name))
+        guest.must("iperf3 -s -D > /dev/null")
+        guest.must("dd if=/dev/urandom of=/tmp/blob bs=1M count=4 2> /dev/null")
+
+    def close(self):
+        for guest in self.guests:
+            guest.end(signal.SIGKILL)
+        self.switch.end()
+
+
+def carries(pair):
+    a, b = pair.guests
+    for link in (0, 1):
+        bed.wait_for("link %d" % link, lambda: ping(a, pair.address(link, 1), 1) == 0, 20, 0.2)
+    lost = ping(a, pair.address(0, 1), 10, 0.1)
+    check(lost == 0, "%d of 10 pings lost" % lost)
+    bits = a.features(a.interface(pair.mac(0, 0)))
+    check((guests.HOST_TSO4 in bits) == pair.tso, "HOST_TSO4 was %snegotiated" % (
+        "not " if pair.tso else ""))
+    guests.blob(a, b, pair.address(0, 1))
+    guests.blob(b, a, pair.address(0, 0))
+    # datagrams over the MTU, which the guest cuts
+    a.must("ping -q -c 2 -i 0.2 -s 16000 %s" % pair.address(0, 1))
+
+
+def as_fast(pair):
+    a = pair.guests[0]
+    for options in ("", "-R"):
+        best = [0, 0]
+        for _ in range(ROUNDS):
+            for link in (0, 1):
+                best[link] = max(best[link], iperf(a, pair.address(link, 1), 1.5, options))
+            if best[0] >= SHARE * best[1]:
+                break
+        print("# tso=%d mtu=%d %s: %.0f Mbit/s, native %.0f" % (
+            pair.tso, pair.mtu, options or "forth", *best), flush=True)
+        check(best[0] >= SHARE * best[1], "%s: %.0f Mbit/s, the native port has %.0f" % (
+            options or "forth", *best))
+
+
+def clean(pair):
+    """Nothing of the port, nor because of what it does."""
+    bad = pair.switch.complaints(
+        r"\bp[01]\b|net_vring|(?i:invalid packets|too big|csum|checksum|offload|tso)")
+    # what it says of each port of its own
+    bad = [line for line in bad if not any(word in line for word in ("v0:", "v1:"))]
+    check(not bad, "%d lines, first: %s" % (len(bad), bad[0] if bad else ""))
+
+
+def run(report):
+    for tso in (False, True):
+        for mtu in (1500, 9000):
+            name = "%s-%d" % ("tso" if tso else "plain", mtu)
+            if not any(report.part in name + end for end in ("", "-rate", "-log")):
+                continue
+            pair = Pair(tso, mtu)
+            try:
+                report.case(name, carries, pair)
+                if bed.DRV == "net_vring":
+                    report.case(name + "-rate", as_fast, pair)
+                report.case(name + "-log", clean, pair)
+            finally:
+                pair.close()
