@@ -112,11 +112,11 @@ wrong_kinds_of_fds_are_not_used(void **state)
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, VHU_FD_NONE, rig->call[0]), NACK);
 }
 
-/* A TCP socket whose close() waits three seconds for a peer that does not read. */
+/* A TCP socket whose close() waits half a minute for a peer that does not read. */
 static int
 lingering_socket(int *peer)
 {
-	const struct linger three = { .l_onoff = 1, .l_linger = 3 };
+	const struct linger half_a_minute = { .l_onoff = 1, .l_linger = 30 };
 	struct sockaddr_in addr = { .sin_family = AF_INET,
 				    .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	socklen_t len = sizeof(addr);
@@ -131,7 +131,8 @@ lingering_socket(int *peer)
 	close(listening);
 	while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
 		;
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &three, sizeof(three)), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &half_a_minute,
+				    sizeof(half_a_minute)), 0);
 	return fd;
 }
 
@@ -163,7 +164,7 @@ lingering_descriptors_delay_nobody(void **state)
 	pump(rig);
 	rig_connect(rig);
 	assert_int_equal(fe_get(rig, VHU_GET_FEATURES) & RIG_FEATURES, RIG_FEATURES);
-	assert_true(evloop_now_ns() - began < 2000000000);
+	assert_true(evloop_now_ns() - began < 10000000000ull);
 	for (int i = 0; i < 3; i++)
 		close(peer[i]); /* with what was not read: resets the connection, nobody lingers */
 }
@@ -188,7 +189,7 @@ lingering_descriptors_do_not_pile_up(void **state)
 	}
 	while (evloop_later_pending() > 0 && evloop_now_ns() - began < 20000000000ull)
 		usleep(1000);
-	assert_true(evloop_now_ns() - began < 3000000000ull);
+	assert_true(evloop_now_ns() - began < 10000000000ull);
 	for (int i = 0; i < 10; i++)
 		close(peer[i]);
 }
