@@ -130,11 +130,40 @@ tcp_becomes_segments(void **state)
 				assert_memory_equal(mbuf_bytes(pkts[at++]), "behind", 6);
 				off = 0;
 			}
-			expect_segment(&k, pkts[at++], off, RTE_MIN(k.payload - off, (uint32_t)size),
-				       j % n);
+			expect_segment(&k, pkts[at++], off,
+				       RTE_MIN(k.payload - off, (uint32_t)size), j % n);
 		}
 		rte_pktmbuf_free_bulk(pkts, got);
 		assert_int_equal(port_reap(&p), 4);
+		cut_close(&p);
+	}
+}
+
+/*
+ * Without a buffer for a packet so large, as a port has none that did not offer it, it is a chain
+ * of mbufs until it is cut, whatever else it was to become. What is not cut is too large.
+ */
+static void
+large_packets_are_chains_until_they_are_cut(void **state)
+{
+	for (uint32_t i = 0; i < 4 * NLAYOUTS; i++) {
+		const struct pkt k = {.v6 = i % 2, .payload = 60001};
+		const uint16_t n = (60001 + 1399) / 1400;
+		struct port p;
+
+		build(&k);
+		cut_open(&p, i & 2 ? VNET_F_LEGACY_OL : 0);
+		p.rxq.extbuf_pool = NULL;
+		send_merged(&p, &k, 1400, &layouts[i / 4]);
+		assert_true(port_send(&p, NULL, bytes, 3000, PLAIN));
+		assert_int_equal(cut_receive(&p, 32), n);
+		expect_counts(&p, n, 1);
+		for (uint16_t j = 0; j < n; j++)
+			expect_segment(&k, pkts[j], j * 1400u,
+				       RTE_MIN(k.payload - j * 1400u, 1400u), j);
+		assert_int_equal(p.rxq.stats.drop[VNET_DROP_OVERSIZE], 1);
+		rte_pktmbuf_free_bulk(pkts, n);
+		assert_int_equal(port_reap(&p), 2);
 		cut_close(&p);
 	}
 }
@@ -413,6 +442,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tcp_becomes_segments),
+		cmocka_unit_test(large_packets_are_chains_until_they_are_cut),
 		cmocka_unit_test(one_segment_is_completed),
 		cmocka_unit_test(udp_becomes_fragments),
 		cmocka_unit_test(no_mbufs_for_a_while),

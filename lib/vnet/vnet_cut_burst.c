@@ -268,7 +268,7 @@ cut_next(struct vnet_rxq *rxq, struct vnet_cut *cut, struct rte_mbuf **pkt)
 	else
 		vnet_offload_segment(&cut->p, cut->off, len, &f);
 	vnet_rx_mbuf_init(m, rxq->rearm, 0);
-	r = rx_make_room(rxq, m, f.len);
+	r = rx_make_room(rxq, m, f.len, false);
 	if (r == DEV_RX_OK) {
 		cut_fill(m, &f);
 		cut_describe(cut, &f, m);

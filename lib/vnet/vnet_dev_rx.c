@@ -58,7 +58,7 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *ri
 		return DEV_RX_DROPPED;
 	}
 	vnet_rx_mbuf_init(m, rxq->rearm, 0);
-	r = rx_make_room(rxq, m, len);
+	r = rx_make_room(rxq, m, len, vnet_offload_is_cut(rxq->flags, h.gso_type));
 	if (r != DEV_RX_OK)
 		return r;
 	rx_fill(&s, m, len);

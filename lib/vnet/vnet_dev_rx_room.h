@@ -55,9 +55,12 @@ rx_chain(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t n)
 	return DEV_RX_OK;
 }
 
-/* Make m take len bytes: as it is, with an external buffer, or as a chain if that is allowed. */
+/*
+ * Make m take len bytes: as it is, with an external buffer, or as a chain if that is allowed, which
+ * it also is for a packet that will be cut.
+ */
 static enum dev_rx_result
-rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
+rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len, bool cut)
 {
 	if (len <= rxq->room)
 		return DEV_RX_OK;
@@ -65,6 +68,8 @@ rx_make_room(struct vnet_rxq *rxq, struct rte_mbuf *m, uint32_t len)
 		return rx_chain(rxq, m, (len - 1) / rxq->room);
 	if (rxq->extbuf_pool != NULL && len <= vnet_extbuf_size(rxq->extbuf_pool))
 		return rx_attach_extbuf(rxq, m, len);
+	if (cut && len <= VNET_FRAME_MAX)
+		return rx_chain(rxq, m, (len - 1) / rxq->room);
 	rxq->stats.drop[VNET_DROP_OVERSIZE]++;
 	return DEV_RX_DROPPED;
 }

@@ -90,6 +90,8 @@ vnet_swap_roles(uint64_t features)
 	       (features & csum) << 1 | (features >> 1 & csum);
 }
 
+/* Whether a packet of this kind is the application's only when vnet_cut_burst() has seen it. */
+bool vnet_offload_is_cut(uint32_t flags, uint8_t gso_type);
 /* Carry a checked header over into the mbuf that holds the packet. */
 void vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m);
 

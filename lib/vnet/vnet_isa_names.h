@@ -19,6 +19,7 @@
 #define vnet_drv_frame_is_mapped VNET_ISA_NAME(vnet_drv_frame_is_mapped)
 #define vnet_drv_frame_any VNET_ISA_NAME(vnet_drv_frame_any)
 #define vnet_cut_burst VNET_ISA_NAME(vnet_cut_burst)
+#define vnet_offload_is_cut VNET_ISA_NAME(vnet_offload_is_cut)
 #define vnet_drv_rx_fill VNET_ISA_NAME(vnet_drv_rx_fill)
 #define vnet_drv_tx_clean VNET_ISA_NAME(vnet_drv_tx_clean)
 #define vnet_offload_hdr_ok VNET_ISA_NAME(vnet_offload_hdr_ok)

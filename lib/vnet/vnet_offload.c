@@ -121,12 +121,17 @@ rx_legacy(const struct vnet_hdr *h, struct rte_mbuf *m, const struct rte_net_hdr
 	return true;
 }
 
-/* Whether a merged packet is not the application's before vnet_cut_burst() has seen it. */
-static bool
-rx_is_cut(uint32_t flags, uint8_t gso_type)
+bool
+vnet_offload_is_cut(uint32_t flags, uint8_t gso_type)
 {
-	return flags & ((gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP ?
-			VNET_F_CUT_UDP : VNET_F_CUT_TCP);
+	switch (gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_NONE:
+		return false;
+	case VIRTIO_NET_HDR_GSO_UDP:
+		return flags & VNET_F_CUT_UDP;
+	default:
+		return flags & VNET_F_CUT_TCP;
+	}
 }
 
 /* Whether a packet is to be told in Tx flags, if it can be. */
@@ -152,13 +157,14 @@ vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 	m->packet_type = rte_net_get_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
 	if (!(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) /* then it is not large either */
 		return;
-	if (rx_is_legacy(rxq->flags, h->gso_type) && rx_legacy(h, m, &lens))
+	if (rx_is_legacy(rxq->flags, h->gso_type) &&
+	    (m->nb_segs == 1 || (rxq->flags & VNET_F_SCATTER)) && rx_legacy(h, m, &lens))
 		return;
 	if (merged) {
 		m->ol_flags |= RTE_MBUF_F_RX_LRO;
 		m->tso_segsz = h->gso_size;
 	}
-	if (merged && rx_is_cut(rxq->flags, h->gso_type)) {
+	if (vnet_offload_is_cut(rxq->flags, h->gso_type)) {
 		/* Each piece gets a checksum of its own then. */
 		vnet_cut_mark(m, h->gso_type);
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;

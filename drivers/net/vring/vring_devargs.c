@@ -398,16 +398,10 @@ vring_devargs_features(const struct vring_devargs *args)
 uint64_t
 vring_devargs_fallback(const struct vring_devargs *args)
 {
-	const uint64_t served = VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VIRTQ_BIT(VIRTIO_F_RING_PACKED) |
-				VIRTQ_BIT(VIRTIO_F_IN_ORDER);
+	const uint64_t served = VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VNET_DEV_TSO_FEATURES |
+				VIRTQ_BIT(VIRTIO_F_RING_PACKED) | VIRTQ_BIT(VIRTIO_F_IN_ORDER);
 
 	return served & ~vring_devargs_features(args);
-}
-
-uint64_t
-vring_devargs_ruled_out(const struct vring_devargs *args)
-{
-	return args->tso ? 0 : VNET_DEV_TSO_FEATURES;
 }
 
 /* All features but those that the arguments rule out. `packets`: those that bursts serve. */

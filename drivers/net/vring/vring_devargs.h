@@ -91,12 +91,8 @@ int vring_devargs_parse(const char *text, struct vring_devargs *args, char *err,
 
 /* Device features to offer to a front-end under these arguments. */
 uint64_t vring_devargs_features(const struct vring_devargs *args);
-/*
- * Those that a guest may have acknowledged under other arguments and that are served all the same,
- * and those that are not.
- */
+/* Those that a guest may have acknowledged under other arguments, and that are served as well. */
 uint64_t vring_devargs_fallback(const struct vring_devargs *args);
-uint64_t vring_devargs_ruled_out(const struct vring_devargs *args);
 
 /* Whether the port drives a device (path=), and whether that is one of the kernel's. */
 bool vring_devargs_front(const struct vring_devargs *args);

@@ -133,6 +133,9 @@ merged_flags(const struct vring_port *port)
 	const bool sends = conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	uint32_t flags = VNET_F_CUT_UDP; /* there is no offload that asks for them whole */
 
+	/* A guest may have acknowledged it elsewhere; there are no buffers for packets so large. */
+	if (!port->args.tso)
+		return flags | VNET_F_CUT_TCP;
 	if (conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
 		return flags;
 	flags |= VNET_F_CUT_TCP;

@@ -48,8 +48,10 @@ note_unsatisfied(struct vhost_be *be)
 	if (be->unsatisfied == 1 && be->fallback != 0)
 		vhost_be_session_log(be, VHOST_LOG_NOTICE, "the front-end left when it knew the "
 				     "features: more are offered to the next one");
-	else if (be->ruled_out != 0 && be->unsatisfied < 4)
-		vhost_be_session_log_features(be, "may have", be->ruled_out);
+	else if (be->unsatisfied == 1 + (be->fallback != 0))
+		vhost_be_session_log(be, VHOST_LOG_WARNING, "the front-end left when it knew the "
+				     "features: its guest may have some that are not served, and "
+				     "has to load its driver anew");
 }
 
 /* Everything of a connection that ended; its socket is closed already. */
@@ -225,8 +227,6 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->protocol_offered = cfg->protocol_features & VHOST_BE_PROTOCOL;
 	be->tolerated = cfg->tolerated & ~UNSERVED_FEATURES;
 	be->fallback = cfg->fallback & ~UNSERVED_FEATURES;
-	be->ruled_out = cfg->ruled_out;
-	be->allowed_by = cfg->allowed_by;
 	be->about = -1;
 	be->why = "";
 	be->info.last_disconnect = "";

@@ -37,8 +37,6 @@ struct vhost_be_config {
 	uint64_t fallback;	/* not offered at first, but taken: what a guest may have
 				 * acknowledged elsewhere. Offered once a front-end has left as soon
 				 * as it knew the offer */
-	uint64_t ruled_out;	/* what an argument of the owner rules out, for the log; */
-	const char *allowed_by; /* and the argument that would allow it. Static */
 	uint64_t protocol_features; /* offered; only bits that the session serves are kept */
 	uint16_t max_pairs;	/* queue pairs, 1..VHOST_BE_MAX_PAIRS; GET_QUEUE_NUM answers this */
 	uint16_t mem_slots;	/* GET_MAX_MEM_SLOTS; brought into 256..VIRTQ_MEM_MAX_REGIONS */

@@ -31,7 +31,7 @@ on_set_features(struct vhost_be *be, struct vhu_msg *msg)
 
 	be->features_bad = true;
 	if (wanted & ~be->acceptable) {
-		vhost_be_session_log_features(be, "has", wanted & ~be->acceptable);
+		vhost_be_session_log_features(be, wanted & ~be->acceptable);
 		return vhost_be_session_refuse(be, -EINVAL, "features that cannot be served");
 	}
 	/* Only logging may be switched under a ring that is served. */

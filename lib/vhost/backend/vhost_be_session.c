@@ -24,9 +24,8 @@ vhost_be_session_log(struct vhost_be *be, enum vhost_log_level level, const char
 }
 
 void
-vhost_be_session_log_features(struct vhost_be *be, const char *has, uint64_t features)
+vhost_be_session_log_features(struct vhost_be *be, uint64_t features)
 {
-	const bool why = be->allowed_by != NULL && (features & be->ruled_out);
 	char text[160] = "", name[8];
 	size_t used = 0;
 
@@ -36,8 +35,7 @@ vhost_be_session_log_features(struct vhost_be *be, const char *has, uint64_t fea
 						 used == 0 ? "" : ", ",
 						 vhost_names_feature(bit, name, sizeof(name)));
 	vhost_be_session_log(be, VHOST_LOG_WARNING,
-			     "the guest %s features that are not served%s%s: %s", has,
-			     why ? " without " : "", why ? be->allowed_by : "", text);
+			     "the guest has features that are not served: %s", text);
 }
 
 int

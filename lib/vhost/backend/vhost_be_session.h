@@ -51,8 +51,6 @@ struct vhost_be {
 	uint16_t mem_slots;
 	uint64_t next_features;		/* offered from the next connection on */
 	uint64_t tolerated, fallback;	/* as in struct vhost_be_config */
-	uint64_t ruled_out;
-	const char *allowed_by;
 	uint64_t protocol_offered;
 
 	struct vhu_sock sock;
@@ -148,8 +146,8 @@ void __attribute__((format(printf, 3, 4)))
 vhost_be_session_log(struct vhost_be *be, enum vhost_log_level level, const char *fmt, ...);
 /* Note why (static text) a message is refused; returns rc. */
 int vhost_be_session_refuse(struct vhost_be *be, int rc, const char *why);
-/* Name features that a guest "has", or "may have", and that cannot be served, and why not. */
-void vhost_be_session_log_features(struct vhost_be *be, const char *has, uint64_t features);
+/* Name features that a guest has and that cannot be served. */
+void vhost_be_session_log_features(struct vhost_be *be, uint64_t features);
 /* Report to the owner and the statistics what is negotiated. */
 void vhost_be_session_report_features(struct vhost_be *be);
 

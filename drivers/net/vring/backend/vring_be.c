@@ -199,8 +199,6 @@ open_be_session(void *arg)
 		.features = port->offered,
 		.tolerated = VRING_BACK_TOLERATED,
 		.fallback = vring_devargs_fallback(args),
-		.ruled_out = vring_devargs_ruled_out(args),
-		.allowed_by = "tso=1",
 		.protocol_features = UINT64_MAX,
 		.max_pairs = port->vring_pairs,
 		.mem_slots = VIRTQ_MEM_MAX_REGIONS,
