@@ -29,6 +29,7 @@ import guests  # noqa: E402
 import kill  # noqa: E402
 import l2relay  # noqa: E402
 import matrix  # noqa: E402
+import move  # noqa: E402
 import ovs  # noqa: E402
 import ovs_vms  # noqa: E402
 import perf  # noqa: E402
@@ -58,6 +59,7 @@ GROUPS = {
     "queues-qemu7": guests.queues7,
     "restart-qemu10": guests.restart,
     "restart-qemu7": guests.restart7,
+    "move": move.run,
     "bother": bother.run,
     "remap": guests.remap,
     "ovs": ovs.run,
