@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "rig_backend.h"
 
+#include <poll.h>
+
 void
 mock_write(int fd, const void *bytes, size_t len)
 {
@@ -174,6 +176,34 @@ mock_note(struct mock *m, const struct seen *s, int *fds)
 	}
 }
 
+/* The index of a ring is the first byte of whatever names one. */
+static bool
+mock_has_ring(const struct mock *m, const struct seen *s)
+{
+	switch (s->hdr.request) {
+	case VHU_SET_VRING_NUM:
+	case VHU_SET_VRING_ADDR:
+	case VHU_SET_VRING_BASE:
+	case VHU_GET_VRING_BASE:
+	case VHU_SET_VRING_KICK:
+	case VHU_SET_VRING_CALL:
+	case VHU_SET_VRING_ERR:
+	case VHU_SET_VRING_ENABLE:
+		return m->rings == 0 || s->raw[0] < m->rings;
+	default:
+		return true;
+	}
+}
+
+static void
+mock_delay(struct mock *m, const struct seen *s)
+{
+	const uint32_t ms = __atomic_load_n(&m->delay_ms, __ATOMIC_RELAXED);
+
+	if (m->delay_request == 0 || m->delay_request == s->hdr.request)
+		poll(NULL, 0, (int)ms);
+}
+
 static void *
 mock_thread(void *arg)
 {
@@ -191,10 +221,61 @@ mock_thread(void *arg)
 			m->seen[m->nseen++] = s;
 		mock_note(m, &s, fds);
 		pthread_mutex_unlock(&m->lock);
-		go = mock_act(m, &s, served[r]++ < m->act_from ? AS_IT_SHOULD : m->act[r]);
+		mock_delay(m, &s);
+		if (!mock_has_ring(m, &s))
+			go = mock_act(m, &s, m->beyond);
+		else
+			go = mock_act(m, &s, served[r]++ < m->act_from ? AS_IT_SHOULD : m->act[r]);
 	}
+	m->left_ns = evloop_now_ns();
 	shutdown(m->fd, SHUT_RDWR);
 	return NULL;
+}
+
+static void
+mock_close(struct mock *m)
+{
+	close(m->fd);
+	if (m->chan >= 0)
+		close(m->chan);
+	m->fd = m->chan = -1;
+}
+
+static void *
+mock_listener(void *arg)
+{
+	struct mock *m = arg;
+	struct pollfd p = { .fd = m->listen_fd, .events = POLLIN };
+	int fd;
+
+	while (poll(&p, 1, -1) > 0 && (fd = accept4(p.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		pthread_mutex_lock(&m->lock);
+		m->fd = fd;
+		m->acked = m->status = 0;
+		pthread_mutex_unlock(&m->lock);
+		mock_thread(m);
+		pthread_mutex_lock(&m->lock);
+		mock_close(m);
+		pthread_mutex_unlock(&m->lock);
+	}
+	return NULL;
+}
+
+void
+mock_listen(struct mock *m, const char *path)
+{
+	m->listen_fd = listen_at(path);
+	assert_int_equal(pthread_create(&m->thread, NULL, mock_listener, m), 0);
+	m->running = true;
+}
+
+void
+mock_hang_up(struct mock *m)
+{
+	pthread_mutex_lock(&m->lock);
+	if (m->fd >= 0)
+		shutdown(m->fd, SHUT_RDWR);
+	pthread_mutex_unlock(&m->lock);
 }
 
 static void
@@ -236,12 +317,17 @@ mock_stop(struct mock *m)
 	vhost_dev_close(&m->dev);
 	if (!m->running)
 		return;
+	if (m->listen_fd >= 0) {
+		shutdown(m->listen_fd, SHUT_RDWR);
+		mock_hang_up(m);
+	}
 	pthread_join(m->thread, NULL);
 	m->running = false;
-	close(m->fd);
-	if (m->chan >= 0)
-		close(m->chan);
-	m->chan = -1;
+	if (m->listen_fd >= 0)
+		close(m->listen_fd);
+	else
+		mock_close(m);
+	m->listen_fd = -1;
 }
 
 void
@@ -342,7 +428,7 @@ mock_setup(void **state)
 	m->slots = 32;
 	m->log_reply = 8;
 	m->ask_fd = -1;
-	m->chan = -1;
+	m->fd = m->chan = m->listen_fd = -1;
 	*state = m;
 	return 0;
 }

@@ -76,6 +76,12 @@ struct mock {
 	uint32_t base;
 	uint32_t log_reply;		/* bytes of the answer to SET_LOG_BASE */
 	enum act act[VHU_REQUEST_MAX];
+	uint32_t rings;			/* that it has; 0: any */
+	enum act beyond;		/* for requests about others */
+	uint32_t delay_ms;		/* before each answer, or that to delay_request alone */
+	uint32_t delay_request;
+	int listen_fd;			/* -1: its front-end is `dev` */
+	uint64_t left_ns;		/* when it closed its end last */
 	uint32_t act_from;		/* the first so many of such a request are served well */
 	uint8_t raw[8192];
 	uint32_t raw_len;
@@ -100,6 +106,13 @@ extern const struct vhost_dev_events mock_events;
 void mock_stop(struct mock *m);
 /* Connect, and begin to serve. */
 void mock_start(struct mock *m);
+/*
+ * Serve whoever connects there, one after another, as long as mock_stop() is not called; `dev` is
+ * not used.
+ */
+void mock_listen(struct mock *m, const char *path);
+/* Who listens closes the connection. */
+void mock_hang_up(struct mock *m);
 /* A session that has negotiated this much and gone as far as SET_FEATURES. */
 void mock_session(struct mock *m, uint64_t protocol);
 /* Serve the loop until nothing moves any more. */
