@@ -78,7 +78,8 @@ set_up_rings(struct vhost_fe *fe)
 	fe->features = features;
 	fe->ops->features(fe->ctx, features);
 	fe->in_use = vhost_fe_features_pairs(fe);
-	if (fe->mtu != 0)
+	rc = vhost_fe_rings_probe(fe);
+	if (rc == 0 && fe->mtu != 0)
 		rc = vhost_net_set_mtu(fe->dev, fe->mtu);
 	if (rc == 0 || rc == -EOPNOTSUPP)
 		rc = fe->ops->mem_give(fe->ctx, fe->dev);

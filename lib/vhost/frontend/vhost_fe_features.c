@@ -130,15 +130,28 @@ read_ring_max(struct vhost_fe *fe)
 	return vhost_dev_is_fatal(rc) ? rc : 0;
 }
 
+uint16_t
+vhost_fe_features_max_pairs(const struct vhost_fe *fe)
+{
+	if (!fe->counts_rings)
+		return fe->pairs_said;
+	return fe->pairs_said < 2 ? 1 : fe->pairs_said / 2;
+}
+
 static int
 read_pairs(struct vhost_fe *fe)
 {
 	uint32_t vrings = 2;
 	int rc = vhost_get_queue_num(fe->dev, &vrings);
 
-	if (rc == 0)
-		fe->limits.max_pairs = (uint16_t)(vrings / 2);
-	return rc;
+	if (rc != 0)
+		return rc;
+	/* Another answer comes from another back-end. */
+	if (vrings / 2 != fe->pairs_said)
+		fe->counts_rings = false;
+	fe->pairs_said = (uint16_t)(vrings / 2);
+	fe->limits.max_pairs = vhost_fe_features_max_pairs(fe);
+	return 0;
 }
 
 int

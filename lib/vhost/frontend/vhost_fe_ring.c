@@ -11,6 +11,7 @@
 
 #include "vhost_fe_session.h"
 #include "vhost_net_hdr.h"
+#include "vhu_msg.h"
 #include "virtq_notify.h"
 
 /* Room for either layout: which one it is shows with each session. */
@@ -179,6 +180,45 @@ set_data_ring(struct vhost_fe *fe, unsigned int qid)
 	if (rc == 0)
 		rc = vhost_set_vring_err(fe->dev, qid, fe->errfd);
 	return rc == -EOPNOTSUPP ? 0 : rc;
+}
+
+/* Offer a ring a descriptor for calls, and see that the back-end is still there. */
+static int
+probe_ring(struct vhost_fe *fe, unsigned int qid)
+{
+	uint64_t features;
+	int rc = vhost_set_vring_call(fe->dev, qid, fe->callfd);
+
+	if (rc != 0 || (fe->dev->protocol & VIRTQ_BIT(VHU_PF_REPLY_ACK)))
+		return rc;
+	return vhost_get_features(fe->dev, &features);
+}
+
+/*
+ * GET_QUEUE_NUM is answered in queue pairs by network back-ends (QEMU's unit), in rings by those
+ * made with libvhost-user or rust-vmm. Which of both shows only at the rings beyond the number. The
+ * call descriptor is what can be tried on them: it may come before all else of a ring, and the
+ * index of SET_VRING_NUM is not checked by libvhost-user.
+ */
+int
+vhost_fe_rings_probe(struct vhost_fe *fe)
+{
+	const unsigned int last = 2u * fe->in_use - 1;
+	int rc;
+
+	if (fe->vdpa || fe->in_use < 2 || last < fe->pairs_said)
+		return 0;
+	rc = probe_ring(fe, last);
+	/* One that is slow has said nothing. */
+	if (rc == 0 || rc == -ETIMEDOUT)
+		return rc;
+	fe->counts_rings = true;
+	fe->limits.max_pairs = vhost_fe_features_max_pairs(fe);
+	vhost_fe_session_log(fe, VHOST_LOG_NOTICE, "the back-end counts vrings: it said %u and has "
+			     "no vring %u", fe->pairs_said, last);
+	fe->ops->limits(fe->ctx, &fe->limits);
+	fe->in_use = vhost_fe_features_pairs(fe);
+	return vhost_dev_is_fatal(rc) ? rc : 0;
 }
 
 int

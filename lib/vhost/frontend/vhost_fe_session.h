@@ -80,6 +80,8 @@ struct vhost_fe {
 
 	/* What the device says, and what became of it. */
 	struct vhost_fe_limits limits;
+	uint16_t pairs_said;		/* limits.max_pairs, unless it counts rings */
+	bool counts_rings;		/* the back-end that said so meant rings, not pairs */
 	struct vhost_fe_wants wants;	/* the owner's, since rings were set up last */
 	uint64_t features;		/* negotiated */
 	uint64_t guest_offloads;	/* VHOST_FE_GUEST_OFFLOADS that are negotiated and wanted */
@@ -125,6 +127,8 @@ int vhost_fe_features_ask(struct vhost_fe *fe);
 int vhost_fe_features_link(struct vhost_fe *fe, bool *announce);
 /* By fe->wants. Also decides on fe->guest_offloads. */
 uint64_t vhost_fe_features_choose(struct vhost_fe *fe);
+/* Pairs of the device, by what it said and what it counts. */
+uint16_t vhost_fe_features_max_pairs(const struct vhost_fe *fe);
 /* Pairs to carry packets: as many as the owner has queues, within what the device has. */
 uint16_t vhost_fe_features_pairs(const struct vhost_fe *fe);
 
@@ -132,6 +136,11 @@ uint16_t vhost_fe_features_pairs(const struct vhost_fe *fe);
 /* Entries of a ring that the device limits to `most` (0: it does not). */
 uint32_t vhost_fe_ring_fit(const struct vhost_fe *fe, uint32_t most, bool packed);
 int vhost_fe_rings_alloc(struct vhost_fe *fe, struct virtq_drv *drv);
+/*
+ * Whether a back-end has the rings of in_use pairs. One that counts rings has not: in_use and the
+ * limits are then its own. 0, or -errno with fe->dev->why; a next session knows in any case.
+ */
+int vhost_fe_rings_probe(struct vhost_fe *fe);
 void vhost_fe_rings_free(struct vhost_fe *fe);
 /*
  * What the device has to know of a ring: VIRTIO 1.2, 2.7 and 2.8. 0 or -errno, with fe->dev->why.
