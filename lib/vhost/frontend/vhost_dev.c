@@ -3,6 +3,7 @@
 #include "vhost_dev.h"
 
 #include <linux/virtio_config.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@ vhost_dev_init(struct vhost_dev *dev, struct evloop *loop,
 		.events = events,
 		.ctx = ctx,
 		.timeout_ms = VHOST_TIMEOUT_MS,
+		.hurry_fd = -1,
 		.protocol_mask = UINT64_MAX,
 		.backend_mask = UINT64_MAX,
 	};
@@ -53,6 +55,47 @@ vhost_dev_fail(struct vhost_dev *dev, int rc, const char *fmt, ...)
 	vsnprintf(dev->why, sizeof(dev->why), fmt, ap);
 	va_end(ap);
 	return rc;
+}
+
+void
+vhost_dev_allow(struct vhost_dev *dev, uint32_t ms)
+{
+	dev->allowed_ms = ms;
+	dev->end_ns = ms == 0 ? 0 : evloop_now_ns() + ms * UINT64_C(1000000);
+	dev->hurried = false;
+}
+
+uint64_t
+vhost_dev_deadline(const struct vhost_dev *dev, uint32_t ms)
+{
+	const uint64_t end = evloop_now_ns() + ms * UINT64_C(1000000);
+
+	return dev->end_ns != 0 && dev->end_ns < end ? dev->end_ns : end;
+}
+
+void
+vhost_dev_hurry(struct vhost_dev *dev)
+{
+	struct pollfd p = { .fd = dev->hurry_fd, .events = POLLIN };
+
+	if (dev->hurried || dev->hurry_fd < 0 || poll(&p, 1, 0) != 1)
+		return;
+	dev->hurried = true;
+	dev->end_ns = vhost_dev_deadline(dev, VHOST_HURRY_MS);
+}
+
+void
+vhost_dev_late(struct vhost_dev *dev, const char *request)
+{
+	if (!vhost_dev_is_late(dev))
+		vhost_dev_fail(dev, 0, "the back-end did not answer %s within %u ms", request,
+			       dev->timeout_ms);
+	else if (dev->hurried)
+		vhost_dev_fail(dev, 0, "the back-end had not answered %s when it was not waited "
+			       "for any longer", request);
+	else
+		vhost_dev_fail(dev, 0, "the back-end took more than %u ms in all, up to %s",
+			       dev->allowed_ms, request);
 }
 
 int

@@ -32,6 +32,7 @@
 
 #define VHOST_WHY 200		/* bytes for a reason, with its end */
 #define VHOST_TIMEOUT_MS 2000	/* for an answer, unless the owner says otherwise */
+#define VHOST_HURRY_MS 100	/* for what is in progress while another thread waits */
 #define VHOST_CONFIG_MAX 256	/* bytes of configuration space that one call can carry */
 #define VHOST_MAX_VRINGS 256	/* the index of a ring's fds has eight bits */
 #define VHOST_MAX_SLOTS 509	/* memory regions at most, whatever a back-end allows */
@@ -47,6 +48,11 @@ struct vhost_dev {
 	uint32_t timeout_ms;			/* vhost-user: for each answer */
 	struct evloop_later *closer;		/* vhost-user: closes what the back-end sent; NULL:
 						 * one for all peers */
+	/*
+	 * Readable: somebody waits for this thread, so that the rest of what vhost_dev_allow()
+	 * began is given VHOST_HURRY_MS. -1: nobody ever does.
+	 */
+	int hurry_fd;
 	/* Features of those served here that may be taken; all by default. */
 	uint64_t protocol_mask;			/* vhost-user: protocol features */
 	uint64_t backend_mask;			/* vhost-vdpa: back-end features */
@@ -62,6 +68,9 @@ struct vhost_dev {
 	char why[VHOST_WHY];			/* one line about the last call that failed, or
 						 * why the connection was lost */
 	void *priv;				/* the implementation's */
+	uint64_t end_ns;			/* of what vhost_dev_allow() began; 0: open */
+	uint32_t allowed_ms;
+	bool hurried;
 };
 
 /* A closed device with default settings. */
@@ -92,6 +101,24 @@ struct vhost_vdpa_sys {
  * other -errno of open(2).
  */
 int vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys *sys);
+
+/*
+ * The operations from here to the next such call take `ms` together; what they wait for after that
+ * times out. 0: no such bound, which is how a device begins.
+ */
+void vhost_dev_allow(struct vhost_dev *dev, uint32_t ms);
+/* For implementations: when a wait of `ms` that begins now is over. CLOCK_MONOTONIC, ns. */
+uint64_t vhost_dev_deadline(const struct vhost_dev *dev, uint32_t ms);
+/* For implementations: hurry_fd is, or may be, readable. Deadlines may have changed. */
+void vhost_dev_hurry(struct vhost_dev *dev);
+/* Whether what vhost_dev_allow() began is to be over. */
+static inline bool
+vhost_dev_is_late(const struct vhost_dev *dev)
+{
+	return dev->end_ns != 0 && evloop_now_ns() >= dev->end_ns;
+}
+/* For vhost-user: write to dev->why which answer has not come in time. */
+void vhost_dev_late(struct vhost_dev *dev, const char *request);
 
 /* What a vhost-vdpa device says of itself beyond the operations; 0 or empty where it does not. */
 struct vhost_vdpa_info {

@@ -211,8 +211,10 @@ begin_session(struct vhost_fe *fe)
 static void
 bring_up(struct vhost_fe *fe)
 {
-	int rc = vhost_fe_features_ask(fe);
+	int rc;
 
+	vhost_dev_allow(fe->dev, fe->up_ms);
+	rc = vhost_fe_features_ask(fe);
 	if (rc == 0) {
 		begin_session(fe);
 		if (fe->started)
@@ -317,6 +319,7 @@ restart_rings(struct vhost_fe *fe)
 {
 	int rc;
 
+	vhost_dev_allow(fe->dev, fe->up_ms);
 	halt_rings(fe, true);
 	fe->ops->link(fe->ctx, fe->link);
 	rc = vhost_reset_device(fe->dev);
@@ -353,11 +356,12 @@ static void
 look_at_device(struct vhost_fe *fe)
 {
 	uint8_t status = 0;
-	int rc = vhost_get_status(fe->dev, &status);
+	int rc;
 	char why[64];
 
 	fe->looked_ns = evloop_now_ns();
-
+	vhost_dev_allow(fe->dev, VHOST_FE_REQUEST_MS);
+	rc = vhost_get_status(fe->dev, &status);
 	if (vhost_dev_is_fatal(rc)) {
 		end_session(fe, fe->dev->why);
 		return;
@@ -430,8 +434,30 @@ void
 vhost_fe_start(struct vhost_fe *fe)
 {
 	fe->started = true;
+	vhost_dev_allow(fe->dev, fe->up_ms);
 	if (fe->connected && run_rings(fe) != 0)
 		end_session(fe, fe->dev->why);
+}
+
+void
+vhost_fe_hurry(struct vhost_fe *fe)
+{
+	const uint64_t one = 1;
+
+	/* Full: it is known. */
+	if (write(fe->hurryfd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* What was hurried is over. */
+static void
+begin_to_stop(struct vhost_fe *fe)
+{
+	uint64_t count;
+
+	vhost_dev_allow(fe->dev, VHOST_FE_DOWN_MS);
+	if (read(fe->hurryfd, &count, sizeof(count)) < 0)
+		return; /* nobody has */
 }
 
 void
@@ -440,6 +466,7 @@ vhost_fe_stop(struct vhost_fe *fe)
 	int rc;
 
 	fe->started = false;
+	begin_to_stop(fe);
 	if (!fe->running)
 		return;
 	halt_rings(fe, true);
@@ -452,6 +479,7 @@ vhost_fe_stop(struct vhost_fe *fe)
 void
 vhost_fe_mem_changed(struct vhost_fe *fe)
 {
+	vhost_dev_allow(fe->dev, VHOST_FE_REQUEST_MS);
 	if (fe->running && fe->ops->mem_give(fe->ctx, fe->dev) != 0)
 		vhost_fe_session_end(fe, fe->dev->why);
 }
@@ -478,6 +506,7 @@ open_device(struct vhost_fe *fe, char *err, size_t errlen)
 	int rc = fe->given ? 0 : vhost_vdpa_open(fe->dev, fe->path, NULL);
 	char buf[VHOST_WHY + sizeof(fe->path) + 2];
 
+	vhost_dev_allow(fe->dev, fe->up_ms);
 	if (rc == 0)
 		rc = vhost_fe_features_ask(fe);
 	if (rc != 0) {
@@ -502,6 +531,10 @@ vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen)
 		vhost_dev_init(fe->dev, fe->loop, &fe_events, fe);
 		fe->dev->closer = fe->closer;
 	}
+	fe->dev->hurry_fd = fe->hurryfd;
+	/* Who waits longer for one answer waits as long for all of them. */
+	if (fe->up_ms < fe->dev->timeout_ms)
+		fe->up_ms = fe->dev->timeout_ms;
 	fe->again = (struct evloop_timer){ .expired = open_again, .owner = fe };
 	fe->later = (struct evloop_timer){ .expired = serve_later, .owner = fe };
 	fe->anew = (struct evloop_timer){ .expired = set_up_anew, .owner = fe };
@@ -526,6 +559,7 @@ vhost_fe_close(struct vhost_fe *fe)
 {
 	if (fe->sock.loop != NULL)
 		vhu_sock_close(&fe->sock);
+	begin_to_stop(fe);
 	halt_rings(fe, true);
 	vhost_dev_close(fe->dev);
 	fe->connected = false;
@@ -547,6 +581,8 @@ vhost_fe_free(struct vhost_fe *fe)
 		close(fe->callfd);
 	if (fe->errfd >= 0)
 		close(fe->errfd);
+	if (fe->hurryfd >= 0)
+		close(fe->hurryfd);
 	free(fe);
 }
 
@@ -557,7 +593,8 @@ reserve_all(struct vhost_fe *fe, struct virtq_drv *drv)
 
 	fe->callfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	fe->errfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (fe->callfd < 0 || fe->errfd < 0)
+	fe->hurryfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (fe->callfd < 0 || fe->errfd < 0 || fe->hurryfd < 0)
 		return -errno;
 	fe->closer = evloop_later_new();
 	if (fe->closer == NULL)
@@ -590,6 +627,7 @@ keep_config(struct vhost_fe *fe, const struct vhost_fe_config *cfg)
 	fe->loop = cfg->loop;
 	fe->given = fe->fresh = cfg->dev != NULL;
 	fe->dev = fe->given ? cfg->dev : &fe->own;
+	fe->up_ms = VHOST_FE_UP_MS;
 }
 
 int

@@ -8,7 +8,8 @@
  * rings' driver side, and the buffers in them; it carries rings to the bursts.
  *
  * All calls and call-backs happen in the loop's thread, except where said otherwise. That thread
- * may wait for the device, so that a loop serves one session.
+ * may wait for the device, so that a loop serves one session. It waits for 5 seconds at most in one
+ * go, whatever is asked.
  */
 #ifndef VHOST_FE_H
 #define VHOST_FE_H
@@ -35,6 +36,12 @@ void vhost_fe_close(struct vhost_fe *fe);
 /* From start to stop rings run whenever there is a device. */
 void vhost_fe_start(struct vhost_fe *fe);
 void vhost_fe_stop(struct vhost_fe *fe);
+
+/*
+ * Any thread, before it waits for the loop to stop or close the session: what the loop is waiting
+ * for is cut short. Stopping and closing have a time of their own.
+ */
+void vhost_fe_hurry(struct vhost_fe *fe);
 
 /* The memory of the process is another one: a device whose rings run is given it. */
 void vhost_fe_mem_changed(struct vhost_fe *fe);

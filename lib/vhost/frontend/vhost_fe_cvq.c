@@ -110,14 +110,16 @@ vhost_fe_cvq_down(struct vhost_fe *fe)
 }
 
 static int
-wait_for_answer(struct vhost_fe_cvq *cvq)
+wait_for_answer(struct vhost_fe *fe)
 {
-	uint64_t end = evloop_now_ns() + COMMAND_MS * 1000000ull;
+	struct vhost_fe_cvq *cvq = &fe->cvq;
+	const uint64_t end = vhost_dev_deadline(fe->dev, COMMAND_MS);
 	int rc;
 
 	while ((rc = virtq_drv_sync_done(cvq->drv, cvq->ring)) == 0) {
-		if (evloop_now_ns() > end)
+		if (evloop_now_ns() > end || vhost_dev_is_late(fe->dev))
 			return -ETIMEDOUT;
+		vhost_dev_hurry(fe->dev);
 		usleep(POLL_US);
 	}
 	return rc == 1 ? 0 : -ETIMEDOUT; /* a broken queue never answers */
@@ -136,7 +138,7 @@ send_command(struct vhost_fe *fe, size_t len)
 	*ack = (uint8_t)~VIRTIO_NET_OK;
 	rc = virtq_drv_sync_send(cvq->drv, cvq->ring, &read, &write);
 	if (rc == 0)
-		rc = wait_for_answer(cvq);
+		rc = wait_for_answer(fe);
 	else
 		rc = -ETIMEDOUT;
 	if (rc != 0)

@@ -22,6 +22,14 @@
 #include "vhost_fe_config.h"
 #include "vhu_sock.h"
 
+/*
+ * For all that is said to a device in one go. A slow one costs whoever waits for the loop so much,
+ * and VHOST_HURRY_MS where that is to stop or close the session.
+ */
+#define VHOST_FE_UP_MS 5000	/* to ask it what it has, and to bring its rings up */
+#define VHOST_FE_DOWN_MS 2000	/* to bring them down */
+#define VHOST_FE_REQUEST_MS 2000	/* to tell it a wish, or what memory there is */
+
 /* A data ring. */
 struct vhost_fe_ring {
 	void *base;		/* ops->ring_alloc()'s; from new to free */
@@ -76,6 +84,8 @@ struct vhost_fe {
 	bool published;			/* the bursts have them */
 	ino_t node;			/* vDPA: the device's node while rings run */
 	int callfd, errfd;		/* shared by all rings: nobody waits for calls */
+	int hurryfd;			/* readable: vhost_fe_hurry() */
+	uint32_t up_ms;			/* VHOST_FE_UP_MS */
 	struct evloop_watch err;
 
 	/* What the device says, and what became of it. */

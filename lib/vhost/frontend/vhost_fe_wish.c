@@ -9,10 +9,26 @@
 /* Something that the owner wants, on its way to the loop. */
 struct wish {
 	struct vhost_fe *fe;
+	int (*grant)(void *wish);	/* in the loop */
 	const void *what;
 	uint32_t n;
 	bool on;
 };
+
+static int
+grant_in_loop(void *arg)
+{
+	struct wish *wish = arg;
+
+	vhost_dev_allow(wish->fe->dev, VHOST_FE_REQUEST_MS);
+	return wish->grant(wish);
+}
+
+static int
+make_wish(struct wish wish)
+{
+	return evloop_call(wish.fe->loop, grant_in_loop, &wish);
+}
 
 /* A device that does not answer is gone; it, or another, is told when it is back. */
 static int
@@ -49,9 +65,7 @@ promisc_in_loop(void *arg)
 int
 vhost_fe_wish_promisc(struct vhost_fe *fe, bool on)
 {
-	struct wish wish = { .fe = fe, .on = on };
-
-	return evloop_call(fe->loop, promisc_in_loop, &wish);
+	return make_wish((struct wish){ .fe = fe, .grant = promisc_in_loop, .on = on });
 }
 
 static int
@@ -65,9 +79,7 @@ allmulti_in_loop(void *arg)
 int
 vhost_fe_wish_allmulti(struct vhost_fe *fe, bool on)
 {
-	struct wish wish = { .fe = fe, .on = on };
-
-	return evloop_call(fe->loop, allmulti_in_loop, &wish);
+	return make_wish((struct wish){ .fe = fe, .grant = allmulti_in_loop, .on = on });
 }
 
 /* A device that cannot be told its address would go on filtering for the old one. */
@@ -100,9 +112,7 @@ mac_in_loop(void *arg)
 int
 vhost_fe_wish_mac(struct vhost_fe *fe, const struct vhost_fe_mac *mac)
 {
-	struct wish wish = { .fe = fe, .what = mac };
-
-	return evloop_call(fe->loop, mac_in_loop, &wish);
+	return make_wish((struct wish){ .fe = fe, .grant = mac_in_loop, .what = mac });
 }
 
 static int
@@ -124,9 +134,8 @@ unicast_in_loop(void *arg)
 int
 vhost_fe_wish_unicast(struct vhost_fe *fe, uint32_t index, const struct vhost_fe_mac *mac)
 {
-	struct wish wish = { .fe = fe, .what = mac, .n = index };
-
-	return evloop_call(fe->loop, unicast_in_loop, &wish);
+	return make_wish((struct wish){ .fe = fe, .grant = unicast_in_loop, .what = mac,
+					.n = index });
 }
 
 static int
@@ -155,9 +164,8 @@ multicast_in_loop(void *arg)
 int
 vhost_fe_wish_multicast(struct vhost_fe *fe, const struct vhost_fe_mac *mac, uint32_t n)
 {
-	struct wish wish = { .fe = fe, .what = mac, .n = n };
-
-	return evloop_call(fe->loop, multicast_in_loop, &wish);
+	return make_wish((struct wish){ .fe = fe, .grant = multicast_in_loop, .what = mac,
+					.n = n });
 }
 
 static int
@@ -177,9 +185,7 @@ vlan_in_loop(void *arg)
 int
 vhost_fe_wish_vlan(struct vhost_fe *fe, uint16_t id, bool on)
 {
-	struct wish wish = { .fe = fe, .n = id, .on = on };
-
-	return evloop_call(fe->loop, vlan_in_loop, &wish);
+	return make_wish((struct wish){ .fe = fe, .grant = vlan_in_loop, .n = id, .on = on });
 }
 
 /* Hash types, key and table; refused by the device they stay as they were. */
@@ -201,7 +207,5 @@ rss_in_loop(void *arg)
 int
 vhost_fe_wish_rss(struct vhost_fe *fe, const struct vhost_fe_rss *rss)
 {
-	struct wish wish = { .fe = fe, .what = rss };
-
-	return evloop_call(fe->loop, rss_in_loop, &wish);
+	return make_wish((struct wish){ .fe = fe, .grant = rss_in_loop, .what = rss });
 }

@@ -15,6 +15,22 @@
 #include "vhost_names.h"
 #include "evloop_close.h"
 
+/* The session is over, and dev->why says why. */
+static int
+end_with_reason(struct vhost_user *u, int rc)
+{
+	evloop_watch_del(&u->watch);
+	evloop_close_connection(u->dev->closer, u->watch.fd);
+	u->watch.fd = -1;
+	vhu_codec_rx_reset(&u->rx);
+	vhu_codec_tx_reset(&u->tx);
+	vhu_conn_close(&u->chan);
+	u->error = rc;
+	u->lost = true;
+	evloop_timer_set(u->dev->loop, &u->soon, 0);
+	return rc;
+}
+
 int
 vhost_user_io_end(struct vhost_user *u, int rc, const char *fmt, ...)
 {
@@ -26,16 +42,7 @@ vhost_user_io_end(struct vhost_user *u, int rc, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(dev->why, sizeof(dev->why), fmt, ap);
 	va_end(ap);
-	evloop_watch_del(&u->watch);
-	evloop_close_connection(dev->closer, u->watch.fd);
-	u->watch.fd = -1;
-	vhu_codec_rx_reset(&u->rx);
-	vhu_codec_tx_reset(&u->tx);
-	vhu_conn_close(&u->chan);
-	u->error = rc;
-	u->lost = true;
-	evloop_timer_set(dev->loop, &u->soon, 0);
-	return rc;
+	return end_with_reason(u, rc);
 }
 
 void
@@ -79,6 +86,15 @@ vhost_user_io_ready(struct evloop_watch *w, uint32_t events)
 	check_quiet(w->owner);
 }
 
+static int
+answer_is_late(struct vhost_user *u, uint32_t request)
+{
+	if (u->watch.fd < 0)
+		return u->error;
+	vhost_dev_late(u->dev, vhost_names_request(request));
+	return end_with_reason(u, -ETIMEDOUT);
+}
+
 /*
  * Wait for the main socket, serving the channel. 1: try again; 0: not yet; or the session is
  * over.
@@ -86,18 +102,22 @@ vhost_user_io_ready(struct evloop_watch *w, uint32_t events)
 static int
 wait_round(struct vhost_user *u, uint32_t request, short events, uint64_t deadline)
 {
-	struct pollfd p[2] = {
+	struct vhost_dev *dev = u->dev;
+	struct pollfd p[3] = {
 		{ .fd = u->watch.fd, .events = events },
 		{ .fd = u->chan.watch.fd, .events = (short)u->chan.watch.events },
+		{ .fd = dev->hurried ? -1 : dev->hurry_fd, .events = POLLIN },
 	};
 	const uint64_t now = evloop_now_ns();
 
+	if (dev->end_ns != 0 && dev->end_ns < deadline)
+		deadline = dev->end_ns;
 	if (now >= deadline)
-		return vhost_user_io_end(u, -ETIMEDOUT,
-					 "the back-end did not answer %s within %u ms",
-					 vhost_names_request(request), u->dev->timeout_ms);
-	if (poll(p, 2, (int)((deadline - now + 999999) / 1000000)) < 0)
+		return answer_is_late(u, request);
+	if (poll(p, 3, (int)((deadline - now + 999999) / 1000000)) < 0)
 		return 0; /* EINTR: look at the clock */
+	if (p[2].revents != 0)
+		vhost_dev_hurry(dev);
 	if (p[1].revents != 0)
 		u->chan.watch.ready(&u->chan.watch, (uint32_t)p[1].revents);
 	return p[0].revents != 0;
