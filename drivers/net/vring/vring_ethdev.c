@@ -106,10 +106,21 @@ stop_in_ctrl(void *arg)
 	return 0;
 }
 
+static void
+hurry_ctrl(struct vring_port *port)
+{
+	if (vring_role_of(port)->hurry != NULL)
+		vring_role_of(port)->hurry(port);
+}
+
 static int
 port_stop(struct rte_eth_dev *dev)
 {
-	return vring_ctrl_call(dev->data->dev_private, stop_in_ctrl);
+	struct vring_port *port = dev->data->dev_private;
+
+	if (port->started)
+		hurry_ctrl(port);
+	return vring_ctrl_call(port, stop_in_ctrl);
 }
 
 struct link_call {
@@ -156,6 +167,8 @@ vring_ethdev_close(struct rte_eth_dev *dev)
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
 		return 0;
 	port_stop(dev);
+	/* Telemetry may be waiting for the control thread, and is waited for. */
+	hurry_ctrl(port);
 	vring_registry_remove(port);
 	vring_role_of(port)->close(port);
 	vring_event_cancel(port);

@@ -97,6 +97,7 @@ struct vring_port {
 	struct vring_ctrl *ctrl;	/* primary */
 	struct evloop *loop;		/* primary: ctrl's */
 	TAILQ_ENTRY(vring_port) next;	/* primary: vring_registry.c */
+	unsigned int asked;		/* likewise: times at once */
 
 	/* For frames over an element of the application's pool, or NULL. Primary. */
 	struct rte_mempool *extbuf_pool;

@@ -9,6 +9,7 @@
 #include "vring_registry.h"
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
 static TAILQ_HEAD(, vring_port) ports = TAILQ_HEAD_INITIALIZER(ports);
 
 int
@@ -36,6 +37,8 @@ vring_registry_remove(struct vring_port *port)
 {
 	pthread_mutex_lock(&list_lock);
 	TAILQ_REMOVE(&ports, port, next);
+	while (port->asked > 0)
+		pthread_cond_wait(&answered, &list_lock);
 	pthread_mutex_unlock(&list_lock);
 }
 
@@ -75,12 +78,19 @@ int
 vring_registry_ask(unsigned long port_id, vring_registry_fn fn, void *arg)
 {
 	struct vring_port *port;
-	int rc = -EINVAL;
+	int rc;
 
 	pthread_mutex_lock(&list_lock);
 	port = find_open_port(port_id);
 	if (port != NULL)
-		rc = fn(port, arg);
+		port->asked++;
+	pthread_mutex_unlock(&list_lock);
+	if (port == NULL)
+		return -EINVAL;
+	rc = fn(port, arg);
+	pthread_mutex_lock(&list_lock);
+	if (--port->asked == 0)
+		pthread_cond_broadcast(&answered);
 	pthread_mutex_unlock(&list_lock);
 	return rc;
 }

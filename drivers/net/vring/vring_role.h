@@ -61,6 +61,11 @@ struct vring_role {
 	 * device needs no access to the application's memory.
 	 */
 	int (*memory_moves)(struct vring_port *port, const void *addr, size_t len, bool comes);
+	/*
+	 * The application's thread is about to wait for the control thread to stop or close the
+	 * port: what that waits for is cut short. NULL: it never waits.
+	 */
+	void (*hurry)(struct vring_port *port);
 	/* Control thread: the port has been started. NULL: nothing to do. */
 	void (*start)(struct vring_port *port);
 	/* Control thread: the port is stopped, its rings are withdrawn. NULL: nothing to do. */

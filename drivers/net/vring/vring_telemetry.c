@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Telemetry's answers. Telemetry has a thread of its own. The registry's lock keeps a port from
- * being closed while it is asked. Its state is read in the control thread, which never takes that
- * lock.
+ * Telemetry's answers. Telemetry has a thread of its own. The registry keeps a port from being
+ * closed while it is asked. Its state is read in the control thread, which may be waiting for a
+ * peer; meanwhile the other ports are as free as ever.
  */
 
 #include <errno.h>

@@ -274,6 +274,12 @@ front_start(struct vring_port *port)
 }
 
 static void
+front_hurry(struct vring_port *port)
+{
+	vhost_fe_hurry(port->fe->session);
+}
+
+static void
 front_stop(struct vring_port *port)
 {
 	vhost_fe_stop(port->fe->session);
@@ -418,6 +424,7 @@ const struct vring_role vring_fe_role = {
 	.rx_scatter = front_rx_scatter,
 	.takes_pool = vring_fe_mem_takes_pool,
 	.memory_moves = vring_fe_mem_moves,
+	.hurry = front_hurry,
 	.start = front_start,
 	.stop = front_stop,
 	.count = front_count,

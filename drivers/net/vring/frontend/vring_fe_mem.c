@@ -232,8 +232,13 @@ wait_served(struct vring_fe_mem *mem)
 	mine = mem->wanted;
 	if (mem->live && write(mem->wake.fd, &one, sizeof(one)) < 0)
 		rc = errno == EAGAIN ? 0 : errno; /* full: it is awake */
+	/* EAL's locks are held: a device that was late once delays no further change. */
+	if (mem->live && mem->late)
+		rc = ETIMEDOUT;
 	while (mem->live && mem->done < mine && rc == 0)
 		rc = pthread_cond_timedwait(&mem->served, &mem->lock, &end);
+	if (rc == ETIMEDOUT)
+		mem->late = true;
 	pthread_mutex_unlock(&mem->lock);
 	return rc == 0;
 }
@@ -458,6 +463,7 @@ vring_fe_mem_give(struct vring_fe *fe, struct vhost_dev *dev)
 	free(r);
 	pthread_mutex_lock(&mem->lock);
 	mem->done = wanted;
+	mem->late = false;
 	if (rc == 0 && mem->wanted == wanted)
 		give_external(fe);
 	pthread_cond_broadcast(&mem->served);
@@ -497,7 +503,7 @@ vring_fe_mem_stop(struct vring_fe *fe)
 	struct vring_fe_mem *mem = &fe->mem;
 
 	pthread_mutex_lock(&mem->lock);
-	mem->live = false;
+	mem->live = mem->late = false;
 	pthread_cond_broadcast(&mem->served);
 	pthread_mutex_unlock(&mem->lock);
 }
