@@ -64,6 +64,18 @@ look_at_link(struct vhost_fe *fe)
 	return vhost_fe_cvq_announced(fe);
 }
 
+/* One that a back-end refuses costs frames of that size, and not all others as well. */
+static int
+set_mtu(struct vhost_fe *fe)
+{
+	int rc = fe->mtu == 0 ? 0 : vhost_net_set_mtu(fe->dev, fe->mtu);
+
+	if (rc == -EIO)
+		vhost_fe_session_log(fe, VHOST_LOG_WARNING, "the back-end refuses an MTU of %u "
+				     "bytes: it may drop larger frames", fe->mtu);
+	return vhost_dev_is_fatal(rc) ? rc : 0;
+}
+
 static int
 set_up_rings(struct vhost_fe *fe)
 {
@@ -79,9 +91,9 @@ set_up_rings(struct vhost_fe *fe)
 	fe->ops->features(fe->ctx, features);
 	fe->in_use = vhost_fe_features_pairs(fe);
 	rc = vhost_fe_rings_probe(fe);
-	if (rc == 0 && fe->mtu != 0)
-		rc = vhost_net_set_mtu(fe->dev, fe->mtu);
-	if (rc == 0 || rc == -EOPNOTSUPP)
+	if (rc == 0)
+		rc = set_mtu(fe);
+	if (rc == 0)
 		rc = fe->ops->mem_give(fe->ctx, fe->dev);
 	if (rc == 0)
 		rc = vhost_fe_rings_up(fe);

@@ -115,6 +115,30 @@ vhost_fe_wish_mac(struct vhost_fe *fe, const struct vhost_fe_mac *mac)
 	return make_wish((struct wish){ .fe = fe, .grant = mac_in_loop, .what = mac });
 }
 
+/* A back-end whose rings do not run yet hears of it with them. */
+static int
+mtu_in_loop(void *arg)
+{
+	const struct wish *wish = arg;
+	struct vhost_fe *fe = wish->fe;
+	const uint16_t old = fe->mtu;
+	int rc = 0;
+
+	fe->mtu = (uint16_t)wish->n;
+	if (fe->running && !fe->lost)
+		rc = end_if_fatal(fe, vhost_net_set_mtu(fe->dev, fe->mtu));
+	if (rc == 0 || rc == -EOPNOTSUPP)
+		return 0;
+	fe->mtu = old;
+	return rc;
+}
+
+int
+vhost_fe_wish_mtu(struct vhost_fe *fe, uint16_t mtu)
+{
+	return make_wish((struct wish){ .fe = fe, .grant = mtu_in_loop, .n = mtu });
+}
+
 static int
 unicast_in_loop(void *arg)
 {

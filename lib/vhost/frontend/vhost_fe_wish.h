@@ -21,6 +21,11 @@ int vhost_fe_wish_promisc(struct vhost_fe *fe, bool on);
 int vhost_fe_wish_allmulti(struct vhost_fe *fe, bool on);
 /* The device's own address. -ENOTSUP: it cannot be told, and would go on filtering. */
 int vhost_fe_wish_mac(struct vhost_fe *fe, const struct vhost_fe_mac *mac);
+/*
+ * The MTU, bytes. -EIO is known at once only while rings run; a back-end that refuses it later is
+ * used nevertheless.
+ */
+int vhost_fe_wish_mtu(struct vhost_fe *fe, uint16_t mtu);
 /* Address `index` of 0..VHOST_FE_UNICAST - 1 besides its own; zero: none. */
 int vhost_fe_wish_unicast(struct vhost_fe *fe, uint32_t index, const struct vhost_fe_mac *mac);
 /* All of them. -ENOSPC: more than VHOST_FE_CMD_MACS. */

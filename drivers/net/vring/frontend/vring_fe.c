@@ -370,6 +370,7 @@ front_open(struct vring_port *port, char *err, size_t errlen)
 	port->fe = fe;
 	fe->port = port;
 	fe->vdpa = vring_devargs_vdpa(&port->args);
+	fe->mtu_given = port->args.mtu != 0;
 	rc = vring_fe_mem_open(fe);
 	if (rc == 0)
 		rc = make_session(fe);

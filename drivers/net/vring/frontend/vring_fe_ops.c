@@ -74,6 +74,19 @@ front_mc_list(struct rte_eth_dev *dev, struct rte_ether_addr *list, uint32_t n)
 }
 
 static int
+front_mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
+{
+	const struct vring_port *port = dev->data->dev_private;
+	int rc = vhost_fe_wish_mtu(session_of(dev), mtu);
+
+	port->fe->mtu_given = true;
+	if (rc != -EIO)
+		return rc;
+	VRING_LOG(ERR, port->name, "the back-end refuses an MTU of %u bytes", mtu);
+	return -EINVAL;
+}
+
+static int
 front_vlan_filter(struct rte_eth_dev *dev, uint16_t id, int on)
 {
 	return vhost_fe_wish_vlan(session_of(dev), id, on);
@@ -243,6 +256,7 @@ take_hash(struct vhost_fe_rss *rss, const struct rte_eth_rss_conf *conf)
 static int
 front_configure(struct rte_eth_dev *dev)
 {
+	const struct vring_port *port = dev->data->dev_private;
 	struct rte_eth_rxmode *rxmode = &dev->data->dev_conf.rxmode;
 	struct vhost_fe *session = session_of(dev);
 	struct vhost_fe_limits limits;
@@ -255,7 +269,12 @@ front_configure(struct rte_eth_dev *dev)
 	vhost_fe_rss_wished(session, &rss);
 	take_hash(&rss, &dev->data->dev_conf.rx_adv_conf.rss_conf);
 	rc = vhost_fe_wish_rss(session, &rss);
-	return rc != 0 ? rc : vring_ethdev_ops.dev_configure(dev);
+	if (rc == 0)
+		rc = vring_ethdev_ops.dev_configure(dev);
+	/* ethdev's default is nobody's wish, unless it takes the place of one. */
+	if (rc != 0 || (dev->data->mtu == RTE_ETHER_MTU && !port->fe->mtu_given))
+		return rc;
+	return front_mtu_set(dev, dev->data->mtu);
 }
 
 /* The operations of any port, and these. */
@@ -273,6 +292,7 @@ RTE_INIT(vring_fe_ops_init)
 	front_ops.mac_addr_add = front_mac_add;
 	front_ops.mac_addr_remove = front_mac_remove;
 	front_ops.set_mc_addr_list = front_mc_list;
+	front_ops.mtu_set = front_mtu_set;
 	front_ops.vlan_filter_set = front_vlan_filter;
 	front_ops.rss_hash_update = front_rss_update;
 	front_ops.rss_hash_conf_get = front_rss_get;
