@@ -17,6 +17,7 @@
 
 #include "vhost_fe_session.h"
 #include "vhost_uapi.h"
+#include "vhu_msg.h"
 #include "virtq_notify.h"
 
 /* How often rings are looked at that may have broken. */
@@ -27,6 +28,11 @@
  */
 #define CHANGE_MS 50
 #define ANEW_MS 500
+
+/* What the device's operations serve and a session has no use for: it is not acknowledged. */
+#define UNUSED_PROTOCOL VIRTQ_BIT(VHU_PF_LOG_SHMFD)
+#define UNUSED_BACKEND \
+	(VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_ASID) | VIRTQ_BIT(VHOST_BACKEND_F_RESUME))
 
 /*
  * Enable rings and start the device. What is replayed has to be in force before packets flow, yet
@@ -73,6 +79,19 @@ set_mtu(struct vhost_fe *fe)
 	if (rc == -EIO)
 		vhost_fe_session_log(fe, VHOST_LOG_WARNING, "the back-end refuses an MTU of %u "
 				     "bytes: it may drop larger frames", fe->mtu);
+	return vhost_dev_is_fatal(rc) ? rc : 0;
+}
+
+/* Another back-end, or one that has forgotten all, is told where the address is. */
+static int
+announce_address(struct vhost_fe *fe)
+{
+	int rc;
+
+	if (!fe->moved)
+		return 0;
+	fe->moved = false;
+	rc = vhost_migration_done(fe->dev, fe->mac.addr);
 	return vhost_dev_is_fatal(rc) ? rc : 0;
 }
 
@@ -129,7 +148,7 @@ run_rings(struct vhost_fe *fe)
 	vhost_fe_rings_publish(fe);
 	fe->ops->link(fe->ctx, fe->link);
 	evloop_timer_set(fe->loop, &fe->watch, WATCH_MS);
-	return 0;
+	return announce_address(fe);
 }
 
 /* Undo it. peer: it is still there, and is told. */
@@ -214,7 +233,7 @@ static void
 begin_session(struct vhost_fe *fe)
 {
 	fe->connected = true;
-	fe->connects++;
+	fe->moved = fe->connects++ > 0;
 	fe->up_since_ns = evloop_now_ns();
 	fe->ops->connected(fe->ctx, true);
 }
@@ -542,6 +561,8 @@ vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen)
 	} else {
 		vhost_dev_init(fe->dev, fe->loop, &fe_events, fe);
 		fe->dev->closer = fe->closer;
+		fe->dev->protocol_mask = ~UNUSED_PROTOCOL;
+		fe->dev->backend_mask = ~UNUSED_BACKEND;
 	}
 	fe->dev->hurry_fd = fe->hurryfd;
 	/* Who waits longer for one answer waits as long for all of them. */

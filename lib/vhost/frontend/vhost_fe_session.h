@@ -80,6 +80,7 @@ struct vhost_fe {
 	bool logged;			/* why it does not work */
 	bool started;			/* rings are to run whenever there is a device */
 	bool connected;
+	bool moved;			/* SEND_RARP is due: the session is not the first */
 	bool running;			/* rings are set up, the device is started */
 	bool published;			/* the bursts have them */
 	ino_t node;			/* vDPA: the device's node while rings run */
