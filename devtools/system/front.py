@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
 
 import bed
 import matrix
 import pcap
+import peer
 from bed import check, path
 
 MBUFS = 8192
@@ -89,6 +91,7 @@ class Bench:
     def __init__(self, back="net_vring", options="", server=False, eal=("--single-file-segments",),
                  queues=1, memory=96, args=()):
         self.back, self.server, self.queues = back, server, queues
+        self.lives = 0
         self.sock = path("f")
         if os.path.exists(self.sock):
             os.unlink(self.sock)
@@ -116,6 +119,17 @@ class Bench:
             cpu=0, memory=96, eal=matrix.QUIET, args=self.arguments())
         self.fe.wait_link(0)
         self.be.wait_link(0)
+        self.lives += 1
+        if self.lives > 1:
+            self.announced()
+
+    def announced(self):
+        """A back-end that is not the first is told the address, and tells its application."""
+        self.be.cmd("clear port stats 0")
+        self.be.cmd("set fwd rxonly")
+        self.be.cmd("start")
+        bed.wait_for("the announcement", lambda: self.be.stats(0)["ipackets"] == 1, 5)
+        self.be.cmd("stop")
 
     def flow(self, source, sink, seconds=0.3):
         """Send for a while; every packet that the source has sent has to arrive."""
@@ -326,6 +340,7 @@ def hung():
         os.kill(bench.be.pid, signal.SIGCONT)
         bench.fe.wait_link(0)
         bench.be.wait_link(0)
+        bench.announced()
         bench.both_ways()
         bench.all_mbufs_back()
     finally:
@@ -343,6 +358,117 @@ def folded():
         bench.start_back()
         bench.both_ways()
     finally:
+        bench.close()
+
+
+class Foreign:
+    """A front-end with a back-end of another make."""
+
+    def __init__(self, queues=1, options="", args=(), **make):
+        self.back = peer.BackEnd(path("o"), **make)
+        self.fe = bed.Testpmd(
+            "fe", ["net_vring0,path=%s,queues=%d%s" % (path("o"), queues, options)], cpu=1,
+            memory=96, mbufs=MBUFS, eal=["--single-file-segments"],
+            args=["--rxq=%d" % queues, "--txq=%d" % queues] + list(args))
+
+    def status(self):
+        return self.fe.telemetry("/net_vring/status,0")
+
+    def close(self):
+        self.fe.quit()
+        self.back.close()
+
+
+def counts_rings(protocol, ends):
+    """A back-end that says 2 and means rings: one pair is used, by all queues."""
+    bench = Foreign(queues=2, rings=2, says=2, protocol=protocol, ends=ends)
+    try:
+        bench.fe.wait_link(0)
+        status = bench.status()
+        check(status["pairs_in_use"] == 1 and status["device_pairs"] == 1, "status: %s" % status)
+        check(bench.back.lives == (2 if ends else 1), "%d connections" % bench.back.lives)
+        check(not bench.back.strays(), "asked about other rings: %s" % bench.back.strays())
+        check(bench.fe.log().count("counts vrings") == 1, "log: %s" % bench.fe.last_line())
+        bench.fe.cmd("set fwd txonly")
+        bench.fe.cmd("start")
+        bed.wait_for("packets", lambda: bench.back.taken > 1000, 5)
+        bench.fe.cmd("stop")
+        for count in (3, 4):
+            bench.back.hang_up()
+            bed.wait_for("another connection", lambda count=count: bench.back.lives == (
+                count if ends else count - 1), 5)
+            bench.fe.wait_link(0)
+    finally:
+        bench.close()
+
+
+def mtu():
+    """The application's MTU reaches the back-end, also the next one."""
+    bench = Foreign(protocol=peer.MQ | peer.REPLY_ACK | peer.NET_MTU)
+    try:
+        bench.fe.wait_link(0)
+        check(bench.back.last(peer.NET_SET_MTU) is None, "an MTU that nobody asked for")
+        bench.fe.cmd("port config mtu 0 4000")
+        check(bench.back.last(peer.NET_SET_MTU) == (4000).to_bytes(8, "little"),
+              "the MTU: %s" % bench.back.last(peer.NET_SET_MTU))
+        bench.back.seen.clear()
+        bench.back.hang_up()
+        bed.wait_for("the MTU", lambda: bench.back.last(peer.NET_SET_MTU) ==
+                     (4000).to_bytes(8, "little"), 5)
+    finally:
+        bench.close()
+
+
+def announcement():
+    """A back-end that came back announces the address."""
+    bench = Foreign(protocol=peer.MQ | peer.RARP, options=",mac=52:54:00:00:00:11")
+    try:
+        bench.fe.wait_link(0)
+        check(bench.back.last(peer.SEND_RARP) is None, "announced to the first")
+        bench.back.hang_up()
+        bed.wait_for("the announcement", lambda: bench.back.last(peer.SEND_RARP) is not None, 5)
+        check(bench.back.last(peer.SEND_RARP) == bytes.fromhex("5254000000110000"),
+              "announced: %s" % bench.back.last(peer.SEND_RARP).hex())
+    finally:
+        bench.close()
+
+
+def timed(function, *args):
+    began = time.monotonic()
+    function(*args)
+    return time.monotonic() - began
+
+
+def ask_status(bench):
+    try:
+        bench.status()
+    except OSError:
+        pass  # the answer comes when the port has time
+
+
+def slow_answers():
+    """Answers that come one by one in time: nobody waits for minutes, and no other port at all."""
+    bench = Foreign(protocol=peer.MQ | peer.REPLY_ACK, queues=1)
+    try:
+        bench.fe.wait_link(0)
+        bench.fe.cmd("port attach net_vring1,iface=%s" % path("other"))
+        bench.fe.cmd("port stop 0")
+        bench.back.delays.update({number: 1.5 for number in range(1, 40)})
+        asked = threading.Thread(target=ask_status, args=(bench,))
+        starts = threading.Thread(target=bench.fe.cmd, args=("port start 0",))
+        starts.start()
+        time.sleep(0.3)
+        asked.start()
+        time.sleep(0.2)
+        took = timed(bench.fe.telemetry, "/net_vring/list")
+        check(took < 1, "/net_vring/list took %.1f s" % took)
+        starts.join()
+        asked.join()
+        for command, most in (("port stop 0", 7), ("port close 0", 7)):
+            took = timed(bench.fe.cmd, command)
+            check(took < most, "%s took %.1f s" % (command, took))
+    finally:
+        bench.back.delays.clear()
         bench.close()
 
 
@@ -369,3 +495,8 @@ def run(report):
     report.case("pinned-pool", pinned_pool)
     report.case("hung", hung)
     report.case("folded", folded)
+    report.case("rings-refused", counts_rings, peer.MQ | peer.REPLY_ACK, False)
+    report.case("rings-ended", counts_rings, peer.MQ, True)
+    report.case("mtu", mtu)
+    report.case("announcement", announcement)
+    report.case("slow-answers", slow_answers)
