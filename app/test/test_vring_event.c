@@ -39,6 +39,13 @@ setup(void **state)
 	memset(&port, 0, sizeof(port));
 	port.dev = &dev;
 	alarms = 0;
+	return vring_event_open(&port);
+}
+
+static int
+teardown(void **state)
+{
+	vring_event_close(&port);
 	return 0;
 }
 
@@ -50,25 +57,24 @@ events_have_a_rate(void **state)
 	assert_int_equal(alarms, 1);
 	assert_int_equal(alarm_us, 1);
 	alarm_fn(alarm_arg);
-	assert_int_equal(port.events, 0);
 	for (int i = 0; i < 100; i++)
 		vring_event_raise(&port, i % 2 ? VRING_EVENT_LINK : VRING_EVENT_QUEUE);
 	assert_int_equal(alarms, 2);
 	assert_in_range(alarm_us, 20000, 50000);
-	assert_int_equal(port.events, VRING_EVENT_LINK | VRING_EVENT_QUEUE);
 	alarm_fn(alarm_arg);
-	assert_int_equal(port.events, 0);
 	/* After a while the next one comes at once again. */
 	usleep(60000);
 	vring_event_raise(&port, VRING_EVENT_LINK);
+	assert_int_equal(alarms, 3);
 	assert_int_equal(alarm_us, 1);
+	alarm_fn(alarm_arg);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(events_have_a_rate, setup),
+		cmocka_unit_test_setup_teardown(events_have_a_rate, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("vring_event", tests, NULL, NULL);

@@ -38,6 +38,7 @@ sport_configure(struct sport *p, const struct sport_config *c)
 		.rxmode.offloads = c->rx_offloads,
 		.txmode.offloads = c->tx_offloads,
 		.rx_adv_conf.rss_conf = c->rss,
+		.intr_conf.lsc = c->lsc,
 	};
 
 	if (c->rss.rss_hf != 0)
@@ -86,17 +87,23 @@ sport_event_over(void *count)
 	__atomic_fetch_add((unsigned int *)count, 1, __ATOMIC_RELEASE);
 }
 
-/* Remove the port, and wait until EAL's thread is idle: TSan does not see that EAL waits for it. */
-static void
-sport_remove(void)
+void
+sport_idle(void)
 {
 	static unsigned int over;
 	const unsigned int before = __atomic_load_n(&over, __ATOMIC_RELAXED);
 
-	assert_int_equal(rte_vdev_uninit(SPORT_NAME), 0);
 	assert_int_equal(rte_eal_alarm_set(1, sport_event_over, &over), 0);
 	while (__atomic_load_n(&over, __ATOMIC_ACQUIRE) == before)
 		usleep(10);
+}
+
+/* TSan does not see that EAL waits for its thread. */
+static void
+sport_remove(void)
+{
+	assert_int_equal(rte_vdev_uninit(SPORT_NAME), 0);
+	sport_idle();
 }
 
 void

@@ -36,6 +36,7 @@ struct sport_config {
 	uint16_t queues;	/* 0: 1 */
 	struct rte_mempool *pool;
 	struct rte_eth_rss_conf rss; /* rss_hf 0: none */
+	bool lsc;		/* it is told of the link */
 };
 
 extern struct rte_mempool *dev_pool;
@@ -61,6 +62,8 @@ bool sport_link(const struct sport *p);
 
 void sport_open(struct sport *p, const struct sport_config *c);
 void sport_close(struct sport *p);
+/* Wait until EAL's thread is idle. */
+void sport_idle(void);
 
 /* What the port says from here on, for the user to read. */
 extern FILE *said;

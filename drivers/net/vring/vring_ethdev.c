@@ -171,7 +171,7 @@ vring_ethdev_close(struct rte_eth_dev *dev)
 	hurry_ctrl(port);
 	vring_registry_remove(port);
 	vring_role_of(port)->close(port);
-	vring_event_cancel(port);
+	vring_event_close(port);
 	for (unsigned int i = 0; i < dev->data->nb_rx_queues; i++)
 		vring_queue_rx_release(dev, i);
 	for (unsigned int i = 0; i < dev->data->nb_tx_queues; i++)

@@ -15,7 +15,12 @@
 #define VRING_EVENT_LINK RTE_BIT32(0)
 #define VRING_EVENT_QUEUE RTE_BIT32(1)
 
+int vring_event_open(struct vring_port *port); /* 0 or -ENOMEM */
 void vring_event_raise(struct vring_port *port, uint32_t events);
-void vring_event_cancel(struct vring_port *port);
+/*
+ * No event of the port is delivered from here on. A call-back that runs is waited for, a second at
+ * most: it may be waiting for the caller. One that closes its port is not waited for.
+ */
+void vring_event_close(struct vring_port *port);
 
 #endif /* VRING_EVENT_H */

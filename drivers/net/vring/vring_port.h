@@ -123,9 +123,7 @@ struct vring_port {
 	/* Control to data path: the application's external memory that the device knows. */
 	struct vnet_extmem extmem;
 
-	/* Events for the application that are not delivered yet; see vring_event.c. */
-	uint32_t events;
-	uint64_t events_ns;	/* atomic: when events were last delivered */
+	struct vring_event *event;	/* primary: vring_event.c */
 
 	/* Counters, readable by any process. */
 	struct vring_session_counters session;

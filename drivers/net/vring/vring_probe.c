@@ -19,6 +19,7 @@
 #include "vring_be.h"
 #include "vring_ctrl.h"
 #include "vring_ethdev.h"
+#include "vring_event.h"
 #include "vring_fe.h"
 #include "vring_log.h"
 #include "vring_queue.h"
@@ -115,6 +116,8 @@ init_port(struct rte_eth_dev *dev, const char *name, const struct vring_devargs 
 	port->dev = dev;
 	rc = vring_port_alloc(port, vring_role_of(port)->own_rings, numa);
 	if (rc == 0)
+		rc = vring_event_open(port);
+	if (rc == 0)
 		rc = vring_queue_alloc_all(port, numa);
 	if (rc == 0)
 		rc = init_addresses(dev->data, args);
@@ -156,6 +159,7 @@ remove:
 static void
 free_port(struct rte_eth_dev *dev)
 {
+	vring_event_close(dev->data->dev_private);
 	vring_queue_free_all(dev->data->dev_private);
 	vring_port_free(dev->data->dev_private);
 	rte_eth_dev_release_port(dev);
