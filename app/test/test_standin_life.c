@@ -269,6 +269,27 @@ cycles(struct sport *p, const char *args)
 }
 BOTH(cycles)
 
+/* A device that is stopped has no memory: what comes to lie there is told when it starts. */
+static void
+unmapped(struct sport *p, const char *args)
+{
+	struct stream t;
+	uint32_t nmaps;
+
+	p->s.vdpa.backend |= VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_PERSIST);
+	open_with(p, &t, args, 1);
+	nmaps = SPORT_READ(p, vdpa.nmaps);
+	assert_true(nmaps > 0);
+	assert_int_equal(rte_eth_dev_stop(p->id), 0);
+	assert_int_equal(SPORT_READ(p, vdpa.nmaps), 0);
+	assert_int_equal(rte_eth_dev_start(p->id), 0);
+	assert_int_equal(SPORT_READ(p, vdpa.nmaps), nmaps);
+	stream_run(&t, 200);
+	stream_end(&t);
+	sport_close(p);
+}
+BOTH(unmapped)
+
 /* What kernels may lack: batches, suspending, enabling of rings late, maps that persist. */
 static void
 kernels(struct sport *p, const char *args)
@@ -566,6 +587,7 @@ main(void)
 		BOTH_TESTS(removal),
 		BOTH_TESTS(death),
 		BOTH_TESTS(cycles),
+		BOTH_TESTS(unmapped),
 		BOTH_TESTS(kernels),
 		BOTH_TESTS(notifiers),
 		BOTH_TESTS(refusal),

@@ -33,6 +33,11 @@
 #define UNUSED_PROTOCOL VIRTQ_BIT(VHU_PF_LOG_SHMFD)
 #define UNUSED_BACKEND \
 	(VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_ASID) | VIRTQ_BIT(VHOST_BACKEND_F_RESUME))
+/*
+ * Maps that outlive a reset: while rings are stopped nobody follows the memory, and at the same
+ * addresses there may be other pages when they start again.
+ */
+#define UNWANTED_BACKEND VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_PERSIST)
 
 /*
  * Enable rings and start the device. What is replayed has to be in force before packets flow, yet
@@ -562,7 +567,7 @@ vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen)
 		vhost_dev_init(fe->dev, fe->loop, &fe_events, fe);
 		fe->dev->closer = fe->closer;
 		fe->dev->protocol_mask = ~UNUSED_PROTOCOL;
-		fe->dev->backend_mask = ~UNUSED_BACKEND;
+		fe->dev->backend_mask = ~(UNUSED_BACKEND | UNWANTED_BACKEND);
 	}
 	fe->dev->hurry_fd = fe->hurryfd;
 	/* Who waits longer for one answer waits as long for all of them. */
