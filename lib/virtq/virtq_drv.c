@@ -123,6 +123,16 @@ virtq_drv_fini(struct virtq_drv *drv)
 	drv->cookie = NULL;
 }
 
+/* Addresses of nothing, and (packed) flags that say "not available" whatever the wrap counter. */
+void
+virtq_drv_clear(const struct virtq_ring *ring)
+{
+	uint8_t *at = ring->packed ? (uint8_t *)ring->pdesc : (uint8_t *)ring->desc;
+
+	for (uint32_t i = 0; i < ring->size; i++)
+		virtq_drv_put_desc(at + 16 * i, 0, 0, 0, 0);
+}
+
 void *
 virtq_drv_detach(struct virtq_drv *drv, uint16_t size)
 {

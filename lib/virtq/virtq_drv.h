@@ -124,6 +124,11 @@ int virtq_drv_init(struct virtq_drv *drv, void *base, uint64_t iova,
 		   const struct virtq_ring_config *cfg, struct virtq_ring **ring);
 /* Frees what virtq_drv_init() allocated; the buffers are to be detached before. */
 void virtq_drv_fini(struct virtq_drv *drv);
+/*
+ * No descriptor of the ring names memory any more: what a device takes from it from here on is
+ * wrong, and is nobody's buffer. The driver's own state stays.
+ */
+void virtq_drv_clear(const struct virtq_ring *ring);
 /* Take one outstanding buffer back from a ring that has stopped for good; NULL: none is left. */
 void *virtq_drv_detach(struct virtq_drv *drv, uint16_t size);
 

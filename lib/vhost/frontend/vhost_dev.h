@@ -196,6 +196,7 @@ VHOST_OP(set_vring_enable, (struct vhost_dev *dev, uint32_t index, bool enable),
 	 dev, index, enable)
 VHOST_OP(get_vring_max, (struct vhost_dev *dev, uint32_t index, uint32_t *num), dev, index, num)
 VHOST_OP(dev_start, (struct vhost_dev *dev, bool start), dev, start)
+VHOST_OP(quiesce, (struct vhost_dev *dev, uint32_t ms), dev, ms)
 VHOST_OP(get_status, (struct vhost_dev *dev, uint8_t *status), dev, status)
 VHOST_OP(get_config, (struct vhost_dev *dev, uint32_t offset, void *buf, uint32_t len),
 	 dev, offset, buf, len)

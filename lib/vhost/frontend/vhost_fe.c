@@ -156,18 +156,25 @@ run_rings(struct vhost_fe *fe)
 	return announce_address(fe);
 }
 
-/* Undo it. peer: it is still there, and is told. */
+/*
+ * Undo it. peer: it is still there, and is told. Buffers are free only when it writes to them no
+ * more, as far as one can know.
+ */
 static void
 halt_rings(struct vhost_fe *fe, bool peer)
 {
+	bool stopped;
+
 	if (!fe->running)
 		return;
 	evloop_timer_cancel(&fe->watch);
 	evloop_timer_cancel(&fe->anew);
 	evloop_watch_mod(&fe->err, EPOLLIN);
 	fe->ops->mem_stop(fe->ctx);
-	if (peer)
-		vhost_fe_rings_stop(fe);
+	stopped = peer && vhost_fe_rings_stop(fe);
+	vhost_fe_rings_withdraw(fe);
+	if (!stopped && vhost_fe_rings_clear(fe))
+		vhost_quiesce(fe->dev, VHOST_FE_GRACE_MS);
 	vhost_fe_rings_down(fe);
 	vhost_fe_cvq_down(fe);
 	fe->running = false;

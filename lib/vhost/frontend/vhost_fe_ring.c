@@ -335,9 +335,10 @@ vhost_fe_rings_announce(struct vhost_fe *fe)
 		fe->ops->announce(fe->ctx, fe->mac.addr, ring->drv, ring->ring);
 }
 
-void
+bool
 vhost_fe_rings_stop(struct vhost_fe *fe)
 {
+	bool stopped = true;
 	uint32_t base;
 	int rc = 0;
 
@@ -346,8 +347,45 @@ vhost_fe_rings_stop(struct vhost_fe *fe)
 			rc = vhost_set_vring_enable(fe->dev, qid, false);
 	/* Answered when the back-end is done with what it had taken. */
 	for (unsigned int qid = 0; qid < 2u * fe->in_use && !vhost_dev_is_fatal(rc); qid++)
-		if (fe->ring[qid].ring != NULL)
+		if (fe->ring[qid].ring != NULL) {
 			rc = vhost_get_vring_base(fe->dev, qid, &base);
+			stopped &= rc == 0;
+		}
+	/* A device of the kernel tells the base of rings that run as well. */
+	return stopped && !vhost_dev_is_fatal(rc) && !fe->vdpa;
+}
+
+void
+vhost_fe_rings_withdraw(struct vhost_fe *fe)
+{
+	const uint16_t n = 2 * fe->pairs;
+
+	memset(fe->rings, 0, n * sizeof(*fe->rings));
+	fe->published = false;
+	fe->ops->publish(fe->ctx, fe->rings, n);
+	for (uint16_t qid = 0; qid < n; qid++) {
+		struct vhost_fe_ring *ring = &fe->ring[qid];
+
+		if (ring->ring == NULL)
+			continue;
+		unmap_notifier(fe, qid, ring->ring->notifier);
+		ring->ring->notifier = NULL;
+	}
+}
+
+bool
+vhost_fe_rings_clear(struct vhost_fe *fe)
+{
+	bool any = false;
+
+	for (uint16_t qid = 0; qid < 2 * fe->pairs; qid++)
+		if (fe->ring[qid].ring != NULL) {
+			/* One of the kernel's is reset, and is to find no fault before. */
+			if (!fe->vdpa)
+				virtq_drv_clear(fe->ring[qid].ring);
+			any = true;
+		}
+	return any;
 }
 
 static void
@@ -357,7 +395,6 @@ take_ring_down(struct vhost_fe *fe, uint16_t qid)
 
 	if (ring->ring == NULL)
 		return;
-	unmap_notifier(fe, qid, ring->ring->notifier);
 	fe->ops->drain(fe->ctx, qid, ring->drv, ring->ring);
 	virtq_drv_fini(ring->drv);
 	virtq_ring_free(ring->ring);
@@ -369,12 +406,7 @@ take_ring_down(struct vhost_fe *fe, uint16_t qid)
 void
 vhost_fe_rings_down(struct vhost_fe *fe)
 {
-	const uint16_t n = 2 * fe->pairs;
-
-	memset(fe->rings, 0, n * sizeof(*fe->rings));
-	fe->published = false;
-	fe->ops->publish(fe->ctx, fe->rings, n);
-	for (uint16_t qid = 0; qid < n; qid++)
+	for (uint16_t qid = 0; qid < 2 * fe->pairs; qid++)
 		take_ring_down(fe, qid);
 }
 

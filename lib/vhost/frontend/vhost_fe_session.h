@@ -28,6 +28,11 @@
  */
 #define VHOST_FE_UP_MS 5000	/* to ask it what it has, and to bring its rings up */
 #define VHOST_FE_DOWN_MS 2000	/* to bring them down */
+/*
+ * For a back-end that was left without an answer to let go of the rings: so long their buffers are
+ * kept, unless it disconnects before.
+ */
+#define VHOST_FE_GRACE_MS 2000
 #define VHOST_FE_REQUEST_MS 2000	/* to tell it a wish, or what memory there is */
 
 /* A data ring. */
@@ -174,9 +179,13 @@ uint16_t vhost_fe_rings_notifiers(const struct vhost_fe *fe);
 bool vhost_fe_rings_unheard(struct vhost_fe *fe);
 /* Announce fe->mac on a transmit ring, before or while the rings are published. */
 void vhost_fe_rings_announce(struct vhost_fe *fe);
-/* Ask the device to stop using them. */
-void vhost_fe_rings_stop(struct vhost_fe *fe);
-/* Take them from the bursts, free what they hold. */
+/* Ask the device to stop using them. True: it has. */
+bool vhost_fe_rings_stop(struct vhost_fe *fe);
+/* Take them from the bursts. */
+void vhost_fe_rings_withdraw(struct vhost_fe *fe);
+/* Withdrawn ones: a back-end that still looks at them finds no buffer. False: there is no ring. */
+bool vhost_fe_rings_clear(struct vhost_fe *fe);
+/* Withdrawn ones: free what they hold. */
 void vhost_fe_rings_down(struct vhost_fe *fe);
 bool vhost_fe_rings_broken(const struct vhost_fe *fe, unsigned int *qid);
 

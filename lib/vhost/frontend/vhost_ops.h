@@ -64,6 +64,12 @@ struct vhost_ops {
 	int (*get_vring_max)(struct vhost_dev *dev, uint32_t index, uint32_t *num);
 	/* Everything is set up: go (DRIVER_OK and its checks), or stop. */
 	int (*dev_start)(struct vhost_dev *dev, bool start);
+	/*
+	 * The session is over, or the rings were not stopped: see that the device writes to memory
+	 * no more. vhost-user: disconnect, and wait until the back-end has done so as well, `ms` at
+	 * most (-ETIMEDOUT). vhost-vdpa: reset. The device has to be closed, or begun anew.
+	 */
+	int (*quiesce)(struct vhost_dev *dev, uint32_t ms);
 	int (*get_status)(struct vhost_dev *dev, uint8_t *status);
 	int (*set_status)(struct vhost_dev *dev, uint8_t status);
 	int (*get_config)(struct vhost_dev *dev, uint32_t offset, void *buf, uint32_t len);

@@ -38,6 +38,7 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 		.ready = vhost_user_io_ready,
 		.owner = u,
 	};
+	u->left = -1;
 	u->soon = (struct evloop_timer){ .expired = vhost_user_io_report, .owner = u };
 	u->notifiers_changed = (struct evloop_timer){
 		.expired = vhost_user_notifiers_report,
@@ -67,6 +68,8 @@ user_cleanup(struct vhost_dev *dev)
 		evloop_watch_del(&u->watch);
 		evloop_close_connection(dev->closer, u->watch.fd);
 	}
+	if (u->left >= 0)
+		evloop_close_connection(dev->closer, u->left);
 	vhu_codec_rx_reset(&u->rx);
 	vhu_codec_tx_reset(&u->tx);
 	vhu_conn_close(&u->chan);
@@ -581,6 +584,7 @@ const struct vhost_ops vhost_user_ops = {
 	.set_vring_enable = user_set_vring_enable,
 	.get_vring_max = user_get_vring_max,
 	.dev_start = user_dev_start,
+	.quiesce = vhost_user_io_quiesce,
 	.get_status = user_get_status,
 	.set_status = user_set_status,
 	.get_config = user_get_config,

@@ -3,24 +3,30 @@
  * Requests to a back-end and their answers. The caller waits, timeout_ms at most, and meanwhile the
  * back-end's own requests are served: it may need an answer to them before it can give ours.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "vhost_user_session.h"
 #include "vhost_names.h"
 #include "evloop_close.h"
 
-/* The session is over, and dev->why says why. */
+/*
+ * The session is over, and dev->why says why. The back-end reads the end of it; that it has stopped
+ * shows when its own end is closed, so that ours stays open for vhost_user_io_quiesce().
+ */
 static int
 end_with_reason(struct vhost_user *u, int rc)
 {
 	evloop_watch_del(&u->watch);
-	evloop_close_connection(u->dev->closer, u->watch.fd);
+	shutdown(u->watch.fd, SHUT_WR);
+	u->left = u->watch.fd;
 	u->watch.fd = -1;
 	vhu_codec_rx_reset(&u->rx);
 	vhu_codec_tx_reset(&u->tx);
@@ -43,6 +49,26 @@ vhost_user_io_end(struct vhost_user *u, int rc, const char *fmt, ...)
 	vsnprintf(dev->why, sizeof(dev->why), fmt, ap);
 	va_end(ap);
 	return end_with_reason(u, rc);
+}
+
+int
+vhost_user_io_quiesce(struct vhost_dev *dev, uint32_t ms)
+{
+	struct vhost_user *u = dev->priv;
+	const uint64_t end = evloop_now_ns() + ms * UINT64_C(1000000);
+	struct pollfd p;
+	uint64_t now;
+
+	vhost_user_io_end(u, -ECONNRESET, "the rings were not stopped");
+	/* What it still says is left unread. */
+	p = (struct pollfd){ .fd = u->left, .events = POLLRDHUP };
+	for (;;) {
+		now = evloop_now_ns();
+		if (now >= end)
+			return -ETIMEDOUT;
+		if (poll(&p, 1, (int)((end - now + 999999) / 1000000)) > 0)
+			return 0;
+	}
 }
 
 void

@@ -40,6 +40,7 @@ struct vhost_user_notifier {
 struct vhost_user {
 	struct vhost_dev *dev;
 	struct evloop_watch watch;		/* the main socket, fd -1: the session is over */
+	int left;			/* the socket of a session that is over, -1: closed */
 	struct vhu_codec_rx rx;		/* the answer that is waited for */
 	struct vhu_codec_tx tx;
 	struct vhu_conn chan;		/* requests of the back-end */
@@ -71,6 +72,8 @@ vhost_user_has(const struct vhost_dev *dev, enum vhu_protocol_feature bit)
  */
 int vhost_user_io_end(struct vhost_user *u, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Disconnect, and wait until the back-end has. See struct vhost_ops. */
+int vhost_user_io_quiesce(struct vhost_dev *dev, uint32_t ms);
 /* As the loop watches the main socket: what comes between requests ends the session. */
 void vhost_user_io_ready(struct evloop_watch *w, uint32_t events);
 void vhost_user_io_report(struct evloop_timer *t);

@@ -443,6 +443,12 @@ vdpa_dev_start(struct vhost_dev *dev, bool start)
 }
 
 static int
+vdpa_quiesce(struct vhost_dev *dev, uint32_t ms)
+{
+	return vdpa_set_status(dev, 0);
+}
+
+static int
 vdpa_get_iova_range(struct vhost_dev *dev, uint64_t *first, uint64_t *last)
 {
 	const struct vhost_vdpa *v = dev->priv;
@@ -485,6 +491,7 @@ const struct vhost_ops vhost_vdpa_ops = {
 	.set_vring_enable = vhost_vdpa_ring_set_enable,
 	.get_vring_max = vhost_vdpa_ring_get_max,
 	.dev_start = vdpa_dev_start,
+	.quiesce = vdpa_quiesce,
 	.get_status = vdpa_get_status,
 	.set_status = vdpa_set_status,
 	.get_config = vdpa_get_config,
