@@ -39,95 +39,6 @@
  */
 #define UNWANTED_BACKEND VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_PERSIST)
 
-/*
- * Enable rings and start the device. What is replayed has to be in force before packets flow, yet
- * needs a device that runs; where rings cannot be enabled late they are enabled first.
- */
-static int
-start_device(struct vhost_fe *fe)
-{
-	const bool late = fe->dev->backend & VIRTQ_BIT(VHOST_BACKEND_F_ENABLE_AFTER_DRIVER_OK);
-	int rc = 0;
-
-	if (fe->cvq.ring != NULL)
-		rc = vhost_set_vring_enable(fe->dev, fe->cvq.qid, true);
-	if (rc == 0 && !late)
-		rc = vhost_fe_rings_enable(fe);
-	if (rc == 0)
-		rc = vhost_dev_start(fe->dev, true);
-	if (rc == 0)
-		rc = vhost_fe_cvq_replay(fe);
-	if (rc == 0 && late)
-		rc = vhost_fe_rings_enable(fe);
-	return rc;
-}
-
-/* The link's state; announcements that the device asks for are sent and acknowledged. */
-static int
-look_at_link(struct vhost_fe *fe)
-{
-	bool announce;
-	int rc = vhost_fe_features_link(fe, &announce);
-
-	if (rc != 0 || !announce)
-		return rc;
-	vhost_fe_rings_announce(fe);
-	return vhost_fe_cvq_announced(fe);
-}
-
-/* One that a back-end refuses costs frames of that size, and not all others as well. */
-static int
-set_mtu(struct vhost_fe *fe)
-{
-	int rc = fe->mtu == 0 ? 0 : vhost_net_set_mtu(fe->dev, fe->mtu);
-
-	if (rc == -EIO)
-		vhost_fe_session_log(fe, VHOST_LOG_WARNING, "the back-end refuses an MTU of %u "
-				     "bytes: it may drop larger frames", fe->mtu);
-	return vhost_dev_is_fatal(rc) ? rc : 0;
-}
-
-/* Another back-end, or one that has forgotten all, is told where the address is. */
-static int
-announce_address(struct vhost_fe *fe)
-{
-	int rc;
-
-	if (!fe->moved)
-		return 0;
-	fe->moved = false;
-	rc = vhost_migration_done(fe->dev, fe->mac.addr);
-	return vhost_dev_is_fatal(rc) ? rc : 0;
-}
-
-static int
-set_up_rings(struct vhost_fe *fe)
-{
-	uint64_t features;
-	int rc;
-
-	fe->ops->wants(fe->ctx, &fe->wants);
-	features = vhost_fe_features_choose(fe);
-	rc = vhost_set_features(fe->dev, features);
-	if (rc != 0)
-		return rc;
-	fe->features = features;
-	fe->ops->features(fe->ctx, features);
-	fe->in_use = vhost_fe_features_pairs(fe);
-	rc = vhost_fe_rings_probe(fe);
-	if (rc == 0)
-		rc = set_mtu(fe);
-	if (rc == 0)
-		rc = fe->ops->mem_give(fe->ctx, fe->dev);
-	if (rc == 0)
-		rc = vhost_fe_rings_up(fe);
-	if (rc == 0)
-		rc = vhost_fe_cvq_up(fe);
-	if (rc == 0)
-		rc = start_device(fe);
-	return rc == 0 ? look_at_link(fe) : rc;
-}
-
 /* What tells the device at the path from another that takes its place. */
 static ino_t
 node_at(const char *path)
@@ -145,7 +56,7 @@ run_rings(struct vhost_fe *fe)
 
 	fe->running = true;
 	fe->node = fe->vdpa ? node_at(fe->path) : 0;
-	rc = set_up_rings(fe);
+	rc = vhost_fe_setup_rings(fe);
 	if (rc != 0)
 		return rc;
 	vhost_fe_rings_kick(fe);
@@ -153,7 +64,7 @@ run_rings(struct vhost_fe *fe)
 	vhost_fe_rings_publish(fe);
 	fe->ops->link(fe->ctx, fe->link);
 	evloop_timer_set(fe->loop, &fe->watch, WATCH_MS);
-	return announce_address(fe);
+	return vhost_fe_setup_address(fe);
 }
 
 /*
@@ -416,7 +327,7 @@ look_at_device(struct vhost_fe *fe)
 	}
 	if (!fe->running)
 		return;
-	if (look_at_link(fe) != 0) {
+	if (vhost_fe_setup_link(fe) != 0) {
 		end_session(fe, fe->dev->why);
 		return;
 	}

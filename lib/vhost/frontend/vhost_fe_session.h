@@ -3,6 +3,7 @@
  * Inside of a front-end session: its state, and what its files know of each other. Who does what:
  *
  *   vhost_fe.c			the session's life: a peer comes, rings run, it is lost
+ *   vhost_fe_setup.c		from the choice of features to rings that run
  *   vhost_fe_wish.c		what the owner asks for, kept for the next session
  *   vhost_fe_cvq.c		the control queue, and the replay of what is kept
  *   vhost_fe_rss.c		what a device is told of RSS
@@ -147,6 +148,14 @@ uint64_t vhost_fe_features_choose(struct vhost_fe *fe);
 uint16_t vhost_fe_features_max_pairs(const struct vhost_fe *fe);
 /* Pairs to carry packets: as many as the owner has queues, within what the device has. */
 uint16_t vhost_fe_features_pairs(const struct vhost_fe *fe);
+
+/* vhost_fe_setup.c */
+/* Features, memory, rings, control queue; the device is started. 0, or -errno with fe->dev->why. */
+int vhost_fe_setup_rings(struct vhost_fe *fe);
+/* The link's state; announcements that the device asks for are sent and acknowledged. Likewise. */
+int vhost_fe_setup_link(struct vhost_fe *fe);
+/* Another back-end, or one that has forgotten all, is told where the address is. Likewise. */
+int vhost_fe_setup_address(struct vhost_fe *fe);
 
 /* vhost_fe_ring.c */
 /* Entries of a ring that the device limits to `most` (0: it does not). */
