@@ -228,42 +228,6 @@ given_memory_is_used(void **state)
 	munmap(other, AREA);
 }
 
-/* Buffers of several kinds by turns: none is taken for another. */
-static void
-by_turns(void **state)
-{
-	uint8_t *area = area_new();
-	struct rte_mempool *pool = foreign_pool();
-
-	for (uint32_t i = 0; i < NRINGS; i++) {
-		struct link l;
-
-		link_open(&l, SIZE, rings[i], false, small_pool);
-		for (uint32_t k = 0; k < 100; k++) {
-			struct rte_mbuf *m;
-
-			switch (k % 3) {
-			case 0:
-				send_one(&l, mbuf_new(200, k, SHAPE_LINEAR), 200, k, NULL);
-				break;
-			case 1:
-				send_one(&l, attached(small_pool, area, 200, k), 200, k, NULL);
-				break;
-			default:
-				m = rte_pktmbuf_alloc(pool);
-				frame_fill((uint8_t *)rte_pktmbuf_append(m, 200), 200, k);
-				send_one(&l, m, 0, 0, NULL);
-			}
-		}
-		assert_int_equal(l.txq.stats.packets, 67);
-		assert_int_equal(l.txq.stats.drop[VNET_DROP_UNMAPPED], 33);
-		link_close(&l);
-	}
-	assert_int_equal(rte_mempool_avail_count(pool), 31);
-	rte_mempool_free(pool);
-	munmap(area, AREA);
-}
-
 /* An array that goes to several ports, each with a reference of its own. */
 static void
 several_ports_share_an_array(void **state)
@@ -344,7 +308,6 @@ main(void)
 		cmocka_unit_test(clone_of_an_unknown_buffer),
 		cmocka_unit_test(unknown_pool_is_dropped),
 		cmocka_unit_test(given_memory_is_used),
-		cmocka_unit_test(by_turns),
 		cmocka_unit_test(several_ports_share_an_array),
 		cmocka_unit_test(no_room_for_a_copy),
 	};

@@ -90,33 +90,6 @@ fill_from_a_small_pool(void **state)
 	}
 }
 
-/* A ring that the device does not empty takes what it has room for; the rest is the caller's. */
-static void
-full_ring(void **state)
-{
-	for (uint32_t i = 0; i < COMBINATIONS; i++) {
-		uint64_t features = combination(i);
-		struct rte_mbuf *pkts[40], *got[40];
-		struct link l;
-
-		link_open(&l, 16, features, false, small_pool);
-		for (uint32_t k = 0; k < 40; k++)
-			pkts[k] = mbuf_linear(100, k);
-		assert_int_equal(link_tx(&l, pkts, 40), 16);
-		assert_int_equal(link_tx(&l, pkts + 16, 24), 0);
-		assert_int_equal(link_rx(&l, got, 10), 10);
-		assert_int_equal(link_tx(&l, pkts + 16, 24), 10);
-		assert_int_equal(link_rx(&l, got + 10, 30), 16);
-		assert_int_equal(link_tx(&l, pkts + 26, 14), 14);
-		assert_int_equal(link_rx(&l, got + 26, 14), 14);
-		for (uint32_t k = 0; k < 40; k++)
-			link_expect_packet(got[k], 100, k);
-		rte_pktmbuf_free_bulk(got, 40);
-		link_expect_stats(&l, 40, 4000);
-		link_close(&l);
-	}
-}
-
 /* A chain needs entries for all of its pieces, or one with a table. */
 static void
 full_ring_of_chains(void **state)
@@ -233,7 +206,6 @@ main(void)
 		cmocka_unit_test(small_ring_large_packets),
 		cmocka_unit_test(receive_without_buffers),
 		cmocka_unit_test(fill_from_a_small_pool),
-		cmocka_unit_test(full_ring),
 		cmocka_unit_test(full_ring_of_chains),
 		cmocka_unit_test(longer_than_the_ring),
 		cmocka_unit_test(clean_some),
