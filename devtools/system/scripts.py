@@ -21,7 +21,7 @@ from bed import check, path
 GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE = 1, 2, 3, 5
 NUM, ADDR, BASE, GET_BASE, KICK, CALL, ERR = 8, 9, 10, 11, 12, 13, 14
 GET_PROTOCOL, SET_PROTOCOL, GET_QUEUE_NUM, ENABLE = 15, 16, 17, 18
-SET_CHANNEL, GET_SLOTS, ADD_REGION, SET_STATUS, GET_STATUS = 21, 36, 37, 39, 40
+NET_SET_MTU, SET_CHANNEL, GET_SLOTS, ADD_REGION, SET_STATUS, GET_STATUS = 20, 21, 36, 37, 39, 40
 NEED_REPLY, REPLY_ACK = 8, 1 << 3
 
 CSUM, GUEST_CSUM, MTU, MAC, GSO = 1 << 0, 1 << 1, 1 << 3, 1 << 5, 1 << 6
@@ -600,6 +600,25 @@ def left_alone(sock):
         player.close()
 
 
+def mtus(sock, switch):
+    """An MTU whose frames the port would drop is refused, with what would allow it."""
+    player = Player(SCRIPTS[0], sock)
+    try:
+        player.begin()
+        player.acks = True
+        player.u64(NET_SET_MTU, 9702)
+        try:
+            player.u64(NET_SET_MTU, 9703)
+        except bed.Failure as failure:
+            check("was refused" in str(failure), str(failure))
+        else:
+            raise bed.Failure("an MTU of 9703 was taken")
+        bed.wait_for("what would be right in the log", lambda: "mtu=9703" in switch.log())
+        player.end()
+    finally:
+        player.close()
+
+
 MEMORY = {
     "memfd": lambda: [memfd(SIZE)],
     "memfd-sealed": lambda: [memfd(SIZE, seals=0x2 | 0x4 | 0x1)],  # SHRINK, GROW, SEAL
@@ -628,5 +647,7 @@ def run(report):
         report.case("log", lambda: check(
             " refused: " not in switch.log(), "the port refused something: " + next(
                 (line for line in switch.log().splitlines() if " refused: " in line), "")))
+        if bed.DRV == "net_vring":
+            report.case("mtu", mtus, server, switch)
     finally:
         switch.quit()

@@ -137,7 +137,14 @@ static int
 be_set_mtu(void *ctx, uint16_t mtu)
 {
 	struct vring_port *port = ctx;
+	const uint32_t most = port->args.tso ? UINT16_MAX - VRING_FRAME_OVERHEAD : port->max_mtu;
 
+	if (mtu > most) {
+		if (vring_log_admits(&port->log_limit, VHOST_LOG_WARNING))
+			VRING_LOG(WARNING, port->name, "the guest's MTU of %u is over %u, the most "
+				  "that the port takes: mtu=%u would allow it", mtu, most, mtu);
+		return -EINVAL;
+	}
 	port->guest_mtu = mtu;
 	if (vring_log_admits(&port->log_limit, VHOST_LOG_INFO))
 		VRING_LOG(INFO, port->name, "the guest's MTU is %u", mtu);
