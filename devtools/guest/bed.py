@@ -36,7 +36,7 @@ RUN = tempfile.mkdtemp(prefix="vring-", dir="/run")
 CPUS = sorted(os.sched_getaffinity(0))
 # How many times longer to wait where other work runs beside.
 PATIENCE = float(os.environ.get("PATIENCE", 1))
-POLLING = 10  # how nice a thread that polls is to it
+POLLING = 5  # how nice a thread that polls is to it
 
 _started = []
 

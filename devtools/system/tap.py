@@ -90,7 +90,12 @@ def one(front):
             taps.within("A", "busybox", "ping", "-q", "-c", "3", "-i", "0.05", "-W", "2", "-s",
                         str(size), "10.0.0.2")
         for option in ([], ["-R"]):
-            moved = iperf(taps, option)
+            moved = 0
+            # in a second in which others have the processors it may not be much
+            for _ in range(int(bed.PATIENCE)):
+                moved = max(moved, iperf(taps, option))
+                if moved > 1000000:
+                    break
             check(moved > 1000000, "iperf3 %s moved %d bytes" % (" ".join(option), moved))
     finally:
         taps.close()
