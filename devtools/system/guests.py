@@ -195,11 +195,11 @@ def run7(report):
 CUT = [
     Link("cut", port=",tso=1", have=[HOST_TSO4], counts=[
         (0, "rx_q0_sw_gso_packets"), (1, "tx_q0_size_1024_1518_packets")]),
-    Link("cut-packed", "packed=on", port=",tso=1,csum=partial", have=[HOST_TSO4, PACKED],
+    Link("cut-packed", "packed=on", port=",tso=1", have=[HOST_TSO4, PACKED],
          counts=[(0, "rx_q0_sw_gso_packets")]),
     Link("cut-nomrg", "mrg_rxbuf=off", other="mrg_rxbuf=off," + NO_RX_OFFLOAD, port=",tso=1",
          have=[HOST_TSO4], counts=[(0, "rx_q0_sw_gso_packets")]),
-    Link("cut-zero-copy", port=",tso=1,csum=partial" + ZERO_COPY, have=[HOST_TSO4],
+    Link("cut-zero-copy", port=",tso=1" + ZERO_COPY, have=[HOST_TSO4],
          counts=[(0, "rx_q0_sw_gso_packets")]),
 ]
 
