@@ -342,6 +342,33 @@ full_pipes_hold_nobody_up(void **state)
 	close(p[0][0]);
 }
 
+/* A socket that nobody empties holds its thread as long as the ring has it, and no longer. */
+static void
+full_sockets_are_let_go(void **state)
+{
+	struct rig *rig = *state;
+	const int least = 1;
+	int s[2], idle;
+
+	fe_start(rig);
+	open_sockets(s, 0);
+	assert_int_equal(setsockopt(s[1], SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, rig->call[0]), ACK);
+	idle = open_fds();
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, s[1]), ACK);
+	for (int k = 0; k < 100; k++) {
+		virtq_notify(rig->ring[0]->callfd);
+		usleep(500);
+	}
+	assert_true(is_readable(rig->ring[0]->callfd, 0)); /* the thread waits */
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, 0, rig->call[0]), ACK);
+	for (int k = 0; k < 1000 && open_fds() != idle; k++)
+		usleep(1000);
+	assert_int_equal(open_fds(), idle);
+	close(s[0]);
+	close(s[1]);
+}
+
 /* Guest memory in an ordinary file, beside a memfd. */
 static void
 memory_is_an_ordinary_file(void **state)
@@ -380,6 +407,7 @@ main(void)
 		RIG_TEST(drivers_are_called_through_a_pipe),
 		RIG_TEST(drivers_are_called_through_a_socket),
 		RIG_TEST(full_pipes_hold_nobody_up),
+		RIG_TEST(full_sockets_are_let_go),
 		RIG_TEST(memory_is_an_ordinary_file),
 	};
 

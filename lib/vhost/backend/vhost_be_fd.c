@@ -85,7 +85,8 @@ kind_of_fd(int fd)
 		return FD_OTHER;
 	if ((st.stx_mode & S_IFMT) == 0 && (flags & O_ACCMODE) == O_RDWR)
 		return FD_EVENT;
-	if (S_ISFIFO(st.stx_mode) && (flags & O_ACCMODE) != O_RDONLY)
+	/* With a reading end of our own the writer would never hear that nobody reads. */
+	if (S_ISFIFO(st.stx_mode) && (flags & O_ACCMODE) == O_WRONLY)
 		return FD_STREAM;
 	return S_ISSOCK(st.stx_mode) && vhost_be_fd_is_stream(fd) ? FD_STREAM : FD_OTHER;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define STACK_BYTES (256 * 1024)
@@ -160,6 +161,9 @@ vhost_be_relay_stop(struct vhost_be_relay *relay)
 	__atomic_store_n(&relay->stop, true, __ATOMIC_RELEASE);
 	/* Ours alone, so it never counts so much that this would block. */
 	if (write(relay->in, &one, sizeof(one)) < 0)
+		errno = 0;
+	/* A socket whose reader is another relay, or nobody, lets the thread go; a pipe is none. */
+	if (shutdown(relay->out, SHUT_RDWR) < 0)
 		errno = 0;
 	relay_put(relay);
 }
