@@ -337,6 +337,34 @@ no_mbufs_for_a_while(void **state)
 	cut_close(&p);
 }
 
+/* A chain that cannot be cut for want of mbufs gives back its own: others may wait for them. */
+static void
+chains_are_not_kept_without_mbufs(void **state)
+{
+	const struct pkt k = {.payload = 60000};
+	static struct rte_mbuf *taken[SMALL_MBUFS];
+	uint32_t left, before;
+	struct port p;
+
+	build(&k);
+	cut_open(&p, 0);
+	p.rxq.extbuf_pool = NULL;
+	before = rte_mempool_avail_count(small_pool);
+	send_merged(&p, &k, 1000, PLAIN);
+	assert_int_equal(cut_burst(&p, pkts, 1), 1);
+	left = rte_mempool_avail_count(small_pool);
+	assert_true(left < before - 20);
+	assert_int_equal(rte_pktmbuf_alloc_bulk(small_pool, taken, left), 0);
+	assert_int_equal(cut_burst(&p, pkts + 1, 32), 0);
+	assert_int_equal(rte_mempool_avail_count(small_pool), before - left - 1);
+	assert_true(vnet_cut_idle(cut));
+	expect_counts(&p, 1, 1);
+	rte_pktmbuf_free_bulk(taken, left);
+	rte_pktmbuf_free(pkts[0]);
+	assert_int_equal(port_reap(&p), 1);
+	cut_close(&p);
+}
+
 /* A queue that ends with packets in it. */
 static void
 the_rest_is_freed(void **state)
@@ -446,6 +474,7 @@ main(void)
 		cmocka_unit_test(one_segment_is_completed),
 		cmocka_unit_test(udp_becomes_fragments),
 		cmocka_unit_test(no_mbufs_for_a_while),
+		cmocka_unit_test(chains_are_not_kept_without_mbufs),
 		cmocka_unit_test(the_rest_is_freed),
 		cmocka_unit_test(lies_are_dropped),
 		cmocka_unit_test(pieces_without_room),

@@ -63,7 +63,8 @@ cut_begin_udp(struct vnet_cut *cut, struct rte_mbuf *m)
 	const void *data;
 
 	if ((type & RTE_PTYPE_L4_MASK) != RTE_PTYPE_L4_UDP || l4 + FRAGMENT_HDR > VNET_HEAD_MAX ||
-	    l4 + sizeof(struct rte_udp_hdr) > m->pkt_len)
+	    l4 + sizeof(struct rte_udp_hdr) > m->pkt_len ||
+	    lens.l3_len < (ipv6 ? sizeof(struct rte_ipv6_hdr) : sizeof(struct rte_ipv4_hdr)))
 		return false;
 	p->m = m;
 	p->len = m->pkt_len;
@@ -285,6 +286,19 @@ cut_next(struct vnet_rxq *rxq, struct vnet_cut *cut, struct rte_mbuf **pkt)
 	return r;
 }
 
+/*
+ * There is no mbuf, and this burst gives the application none to free. Were a chain of the pool's
+ * mbufs kept, it could be what others of the pool wait for: its rest is dropped.
+ */
+static void
+cut_give_up(struct vnet_rxq *rxq, struct vnet_cut *cut)
+{
+	if (cut->p.m->nb_segs == 1)
+		return;
+	cut_count(rxq, cut, NULL, cut->p.len - cut->p.head_len - cut->off, false);
+	cut_end(cut);
+}
+
 /* Deliver up to n packets of what is left. */
 static uint16_t
 cut_deliver(struct vnet_rxq *rxq, struct vnet_cut *cut, struct rte_mbuf **pkts, uint16_t n)
@@ -297,6 +311,8 @@ cut_deliver(struct vnet_rxq *rxq, struct vnet_cut *cut, struct rte_mbuf **pkts, 
 
 			if (r == DEV_RX_NO_BUFFER) {
 				rxq->stats.nombuf++;
+				if (got == 0)
+					cut_give_up(rxq, cut);
 				break;
 			}
 			got += r == DEV_RX_OK;

@@ -54,7 +54,10 @@ rx_cut(struct vring_rxq *q, const struct vring_poll_set *set, struct rte_mbuf **
 static __rte_noinline uint16_t
 rx_any(struct vring_rxq *q, const struct vring_poll_set *set, struct rte_mbuf **pkts, uint16_t n)
 {
-	return set->cut ? rx_cut(q, set, pkts, n) : rx_rings(q, set, pkts, n);
+	/* What is left of a guest that went is delivered too: it may lie in that one's memory. */
+	if (set->cut || (q->cut != NULL && !vnet_cut_idle(q->cut)))
+		return rx_cut(q, set, pkts, n);
+	return rx_rings(q, set, pkts, n);
 }
 
 uint16_t
