@@ -126,6 +126,7 @@ void
 vring_event_raise(struct vring_port *port, uint32_t events)
 {
 	struct vring_event *e = port->event;
+	bool lost;
 
 	pthread_mutex_lock(&event_lock);
 	e->events |= events;
@@ -134,11 +135,12 @@ vring_event_raise(struct vring_port *port, uint32_t events)
 		e->armed = true;
 		e->users++;
 	}
-	if (!e->armed) {
+	lost = !e->armed;
+	if (lost)
 		e->events = 0;
-		VRING_LOG(WARNING, port->name, "an event for the application is lost: no alarm");
-	}
 	pthread_mutex_unlock(&event_lock);
+	if (lost)
+		VRING_LOG(WARNING, port->name, "an event for the application is lost: no alarm");
 }
 
 /* Lock held. False: a call-back still runs, or is the caller. */

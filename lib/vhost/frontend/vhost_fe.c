@@ -76,11 +76,13 @@ halt_rings(struct vhost_fe *fe, bool peer)
 {
 	bool stopped;
 
+	/* The next session hears of broken rings, whatever this one waited for. */
+	evloop_timer_cancel(&fe->anew);
+	if (fe->err.loop != NULL)
+		evloop_watch_mod(&fe->err, EPOLLIN);
 	if (!fe->running)
 		return;
 	evloop_timer_cancel(&fe->watch);
-	evloop_timer_cancel(&fe->anew);
-	evloop_watch_mod(&fe->err, EPOLLIN);
 	fe->ops->mem_stop(fe->ctx);
 	stopped = peer && vhost_fe_rings_stop(fe);
 	vhost_fe_rings_withdraw(fe);
