@@ -6,37 +6,7 @@
 #include <sys/wait.h>
 
 #include "rig_guest.h"
-
-#define PAGE 4096ul
-
-static int
-file_of(uint64_t size)
-{
-	int fd = memfd_create("mem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, (off_t)size), 0);
-	return fd;
-}
-
-static int
-try_map(int fd, uint64_t offset, uint64_t size)
-{
-	struct virtq_map *map = NULL;
-	uint8_t *host = NULL;
-	int ret = virtq_mem_map_new(NULL, fd, offset, size, &map, &host);
-
-	if (ret == 0) {
-		/* First and last byte are there, to be read and to be written. */
-		host[0] = 1;
-		host[size - 1] = 2;
-		virtq_mem_map_put(map);
-	} else {
-		assert_null(map);
-		assert_null(host);
-	}
-	return ret;
-}
+#include "rig_guest_file.h"
 
 /* How many mappings this process has of a file; the kernel counts. */
 static int
