@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 #include <semaphore.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "evloop_later.h"
@@ -121,6 +123,47 @@ work_outlives_its_peer(void **state)
 	evloop_later_put(NULL);
 }
 
+#define NOBODY 65534
+
+/* This thread, and as whom it is, may have no other beside it; or it may again. */
+static void
+forbid_threads(bool forbid)
+{
+	static bool root;
+	struct rlimit limit;
+
+	if (forbid)
+		root = getuid() == 0;
+	assert_int_equal(getrlimit(RLIMIT_NPROC, &limit), 0);
+	limit.rlim_cur = forbid ? 0 : limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NPROC, &limit), 0);
+	/* Root has no limit; the saved identity stays. */
+	if (root)
+		assert_int_equal(syscall(SYS_setresuid, forbid ? NOBODY : 0, forbid ? NOBODY : 0,
+					 -1), 0);
+}
+
+/* What found no thread is tried again by who looks whether it is done. */
+static void
+work_that_found_no_thread_is_done(void **state)
+{
+	struct evloop_later *l = evloop_later_new();
+	struct work w;
+
+	work_init(&w, 1);
+	forbid_threads(true);
+	assert_true(evloop_later_add(l, wait_for_go, &w));
+	assert_true(evloop_later_is_behind(l, 1));
+	forbid_threads(false);
+	usleep(20000);
+	assert_int_equal(evloop_later_waiting(l), 1);
+	assert_false(evloop_later_is_behind(l, 2));
+	assert_true(evloop_later_is_behind(l, 1));
+	assert_true(is_done(&w));
+	assert_true(all_done());
+	evloop_later_put(l);
+}
+
 /* The last piece of work puts it. */
 static void
 put(void *arg)
@@ -146,6 +189,7 @@ main(void)
 		cmocka_unit_test(stuck_work_stops_no_other),
 		cmocka_unit_test(work_is_done_in_order),
 		cmocka_unit_test(work_outlives_its_peer),
+		cmocka_unit_test(work_that_found_no_thread_is_done),
 		cmocka_unit_test(work_puts_it),
 	};
 

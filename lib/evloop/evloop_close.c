@@ -85,7 +85,7 @@ evloop_close_connection(struct evloop_later *closer, int fd)
 }
 
 bool
-evloop_close_full(const struct evloop_later *closer)
+evloop_close_full(struct evloop_later *closer)
 {
-	return closer != NULL && evloop_later_waiting(closer) >= EVLOOP_CLOSE_MOST;
+	return closer != NULL && evloop_later_is_behind(closer, EVLOOP_CLOSE_MOST);
 }

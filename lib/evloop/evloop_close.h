@@ -22,6 +22,6 @@ void evloop_close_received(struct evloop_later *closer, int fd);
 /* A connection: the peer learns of it at once, and can send no more. Any thread. */
 void evloop_close_connection(struct evloop_later *closer, int fd);
 /* The peer has to wait. False for NULL. */
-bool evloop_close_full(const struct evloop_later *closer);
+bool evloop_close_full(struct evloop_later *closer);
 
 #endif /* EVLOOP_CLOSE_H */

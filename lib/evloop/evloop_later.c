@@ -143,6 +143,18 @@ evloop_later_waiting(const struct evloop_later *l)
 	return __atomic_load_n(&l->waiting, __ATOMIC_ACQUIRE);
 }
 
+bool
+evloop_later_is_behind(struct evloop_later *l, uint32_t most)
+{
+	if (evloop_later_waiting(l) < most)
+		return false;
+	pthread_mutex_lock(&l->lock);
+	if (!l->busy && l->first != NULL)
+		l->busy = start_thread(l);
+	pthread_mutex_unlock(&l->lock);
+	return true;
+}
+
 uint32_t
 evloop_later_pending(void)
 {

@@ -17,12 +17,15 @@ struct evloop_later *evloop_later_new(void);
 void evloop_later_put(struct evloop_later *later);
 /*
  * Have fn(arg) called, in the order of the calls of this function. False: out of memory, it will
- * not be. Without a thread to be had it waits for the next call. Any thread.
+ * not be. Without a thread to be had it waits for the next call, or for evloop_later_is_behind().
+ * Any thread.
  */
 bool evloop_later_add(struct evloop_later *later, void (*fn)(void *arg), void *arg);
 /* Calls that wait or are in progress. Any thread. */
 uint32_t evloop_later_waiting(const struct evloop_later *later);
-/* The same of all peers together. */
+/* Whether there are so many, which others may wait for: tries again for a thread. Any thread. */
+bool evloop_later_is_behind(struct evloop_later *later, uint32_t most);
+/* Calls of all peers together. Any thread. */
 uint32_t evloop_later_pending(void);
 
 #endif /* EVLOOP_LATER_H */

@@ -67,7 +67,7 @@ vhost_be_mem_is_behind(const void *owner)
 {
 	const struct vhost_be *be = owner;
 
-	return evloop_later_waiting(be->unmapper) >= MAX_WAITING;
+	return evloop_later_is_behind(be->unmapper, MAX_WAITING);
 }
 
 void
