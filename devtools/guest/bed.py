@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import ctypes
 import json
+import math
 import os
 import re
 import shutil
@@ -450,6 +451,7 @@ class Guest(Agent):
 
 def ping(guest, address, count=5, interval=0.2, wait=1):
     """Packets lost."""
+    wait = math.ceil(wait * PATIENCE)
     status, output = guest.run("ping -c %d -i %g -W %d %s" % (count, interval, wait, address),
                                count * max(interval, 0.01) + wait * 3 + 20)
     match = re.search(r"(\d+) packets transmitted, (\d+) packets received", output)
