@@ -119,7 +119,9 @@ vhost_be_fd_take_call(struct vhost_be *be, struct vhu_msg *msg, int *fd,
 					       "the call descriptor is a connection of a port");
 	rc = vhost_be_relay_start(be->relays, msg->fds[0], relay, fd);
 	if (rc < 0)
-		return vhost_be_session_refuse(be, rc, "too many pipes to call the driver with");
+		return vhost_be_session_refuse(be, rc, rc == -EMFILE ?
+					       "too many pipes to call the driver with" :
+					       "no thread for a pipe to call the driver with");
 	vhu_codec_take_fd(msg, 0);
 	return 0;
 }

@@ -136,7 +136,7 @@ vhost_be_relay_start(struct vhost_be_relays *count, int pipe, struct vhost_be_re
 	*eventfd = fcntl(relay->in, F_DUPFD_CLOEXEC, 0);
 	if (*eventfd < 0) {
 		relay_undo(relay, -1);
-		return -EMFILE;
+		return -ENFILE;
 	}
 	__atomic_add_fetch(&count->refs, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&count->alive, 1, __ATOMIC_RELAXED);
