@@ -105,6 +105,26 @@ all_pairs_of_the_next_back_end(void **state)
 	assert_int_equal(b->p->limits.max_pairs, 2 * RIG_PAIRS);
 }
 
+/* One that dies for another reason has said nothing of its rings. */
+static void
+all_pairs_after_another_end(void **state)
+{
+	struct bench *b = *state;
+
+	b->m->protocol = VIRTQ_BIT(VHU_PF_MQ);
+	b->m->rings = 2 * RIG_PAIRS;
+	b->m->act[VHU_SET_FEATURES] = HANG_UP;
+	bench_start(b);
+	assert_null(b->p->ring[0]);
+	pthread_mutex_lock(&b->m->lock);
+	b->m->act[VHU_SET_FEATURES] = AS_IT_SHOULD;
+	pthread_mutex_unlock(&b->m->lock);
+	bench_until_running(b, true);
+	assert_non_null(b->p->ring[2 * RIG_PAIRS - 1]);
+	assert_int_equal(b->p->limits.max_pairs, RIG_PAIRS);
+	assert_null(strstr(b->p->log, "counts vrings"));
+}
+
 static void
 pairs_are_pairs(void **state)
 {
@@ -125,6 +145,7 @@ main(void)
 		PEER_TEST(fewer_pairs_on_the_same_connection),
 		PEER_TEST(fewer_pairs_on_the_next_connection),
 		PEER_TEST(all_pairs_of_the_next_back_end),
+		PEER_TEST(all_pairs_after_another_end),
 		PEER_TEST(pairs_are_pairs),
 	};
 

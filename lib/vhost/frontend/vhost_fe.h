@@ -8,8 +8,9 @@
  * rings' driver side, and the buffers in them; it carries rings to the bursts.
  *
  * All calls and call-backs happen in the loop's thread, except where said otherwise. That thread
- * may wait for the device, so that a loop serves one session. It waits for 5 seconds at most in one
- * go, whatever is asked.
+ * may wait for the device, so that a loop serves one session. It waits for answers for 5 seconds at
+ * most in one go, whatever is asked. A back-end that gives none has 2 more to let go of the rings:
+ * nothing cuts these short, since it may still write to the buffers.
  */
 #ifndef VHOST_FE_H
 #define VHOST_FE_H

@@ -182,16 +182,24 @@ set_data_ring(struct vhost_fe *fe, unsigned int qid)
 	return rc == -EOPNOTSUPP ? 0 : rc;
 }
 
+/* The back-end is done with all that it was told. */
+static int
+is_there(struct vhost_fe *fe)
+{
+	uint64_t features;
+
+	return vhost_get_features(fe->dev, &features);
+}
+
 /* Offer a ring a descriptor for calls, and see that the back-end is still there. */
 static int
 probe_ring(struct vhost_fe *fe, unsigned int qid)
 {
-	uint64_t features;
 	int rc = vhost_set_vring_call(fe->dev, qid, fe->callfd);
 
 	if (rc != 0 || (fe->dev->protocol & VIRTQ_BIT(VHU_PF_REPLY_ACK)))
 		return rc;
-	return vhost_get_features(fe->dev, &features);
+	return is_there(fe);
 }
 
 /*
@@ -208,6 +216,10 @@ vhost_fe_rings_probe(struct vhost_fe *fe)
 
 	if (fe->vdpa || fe->in_use < 2 || last < fe->pairs_said)
 		return 0;
+	/* What was said before may be the end of one as well, and has to do with no ring. */
+	rc = is_there(fe);
+	if (rc != 0)
+		return rc;
 	rc = probe_ring(fe, last);
 	/* One that is slow has said nothing. */
 	if (rc == 0 || rc == -ETIMEDOUT)
