@@ -369,6 +369,22 @@ full_sockets_are_let_go(void **state)
 	close(s[1]);
 }
 
+/* What is known of a file's disk is not looked up for each of its files. */
+static void
+check_one_look(int fd)
+{
+	struct virtq_mem_kind_last last = { 0 };
+
+	assert_true(virtq_mem_kind_is_local(fd, &last));
+	if (last.major == 0)
+		return; /* of no disk: always looked up */
+	assert_true(last.local);
+	last.local = false;
+	assert_false(virtq_mem_kind_is_local(fd, &last));
+	last.minor++;
+	assert_true(virtq_mem_kind_is_local(fd, &last));
+}
+
 /* Guest memory in an ordinary file, beside a memfd. */
 static void
 memory_is_an_ordinary_file(void **state)
@@ -387,6 +403,7 @@ memory_is_an_ordinary_file(void **state)
 	assert_int_equal(fe_table(rig, &t, 1), ACK);
 	fe_ring(rig, 0);
 	assert_non_null(rig->ring[0]);
+	check_one_look(rig->memfd);
 	close(rig->memfd);
 	rig->memfd = memfd;
 	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA + 2 * RIG_MEM,

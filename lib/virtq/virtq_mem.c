@@ -11,7 +11,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "virtq_mem_kind.h"
 #include "virtq_sigbus.h"
 
 struct virtq_map {
@@ -21,6 +20,7 @@ struct virtq_map {
 	dev_t dev;		/* the file, and where in it; 0 of a device */
 	ino_t ino;
 	uint64_t offset, size;
+	bool sealed;		/* the file cannot become shorter */
 };
 
 /* The unit in which this file can be mapped: a huge page on hugetlbfs, else a page. */
@@ -145,7 +145,7 @@ virtq_mem_map_new(struct virtq_mem_account *account, int fd, uint64_t offset, ui
 
 	if (size == 0 || __builtin_add_overflow(offset, size, &end) || end > INT64_MAX)
 		return -EINVAL;
-	if (!virtq_mem_kind_is_local(fd))
+	if (!virtq_mem_kind_is_local(fd, account == NULL ? NULL : &account->kind))
 		return -EOPNOTSUPP;
 	if (fstat(fd, &st) < 0)
 		return -errno;
@@ -161,6 +161,7 @@ virtq_mem_map_new(struct virtq_mem_account *account, int fd, uint64_t offset, ui
 	(*map)->ino = st.st_ino;
 	(*map)->offset = offset;
 	(*map)->size = size;
+	(*map)->sealed = virtq_mem_kind_is_sealed(fd);
 	*host = (uint8_t *)(*map)->range.start + (offset - start);
 	return 0;
 }
@@ -363,6 +364,15 @@ virtq_mem_poisoned(const struct virtq_mem *mem)
 		if (virtq_mem_map_poisoned(mem->region[i].map))
 			return true;
 	return false;
+}
+
+bool
+virtq_mem_is_sealed(const struct virtq_mem *mem)
+{
+	for (uint32_t i = 0; i < mem->nregions; i++)
+		if (mem->region[i].map == NULL || !mem->region[i].map->sealed)
+			return false;
+	return true;
 }
 
 /* The region with the greatest gpa that is not above `gpa`; NULL when it does not reach there. */

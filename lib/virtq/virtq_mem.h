@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "virtq_mem_kind.h"
+
 /* Regions a snapshot can hold; also what GET_MAX_MEM_SLOTS answers. */
 #define VIRTQ_MEM_MAX_REGIONS 512
 
@@ -59,6 +61,7 @@ struct virtq_mem_account {
 	uint32_t refs;		/* atomic: one for each mapping, and the owner's */
 	uint32_t most;		/* mappings, those included that are about to be undone */
 	int cutfd;		/* non-blocking eventfd: a file was cut short; -1: none */
+	struct virtq_mem_kind_last kind;	/* whoever maps: one thread at a time */
 	const struct virtq_mem_account_ops *ops;
 	void *ctx;
 };
@@ -112,6 +115,8 @@ struct virtq_mem *virtq_mem_get(struct virtq_mem *mem);
 /* NULL is allowed. */
 void virtq_mem_put(struct virtq_mem *mem);
 bool virtq_mem_poisoned(const struct virtq_mem *mem);
+/* No peer can cut a file of it short: virtq_mem_kind_is_sealed() was true of each. */
+bool virtq_mem_is_sealed(const struct virtq_mem *mem);
 
 /* The region that holds a guest-physical address, or NULL. */
 const struct virtq_region *virtq_mem_find(const struct virtq_mem *mem, uint64_t gpa);

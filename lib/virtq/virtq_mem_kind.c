@@ -71,13 +71,25 @@ is_local_in(FILE *mounts, const struct mount *m)
 	return local;
 }
 
+/* Local, as the process's mounts say. */
+static bool
+look_up(const struct mount *m)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	bool local;
+
+	if (mounts == NULL)
+		return false;
+	local = is_local_in(mounts, m);
+	fclose(mounts);
+	return local;
+}
+
 bool
-virtq_mem_kind_is_local(int fd)
+virtq_mem_kind_is_local(int fd, struct virtq_mem_kind_last *last)
 {
 	struct statx st;
 	struct mount m;
-	FILE *mounts;
-	bool local;
 
 	/* Only files that live in memory know seals. */
 	if (fcntl(fd, F_GET_SEALS) >= 0)
@@ -91,10 +103,22 @@ virtq_mem_kind_is_local(int fd)
 		.major = st.stx_dev_major,
 		.minor = st.stx_dev_minor,
 	};
-	mounts = fopen("/proc/self/mountinfo", "re");
-	if (mounts == NULL)
-		return false;
-	local = is_local_in(mounts, &m);
-	fclose(mounts);
-	return local;
+	if (last == NULL || m.major == 0)
+		return look_up(&m);
+	if (last->mount != m.id || last->major != m.major || last->minor != m.minor)
+		*last = (struct virtq_mem_kind_last){
+			.mount = m.id,
+			.major = m.major,
+			.minor = m.minor,
+			.local = look_up(&m),
+		};
+	return last->local;
+}
+
+bool
+virtq_mem_kind_is_sealed(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & F_SEAL_SHRINK);
 }
