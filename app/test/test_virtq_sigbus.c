@@ -7,6 +7,7 @@
 
 #include "rig_guest.h"
 #include "rig_guest_file.h"
+#include "virtq_sigbus.h"
 
 /* How many mappings this process has of a file; the kernel counts. */
 static int
@@ -400,6 +401,41 @@ handler_is_put_back(void **state)
 	}
 }
 
+static void
+leaves(int sig)
+{
+	_exit(7);
+}
+
+/*
+ * A library's handler that comes and goes is not taken for the one before ours, and ours is left to
+ * it to put back. Here the program itself stands for the library.
+ */
+static void
+handler_that_passes_by_is_left_alone(void **state)
+{
+	int fd = file_of(PAGE), status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		volatile uint8_t *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		struct sigaction sa = {.sa_handler = leaves}, ours, now;
+
+		alarm(10);
+		signal(SIGBUS, SIG_DFL);
+		if (virtq_sigbus_begin(leaves) == 0 && sigaction(SIGBUS, &sa, &ours) == 0 &&
+		    try_map(fd, 0, PAGE) == 0 && sigaction(SIGBUS, NULL, &now) == 0 &&
+		    now.sa_handler == leaves && sigaction(SIGBUS, &ours, NULL) == 0 &&
+		    ftruncate(fd, 0) == 0)
+			p[0] = 1;
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGBUS);
+	close(fd);
+}
+
 /* Cut while another page of the same map is used, many times over, with slots being reused. */
 static void
 watched_ranges_are_reused(void **state)
@@ -435,6 +471,7 @@ main(void)
 		cmocka_unit_test(other_maps_are_not_poisoned),
 		cmocka_unit_test(foreign_fault_is_passed_on),
 		cmocka_unit_test(handler_is_put_back),
+		cmocka_unit_test(handler_that_passes_by_is_left_alone),
 		cmocka_unit_test(watched_ranges_are_reused),
 	};
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "virtq_sigbus.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -26,6 +27,8 @@ static uint32_t first_free;	/* no entry below is free */
 static uint32_t looking;	/* handlers in sigbus_repair() */
 static pthread_mutex_t ranges_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction former;
+static bool installed;
+static const void *passing_by;	/* the library whose handlers come and go; NULL: none */
 /*
  * How often this thread's fault was passed on. A handler that was installed after ours and knows
  * ours as its former one passes the fault back; one that leaves by longjmp() is not seen to end.
@@ -120,6 +123,24 @@ on_sigbus(int sig, siginfo_t *info, void *context)
 		pass_on(sig, info, context);
 }
 
+/* NULL: of none. */
+static const void *
+library_of(const void *address)
+{
+	Dl_info info;
+
+	return address != NULL && dladdr(address, &info) != 0 ? info.dli_fbase : NULL;
+}
+
+static bool
+is_passing_by(const struct sigaction *sa)
+{
+	const void *handler = sa->sa_flags & SA_SIGINFO ? (const void *)sa->sa_sigaction :
+							  (const void *)sa->sa_handler;
+
+	return passing_by != NULL && library_of(handler) == passing_by;
+}
+
 /*
  * With each mapping anew: a handler that came after ours would take the faults we wait for. No flag
  * but SA_SIGINFO: EAL's handler, where it is on top, compares the flags as a whole to tell how to
@@ -134,10 +155,27 @@ sigbus_install(void)
 		return -errno;
 	if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_sigbus)
 		return 0;
+	if (installed && is_passing_by(&now))
+		return 0;
 	former = now;
 	sa.sa_sigaction = on_sigbus;
 	sigemptyset(&sa.sa_mask);
-	return sigaction(SIGBUS, &sa, NULL) < 0 ? -errno : 0;
+	if (sigaction(SIGBUS, &sa, NULL) < 0)
+		return -errno;
+	installed = true;
+	return 0;
+}
+
+int
+virtq_sigbus_begin(const void *library)
+{
+	int rc;
+
+	pthread_mutex_lock(&ranges_lock);
+	passing_by = library_of(library);
+	rc = sigbus_install();
+	pthread_mutex_unlock(&ranges_lock);
+	return rc;
 }
 
 /* Lock held. 0 or -errno. */

@@ -22,6 +22,13 @@ struct virtq_sigbus_range {
 };
 
 /*
+ * Install the handler before the first mapping does. `library`: an address in one that has a handler
+ * of its own for moments, and puts ours back by itself (EAL, while it touches new hugepages): what
+ * it has installed is never taken for the handler that was there before. Not in such a moment.
+ * 0 or -errno.
+ */
+int virtq_sigbus_begin(const void *library);
+/*
  * Watch a mapping. The first call installs the handler, which passes every fault that is not
  * ours on to the one before it. -ENOSPC when 1,048,576 mappings are watched; -ENOMEM.
  */

@@ -9,13 +9,16 @@
 #include <bus_vdev_driver.h>
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
+#include <rte_eal_memconfig.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
+#include <rte_memory.h>
 #include <rte_string_fns.h>
 #include <rte_version.h>
 
 #include "virtq_rcu.h"
+#include "virtq_sigbus.h"
 #include "vring_be.h"
 #include "vring_ctrl.h"
 #include "vring_ethdev.h"
@@ -165,6 +168,20 @@ free_port(struct rte_eth_dev *dev)
 	rte_eth_dev_release_port(dev);
 }
 
+/* With the lock EAL takes no memory, so that its own handler is not there. */
+static int
+install_handler(const char *name)
+{
+	int rc;
+
+	rte_mcfg_mem_read_lock();
+	rc = virtq_sigbus_begin((const void *)rte_mem_virt2memseg);
+	rte_mcfg_mem_read_unlock();
+	if (rc != 0)
+		VRING_LOG(ERR, name, "no handler for SIGBUS: %s", strerror(-rc));
+	return rc;
+}
+
 static int
 create_port(struct rte_vdev_device *vdev, const char *name, const struct vring_devargs *args)
 {
@@ -175,6 +192,9 @@ create_port(struct rte_vdev_device *vdev, const char *name, const struct vring_d
 	if (rc != 0)
 		VRING_LOG(NOTICE, name, "no membarrier (%s): bursts pay for a fence",
 			  strerror(-rc));
+	rc = install_handler(name);
+	if (rc != 0)
+		return rc;
 	dev = rte_eth_vdev_allocate(vdev, sizeof(struct vring_port));
 	if (dev == NULL) {
 		VRING_LOG(ERR, name, "no memory for a port, more hugepages would help");
