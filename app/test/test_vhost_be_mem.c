@@ -115,6 +115,46 @@ bad_tables_change_nothing(void **state)
 	}
 }
 
+/* Where sealed memory is asked for, no other is taken. */
+static void
+memory_that_can_be_cut_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct vhost_be_config cfg = rig_config(rig);
+	const struct vhu_mem_table t = rig_table();
+	const int memfd = rig->memfd;
+	struct vhost_be_info info;
+	char err[200] = "";
+
+	cfg.sealed = true;
+	assert_int_equal(vhost_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
+	rig_connect(rig);
+	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
+	assert_int_equal(fe_table(rig, &t, 1), NACK);
+	assert_non_null(strstr(rig->log, "F_SEAL_SHRINK"));
+	rig->memfd = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(rig->memfd, RIG_MEM), 0);
+	assert_int_equal(fcntl(rig->memfd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_int_equal(fe_table(rig, &t, 1), ACK);
+	vhost_be_get_info(rig->be, &info);
+	assert_true(info.mem_sealed);
+	close(rig->memfd);
+	rig->memfd = memfd;
+}
+
+/* Else it is taken, and said. */
+static void
+memory_that_can_be_cut_is_told(void **state)
+{
+	struct rig *rig = *state;
+	struct vhost_be_info info;
+
+	fe_start(rig);
+	vhost_be_get_info(rig->be, &info);
+	assert_int_equal(info.nregions, 1);
+	assert_false(info.mem_sealed);
+}
+
 /* A table of n regions, with room for so many. Its regions are pages side by side. */
 static enum outcome
 send_table(struct rig *rig, uint32_t n, uint32_t room, uint32_t nfds)
@@ -431,6 +471,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		/* First: cmocka has its own SIGBUS handler in each test, ours is installed once. */
+		BARE_TEST(memory_that_can_be_cut_is_refused),
+		RIG_TEST(memory_that_can_be_cut_is_told),
 		RIG_TEST(memory_cut_short_ends_the_connection),
 		RIG_TEST(memory_cut_short_is_noticed_at_once),
 		RIG_TEST(memory_is_not_unmapped_by_the_loop),

@@ -45,6 +45,7 @@ test_defaults(void **state)
 	assert_int_equal(args.ext_buf, 1);
 	assert_int_equal(args.packed, 1);
 	assert_int_equal(args.stats, 1);
+	assert_int_equal(args.sealed, 0);
 	assert_int_equal(args.tx_retries, 0);
 	assert_int_equal(args.speed, 10000);
 	assert_int_equal(args.max_ring, 32768);
@@ -59,7 +60,7 @@ test_all_keys(void **state)
 	static const uint8_t mac[] = { 2, 0, 0, 0, 0, 9 };
 
 	assert_int_equal(parse("iface=/s,queues=128,client=0,iommu-support=0,postcopy-support=0,"
-			       "tso=1,linear-buffer=0,ext-buffer=0,legacy-ol-flags=1,"
+			       "tso=1,linear-buffer=0,ext-buffer=0,legacy-ol-flags=1,sealed-memory=1,"
 			       "mac=02:00:00:00:00:09,mtu=9000,speed=100000,numa=1,ctrl-lcore=3,"
 			       "max-ring=1024,csum=partial,packed=0,zero-copy=1,zero-copy-min=0,"
 			       "tx-retries=8,reconnect-ms=250,sock-mode=0660,sock-group=0,stats=0"),
@@ -69,6 +70,7 @@ test_all_keys(void **state)
 	assert_int_equal(args.linear, VRING_LINEAR_NO);
 	assert_int_equal(args.ext_buf, 0);
 	assert_int_equal(args.legacy_ol, 1);
+	assert_int_equal(args.sealed, 1);
 	assert_memory_equal(&args.mac, mac, sizeof(mac));
 	assert_int_equal(args.mtu, 9000);
 	assert_int_equal(args.speed, 100000);
@@ -298,8 +300,8 @@ test_param_string(void **state)
 {
 	static const char *const names[] = {
 		"iface", "queues", "client", "iommu-support", "postcopy-support", "tso",
-		"linear-buffer", "ext-buffer", "legacy-ol-flags", "mac", "mtu", "speed", "numa",
-		"ctrl-lcore", "max-ring", "csum", "packed", "zero-copy", "zero-copy-min",
+		"linear-buffer", "ext-buffer", "legacy-ol-flags", "sealed-memory", "mac", "mtu",
+		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy", "zero-copy-min",
 		"tx-retries", "reconnect-ms", "sock-mode", "sock-group", "stats",
 		"path", "server", "queue_size", "cq", "packed_vq", "mrg_rxbuf", "in_order",
 		"vectorized",

@@ -176,6 +176,7 @@ static const struct key keys[] = {
 	NUMBER(BACK, "linear-buffer", linear, VRING_LINEAR_NO, VRING_LINEAR_YES, "0 or 1"),
 	SWITCH(BACK, "ext-buffer", ext_buf),
 	SWITCH(BACK, "legacy-ol-flags", legacy_ol),
+	SWITCH(BACK, "sealed-memory", sealed),
 	SWITCH(FRONT, "server", server),
 	NUMBER(FRONT, "queue_size", queue_size, 2, VIRTQ_MAX_SIZE, "2 to 32768 entries"),
 	SWITCH(FRONT, "cq", cq),

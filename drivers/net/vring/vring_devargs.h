@@ -61,6 +61,7 @@ struct vring_devargs {
 	uint32_t linear;	/* enum vring_linear */
 	uint32_t ext_buf;
 	uint32_t legacy_ol;	/* enum vring_legacy */
+	uint32_t sealed;	/* refuse memory that a front-end can cut short */
 	uint32_t mtu;		/* bytes; 0: not given */
 	uint32_t speed;		/* Mbit/s that the link claims */
 	uint32_t numa;		/* UINT32_MAX: where the process runs */
@@ -148,6 +149,7 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	"linear-buffer=<0|1> " \
 	"ext-buffer=<0|1> " \
 	"legacy-ol-flags=<0|1> " \
+	"sealed-memory=<0|1> " \
 	"server=<0|1> " \
 	"queue_size=<2-32768> " \
 	"cq=<0|1> " \

@@ -93,6 +93,7 @@ vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem)
 		vhost_be_ring_moved(be, &be->vring[i], be->rings[i]);
 	be->mem = mem;
 	INFO_SET(be, nregions, mem == NULL ? 0 : mem->nregions);
+	INFO_SET(be, mem_sealed, mem != NULL && virtq_mem_is_sealed(mem));
 	/* No burst uses it any more: after the last reference it is unmapped. */
 	virtq_mem_put(old);
 }
@@ -102,6 +103,8 @@ static int
 map_region(struct vhost_be *be, const struct vhu_mem_region *wire, int fd,
 	   struct virtq_region *region)
 {
+	if (be->sealed && !virtq_mem_kind_is_sealed(fd))
+		return -ETXTBSY;
 	*region = (struct virtq_region){ .gpa = wire->gpa, .size = wire->size, .uva = wire->uva };
 	return virtq_mem_map_new(be->account, fd, wire->mmap_offset, wire->size, &region->map,
 				 &region->host);
@@ -117,6 +120,9 @@ mem_error(int rc)
 		return "a memory region that cannot be right, or a file too short for it";
 	case -EOPNOTSUPP:
 		return "memory in a file of a kind that another process or host may serve";
+	case -ETXTBSY:
+		return "memory in a file that can be cut short: sealed-memory=1 allows a memfd "
+		       "with F_SEAL_SHRINK";
 	case -ENOSPC:
 		return "more memory regions than the answer to GET_MAX_MEM_SLOTS allows";
 	case -EDQUOT:

@@ -46,6 +46,7 @@ struct vhost_be_info {
 	uint64_t connected_since_ns;	/* CLOCK_MONOTONIC */
 	const char *last_disconnect;	/* static text, "" before the first */
 	uint32_t nregions;
+	bool mem_sealed;	/* there is memory, in files that no peer can cut short */
 	uint8_t status;			/* virtio device status as SET_STATUS gave it */
 };
 

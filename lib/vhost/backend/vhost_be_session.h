@@ -49,6 +49,7 @@ struct vhost_be {
 	struct virtq_dev **vq;		/* states of rings, nrings of them */
 	uint16_t nrings;
 	uint16_t mem_slots;
+	bool sealed;		/* refuse memory that a peer can cut short */
 	uint64_t next_features;		/* offered from the next connection on */
 	uint64_t tolerated, fallback;	/* as in struct vhost_be_config */
 	uint64_t protocol_offered;

@@ -208,6 +208,7 @@ open_be_session(void *arg)
 		.fallback = vring_devargs_fallback(args),
 		.protocol_features = UINT64_MAX,
 		.max_pairs = port->vring_pairs,
+		.sealed = args->sealed,
 		.mem_slots = VIRTQ_MEM_MAX_REGIONS,
 		.vq = dev,
 		.ops = &session_ops,

@@ -61,6 +61,7 @@ add_be_session(struct rte_tel_data *d, const struct vhost_be_info *info)
 	rte_tel_data_add_dict_u64(d, "refused", info->nacks);
 	rte_tel_data_add_dict_u64(d, "framing_errors", info->framing_errors);
 	rte_tel_data_add_dict_u64(d, "memory_regions", info->nregions);
+	rte_tel_data_add_dict_int(d, "memory_sealed", info->mem_sealed);
 	vring_telemetry_hex(d, "device_status", info->status);
 }
 
