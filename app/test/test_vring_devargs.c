@@ -60,10 +60,11 @@ test_all_keys(void **state)
 	static const uint8_t mac[] = { 2, 0, 0, 0, 0, 9 };
 
 	assert_int_equal(parse("iface=/s,queues=128,client=0,iommu-support=0,postcopy-support=0,"
-			       "tso=1,linear-buffer=0,ext-buffer=0,legacy-ol-flags=1,sealed-memory=1,"
-			       "mac=02:00:00:00:00:09,mtu=9000,speed=100000,numa=1,ctrl-lcore=3,"
-			       "max-ring=1024,csum=partial,packed=0,zero-copy=1,zero-copy-min=0,"
-			       "tx-retries=8,reconnect-ms=250,sock-mode=0660,sock-group=0,stats=0"),
+			       "tso=1,linear-buffer=0,ext-buffer=0,legacy-ol-flags=1,"
+			       "sealed-memory=1,mac=02:00:00:00:00:09,mtu=9000,speed=100000,"
+			       "numa=1,ctrl-lcore=3,max-ring=1024,csum=partial,packed=0,"
+			       "zero-copy=1,zero-copy-min=0,tx-retries=8,reconnect-ms=250,"
+			       "sock-mode=0660,sock-group=0,stats=0"),
 			 0);
 	assert_int_equal(args.queues, 128);
 	assert_int_equal(args.tso, 1);
@@ -301,8 +302,8 @@ test_param_string(void **state)
 	static const char *const names[] = {
 		"iface", "queues", "client", "iommu-support", "postcopy-support", "tso",
 		"linear-buffer", "ext-buffer", "legacy-ol-flags", "sealed-memory", "mac", "mtu",
-		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy", "zero-copy-min",
-		"tx-retries", "reconnect-ms", "sock-mode", "sock-group", "stats",
+		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy",
+		"zero-copy-min", "tx-retries", "reconnect-ms", "sock-mode", "sock-group", "stats",
 		"path", "server", "queue_size", "cq", "packed_vq", "mrg_rxbuf", "in_order",
 		"vectorized",
 	};

@@ -22,9 +22,10 @@ struct virtq_sigbus_range {
 };
 
 /*
- * Install the handler before the first mapping does. `library`: an address in one that has a handler
- * of its own for moments, and puts ours back by itself (EAL, while it touches new hugepages): what
- * it has installed is never taken for the handler that was there before. Not in such a moment.
+ * Install the handler before the first mapping does. `library`: an address in one that has a
+ * handler of its own for moments, and puts ours back by itself (EAL, while it touches new
+ * hugepages): what it has installed is never taken for the handler that was there before. Not in
+ * such a moment.
  * 0 or -errno.
  */
 int virtq_sigbus_begin(const void *library);
