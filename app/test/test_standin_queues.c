@@ -165,7 +165,7 @@ drops(struct sport *p, struct counts *c, uint16_t queue, uint32_t n)
 	while (n-- > 0) {
 		struct rte_mbuf *m = mbuf_new(100, n, SHAPE_LINEAR);
 
-		m->ol_flags |= RTE_MBUF_F_TX_SCTP_CKSUM;
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG; /* into pieces of nothing */
 		sport_send(p, queue, m);
 		c->dropped++;
 	}

@@ -544,7 +544,8 @@ tx_impossible(void **state)
 		{RTE_MBUF_F_TX_TCP_CKSUM, 100, 100, 20, 0},
 		{RTE_MBUF_F_TX_IP_CKSUM, 14, 0, 0, 0},
 		{RTE_MBUF_F_TX_IP_CKSUM, 100, 40, 0, 0},
-		{RTE_MBUF_F_TX_SCTP_CKSUM, 14, 20, 0, 0},
+		{RTE_MBUF_F_TX_SCTP_CKSUM, 100, 100, 0, 0},
+		{RTE_MBUF_F_TX_SCTP_CKSUM, 127, 511, 0, 0},
 		{RTE_MBUF_F_TX_UDP_SEG, 14, 20, 8, 0},
 	};
 
@@ -605,11 +606,9 @@ prepare_refuses(void **state)
 	assert_int_equal(rte_errno, EINVAL);
 	pkts[1]->tso_segsz = 1400;
 	assert_int_equal(vnet_tx_prepare(pkts, 3), 3);
-	pkts[0]->ol_flags = RTE_MBUF_F_TX_SCTP_CKSUM;
-	assert_int_equal(vnet_tx_prepare(pkts, 3), 0);
-	assert_int_equal(rte_errno, ENOTSUP);
 	pkts[0]->ol_flags = RTE_MBUF_F_TX_OUTER_IP_CKSUM;
 	assert_int_equal(vnet_tx_prepare(pkts, 3), 0);
+	assert_int_equal(rte_errno, ENOTSUP);
 	rte_pktmbuf_free_bulk(pkts, 3);
 	expect_no_mbuf_lost();
 }

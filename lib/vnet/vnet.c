@@ -134,8 +134,6 @@ vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n)
 
 		if (m->ol_flags & RTE_MBUF_F_TX_OFFLOAD_MASK & ~TX_KNOWN_FLAGS)
 			rc = -ENOTSUP;
-		else if ((m->ol_flags & RTE_MBUF_F_TX_L4_MASK) == RTE_MBUF_F_TX_SCTP_CKSUM)
-			rc = -ENOTSUP;
 		else if ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && m->tso_segsz == 0)
 			rc = -EINVAL;
 		if (rc == 0)

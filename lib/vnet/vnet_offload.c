@@ -5,9 +5,11 @@
 #include <rte_ether.h>
 #include <rte_ip.h>
 #include <rte_net.h>
+#include <rte_sctp.h>
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "vnet_crc32c.h"
 #include "vnet_csum.h"
 #include "vnet_cut.h"
 #include "vnet_impl.h"
@@ -181,7 +183,7 @@ vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 
 /* What the mbuf asks for, told from its flags or, for a packet that came merged, its headers. */
 struct tx_request {
-	bool vlan, ip_csum, l4_csum, gso, ipv6, udp;
+	bool vlan, ip_csum, l4_csum, sctp, gso, ipv6, udp;
 	uint16_t csum_offset;	/* of the field in the L4 header */
 	uint16_t mss;
 };
@@ -213,7 +215,7 @@ tx_request_of_merged(struct rte_mbuf *m, uint64_t features, struct tx_request *r
 	r->csum_offset = offsetof(struct rte_tcp_hdr, cksum);
 }
 
-static bool
+static void
 tx_request_of(struct rte_mbuf *m, uint64_t features, struct tx_request *r, struct vnet_tx_pkt *p)
 {
 	uint64_t ol = m->ol_flags;
@@ -230,7 +232,7 @@ tx_request_of(struct rte_mbuf *m, uint64_t features, struct tx_request *r, struc
 		r->gso = true;
 		r->mss = m->tso_segsz;
 		r->csum_offset = offsetof(struct rte_tcp_hdr, cksum);
-		return true;
+		return;
 	}
 	if (ol & RTE_MBUF_F_TX_UDP_SEG) {
 		r->gso = true;
@@ -238,25 +240,24 @@ tx_request_of(struct rte_mbuf *m, uint64_t features, struct tx_request *r, struc
 		r->mss = m->tso_segsz;
 		r->csum_offset = offsetof(struct rte_udp_hdr, dgram_cksum);
 		p->l4_len = sizeof(struct rte_udp_hdr);
-		return true;
+		return;
 	}
 	switch (ol & RTE_MBUF_F_TX_L4_MASK) {
 	case RTE_MBUF_F_TX_TCP_CKSUM:
 		r->l4_csum = true;
 		r->csum_offset = offsetof(struct rte_tcp_hdr, cksum);
-		return true;
+		return;
 	case RTE_MBUF_F_TX_UDP_CKSUM:
 		r->l4_csum = true;
 		r->csum_offset = offsetof(struct rte_udp_hdr, dgram_cksum);
-		return true;
-	case 0:
-		break;
-	default:
-		return false;
+		return;
+	case RTE_MBUF_F_TX_SCTP_CKSUM:
+		r->sctp = true;
+		r->csum_offset = offsetof(struct rte_sctp_hdr, cksum);
+		return;
 	}
 	if ((ol & RTE_MBUF_F_RX_LRO) && !r->ip_csum && !r->vlan)
 		tx_request_of_merged(m, features, r, p);
-	return true;
 }
 
 /* Copy the first bytes, the tag put in behind the addresses. */
@@ -332,6 +333,8 @@ tx_head_bytes(const struct vnet_tx_pkt *p, const struct tx_request *r)
 		want = l4_off;
 	if (r->l4_csum)
 		want = l4_off + r->csum_offset + 2;
+	if (r->sctp)
+		want = l4_off + sizeof(struct rte_sctp_hdr);
 	if (r->gso)
 		want = l4_off + RTE_MAX(p->l4_len, r->csum_offset + 2);
 	if (want > p->m->pkt_len || want > VNET_HEAD_MAX - sizeof(struct rte_vlan_hdr) ||
@@ -438,6 +441,26 @@ tx_csum(struct vnet_tx_pkt *p, uint64_t features, const struct tx_request *r)
 	p->sw_csum = true;
 }
 
+/* No guest takes this one partial: it is complete whatever was negotiated. */
+static void
+tx_sctp_csum(struct vnet_tx_pkt *p, const struct tx_request *r)
+{
+	const uint16_t l4_off = p->l2_len + p->l3_len, in_head = p->head_len - l4_off;
+	uint8_t *l4 = p->head + l4_off, proto;
+	const uint32_t bytes = RTE_MIN(tx_l4_bytes(p, r, &proto), p->len - l4_off);
+	const rte_le32_t none = 0;
+	rte_le32_t csum;
+	uint32_t crc;
+
+	memcpy(l4 + r->csum_offset, &none, sizeof(none));
+	crc = vnet_crc32c(l4, RTE_MIN(bytes, in_head), VNET_CRC32C_BEGIN);
+	if (bytes > in_head)
+		crc = vnet_crc32c_mbuf(p->m, p->head_skip, bytes - in_head, crc);
+	csum = vnet_crc32c_end(crc);
+	memcpy(l4 + r->csum_offset, &csum, sizeof(csum));
+	p->sw_csum = true;
+}
+
 int
 vnet_offload_tx(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p)
 {
@@ -451,9 +474,8 @@ vnet_offload_tx(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p)
 	p->head_skip = 0;
 	p->mss = 0;
 	p->sw_csum = false;
-	if (!tx_request_of(m, features, &r, p))
-		return -EINVAL;
-	if (!r.vlan && !r.ip_csum && !r.l4_csum && !r.gso)
+	tx_request_of(m, features, &r, p);
+	if (!r.vlan && !r.ip_csum && !r.l4_csum && !r.sctp && !r.gso)
 		return 0;
 	want = tx_head_bytes(p, &r);
 	if (want == 0)
@@ -469,6 +491,8 @@ vnet_offload_tx(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p)
 		return -EINVAL;
 	if (r.l4_csum && p->mss == 0)
 		tx_csum(p, features, &r);
+	if (r.sctp)
+		tx_sctp_csum(p, &r);
 	return 0;
 }
 
