@@ -365,6 +365,32 @@ chains_are_not_kept_without_mbufs(void **state)
 	cut_close(&p);
 }
 
+/* A queue that stops with packets in it gives back their mbufs, and the next packet is the next. */
+static void
+the_rest_does_not_outlive_a_stop(void **state)
+{
+	const struct pkt k = {.payload = 3000};
+	struct port p;
+
+	build(&k);
+	cut_open(&p, 0);
+	for (unsigned int i = 0; i < 5; i++)
+		send_merged(&p, &k, 1400, PLAIN);
+	assert_int_equal(cut_burst(&p, pkts, 5), 5);
+	assert_false(vnet_cut_idle(cut));
+	vnet_cut_clear(cut);
+	assert_true(vnet_cut_idle(cut));
+	rte_pktmbuf_free_bulk(pkts, 5);
+	assert_int_equal(port_reap(&p), 5);
+	expect_no_mbuf_lost();
+	send_merged(&p, &k, 1400, PLAIN);
+	assert_int_equal(cut_burst(&p, pkts, 32), 3);
+	rte_pktmbuf_free_bulk(pkts, 3);
+	assert_int_equal(port_reap(&p), 1);
+	vnet_cut_clear(NULL);
+	cut_close(&p);
+}
+
 /* A queue that ends with packets in it. */
 static void
 the_rest_is_freed(void **state)
@@ -475,6 +501,7 @@ main(void)
 		cmocka_unit_test(udp_becomes_fragments),
 		cmocka_unit_test(no_mbufs_for_a_while),
 		cmocka_unit_test(chains_are_not_kept_without_mbufs),
+		cmocka_unit_test(the_rest_does_not_outlive_a_stop),
 		cmocka_unit_test(the_rest_is_freed),
 		cmocka_unit_test(lies_are_dropped),
 		cmocka_unit_test(pieces_without_room),

@@ -173,6 +173,8 @@ vnet_tx_burst vnet_dev_tx_select(const struct virtq_ring *ring, const char **nam
  */
 struct vnet_cut *vnet_cut_new(int socket);
 void vnet_cut_free(struct vnet_cut *cut);
+/* Free what it holds. NULL is allowed, as for the function before. */
+void vnet_cut_clear(struct vnet_cut *cut);
 /* Nothing is left to deliver. */
 bool vnet_cut_idle(const struct vnet_cut *cut);
 /*

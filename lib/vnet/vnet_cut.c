@@ -10,12 +10,20 @@ vnet_cut_new(int socket)
 }
 
 void
-vnet_cut_free(struct vnet_cut *cut)
+vnet_cut_clear(struct vnet_cut *cut)
 {
 	if (cut == NULL)
 		return;
 	rte_pktmbuf_free(cut->p.m);
+	cut->p.m = NULL;
 	rte_pktmbuf_free_bulk(&cut->wait[cut->first], cut->n);
+	cut->n = 0;
+}
+
+void
+vnet_cut_free(struct vnet_cut *cut)
+{
+	vnet_cut_clear(cut);
 	rte_free(cut);
 }
 

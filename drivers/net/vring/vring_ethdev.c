@@ -117,10 +117,14 @@ static int
 port_stop(struct rte_eth_dev *dev)
 {
 	struct vring_port *port = dev->data->dev_private;
+	int rc;
 
 	if (port->started)
 		hurry_ctrl(port);
-	return vring_ctrl_call(port, stop_in_ctrl);
+	rc = vring_ctrl_call(port, stop_in_ctrl);
+	for (uint16_t i = 0; i < dev->data->nb_rx_queues; i++)
+		vring_queue_rx_clear(dev, i);
+	return rc;
 }
 
 struct link_call {

@@ -382,10 +382,22 @@ vring_queue_rx_start(struct rte_eth_dev *dev, uint16_t id)
 	return switch_queue(dev->data->rx_queues[id], true, &dev->data->rx_queue_state[id]);
 }
 
+void
+vring_queue_rx_clear(struct rte_eth_dev *dev, uint16_t id)
+{
+	struct vring_rxq *rxq = dev->data->rx_queues[id];
+
+	if (rxq != NULL)
+		vnet_cut_clear(rxq->cut);
+}
+
 int
 vring_queue_rx_stop(struct rte_eth_dev *dev, uint16_t id)
 {
-	return switch_queue(dev->data->rx_queues[id], false, &dev->data->rx_queue_state[id]);
+	int rc = switch_queue(dev->data->rx_queues[id], false, &dev->data->rx_queue_state[id]);
+
+	vring_queue_rx_clear(dev, id);
+	return rc;
 }
 
 int

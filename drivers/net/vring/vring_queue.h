@@ -25,6 +25,8 @@ int vring_queue_rx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 			 struct rte_mempool *pool);
 int vring_queue_tx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 			 unsigned int socket, const struct rte_eth_txconf *conf);
+/* A queue that is not polled any more: it gives back what it had not delivered. */
+void vring_queue_rx_clear(struct rte_eth_dev *dev, uint16_t id);
 void vring_queue_rx_release(struct rte_eth_dev *dev, uint16_t id);
 void vring_queue_tx_release(struct rte_eth_dev *dev, uint16_t id);
 int vring_queue_rx_start(struct rte_eth_dev *dev, uint16_t id);
