@@ -318,6 +318,7 @@ vhost_be_get_info(const struct vhost_be *be, struct vhost_be_info *info)
 	COPY(connected_since_ns);
 	COPY(last_disconnect);
 	COPY(nregions);
+	COPY(mem_sealed);
 	COPY(status);
 #undef COPY
 }
