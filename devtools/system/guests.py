@@ -32,11 +32,14 @@ class Link:
 class Network:
     """Guests a and b, link i of them between ports 2i and 2i+1 of one testpmd."""
 
-    def __init__(self, links, qemu, cpus=1, memory=256, memory_options="", args=(), queues=1):
+    def __init__(self, links, qemu, cpus=1, memory=256, memory_options="", args=(), queues=1,
+                 nvdimm=0):
         self.links, self.qemu, self.args, self.queues = links, qemu, list(args), queues
+        self.nvdimm = nvdimm    # MiB of it in an ordinary file, beside the guests' memory
         self.guest_options = dict(qemu=qemu, cpus=cpus, memory=memory,
                                   memory_options=memory_options)
         self.switch = self.a = self.b = None
+        self.files = []
         try:
             self.start_switch()
             self.a, self.b = self.boot(0), self.boot(1)
@@ -77,7 +80,16 @@ class Network:
                 chardev = "reconnect=1" if self.qemu == 7 else "reconnect-ms=500"
             nics.append(bed.Nic(self.sock(i, end), self.mac(i, end), chardev, link.netdev,
                                 link.device[end]))
-        return bed.Guest("ab"[end], nics, wait=False, **self.guest_options)
+        return bed.Guest("ab"[end], nics, wait=False, extra=self.file_options(end),
+                         **self.guest_options)
+
+    def file_options(self, end):
+        if not self.nvdimm:
+            return ()
+        file = os.path.join(bed.ROOT, "build", "nvdimm-%d-%d" % (os.getpid(), end))
+        self.files.append(file)
+        return ("-machine", "nvdimm=on", "-device", "nvdimm,id=nv,memdev=nvm", "-object",
+                "memory-backend-file,id=nvm,share=on,mem-path=%s,size=%dM" % (file, self.nvdimm))
 
     def set_up(self, end, guest):
         for i in range(len(self.links)):
@@ -93,6 +105,8 @@ class Network:
                 guest.end(signal.SIGKILL)
         if self.switch:
             self.switch.quit()
+        for file in self.files:
+            os.unlink(file)
 
 
 def blob(source, sink, address):
@@ -258,6 +272,11 @@ def change_queues(network, i):
               "port %d: ipackets %d, rx_qN_packets %s" % (port, stats["ipackets"], each))
 
 
+def region_sizes(switch):
+    memory = switch.telemetry("/net_vring/memory,0")
+    return [memory[name]["bytes"] for name in memory if name.startswith("region_")]
+
+
 def queues7(report):
     queues(report, 7)
 
@@ -269,8 +288,14 @@ def queues10(report):
 def queues(report, qemu):
     links = [Link("split", "mq=on", netdev="queues=4"),
              Link("packed", "mq=on,packed=on", netdev="queues=4", have=[PACKED])]
-    network = Network(links, qemu, cpus=2, args=["--rxq=4", "--txq=4"], queues=4)
+    # beside the memory of the newer QEMU there is a file, which its back-ends get as well
+    nvdimm = 64 if qemu == 10 else 0
+    network = Network(links, qemu, cpus=2, args=["--rxq=4", "--txq=4"], queues=4, nvdimm=nvdimm,
+                      memory_options=",slots=1,maxmem=1G" if nvdimm else "")
     try:
+        if bed.DRV == "net_vring":
+            check(nvdimm == 0 or nvdimm << 20 in region_sizes(network.switch),
+                  "the port has no region of %d MiB" % nvdimm)
         for i, link in enumerate(links):
             report.case(link.name, change_queues, network, i)
     finally:
