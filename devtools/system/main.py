@@ -64,6 +64,7 @@ GROUPS = {
     "remap": guests.remap,
     "ovs": ovs.run,
     "ovs-vms": ovs_vms.run,
+    "ovs-life": ovs_vms.life,
     "devargs": devargs.run,
     "docs": docs.run,
     "surface": surface.run,

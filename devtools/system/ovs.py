@@ -46,6 +46,10 @@ class Switch:
                 # it makes its pool as large as it can, and others need memory as well
                 "dpdk-extra=--no-pci --in-memory --socket-limit 640 " +
                 " ".join(bed.plugin_options())) + tuple(settings)))
+        self.run()
+
+    def run(self):
+        """The switch alone, with the database as it is."""
         # a network namespace keeps the taps of the bridge off this machine
         self.switch = bed.Process("vswitchd", [
             "unshare", "-n", VSWITCHD, self.db, "--unixctl=%s/ctl" % self.home,
@@ -60,6 +64,13 @@ class Switch:
                               env=self.env, check=False)
         check(done.returncode == 0, "ovs-vsctl %s: %s" % (" ".join(argv[:3]), done.stdout))
         return done.stdout.strip()
+
+    def appctl(self, *argv):
+        done = subprocess.run(["ovs-appctl", "-t", self.home + "/ctl"] + list(argv),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env=self.env, check=False)
+        check(done.returncode == 0, "ovs-appctl %s: %s" % (argv[0], done.stdout))
+        return done.stdout
 
     def add_bridge(self, name):
         self.vsctl("add-br", name, "--", "set", "bridge", name, "datapath_type=netdev")
