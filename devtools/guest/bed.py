@@ -5,7 +5,6 @@ Everything started here ends with this process: see stop_all().
 """
 
 import atexit
-import contextlib
 import ctypes
 import json
 import math
@@ -30,6 +29,8 @@ PLUGIN = os.environ.get(
 
 # sends from memory that came while its port was running
 GROW_POOL = os.path.join(ROOT, "build/app/test/grow-pool")
+# has threads that poll in vain sleep a little
+IDLE_POLL = os.path.join(ROOT, "build/app/test/idle-poll.so")
 
 # short, since the path of a unix socket has at most 107 bytes, and below no world-writable
 # directory, since EAL insists on that for whatever it loads
@@ -37,7 +38,6 @@ RUN = tempfile.mkdtemp(prefix="vring-", dir="/run")
 CPUS = sorted(os.sched_getaffinity(0))
 # How many times longer to wait where other work runs beside.
 PATIENCE = float(os.environ.get("PATIENCE", 1))
-POLLING = 5  # how nice a thread that polls is to it
 
 _started = []
 
@@ -141,6 +141,11 @@ def plugin_options():
     return ["-d", PLUGIN] if DRV == "net_vring" else []
 
 
+def idle_options(module=IDLE_POLL):
+    """Where other work runs beside, polling is what takes most of it away and needs least."""
+    return ["-d", module, "--vdev", "idle_poll0"] if PATIENCE > 1 else []
+
+
 def lcores(cpu):
     """Main lcore 0 anywhere, worker lcore 1 on one CPU."""
     return "0@(%s),1@%d" % (",".join(map(str, CPUS)), CPUS[cpu % len(CPUS)])
@@ -226,6 +231,7 @@ class Testpmd(Console, Process):
                                "--file-prefix", self.prefix]
         argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
         argv += plugin_options() if plugin else []
+        argv += idle_options()
         argv += eal
         for device in vdevs:
             argv += ["--vdev", device]
@@ -234,20 +240,6 @@ class Testpmd(Console, Process):
         self.prompts = 1
         if wait:
             self.wait_prompt()
-        if PATIENCE > 1:
-            self.yield_to_others()
-
-    def yield_to_others(self):
-        """Where other work runs beside, polling is what takes most of it away and needs least."""
-        tasks = "/proc/%d/task" % self.child.pid
-        for task in os.listdir(tasks):
-            with open("%s/%s/comm" % (tasks, task), encoding="ascii") as comm:
-                if "worker" in comm.read():
-                    os.setpriority(os.PRIO_PROCESS, int(task), POLLING)
-        # Where Linux schedules sessions first, as CONFIG_SCHED_AUTOGROUP has it.
-        with contextlib.suppress(OSError):
-            with open("/proc/%d/autogroup" % self.child.pid, "w", encoding="ascii") as group:
-                group.write(str(POLLING))
 
     def send(self, line):
         try:

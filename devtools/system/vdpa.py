@@ -20,6 +20,7 @@ MAC = "52:54:11:22:33:09"
 OTHER = "52:54:11:22:33:0a"
 DEVICE = "/dev/vhost-vdpa-0"
 PLUGIN = "/plugin/librte_net_vring.so"
+IDLE_POLL = "/plugin/idle-poll.so"
 FRONT = os.environ.get("FRONT", "net_vring")
 COUNT = 200         # fewer than the device's rings are deep, since it drops what finds no buffer
 MBUFS = 4096
@@ -47,6 +48,7 @@ class GuestTestpmd(bed.Console):
                 "--no-telemetry", "--file-prefix", self.name, "-m", str(memory)]
         argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
         argv += ["-d", PLUGIN] if FRONT == "net_vring" else []
+        argv += bed.idle_options(IDLE_POLL)
         argv += list(eal) + [word for device in vdevs for word in ("--vdev", device)]
         argv += ["--", "-i", "--total-num-mbufs=%d" % mbufs, "--no-mlockall"] + list(args)
         self.pid = int(guest.must(
@@ -125,6 +127,7 @@ class Device:
         check(os.path.exists(probe.PROGRAM), "no %s: devtools/build makes it" % probe.PROGRAM)
         programs.append((probe.PROGRAM, "/bin/vring-probe"))
         programs.append((bed.GROW_POOL, "/bin/grow-pool"))
+        programs.append((bed.IDLE_POLL, IDLE_POLL))
         self.guest = bed.Guest("vdpa", [], qemu=10, cpus=2, memory=1024, image="guest-vdpa",
                                initrd=overlay.initrd("guest-vdpa", "vdpa", programs, data))
         self.guest.must("mkdir -p /dev/hugepages /var/run; mount -t tmpfs none /dev/shm; "
