@@ -99,6 +99,14 @@ start_thread(struct evloop_later *l)
 	return rc == 0;
 }
 
+/* Lock held: what waits has a thread, if one is to be had. */
+static void
+need_thread(struct evloop_later *l)
+{
+	if (!l->busy && l->first != NULL)
+		l->busy = start_thread(l);
+}
+
 bool
 evloop_later_add(struct evloop_later *l, void (*fn)(void *arg), void *arg)
 {
@@ -112,8 +120,7 @@ evloop_later_add(struct evloop_later *l, void (*fn)(void *arg), void *arg)
 	l->last = &job->next;
 	__atomic_add_fetch(&l->waiting, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&pending, 1, __ATOMIC_RELAXED);
-	if (!l->busy)
-		l->busy = start_thread(l);
+	need_thread(l);
 	pthread_mutex_unlock(&l->lock);
 	return true;
 }
@@ -127,8 +134,7 @@ evloop_later_put(struct evloop_later *l)
 		return;
 	pthread_mutex_lock(&l->lock);
 	l->owned = false;
-	if (!l->busy && l->first != NULL)
-		l->busy = start_thread(l);
+	need_thread(l);
 	idle = !l->busy;
 	pthread_mutex_unlock(&l->lock);
 	if (!idle)
@@ -149,8 +155,7 @@ evloop_later_is_behind(struct evloop_later *l, uint32_t most)
 	if (evloop_later_waiting(l) < most)
 		return false;
 	pthread_mutex_lock(&l->lock);
-	if (!l->busy && l->first != NULL)
-		l->busy = start_thread(l);
+	need_thread(l);
 	pthread_mutex_unlock(&l->lock);
 	return true;
 }
