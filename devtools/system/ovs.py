@@ -59,19 +59,17 @@ class Switch:
     def log_file(self):
         return path(os.path.basename(self.home) + "-file.log")
 
-    def vsctl(self, *argv):
-        done = subprocess.run(["ovs-vsctl", "--timeout=30", "--db=" + self.db] + list(argv),
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              env=self.env, check=False)
-        check(done.returncode == 0, "ovs-vsctl %s: %s" % (" ".join(argv[:3]), done.stdout))
+    def tool(self, program, options, argv):
+        done = subprocess.run([program] + options + list(argv), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, env=self.env, check=False)
+        check(done.returncode == 0, "%s %s: %s" % (program, " ".join(argv[:3]), done.stdout))
         return done.stdout.strip()
 
+    def vsctl(self, *argv):
+        return self.tool("ovs-vsctl", ["--timeout=30", "--db=" + self.db], argv)
+
     def appctl(self, *argv):
-        done = subprocess.run(["ovs-appctl", "-t", self.home + "/ctl"] + list(argv),
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              env=self.env, check=False)
-        check(done.returncode == 0, "ovs-appctl %s: %s" % (argv[0], done.stdout))
-        return done.stdout
+        return self.tool("ovs-appctl", ["-t", self.home + "/ctl"], argv)
 
     def add_bridge(self, name):
         self.vsctl("add-br", name, "--", "set", "bridge", name, "datapath_type=netdev")
