@@ -122,9 +122,13 @@ mock_act(struct mock *m, const struct seen *s, enum act act)
 {
 	uint8_t out[sizeof(struct vhu_hdr) + 8192];
 	struct vhu_hdr hdr = { s->hdr.request, VHU_FLAGS_REPLY, 0 };
-	int n = mock_answer(m, s, out + sizeof(hdr));
-	size_t len = sizeof(hdr) + (size_t)(n < 0 ? 0 : n);
+	size_t len;
+	int n;
 
+	pthread_mutex_lock(&m->lock);
+	n = mock_answer(m, s, out + sizeof(hdr));
+	pthread_mutex_unlock(&m->lock);
+	len = sizeof(hdr) + (size_t)(n < 0 ? 0 : n);
 	if (act == SAY_RAW || act == SAY_RAW_AND_FD) {
 		memcpy(out, m->raw, m->raw_len);
 		mock_send_fd(m->fd, out, m->raw_len, act == SAY_RAW ? -1 : m->memfd);
@@ -211,6 +215,7 @@ mock_thread(void *arg)
 	struct mock *m = arg;
 	int fds[VHU_MAX_FDS];
 	struct seen s;
+	enum act act;
 	bool go = true;
 
 	while (go && mock_receive(m, &s, fds)) {
@@ -220,12 +225,14 @@ mock_thread(void *arg)
 		if (m->nseen < MOCK_LOG)
 			m->seen[m->nseen++] = s;
 		mock_note(m, &s, fds);
+		act = m->act[r];
+		if (!mock_has_ring(m, &s))
+			act = m->beyond;
+		else if (served[r]++ < m->act_from)
+			act = AS_IT_SHOULD;
 		pthread_mutex_unlock(&m->lock);
 		mock_delay(m, &s);
-		if (!mock_has_ring(m, &s))
-			go = mock_act(m, &s, m->beyond);
-		else
-			go = mock_act(m, &s, served[r]++ < m->act_from ? AS_IT_SHOULD : m->act[r]);
+		go = mock_act(m, &s, act);
 	}
 	m->left_ns = evloop_now_ns();
 	shutdown(m->fd, SHUT_RDWR);

@@ -68,7 +68,7 @@ struct mock {
 	int memfd;
 	uint8_t *mem;
 
-	/* The back-end. What a test sets, it sets before mock_start() or under no request. */
+	/* The back-end. What a test sets, it sets before it starts, or with `lock`. */
 	int fd;				/* its end */
 	pthread_t thread;
 	bool running;
