@@ -72,6 +72,7 @@ class Pair:
                 guest.must("ethtool -L %s combined %d" % (name, self.queues))
         guest.must("iperf3 -s -D > /dev/null")
         guest.must("dd if=/dev/urandom of=/tmp/blob bs=1M count=4 2> /dev/null")
+        guest.must("httpd -h /tmp")
 
     def close(self):
         for guest in self.guests:
@@ -88,8 +89,8 @@ def carries(pair):
     bits = a.features(a.interface(pair.mac(0, 0)))
     check((guests.HOST_TSO4 in bits) == pair.tso, "HOST_TSO4 was %snegotiated" % (
         "not " if pair.tso else ""))
-    guests.blob(a, b, pair.address(0, 1))
-    guests.blob(b, a, pair.address(0, 0))
+    guests.blob(b, a, pair.address(0, 1))
+    guests.blob(a, b, pair.address(0, 0))
     # datagrams over the MTU, which the guest cuts
     a.must("ping -q -c 2 -i 0.2 -s 16000 %s" % pair.address(0, 1))
 
