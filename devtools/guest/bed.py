@@ -455,9 +455,10 @@ def ping(guest, address, count=5, interval=0.2, wait=1):
 IPERF_BETWEEN = re.compile(r"unable to connect|reset by peer|server is busy")
 
 
-def iperf(guest, address, seconds=1, options="", port=5201):
-    """Mbit/s that the receiver of one TCP run saw."""
-    command = "iperf3 -c %s -p %d -t %g -f m %s" % (address, port, seconds, options)
+def iperf(guest, address, seconds=1, options="", port=5201, amount=None):
+    """Mbit/s that the receiver of one TCP run saw, of so many seconds or of this amount."""
+    end = "-n " + amount if amount else "-t %g" % seconds
+    command = "iperf3 -c %s -p %d %s -f m %s" % (address, port, end, options)
     for _ in range(5):
         status, output = guest.run(command, seconds + 25)
         if status == 0 or not IPERF_BETWEEN.search(output):

@@ -46,6 +46,7 @@ GROUPS = {
     "fe-bell": bell.run,
     "fe-vdpa": vdpa.run,
     "fe-kill": kill.run,
+    "fe-kill-fast": kill.fast,
     "fe-scripts": scripts.run,
     "probe": probe.run,
     "perf": perf.run,
@@ -70,7 +71,7 @@ GROUPS = {
     "surface": surface.run,
 }
 # with limits of a second or two, or rates that are compared
-ALONE = ("fe-kill", "perf", "bother", "ovs-vms", "restart-qemu10", "restart-qemu7")
+ALONE = ("fe-kill-fast", "perf", "bother", "ovs-vms", "restart-qemu10", "restart-qemu7")
 # the longest, which begin first; of those with emulated processors one beside one without
 FIRST = ("fe-vdpa", "front", "matrix", "guests-qemu10", "guests-qemu7", "remap")
 LANES = int(os.environ.get("LANES", 1))  # groups at a time
