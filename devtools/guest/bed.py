@@ -218,7 +218,8 @@ class Console:
 
 
 class Testpmd(Console, Process):
-    """An interactive dpdk-testpmd. Counts prompts to know when a command is done."""
+    """An interactive dpdk-testpmd. Counts prompts to know when a command is done. Its memory is
+    hugepages of its own, or none, or those of a hugetlbfs, which it shares."""
 
     count = 0
 
@@ -229,7 +230,10 @@ class Testpmd(Console, Process):
         argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores(cpu),
                                "--no-pci", "-m", str(memory),
                                "--file-prefix", self.prefix]
-        argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
+        if isinstance(huge, str):
+            argv += ["--huge-dir", huge]
+        else:
+            argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
         argv += plugin_options() if plugin else []
         argv += idle_options()
         argv += eal

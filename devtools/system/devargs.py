@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a port does with bad arguments and with what it finds at its socket's path."""
 
+import glob
 import grp
 import os
 import re
@@ -40,6 +41,18 @@ REFUSED = [
     ("front-no-device", "path=/dev/vhost-vdpa-77", "vhost-vdpa-77", r"(?i)no such"),
     ("front-wrong-device", "path=/dev/null", "/dev/null", r"vhost-vdpa"),
     ("path-too-long", "iface=DIR/%s" % ("l" * 120), "iface", r"\b10[78]\b"),
+]
+
+# devargs, what testpmd or Linux then says of the port, and what it would say without them
+GRANTED = [
+    ("speed=40000", "show port info 1", r"Link speed: 40 Gbps", r"Link speed: (?!40 )"),
+    ("numa=0", "show port info 1", r"Connect to socket: 0", None),
+    ("max-ring=256", "show port info 1", r"RXDs per queue: 256\b", r"RXDs per queue: 32768\b"),
+    ("mtu=4000", "show port info 1", r"MTU: 4000", r"MTU: 1500"),
+    ("queues=3", "show port info 1", r"possible RX queues: 3", r"possible RX queues: 1\b"),
+    ("mac=02:00:00:00:00:07", "show port info 1", r"(?i)02:00:00:00:00:07", None),
+    ("stats=0", "show port xstats 1", r"rx_q0_packets(?!(?s:.)*rx_q0_size)", r"rx_q0_size_64"),
+    ("ctrl-lcore=%d" % bed.CPUS[-1], None, r"^%d$" % bed.CPUS[-1], r"^\d+[-,]"),
 ]
 
 
@@ -165,6 +178,29 @@ def underscore(host):
     check(mode == 0o600, "sock_mode=0600 made mode %o" % mode)
 
 
+def control_thread(testpmd):
+    """The processors that it may run on."""
+    for task in glob.glob("/proc/%d/task/*" % testpmd.pid):
+        with open(task + "/comm", encoding="ascii") as comm:
+            if comm.read().strip() == "vring-ctrl":
+                with open(task + "/status", encoding="ascii") as status:
+                    return re.search(r"Cpus_allowed_list:\s+(\S+)", status.read()).group(1)
+    raise bed.Failure("there is no control thread")
+
+
+def granted(host, options, question, with_it, without):
+    for given, expected in (("", without), ("," + options, with_it)):
+        if not expected:
+            continue
+        host.accept("iface=" + path("granted") + given)
+        try:
+            host.testpmd.cmd("port start 1")
+            said = host.testpmd.cmd(question) if question else control_thread(host.testpmd)
+        finally:
+            host.detach()
+        check(re.search(expected, said), "with '%s': no '%s'" % (given, expected))
+
+
 def no_permission(_):
     """As a user who may not write there."""
     os.chmod(bed.RUN, 0o755)
@@ -189,6 +225,8 @@ def run(report):
     try:
         for name, options, key, allowed in REFUSED:
             report.case(name, refused, host, options, key, allowed)
+        for options, *what in GRANTED:
+            report.case("granted-" + options.split("=")[0], granted, host, options, *what)
         for function in (regular_file, directory, live_socket, stale_socket, mode_and_group,
                          underscore):
             report.case(function.__name__.replace("_", "-"), function, host)

@@ -35,6 +35,7 @@ import ovs_vms  # noqa: E402
 import perf  # noqa: E402
 import probe  # noqa: E402
 import scripts  # noqa: E402
+import secondary  # noqa: E402
 import surface  # noqa: E402
 import tap  # noqa: E402
 import uml  # noqa: E402
@@ -69,6 +70,7 @@ GROUPS = {
     "devargs": devargs.run,
     "docs": docs.run,
     "surface": surface.run,
+    "secondary": secondary.run,
 }
 # with limits of a second or two, or rates that are compared
 ALONE = ("fe-kill-fast", "perf", "bother", "ovs-vms", "restart-qemu10", "restart-qemu7")

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""DPDK's own secondary processes at a port of a running primary: proc-info, dumpcap and pdump."""
+
+import glob
+import os
+import re
+import signal
+import subprocess
+
+import bed
+import pcap
+from bed import check, path
+
+COUNT = 100         # frames, fewer than a ring is deep
+NAME = bed.DRV + "0"
+# Processes know a kind of mempool by its number, in the order in which they came. Debian's testpmd
+# is linked with one kind, which is first there. dpdk-dumpcap takes no -d.
+PRELOADED = glob.glob("/usr/lib/*/librte_mempool_dpaa.so.[0-9][0-9]") + [bed.PLUGIN]
+
+
+class Port:
+    """A port of a primary that shares its memory, and a front-end that sends it frames."""
+
+    def __init__(self):
+        self.mounts = []
+        try:
+            self.frames = pcap.packets(COUNT, largest=1514)
+            pcap.write(path("frames.pcap"), self.frames)
+            self.primary = bed.Testpmd(
+                "primary", [bed.vdev(0, "iface=" + path("port"))], huge=self.hugetlbfs(),
+                args=["--forward-mode=rxonly", "--auto-start"])
+            self.source = bed.Testpmd(
+                "source", ["net_virtio_user0,path=" + path("port"),
+                           "net_pcap0,infinite_rx=0,rx_pcap=" + path("frames.pcap")],
+                plugin=False, cpu=1, eal=["--single-file-segments"])
+            self.primary.wait_link(0)
+        except bed.Failure:
+            self.close()
+            raise
+
+    def hugetlbfs(self):
+        directory = path("huge")
+        os.mkdir(directory)
+        subprocess.run(["mount", "-t", "hugetlbfs", "none", directory], check=True)
+        self.mounts.append(directory)
+        return directory
+
+    def send(self):
+        """Each frame once, from the start."""
+        before = self.primary.stats(0)["ipackets"]
+        self.source.cmd("set flush_rx off")
+        self.source.cmd("set fwd io retry")
+        self.source.cmd("start")
+        bed.wait_for("%d frames at the port" % COUNT,
+                     lambda: self.primary.stats(0)["ipackets"] >= before + COUNT)
+        self.source.cmd("stop")
+        # the file is read once for each start of its port
+        self.source.cmd("port stop 1")
+        self.source.cmd("port start 1")
+
+    def ask(self, *arguments):
+        """What proc-info prints."""
+        argv = ["dpdk-proc-info", "--file-prefix", self.primary.prefix, "--no-pci",
+                *bed.plugin_options(), "--", "-p", "0x1", *arguments]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+        check(done.returncode == 0, "proc-info %s: status %d, %s" % (
+            " ".join(arguments), done.returncode, " / ".join(done.stdout.strip().split("\n"))))
+        return done.stdout
+
+    def works(self):
+        """After a secondary process as before it."""
+        check(self.primary.alive(), "the primary ended: " + self.primary.last_line())
+        self.send()
+
+    def close(self):
+        for testpmd in (getattr(self, "source", None), getattr(self, "primary", None)):
+            if testpmd:
+                testpmd.quit()
+        for directory in self.mounts:
+            subprocess.run(["umount", directory], check=True)
+
+
+def counters(port):
+    port.send()
+    told = {name: int(value) for name, value in
+            re.findall(r"^(\w+): (\d+)\s*$", port.ask("--xstats"), re.M)}
+    seen = port.primary.xstats(0)
+    check(set(told) == set(seen), "names differ: %s" % sorted(set(told) ^ set(seen))[:4])
+    wrong = [name for name in seen if re.search("packets|bytes|errors", name)
+             and told[name] != seen[name]]
+    check(not wrong, "%s is %d there, %d here" % (
+        wrong[0], told[wrong[0]], seen[wrong[0]]) if wrong else "")
+    check(told["rx_good_packets"] >= COUNT, "no packets were counted")
+    stats = port.ask("--stats")
+    check(re.search(r"RX-packets:\s+%d\b" % seen["rx_good_packets"], stats), "other --stats")
+    port.works()
+
+
+def information(port):
+    text = port.ask("--show-port")
+    for pattern in (NAME, r"link state: UP|Link.*(?i:up)", r"(?i)mtu"):
+        check(re.search(pattern, text), "--show-port says nothing of " + pattern)
+    port.works()
+
+
+def reset(port):
+    """A secondary process may clear counters, which are of the port."""
+    port.send()
+    port.ask("--xstats-reset")
+    left = port.primary.xstats(0)["rx_good_packets"]
+    check(left == 0, "%d packets after a reset" % left)
+    port.works()
+
+
+def captured(port, name, argv, file):
+    """Every byte of what a port receives, while one watches."""
+    watcher = bed.Process(name, argv, env={**os.environ, "LD_PRELOAD": ":".join(PRELOADED)})
+    try:
+        bed.wait_for("capture by " + name,
+                     lambda: re.search(r"Packets captured|core \(\d+\), capture", watcher.log()), 20)
+        check(watcher.alive(), "%s ended: %s" % (name, watcher.last_line()))
+        port.send()
+        status = watcher.end(signal.SIGINT, 20)
+    finally:
+        watcher.end(signal.SIGKILL)
+    check(status == 0, "%s ended with %d: %s" % (name, status, watcher.last_line()))
+    pcap.compare(name, port.frames, pcap.read(file))
+    port.works()
+
+
+def dumpcap(port):
+    file = path("dumpcap.pcap")
+    captured(port, "dumpcap", [
+        "dpdk-dumpcap", "--file-prefix=" + port.primary.prefix, "-i", NAME, "-P", "-w", file],
+        file)
+
+
+def pdump(port):
+    file = path("pdump.pcap")
+    captured(port, "pdump", [
+        "stdbuf", "-oL", "dpdk-pdump", "--file-prefix", port.primary.prefix, "--lcores", "0@0", "--no-pci",
+        *bed.plugin_options(), "--", "--pdump", "device_id=%s,queue=*,rx-dev=%s" % (NAME, file)],
+        file)
+
+
+def run(report):
+    port = Port()
+    try:
+        for case in (counters, information, reset, dumpcap, pdump):
+            report.case(case.__name__, case, port)
+    finally:
+        port.close()
