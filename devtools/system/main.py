@@ -29,6 +29,7 @@ import guests  # noqa: E402
 import kill  # noqa: E402
 import l2relay  # noqa: E402
 import matrix  # noqa: E402
+import memory  # noqa: E402
 import move  # noqa: E402
 import ovs  # noqa: E402
 import ovs_vms  # noqa: E402
@@ -49,6 +50,7 @@ GROUPS = {
     "fe-kill": kill.run,
     "fe-kill-fast": kill.fast,
     "fe-scripts": scripts.run,
+    "fe-memory": memory.run,
     "probe": probe.run,
     "perf": perf.run,
     "l2relay": l2relay.run,

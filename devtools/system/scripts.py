@@ -143,14 +143,6 @@ def memfd(size, flags=0, seals=0):
     return fd
 
 
-def file_in(directory, size):
-    name = os.path.join(directory, "guest-memory-%d" % os.getpid())
-    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    os.unlink(name)
-    os.ftruncate(fd, size)
-    return fd
-
-
 def store16(memory, at, value):
     """Written at once: struct.pack_into() clears the bytes and then writes one at a time."""
     with memoryview(memory) as view, view.cast("H") as words:
@@ -619,17 +611,6 @@ def mtus(sock, switch):
         player.close()
 
 
-MEMORY = {
-    "memfd": lambda: [memfd(SIZE)],
-    "memfd-sealed": lambda: [memfd(SIZE, seals=0x2 | 0x4 | 0x1)],  # SHRINK, GROW, SEAL
-    "hugetlbfs-2M": lambda: [memfd(SIZE, flags=0x4)],
-    "tmpfs": lambda: [file_in("/dev/shm", SIZE)],
-    "file": lambda: [file_in(os.path.join(bed.ROOT, "build"), SIZE)],
-    "file-beside-memfd": lambda: [memfd(SIZE), file_in(os.path.join(bed.ROOT, "build"), SIZE)],
-    "memfd-beside-file": lambda: [file_in(os.path.join(bed.ROOT, "build"), SIZE), memfd(SIZE)],
-}
-
-
 def run(report):
     server, client = path("fe.sock"), path("fe-listens.sock")
     switch = bed.Testpmd(
@@ -642,8 +623,6 @@ def run(report):
         if bed.DRV == "net_vring":
             report.case("queue-num", offers, server)
         report.case("disabled-rings", left_alone, server)
-        for name, make in MEMORY.items():
-            report.case("memory-" + name, lambda m: played(SCRIPTS[0], server, m()), make)
         report.case("log", lambda: check(
             " refused: " not in switch.log(), "the port refused something: " + next(
                 (line for line in switch.log().splitlines() if " refused: " in line), "")))
