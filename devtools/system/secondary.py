@@ -117,8 +117,8 @@ def captured(port, name, argv, file):
     """Every byte of what a port receives, while one watches."""
     watcher = bed.Process(name, argv, env={**os.environ, "LD_PRELOAD": ":".join(PRELOADED)})
     try:
-        bed.wait_for("capture by " + name,
-                     lambda: re.search(r"Packets captured|core \(\d+\), capture", watcher.log()), 20)
+        bed.wait_for("capture by " + name, lambda: re.search(
+            r"Packets captured|core \(\d+\), capture", watcher.log()), 20)
         check(watcher.alive(), "%s ended: %s" % (name, watcher.last_line()))
         port.send()
         status = watcher.end(signal.SIGINT, 20)
@@ -139,9 +139,9 @@ def dumpcap(port):
 def pdump(port):
     file = path("pdump.pcap")
     captured(port, "pdump", [
-        "stdbuf", "-oL", "dpdk-pdump", "--file-prefix", port.primary.prefix, "--lcores", "0@0", "--no-pci",
-        *bed.plugin_options(), "--", "--pdump", "device_id=%s,queue=*,rx-dev=%s" % (NAME, file)],
-        file)
+        "stdbuf", "-oL", "dpdk-pdump", "--file-prefix", port.primary.prefix, "--lcores", "0@0",
+        "--no-pci", *bed.plugin_options(), "--", "--pdump",
+        "device_id=%s,queue=*,rx-dev=%s" % (NAME, file)], file)
 
 
 def run(report):
