@@ -191,6 +191,22 @@ features_of_other_arguments_are_taken(void **state)
 	assert_non_null(strstr(rig->log, "that are not served: VIRTIO_NET_F_RSS"));
 }
 
+/* cloud-hypervisor sets what it agreed on with another driver, and does not ask again. */
+static void
+protocol_features_of_another_driver_are_taken(void **state)
+{
+	const uint64_t of_lib_vhost = 0xcbf;
+	struct rig *rig = *state;
+	const uint64_t offered = fe_get(rig, VHU_GET_PROTOCOL_FEATURES);
+
+	assert_int_equal(offered, VHOST_BE_PROTOCOL);
+	assert_false(offered & VIRTQ_BIT(VHU_PF_BACKEND_REQ));
+	assert_int_equal(fe_u64(rig, VHU_SET_PROTOCOL_FEATURES, of_lib_vhost), ACK);
+	assert_int_equal(rig->protocol, of_lib_vhost & VHOST_BE_PROTOCOL);
+	assert_int_equal(fe_u64(rig, VHU_SET_PROTOCOL_FEATURES,
+				VIRTQ_BIT(VHU_PF_REPLY_ACK) | VIRTQ_BIT(VHU_PF_PAGEFAULT)), NACK);
+}
+
 /* QEMU compares, and leaves without a word. */
 static void
 a_front_end_that_leaves_is_offered_more(void **state)
@@ -420,6 +436,7 @@ main(void)
 		RIG_TEST(rings_are_enabled_without_bit_30),
 		RIG_TEST(disabled_rings_are_set_up_with_other_features),
 		BARE_TEST(features_of_other_arguments_are_taken),
+		RIG_TEST(protocol_features_of_another_driver_are_taken),
 		BARE_TEST(a_front_end_that_leaves_is_offered_more),
 		RIG_TEST(drivers_are_called_through_a_pipe),
 		RIG_TEST(drivers_are_called_through_a_socket),

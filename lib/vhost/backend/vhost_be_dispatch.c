@@ -86,11 +86,11 @@ on_get_protocol_features(struct vhost_be *be, struct vhu_msg *msg)
 static int
 on_set_protocol_features(struct vhost_be *be, struct vhu_msg *msg)
 {
-	if (msg->u64 & ~be->protocol_offered)
+	if (msg->u64 & ~(be->protocol_offered | VHOST_BE_PROTOCOL_OF_OTHERS))
 		return vhost_be_session_refuse(be, -EINVAL,
 					       "protocol features that were not offered: allowed "
 					       "are those of GET_PROTOCOL_FEATURES");
-	be->protocol = msg->u64;
+	be->protocol = msg->u64 & be->protocol_offered;
 	vhost_be_session_report_features(be);
 	return 0;
 }
