@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import threading
 import time
 
@@ -433,6 +434,53 @@ def announcement():
         bench.close()
 
 
+# VIRTIO_NET_F_MTU, MAC, STATUS, SPEED_DUPLEX
+CONFIGURED = 1 << 3 | 1 << 5 | 1 << 16 | 1 << 63
+TALKS = peer.MQ | peer.REPLY_ACK | peer.BACKEND_REQ | peer.CONFIG | peer.STATUS
+SPACE = struct.Struct("<6sHHHIB")   # struct virtio_net_config up to duplex
+
+
+def configuration():
+    """What a back-end shows of itself is the port's, and it may change."""
+    mac = bytes.fromhex("525400000017")
+    bench = Foreign(protocol=TALKS, features=CONFIGURED,
+                    config=SPACE.pack(mac, 1, 1, 4000, 25000, 1))
+    try:
+        bench.fe.wait_link(0)
+        info = bench.fe.cmd("show port info 0")
+        for pattern in ("(?i)MAC address: 52:54:00:00:00:17", "Link speed: 25 Gbps"):
+            check(re.search(pattern, info), "no '%s'" % pattern)
+        said = bench.fe.cmd("port config mtu 0 4001")
+        check("4000" in said, "an MTU above the device's: " + said)
+        for up in (False, True):
+            bench.back.changes(config=SPACE.pack(mac, up, 1, 4000, 25000, 1))
+            bench.fe.wait_link(0, up=up)
+        check(bench.back.lives == 1, "%d connections" % bench.back.lives)
+    finally:
+        bench.close()
+
+
+def needs_reset(request):
+    """A device that says so is reset, and then goes on."""
+    bench = Foreign(protocol=TALKS | (peer.RESET if request == peer.RESET_DEVICE else 0),
+                    features=CONFIGURED, config=SPACE.pack(bytes(6), 1, 1, 4000, 25000, 1))
+    try:
+        bench.fe.wait_link(0)
+        bench.fe.cmd("set fwd txonly")
+        bench.fe.cmd("start")
+        bed.wait_for("packets", lambda: bench.back.taken > 1000, 5)
+        bench.back.seen.clear()
+        bench.back.changes(status=peer.NEEDS_RESET)
+        bed.wait_for("a reset", lambda: bench.back.last(request) is not None, 5)
+        bed.wait_for("rings", lambda: 1 in bench.back.ring, 5)
+        taken = bench.back.taken
+        bed.wait_for("packets after it", lambda: bench.back.taken > taken + 1000, 5)
+        check("needs a reset and gets it" in bench.fe.log(), "nothing in the log")
+        check(bench.back.lives == 1, "%d connections" % bench.back.lives)
+    finally:
+        bench.close()
+
+
 def timed(function, *args):
     began = time.monotonic()
     function(*args)
@@ -499,4 +547,7 @@ def run(report):
     report.case("rings-ended", counts_rings, peer.MQ, True)
     report.case("mtu", mtu)
     report.case("announcement", announcement)
+    report.case("configuration", configuration)
+    report.case("needs-reset", needs_reset, peer.RESET_DEVICE)
+    report.case("needs-reset-owner", needs_reset, peer.RESET_OWNER)
     report.case("slow-answers", slow_answers)

@@ -13,11 +13,17 @@ import time
  SET_VRING_BASE, GET_VRING_BASE, SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR,
  GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, SET_VRING_ENABLE, SEND_RARP,
  NET_SET_MTU) = 1, 2, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20
+SET_BACKEND_REQ_FD, GET_CONFIG, RESET_DEVICE, SET_STATUS, GET_STATUS = 21, 24, 34, 39, 40
+RESET_OWNER = 4
+CONFIG_CHANGE = 2    # on the back-end channel
 ABOUT_RINGS = (SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE, SET_VRING_KICK,
                SET_VRING_CALL, SET_VRING_ERR, SET_VRING_ENABLE)
-ASKS = (GET_FEATURES, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_VRING_BASE)
+ASKS = (GET_FEATURES, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_VRING_BASE, GET_CONFIG,
+        GET_STATUS)
 FEATURES = 1 << 32 | 1 << 30 | 1 << 22 | 1 << 15  # VERSION_1, protocol features, MQ, MRG_RXBUF
 MQ, RARP, REPLY_ACK, NET_MTU = 1 << 0, 1 << 2, 1 << 3, 1 << 4
+BACKEND_REQ, CONFIG, RESET, STATUS = 1 << 5, 1 << 9, 1 << 13, 1 << 16
+NEEDS_RESET = 64     # device status
 NEED_REPLY = 8
 
 
@@ -25,12 +31,15 @@ class BackEnd:
     """Serves one front-end after another at a socket. It takes what is sent on ring 1.
 
     rings: how many it has; says: its answer to GET_QUEUE_NUM; protocol: its protocol features;
-    ends: it disconnects when it is asked about another ring, or else refuses; delays: seconds
-    before the answer to a request, by request.
+    ends: it disconnects when it is asked about another ring, or else refuses; features: more that
+    it offers; config: its configuration space; delays: seconds before the answer to a request, by
+    request.
     """
 
-    def __init__(self, sock, rings=2, says=1, protocol=MQ, ends=True):
+    def __init__(self, sock, rings=2, says=1, protocol=MQ, ends=True, features=0, config=b""):
         self.rings, self.says, self.protocol, self.ends = rings, says, protocol, ends
+        self.features, self.config = FEATURES | features, config
+        self.status, self.channel = 0, None
         self.delays = {}
         self.seen = []       # (request, payload)
         self.lives = self.taken = 0
@@ -59,6 +68,12 @@ class BackEnd:
             except OSError:
                 pass  # it is over
 
+    def changes(self, config=None, status=0):
+        """Has another configuration space or bits of the device status, and says so."""
+        self.config = config or self.config
+        self.status |= status
+        self.channel.sendall(struct.pack("<III", CONFIG_CHANGE, 1, 0))
+
     def last(self, request):
         """The payload of the last such request, or None."""
         return next((payload for number, payload in reversed(self.seen) if number == request),
@@ -86,6 +101,8 @@ class BackEnd:
                 memory.close()
             self.connection.close()
             self.connection = None
+            if self.channel:
+                self.channel.close()
 
     def _receive(self, size):
         data = b""
@@ -136,7 +153,7 @@ class BackEnd:
 
     def _act(self, request, payload, fds):
         if request == GET_FEATURES:
-            return FEATURES
+            return self.features
         if request == GET_PROTOCOL_FEATURES:
             return self.protocol
         if request == SET_PROTOCOL_FEATURES:
@@ -153,6 +170,17 @@ class BackEnd:
         elif request == GET_VRING_BASE:
             ring = self.ring.pop(payload[0], {"at": 0})
             return payload[:4] + struct.pack("<I", ring["at"])
+        elif request == GET_CONFIG:
+            offset, size = struct.unpack("<II", payload[:8])
+            return payload[:12] + self.config[offset:offset + size]
+        elif request == SET_BACKEND_REQ_FD:
+            self.channel = socket.socket(fileno=os.dup(fds[0]))
+        elif request in (RESET_DEVICE, RESET_OWNER):
+            self.status, self.ring = 0, {}
+        elif request == SET_STATUS:
+            self.status = payload[0]
+        elif request == GET_STATUS:
+            return self.status
         return 0
 
     def _map(self, payload, fds):
