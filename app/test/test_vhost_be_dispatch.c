@@ -421,7 +421,7 @@ answers_have_their_values(void **state)
 	struct rig *rig = *state;
 
 	assert_int_equal(fe_get(rig, VHU_GET_FEATURES), RIG_FEATURES | VIRTQ_BIT(30));
-	assert_int_equal(fe_get(rig, VHU_GET_PROTOCOL_FEATURES), 0x1a01d);
+	assert_int_equal(fe_get(rig, VHU_GET_PROTOCOL_FEATURES), 0x1a03d);
 	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
 	assert_int_equal(fe_get(rig, VHU_GET_QUEUE_NUM), RIG_PAIRS);
 	assert_int_equal(fe_get(rig, VHU_GET_MAX_MEM_SLOTS), 300);

@@ -243,20 +243,20 @@ void vhost_be_chan_init(struct vhost_be *be);
 int vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg);
 
 /*
- * Protocol features that handlers exist for, and that something follows from: BACKEND_REQ is not
- * among them, since there is nothing to say on a back-end channel yet.
+ * Protocol features that handlers exist for. Nothing is said on a back-end channel yet, but
+ * User-Mode Linux has the interrupt of its device from having one.
  */
 #define VHOST_BE_PROTOCOL \
 	(VIRTQ_BIT(VHU_PF_MQ) | VIRTQ_BIT(VHU_PF_RARP) | VIRTQ_BIT(VHU_PF_REPLY_ACK) | \
-	 VIRTQ_BIT(VHU_PF_NET_MTU) | VIRTQ_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) | \
-	 VIRTQ_BIT(VHU_PF_RESET_DEVICE) | VIRTQ_BIT(VHU_PF_STATUS))
+	 VIRTQ_BIT(VHU_PF_NET_MTU) | VIRTQ_BIT(VHU_PF_BACKEND_REQ) | \
+	 VIRTQ_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) | VIRTQ_BIT(VHU_PF_RESET_DEVICE) | \
+	 VIRTQ_BIT(VHU_PF_STATUS))
 /*
  * What a front-end may have agreed on with DPDK's lib/vhost. Some set it again with each
  * connection and ask no more what is offered, so it is taken, and nothing follows from it.
  */
 #define VHOST_BE_PROTOCOL_OF_OTHERS \
-	(VIRTQ_BIT(VHU_PF_LOG_SHMFD) | VIRTQ_BIT(VHU_PF_BACKEND_REQ) | \
-	 VIRTQ_BIT(VHU_PF_CRYPTO_SESSION) | VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD) | \
-	 VIRTQ_BIT(VHU_PF_HOST_NOTIFIER))
+	(VIRTQ_BIT(VHU_PF_LOG_SHMFD) | VIRTQ_BIT(VHU_PF_CRYPTO_SESSION) | \
+	 VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD) | VIRTQ_BIT(VHU_PF_HOST_NOTIFIER))
 
 #endif /* VHOST_BE_SESSION_H */
