@@ -113,6 +113,15 @@ class Process:
     def fds(self):
         return len(os.listdir("/proc/%d/fd" % self.pid))
 
+    def thread(self, word):
+        """The directory in /proc of the first thread that has the word in its name."""
+        tasks = "/proc/%d/task" % self.pid
+        for task in sorted(os.listdir(tasks), key=int):
+            with open(os.path.join(tasks, task, "comm"), encoding="ascii") as comm:
+                if word in comm.read():
+                    return os.path.join(tasks, task)
+        raise Failure("%s has no thread '%s'" % (self.name, word))
+
     def resident_kib(self):
         with open("/proc/%d/status" % self.pid) as status:
             return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))

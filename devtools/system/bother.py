@@ -4,7 +4,6 @@ messages of a third."""
 
 import array
 import contextlib
-import glob
 import os
 import socket
 import statistics
@@ -291,20 +290,11 @@ def slow_back_end(one, _, slow):
 
 # ---- what comes of it ---------------------------------------------------------------------
 
-def worker(testpmd):
-    """The directory of the thread that polls."""
-    for task in glob.glob("/proc/%d/task/*" % testpmd.pid):
-        with open(task + "/comm", encoding="ascii") as comm:
-            if "worker" in comm.read():
-                return task
-    raise bed.Failure("%s has no worker thread" % testpmd.name)
-
-
 class Traffic:
     """From one testpmd to port 0 of another, each with a thread that polls."""
 
     def __init__(self, switch, source):
-        self.switch, self.threads = switch, [worker(switch), worker(source)]
+        self.switch, self.threads = switch, [end.thread("worker") for end in (switch, source)]
 
     def waited(self):
         """Seconds for which a thread could run and had no processor."""

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a port does with bad arguments and with what it finds at its socket's path."""
 
-import glob
 import grp
 import os
 import re
@@ -180,12 +179,8 @@ def underscore(host):
 
 def control_thread(testpmd):
     """The processors that it may run on."""
-    for task in glob.glob("/proc/%d/task/*" % testpmd.pid):
-        with open(task + "/comm", encoding="ascii") as comm:
-            if comm.read().strip() == "vring-ctrl":
-                with open(task + "/status", encoding="ascii") as status:
-                    return re.search(r"Cpus_allowed_list:\s+(\S+)", status.read()).group(1)
-    raise bed.Failure("there is no control thread")
+    with open(testpmd.thread("vring-ctrl") + "/status", encoding="ascii") as status:
+        return re.search(r"Cpus_allowed_list:\s+(\S+)", status.read()).group(1)
 
 
 def granted(host, options, question, with_it, without):

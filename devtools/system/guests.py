@@ -96,9 +96,7 @@ class Network:
             guest.must("set -- $(grep -l %s /sys/class/net/*/address); d=${1%%/address}; "
                        "d=${d##*/}; ip link set $d name n%d && ip addr add %s/24 dev n%d && "
                        "ip link set n%d up" % (self.mac(i, end), i, self.address(i, end), i, i))
-        guest.must("iperf3 -s -D > /dev/null")
-        guest.must("dd if=/dev/urandom of=/tmp/blob bs=1M count=4 2> /dev/null")
-        guest.must("httpd -h /tmp")
+        serve(guest)
 
     def close(self):
         for guest in (self.a, self.b):
@@ -108,6 +106,13 @@ class Network:
             self.switch.quit()
         for file in self.files:
             os.unlink(file)
+
+
+def serve(guest):
+    """What iperf3 and blob() need of a guest."""
+    guest.must("iperf3 -s -D > /dev/null")
+    guest.must("dd if=/dev/urandom of=/tmp/blob bs=1M count=4 2> /dev/null")
+    guest.must("httpd -h /tmp")
 
 
 def blob(source, sink, address):

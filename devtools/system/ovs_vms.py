@@ -71,9 +71,7 @@ class Pair:
                 name, self.mtu, self.address(link, end), name, name))
             if self.queues > 1:
                 guest.must("ethtool -L %s combined %d" % (name, self.queues))
-        guest.must("iperf3 -s -D > /dev/null")
-        guest.must("dd if=/dev/urandom of=/tmp/blob bs=1M count=4 2> /dev/null")
-        guest.must("httpd -h /tmp")
+        guests.serve(guest)
 
     def close(self):
         for guest in self.guests:
