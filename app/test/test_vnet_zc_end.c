@@ -193,6 +193,76 @@ neglected(void **state)
 	}
 }
 
+/* The driver asks for a call when the chain `ahead` of what has come back does. */
+static void
+ask_ahead(struct port *p, uint16_t ahead)
+{
+	const uint16_t slot = p->d.vq->cursor.used_idx + ahead;
+	bool wrap = p->d.vq->cursor.used_wrap;
+
+	if (!p->r.packed) {
+		__atomic_store_n(&p->r.avail->ring[p->r.size], slot, __ATOMIC_RELEASE);
+		return;
+	}
+	if (slot >= p->r.size)
+		wrap = !wrap;
+	*p->r.driver_event = (struct vring_packed_desc_event){
+		slot % p->r.size | wrap << VRING_PACKED_EVENT_F_WRAP_CTR,
+		VRING_PACKED_EVENT_FLAG_DESC};
+}
+
+/* Packets are kept, and the driver rests until more of their chains have come back. */
+static void
+driver_rests(void **state)
+{
+	static const uint64_t layout_bits[] = {0, F_PACKED};
+
+	for (uint32_t i = 0; i < RTE_DIM(layout_bits); i++) {
+		struct rte_mbuf *m[32];
+		struct port p;
+
+		zc_open(&p, 64, F_V1 | F_INDIRECT | F_EVENT_IDX | layout_bits[i], 2048, 0);
+		for (uint32_t round = 0; round < 5; round++) {
+			for (uint32_t k = 0; k < 32; k++)
+				send_frame(&p, 600, k, PLAIN);
+			assert_int_equal(port_rx(&p, m, 32), 32);
+			ask_ahead(&p, 24);
+			rte_pktmbuf_free_bulk(m, 12);
+			poll_late(&p);
+			fd_count(p.d.callfd); /* the first is sent in any case */
+			assert_int_equal(port_reap(&p), 12);
+			/* That is all for now: once is enough. */
+			poll_late(&p);
+			fd_count(p.d.callfd);
+			poll_late(&p);
+			assert_int_equal(fd_count(p.d.callfd), 0);
+			/* More comes back, but not what it asked for. */
+			rte_pktmbuf_free_bulk(m + 12, 4);
+			poll_late(&p);
+			poll_late(&p);
+			poll_late(&p);
+			assert_int_equal(fd_count(p.d.callfd), 1);
+			/* It does not ask for any. */
+			ask_ahead(&p, p.r.size - 1);
+			rte_pktmbuf_free_bulk(m + 16, 4);
+			poll_late(&p);
+			poll_late(&p);
+			assert_int_equal(fd_count(p.d.callfd), 0);
+			/* There is more to take: it does not rest. */
+			ask_ahead(&p, 8);
+			send_frame(&p, 600, 0, PLAIN);
+			assert_false(vnet_zc_overtake(p.d.vq->cursor.owner, p.d.vq, p.d.ring));
+			assert_int_equal(fd_count(p.d.callfd), 0);
+			rte_pktmbuf_free_bulk(m + 20, 12);
+			assert_int_equal(port_rx(&p, m, 1), 1);
+			rte_pktmbuf_free(m[0]);
+			poll_nothing(&p);
+			port_reap(&p);
+		}
+		zc_close(&p);
+	}
+}
+
 /* Where the device looks next there stands something else, of a shape that may be valid. */
 static void
 scribble(struct port *p, uint64_t *x)
@@ -322,6 +392,7 @@ main(void)
 		cmocka_unit_test(memory_moves),
 		cmocka_unit_test(memory_moves_often),
 		cmocka_unit_test(neglected),
+		cmocka_unit_test(driver_rests),
 		cmocka_unit_test(hostile_rings),
 		cmocka_unit_test(memory_cut_short),
 	};

@@ -32,6 +32,27 @@ virtq_dev_call(struct virtq_dev *dev, const struct virtq_ring *ring)
 	virtq_notify(ring->callfd);
 }
 
+bool
+virtq_dev_call_ahead(const struct virtq_dev *dev, const struct virtq_ring *ring, uint16_t chains,
+		     uint16_t entries)
+{
+	const uint16_t used = dev->cursor.used_idx;
+	uint32_t event;
+	int32_t ahead;
+
+	if (!(ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX)))
+		return false;
+	if (!ring->packed)
+		return (uint16_t)(virtq_load16(&ring->avail->ring[ring->size]) - used) < chains;
+	event = virtq_load32(ring->driver_event);
+	if (event >> 16 != VRING_PACKED_EVENT_FLAG_DESC)
+		return false;
+	ahead = (int32_t)(event & 0x7fff) - used;
+	if (((event >> 15) & 1) != dev->cursor.used_wrap)
+		ahead += ring->size;
+	return ahead >= 0 && ahead < entries;
+}
+
 /* Descriptors of unusable chains in a round; with one chain more, 32,768 + 4,095 at most. */
 #define MAX_WALKED 4096
 

@@ -148,6 +148,12 @@ enum virtq_error virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq
 /* Declare the ring broken: it stops, and its error fd is signalled. */
 void virtq_dev_break(struct virtq_dev *dev, const struct virtq_ring *ring, enum virtq_error e);
 void virtq_dev_call(struct virtq_dev *dev, const struct virtq_ring *ring);
+/*
+ * Whether the driver has asked for a call (EVENT_IDX) that comes only with one of the next so many
+ * chains that are returned, or so many entries of a packed ring.
+ */
+bool virtq_dev_call_ahead(const struct virtq_dev *dev, const struct virtq_ring *ring,
+			  uint16_t chains, uint16_t entries);
 
 /*
  * Start a round: caches that belong to another ring are dropped, scratch is empty. Under the former

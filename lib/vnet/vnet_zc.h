@@ -50,6 +50,7 @@ struct vnet_zc_ring {
 	uint64_t returned;	/* atomic: all before this one have been returned */
 	uint64_t overtaken_at;	/* TSC when the queue was last looked through */
 	uint64_t wait;		/* TSC */
+	uint64_t early;		/* calls decided on when one was last sent unasked */
 	uint32_t rounds;	/* atomic: of bursts, for vnet_zc_unpolled() */
 	/* The control thread's. */
 	bool paused;		/* atomic: attach no more */
