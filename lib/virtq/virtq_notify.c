@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "virtq_notify.h"
 
+#include <errno.h>
 #include <linux/aio_abi.h>
 #include <poll.h>
 #include <pthread.h>
@@ -17,12 +18,12 @@ enum { MAX_EVENTS = 1024, COLLECT = 64 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static aio_context_t context;
-static bool usable;
+static int unusable;	/* negative errno of io_setup(2) */
 
 static void
 aio_setup(void)
 {
-	usable = syscall(__NR_io_setup, MAX_EVENTS, &context) == 0;
+	unusable = syscall(__NR_io_setup, MAX_EVENTS, &context) == 0 ? 0 : -errno;
 }
 
 static void
@@ -60,6 +61,13 @@ signal_by_request(int fd)
 	return syscall(__NR_io_submit, context, 1L, &list) == 1;
 }
 
+int
+virtq_notify_init(void)
+{
+	pthread_once(&once, aio_setup);
+	return unusable;
+}
+
 void
 virtq_notify(int fd)
 {
@@ -68,8 +76,7 @@ virtq_notify(int fd)
 
 	if (fd < 0)
 		return;
-	pthread_once(&once, aio_setup);
-	if (usable && signal_by_request(fd))
+	if (virtq_notify_init() == 0 && signal_by_request(fd))
 		return;
 	/* No asynchronous requests on this kernel: as near as it gets. */
 	if (poll(&p, 1, 0) == 1 && write(fd, &one, sizeof(one)) < 0)

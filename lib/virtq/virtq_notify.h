@@ -11,6 +11,12 @@
 
 #include <stdbool.h>
 
+/*
+ * 0, or a negative errno of io_setup(2): no asynchronous requests, so that virtq_notify() is a
+ * write after a look whether there is room. A peer that fills the counter just then makes the
+ * thread wait. Any thread.
+ */
+int virtq_notify_init(void);
 /* Any thread. fd -1: nothing happens. Errors are the peer's own loss. */
 void virtq_notify(int fd);
 /*

@@ -17,6 +17,7 @@
 #include <rte_string_fns.h>
 #include <rte_version.h>
 
+#include "virtq_notify.h"
 #include "virtq_rcu.h"
 #include "virtq_sigbus.h"
 #include "vring_be.h"
@@ -192,6 +193,11 @@ create_port(struct rte_vdev_device *vdev, const char *name, const struct vring_d
 	if (rc != 0)
 		VRING_LOG(NOTICE, name, "no membarrier (%s): bursts pay for a fence",
 			  strerror(-rc));
+	rc = virtq_notify_init();
+	if (rc != 0)
+		VRING_LOG(NOTICE, name, "no asynchronous requests (io_setup: %s): a peer can make "
+			  "bursts wait, a larger fs.aio-max-nr or a kernel with CONFIG_AIO would "
+			  "help", strerror(-rc));
 	rc = install_handler(name);
 	if (rc != 0)
 		return rc;
