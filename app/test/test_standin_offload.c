@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a port with a stand-in for its device negotiates for an application: hashes of packets,
- * receive offloads, limits, memory from outside.
+ * receive offloads, limits.
  */
 #include "rig_device_cvq.h"
 #include "rig_device_known.h"
 #include "rig_port.h"
 #include "rig_guest_tcp.h"
 
-#include <rte_dev.h>
-#include <sys/mman.h>
-
 #define RSS_TCP RTE_ETH_RSS_NONFRAG_IPV4_TCP
 #define F_CTRL_GUEST_OFFLOADS VIRTQ_BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS)
 #define F_RSS VIRTQ_BIT(VIRTIO_NET_F_RSS)
 #define F_LRO (F_GUEST_TSO4 | F_GUEST_TSO6 | F_GUEST_ECN)
-#define AREA (2ul << 20)
 
 static struct rte_mbuf *
 known_flow(uint8_t proto)
@@ -57,15 +53,6 @@ rx_capa(const struct sport *p)
 	return info.rx_offload_capa;
 }
 
-static void
-reopen(struct sport *p, const struct sport_config *c)
-{
-	assert_int_equal(rte_eth_dev_stop(p->id), 0);
-	sport_configure(p, c);
-	assert_int_equal(rte_eth_dev_start(p->id), 0);
-	assert_true(sport_link(p));
-}
-
 /* With RSS types and key are RSS's; without, a command of their own tells them. */
 static void
 hashes(struct sport *p, const char *args, bool rss)
@@ -88,7 +75,7 @@ hashes(struct sport *p, const char *args, bool rss)
 		assert_int_equal(SPORT_READ(p, commands[4][2]), rss ? 0 : i);
 		expect_hash(p, IPPROTO_TCP, HASH_PORTS);
 		expect_hash(p, IPPROTO_UDP, 0);
-		reopen(p, &c);
+		sport_reopen(p, &c);
 	}
 	assert_int_equal(rte_eth_dev_rss_hash_update(p->id, &update), 0);
 	expect_hash(p, IPPROTO_TCP, HASH_ADDRS);
@@ -125,7 +112,7 @@ test_asked_for(void **state)
 	sport_open(p, &c);
 	assert_true(SPORT_READ(p, vdpa).acked & F_HASH_REPORT);
 	c.rss.rss_hf = 0;
-	reopen(p, &c);
+	sport_reopen(p, &c);
 	assert_false(SPORT_READ(p, vdpa).acked & (F_HASH_REPORT | F_RSS));
 	assert_true(rx_capa(p) & RTE_ETH_RX_OFFLOAD_RSS_HASH);
 	expect_hash(p, IPPROTO_TCP, 0);
@@ -174,7 +161,7 @@ test_new_configuration(void **state)
 	memset(key, 0x11, sizeof(key));
 	c.rss.rss_key = key;
 	c.rss.rss_hf = RTE_ETH_RSS_NONFRAG_IPV4_UDP;
-	reopen(p, &c);
+	sport_reopen(p, &c);
 	assert_memory_equal(SPORT_READ(p, wishes).key, key, STANDIN_KEY);
 	assert_int_equal(SPORT_READ(p, wishes).report_types, VIRTIO_NET_RSS_HASH_TYPE_UDPv4);
 	expect_hash(p, IPPROTO_TCP, 0);
@@ -319,7 +306,7 @@ test_guest_offloads(void **state)
 		uint64_t want = guest_offloads[i % RTE_DIM(rx_offloads)], in_use;
 
 		c.rx_offloads = rx_offloads[i % RTE_DIM(rx_offloads)];
-		reopen(p, &c);
+		sport_reopen(p, &c);
 		standin_lock(&p->s);
 		assert_int_equal(p->s.vdpa.acked & all, all);
 		in_use = standin_in_use(&p->s) & all;
@@ -471,135 +458,6 @@ test_chains(void **state)
 	}
 }
 
-static uint32_t freed;
-
-static void
-count_free(void *addr, void *opaque)
-{
-	freed++;
-}
-
-/* A packet whose bytes lie in memory of ours comes back; copied, its buffer is free at once. */
-static void
-expect_sent(struct sport *p, uint8_t *area, bool copied)
-{
-	struct rte_mbuf *m = rte_pktmbuf_alloc(small_pool);
-	uint16_t room = 2048;
-
-	freed = 0;
-	rte_pktmbuf_attach_extbuf(m, area, 0, room, rte_pktmbuf_ext_shinfo_init_helper(
-		area, &room, count_free, NULL));
-	m->data_off = 64;
-	frame_fill((uint8_t *)rte_pktmbuf_append(m, 700), 700, 3);
-	sport_send(p, 0, m);
-	assert_int_equal(freed, copied);
-	m = sport_receive(p, 0);
-	assert_non_null(m);
-	expect_bytes(mbuf_bytes(m), m->pkt_len, 700, 3);
-	rte_pktmbuf_free(m);
-	assert_true(SPORT_BECOMES(rte_eth_tx_done_cleanup(p->id, 0, 0) >= 0 && freed == 1));
-}
-
-static bool
-knows(struct sport *p, const uint8_t *area)
-{
-	const struct vdpa *f = &p->s.vdpa;
-	bool found = false;
-
-	standin_lock(&p->s);
-	for (uint32_t i = 0; i < f->nmaps; i++)
-		found |= f->map[i].iova <= (uintptr_t)area &&
-			 f->map[i].iova + f->map[i].size >= (uintptr_t)area + AREA;
-	standin_unlock(&p->s);
-	return found;
-}
-
-/* Registered and mapped it is the device's as well, for as long as that lasts. */
-static void
-test_outside_memory(void **state)
-{
-	const struct sport_config c = { .tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS };
-	struct rte_eth_dev_info info;
-	struct rte_device *device;
-	struct sport *p = *state;
-	uint8_t *area;
-
-	area = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_true(area != MAP_FAILED);
-	sport_open(p, &c);
-	assert_int_equal(rte_eth_dev_info_get(p->id, &info), 0);
-	device = (struct rte_device *)(uintptr_t)info.device;
-	expect_sent(p, area, true);
-	for (int i = 0; i < 3; i++) {
-		assert_int_equal(rte_extmem_register(area, AREA, NULL, 0, 4096), 0);
-		expect_sent(p, area, true);
-		assert_int_equal(rte_dev_dma_map(device, area, (uintptr_t)area, AREA), 0);
-		assert_true(knows(p, area));
-		expect_sent(p, area, false);
-		reopen(p, &c);
-		expect_sent(p, area, false);
-		assert_int_equal(rte_dev_dma_unmap(device, area, (uintptr_t)area, AREA), 0);
-		assert_false(knows(p, area));
-		expect_sent(p, area, true);
-		assert_int_equal(rte_extmem_unregister(area, AREA), 0);
-		expect_sent(p, area, true);
-	}
-	assert_int_equal(sport_dropped(p), 0);
-	sport_close(p);
-	munmap(area, AREA);
-}
-
-/* Memory taken back stays so whatever else changes, for as long as it is registered. */
-static void
-test_memory_taken_back(void **state)
-{
-	const struct sport_config c = { .tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS };
-	struct rte_eth_dev_info info;
-	struct rte_device *device;
-	struct sport *p = *state;
-	uint8_t *a, *b, *half;
-
-	a = mmap(NULL, 3 * AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_true(a != MAP_FAILED);
-	b = a + 2 * AREA;
-	half = b + AREA / 2;
-	sport_open(p, &c);
-	assert_int_equal(rte_eth_dev_info_get(p->id, &info), 0);
-	device = (struct rte_device *)(uintptr_t)info.device;
-	assert_int_equal(rte_extmem_register(a, AREA, NULL, 0, 4096), 0);
-	assert_int_equal(rte_extmem_register(b, AREA, NULL, 0, 4096), 0);
-	assert_int_equal(rte_dev_dma_map(device, a, (uintptr_t)a, AREA), 0);
-	assert_int_equal(rte_dev_dma_map(device, b, (uintptr_t)b, AREA), 0);
-	assert_true(knows(p, a) && knows(p, b));
-	assert_int_equal(rte_dev_dma_unmap(device, a, (uintptr_t)a, AREA), 0);
-	assert_true(!knows(p, a) && knows(p, b));
-	assert_int_equal(rte_dev_dma_unmap(device, b, (uintptr_t)b, AREA), 0);
-	assert_true(!knows(p, a) && !knows(p, b));
-	standin_memory_changed(true, small_pool, 4096);
-	reopen(p, &c);
-	assert_true(!knows(p, a) && !knows(p, b));
-	expect_sent(p, a, true);
-	expect_sent(p, b, true);
-	/* A part of it alone: what lies there is copied still. */
-	assert_int_equal(rte_dev_dma_map(device, b, (uintptr_t)b, AREA / 2), 0);
-	assert_true(!knows(p, a) && !knows(p, b));
-	expect_sent(p, half, true);
-	assert_int_equal(rte_dev_dma_map(device, half, (uintptr_t)half, AREA / 2), 0);
-	reopen(p, &c); /* in one piece */
-	assert_true(!knows(p, a) && knows(p, b));
-	expect_sent(p, b, false);
-	/* Once unregistered it is like any other. */
-	assert_int_equal(rte_extmem_unregister(a, AREA), 0);
-	standin_memory_changed(true, small_pool, 4096);
-	assert_int_equal(rte_extmem_register(a, AREA, NULL, 0, 4096), 0);
-	standin_memory_changed(true, small_pool, 4096);
-	assert_true(knows(p, a) && knows(p, b));
-	sport_close(p);
-	assert_int_equal(rte_extmem_unregister(a, AREA), 0);
-	assert_int_equal(rte_extmem_unregister(b, AREA), 0);
-	munmap(a, 3 * AREA);
-}
-
 int
 main(void)
 {
@@ -621,8 +479,6 @@ main(void)
 		SPORT_TEST(test_renegotiated),
 		SPORT_TEST(test_limits),
 		SPORT_TEST(test_chains),
-		SPORT_TEST(test_outside_memory),
-		SPORT_TEST(test_memory_taken_back),
 	};
 
 	return cmocka_run_group_tests_name("standin_offload", tests, sport_group_setup,

@@ -107,6 +107,15 @@ sport_remove(void)
 }
 
 void
+sport_reopen(struct sport *p, const struct sport_config *c)
+{
+	assert_int_equal(rte_eth_dev_stop(p->id), 0);
+	sport_configure(p, c);
+	assert_int_equal(rte_eth_dev_start(p->id), 0);
+	assert_true(sport_link(p));
+}
+
+void
 sport_close(struct sport *p)
 {
 	assert_int_equal(rte_eth_dev_stop(p->id), 0);

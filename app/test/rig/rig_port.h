@@ -61,6 +61,8 @@ bool sport_link(const struct sport *p);
 	})
 
 void sport_open(struct sport *p, const struct sport_config *c);
+/* Stopped, configured anew and started. */
+void sport_reopen(struct sport *p, const struct sport_config *c);
 void sport_close(struct sport *p);
 /* Wait until EAL's thread is idle. */
 void sport_idle(void);

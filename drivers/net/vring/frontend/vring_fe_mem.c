@@ -26,6 +26,7 @@
 
 #include "vnet_drv.h"
 #include "vring_fe_port.h"
+#include "vring_publish.h"
 
 /* Longest wait for the device to hear of a change. */
 #define WAIT_S 5
@@ -142,8 +143,10 @@ withdraw_external(struct vring_fe *fe)
 	struct vnet_range *r = fe->port->extmem.range;
 
 	for (unsigned int i = 0; i < VNET_EXTMEM_MAX && r[i].base != 0; i++)
-		if (external_len(&fe->mem, r[i].base) != r[i].len)
+		if (external_len(&fe->mem, r[i].base) != r[i].len) {
 			__atomic_store_n(&r[i].len, 0, __ATOMIC_RELAXED);
+			fe->mem.withdrawn = true;
+		}
 }
 
 /* The device knows it: bursts may use it. Lock held. */
@@ -386,21 +389,28 @@ vring_fe_mem_close(struct vring_fe *fe)
 	pthread_mutex_destroy(&mem->lock);
 }
 
-/* A copy, so that the lock is not held while the device answers. NULL: no memory. */
-static struct vhost_region *
-copy_regions(struct vring_fe_mem *mem, uint32_t *n, uint64_t *wanted)
+/* What the device is to know, copied so that the lock is not held while it answers. */
+struct given {
+	struct vhost_region *region;	/* NULL: no memory */
+	uint32_t n;
+	uint64_t wanted;
+	bool withdrawn;
+};
+
+static struct given
+take_regions(struct vring_fe_mem *mem)
 {
-	struct vhost_region *copy;
+	struct given given;
 
 	pthread_mutex_lock(&mem->lock);
-	copy = malloc((mem->n + 1) * sizeof(*copy));
-	if (copy != NULL && mem->n > 0)
-		memcpy(copy, mem->region, mem->n * sizeof(*copy));
-	*n = mem->n;
-	*wanted = mem->wanted;
-	mem->live = copy != NULL;
+	given = (struct given){ malloc((mem->n + 1) * sizeof(mem->region[0])), mem->n, mem->wanted,
+				mem->withdrawn };
+	if (given.region != NULL && mem->n > 0)
+		memcpy(given.region, mem->region, mem->n * sizeof(mem->region[0]));
+	mem->live = given.region != NULL;
+	mem->withdrawn &= given.region == NULL;
 	pthread_mutex_unlock(&mem->lock);
-	return copy;
+	return given;
 }
 
 /* What the device could never take. */
@@ -447,24 +457,26 @@ int
 vring_fe_mem_give(struct vring_fe *fe, struct vhost_dev *dev)
 {
 	struct vring_fe_mem *mem = &fe->mem;
-	struct vhost_region *r;
-	uint64_t wanted;
-	uint32_t n;
+	const struct given given = take_regions(mem);
 	int rc;
 
-	r = copy_regions(mem, &n, &wanted);
-	if (r == NULL)
+	if (given.region == NULL)
 		return vhost_dev_fail(dev, -ENOMEM, "no memory for a list of memory");
-	rc = check_regions(dev, r, n);
+	if (given.withdrawn) {
+		/* Bursts that began before may still offer to the device what it is to lose. */
+		vring_publish_withdraw(fe->port);
+		vring_publish(fe->port);
+	}
+	rc = check_regions(dev, given.region, given.n);
 	if (rc == 0)
-		rc = vhost_set_mem_table(dev, r, n);
+		rc = vhost_set_mem_table(dev, given.region, given.n);
 	if (rc == -ENOMEM && fe->vdpa)
-		rc = explain_limit(dev, r, n);
-	free(r);
+		rc = explain_limit(dev, given.region, given.n);
+	free(given.region);
 	pthread_mutex_lock(&mem->lock);
-	mem->done = wanted;
+	mem->done = given.wanted;
 	mem->late = false;
-	if (rc == 0 && mem->wanted == wanted)
+	if (rc == 0 && mem->wanted == given.wanted)
 		give_external(fe);
 	pthread_cond_broadcast(&mem->served);
 	pthread_mutex_unlock(&mem->lock);

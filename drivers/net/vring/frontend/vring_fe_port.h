@@ -22,7 +22,7 @@ struct rte_tel_data;
 
 /* The application's memory as the device has to know it. */
 struct vring_fe_mem {
-	pthread_mutex_t lock;		/* of the members down to `late` */
+	pthread_mutex_t lock;		/* of the members down to `withdrawn` */
 	pthread_cond_t served;
 	struct vhost_region *region;	/* ascending, merged */
 	uint32_t n;
@@ -32,6 +32,7 @@ struct vring_fe_mem {
 	uint64_t wanted, done;		/* changes so far; of them known to the device */
 	bool live;			/* the loop tells the device of changes */
 	bool late;			/* it has not told of one in time, nor of any since */
+	bool withdrawn;			/* what bursts that began before may still offer */
 	bool registered;
 	bool files;			/* the device maps files: vhost-user */
 	uint32_t unshared;		/* pieces left out since no file is behind them */
