@@ -393,9 +393,9 @@ class Guest(Agent):
             "-smp", str(cpus), "-m", "%d%s" % (memory, memory_options),
             "-object", "memory-backend-memfd,id=m0,size=%dM,share=on" % memory,
             "-nodefaults", "-display", "none", "-no-reboot",
-            "-kernel", os.path.join(CACHE, image, "vmlinuz"),
+            "-kernel", os.path.join(CACHE, image, "vmlinux"),
             "-initrd", initrd or os.path.join(CACHE, image, "initrd"),
-            "-append", "console=ttyS0 quiet panic=-1 mitigations=off "
+            "-append", "console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests "
             "memhp_default_state=online_movable",
             "-serial", "file:" + path(name + ".console"),
             "-serial", "unix:%s,server=on,wait=off" % self.sockets["cmd"],

@@ -129,8 +129,8 @@ initramfs_program()
 	done
 }
 
-# initramfs_end INITRD: pack it, and put the kernel and the names of all files beside it, as
-# vmlinuz and files.
+# initramfs_end INITRD: make it of that, and put the kernel and the names of all files beside it, as
+# vmlinux and files. Neither is compressed: that costs each guest seconds.
 initramfs_end()
 {
 	if [ -e /etc/ld.so.conf ]; then
@@ -138,7 +138,7 @@ initramfs_end()
 		ldconfig -r "$root" 2> /dev/null || true
 	fi
 	(cd "$root" && find . ! -type d -printf '/%P\n') > "$(dirname "$1")/files"
-	(cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet) | gzip -1 > "$root.initrd"
-	cp "$tree"/boot/vmlinuz-* "$(dirname "$1")/vmlinuz"
+	(cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet) > "$root.initrd"
+	"$ROOT/devtools/guest/vmlinux" "$tree"/boot/vmlinuz-* "$(dirname "$1")/vmlinux"
 	mv "$root.initrd" "$1"
 }

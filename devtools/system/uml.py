@@ -19,7 +19,7 @@ class Guest(bed.Agent):
         self.agent, other = socket.socketpair()
         with other:
             super().__init__("uml%d" % number, [
-                os.path.join(image, "vmlinuz"), "mem=64M",
+                os.path.join(image, "vmlinux"), "mem=64M",
                 "initrd=" + os.path.join(image, "initrd"),
                 "virtio_uml.device=%s:1" % path(SOCKETS[number]), "con0=null,fd:1",
                 "con1=fd:%d" % other.fileno(), "con=null", "ssl=null", "agent=tty1", "panic=-1"],
