@@ -287,11 +287,13 @@ def without_hugepages():
         be.quit()
 
 
-def foreign_pool():
-    """Buffers that no device could be given are refused when the queue is set up."""
+def refused_pool(**options):
+    """Buffers are refused when the queue is set up: no device could be given them, or they are
+    for one thread at a time.
+    """
     try:
         bed.Testpmd("fe", ["net_vring0,path=%s" % path("p")], cpu=1, memory=64,
-                    args=["--mp-alloc=anon"]).quit()
+                    **options).quit()
     except bed.Failure:
         pass
     with open(path("fe.log")) as log:
@@ -539,7 +541,9 @@ def run(report):
         report.case("memory-grown-" + back[4:], grown, back)
     report.case("many-pages", many_pages)
     report.case("without-hugepages", without_hugepages)
-    report.case("foreign-pool", foreign_pool)
+    report.case("foreign-pool", refused_pool, args=["--mp-alloc=anon"])
+    report.case("pool-of-one-thread", refused_pool,
+                eal=["--mbuf-pool-ops-name=ring_sp_sc"])
     report.case("pinned-pool", pinned_pool)
     report.case("hung", hung)
     report.case("folded", folded)

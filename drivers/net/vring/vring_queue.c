@@ -214,12 +214,33 @@ init_zero_copy(const struct vring_port *port, struct vring_rxq *rxq)
 		  "bound to buffers of their own", rxq->q.id, rxq->rx.pool->name);
 }
 
+/* Its elements may be taken, or put back, by one thread at a time. */
+static bool
+is_of_one_thread(const struct rte_mempool *pool)
+{
+	static const char *const ops[] = {"ring_sp_sc", "ring_sp_mc", "ring_mp_sc"};
+	const char *name = rte_mempool_get_ops(pool->ops_index)->name;
+
+	for (unsigned int i = 0; i < RTE_DIM(ops); i++)
+		if (strcmp(name, ops[i]) == 0)
+			return true;
+	return pool->flags & (RTE_MEMPOOL_F_SP_PUT | RTE_MEMPOOL_F_SC_GET);
+}
+
 static bool
 check_pool(const struct vring_port *port, uint16_t id, struct rte_mempool *pool)
 {
 	const struct vring_role *role = vring_role_of(port);
 
-	if (role->takes_pool == NULL || role->takes_pool(port, pool))
+	if (role->takes_pool == NULL)
+		return true;
+	if (is_of_one_thread(pool)) {
+		VRING_LOG(ERR, port->name, "rx queue %u: pool %s is for one thread at a time and "
+			  "the control thread fills and empties rings, allowed is one for several "
+			  "(ring_mp_mc)", id, pool->name);
+		return false;
+	}
+	if (role->takes_pool(port, pool))
 		return true;
 	VRING_LOG(ERR, port->name, "rx queue %u: pool %s is not in DPDK's own memory, allowed is "
 		  "one that a device can be given", id, pool->name);
