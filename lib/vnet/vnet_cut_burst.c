@@ -5,7 +5,6 @@
  * are changed in a copy, since a packet may lie in the guest's memory (zero-copy).
  */
 #include <rte_ip.h>
-#include <rte_memcpy.h>
 #include <rte_net.h>
 #include <rte_random.h>
 #include <rte_tcp.h>
@@ -187,7 +186,7 @@ cut_append(struct rte_mbuf *m, const uint8_t *from, uint32_t len)
 			m = m->next;
 			continue;
 		}
-		rte_memcpy(rte_pktmbuf_mtod_offset(m, void *, m->data_len), from, part);
+		vnet_copy_long(rte_pktmbuf_mtod_offset(m, void *, m->data_len), from, part);
 		m->data_len = (uint16_t)(m->data_len + part);
 		from += part;
 		len -= part;

@@ -2,7 +2,6 @@
 /* Device side, from the guest: fetch chains, copy them into mbufs, give them back. */
 #include <rte_ether.h>
 #include <rte_malloc.h>
-#include <rte_memcpy.h>
 #include <rte_net.h>
 
 #include "virtq_dev.h"

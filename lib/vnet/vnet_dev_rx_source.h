@@ -3,8 +3,6 @@
 #ifndef VNET_DEV_RX_SOURCE_H
 #define VNET_DEV_RX_SOURCE_H
 
-#include <rte_memcpy.h>
-
 #include "virtq_dev.h"
 #include "vnet_dev_rx_room.h"
 #include "vnet_impl.h"
@@ -19,6 +17,7 @@ struct rx_source {
 static void
 rx_source_init(struct rx_source *s, const struct virtq_dev *dev, const struct virtq_chain *c)
 {
+	s->seg = NULL;
 	s->left = 0;
 	s->cur = (struct virtq_seg){c->addr, c->len};
 	if (c->nseg > 1) {
@@ -41,7 +40,7 @@ rx_source_read(struct rx_source *s, void *to, uint32_t len)
 			s->left--;
 		}
 		part = RTE_MIN(len, s->cur.len);
-		rte_memcpy(p, s->cur.addr, part);
+		vnet_copy_long(p, s->cur.addr, part);
 		s->cur.addr += part;
 		s->cur.len -= part;
 		p += part;

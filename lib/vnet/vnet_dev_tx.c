@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Device side, to the guest: fetch buffers, copy mbufs into them, give them back. */
-#include <rte_memcpy.h>
-
 #include "virtq_dev.h"
 #include "vnet_csum.h"
 #include "vnet_impl.h"
@@ -66,7 +64,7 @@ tx_sink_write(struct tx_sink *s, const void *from, uint32_t len)
 			}
 		}
 		part = RTE_MIN(len, s->cur.len);
-		rte_memcpy(s->cur.addr, p, part);
+		vnet_copy_long(s->cur.addr, p, part);
 		s->c->written += part;
 		s->cur.addr += part;
 		s->cur.len -= part;

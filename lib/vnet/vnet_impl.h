@@ -32,6 +32,21 @@ _Static_assert(sizeof(struct vnet_hdr) == 12, "virtio-net header");
 typedef uint8_t vnet_v16 __attribute__((vector_size(16), aligned(1), may_alias));
 
 /*
+ * rte_memcpy(). With SSE alone it is hundreds of instructions and a jump table wherever it is
+ * inlined, so that a file of bursts takes the compiler minutes; there it is one function.
+ */
+#if defined(__AVX2__) || !defined(__SSE__)
+#define VNET_COPY_INLINE
+static inline void
+vnet_copy_long(void *to, const void *from, uint32_t len)
+{
+	rte_memcpy(to, from, len);
+}
+#else
+void vnet_copy_long(void *to, const void *from, uint32_t len);
+#endif
+
+/*
  * Copy a packet. Short ones, the most frequent, go by four or eight moves that may overlap in the
  * middle, without a branch on the remainder.
  */
@@ -61,7 +76,7 @@ vnet_copy(void *to, const void *from, uint32_t len)
 		te[-2] = y;
 		te[-1] = z;
 	} else {
-		rte_memcpy(to, from, len);
+		vnet_copy_long(to, from, len);
 	}
 }
 

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vnet_impl.h"
+
+#ifndef VNET_COPY_INLINE
+void
+vnet_copy_long(void *to, const void *from, uint32_t len)
+{
+	rte_memcpy(to, from, len);
+}
+#endif
