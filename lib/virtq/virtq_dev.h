@@ -475,6 +475,12 @@ virtq_dev_ready(const struct virtq_dev *dev, const struct virtq_ring *ring, uint
 	       (pos.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED);
 }
 
+static inline struct virtq_pos
+virtq_dev_used_pos(const struct virtq_dev *dev)
+{
+	return (struct virtq_pos){dev->cursor.used_idx, dev->cursor.used_wrap};
+}
+
 /* Push the first n chains back (n > 0) and move the cursor past them. */
 VIRTQ_INLINE void
 virtq_dev_complete(struct virtq_dev *dev, const struct virtq_ring *ring,

@@ -419,3 +419,28 @@ virtq_mem_uva(const struct virtq_mem *mem, uint64_t uva, uint64_t len)
 	}
 	return NULL;
 }
+
+const struct virtq_region *
+virtq_mem_find_host(const struct virtq_mem *mem, const void *host)
+{
+	for (uint32_t i = 0; i < mem->nregions; i++)
+		if ((uintptr_t)host - (uintptr_t)mem->region[i].host < mem->region[i].size)
+			return &mem->region[i];
+	return NULL;
+}
+
+uint64_t
+virtq_mem_gpa_of(const struct virtq_mem *mem, const void *host)
+{
+	const struct virtq_region *r = virtq_mem_find_host(mem, host);
+
+	return r->gpa + ((uintptr_t)host - (uintptr_t)r->host);
+}
+
+uint64_t
+virtq_mem_last(const struct virtq_mem *mem)
+{
+	const struct virtq_region *r = &mem->region[mem->nregions - 1];
+
+	return r->gpa + (r->size - 1);
+}

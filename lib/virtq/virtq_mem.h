@@ -125,6 +125,12 @@ const struct virtq_region *virtq_mem_find(const struct virtq_mem *mem, uint64_t 
  * here on return (never more than wanted). NULL when the first byte is not mapped.
  */
 void *virtq_mem_gpa(const struct virtq_mem *mem, uint64_t gpa, uint64_t *len);
+/* The region that an address in this process lies in, or NULL. Looks at them one by one. */
+const struct virtq_region *virtq_mem_find_host(const struct virtq_mem *mem, const void *host);
+/* The guest-physical address of one that lies in a region. */
+uint64_t virtq_mem_gpa_of(const struct virtq_mem *mem, const void *host);
+/* The last guest-physical address that is mapped. */
+uint64_t virtq_mem_last(const struct virtq_mem *mem);
 /* Translate `len` bytes at a front-end user address; NULL unless all of them lie in one region. */
 void *virtq_mem_uva(const struct virtq_mem *mem, uint64_t uva, uint64_t len);
 

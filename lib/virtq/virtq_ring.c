@@ -120,6 +120,11 @@ virtq_ring_new(const struct virtq_ring_config *cfg, struct virtq_mem *mem, struc
 	ring->errfd = cfg->errfd;
 	ring->qid = cfg->qid;
 	ring->hdr_len = cfg->hdr_len;
+	ring->log = virtq_log_get(cfg->log);
+	ring->log_used = cfg->log_used;
+	ring->log_gpa = cfg->log_gpa;
+	if (ring->log != NULL)
+		ring->desc_gpa = virtq_mem_gpa_of(mem, part[0].host);
 	ring->generation = new_generation();
 	*out = ring;
 	return 0;
@@ -134,6 +139,7 @@ virtq_ring_with_notifier(const struct virtq_ring *ring, void *notifier)
 		return NULL;
 	*copy = *ring;
 	copy->mem = virtq_mem_get(ring->mem);
+	copy->log = virtq_log_get(ring->log);
 	copy->notifier = notifier;
 	copy->generation = new_generation();
 	return copy;
@@ -145,6 +151,7 @@ virtq_ring_free(struct virtq_ring *ring)
 	if (ring == NULL)
 		return;
 	virtq_mem_put(ring->mem);
+	virtq_log_put(ring->log);
 	free(ring);
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "virtq_compat.h"
+#include "virtq_log.h"
 #include "virtq_mem.h"
 
 #define VIRTQ_MAX_SIZE 32768	/* entries, VIRTIO 1.2 section 2.7 */
@@ -66,6 +67,15 @@ struct virtq_ring {
 	uint16_t hdr_len;	/* bytes before the data of each packet, as its owner says */
 	void *notifier;		/* driver side: the device's notification area, or NULL */
 	uint64_t generation;	/* never the same twice in a process: caches check it */
+	/*
+	 * Device side: the dirty log, one reference held, or NULL. Pages that are written through
+	 * descriptors are marked, with log_used also those of the ring: split, the used ring as if
+	 * it lay at log_gpa; packed, entries where they lie (desc_gpa), and as if the first were at
+	 * log_gpa, as DPDK has it.
+	 */
+	struct virtq_log *log;
+	bool log_used;
+	uint64_t log_gpa, desc_gpa;
 };
 
 /* What the control thread asked for, before anything is checked. */
@@ -77,6 +87,9 @@ struct virtq_ring_config {
 	int callfd, errfd;
 	uint16_t qid;
 	uint16_t hdr_len;	/* bytes, for struct virtq_ring; 0: none */
+	struct virtq_log *log;	/* as in struct virtq_ring, which gets a reference of its own */
+	bool log_used;
+	uint64_t log_gpa;
 };
 
 /*

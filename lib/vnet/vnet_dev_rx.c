@@ -4,7 +4,7 @@
 #include <rte_malloc.h>
 #include <rte_net.h>
 
-#include "virtq_dev.h"
+#include "virtq_dev_log.h"
 #include "vnet_dev_rx_csum.h"
 #include "vnet_dev_rx_source.h"
 #include "vnet_impl.h"
@@ -15,6 +15,7 @@
 #define DEV_RX_IN_ORDER	(1u << 2) /* one used entry retires the round */
 #define DEV_RX_ANY_HDR	(1u << 3) /* header length as the ring says, else 12 */
 #define DEV_RX_ZC	(1u << 4) /* zero-copy: the ring's owner is its zero-copy state */
+#define DEV_RX_LOG	(1u << 5) /* what is written is marked in the dirty log */
 
 /* Mbufs that a packet which is not copied may take. */
 #define DEV_RX_ZC_SEGS 8
@@ -271,7 +272,11 @@ rx_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *r
 	rx_deliver(&r, pkts, out, n, flags);
 	if (unlikely(i == 0))
 		return 0;
-	virtq_dev_complete(dev, ring, c, i, flags & DEV_RX_PACKED, false, flags & DEV_RX_IN_ORDER);
+	if (flags & DEV_RX_LOG)
+		virtq_dev_log_complete(dev, ring, c, i, false);
+	else
+		virtq_dev_complete(dev, ring, c, i, flags & DEV_RX_PACKED, false,
+				   flags & DEV_RX_IN_ORDER);
 	virtq_dev_notify(dev, ring, flags & DEV_RX_PACKED);
 	if (unlikely(fetch.err != VIRTQ_OK && i == have))
 		rx_break(rxq, dev, ring, fetch.err);
@@ -350,6 +355,18 @@ rx_zc_complete(struct virtq_dev *dev, const struct virtq_ring *ring, struct virt
 	return k > 0;
 }
 
+/* At the end of a round that began at `used`: whether anything was pushed. */
+VIRTQ_INLINE void
+rx_zc_pushed(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_pos used,
+	     bool pushed, const unsigned int flags)
+{
+	if (!pushed)
+		return;
+	if (flags & DEV_RX_LOG)
+		virtq_dev_log_used(dev, ring, used);
+	virtq_dev_notify(dev, ring, flags & DEV_RX_PACKED);
+}
+
 /* Of a packet that is attached only the header and the first line are read. ctx: the queue. */
 VIRTQ_INLINE void
 rx_zc_prefetch(const void *ctx, uint16_t i, const struct virtq_chain *c)
@@ -401,6 +418,7 @@ rx_zc_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring
 	struct rx_zc_done done = {.out = 0};
 	struct rx_csums csums;
 	const struct rx_round r = {rxq, dev, ring, &csums};
+	const struct virtq_pos used = virtq_dev_used_pos(dev);
 	uint16_t i, have;
 	bool pushed;
 
@@ -410,8 +428,7 @@ rx_zc_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring
 	have = virtq_dev_fetch(dev, ring, &fetch, c, n, flags & DEV_RX_PACKED, false,
 			       rx_zc_prefetch);
 	if (have == 0) {
-		if (pushed)
-			virtq_dev_notify(dev, ring, flags & DEV_RX_PACKED);
+		rx_zc_pushed(dev, ring, used, pushed, flags);
 		if (unlikely(fetch.err != VIRTQ_OK))
 			rx_break(rxq, dev, ring, fetch.err);
 		return 0;
@@ -421,8 +438,7 @@ rx_zc_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring
 	rx_deliver(&r, pkts, done.out, n, flags);
 	pushed |= rx_zc_complete(dev, ring, c, i, done.held, flags & DEV_RX_PACKED);
 	rxq->stats.zero_copy += done.attached;
-	if (pushed)
-		virtq_dev_notify(dev, ring, flags & DEV_RX_PACKED);
+	rx_zc_pushed(dev, ring, used, pushed, flags);
 	if (unlikely(fetch.err != VIRTQ_OK && i == have))
 		rx_break(rxq, dev, ring, fetch.err);
 	vnet_rx_account(rxq, pkts, done.out, done.bytes);
@@ -471,6 +487,11 @@ DEV_RX_INSTANCE(rx_split_zc, DEV_RX_ZC)
 DEV_RX_INSTANCE(rx_split_zc_any, DEV_RX_ZC | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR)
 DEV_RX_INSTANCE(rx_packed_zc, DEV_RX_ZC | DEV_RX_PACKED)
 DEV_RX_INSTANCE(rx_packed_zc_any, DEV_RX_ZC | DEV_RX_PACKED | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR)
+DEV_RX_INSTANCE(rx_split_log, DEV_RX_LOG | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR)
+DEV_RX_INSTANCE(rx_packed_log, DEV_RX_LOG | DEV_RX_PACKED | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR)
+DEV_RX_INSTANCE(rx_split_zc_log, DEV_RX_LOG | DEV_RX_ZC | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR)
+DEV_RX_INSTANCE(rx_packed_zc_log, DEV_RX_LOG | DEV_RX_ZC | DEV_RX_PACKED | DEV_RX_OFFLOAD |
+		DEV_RX_ANY_HDR)
 
 /* A ring that runs while disabled is read and its packets are thrown away (vhost-user). */
 static uint16_t
@@ -480,6 +501,7 @@ rx_disabled(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virt
 	struct virtq_dev *dev = virtq_dev_of(cursor);
 	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	struct virtq_fetch fetch = virtq_dev_fetch_begin(dev, NULL);
+	const struct virtq_pos used = virtq_dev_used_pos(dev);
 	uint16_t have;
 
 	if (dev->cursor.broken != VIRTQ_OK)
@@ -495,6 +517,8 @@ rx_disabled(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct virt
 		virtq_dev_notify(dev, ring, ring->packed);
 		rxq->stats.drop[VNET_DROP_DISABLED] += have;
 	}
+	if (ring->log != NULL)
+		virtq_dev_log_used(dev, ring, used);
 	if (fetch.err != VIRTQ_OK)
 		rx_break(rxq, dev, ring, fetch.err);
 	return 0;
@@ -526,6 +550,14 @@ vnet_dev_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **n
 		[DEV_RX_ZC | DEV_RX_PACKED] = {rx_packed_zc, "packed, zero-copy"},
 		[DEV_RX_ZC | DEV_RX_PACKED | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR] = {rx_packed_zc_any,
 								   "packed, zero-copy, any header"},
+		[DEV_RX_LOG | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR] = {rx_split_log,
+								  "split, dirty log"},
+		[DEV_RX_LOG | DEV_RX_PACKED | DEV_RX_OFFLOAD |
+		 DEV_RX_ANY_HDR] = {rx_packed_log, "packed, dirty log"},
+		[DEV_RX_LOG | DEV_RX_ZC | DEV_RX_OFFLOAD |
+		 DEV_RX_ANY_HDR] = {rx_split_zc_log, "split, zero-copy, dirty log"},
+		[DEV_RX_LOG | DEV_RX_ZC | DEV_RX_PACKED | DEV_RX_OFFLOAD |
+		 DEV_RX_ANY_HDR] = {rx_packed_zc_log, "packed, zero-copy, dirty log"},
 	};
 	const char *dummy;
 	unsigned int f = 0;
@@ -542,6 +574,8 @@ vnet_dev_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **n
 		f |= DEV_RX_OFFLOAD;
 	if (ring->hdr_len != 12 || ((flags & VNET_F_ZERO_COPY) && (f & DEV_RX_OFFLOAD)))
 		f |= DEV_RX_OFFLOAD | DEV_RX_ANY_HDR;
+	if (ring->log != NULL)
+		f |= DEV_RX_LOG | DEV_RX_OFFLOAD | DEV_RX_ANY_HDR;
 	if (flags & VNET_F_ZERO_COPY) /* then it is not in order */
 		f |= DEV_RX_ZC;
 	else if (!(f & DEV_RX_ANY_HDR) && (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))

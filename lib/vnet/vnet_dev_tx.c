@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Device side, to the guest: fetch buffers, copy mbufs into them, give them back. */
-#include "virtq_dev.h"
+#include "virtq_dev_log.h"
 #include "vnet_csum.h"
 #include "vnet_impl.h"
 
 #define DEV_TX_PACKED	(1u << 0)
 #define DEV_TX_ANY_HDR	(1u << 1) /* header length as the ring says, else 12 */
+#define DEV_TX_LOG	(1u << 2) /* what is written is marked in the dirty log */
 
 /* What became of a packet. */
 enum dev_tx_result {
@@ -205,6 +206,16 @@ tx_break(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 	virtq_dev_break(dev, ring, err);
 }
 
+static void
+tx_complete(struct virtq_dev *dev, const struct virtq_ring *ring, const struct virtq_chain *c,
+	    uint16_t n)
+{
+	if (ring->log != NULL)
+		virtq_dev_log_complete(dev, ring, c, n, true);
+	else
+		virtq_dev_complete(dev, ring, c, n, ring->packed, true, false);
+}
+
 /*
  * A packet that needs more chains than a round has: it gets a round of its own, all or nothing.
  * Called with no chain of the current round taken.
@@ -228,6 +239,8 @@ tx_large(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 	more = tx_fetch_all(&t, &fetch);
 	r = p->mss ? tx_segments(&t, p) : tx_frame(&t, &copy);
 	if (r == DEV_TX_SHORT) {
+		if (ring->log != NULL) /* some may be full all the same */
+			virtq_dev_log_written(dev, ring, t.c, t.used);
 		if (fetch.err != VIRTQ_OK)
 			tx_break(txq, dev, ring, fetch.err);
 		else if (!more)
@@ -235,7 +248,7 @@ tx_large(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 		return DEV_TX_SHORT;
 	}
 	if (t.used > 0) {
-		virtq_dev_complete(dev, ring, t.c, t.used, ring->packed, true, false);
+		tx_complete(dev, ring, t.c, t.used);
 		virtq_dev_notify(dev, ring, ring->packed);
 	}
 	if (r == DEV_TX_SENT && p->mss)
@@ -424,7 +437,11 @@ tx_round(struct vnet_txq *txq, struct virtq_dev *dev, const struct virtq_ring *r
 		}
 	}
 	if (likely(t.used > 0)) {
-		virtq_dev_complete(dev, ring, c, t.used, flags & DEV_TX_PACKED, true, false);
+		if (flags & DEV_TX_LOG)
+			virtq_dev_log_complete(dev, ring, c, t.used, true);
+		else
+			virtq_dev_complete(dev, ring, c, t.used, flags & DEV_TX_PACKED, true,
+					   false);
 		virtq_dev_notify(dev, ring, flags & DEV_TX_PACKED);
 	}
 	if (unlikely(fetch.err != VIRTQ_OK && t.used == t.have))
@@ -470,6 +487,8 @@ DEV_TX_INSTANCE(tx_split, 0)
 DEV_TX_INSTANCE(tx_split_any, DEV_TX_ANY_HDR)
 DEV_TX_INSTANCE(tx_packed, DEV_TX_PACKED)
 DEV_TX_INSTANCE(tx_packed_any, DEV_TX_PACKED | DEV_TX_ANY_HDR)
+DEV_TX_INSTANCE(tx_split_log, DEV_TX_LOG | DEV_TX_ANY_HDR)
+DEV_TX_INSTANCE(tx_packed_log, DEV_TX_LOG | DEV_TX_PACKED | DEV_TX_ANY_HDR)
 
 /* A disabled ring gets nothing. */
 static uint16_t
@@ -491,6 +510,9 @@ vnet_dev_tx_select(const struct virtq_ring *ring, const char **name)
 		[DEV_TX_PACKED] = {tx_packed, "packed"},
 		[DEV_TX_ANY_HDR] = {tx_split_any, "split, legacy header"},
 		[DEV_TX_PACKED | DEV_TX_ANY_HDR] = {tx_packed_any, "packed, legacy header"},
+		[DEV_TX_LOG | DEV_TX_ANY_HDR] = {tx_split_log, "split, dirty log"},
+		[DEV_TX_LOG | DEV_TX_PACKED | DEV_TX_ANY_HDR] = {tx_packed_log,
+								 "packed, dirty log"},
 	};
 	const char *dummy;
 	unsigned int f;
@@ -502,6 +524,8 @@ vnet_dev_tx_select(const struct virtq_ring *ring, const char **name)
 		return tx_disabled;
 	}
 	f = (ring->packed ? DEV_TX_PACKED : 0) | (ring->hdr_len != 12 ? DEV_TX_ANY_HDR : 0);
+	if (ring->log != NULL)
+		f |= DEV_TX_LOG | DEV_TX_ANY_HDR;
 	*name = table[f].name;
 	return table[f].burst;
 }

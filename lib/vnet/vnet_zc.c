@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "virtq_dev_log.h"
 #include "vnet.h"
 
 static void
@@ -182,8 +183,12 @@ static void
 zc_push_and_notify(struct vnet_zc_ring *zc, struct virtq_dev *dev, const struct virtq_ring *ring,
 		   bool all)
 {
+	const struct virtq_pos used = virtq_dev_used_pos(dev);
+
 	if (!zc_push_queue(zc, dev, ring, all))
 		return;
+	if (ring->log != NULL)
+		virtq_dev_log_used(dev, ring, used);
 	vnet_zc_commit(zc);
 	virtq_dev_begin(dev, ring);
 	virtq_dev_notify(dev, ring, ring->packed);
