@@ -457,6 +457,33 @@ reset_keeps_memory_and_channel(void **state)
 	close(chan[1]);
 }
 
+/* QEMU 7.2 has the device reset when a guest is stopped, and asks for the positions after that. */
+static void
+a_reset_leaves_positions_to_be_asked_for(void **state)
+{
+	static const uint64_t layouts[] = { 0, VIRTQ_BIT(VIRTIO_F_RING_PACKED) };
+	static const uint32_t bases[] = { 9, 0x80098009 };
+	struct rig *rig = *state;
+
+	for (int i = 0; i < 2; i++) {
+		fe_start(rig);
+		assert_int_equal(fe_u64(rig, VHU_SET_STATUS, 0), ACK);
+		assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | layouts[i]), ACK);
+		fe_ring(rig, 0);
+		rig->vq[0]->cursor.avail_idx = rig->vq[0]->cursor.used_idx = 9;
+		assert_int_equal(fe_u64(rig, VHU_SET_STATUS, 0), ACK);
+		assert_null(rig->ring[0]);
+		assert_int_equal(fe_get_base(rig, 0), bases[i]);
+		/* A ring that starts anew without a base begins at the beginning all the same. */
+		assert_int_equal(fe_empty(rig, VHU_RESET_DEVICE), ACK);
+		assert_int_equal(fe_get_base(rig, 0), bases[i]);
+		assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, 0, 3), ACK);
+		assert_int_equal(fe_get_base(rig, 0), 3);
+		rig_disconnect(rig);
+		rig_connect(rig);
+	}
+}
+
 static void
 reset_owner_only_disables(void **state)
 {
@@ -544,6 +571,7 @@ main(void)
 		RIG_TEST(flood_has_to_rest),
 		RIG_TEST(broken_ring_waits_for_base_and_kick),
 		RIG_TEST(reset_keeps_memory_and_channel),
+		RIG_TEST(a_reset_leaves_positions_to_be_asked_for),
 		RIG_TEST(reset_owner_only_disables),
 		RIG_TEST(mtu_and_rarp_reach_the_owner),
 		RIG_TEST(disconnect_takes_everything_back),

@@ -311,6 +311,50 @@ kicks_without_end_hold_nobody_up(void **state)
 	close(d.kick);
 }
 
+/* The answer, the used entry and the wish to be kicked are marked, each in its page. */
+static void
+an_answer_is_logged(void **state)
+{
+	const uint64_t all = VIRTQ_BIT(VHOST_F_LOG_ALL);
+	const int fd = memfd_create("log", MFD_CLOEXEC);
+	const struct vhu_log log = { 4096, 0 };
+	struct rig *rig = *state;
+	uint8_t *bits;
+
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	bits = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	for (int packed = 0; packed < 2; packed++) {
+		const uint64_t layout = packed ? VIRTQ_BIT(VIRTIO_F_RING_PACKED) : 0;
+		struct vhu_vring_addr a = rig_addr(CVQ);
+		const uint8_t promisc = 1;
+		struct driver d;
+		struct vhu_msg m;
+
+		start(&d, rig, packed, false);
+		assert_int_equal(fe_talk(rig, VHU_SET_LOG_BASE, 0, &log, sizeof(log), &fd, 1, &m),
+				 ACK);
+		assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, FEATURES | layout | all), ACK);
+		a.flags = VHU_ADDR_F_LOG;
+		a.log = GPA(0x2000);
+		assert_int_equal(fe_addr(rig, &a), ACK);
+		memset(bits, 0, 4096);
+		offer(&d, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &promisc, 1);
+		kick(&d);
+		assert_int_equal(answer(&d), VIRTIO_NET_OK);
+		for (uint32_t page = 0; page < 4; page++) {
+			const uint64_t p = GPA(page << 12) >> 12;
+			/* Entries of a packed ring lie in its first page. */
+			const bool due = page >= 2 || (packed && page == 0);
+
+			assert_int_equal(!!(bits[p / 8] & 1u << p % 8), due);
+		}
+		rig_disconnect(rig);
+		close(d.kick);
+	}
+	munmap(bits, 4096);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -321,6 +365,7 @@ main(void)
 		BARE_TEST(without_the_feature_there_is_none),
 		BARE_TEST(hostile_commands_harm_nobody),
 		BARE_TEST(kicks_without_end_hold_nobody_up),
+		BARE_TEST(an_answer_is_logged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,7 @@ static const struct {
 } spec[] = {
 	{ 1, 0, 0, 0, -1, true, true },		{ 2, 8, 8, 0, -1, false, true },
 	{ 3, 0, 0, 0, -1, false, true },	{ 4, 0, 0, 0, -1, false, true },
-	{ 5, 8, 1032, 32, -1, false, true },	{ 6, 16, 16, 1, 1, false, false },
+	{ 5, 8, 1032, 32, -1, false, true },	{ 6, 16, 16, 1, 1, true, true },
 	{ 7, 0, 0, 1, -1, false, true },	{ 8, 8, 8, 0, -1, false, true },
 	{ 9, 40, 40, 0, -1, false, true },	{ 10, 8, 8, 0, -1, false, true },
 	{ 11, 8, 8, 0, -1, true, true },	{ 12, 8, 8, 1, -1, false, true },
@@ -98,7 +98,8 @@ refusal(uint32_t request, bool need, enum where where)
 	default:
 		break;
 	}
-	if (request <= NSPEC && request > 0 && spec[request - 1].answered)
+	if (request <= NSPEC && request > 0 && spec[request - 1].answered &&
+	    request != VHU_SET_LOG_BASE)
 		return CLOSED;
 	return need && reply_ack(where) ? NACK : CLOSED;
 }
@@ -232,6 +233,7 @@ send_longer(struct rig *rig, uint32_t r, uint32_t flags, uint32_t more)
 	const struct vhu_mem_table table = rig_table();
 	const struct vhu_mem_single region = { .region = { RIG_GPA + 2 * RIG_MEM, 4096,
 							   RIG_UVA + 2 * RIG_MEM, 0 } };
+	const struct vhu_log log = { RIG_MEM, 0 };
 	uint64_t value = 0;
 	struct vhu_msg m;
 	int pair[2] = { -1, -1 };
@@ -244,6 +246,9 @@ send_longer(struct rig *rig, uint32_t r, uint32_t flags, uint32_t more)
 	case VHU_SET_VRING_ADDR:
 		memcpy(payload, &addr, sizeof(addr));
 		return fe_talk(rig, r, flags, payload, sizeof(addr) + more, NULL, 0, &m);
+	case VHU_SET_LOG_BASE:
+		memcpy(payload, &log, sizeof(log));
+		return fe_talk(rig, r, flags, payload, sizeof(log) + more, &rig->memfd, 1, &m);
 	case VHU_SET_LOG_FD:
 		return fe_talk(rig, r, flags, payload, more, &rig->call[0], 1, &m);
 	case VHU_SET_VRING_KICK: case VHU_SET_VRING_CALL: case VHU_SET_VRING_ERR:
@@ -421,7 +426,7 @@ answers_have_their_values(void **state)
 	struct rig *rig = *state;
 
 	assert_int_equal(fe_get(rig, VHU_GET_FEATURES), RIG_FEATURES | VIRTQ_BIT(30));
-	assert_int_equal(fe_get(rig, VHU_GET_PROTOCOL_FEATURES), 0x1a03d);
+	assert_int_equal(fe_get(rig, VHU_GET_PROTOCOL_FEATURES), 0x1a03f);
 	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
 	assert_int_equal(fe_get(rig, VHU_GET_QUEUE_NUM), RIG_PAIRS);
 	assert_int_equal(fe_get(rig, VHU_GET_MAX_MEM_SLOTS), 300);

@@ -200,7 +200,7 @@ protocol_features_of_another_driver_are_taken(void **state)
 	const uint64_t offered = fe_get(rig, VHU_GET_PROTOCOL_FEATURES);
 
 	assert_int_equal(offered, VHOST_BE_PROTOCOL);
-	assert_false(offered & VIRTQ_BIT(VHU_PF_LOG_SHMFD));
+	assert_false(offered & VIRTQ_BIT(VHU_PF_HOST_NOTIFIER));
 	assert_int_equal(fe_u64(rig, VHU_SET_PROTOCOL_FEATURES, of_lib_vhost), ACK);
 	assert_int_equal(rig->protocol, of_lib_vhost & VHOST_BE_PROTOCOL);
 	assert_int_equal(fe_u64(rig, VHU_SET_PROTOCOL_FEATURES,

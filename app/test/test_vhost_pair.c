@@ -260,6 +260,67 @@ mtu_and_announcement(void **state)
 	in_back_end(p->rig, check_running);
 }
 
+#define LOG_BYTES 4096
+
+/* Each ring marks a page of its own. */
+static void
+mark_pages(struct rig *rig)
+{
+	for (int i = 0; i < RIG_RINGS; i++) {
+		assert_non_null(rig->ring[i]->log);
+		assert_int_equal(rig->ring[i]->log_used, i == 1);
+		assert_int_equal(rig->ring[i]->log_gpa, i == 1 ? RIG_GPA : 0);
+		virtq_log_mark(rig->ring[i]->log, RIG_GPA + i * 4096, 1);
+	}
+}
+
+static void
+check_not_logged(struct rig *rig)
+{
+	check_running(rig);
+	for (int i = 0; i < RIG_RINGS; i++)
+		assert_null(rig->ring[i]->log);
+}
+
+/* The front-end keeps a log while rings run, and reads in it what the back-end has marked. */
+static void
+log_on_and_off(void **state)
+{
+	const uint64_t features = VIRTQ_BIT(VIRTIO_F_VERSION_1);
+	const int fd = memfd_create("log", MFD_CLOEXEC);
+	struct vhost_vring_addr addr;
+	struct pair *p = *state;
+	struct vhost_region r;
+	uint8_t *bits;
+
+	assert_int_equal(ftruncate(fd, LOG_BYTES), 0);
+	bits = mmap(NULL, LOG_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	pair_listen(p);
+	connect_pair(p);
+	bring_up(p);
+	r = region_of(p);
+	r.iova = RIG_GPA;
+	assert_int_equal(vhost_set_mem_table(&p->dev, &r, 1), 0);
+	assert_int_equal(vhost_set_log_base(&p->dev, LOG_BYTES, 0, fd), 0);
+	in_back_end(p->rig, check_not_logged);
+	assert_int_equal(vhost_set_features(&p->dev, features | VIRTQ_BIT(VHOST_F_LOG_ALL)), 0);
+	addr = (struct vhost_vring_addr){
+		.desc = p->rig->mem + RIG_STRIDE, .avail = p->rig->mem + RIG_STRIDE + 0x1000,
+		.used = p->rig->mem + RIG_STRIDE + 0x2000, .used_iova = RIG_GPA, .log = true,
+	};
+	assert_int_equal(vhost_set_vring_addr(&p->dev, 1, &addr), 0);
+	/* The next answer comes after it. */
+	assert_int_equal(vhost_net_set_mtu(&p->dev, 1400), 0);
+	in_back_end(p->rig, mark_pages);
+	assert_int_equal(bits[(RIG_GPA >> VIRTQ_LOG_PAGE_SHIFT) / 8], (1 << RIG_RINGS) - 1);
+	assert_int_equal(vhost_set_features(&p->dev, features), 0);
+	in_back_end(p->rig, check_not_logged);
+	/* Too short a log is refused: nothing can be relied on any more. */
+	assert_int_not_equal(vhost_set_log_base(&p->dev, 16, 0, fd), 0);
+	munmap(bits, LOG_BYTES);
+	close(fd);
+}
+
 static void
 drop_and_offer_less(struct rig *rig)
 {
@@ -341,6 +402,7 @@ main(void)
 		PAIR_TEST(up_and_down),
 		PAIR_TEST(memory_comes_and_goes),
 		PAIR_TEST(mtu_and_announcement),
+		PAIR_TEST(log_on_and_off),
 		PAIR_TEST(reconnect_with_other_features),
 		PAIR_TEST(front_end_as_server),
 		PAIR_TEST(back_end_in_use),

@@ -17,8 +17,8 @@
 #define TICK_MS 1000
 #define MIN_SLOTS 256
 
-/* Device features that need more of a session than it has: a log, an IOTLB. */
-#define UNSERVED_FEATURES (VIRTQ_BIT(VHOST_F_LOG_ALL) | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM))
+/* A device feature that needs more of a session than it has: an IOTLB. */
+#define UNSERVED_FEATURES VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)
 
 static const char *
 be_message(struct vhu_conn *c, struct vhu_msg *msg)
@@ -66,6 +66,8 @@ forget_connection(struct vhost_be *be, const char *why)
 	for (uint16_t i = 0; i < be->nrings; i++)
 		vhost_be_ring_drop(&be->vring[i]);
 	vhost_be_mem_swap(be, NULL);
+	virtq_log_put(be->log);
+	be->log = NULL;
 	vhu_conn_close(&be->chan);
 	be->features = be->protocol = 0;
 	be->features_set = be->features_bad = false;
@@ -109,10 +111,15 @@ drop_front_end(struct vhost_be *be, const char *why)
 static bool
 drop_if_cut(struct vhost_be *be)
 {
-	if (!virtq_mem_poisoned(be->mem))
-		return false;
-	drop_front_end(be, "the front-end cut the shared memory short");
-	return true;
+	const char *why = NULL;
+
+	if (virtq_mem_poisoned(be->mem))
+		why = "the front-end cut the shared memory short";
+	else if (virtq_log_failed(be->log))
+		why = "the log is too short for what was written, or was cut short";
+	if (why != NULL)
+		drop_front_end(be, why);
+	return why != NULL;
 }
 
 /* A burst met the end of a file. It may be of memory that is on its way out. */
@@ -299,7 +306,7 @@ vhost_be_free(struct vhost_be *be)
 void
 vhost_be_offer(struct vhost_be *be, uint64_t features)
 {
-	be->next_features = (features & ~UNSERVED_FEATURES) |
+	be->next_features = (features & ~UNSERVED_FEATURES) | VIRTQ_BIT(VHOST_F_LOG_ALL) |
 			    VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES);
 }
 

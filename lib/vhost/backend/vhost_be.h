@@ -30,8 +30,9 @@ struct vhost_be_config {
 				 * 1000, or stays if it is more */
 	mode_t sock_mode;	/* server: permissions of the socket from creation on; 0: umask's */
 	gid_t sock_gid;		/* server; (gid_t)-1: leave */
-	uint64_t features;	/* device features offered; the session adds bit 30, and takes away
-				 * what it cannot serve (LOG_ALL, ACCESS_PLATFORM) */
+	uint64_t features;	/* device features offered; the session adds bit 30 and
+				 * LOG_ALL, and takes away what it cannot serve
+				 * (ACCESS_PLATFORM) */
 	uint64_t tolerated;	/* not offered, but taken from a front-end that has them: what is
 				 * between it and its guest */
 	uint64_t fallback;	/* not offered at first, but taken: what a guest may have

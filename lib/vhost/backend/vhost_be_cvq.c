@@ -10,7 +10,7 @@
 #include <sys/epoll.h>
 
 #include "vhost_be_session.h"
-#include "virtq_dev.h"
+#include "virtq_dev_log.h"
 #include "virtq_notify.h"
 
 /* Pieces of a command, and commands served in one go. */
@@ -174,20 +174,25 @@ answer_of(const uint8_t head[4], bool whole)
 
 /* Its last byte is where the answer goes. False: there is none, or nothing to answer. */
 static bool
-cvq_answer(const struct command *c, const struct virtq_mem *mem)
+cvq_answer(const struct command *c, const struct virtq_ring *ring)
 {
 	uint8_t head[4] = { 0 }, *p;
-	uint64_t one = 1;
-	const bool whole = read_bytes(c, mem, head, 4);
+	const bool whole = read_bytes(c, ring->mem, head, 4);
+	uint64_t gpa, one = 1;
 
-	if (!whole && !read_bytes(c, mem, head, 2))
+	if (!whole && !read_bytes(c, ring->mem, head, 2))
 		return false;
 	if (!c->piece[c->n - 1].write || c->piece[c->n - 1].len == 0)
 		return false;
-	p = virtq_mem_gpa(mem, c->piece[c->n - 1].gpa + c->piece[c->n - 1].len - 1, &one);
+	gpa = c->piece[c->n - 1].gpa + c->piece[c->n - 1].len - 1;
+	p = virtq_mem_gpa(ring->mem, gpa, &one);
 	if (p == NULL)
 		return false;
 	*(volatile uint8_t *)p = answer_of(head, whole);
+	if (ring->log != NULL) {
+		virtq_log_barrier();
+		virtq_log_mark(ring->log, gpa, 1);
+	}
 	return true;
 }
 
@@ -203,6 +208,8 @@ want_kicks(const struct virtq_dev *vq, const struct virtq_ring *ring)
 			virtq_store16((uint16_t *)&ring->used->ring[ring->size],
 				      vq->cursor.avail_idx);
 	}
+	if (ring->log != NULL)
+		virtq_dev_log_events(ring);
 	virtq_barrier_event(); /* Barrier C, the other way round: what came before is seen */
 }
 
@@ -212,6 +219,7 @@ serve_commands(struct vhost_be *be)
 {
 	const struct virtq_ring *ring = be->vring[be->cvq.qid].ring;
 	struct virtq_dev *vq = be->vq[be->cvq.qid];
+	struct virtq_pos used;
 
 	for (int i = 0; i < MAX_COMMANDS; i++) {
 		struct command c = { .n = 0 };
@@ -219,10 +227,13 @@ serve_commands(struct vhost_be *be)
 		want_kicks(vq, ring);
 		/* Buffers of a data ring whose partner is still to come are left alone. */
 		if ((ring->packed ? fetch_packed : fetch_split)(vq, ring, &c) <= 0 ||
-		    !cvq_answer(&c, ring->mem))
+		    !cvq_answer(&c, ring))
 			return true;
 		c.chain.written = 1;
+		used = virtq_dev_used_pos(vq);
 		virtq_dev_complete(vq, ring, &c.chain, 1, ring->packed, true, false);
+		if (ring->log != NULL)
+			virtq_dev_log_used(vq, ring, used);
 		virtq_notify(ring->callfd);
 	}
 	return false;

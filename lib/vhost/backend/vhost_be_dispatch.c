@@ -189,7 +189,8 @@ static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 		BETWEEN(8, 8 + VHU_MAX_LONG_TABLE * sizeof(struct vhu_mem_region)),
 		FDS(0, VHU_MAX_LONG_TABLE), ALWAYS, .handle = vhost_be_mem_on_set_mem_table },
 	[VHU_SET_LOG_BASE] = { EXACTLY(sizeof(struct vhu_log)), FDS(0, 1), NEEDS(LOG_SHMFD),
-		ALWAYS },
+		ALWAYS, ANSWERED, .refusal = VHOST_BE_REFUSE_ACK,
+		.handle = vhost_be_mem_on_set_log_base },
 	[VHU_SET_LOG_FD] = { FDS(1, 1), ALWAYS, .handle = on_set_log_fd },
 	[VHU_SET_VRING_NUM] = { STATE, ALWAYS, .handle = vhost_be_ring_on_set_vring_num },
 	[VHU_SET_VRING_ADDR] = { EXACTLY(sizeof(struct vhu_vring_addr)), ALWAYS,
@@ -338,7 +339,8 @@ answer_request(struct vhost_be *be, const struct vhost_be_request_info *info, st
 
 	if (rc == -EMSGSIZE)
 		return be->why;
-	if (info != NULL && info->reply == VHOST_BE_REPLY_ALWAYS)
+	if (info != NULL && info->reply == VHOST_BE_REPLY_ALWAYS &&
+	    (rc == 0 || info->refusal != VHOST_BE_REFUSE_ACK))
 		return rc == 0 ? send_answer(be, msg) : refuse_answered(be, info, msg);
 	/* Also without REPLY_ACK: who sets the flag waits. */
 	if (rc >= 0)

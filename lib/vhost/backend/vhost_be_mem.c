@@ -173,6 +173,43 @@ vhost_be_mem_on_set_mem_table(struct vhost_be *be, struct vhu_msg *msg)
 	return 0;
 }
 
+/* Rings that log go over to the other log, and are told of it with one barrier each. */
+int
+vhost_be_mem_on_set_log_base(struct vhost_be *be, struct vhu_msg *msg)
+{
+	const uint64_t bytes = msg->log.mmap_size;
+	struct virtq_map *map;
+	struct virtq_log *log;
+	uint8_t *bits;
+	int rc;
+
+	if (msg->nfds != 1)
+		return vhost_be_session_refuse(be, -EINVAL, "the fd of the log is missing");
+	if (be->sealed && !virtq_mem_kind_is_sealed(msg->fds[0]))
+		return vhost_be_session_refuse(be, -ETXTBSY, mem_error(-ETXTBSY));
+	if (be->mem != NULL && bytes < virtq_log_bytes(virtq_mem_last(be->mem)))
+		return vhost_be_session_refuse(be, -EINVAL, "the log is too short for the memory: "
+					       "a bit is due for each page of 4096 bytes");
+	rc = virtq_mem_map_new(be->account, msg->fds[0], msg->log.mmap_offset, bytes, &map, &bits);
+	if (rc < 0)
+		return vhost_be_session_refuse(be, rc, "the log cannot be mapped: its file is too "
+					       "short, of a kind that another process may serve, "
+					       "or read-only");
+	log = virtq_log_new(map, bits, bytes);
+	if (log == NULL) {
+		virtq_mem_map_put(map);
+		return vhost_be_session_refuse(be, -ENOMEM, mem_error(-ENOMEM));
+	}
+	virtq_log_put(be->log);
+	be->log = log;
+	for (uint16_t i = 0; i < be->nrings; i++)
+		be->vring[i].stale = be->vring[i].stale ||
+				     (be->features & VIRTQ_BIT(VHOST_F_LOG_ALL));
+	msg->hdr.size = sizeof(msg->u64);
+	msg->u64 = 0;
+	return 0;
+}
+
 int
 vhost_be_mem_on_get_max_mem_slots(struct vhost_be *be, struct vhu_msg *msg)
 {

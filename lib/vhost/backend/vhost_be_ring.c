@@ -6,7 +6,7 @@
 
 #include "vhost_be_session.h"
 #include "vhost_net_hdr.h"
-#include "virtq_dev.h"
+#include "virtq_dev_log.h"
 #include "virtq_notify.h"
 #include "virtq_shared.h"
 
@@ -142,8 +142,14 @@ void
 vhost_be_rings_reset_device(struct vhost_be *be)
 {
 	vhost_be_rings_stop(be);
-	for (uint16_t i = 0; i < be->nrings; i++)
+	for (uint16_t i = 0; i < be->nrings; i++) {
+		const struct vhost_be_vring old = be->vring[i];
+
 		vhost_be_ring_reset(&be->vring[i]);
+		/* QEMU 7.2 has a device reset before it asks for the base that it goes on from. */
+		be->vring[i].has_left = old.has_base || old.has_left;
+		be->vring[i].left = old.has_base ? old.base : old.left;
+	}
 	be->features = 0;
 	be->features_set = false;
 	be->features_bad = false;
@@ -219,6 +225,9 @@ vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct 
 		.errfd = r->err,
 		.qid = r->qid,
 		.hdr_len = vhost_net_hdr_len(be->features),
+		.log = be->features & VIRTQ_BIT(VHOST_F_LOG_ALL) ? be->log : NULL,
+		.log_used = r->addr.flags & VHU_ADDR_F_LOG,
+		.log_gpa = r->addr.log,
 	};
 
 	return virtq_ring_new(&cfg, mem, ring);
@@ -306,7 +315,11 @@ place_split(struct vhost_be *be, const struct vhost_be_vring *r, const struct vi
 static int
 ring_place(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
 {
-	return ring->packed ? place_packed(be, r, ring) : place_split(be, r, ring);
+	int rc = ring->packed ? place_packed(be, r, ring) : place_split(be, r, ring);
+
+	if (rc == 0 && ring->log != NULL)
+		virtq_dev_log_events(ring);
+	return rc;
 }
 
 /* Start a vring, or replace the ring of a running one, whose position stays. */
@@ -324,7 +337,7 @@ ring_update(struct vhost_be *be, struct vhost_be_vring *r)
 				  "ring, or for split rings at most one ring behind the driver");
 	}
 	r->ring = ring;
-	r->stale = false;
+	r->stale = r->has_left = false;
 	if (r->qid == vhost_be_cvq_find(be))
 		vhost_be_cvq_begin(be, r);
 	else
@@ -484,6 +497,7 @@ vhost_be_ring_on_set_vring_base(struct vhost_be *be, struct vhu_msg *msg)
 	ring_rearm(r);
 	r->base = msg->state.num;
 	r->has_base = true;
+	r->has_left = false;
 	ring_touched(be, r);
 	return 0;
 }
@@ -502,7 +516,8 @@ vhost_be_ring_on_get_vring_base(struct vhost_be *be, struct vhu_msg *msg)
 	close_fd(&r->kick);
 	close_call(r);
 	msg->hdr.size = sizeof(msg->state);
-	msg->state.num = r->has_base ? r->base : virtq_fresh_base(is_packed(be));
+	msg->state.num = r->has_base ? r->base : r->has_left ? r->left :
+			 virtq_fresh_base(is_packed(be));
 	return 0;
 }
 

@@ -4,7 +4,8 @@
  *
  *   vhost_be.c			the session's life: connect, disconnect
  *   vhost_be_dispatch.c	the table of messages, what reads it, messages about the session
- *   vhost_be_mem.c		messages about memory; replacing the snapshot under running rings
+ *   vhost_be_mem.c		messages about memory and the dirty log; replacing either under
+ *				running rings
  *   vhost_be_ring.c		messages about rings; when a ring starts, stops, is published
  *   vhost_be_cvq.c		the control queue of a front-end that passes it on
  *   vhost_be_fd.c		eventfds and pipes of rings
@@ -30,6 +31,8 @@ struct vhost_be_vring {
 	struct vhu_vring_addr addr; /* as it came; translated when the ring starts */
 	bool has_base;
 	uint32_t base;		/* where to start, SET_VRING_BASE's encoding; kept while stopped */
+	bool has_left;
+	uint32_t left;		/* where a reset has stopped it, until it starts or gets a base */
 	bool enabled;		/* remembered from before the ring exists */
 	bool kicked;		/* a kick (fd or none) came: start as soon as all is there */
 	int kick, call, err;	/* eventfds, owned; -1: none */
@@ -76,6 +79,7 @@ struct vhost_be {
 	bool rejected;		/* a second front-end was refused, and that was logged */
 	uint8_t status;			/* virtio device status */
 	struct virtq_mem *mem;		/* NULL: none yet */
+	struct virtq_log *log;		/* NULL: none yet */
 	bool mem_repeated;		/* regions are added and removed once a queue pair */
 
 	struct vhost_be_relays *relays;	/* how many there are */
@@ -115,6 +119,7 @@ enum vhost_be_refusal {
 	VHOST_BE_REFUSE_U64,		/* a u64, refusal_value */
 	VHOST_BE_REFUSE_EMPTY,		/* no payload */
 	VHOST_BE_REFUSE_ZEROS,		/* a payload of max bytes, all 0 */
+	VHOST_BE_REFUSE_ACK,		/* as a message that is not always answered */
 };
 
 /* States of a session in which a message is legal. */
@@ -234,6 +239,7 @@ bool vhost_be_mem_is_behind(const void *be);
 void vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem);
 
 int vhost_be_mem_on_set_mem_table(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_mem_on_set_log_base(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_mem_on_get_max_mem_slots(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_mem_on_add_mem_reg(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_mem_on_rem_mem_reg(struct vhost_be *be, struct vhu_msg *msg);
@@ -247,7 +253,8 @@ int vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg
  * User-Mode Linux has the interrupt of its device from having one.
  */
 #define VHOST_BE_PROTOCOL \
-	(VIRTQ_BIT(VHU_PF_MQ) | VIRTQ_BIT(VHU_PF_RARP) | VIRTQ_BIT(VHU_PF_REPLY_ACK) | \
+	(VIRTQ_BIT(VHU_PF_MQ) | VIRTQ_BIT(VHU_PF_LOG_SHMFD) | VIRTQ_BIT(VHU_PF_RARP) | \
+	 VIRTQ_BIT(VHU_PF_REPLY_ACK) | \
 	 VIRTQ_BIT(VHU_PF_NET_MTU) | VIRTQ_BIT(VHU_PF_BACKEND_REQ) | \
 	 VIRTQ_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) | VIRTQ_BIT(VHU_PF_RESET_DEVICE) | \
 	 VIRTQ_BIT(VHU_PF_STATUS))
@@ -256,7 +263,7 @@ int vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg
  * connection and ask no more what is offered, so it is taken, and nothing follows from it.
  */
 #define VHOST_BE_PROTOCOL_OF_OTHERS \
-	(VIRTQ_BIT(VHU_PF_LOG_SHMFD) | VIRTQ_BIT(VHU_PF_CRYPTO_SESSION) | \
-	 VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD) | VIRTQ_BIT(VHU_PF_HOST_NOTIFIER))
+	(VIRTQ_BIT(VHU_PF_CRYPTO_SESSION) | VIRTQ_BIT(VHU_PF_BACKEND_SEND_FD) | \
+	 VIRTQ_BIT(VHU_PF_HOST_NOTIFIER))
 
 #endif /* VHOST_BE_SESSION_H */
