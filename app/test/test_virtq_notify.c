@@ -6,9 +6,15 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "virtq_notify.h"
@@ -91,10 +97,63 @@ threads_lose_nothing(void **state)
 	close(fd);
 }
 
+/* The system call fails from now on, as on a kernel that was built without it. */
+static void
+take_away(int number)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+		_exit(10);
+}
+
+/* What is wrong where there are no asynchronous requests; 0: nothing. */
+static int
+without_requests(void)
+{
+	const uint64_t full = UINT64_MAX - 1;
+	int fd;
+
+	take_away(__NR_io_setup);
+	if (virtq_notify_init() != -ENOSYS)
+		return 1;
+	fd = eventfd(0, EFD_CLOEXEC);
+	alarm(5);
+	virtq_notify(fd);
+	if (counter(fd) != 1)
+		return 2;
+	if (write(fd, &full, sizeof(full)) != sizeof(full))
+		return 3;
+	virtq_notify(fd); /* there is no room */
+	return counter(fd) == full ? 0 : 4;
+}
+
+/* A process of its own, where it is not known yet. */
+static void
+without_requests_it_is_known(void **state)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0)
+		_exit(without_requests());
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(virtq_notify_init(), 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(without_requests_it_is_known),
 		cmocka_unit_test(each_signal_counts),
 		cmocka_unit_test(full_blocking_counter_does_not_block),
 		cmocka_unit_test(empty_blocking_counter_does_not_block),
