@@ -70,7 +70,8 @@ static void
 folds(void **state)
 {
 	static const uint64_t most[] = {0, 1, 0xffff, 0x10000, 0xffffffff, 0x100000000, UINT64_MAX,
-					0xffff0000ffff0000, 0xfffffffffffffffe};
+					0xffff0000ffff0000, 0xfffffffffffffffe,
+					0x00010000ffffffff}; /* folded, it is 0x1ffff */
 	uint64_t x = 3;
 
 	for (uint32_t i = 0; i < 100000 + RTE_DIM(most); i++) {

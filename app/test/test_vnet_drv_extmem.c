@@ -228,41 +228,6 @@ given_memory_is_used(void **state)
 	munmap(other, AREA);
 }
 
-/* An array that goes to several ports, each with a reference of its own. */
-static void
-several_ports_share_an_array(void **state)
-{
-	uint8_t *area = area_new();
-
-	for (uint32_t i = 0; i < NRINGS; i++) {
-		struct rte_mbuf *orig[2], *pkts[2];
-		static uint8_t frame[FRAME_MAX];
-		struct link l;
-		uint32_t len;
-
-		link_open(&l, SIZE, rings[i], false, small_pool);
-		for (uint32_t k = 0; k < 2; k++)
-			orig[k] = pkts[k] = attached(small_pool, area + k * 4096, 500, k);
-		for (uint32_t port = 0; port < 3; port++) {
-			for (uint32_t k = 0; k < 2; k++)
-				rte_mbuf_refcnt_update(orig[k], 1);
-			assert_int_equal(link_tx(&l, pkts, 2), 2);
-			assert_memory_equal(pkts, orig, sizeof(pkts));
-			for (uint32_t k = 0; k < 2; k++) {
-				assert_true(next_chain(&l, frame, &len, NULL));
-				expect_bytes(frame, len, 500, k);
-				assert_int_equal(rte_mbuf_refcnt_read(orig[k]), 1);
-			}
-			assert_int_equal(link_clean(&l), 2);
-		}
-		assert_int_equal(l.txq.stats.packets, 6);
-		assert_int_equal(l.txq.stats.bytes, 3000);
-		rte_pktmbuf_free_bulk(orig, 2);
-		link_close(&l);
-	}
-	munmap(area, AREA);
-}
-
 /* What a ring has no room for stays the application's, as it was. */
 static void
 no_room_for_a_copy(void **state)
@@ -308,7 +273,6 @@ main(void)
 		cmocka_unit_test(clone_of_an_unknown_buffer),
 		cmocka_unit_test(unknown_pool_is_dropped),
 		cmocka_unit_test(given_memory_is_used),
-		cmocka_unit_test(several_ports_share_an_array),
 		cmocka_unit_test(no_room_for_a_copy),
 	};
 

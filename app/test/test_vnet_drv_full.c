@@ -175,30 +175,6 @@ clean_some(void **state)
 	}
 }
 
-/* Stopped anywhere: all mbufs come back, also those the device has used in the meantime. */
-static void
-drain_anywhere(void **state)
-{
-	for (uint32_t i = 0; i < COMBINATIONS * 4; i++) {
-		uint64_t x = i;
-		struct link l;
-
-		link_open(&l, 32, combination(i / 4), i & 1, small_pool);
-		if (l.receive)
-			vnet_drv_rx_fill(&l.rxq, l.drv, l.ring);
-		for (int k = 0; k < 30; k++) {
-			struct rte_mbuf *m = mbuf_new(14 + rd_random(&x) % 900, 0,
-						      rd_random(&x) % SHAPE_MAX), *got[8];
-
-			if (link_tx(&l, &m, 1) == 0)
-				rte_pktmbuf_free(m);
-			if (rd_random(&x) % 2)
-				rte_pktmbuf_free_bulk(got, link_rx(&l, got, 8));
-		}
-		link_close(&l);
-	}
-}
-
 int
 main(void)
 {
@@ -209,7 +185,6 @@ main(void)
 		cmocka_unit_test(full_ring_of_chains),
 		cmocka_unit_test(longer_than_the_ring),
 		cmocka_unit_test(clean_some),
-		cmocka_unit_test(drain_anywhere),
 	};
 
 	return cmocka_run_group_tests_name("vnet_drv_full", tests, vnet_setup, vnet_teardown);
