@@ -386,8 +386,9 @@ class Guest(Agent):
         for stale in self.sockets.values():
             if os.path.exists(stale):
                 os.unlink(stale)
-        # Linux patches its code in a way that QEMU 7.2 does not bear on several threads
-        accel = "tcg,thread=single" if qemu == 7 and cpus > 1 else "tcg"
+        # Linux patches its code in a way that QEMU 7.2 does not bear on several threads; QEMU 10
+        # ends at times when one of them maps cards while another starts
+        accel = "tcg,thread=single" if cpus > 1 and (qemu == 7 or nics) else "tcg"
         argv = qemu_argv(qemu) + [
             "-machine", "q35,memory-backend=m0", "-accel", accel, "-cpu", "max",
             "-smp", str(cpus), "-m", "%d%s" % (memory, memory_options),
