@@ -61,7 +61,10 @@ mark_entries(const struct virtq_ring *ring, uint64_t gpa, uint32_t bytes, uint32
 	virtq_log_mark(ring->log, gpa + (uint64_t)first * bytes, (uint64_t)n * bytes);
 }
 
-/* In its log a driver of QEMU's has its descriptors twice; the second may be beyond its end. */
+/*
+ * Entries are marked where they lie, and as if the first lay at log_gpa. DPDK does the latter
+ * alone, although QEMU has the device's event area there. It need not be in the log.
+ */
 static void
 mark_packed(const struct virtq_ring *ring, uint32_t first, uint32_t n)
 {

@@ -57,13 +57,14 @@ virtq_log_mark(struct virtq_log *log, uint64_t gpa, uint64_t len)
 
 	for (uint64_t page = gpa >> VIRTQ_LOG_PAGE_SHIFT; page <= last >> VIRTQ_LOG_PAGE_SHIFT;
 	     page++) {
-		uint8_t *byte = &log->bits[page / 8];
 		const uint8_t bit = (uint8_t)(1u << page % 8);
+		uint8_t *byte;
 
 		if (page >= log->npages) {
 			__atomic_store_n(&log->missed, 1, __ATOMIC_RELAXED);
 			return;
 		}
+		byte = &log->bits[page / 8];
 		/* Most writes are to a page that is marked already. */
 		if (!(__atomic_load_n(byte, __ATOMIC_RELAXED) & bit))
 			__atomic_fetch_or(byte, bit, __ATOMIC_RELAXED);
