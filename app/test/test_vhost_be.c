@@ -484,6 +484,28 @@ a_reset_leaves_positions_to_be_asked_for(void **state)
 	}
 }
 
+/* QEMU gives the base of the start when the back-end was killed; the ring is in its second lap. */
+static void
+a_packed_ring_goes_on_where_its_entries_say(void **state)
+{
+	const uint64_t packed = VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	struct rig *rig = *state;
+	struct vring_packed_desc *entry = (void *)rig->mem;
+
+	for (uint32_t i = 0; i < RIG_SIZE; i++) /* 100 used, 20 available, the others of lap 1 */
+		entry[i].flags = i < 100 ? 0 : i < 120 ? VIRTQ_PACKED_USED : VIRTQ_PACKED_PHASES;
+	fe_start(rig);
+	assert_int_equal(fe_u64(rig, VHU_SET_STATUS, 0), ACK);
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | packed), ACK);
+	assert_int_equal(fe_state(rig, VHU_SET_VRING_BASE, 0, 0x80008000), ACK);
+	fe_ring(rig, 0);
+	assert_non_null(rig->ring[0]);
+	assert_int_equal(rig->vq[0]->cursor.avail_idx, 100);
+	assert_false(rig->vq[0]->cursor.avail_wrap);
+	assert_int_equal(rig->vq[0]->cursor.used_idx, 100);
+	assert_false(rig->vq[0]->cursor.used_wrap);
+}
+
 static void
 reset_owner_only_disables(void **state)
 {
@@ -572,6 +594,7 @@ main(void)
 		RIG_TEST(broken_ring_waits_for_base_and_kick),
 		RIG_TEST(reset_keeps_memory_and_channel),
 		RIG_TEST(a_reset_leaves_positions_to_be_asked_for),
+		RIG_TEST(a_packed_ring_goes_on_where_its_entries_say),
 		RIG_TEST(reset_owner_only_disables),
 		RIG_TEST(mtu_and_rarp_reach_the_owner),
 		RIG_TEST(disconnect_takes_everything_back),

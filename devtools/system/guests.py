@@ -378,14 +378,14 @@ def restart(report, qemu=10):
              Link("packed-guest-connects", "packed=on"),
              Link("packed-guest-listens", "packed=on", listens=True),
              Link("zero-copy", "csum=off," + NO_RX_OFFLOAD + ",gso=off", port=ZERO_COPY)]
-    everyone, split = [0, 1, 2, 3, 4], [0, 1, 4]
+    everyone = [0, 1, 2, 3, 4]
     network = Network(links, qemu)
     try:
         report.case("port-stop-start", stop_start, network, everyone)
         for end in (0, 1):
             report.case("guest-restart-" + "ab"[end], guest_restart, network, everyone, end)
         for number in (1, 2):
-            report.case("kill-9-%d" % number, killed, network, split)
+            report.case("kill-9-%d" % number, killed, network, everyone)
     finally:
         network.close()
 

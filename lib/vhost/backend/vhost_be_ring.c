@@ -8,6 +8,7 @@
 #include "vhost_net_hdr.h"
 #include "virtq_dev_log.h"
 #include "virtq_notify.h"
+#include "virtq_place.h"
 #include "virtq_shared.h"
 
 static void
@@ -278,10 +279,14 @@ never_used(const struct virtq_ring *ring)
 static int
 place_packed(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
 {
-	uint32_t base = r->has_base ? r->base : virtq_fresh_base(true);
+	const uint32_t said = r->has_base ? r->base : virtq_fresh_base(true);
+	uint32_t base = said;
 
-	if (base == 0 && never_used(ring))
-		base = virtq_fresh_base(true);
+	if (never_used(ring))
+		base = said == 0 ? virtq_fresh_base(true) : said;
+	else if (virtq_place_packed(ring, &base))
+		vhost_be_session_log(be, VHOST_LOG_INFO, "ring %u goes on at 0x%x, where its "
+				     "entries say, and not at its base 0x%x", r->qid, base, said);
 	return virtq_dev_set_base(be->vq[r->qid], ring, base);
 }
 
