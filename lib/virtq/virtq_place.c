@@ -1,25 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "virtq_place.h"
-#include "virtq_shared.h"
+
+#include "virtq_dev.h"
 
 #define MAX_SIZE 1024
 /* Looks at a ring that its driver is about to add to. */
 #define TRIES 3
-
-/* An entry, and the wrap counter of a lap there. */
-struct place {
-	uint32_t at;
-	bool wrap;
-};
-
-static void
-go_on(struct place *p, uint32_t size)
-{
-	if (++p->at == size) {
-		p->at = 0;
-		p->wrap = !p->wrap;
-	}
-}
 
 static bool
 avail_bit(uint16_t flags)
@@ -40,18 +26,18 @@ used_bit(uint16_t flags)
  * `single` each chain has one entry.
  */
 static bool
-can_stand(const uint16_t *flags, uint32_t size, struct place p, bool single)
+can_stand(const uint16_t *flags, uint16_t size, struct virtq_pos p, bool single)
 {
 	bool may_belong = !single, has_more = false;
 	uint32_t left = size;
 
-	for (; left > 0; left--, go_on(&p, size))
-		if (avail_bit(flags[p.at]) != p.wrap || used_bit(flags[p.at]) == p.wrap)
+	for (; left > 0; left--, virtq_pos_advance(&p, 1, size))
+		if (avail_bit(flags[p.idx]) != p.wrap || used_bit(flags[p.idx]) == p.wrap)
 			break;
-	for (; left > 0; left--, go_on(&p, size)) {
-		if (avail_bit(flags[p.at]) == p.wrap)
+	for (; left > 0; left--, virtq_pos_advance(&p, 1, size)) {
+		if (avail_bit(flags[p.idx]) == p.wrap)
 			return false;
-		if (used_bit(flags[p.at]) != p.wrap) { /* of a chain the first, or the only one */
+		if (used_bit(flags[p.idx]) != p.wrap) { /* of a chain the first, or the only one */
 			if (has_more)
 				return false;
 			may_belong = !single;
@@ -59,19 +45,19 @@ can_stand(const uint16_t *flags, uint32_t size, struct place p, bool single)
 		}
 		if (!may_belong)
 			return false;
-		has_more = may_belong = flags[p.at] & VRING_DESC_F_NEXT;
+		has_more = may_belong = flags[p.idx] & VRING_DESC_F_NEXT;
 	}
 	return !has_more;
 }
 
 /* Places where the device can stand, two at most; *place is the last of them. */
 static unsigned int
-find_places(const uint16_t *flags, uint32_t size, bool single, struct place *place)
+find_places(const uint16_t *flags, uint16_t size, bool single, struct virtq_pos *place)
 {
 	unsigned int n = 0;
 
-	for (uint32_t i = 0; i < 2 * size && n < 2; i++) {
-		const struct place p = { i / 2, i % 2 };
+	for (uint32_t i = 0; i < 2u * size && n < 2; i++) {
+		const struct virtq_pos p = { (uint16_t)(i / 2), i % 2 };
 
 		if (!can_stand(flags, size, p, single))
 			continue;
@@ -98,11 +84,11 @@ bool
 virtq_place_packed(const struct virtq_ring *ring, uint32_t *base)
 {
 	const uint32_t used = *base >> 16 != 0 ? *base >> 16 : *base;
-	const struct place said = { used & 0x7fff, used >> 15 & 1 };
-	struct place found = { 0, false };
+	const struct virtq_pos said = { used & 0x7fff, used >> 15 & 1 };
+	struct virtq_pos found = { 0, false };
 	uint16_t flags[MAX_SIZE];
 
-	if (ring->size > MAX_SIZE || said.at >= ring->size ||
+	if (ring->size > MAX_SIZE || said.idx >= ring->size ||
 	    (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
 		return false;
 	for (int i = 0; i < TRIES; i++) {
@@ -111,7 +97,7 @@ virtq_place_packed(const struct virtq_ring *ring, uint32_t *base)
 		if (can_stand(flags, ring->size, said, false))
 			return false;
 		if (find_places(flags, ring->size, single, &found) == 1) {
-			const uint32_t half = found.at | (uint32_t)found.wrap << 15;
+			const uint32_t half = found.idx | (uint32_t)found.wrap << 15;
 
 			*base = half | half << 16;
 			return true;

@@ -202,9 +202,9 @@ vhost_be_mem_on_set_log_base(struct vhost_be *be, struct vhu_msg *msg)
 	}
 	virtq_log_put(be->log);
 	be->log = log;
-	for (uint16_t i = 0; i < be->nrings; i++)
-		be->vring[i].stale = be->vring[i].stale ||
-				     (be->features & VIRTQ_BIT(VHOST_F_LOG_ALL));
+	if (be->features & VIRTQ_BIT(VHOST_F_LOG_ALL))
+		for (uint16_t i = 0; i < be->nrings; i++)
+			be->vring[i].stale = true;
 	msg->hdr.size = sizeof(msg->u64);
 	msg->u64 = 0;
 	return 0;
