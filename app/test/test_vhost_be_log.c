@@ -42,6 +42,15 @@ give_log(struct rig *rig, uint32_t flags, uint64_t size, uint64_t offset, int fd
 	return fe_talk(rig, VHU_SET_LOG_BASE, flags, &log, sizeof(log), &fd, fd >= 0, &m);
 }
 
+/* Rings that run, and a log that they use. */
+static void
+start_logged(struct rig *rig, const struct shared *s)
+{
+	fe_start(rig);
+	assert_int_equal(give_log(rig, 0, LOG_BYTES, 0, s->fd), ACK);
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | LOG_ALL), ACK);
+}
+
 static enum outcome
 log_ring(struct rig *rig, uint32_t i, bool on)
 {
@@ -109,9 +118,7 @@ a_ring_that_starts_is_logged(void **state)
 	struct shared s = log_file(LOG_BYTES);
 	struct rig *rig = *state;
 
-	fe_start(rig);
-	assert_int_equal(give_log(rig, 0, LOG_BYTES, 0, s.fd), ACK);
-	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | LOG_ALL), ACK);
+	start_logged(rig, &s);
 	assert_int_equal(log_ring(rig, 0, true), ACK);
 	fe_get_base(rig, 0);
 	assert_null(rig->ring[0]);
@@ -177,9 +184,7 @@ a_log_cut_short_ends_the_connection(void **state)
 	struct shared s = log_file(LOG_BYTES);
 	struct rig *rig = *state;
 
-	fe_start(rig);
-	assert_int_equal(give_log(rig, 0, LOG_BYTES, 0, s.fd), ACK);
-	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | LOG_ALL), ACK);
+	start_logged(rig, &s);
 	assert_int_equal(ftruncate(s.fd, 0), 0);
 	virtq_log_mark(rig->ring[0]->log, RIG_GPA, 1);
 	WAIT(rig, rig->downs == 1, 3000);
@@ -193,9 +198,7 @@ a_page_beyond_the_log_ends_the_connection(void **state)
 	struct shared s = log_file(LOG_BYTES);
 	struct rig *rig = *state;
 
-	fe_start(rig);
-	assert_int_equal(give_log(rig, 0, LOG_BYTES, 0, s.fd), ACK);
-	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | LOG_ALL), ACK);
+	start_logged(rig, &s);
 	virtq_log_mark(rig->ring[1]->log, LOG_BYTES * 8 * PAGE, 1);
 	WAIT(rig, rig->downs == 1, 3000);
 	assert_non_null(strstr(rig->why, "the log is too short"));

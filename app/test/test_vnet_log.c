@@ -59,10 +59,20 @@ log_open(struct logged *t)
 	t->changed = t->marked = 0;
 }
 
+/* A port whose ring is logged from the beginning. */
 static void
-log_close(struct logged *t)
+logged_open(struct logged *t, uint16_t size, uint64_t features, uint32_t bytes, uint32_t regions)
+{
+	port_open(&t->p, size, features, bytes, regions);
+	log_open(t);
+	switch_log(t, t->log, true, 0);
+}
+
+static void
+logged_close(struct logged *t)
 {
 	assert_false(virtq_log_failed(t->log));
+	port_close(&t->p);
 	virtq_log_put(t->log);
 	free(t->bits);
 	free(t->before);
@@ -141,19 +151,14 @@ to_the_guest(void **state)
 			uint64_t x = 7 * i + regions;
 			struct logged t;
 
-			port_open(&t.p, SIZE, ring_features[i], SLOT, regions);
-			log_open(&t);
-			switch_log(&t, t.log, true, 0);
+			logged_open(&t, SIZE, ring_features[i], SLOT, regions);
 			for (uint32_t k = 0; k < ROUNDS; k++) {
 				send_some(&t, &x);
 				reap(&t);
 			}
 			assert_true(t.changed > ROUNDS);
 			assert_true(10ull * t.marked <= 11ull * t.changed);
-			virtq_ring_free(t.p.d.ring);
-			t.p.d.ring = NULL;
-			log_close(&t);
-			port_close(&t.p);
+			logged_close(&t);
 		}
 	}
 }
@@ -169,9 +174,7 @@ long_rings(void **state)
 		struct rte_mbuf *pkts[90];
 		struct logged t;
 
-		port_open(&t.p, size, both[i], 128, 1);
-		log_open(&t);
-		switch_log(&t, t.log, true, 0);
+		logged_open(&t, size, both[i], 128, 1);
 		for (uint32_t k = 0; k < 3u * size / n; k++) {
 			for (uint16_t j = 0; j < n; j++) {
 				assert_true(port_offer(&t.p, 128, PLAIN, true));
@@ -182,10 +185,7 @@ long_rings(void **state)
 			compare(&t);
 			reap(&t);
 		}
-		virtq_ring_free(t.p.d.ring);
-		t.p.d.ring = NULL;
-		log_close(&t);
-		port_close(&t.p);
+		logged_close(&t);
 	}
 }
 
@@ -199,9 +199,7 @@ given_up(void **state)
 		struct rte_mbuf *m = tcp_packet(4000, TSO, 1000, 1200);
 		struct logged t;
 
-		port_open(&t.p, SIZE, both[i], 200, 1);
-		log_open(&t);
-		switch_log(&t, t.log, true, 0);
+		logged_open(&t, SIZE, both[i], 200, 1);
 		for (uint32_t k = 0; k < 10; k++)
 			port_offer(&t.p, 200, PLAIN, true);
 		remember(&t);
@@ -209,10 +207,7 @@ given_up(void **state)
 		compare(&t);
 		assert_true(t.changed > 0);
 		rte_pktmbuf_free(m);
-		virtq_ring_free(t.p.d.ring);
-		t.p.d.ring = NULL;
-		log_close(&t);
-		port_close(&t.p);
+		logged_close(&t);
 	}
 }
 
@@ -225,9 +220,7 @@ from_the_guest(void **state)
 		uint64_t x = i;
 		struct logged t;
 
-		port_open(&t.p, SIZE, ring_features[i], SLOT, 3);
-		log_open(&t);
-		switch_log(&t, t.log, true, 0);
+		logged_open(&t, SIZE, ring_features[i], SLOT, 3);
 		for (uint32_t k = 0; k < ROUNDS; k++) {
 			const struct layout *l = &layouts[t.p.r.features & F_INDIRECT ?
 							  rd_random(&x) % NLAYOUTS : 0];
@@ -245,10 +238,7 @@ from_the_guest(void **state)
 		}
 		assert_true(t.changed > ROUNDS / 2);
 		assert_true(10ull * t.marked <= 11ull * t.changed);
-		virtq_ring_free(t.p.d.ring);
-		t.p.d.ring = NULL;
-		log_close(&t);
-		port_close(&t.p);
+		logged_close(&t);
 	}
 }
 
@@ -288,10 +278,7 @@ zero_copy(void **state)
 		assert_true(10ull * t.marked <= 11ull * t.changed);
 		rte_pktmbuf_free_bulk(kept, nkept);
 		assert_true(vnet_zc_free(zc));
-		virtq_ring_free(t.p.d.ring);
-		t.p.d.ring = NULL;
-		log_close(&t);
-		port_close(&t.p);
+		logged_close(&t);
 	}
 }
 
@@ -323,10 +310,7 @@ switched(void **state)
 			assert_int_equal(is_marked(&t, used), with_used);
 			reap(&t);
 		}
-		virtq_ring_free(t.p.d.ring);
-		t.p.d.ring = NULL;
-		log_close(&t);
-		port_close(&t.p);
+		logged_close(&t);
 	}
 }
 
