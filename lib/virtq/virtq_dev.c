@@ -6,16 +6,62 @@
 
 #include "virtq_notify.h"
 
+/* For a ring with I/O virtual addresses each round begins so: what it cached may have gone. */
+void
+virtq_dev_begin_anew(struct virtq_dev *dev, const struct virtq_ring *ring)
+{
+	const uint64_t generation = ring->generation & ~VIRTQ_RING_IOVA;
+
+	if (dev->tlb_generation != generation) {
+		dev->tlb.size = 0;
+		dev->call_valid = false;
+		dev->tlb_generation = generation;
+	}
+	if (ring->view != NULL &&
+	    virtq_iotlb_view_begin(ring->view, VIRTQ_IOTLB_POS(dev->cursor.avail_idx,
+							       dev->cursor.avail_wrap)))
+		dev->tlb.size = 0;
+}
+
+static uint8_t *
+translate_iova(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t iova, uint32_t len,
+	       bool write)
+{
+	struct virtq_iotlb_range r;
+	uint8_t *host = virtq_iotlb_view_find(ring->view, iova, len, write, &r);
+
+	if (r.iova <= r.last)
+		dev->tlb = (struct virtq_tlb){r.iova, r.last - r.iova + 1, r.host};
+	return host;
+}
+
 uint8_t *
 virtq_dev_translate_miss(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t gpa,
-			 uint32_t len)
+			 uint32_t len, bool write)
 {
-	const struct virtq_region *r = virtq_mem_find(ring->mem, gpa);
+	const struct virtq_region *r;
 
+	if (ring->view != NULL)
+		return translate_iova(dev, ring, gpa, len, write);
+	r = virtq_mem_find(ring->mem, gpa);
 	if (r == NULL)
 		return NULL;
 	dev->tlb = (struct virtq_tlb){r->gpa, r->size, r->host};
 	return len <= r->size - (gpa - r->gpa) ? r->host + (gpa - r->gpa) : NULL;
+}
+
+uint8_t *
+virtq_dev_find(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t addr, uint64_t *len,
+	       bool write)
+{
+	uint8_t *host;
+
+	if (ring->view == NULL)
+		return virtq_mem_gpa(ring->mem, addr, len);
+	host = virtq_iotlb_view_piece(ring->view, addr, len, write);
+	if (host == NULL && virtq_iotlb_view_miss(ring->view, addr, write))
+		dev->scratch.missed = true;
+	return host;
 }
 
 void
@@ -116,8 +162,10 @@ walk_add(struct walk *w, uint64_t gpa, uint32_t len, uint16_t flags)
 	/* Of what the scratch has no room for, nothing needs to be translated. */
 	while (len > 0 && w->c->fault == VIRTQ_FAULT_NONE && !w->full) {
 		uint64_t part = len;
-		uint8_t *p = virtq_mem_gpa(w->ring->mem, gpa, &part);
+		uint8_t *p = virtq_dev_find(w->dev, w->ring, gpa, &part, w->write);
 
+		if (p == NULL && virtq_dev_missed(w->dev))
+			break;
 		if (p == NULL) {
 			w->c->fault = VIRTQ_FAULT_UNMAPPED;
 			break;
@@ -132,13 +180,14 @@ walk_add(struct walk *w, uint64_t gpa, uint32_t len, uint16_t flags)
 /*
  * The chain is complete. When the scratch was too small, and other chains of this round are in it,
  * entries becomes 0: the caller stops before this chain and meets it again with an empty scratch.
+ * So it is with one that waits for the IOTLB, of which all that is missed was asked for.
  */
 static enum virtq_error
 walk_end(struct walk *w)
 {
 	struct virtq_chain *c = w->c;
 
-	if (w->full && c->seg > 0) {
+	if (virtq_dev_missed(w->dev) || (w->full && c->seg > 0)) {
 		c->entries = 0;
 		return VIRTQ_OK;
 	}
@@ -161,10 +210,11 @@ walk_end(struct walk *w)
 
 /* Entry i of an indirect table; it may straddle regions. False when it is not all mapped. */
 static bool
-table_entry(const struct virtq_mem *mem, uint64_t table, uint32_t i, struct virtq_desc *d)
+table_entry(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t table, uint32_t i,
+	    struct virtq_desc *d)
 {
 	uint64_t gpa = table + (uint64_t)i * sizeof(*d), len = sizeof(*d);
-	const uint8_t *p = virtq_mem_gpa(mem, gpa, &len);
+	const uint8_t *p = virtq_dev_find(dev, ring, gpa, &len, false);
 	uint8_t copy[sizeof(*d)];
 
 	if (p != NULL && len == sizeof(*d) && (uintptr_t)p % 8 == 0) {
@@ -173,7 +223,7 @@ table_entry(const struct virtq_mem *mem, uint64_t table, uint32_t i, struct virt
 	}
 	for (uint64_t done = 0; done < sizeof(copy); done += len) {
 		len = sizeof(copy) - done;
-		p = virtq_mem_gpa(mem, gpa + done, &len);
+		p = virtq_dev_find(dev, ring, gpa + done, &len, false);
 		if (p == NULL)
 			return false;
 		memcpy(copy + done, p, len);
@@ -196,8 +246,8 @@ walk_table(struct walk *w, struct virtq_desc ref, bool packed)
 		struct virtq_desc d;
 		uint16_t flags;
 
-		if (!table_entry(w->ring->mem, ref.addr, i, &d))
-			return VIRTQ_E_INDIRECT_UNMAPPED;
+		if (!table_entry(w->dev, w->ring, ref.addr, i, &d))
+			return virtq_dev_missed(w->dev) ? VIRTQ_OK : VIRTQ_E_INDIRECT_UNMAPPED;
 		flags = packed ? d.packed.flags : d.split.flags;
 		/*
 		 * DPDK's driver marks the entries of a packed table as writable whatever they are.

@@ -50,9 +50,9 @@ enum virtq_fault {
 	VIRTQ_FAULT_TOO_LONG,	/* more segments or bytes than anything sensible has */
 };
 
-/* The last region that a translation of this ring hit. */
+/* The last region (or range of an IOTLB) that a translation of this ring hit. */
 struct virtq_tlb {
-	uint64_t gpa, size;	/* size 0: empty */
+	uint64_t gpa, size;	/* size 0: empty. With an IOTLB an I/O virtual address */
 	uint8_t *host;
 };
 
@@ -60,6 +60,7 @@ struct virtq_tlb {
 struct virtq_scratch {
 	uint16_t nsegs;		/* of virtq_dev.segs */
 	uint16_t nwalked;	/* descriptors of chains that are of no use */
+	bool missed;		/* a chain waits for the IOTLB */
 };
 
 /* Segments that the chains of one burst can have together. */
@@ -137,9 +138,15 @@ struct virtq_fetch {
 };
 
 /* Out of line: not the common case. */
+void virtq_dev_begin_anew(struct virtq_dev *dev, const struct virtq_ring *ring);
 uint8_t *virtq_dev_translate_miss(struct virtq_dev *dev, const struct virtq_ring *ring,
-				  uint64_t gpa,
-				  uint32_t len);
+				  uint64_t gpa, uint32_t len, bool write);
+/*
+ * Translate what a descriptor says; *len as in virtq_mem_gpa(). NULL: it is not mapped, or the
+ * chain has to wait, which virtq_dev_missed() tells.
+ */
+uint8_t *virtq_dev_find(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t addr,
+			uint64_t *len, bool write);
 enum virtq_error virtq_dev_walk_split(struct virtq_dev *dev, const struct virtq_ring *ring,
 				      struct virtq_desc first, bool write, struct virtq_chain *c);
 enum virtq_error virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq_ring *ring,
@@ -163,23 +170,27 @@ VIRTQ_INLINE void
 virtq_dev_begin(struct virtq_dev *dev, const struct virtq_ring *ring)
 {
 	dev->scratch = (struct virtq_scratch){0};
-	if (virtq_unlikely(dev->tlb_generation != ring->generation)) {
-		dev->tlb.size = 0;
-		dev->call_valid = false;
-		dev->tlb_generation = ring->generation;
-	}
+	if (virtq_unlikely(dev->tlb_generation != ring->generation))
+		virtq_dev_begin_anew(dev, ring);
+}
+
+/* Since then a chain was left in the ring, for an address that the front-end has to say first. */
+static inline bool
+virtq_dev_missed(const struct virtq_dev *dev)
+{
+	return dev->scratch.missed;
 }
 
 /* The whole of [gpa, gpa + len) in this process, or NULL when it is not in one region. */
 VIRTQ_INLINE uint8_t *
 virtq_dev_translate(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t gpa,
-		    uint32_t len)
+		    uint32_t len, bool write)
 {
 	uint64_t off = gpa - dev->tlb.gpa;
 
 	if (virtq_likely(off < dev->tlb.size && len <= dev->tlb.size - off))
 		return dev->tlb.host + off;
-	return virtq_dev_translate_miss(dev, ring, gpa, len);
+	return virtq_dev_translate_miss(dev, ring, gpa, len, write);
 }
 
 VIRTQ_INLINE struct virtq_pos
@@ -202,9 +213,9 @@ virtq_dev_prefetch_nothing(const void *ctx, uint16_t i, const struct virtq_chain
 /* A chain of one plain descriptor; false when it needs the long way. */
 VIRTQ_INLINE bool
 virtq_dev_plain(struct virtq_dev *dev, const struct virtq_ring *ring, struct virtq_desc d,
-		struct virtq_chain *c)
+		bool write, struct virtq_chain *c)
 {
-	c->addr = virtq_dev_translate(dev, ring, d.addr, d.len);
+	c->addr = virtq_dev_translate(dev, ring, d.addr, d.len, write);
 	if (virtq_unlikely(c->addr == NULL || d.len == 0))
 		return false;
 	c->len = d.len;
@@ -275,7 +286,7 @@ virtq_dev_fetch_split(struct virtq_dev *dev, const struct virtq_ring *ring, stru
 		d = virtq_load_desc(&ring->desc[head[i]]);
 		c[i].id = head[i];
 		if (virtq_likely(d.split.flags == flags) &&
-		    virtq_dev_plain(dev, ring, d, &c[i])) {
+		    virtq_dev_plain(dev, ring, d, write, &c[i])) {
 			prefetch(f->ctx, i, &c[i]);
 			continue;
 		}
@@ -323,7 +334,7 @@ virtq_dev_fetch_packed(struct virtq_dev *dev, const struct virtq_ring *ring, str
 		d = virtq_desc_of(virtq_load64(&p->addr), meta);
 		c[i].id = d.packed.id;
 		if (virtq_likely((flags & shape) == (write ? VRING_DESC_F_WRITE : 0)) &&
-		    virtq_dev_plain(dev, ring, d, &c[i])) {
+		    virtq_dev_plain(dev, ring, d, write, &c[i])) {
 			prefetch(f->ctx, i, &c[i]);
 			virtq_pos_advance(&f->pos, 1, ring->size);
 			left--;

@@ -9,6 +9,10 @@ mark_host(struct virtq_dev *dev, const struct virtq_ring *ring, const uint8_t *h
 {
 	uint64_t offset = (uintptr_t)host - (uintptr_t)dev->tlb.host;
 
+	if (ring->view != NULL) { /* the other cache is of other addresses */
+		virtq_log_mark(ring->log, virtq_mem_gpa_of(ring->mem, host), len);
+		return;
+	}
 	if (virtq_unlikely(offset >= dev->tlb.size)) {
 		const struct virtq_region *r = virtq_mem_find_host(ring->mem, host);
 

@@ -408,16 +408,23 @@ virtq_mem_gpa(const struct virtq_mem *mem, uint64_t gpa, uint64_t *len)
 	return r->host + (gpa - r->gpa);
 }
 
+const struct virtq_region *
+virtq_mem_find_uva(const struct virtq_mem *mem, uint64_t uva)
+{
+	for (uint32_t i = 0; i < mem->nregions; i++)
+		if (uva - mem->region[i].uva < mem->region[i].size)
+			return &mem->region[i];
+	return NULL;
+}
+
 void *
 virtq_mem_uva(const struct virtq_mem *mem, uint64_t uva, uint64_t len)
 {
-	for (uint32_t i = 0; i < mem->nregions; i++) {
-		const struct virtq_region *r = &mem->region[i];
+	const struct virtq_region *r = virtq_mem_find_uva(mem, uva);
 
-		if (uva >= r->uva && uva - r->uva < r->size)
-			return len <= r->size - (uva - r->uva) ? r->host + (uva - r->uva) : NULL;
-	}
-	return NULL;
+	if (r == NULL || len > r->size - (uva - r->uva))
+		return NULL;
+	return r->host + (uva - r->uva);
 }
 
 const struct virtq_region *

@@ -131,6 +131,8 @@ const struct virtq_region *virtq_mem_find_host(const struct virtq_mem *mem, cons
 uint64_t virtq_mem_gpa_of(const struct virtq_mem *mem, const void *host);
 /* The last guest-physical address that is mapped. */
 uint64_t virtq_mem_last(const struct virtq_mem *mem);
+/* The region that a front-end user address lies in, or NULL. Looks at them one by one. */
+const struct virtq_region *virtq_mem_find_uva(const struct virtq_mem *mem, uint64_t uva);
 /* Translate `len` bytes at a front-end user address; NULL unless all of them lie in one region. */
 void *virtq_mem_uva(const struct virtq_mem *mem, uint64_t uva, uint64_t len);
 

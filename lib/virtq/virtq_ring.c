@@ -27,47 +27,55 @@ virtq_ring_error_name(enum virtq_error e)
 	return e < VIRTQ_E_MAX ? names[e] : "unknown";
 }
 
-/* One of the three parts of a ring. */
-struct part {
-	uint64_t uva, bytes, align;
-	void *host;
-};
-
-/* Sizes and alignments: VIRTIO 1.2, 2.7 and 2.8. */
-static void
-parts_of(const struct virtq_ring_config *cfg, struct part part[3])
+void
+virtq_ring_parts(const struct virtq_ring_config *cfg, struct virtq_ring_part part[3])
 {
 	uint64_t n = cfg->size;
 	uint64_t event = cfg->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX) ? 2 : 0;
 	bool packed = cfg->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 
-	part[0] = (struct part){cfg->desc_uva, 16 * n, 16, NULL};
+	part[0] = (struct virtq_ring_part){cfg->desc_uva, 16 * n, 16, packed};
 	if (packed) {
-		part[1] = (struct part){cfg->avail_uva, 4, 4, NULL};
-		part[2] = (struct part){cfg->used_uva, 4, 4, NULL};
+		part[1] = (struct virtq_ring_part){cfg->avail_uva, 4, 4, false};
+		part[2] = (struct virtq_ring_part){cfg->used_uva, 4, 4, true};
 	} else {
-		part[1] = (struct part){cfg->avail_uva, 4 + 2 * n + event, 2, NULL};
-		part[2] = (struct part){cfg->used_uva, 4 + 8 * n + event, 4, NULL};
+		part[1] = (struct virtq_ring_part){cfg->avail_uva, 4 + 2 * n + event, 2, false};
+		part[2] = (struct virtq_ring_part){cfg->used_uva, 4 + 8 * n + event, 4, true};
 	}
 }
 
+static void *
+part_host(const struct virtq_ring_part *p, const struct virtq_mem *mem,
+	  const struct virtq_iotlb *iotlb)
+{
+	uint64_t len = p->bytes;
+	void *host;
+
+	if (iotlb == NULL)
+		return virtq_mem_uva(mem, p->addr, p->bytes);
+	host = virtq_iotlb_find(iotlb, p->addr, &len, p->written);
+	return len == p->bytes ? host : NULL;
+}
+
 static int
-parts_translate(struct part part[3], const struct virtq_mem *mem)
+parts_translate(const struct virtq_ring_part part[3], const struct virtq_mem *mem,
+		const struct virtq_iotlb *iotlb, void *host[3])
 {
 	for (int i = 0; i < 3; i++) {
-		if (part[i].uva % part[i].align != 0 || part[i].uva + part[i].bytes < part[i].uva)
+		if (part[i].addr % part[i].align != 0 ||
+		    part[i].addr + part[i].bytes < part[i].addr)
 			return -EINVAL;
 		for (int j = 0; j < i; j++)
-			if (virtq_ranges_overlap(part[i].uva, part[i].bytes, part[j].uva,
+			if (virtq_ranges_overlap(part[i].addr, part[i].bytes, part[j].addr,
 						 part[j].bytes))
 				return -EINVAL;
 	}
 	for (int i = 0; i < 3; i++) {
-		part[i].host = virtq_mem_uva(mem, part[i].uva, part[i].bytes);
-		if (part[i].host == NULL)
+		host[i] = part_host(&part[i], mem, iotlb);
+		if (host[i] == NULL)
 			return -EFAULT;
 		/* A region's own offset may undo the alignment of the user address. */
-		if ((uintptr_t)part[i].host % part[i].align != 0)
+		if ((uintptr_t)host[i] % part[i].align != 0)
 			return -EINVAL;
 	}
 	return 0;
@@ -88,28 +96,42 @@ ring_alloc_aligned(void)
 			     ~(VIRTQ_CACHE_LINE - 1ul));
 }
 
+/* With an IOTLB; log_gpa is an I/O virtual address then as well. */
+static int
+ring_add_view(struct virtq_ring *ring, const struct virtq_ring_config *cfg)
+{
+	ring->view = virtq_iotlb_view_new(cfg->iotlb, cfg->missfd, ring->packed);
+	if (ring->view == NULL)
+		return -ENOMEM;
+	ring->generation |= VIRTQ_RING_IOVA;
+	if (ring->log != NULL)
+		ring->log_gpa = virtq_mem_gpa_of(ring->mem, ring->used);
+	return 0;
+}
+
 int
 virtq_ring_new(const struct virtq_ring_config *cfg, struct virtq_mem *mem, struct virtq_ring **out)
 {
 	bool packed = cfg->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	struct virtq_ring_part part[3];
 	struct virtq_ring *ring;
-	struct part part[3];
+	void *host[3];
 	int rc;
 
 	if (cfg->size == 0 || cfg->size > VIRTQ_MAX_SIZE ||
 	    (!packed && (cfg->size & (cfg->size - 1)) != 0))
 		return -EINVAL;
-	parts_of(cfg, part);
-	rc = parts_translate(part, mem);
+	virtq_ring_parts(cfg, part);
+	rc = parts_translate(part, mem, cfg->iotlb, host);
 	if (rc < 0)
 		return rc;
 	ring = ring_alloc_aligned();
 	if (ring == NULL)
 		return -ENOMEM;
 	memset(ring, 0, sizeof(*ring));
-	ring->desc = part[0].host;
-	ring->avail = part[1].host;
-	ring->used = part[2].host;
+	ring->desc = host[0];
+	ring->avail = host[1];
+	ring->used = host[2];
 	ring->size = (uint16_t)cfg->size;
 	ring->mask = (uint16_t)(cfg->size - 1);
 	ring->packed = packed;
@@ -124,8 +146,12 @@ virtq_ring_new(const struct virtq_ring_config *cfg, struct virtq_mem *mem, struc
 	ring->log_used = cfg->log_used;
 	ring->log_gpa = cfg->log_gpa;
 	if (ring->log != NULL)
-		ring->desc_gpa = virtq_mem_gpa_of(mem, part[0].host);
+		ring->desc_gpa = virtq_mem_gpa_of(mem, host[0]);
 	ring->generation = new_generation();
+	if (cfg->iotlb != NULL && ring_add_view(ring, cfg) < 0) {
+		virtq_ring_free(ring);
+		return -ENOMEM;
+	}
 	*out = ring;
 	return 0;
 }
@@ -150,6 +176,7 @@ virtq_ring_free(struct virtq_ring *ring)
 {
 	if (ring == NULL)
 		return;
+	virtq_iotlb_view_free(ring->view);
 	virtq_mem_put(ring->mem);
 	virtq_log_put(ring->log);
 	free(ring);

@@ -13,11 +13,13 @@
 #include <stdint.h>
 
 #include "virtq_compat.h"
+#include "virtq_iotlb_view.h"
 #include "virtq_log.h"
 #include "virtq_mem.h"
 
 #define VIRTQ_MAX_SIZE 32768	/* entries, VIRTIO 1.2 section 2.7 */
 #define VIRTQ_BIT(b) (1ULL << (b))
+#define VIRTQ_RING_IOVA VIRTQ_BIT(63)
 
 /* Why a ring was declared broken: the peer broke a rule that leaves nothing to go on with. */
 enum virtq_error {
@@ -66,7 +68,13 @@ struct virtq_ring {
 				 * (as the guest sees it) */
 	uint16_t hdr_len;	/* bytes before the data of each packet, as its owner says */
 	void *notifier;		/* driver side: the device's notification area, or NULL */
-	uint64_t generation;	/* never the same twice in a process: caches check it */
+	/*
+	 * Never the same twice in a process: caches check it. VIRTQ_RING_IOVA is set in that of a
+	 * ring whose addresses are I/O virtual ones.
+	 */
+	uint64_t generation;
+	struct virtq_iotlb_view *view; /* device side: what translates them, owned; or NULL. The one
+					* part that the burst which holds the ring changes */
 	/*
 	 * Device side: the dirty log, one reference held, or NULL. Pages that are written through
 	 * descriptors are marked, with log_used also those of the ring: split, the used ring as if
@@ -82,7 +90,10 @@ struct virtq_ring {
 struct virtq_ring_config {
 	uint32_t size;
 	uint64_t features;
-	uint64_t desc_uva, avail_uva, used_uva; /* front-end user addresses (SET_VRING_ADDR) */
+	uint64_t desc_uva, avail_uva, used_uva; /* front-end user addresses (SET_VRING_ADDR); with
+						 * an IOTLB they are I/O virtual ones */
+	struct virtq_iotlb *iotlb; /* or NULL: addresses in the ring are guest-physical */
+	int missfd;		/* with an IOTLB: eventfd that tells of missed pages. Not owned */
 	bool enabled;
 	int callfd, errfd;
 	uint16_t qid;
@@ -92,10 +103,20 @@ struct virtq_ring_config {
 	uint64_t log_gpa;
 };
 
+/* One of the three parts of a ring: for descriptors, the driver's and the device's. */
+struct virtq_ring_part {
+	uint64_t addr, bytes, align;
+	bool written;		/* by the device */
+};
+
+/* Sizes and alignments by VIRTIO 1.2, 2.7 and 2.8. Nothing is checked. */
+void virtq_ring_parts(const struct virtq_ring_config *cfg, struct virtq_ring_part part[3]);
+
 /*
  * Check and translate a ring. Takes its own reference of `mem`.
- * -EINVAL: size, alignment, parts that overlap. -EFAULT: a part is not wholly inside one region.
- * -ENOMEM. On success *ring is to be freed with virtq_ring_free() after no burst uses it.
+ * -EINVAL: size, alignment, parts that overlap. -EFAULT: a part is not wholly inside one region,
+ * or with an IOTLB not known in one piece. -ENOMEM. On success *ring is to be freed with
+ * virtq_ring_free() after no burst uses it.
  */
 int virtq_ring_new(const struct virtq_ring_config *cfg, struct virtq_mem *mem,
 		   struct virtq_ring **ring);

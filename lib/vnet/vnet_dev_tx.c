@@ -192,6 +192,8 @@ tx_fetch_all(struct tx_round *t, struct virtq_fetch *f)
 		t->have += got;
 		if (f->err != VIRTQ_OK)
 			return false;
+		if (virtq_dev_missed(t->dev))
+			return true;
 		if (got == 0) /* a chain that finds the scratch full is left without entries */
 			return c->entries > 0;
 	}
