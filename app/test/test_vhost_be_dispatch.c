@@ -22,7 +22,7 @@ static const struct {
 	{ 15, 0, 0, 0, -1, true, true },	{ 16, 8, 8, 0, -1, false, true },
 	{ 17, 0, 0, 0, -1, true, true },	{ 18, 8, 8, 0, -1, false, true },
 	{ 19, 8, 8, 0, -1, false, true },	{ 20, 8, 8, 0, -1, false, true },
-	{ 21, 0, 0, 1, -1, false, true },	{ 22, 26, 32, 0, -3, true, false },
+	{ 21, 0, 0, 1, -1, false, true },	{ 22, 26, 32, 0, -3, true, true },
 	{ 23, 8, 8, 0, 6, false, false },	{ 24, 12, 268, 0, 9, true, false },
 	{ 25, 12, 268, 0, 9, false, false },	{ 26, 0, 4096, 0, 7, false, false },
 	{ 27, 8, 8, 0, 7, false, false },	{ 28, 0, 0, 0, 8, true, false },

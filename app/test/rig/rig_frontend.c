@@ -57,6 +57,34 @@ rig_rings_publish(void *ctx, const struct virtq_ring *const *rings, uint16_t n)
 }
 
 static void
+rig_ring_pause(void *ctx, uint16_t qid)
+{
+	struct rig *rig = ctx;
+
+	rig_touch(rig->ring[qid]);
+	rig->ring[qid] = NULL;
+	rig->pauses++;
+}
+
+static void
+rig_translated(void *ctx)
+{
+	struct rig *rig = ctx;
+
+	rig->translations++;
+}
+
+static void
+rig_quiesce(void *ctx)
+{
+	struct rig *rig = ctx;
+
+	for (uint16_t i = 0; i < RIG_RINGS; i++)
+		rig_touch(rig->ring[i]);
+	rig->quiesces++;
+}
+
+static void
 rig_connected(void *ctx, bool up, const char *why)
 {
 	struct rig *rig = ctx;
@@ -106,6 +134,9 @@ rig_log(void *ctx, enum vhost_log_level level, const char *text)
 static const struct vhost_be_ops rig_ops = {
 	.ring_publish = rig_ring_publish,
 	.rings_publish = rig_rings_publish,
+	.ring_pause = rig_ring_pause,
+	.quiesce = rig_quiesce,
+	.translated = rig_translated,
 	.connected = rig_connected,
 	.features = rig_features,
 	.set_mtu = rig_set_mtu,

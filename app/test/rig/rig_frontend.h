@@ -77,7 +77,7 @@ struct rig {
 
 	/* What the session told its owner. */
 	const struct virtq_ring *ring[RIG_RINGS];
-	unsigned int publishes, many_publishes;
+	unsigned int publishes, many_publishes, quiesces, pauses, translations;
 	unsigned int ups, downs;
 	const char *why;
 	uint64_t features, protocol;

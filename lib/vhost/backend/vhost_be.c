@@ -17,9 +17,6 @@
 #define TICK_MS 1000
 #define MIN_SLOTS 256
 
-/* A device feature that needs more of a session than it has: an IOTLB. */
-#define UNSERVED_FEATURES VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)
-
 static const char *
 be_message(struct vhu_conn *c, struct vhu_msg *msg)
 {
@@ -207,6 +204,7 @@ static const struct vhu_sock_ops sock_ops = {
 static void
 be_release(struct vhost_be *be)
 {
+	vhost_be_miss_close(be);
 	vhost_be_mem_close(be);
 	evloop_later_put(be->closer);
 	free(be->vq);
@@ -233,8 +231,8 @@ be_alloc(const struct vhost_be_config *cfg)
 	if (be->mem_slots > VIRTQ_MEM_MAX_REGIONS)
 		be->mem_slots = VIRTQ_MEM_MAX_REGIONS;
 	be->protocol_offered = cfg->protocol_features & VHOST_BE_PROTOCOL;
-	be->tolerated = cfg->tolerated & ~UNSERVED_FEATURES;
-	be->fallback = cfg->fallback & ~UNSERVED_FEATURES;
+	be->tolerated = cfg->tolerated;
+	be->fallback = cfg->fallback;
 	be->about = -1;
 	be->why = "";
 	be->info.last_disconnect = "";
@@ -245,7 +243,8 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->closer = evloop_later_new();
 	be->relays = vhost_be_relay_count_new();
 	if (be->vq == NULL || be->vring == NULL || be->rings == NULL || be->closer == NULL ||
-	    be->relays == NULL || vhost_be_mem_open(be, memory_was_cut) < 0) {
+	    be->relays == NULL || vhost_be_mem_open(be, memory_was_cut) < 0 ||
+	    vhost_be_miss_open(be, cfg->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)) < 0) {
 		be_release(be);
 		return NULL;
 	}
@@ -306,7 +305,7 @@ vhost_be_free(struct vhost_be *be)
 void
 vhost_be_offer(struct vhost_be *be, uint64_t features)
 {
-	be->next_features = (features & ~UNSERVED_FEATURES) | VIRTQ_BIT(VHOST_F_LOG_ALL) |
+	be->next_features = features | VIRTQ_BIT(VHOST_F_LOG_ALL) |
 			    VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES);
 }
 
@@ -325,6 +324,10 @@ vhost_be_get_info(const struct vhost_be *be, struct vhost_be_info *info)
 	COPY(connected_since_ns);
 	COPY(last_disconnect);
 	COPY(nregions);
+	COPY(iotlb_ranges);
+	COPY(iotlb_misses);
+	COPY(iotlb_updates);
+	COPY(iotlb_invalidations);
 	COPY(mem_sealed);
 	COPY(status);
 #undef COPY

@@ -31,8 +31,8 @@ struct vhost_be_config {
 	mode_t sock_mode;	/* server: permissions of the socket from creation on; 0: umask's */
 	gid_t sock_gid;		/* server; (gid_t)-1: leave */
 	uint64_t features;	/* device features offered; the session adds bit 30 and
-				 * LOG_ALL, and takes away what it cannot serve
-				 * (ACCESS_PLATFORM) */
+				 * LOG_ALL. It serves an IOMMU only if ACCESS_PLATFORM is among
+				 * them from the start */
 	uint64_t tolerated;	/* not offered, but taken from a front-end that has them: what is
 				 * between it and its guest */
 	uint64_t fallback;	/* not offered at first, but taken: what a guest may have

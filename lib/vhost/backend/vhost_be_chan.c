@@ -8,7 +8,7 @@
 static const char *
 chan_message(struct vhu_conn *c, struct vhu_msg *msg)
 {
-	/* No request of ours asks for an answer yet. */
+	/* No request of ours asks for an answer: a translation is one. */
 	return "an answer that nobody asked for";
 }
 
@@ -31,10 +31,23 @@ vhost_be_chan_init(struct vhost_be *be)
 	be->chan.rx.closer = be->closer;
 }
 
+bool
+vhost_be_chan_miss(struct vhost_be *be, uint64_t iova, bool write)
+{
+	const struct vhu_iotlb miss = {
+		.iova = iova,
+		.perm = write ? VIRTQ_IOTLB_WRITE : VIRTQ_IOTLB_READ,
+		.type = VHU_IOTLB_MISS,
+	};
+	const struct vhu_hdr hdr = { VHU_BACKEND_IOTLB_MSG, VHU_VERSION, sizeof(miss) };
+
+	return vhu_conn_is_open(&be->chan) && vhu_conn_send(&be->chan, &hdr, &miss) == 0;
+}
+
 int
 vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg)
 {
-	/* The session has nothing to say, so it does without one. */
+	/* Without an IOMMU the session has nothing to say, so it does without one. */
 	if (!vhost_be_fd_is_stream(msg->fds[0])) {
 		vhu_conn_close(&be->chan);
 		return 0;

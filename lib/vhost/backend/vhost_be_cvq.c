@@ -54,7 +54,8 @@ add_piece(struct command *c, struct virtq_desc d, uint16_t flags)
 
 /* The table of an indirect descriptor; entries of a packed ring's are in order. */
 static bool
-add_table(struct command *c, const struct virtq_ring *ring, struct virtq_desc ref)
+add_table(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c,
+	  struct virtq_desc ref)
 {
 	const uint32_t n = ref.len / sizeof(ref);
 	uint32_t i = 0;
@@ -63,7 +64,7 @@ add_table(struct command *c, const struct virtq_ring *ring, struct virtq_desc re
 		return false;
 	for (uint32_t seen = 0; seen < n; seen++) {
 		uint64_t len = sizeof(struct virtq_desc);
-		const void *p = virtq_mem_gpa(ring->mem, ref.addr + i * sizeof(ref), &len);
+		const void *p = virtq_dev_find(vq, ring, ref.addr + i * sizeof(ref), &len, false);
 		struct virtq_desc d;
 
 		if (p == NULL || len != sizeof(d))
@@ -86,7 +87,7 @@ add_table(struct command *c, const struct virtq_ring *ring, struct virtq_desc re
 
 /* 1: a command, 0: none, -1: what is there is no chain of one. */
 static int
-fetch_split(const struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c)
+fetch_split(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c)
 {
 	const uint16_t at = vq->cursor.avail_idx;
 	uint16_t i;
@@ -103,7 +104,7 @@ fetch_split(const struct virtq_dev *vq, const struct virtq_ring *ring, struct co
 			return -1;
 		d = virtq_load_desc(&ring->desc[i]);
 		if (d.split.flags & VRING_DESC_F_INDIRECT)
-			return add_table(c, ring, d) ? 1 : -1;
+			return add_table(vq, ring, c, d) ? 1 : -1;
 		if (!add_piece(c, d, d.split.flags))
 			return -1;
 		if (!(d.split.flags & VRING_DESC_F_NEXT))
@@ -113,7 +114,7 @@ fetch_split(const struct virtq_dev *vq, const struct virtq_ring *ring, struct co
 }
 
 static int
-fetch_packed(const struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c)
+fetch_packed(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c)
 {
 	struct virtq_pos at = virtq_dev_pos(vq);
 	const uint16_t first = at.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED;
@@ -124,7 +125,7 @@ fetch_packed(const struct virtq_dev *vq, const struct virtq_ring *ring, struct c
 	for (c->chain.entries = 1; c->chain.entries <= ring->size; c->chain.entries++) {
 		const struct virtq_desc d = virtq_load_desc(&ring->pdesc[at.idx]);
 
-		if (d.packed.flags & VRING_DESC_F_INDIRECT ? !add_table(c, ring, d) :
+		if (d.packed.flags & VRING_DESC_F_INDIRECT ? !add_table(vq, ring, c, d) :
 							     !add_piece(c, d, d.packed.flags))
 			return -1;
 		c->chain.id = d.packed.id;
@@ -137,14 +138,16 @@ fetch_packed(const struct virtq_dev *vq, const struct virtq_ring *ring, struct c
 
 /* The first n bytes that are to be read, wherever they lie. False: there are fewer. */
 static bool
-read_bytes(const struct command *c, const struct virtq_mem *mem, uint8_t *to, uint32_t n)
+read_bytes(struct virtq_dev *vq, const struct virtq_ring *ring, const struct command *c,
+	   uint8_t *to, uint32_t n)
 {
 	uint32_t done = 0;
 
 	for (uint32_t i = 0; i < c->n && done < n && !c->piece[i].write; i++) {
 		for (uint32_t off = 0; off < c->piece[i].len && done < n; off++) {
 			uint64_t one = 1;
-			const uint8_t *p = virtq_mem_gpa(mem, c->piece[i].gpa + off, &one);
+			const uint8_t *p = virtq_dev_find(vq, ring, c->piece[i].gpa + off, &one,
+							  false);
 
 			if (p == NULL)
 				return false;
@@ -174,24 +177,24 @@ answer_of(const uint8_t head[4], bool whole)
 
 /* Its last byte is where the answer goes. False: there is none, or nothing to answer. */
 static bool
-cvq_answer(const struct command *c, const struct virtq_ring *ring)
+cvq_answer(struct virtq_dev *vq, const struct virtq_ring *ring, const struct command *c)
 {
 	uint8_t head[4] = { 0 }, *p;
-	const bool whole = read_bytes(c, ring->mem, head, 4);
-	uint64_t gpa, one = 1;
+	const bool whole = read_bytes(vq, ring, c, head, 4);
+	uint64_t one = 1;
 
-	if (!whole && !read_bytes(c, ring->mem, head, 2))
+	if (!whole && !read_bytes(vq, ring, c, head, 2))
 		return false;
 	if (!c->piece[c->n - 1].write || c->piece[c->n - 1].len == 0)
 		return false;
-	gpa = c->piece[c->n - 1].gpa + c->piece[c->n - 1].len - 1;
-	p = virtq_mem_gpa(ring->mem, gpa, &one);
+	p = virtq_dev_find(vq, ring, c->piece[c->n - 1].gpa + c->piece[c->n - 1].len - 1, &one,
+			   true);
 	if (p == NULL)
 		return false;
 	*(volatile uint8_t *)p = answer_of(head, whole);
 	if (ring->log != NULL) {
 		virtq_log_barrier();
-		virtq_log_mark(ring->log, gpa, 1);
+		virtq_log_mark(ring->log, virtq_mem_gpa_of(ring->mem, p), 1);
 	}
 	return true;
 }
@@ -213,7 +216,7 @@ want_kicks(const struct virtq_dev *vq, const struct virtq_ring *ring)
 	virtq_barrier_event(); /* Barrier C, the other way round: what came before is seen */
 }
 
-/* False: more may wait. */
+/* False: more may wait, or one for its addresses. */
 static bool
 serve_commands(struct vhost_be *be)
 {
@@ -224,11 +227,12 @@ serve_commands(struct vhost_be *be)
 	for (int i = 0; i < MAX_COMMANDS; i++) {
 		struct command c = { .n = 0 };
 
+		virtq_dev_begin(vq, ring);
 		want_kicks(vq, ring);
 		/* Buffers of a data ring whose partner is still to come are left alone. */
 		if ((ring->packed ? fetch_packed : fetch_split)(vq, ring, &c) <= 0 ||
-		    !cvq_answer(&c, ring))
-			return true;
+		    !cvq_answer(vq, ring, &c))
+			return !virtq_dev_missed(vq);
 		c.chain.written = 1;
 		used = virtq_dev_used_pos(vq);
 		virtq_dev_complete(vq, ring, &c.chain, 1, ring->packed, true, false);

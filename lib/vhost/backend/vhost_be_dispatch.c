@@ -54,6 +54,7 @@ on_set_features(struct vhost_be *be, struct vhu_msg *msg)
 	}
 	be->features_set = be->negotiated = true;
 	be->features = wanted;
+	vhost_be_iotlb_follow(be, wanted, be->mem);
 	vhost_be_rings_retry(be);
 	vhost_be_session_report_features(be);
 	return 0;
@@ -212,7 +213,8 @@ static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 	[VHU_SET_BACKEND_REQ_FD] = { FDS(1, 1), ALWAYS,
 		.handle = vhost_be_chan_on_set_backend_req_fd },
 	[VHU_IOTLB_MSG] = { BETWEEN(VHU_IOTLB_MIN, sizeof(struct vhu_iotlb)),
-		.required = VHOST_BE_REQUIRES_IOMMU, ALWAYS, ANSWERED, OR_U64(1) },
+		.required = VHOST_BE_REQUIRES_IOMMU, ALWAYS, ANSWERED, OR_U64(1),
+		.handle = vhost_be_miss_on_iotlb_msg },
 	[VHU_SET_VRING_ENDIAN] = { STATE, NEEDS(CROSS_ENDIAN), ALWAYS },
 	[VHU_GET_CONFIG] = { BETWEEN(VHU_CONFIG_HEAD, sizeof(struct vhu_config)), NEEDS(CONFIG),
 		ALWAYS, ANSWERED, .refusal = VHOST_BE_REFUSE_EMPTY },

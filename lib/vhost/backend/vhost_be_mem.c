@@ -76,6 +76,7 @@ vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem)
 	struct virtq_mem *old = be->mem;
 	bool running = vhost_be_rings_running(be);
 
+	vhost_be_iotlb_follow(be, be->features, mem);
 	/* Rings that still translate go on; the others stop, and remember where they stood. */
 	for (uint16_t i = 0; running && i < be->nrings; i++) {
 		struct vhost_be_vring *r = &be->vring[i];

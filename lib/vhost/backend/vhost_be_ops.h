@@ -25,6 +25,15 @@ struct vhost_be_ops {
 	 * rings[i] belongs to vring i. There are n of them, all vrings of the device.
 	 */
 	void (*rings_publish)(void *ctx, const struct virtq_ring *const *rings, uint16_t n);
+	/*
+	 * As ring_publish() of NULL, but the vring is about to go on: its own addresses are being
+	 * asked for. Another call of ring_publish() or rings_publish() tells what became of it.
+	 */
+	void (*ring_pause)(void *ctx, uint16_t qid);
+	/* When this returns, each burst that had begun before has ended. */
+	void (*quiesce)(void *ctx);
+	/* Addresses that bursts have missed may be known by now. */
+	void (*translated)(void *ctx);
 	/* A front-end came (why == NULL) or went; why is a short static text. */
 	void (*connected)(void *ctx, bool up, const char *why);
 	/* Features were negotiated or changed, or reset to 0. */
@@ -46,6 +55,8 @@ struct vhost_be_info {
 	uint64_t connected_since_ns;	/* CLOCK_MONOTONIC */
 	const char *last_disconnect;	/* static text, "" before the first */
 	uint32_t nregions;
+	uint32_t iotlb_ranges;		/* that the front-end's IOMMU has told of */
+	uint64_t iotlb_misses, iotlb_updates, iotlb_invalidations;
 	bool mem_sealed;	/* there is memory, in files that no peer can cut short */
 	uint8_t status;			/* virtio device status as SET_STATUS gave it */
 };

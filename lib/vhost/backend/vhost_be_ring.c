@@ -6,10 +6,8 @@
 
 #include "vhost_be_session.h"
 #include "vhost_net_hdr.h"
-#include "virtq_dev_log.h"
+#include "virtq_dev.h"
 #include "virtq_notify.h"
-#include "virtq_place.h"
-#include "virtq_shared.h"
 
 static void
 close_fd(int *fd)
@@ -60,7 +58,7 @@ bool
 vhost_be_rings_running(const struct vhost_be *be)
 {
 	for (uint16_t i = 0; i < be->nrings; i++)
-		if (be->vring[i].ring != NULL)
+		if (be->vring[i].ring != NULL || be->vring[i].paused_ns != 0)
 			return true;
 	return false;
 }
@@ -93,13 +91,17 @@ ring_stopped(struct vhost_be *be, struct vhost_be_vring *r)
 static void
 ring_stop(struct vhost_be *be, struct vhost_be_vring *r)
 {
-	if (r->ring == NULL)
+	const bool paused = r->paused_ns != 0;
+
+	r->paused_ns = 0;
+	if (r->ring == NULL && !paused)
 		return;
 	if (be->cvq.qid == r->qid)
 		vhost_be_cvq_end(be);
 	else
 		be->ops->ring_publish(be->ctx, r->qid, NULL);
-	ring_stopped(be, r);
+	if (r->ring != NULL)
+		ring_stopped(be, r);
 }
 
 void
@@ -125,9 +127,11 @@ vhost_be_rings_stop(struct vhost_be *be)
 	memset(be->rings, 0, be->nrings * sizeof(be->rings[0]));
 	vhost_be_rings_publish(be);
 	vhost_be_cvq_end(be);
-	for (uint16_t i = 0; i < be->nrings; i++)
+	for (uint16_t i = 0; i < be->nrings; i++) {
+		be->vring[i].paused_ns = 0;
 		if (be->vring[i].ring != NULL)
 			ring_stopped(be, &be->vring[i]);
+	}
 }
 
 void
@@ -152,6 +156,7 @@ vhost_be_rings_reset_device(struct vhost_be *be)
 		be->vring[i].left = old.has_base ? old.base : old.left;
 	}
 	be->features = 0;
+	vhost_be_iotlb_follow(be, 0, be->mem);
 	be->features_set = false;
 	be->features_bad = false;
 	be->status = 0;
@@ -166,8 +171,8 @@ vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_
 		return;
 	if (ring == NULL) {
 		vhost_be_session_log(be, VHOST_LOG_NOTICE,
-				     "ring %u stopped: the new memory does not contain it",
-				     r->qid);
+				     "ring %u stopped: the new memory does not contain it, or is "
+				     "yet to be translated", r->qid);
 		if (be->cvq.qid == r->qid)
 			vhost_be_cvq_end(be);
 		ring_stopped(be, r);
@@ -177,6 +182,26 @@ vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_
 	virtq_ring_free(r->ring);
 	r->ring = ring;
 	r->stale = false;
+}
+
+void
+vhost_be_ring_pause(struct vhost_be *be, struct vhost_be_vring *r)
+{
+	if (be->cvq.qid == r->qid) {
+		ring_stop(be, r);
+	} else {
+		be->ops->ring_pause(be->ctx, r->qid);
+		r->paused_ns = evloop_now_ns();
+		ring_stopped(be, r);
+	}
+	r->start_failed = false;
+	r->wanted_ns = 0;
+}
+
+void
+vhost_be_ring_give_up(struct vhost_be *be, struct vhost_be_vring *r)
+{
+	ring_stop(be, r);
 }
 
 void
@@ -207,20 +232,23 @@ vhost_be_rings_retry(struct vhost_be *be)
 static bool
 ring_ready(const struct vhost_be *be, const struct vhost_be_vring *r)
 {
-	return be->features_set && be->mem != NULL && r->num != 0 && r->has_addr && r->kicked &&
-	       !r->broken;
+	const bool iommu = be->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
+
+	return be->features_set && be->mem != NULL && (!iommu || be->iotlb.map != NULL) &&
+	       r->num != 0 && r->has_addr && r->kicked && !r->broken;
 }
 
-int
-vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct virtq_mem *mem,
-		    struct virtq_ring **ring)
+struct virtq_ring_config
+vhost_be_ring_config(const struct vhost_be *be, const struct vhost_be_vring *r)
 {
-	const struct virtq_ring_config cfg = {
+	return (struct virtq_ring_config){
 		.size = r->num,
 		.features = be->features,
 		.desc_uva = r->addr.desc,
 		.avail_uva = r->addr.avail,
 		.used_uva = r->addr.used,
+		.iotlb = be->iotlb.map,
+		.missfd = be->iotlb.missfd,
 		.enabled = r->enabled,
 		.callfd = r->call,
 		.errfd = r->err,
@@ -230,8 +258,18 @@ vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct 
 		.log_used = r->addr.flags & VHU_ADDR_F_LOG,
 		.log_gpa = r->addr.log,
 	};
+}
 
-	return virtq_ring_new(&cfg, mem, ring);
+int
+vhost_be_ring_build(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_mem *mem,
+		    struct virtq_ring **ring)
+{
+	const struct virtq_ring_config cfg = vhost_be_ring_config(be, r);
+	const int rc = virtq_ring_new(&cfg, mem, ring);
+
+	if (rc == -EFAULT && be->iotlb.map != NULL && vhost_be_iotlb_want_ring(be, r, &cfg))
+		return -EAGAIN;
+	return rc;
 }
 
 static const char *
@@ -239,7 +277,8 @@ build_error(int rc)
 {
 	switch (rc) {
 	case -EFAULT:
-		return "its addresses are not in the shared memory";
+		return "its addresses are not in the shared memory, or behind the IOMMU not in "
+		       "one piece";
 	case -EINVAL:
 		return "its size or addresses cannot be right: its parts must be aligned and "
 		       "must not overlap";
@@ -252,79 +291,17 @@ build_error(int rc)
 static int
 ring_fails(struct vhost_be *be, struct vhost_be_vring *r, int rc, const char *why)
 {
-	ring_stop(be, r);
+	if (rc != -EAGAIN || r->ring != NULL)
+		ring_stop(be, r);
 	r->start_failed = true;
+	if (rc == -EAGAIN) /* it starts when its translations have come */
+		return 0;
 	/* Memory can come region by region: no fault unless the message is about the ring. */
 	if (rc == -EFAULT && be->about != r->qid)
 		return rc;
 	virtq_notify(r->err);
 	vhost_be_session_log(be, VHOST_LOG_WARNING, "ring %u does not run: %s", r->qid, why);
 	return vhost_be_session_refuse(be, rc, why);
-}
-
-/* Whether no entry of a packed ring was ever used: the device marks those. VIRTIO 1.2, 2.8.1. */
-static bool
-never_used(const struct virtq_ring *ring)
-{
-	for (uint32_t i = 0; i < ring->size; i++)
-		if (virtq_load16(&ring->pdesc[i].flags) & VIRTQ_PACKED_USED)
-			return false;
-	return true;
-}
-
-/*
- * 0 is the second round of a ring that was used up to its end, and not its beginning; User-Mode
- * Linux sends it for that all the same.
- */
-static int
-place_packed(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
-{
-	const uint32_t said = r->has_base ? r->base : virtq_fresh_base(true);
-	uint32_t base = said;
-
-	if (never_used(ring))
-		base = said == 0 ? virtq_fresh_base(true) : said;
-	else if (virtq_place_packed(ring, &base))
-		vhost_be_session_log(be, VHOST_LOG_INFO, "ring %u goes on at 0x%x, where its "
-				     "entries say, and not at its base 0x%x", r->qid, base, said);
-	return virtq_dev_set_base(be->vq[r->qid], ring, base);
-}
-
-/*
- * A device that stopped has used all that it took, so it goes on where it had used up to. What
- * front-ends say after a reconnect is that (QEMU), the driver's index (cloud-hypervisor,
- * StratoVirt), 0, or nothing (Dragonball). Only where the ring's own word cannot be right theirs is
- * taken: a driver can be at most one ring ahead of the device.
- */
-static int
-place_split(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
-{
-	struct virtq_dev *vq = be->vq[r->qid];
-	const uint16_t avail = virtq_load16(&ring->avail->idx);
-	uint16_t start = virtq_load16(&ring->used->idx);
-	int rc;
-
-	if ((uint16_t)(avail - start) > ring->size)
-		start = r->has_base ? (uint16_t)r->base : 0;
-	if ((uint16_t)(avail - start) > ring->size)
-		return -EINVAL;
-	rc = virtq_dev_set_base(vq, ring, start);
-	vq->cursor.used_idx = start; /* the driver may have changed its word */
-	if (r->has_base && start != r->base)
-		vhost_be_session_log(be, VHOST_LOG_INFO, "ring %u goes on at %u, where it was used "
-				     "up to, and not at its base %u", r->qid, start, r->base);
-	return rc;
-}
-
-/* Set the vring's position. The ring is not published yet. */
-static int
-ring_place(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
-{
-	int rc = ring->packed ? place_packed(be, r, ring) : place_split(be, r, ring);
-
-	if (rc == 0 && ring->log != NULL)
-		virtq_dev_log_events(ring);
-	return rc;
 }
 
 /* Start a vring, or replace the ring of a running one, whose position stays. */
@@ -336,13 +313,15 @@ ring_update(struct vhost_be *be, struct vhost_be_vring *r)
 
 	if (rc < 0)
 		return ring_fails(be, r, rc, build_error(rc));
-	if (old == NULL && ring_place(be, r, ring) < 0) {
+	/* One that was paused stands where it stood. */
+	if (old == NULL && r->paused_ns == 0 && vhost_be_place(be, r, ring) < 0) {
 		virtq_ring_free(ring);
 		return ring_fails(be, r, -EINVAL, "its base cannot be right: it must be in the "
 				  "ring, or for split rings at most one ring behind the driver");
 	}
 	r->ring = ring;
 	r->stale = r->has_left = false;
+	r->wanted_ns = r->paused_ns = 0;
 	if (r->qid == vhost_be_cvq_find(be))
 		vhost_be_cvq_begin(be, r);
 	else
@@ -427,7 +406,7 @@ vhost_be_ring_on_set_vring_num(struct vhost_be *be, struct vhu_msg *msg)
 		return vhost_be_session_refuse(be, -EINVAL,
 					       "the size of a split ring is a power of two");
 	/* Another ring, which the front-end has not stopped before: its addresses come next. */
-	if (r->ring != NULL && num != r->num) {
+	if ((r->ring != NULL || r->paused_ns != 0) && num != r->num) {
 		ring_stop(be, r);
 		r->has_addr = r->has_base = false;
 	}
@@ -464,6 +443,7 @@ vhost_be_ring_on_set_vring_addr(struct vhost_be *be, struct vhu_msg *msg)
 	r->addr = msg->addr;
 	r->has_addr = true;
 	r->stale = true;
+	r->wanted_ns = 0;
 	ring_touched(be, r);
 	if (ring_ready(be, r) || !be->features_set || be->mem == NULL || r->num == 0)
 		return 0;
@@ -472,6 +452,8 @@ vhost_be_ring_on_set_vring_addr(struct vhost_be *be, struct vhu_msg *msg)
 	 * memory that makes it possible may still come.
 	 */
 	rc = vhost_be_ring_build(be, r, be->mem, &trial);
+	if (rc == -EAGAIN)
+		return 0;
 	if (rc < 0) {
 		vhost_be_session_refuse(be, rc, build_error(rc));
 		return VHOST_BE_DEFERRED;

@@ -7,9 +7,12 @@
  *   vhost_be_mem.c		messages about memory and the dirty log; replacing either under
  *				running rings
  *   vhost_be_ring.c		messages about rings; when a ring starts, stops, is published
+ *   vhost_be_place.c		where a ring goes on that starts
  *   vhost_be_cvq.c		the control queue of a front-end that passes it on
  *   vhost_be_fd.c		eventfds and pipes of rings
  *   vhost_be_chan.c		the back-end channel
+ *   vhost_be_iotlb.c		addresses behind a virtual IOMMU: what is known, how it is asked
+ *   vhost_be_miss.c		messages about them; what bursts miss, and what they will
  *   vhost_be_relay.c		calls to drivers that wait on a pipe
  *   vhost_be_session.c		what all of them need
  */
@@ -42,6 +45,25 @@ struct vhost_be_vring {
 	bool stale;		/* the ring has to be rebuilt; its position stays */
 	bool start_failed;	/* the last attempt to start failed: wait until something changes */
 	bool broken;		/* the peer broke it: wait for a new base and a new kick */
+	uint64_t wanted_ns;	/* when its own addresses were asked for; 0: not yet */
+	uint64_t paused_ns;	/* since when it has waited for them while it ran; 0: it does not */
+};
+
+/* Milliseconds between two looks at what lies ahead in rings, while that changes. */
+#define VHOST_BE_LOOK_MS 1
+/* A vring that waits for its own addresses asks again after so long. */
+#define VHOST_BE_WANT_AGAIN_NS 200000000ull
+
+/* What the front-end's IOMMU has said, and what it is asked. */
+struct vhost_be_iotlb {
+	struct virtq_iotlb *map;	/* NULL: addresses in rings are guest-physical */
+	bool mute;		/* that nobody can be asked was logged */
+	uint32_t asked;		/* questions whose answers may come */
+	uint32_t cheap;		/* messages that cost a front-end no credit, in a row */
+	int missfd;		/* eventfd, -1: the port serves no IOMMU */
+	struct evloop_watch missed;
+	struct evloop_timer look;
+	uint32_t pause_ms;	/* until the next look */
 };
 
 struct vhost_be {
@@ -81,6 +103,7 @@ struct vhost_be {
 	struct virtq_mem *mem;		/* NULL: none yet */
 	struct virtq_log *log;		/* NULL: none yet */
 	bool mem_repeated;		/* regions are added and removed once a queue pair */
+	struct vhost_be_iotlb iotlb;
 
 	struct vhost_be_relays *relays;	/* how many there are */
 	/* Connections in a row that ended when features were to be set. */
@@ -171,8 +194,14 @@ void vhost_be_rings_stop(struct vhost_be *be);
 void vhost_be_ring_reset(struct vhost_be_vring *r);
 /* Close all fds as well. */
 void vhost_be_ring_drop(struct vhost_be_vring *r);
-/* Build a ring in `mem` from what the front-end said of it. 0 or -errno of virtq_ring_new(). */
-int vhost_be_ring_build(struct vhost_be *be, const struct vhost_be_vring *r, struct virtq_mem *mem,
+/* What the front-end said of a vring. */
+struct virtq_ring_config vhost_be_ring_config(const struct vhost_be *be,
+					      const struct vhost_be_vring *r);
+/*
+ * Build a ring in `mem` from what the front-end said of it. 0, -errno of virtq_ring_new(), or
+ * -EAGAIN: the front-end was asked for its addresses.
+ */
+int vhost_be_ring_build(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_mem *mem,
 			struct virtq_ring **ring);
 /*
  * Start the vrings that are ready, rebuild those that are stale, stop those that lack something.
@@ -183,6 +212,10 @@ int vhost_be_rings_update(struct vhost_be *be);
 void vhost_be_rings_publish(struct vhost_be *be);
 /* The bursts use `ring`, built in the new memory (NULL: none), instead of r->ring. */
 void vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_ring *ring);
+/* Stop the vring, which keeps its place and starts again when it can. */
+void vhost_be_ring_pause(struct vhost_be *be, struct vhost_be_vring *r);
+/* It has waited too long for that. */
+void vhost_be_ring_give_up(struct vhost_be *be, struct vhost_be_vring *r);
 /* Stop the vring if a burst has found it broken. */
 void vhost_be_ring_check(struct vhost_be *be, struct vhost_be_vring *r);
 /* Reset the device (RESET_DEVICE, SET_STATUS 0): rings and features are as new, memory stays. */
@@ -203,6 +236,11 @@ int vhost_be_ring_on_set_vring_kick(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_ring_on_set_vring_call(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_ring_on_set_vring_err(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_ring_on_set_vring_enable(struct vhost_be *be, struct vhu_msg *msg);
+
+/* vhost_be_place.c */
+/* Set the vring's position. The ring is not published yet. 0 or -EINVAL. */
+int vhost_be_place(struct vhost_be *be, const struct vhost_be_vring *r,
+		   const struct virtq_ring *ring);
 
 /* vhost_be_fd.c */
 /* Take an eventfd out of a message that brings an fd. -1: it is of another kind. */
@@ -244,13 +282,31 @@ int vhost_be_mem_on_get_max_mem_slots(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_mem_on_add_mem_reg(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_mem_on_rem_mem_reg(struct vhost_be *be, struct vhu_msg *msg);
 
+/* vhost_be_miss.c */
+/* 0 or -errno. `served`: the port offers ACCESS_PLATFORM. */
+int vhost_be_miss_open(struct vhost_be *be, bool served);
+/* Also without vhost_be_miss_open(). */
+void vhost_be_miss_close(struct vhost_be *be);
+int vhost_be_miss_on_iotlb_msg(struct vhost_be *be, struct vhu_msg *msg);
+
+/* vhost_be_iotlb.c */
+/* Ask for the page of an address. False: nobody can be asked, which is logged once. */
+bool vhost_be_iotlb_ask(struct vhost_be *be, uint64_t iova, bool write);
+/* Features or memory have changed to these. Rings that run keep theirs until they are rebuilt. */
+void vhost_be_iotlb_follow(struct vhost_be *be, uint64_t features, struct virtq_mem *mem);
+/* The vring could not be built: ask for those of its addresses that are not known. False: none. */
+bool vhost_be_iotlb_want_ring(struct vhost_be *be, struct vhost_be_vring *r,
+			      const struct virtq_ring_config *cfg);
+
 /* vhost_be_chan.c */
 void vhost_be_chan_init(struct vhost_be *be);
+/* Ask for the translation of an address. False: nobody can be asked. */
+bool vhost_be_chan_miss(struct vhost_be *be, uint64_t iova, bool write);
 int vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg);
 
 /*
- * Protocol features that handlers exist for. Nothing is said on a back-end channel yet, but
- * User-Mode Linux has the interrupt of its device from having one.
+ * Protocol features that handlers exist for. User-Mode Linux has the interrupt of its device from
+ * having a back-end channel, although nothing is said on it.
  */
 #define VHOST_BE_PROTOCOL \
 	(VIRTQ_BIT(VHU_PF_MQ) | VIRTQ_BIT(VHU_PF_LOG_SHMFD) | VIRTQ_BIT(VHU_PF_RARP) | \

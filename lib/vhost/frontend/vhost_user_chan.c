@@ -9,10 +9,6 @@
 
 #include "vhost_user_session.h"
 
-/* Requests of the back-end that are served; its numbers are of their own. */
-#define CONFIG_CHANGE 2
-#define VRING_HOST_NOTIFIER 3
-
 static bool
 serve_config_change(struct vhost_user *u, const struct vhu_msg *msg)
 {
@@ -28,9 +24,9 @@ static bool
 serve_backend(struct vhost_user *u, struct vhu_msg *msg)
 {
 	switch (msg->hdr.request) {
-	case CONFIG_CHANGE:
+	case VHU_BACKEND_CONFIG_CHANGE:
 		return serve_config_change(u, msg);
-	case VRING_HOST_NOTIFIER:
+	case VHU_BACKEND_VRING_HOST_NOTIFIER:
 		return vhost_user_notifier_serve(u, msg);
 	default:
 		return false;

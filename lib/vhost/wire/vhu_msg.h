@@ -167,6 +167,19 @@ struct vhu_iotlb {
 
 #define VHU_IOTLB_MIN 26	/* bytes that matter */
 
+enum vhu_iotlb_type {
+	VHU_IOTLB_MISS = 1,	/* of the back-end, on its channel; the others of the front-end */
+	VHU_IOTLB_UPDATE = 2,
+	VHU_IOTLB_INVALIDATE = 3,
+};
+
+/* Back-end to front-end, on the back-end channel: numbers of their own. */
+enum vhu_backend_request {
+	VHU_BACKEND_IOTLB_MSG = 1,
+	VHU_BACKEND_CONFIG_CHANGE = 2,
+	VHU_BACKEND_VRING_HOST_NOTIFIER = 3,
+};
+
 struct vhu_config {
 	uint32_t offset;
 	uint32_t size;

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Addresses behind a virtual IOMMU: the front-end tells of translations when it is asked, and takes
+ * them away when the guest does. Whoever meets an address that is not known leaves it for later:
+ * bursts their chains, a vring its start.
+ */
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "vhost_be_session.h"
+#include "virtq_dev_ahead.h"
+#include "virtq_iotlb.h"
+#include "virtq_notify.h"
+
+/* Milliseconds between two looks at what lies ahead in rings that have nothing new. */
+#define IDLE_LOOK_MS 16
+/* What is not known after so long is not to be had. */
+#define PATIENCE_NS 1000000000ull
+/* Tables that wait for the bursts before they are freed. */
+#define MAX_RETIRED 64
+/* Of so many messages about translations one costs a front-end credit. */
+#define CHEAP 16
+
+/* No burst works with what was taken away any more, nor with a former table. */
+static void
+sync_bursts(struct vhost_be *be)
+{
+	be->ops->quiesce(be->ctx);
+	virtq_iotlb_reclaim(be->iotlb.map);
+}
+
+static struct virtq_iotlb_view *
+view_of(const struct vhost_be *be, uint16_t qid)
+{
+	return be->vring[qid].ring == NULL ? NULL : be->vring[qid].ring->view;
+}
+
+struct ahead {
+	struct vhost_be *be;
+	struct virtq_iotlb_view *view;
+	bool asked;
+};
+
+static bool
+expect_page(void *ctx, uint64_t iova, bool write, uint32_t pos)
+{
+	struct ahead *a = ctx;
+
+	if (!virtq_iotlb_view_expect(a->view, iova, write, pos, evloop_now_ns()))
+		return true;
+	a->asked = true;
+	return vhost_be_iotlb_ask(a->be, iova & ~(VIRTQ_IOTLB_PAGE - 1), write);
+}
+
+/* Ask for what bursts have missed, and then for what they will. Whether there was anything. */
+static bool
+serve_ring(struct vhost_be *be, uint16_t qid)
+{
+	struct ahead a = { .be = be, .view = view_of(be, qid) };
+	uint64_t iova;
+	bool write;
+
+	virtq_iotlb_view_look(a.view);
+	for (uint32_t i = 0; virtq_iotlb_view_next_miss(a.view, &i, &iova, &write); i++) {
+		a.asked = true;
+		virtq_iotlb_view_asked(a.view, i, evloop_now_ns());
+		if (!vhost_be_iotlb_ask(be, iova, write))
+			break;
+	}
+	if (be->vring[qid].ring->enabled && qid != be->cvq.qid)
+		virtq_dev_ahead(be->vring[qid].ring, expect_page, &a);
+	return a.asked;
+}
+
+static void
+page_missed(struct evloop_watch *w, uint32_t events)
+{
+	struct vhost_be *be = w->owner;
+
+	virtq_notify_take(w->fd);
+	for (uint16_t i = 0; i < be->nrings; i++) {
+		struct virtq_iotlb_view *view = view_of(be, i);
+
+		if (view != NULL && __atomic_load_n(&view->signalled, __ATOMIC_SEQ_CST))
+			serve_ring(be, i);
+	}
+}
+
+/* Vrings that wait for their own addresses ask again now and then. */
+static void
+want_again(struct vhost_be *be)
+{
+	const uint64_t now = evloop_now_ns();
+	bool again = false;
+
+	for (uint16_t i = 0; i < be->nrings; i++) {
+		struct vhost_be_vring *r = &be->vring[i];
+
+		if (r->paused_ns != 0 && now - r->paused_ns > PATIENCE_NS)
+			vhost_be_ring_give_up(be, r);
+		if (r->ring == NULL && r->wanted_ns != 0 &&
+		    now - r->wanted_ns > VHOST_BE_WANT_AGAIN_NS) {
+			r->start_failed = false;
+			again = true;
+		}
+	}
+	if (again)
+		vhost_be_rings_update(be);
+}
+
+static void
+look_expired(struct evloop_timer *t)
+{
+	struct vhost_be *be = t->owner;
+	const uint64_t now = evloop_now_ns();
+	bool busy = false;
+
+	for (uint16_t i = 0; i < be->nrings; i++) {
+		struct virtq_iotlb_view *view = view_of(be, i);
+
+		if (view == NULL)
+			continue;
+		busy |= virtq_iotlb_view_expire(view, now - PATIENCE_NS);
+		busy |= serve_ring(be, i);
+	}
+	be->about = -1;
+	want_again(be);
+	be->ops->translated(be->ctx);
+	if (!busy) /* what was not answered will not be */
+		be->iotlb.asked = 0;
+	be->iotlb.pause_ms = busy ? VHOST_BE_LOOK_MS : be->iotlb.pause_ms * 2;
+	if (be->iotlb.pause_ms > IDLE_LOOK_MS)
+		be->iotlb.pause_ms = IDLE_LOOK_MS;
+	evloop_timer_set(be->loop, t, be->iotlb.pause_ms);
+}
+
+int
+vhost_be_miss_open(struct vhost_be *be, bool served)
+{
+	be->iotlb.look = (struct evloop_timer){ .expired = look_expired, .owner = be };
+	be->iotlb.missed = (struct evloop_watch){ .fd = -1, .events = EPOLLIN,
+						  .ready = page_missed, .owner = be };
+	be->iotlb.missfd = -1;
+	if (!served)
+		return 0;
+	be->iotlb.missfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (be->iotlb.missfd < 0)
+		return -errno;
+	be->iotlb.missed.fd = be->iotlb.missfd;
+	return evloop_watch_add(be->loop, &be->iotlb.missed);
+}
+
+void
+vhost_be_miss_close(struct vhost_be *be)
+{
+	if (be->iotlb.look.expired == NULL) /* never opened */
+		return;
+	vhost_be_iotlb_follow(be, 0, NULL);
+	evloop_watch_del(&be->iotlb.missed);
+	if (be->iotlb.missfd >= 0)
+		close(be->iotlb.missfd);
+}
+
+/* Rings whose own memory is taken away stop, and start again when it is there again. */
+static void
+stop_rings(struct vhost_be *be, uint64_t iova, uint64_t size)
+{
+	for (uint16_t i = 0; i < be->nrings; i++) {
+		struct vhost_be_vring *r = &be->vring[i];
+		const struct virtq_ring_config cfg = vhost_be_ring_config(be, r);
+		struct virtq_ring_part part[3];
+
+		if (r->ring == NULL)
+			continue;
+		virtq_ring_parts(&cfg, part);
+		for (int k = 0; k < 3; k++)
+			if (virtq_ranges_overlap(part[k].addr, part[k].bytes, iova, size)) {
+				vhost_be_ring_pause(be, r);
+				break;
+			}
+	}
+}
+
+/* Whether a vring waits for addresses of its own among these. */
+static bool
+vring_wants(const struct vhost_be *be, uint64_t iova, uint64_t size)
+{
+	for (uint16_t i = 0; i < be->nrings; i++) {
+		const struct vhost_be_vring *r = &be->vring[i];
+		const struct virtq_ring_config cfg = vhost_be_ring_config(be, r);
+		struct virtq_ring_part part[3];
+
+		if (r->ring != NULL || r->wanted_ns == 0)
+			continue;
+		virtq_ring_parts(&cfg, part);
+		for (int k = 0; k < 3; k++)
+			if (virtq_ranges_overlap(part[k].addr, part[k].bytes, iova, size))
+				return true;
+	}
+	return false;
+}
+
+/* Whether it is an answer for rings that run, which gets them. */
+static bool
+answer_rings(struct vhost_be *be, const struct vhu_iotlb *m)
+{
+	uint8_t *host = virtq_mem_uva(be->mem, m->uva, m->size);
+	bool asked = be->iotlb.asked > 0;
+
+	be->iotlb.asked -= asked;
+	if (host == NULL || m->size == 0 || m->size > VIRTQ_IOTLB_LARGE ||
+	    m->iova + (m->size - 1) < m->iova || vring_wants(be, m->iova, m->size))
+		return false;
+	for (uint16_t i = 0; i < be->nrings; i++)
+		if (view_of(be, i) != NULL)
+			asked |= virtq_iotlb_view_answer(view_of(be, i), m->iova,
+							 m->iova + (m->size - 1), host, m->perm);
+	return asked;
+}
+
+/* 0, or -errno of virtq_iotlb_add(). */
+static int
+update_map(struct vhost_be *be, const struct vhu_iotlb *m)
+{
+	INFO_ADD(be, iotlb_updates);
+	if (m->perm != 0 && m->perm <= (VIRTQ_IOTLB_READ | VIRTQ_IOTLB_WRITE) &&
+	    answer_rings(be, m))
+		return 0;
+	return virtq_iotlb_add(be->iotlb.map, m->iova, m->size, m->uva, m->perm);
+}
+
+/* *used: a burst may still use something of it. */
+static int
+invalidate_map(struct vhost_be *be, const struct vhu_iotlb *m, bool *used)
+{
+	int rc = virtq_iotlb_remove(be->iotlb.map, m->iova, m->size);
+
+	INFO_ADD(be, iotlb_invalidations);
+	for (uint16_t i = 0; rc == 0 && i < be->nrings; i++)
+		if (view_of(be, i) != NULL)
+			*used |= virtq_iotlb_view_drop(view_of(be, i), m->iova,
+						       m->iova + (m->size - 1));
+	return rc;
+}
+
+static int
+change_map(struct vhost_be *be, const struct vhu_iotlb *m, bool *used)
+{
+	switch (m->type) {
+	case VHU_IOTLB_UPDATE:
+		return update_map(be, m);
+	case VHU_IOTLB_INVALIDATE:
+		return invalidate_map(be, m, used);
+	default:
+		return -ENOTSUP;
+	}
+}
+
+static const char *
+map_error(int rc)
+{
+	switch (rc) {
+	case -EFAULT:
+		return "a translation to memory that is not shared";
+	case -EINVAL:
+		return "a translation that cannot be right: its size, its end or what it allows";
+	case -ENOTSUP:
+		return "a front-end sends updates (2) and invalidations (3) of the IOTLB";
+	default:
+		return "out of memory";
+	}
+}
+
+/* What is said about translations comes as fast as a guest maps and unmaps. */
+static void
+give_credit_back(struct vhost_be *be)
+{
+	if (++be->iotlb.cheap % CHEAP != 0)
+		be->conn.credit++;
+}
+
+int
+vhost_be_miss_on_iotlb_msg(struct vhost_be *be, struct vhu_msg *msg)
+{
+	const struct vhu_iotlb m = msg->iotlb;
+	struct virtq_iotlb *map = be->iotlb.map;
+	uint64_t generation;
+	bool used = false;
+	int rc;
+
+	if (map == NULL)
+		return vhost_be_session_refuse(be, -EINVAL, "a translation before the memory");
+	generation = map->generation;
+	rc = change_map(be, &m, &used);
+	if (rc < 0)
+		return vhost_be_session_refuse(be, rc, map_error(rc));
+	if (m.type == VHU_IOTLB_INVALIDATE)
+		stop_rings(be, m.iova, m.size);
+	if (used || map->generation != generation || map->nretired >= MAX_RETIRED)
+		sync_bursts(be);
+	INFO_SET(be, iotlb_ranges, virtq_iotlb_ranges(map));
+	if (m.type == VHU_IOTLB_UPDATE) {
+		vhost_be_rings_retry(be);
+		be->ops->translated(be->ctx);
+	}
+	give_credit_back(be);
+	msg->hdr.size = sizeof(msg->u64);
+	msg->u64 = 0;
+	return 0;
+}

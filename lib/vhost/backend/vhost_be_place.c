@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Where a ring goes on that starts: what the front-end says, and what the ring itself says. */
+#include <errno.h>
+
+#include "vhost_be_session.h"
+#include "virtq_dev_log.h"
+#include "virtq_place.h"
+#include "virtq_shared.h"
+
+/* Whether no entry of a packed ring was ever used: the device marks those. VIRTIO 1.2, 2.8.1. */
+static bool
+never_used(const struct virtq_ring *ring)
+{
+	for (uint32_t i = 0; i < ring->size; i++)
+		if (virtq_load16(&ring->pdesc[i].flags) & VIRTQ_PACKED_USED)
+			return false;
+	return true;
+}
+
+/*
+ * 0 is the second round of a ring that was used up to its end, and not its beginning; User-Mode
+ * Linux sends it for that all the same.
+ */
+static int
+place_packed(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
+{
+	const uint32_t said = r->has_base ? r->base : virtq_fresh_base(true);
+	uint32_t base = said;
+
+	if (never_used(ring))
+		base = said == 0 ? virtq_fresh_base(true) : said;
+	else if (virtq_place_packed(ring, &base))
+		vhost_be_session_log(be, VHOST_LOG_INFO, "ring %u goes on at 0x%x, where its "
+				     "entries say, and not at its base 0x%x", r->qid, base, said);
+	return virtq_dev_set_base(be->vq[r->qid], ring, base);
+}
+
+/*
+ * A device that stopped has used all that it took, so it goes on where it had used up to. What
+ * front-ends say after a reconnect is that (QEMU), the driver's index (cloud-hypervisor,
+ * StratoVirt), 0, or nothing (Dragonball). Only where the ring's own word cannot be right theirs is
+ * taken: a driver can be at most one ring ahead of the device.
+ */
+static int
+place_split(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
+{
+	struct virtq_dev *vq = be->vq[r->qid];
+	const uint16_t avail = virtq_load16(&ring->avail->idx);
+	uint16_t start = virtq_load16(&ring->used->idx);
+	int rc;
+
+	if ((uint16_t)(avail - start) > ring->size)
+		start = r->has_base ? (uint16_t)r->base : 0;
+	if ((uint16_t)(avail - start) > ring->size)
+		return -EINVAL;
+	rc = virtq_dev_set_base(vq, ring, start);
+	vq->cursor.used_idx = start; /* the driver may have changed its word */
+	if (r->has_base && start != r->base)
+		vhost_be_session_log(be, VHOST_LOG_INFO, "ring %u goes on at %u, where it was used "
+				     "up to, and not at its base %u", r->qid, start, r->base);
+	return rc;
+}
+
+int
+vhost_be_place(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
+{
+	int rc = ring->packed ? place_packed(be, r, ring) : place_split(be, r, ring);
+
+	if (rc == 0 && ring->log != NULL)
+		virtq_dev_log_events(ring);
+	return rc;
+}
