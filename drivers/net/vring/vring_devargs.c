@@ -170,7 +170,7 @@ static const struct key keys[] = {
 	PATH(FRONT, "path", path, "the path of a socket or of a vhost-vdpa device, 1 to 107 bytes"),
 	NUMBER(EITHER, "queues", queues, 1, VRING_MAX_PAIRS, "1 to 128 queue pairs"),
 	SWITCH(BACK, "client", client),
-	ZERO(BACK, "iommu-support", iommu, 1, "0"),
+	SWITCH(BACK, "iommu-support", iommu),
 	ZERO(BACK, "postcopy-support", postcopy, 1, "0"),
 	SWITCH(BACK, "tso", tso),
 	NUMBER(BACK, "linear-buffer", linear, VRING_LINEAR_NO, VRING_LINEAR_YES, "0 or 1"),
@@ -390,6 +390,8 @@ vring_devargs_features(const struct vring_devargs *args)
 		features &= ~VIRTQ_BIT(VIRTIO_NET_F_CSUM);
 	if (!args->packed)
 		features &= ~VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+	if (args->iommu)
+		features |= VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
 	/* One packet that the application keeps would stop a ring that is used in order. */
 	if (args->zero_copy)
 		features &= ~VIRTQ_BIT(VIRTIO_F_IN_ORDER);

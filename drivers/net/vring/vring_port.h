@@ -53,6 +53,7 @@ enum vring_role_id {
 struct vring_port_vring {
 	struct virtq_cursor *cursor;	/* of this end; always there */
 	const struct virtq_ring *ring;	/* control: NULL while it does not run */
+	bool paused;		/* control: it does not, but is about to go on */
 	rte_spinlock_t lock;		/* for queues that share the ring */
 	/* Notifications at the last reset. */
 	uint64_t calls_base, suppressed_base;

@@ -7,6 +7,7 @@
  */
 
 #include "vring_event.h"
+#include "vring_hold.h"
 #include "vring_log.h"
 #include "vring_publish.h"
 #include "vring_qmap.h"
@@ -36,7 +37,7 @@ static bool
 any_vring_enabled(const struct vring_port *port, unsigned int first)
 {
 	for (unsigned int qid = first; qid < 2u * port->vring_pairs; qid += 2)
-		if (vring_qmap_enabled(&port->vring[qid]))
+		if (vring_qmap_alive(&port->vring[qid]))
 			return true;
 	return false;
 }
@@ -159,6 +160,7 @@ update_queues(struct vring_port *port)
 		if (c.set[i] != NULL)
 			c.queue[i]->spare ^= 1;
 	}
+	vring_hold_drain(port);
 }
 
 void
@@ -167,6 +169,27 @@ vring_publish(struct vring_port *port)
 	/* The queues of a stopped port are the application's, which may be releasing them. */
 	if (port->started)
 		update_queues(port);
+}
+
+void
+vring_publish_quiesce(struct vring_port *port)
+{
+	struct rte_eth_dev_data *data = port->dev->data;
+	struct vring_queue *queue[VRING_MAX_QIDS];
+	struct vring_poll_set *set[VRING_MAX_QIDS];
+	unsigned int n = 0;
+
+	if (!port->started)
+		return;
+	for (unsigned int i = 0; i < data->nb_rx_queues; i++)
+		if (data->rx_queues[i] != NULL)
+			queue[n++] = &((struct vring_rxq *)data->rx_queues[i])->q;
+	for (unsigned int i = 0; i < data->nb_tx_queues; i++)
+		if (data->tx_queues[i] != NULL)
+			queue[n++] = &((struct vring_txq *)data->tx_queues[i])->q;
+	for (unsigned int i = 0; i < n; i++)
+		set[i] = queue[i]->published;
+	publish_sets(queue, set, n);
 }
 
 void

@@ -9,6 +9,8 @@
 
 /* Bring every queue's set up to date with the rings, the port's state and the queues' flags. */
 void vring_publish(struct vring_port *port);
+/* Wait until each burst and each query that had begun before has ended. */
+void vring_publish_quiesce(struct vring_port *port);
 /* Leave every queue without rings, until vring_publish() is called. */
 void vring_publish_withdraw(struct vring_port *port);
 /* The link's state, from the same. The application is notified if it changed. */

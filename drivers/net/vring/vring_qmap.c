@@ -12,6 +12,12 @@ vring_qmap_enabled(const struct vring_port_vring *vring)
 	return vring->ring != NULL && vring->ring->enabled;
 }
 
+bool
+vring_qmap_alive(const struct vring_port_vring *vring)
+{
+	return vring->paused || vring_qmap_enabled(vring);
+}
+
 size_t
 vring_qmap_size(uint16_t pairs)
 {
@@ -81,6 +87,9 @@ vring_qmap_tx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
 	set->n = 0;
 	set->why = why;
 	set->mode = NULL;
+	set->hold = false;
+	for (unsigned int j = 0; m == 0 && j < pairs; j++)
+		set->hold |= vring[2 * j + ops->tx].paused;
 	if (m == 0)
 		return;
 	s = nth_enabled(vring, pairs, ops->tx, i % m);
@@ -111,7 +120,7 @@ vring_qmap_same(const struct vring_poll_set *a, const struct vring_poll_set *b)
 {
 	if (a == NULL || b == NULL)
 		return a == b;
-	if (vring_qmap_moved(a, b) || (a->n == 0 && a->why != b->why))
+	if (vring_qmap_moved(a, b) || (a->n == 0 && (a->why != b->why || a->hold != b->hold)))
 		return false;
 	for (unsigned int i = 0; i < a->n; i++)
 		if (a->entry[i].ring != b->entry[i].ring || a->entry[i].rx != b->entry[i].rx)

@@ -35,6 +35,7 @@ struct vring_poll_set {
 	uint16_t why;		/* tx, n == 0: enum vnet_drop that packets are counted under */
 	bool cut;		/* rx: a ring may have packets that are to be cut */
 	bool plain;		/* rx: one ring, and nothing to cut */
+	bool hold;		/* tx, n == 0: a ring is about to come back, packets are held */
 	const char *mode;	/* primary: instance of the first ring, static text */
 	struct vring_poll_entry entry[];
 };
@@ -43,6 +44,8 @@ struct vring_poll_set {
 size_t vring_qmap_size(uint16_t pairs);
 /* Whether a ring runs and may carry packets. */
 bool vring_qmap_enabled(const struct vring_port_vring *vring);
+/* Whether it does, or is about to go on. */
+bool vring_qmap_alive(const struct vring_port_vring *vring);
 /*
  * The rings of receive queue i of n: every running vring 2j + rx with j % n == i. flags: VNET_F_ of
  * the queue.

@@ -12,6 +12,7 @@
 #include <rte_version.h>
 
 #include "vnet_isa.h"
+#include "vring_hold.h"
 #include "vring_log.h"
 #include "vring_publish.h"
 #include "vring_qmap.h"
@@ -311,6 +312,13 @@ vring_queue_tx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	txq->tx.flags = port->args.stats ? VNET_F_STATS : 0;
 	txq->tx.retries = port->args.tx_retries;
 	txq->tx.extmem = &port->extmem;
+	if (port->args.iommu) {
+		txq->hold = vring_hold_new(port->dev->data->numa_node);
+		if (txq->hold == NULL) {
+			VRING_LOG(ERR, port->name, "tx queue %u: no memory", id);
+			return -ENOMEM;
+		}
+	}
 	txq->q.deferred = conf->tx_deferred_start;
 	txq->conf = *conf;
 	dev->data->tx_queues[id] = txq;
@@ -370,6 +378,8 @@ vring_queue_tx_release(struct rte_eth_dev *dev, uint16_t id)
 	if (txq == NULL)
 		return;
 	release_queue(port, &dev->data->tx_queues[id], &port->tx_base[id], &txq->tx.stats);
+	vring_hold_free(txq->hold);
+	txq->hold = NULL;
 }
 
 struct switch_call {

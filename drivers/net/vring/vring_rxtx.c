@@ -79,7 +79,7 @@ vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n)
 	return got;
 }
 
-static uint16_t
+static inline uint16_t
 tx_ring(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbuf **pkts,
 	uint16_t n)
 {
@@ -91,6 +91,13 @@ tx_ring(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbu
 	done = ring->tx(&q->tx, ring->cursor, ring->ring, pkts, n);
 	rte_spinlock_unlock(ring->lock);
 	return done;
+}
+
+uint16_t
+vring_rxtx_tx_ring(struct vring_txq *q, const struct vring_poll_entry *ring,
+		   struct rte_mbuf **pkts, uint16_t n)
+{
+	return tx_ring(q, ring, pkts, n);
 }
 
 /*

@@ -43,11 +43,15 @@ struct vring_rxq {
 struct vring_txq {
 	struct vring_queue q;
 	struct vnet_txq tx;
+	struct vring_hold *hold; /* NULL: the port serves no IOMMU */
 	struct rte_eth_txconf conf;
 };
 
 uint16_t vring_rxtx_rx_burst(void *rxq, struct rte_mbuf **pkts, uint16_t n);
 uint16_t vring_rxtx_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
+/* Send on one ring, which the caller may use. */
+uint16_t vring_rxtx_tx_ring(struct vring_txq *q, const struct vring_poll_entry *ring,
+			    struct rte_mbuf **pkts, uint16_t n);
 uint16_t vring_rxtx_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
 /* A vnet_rx_burst that delivers the announcement once; cursor and ring are NULL. */
 uint16_t vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *cursor,

@@ -16,8 +16,10 @@
 #include "vring_ctrl.h"
 #include "vring_ethdev.h"
 #include "vring_event.h"
+#include "vring_hold.h"
 #include "vring_log.h"
 #include "vring_publish.h"
+#include "vring_qmap.h"
 
 /* Interval at which the port looks whether an announcement was delivered. */
 #define RARP_WATCH_MS 200
@@ -48,12 +50,13 @@ static void
 set_ring(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
 {
 	struct vring_port_vring *vring = &port->vring[qid];
-	bool was = vring->ring != NULL && vring->ring->enabled;
+	const bool was = vring_qmap_alive(vring);
 
 	ring = admit_ring(port, ring);
 	vring_be_zc_begin(port, qid, ring);
 	vring->ring = ring;
-	if (was != (vring->ring != NULL && vring->ring->enabled))
+	vring->paused = false;
+	if (was != vring_qmap_alive(vring))
 		vring_event_raise(port, VRING_EVENT_QUEUE);
 }
 
@@ -88,6 +91,32 @@ be_rings_publish(void *ctx, const struct virtq_ring *const *rings, uint16_t n)
 	publish_port(port);
 	for (uint16_t qid = 0; qid < n; qid++)
 		vring_be_zc_follow(port, qid, old[qid]);
+}
+
+/* The guest notices nothing, so the application is told nothing. */
+static void
+be_ring_pause(void *ctx, uint16_t qid)
+{
+	struct vring_port *port = ctx;
+	const struct virtq_ring *old = port->vring[qid].ring;
+
+	vring_be_zc_begin(port, qid, NULL);
+	port->vring[qid].paused = vring_qmap_enabled(&port->vring[qid]);
+	port->vring[qid].ring = NULL;
+	vring_publish(port);
+	vring_be_zc_follow(port, qid, old);
+}
+
+static void
+be_translated(void *ctx)
+{
+	vring_hold_drain(ctx);
+}
+
+static void
+be_quiesce(void *ctx)
+{
+	vring_publish_quiesce(ctx);
 }
 
 /* Once the announcement is delivered, it is removed from the poll set. */
@@ -177,6 +206,9 @@ be_log(void *ctx, enum vhost_log_level level, const char *text)
 static const struct vhost_be_ops session_ops = {
 	.ring_publish = be_ring_publish,
 	.rings_publish = be_rings_publish,
+	.ring_pause = be_ring_pause,
+	.quiesce = be_quiesce,
+	.translated = be_translated,
 	.connected = be_connected,
 	.features = be_features,
 	.set_mtu = be_set_mtu,

@@ -66,6 +66,15 @@ add_be_session(struct rte_tel_data *d, const struct vhost_be_info *info)
 	vring_telemetry_hex(d, "device_status", info->status);
 }
 
+static void
+add_be_iotlb(struct rte_tel_data *d, const struct vhost_be_info *info)
+{
+	rte_tel_data_add_dict_u64(d, "iotlb_ranges", info->iotlb_ranges);
+	rte_tel_data_add_dict_u64(d, "iotlb_misses", info->iotlb_misses);
+	rte_tel_data_add_dict_u64(d, "iotlb_updates", info->iotlb_updates);
+	rte_tel_data_add_dict_u64(d, "iotlb_invalidations", info->iotlb_invalidations);
+}
+
 void
 vring_be_info_status(struct vring_port *port, struct rte_tel_data *d)
 {
@@ -75,6 +84,8 @@ vring_be_info_status(struct vring_port *port, struct rte_tel_data *d)
 	rte_tel_data_add_dict_string(d, "mode", port->args.client ? "client" : "server");
 	rte_tel_data_add_dict_string(d, "socket", port->args.iface);
 	add_be_session(d, &info);
+	if (port->args.iommu)
+		add_be_iotlb(d, &info);
 }
 
 void
