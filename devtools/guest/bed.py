@@ -381,7 +381,7 @@ class Guest(Agent):
     """A guest under TCG, its command agent on one socket and QMP on another."""
 
     def __init__(self, name, nics, qemu=7, cpus=1, memory=256, memory_options="", extra=(),
-                 wait=True, image="guest", initrd=None):
+                 wait=True, image="guest", initrd=None, append=""):
         self.sockets = {kind: path("%s.%s" % (name, kind)) for kind in ("cmd", "qmp")}
         for stale in self.sockets.values():
             if os.path.exists(stale):
@@ -397,7 +397,7 @@ class Guest(Agent):
             "-kernel", os.path.join(CACHE, image, "vmlinux"),
             "-initrd", initrd or os.path.join(CACHE, image, "initrd"),
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests "
-            "memhp_default_state=online_movable",
+            "memhp_default_state=online_movable " + append,
             "-serial", "file:" + path(name + ".console"),
             "-serial", "unix:%s,server=on,wait=off" % self.sockets["cmd"],
             "-qmp", "unix:%s,server=on,wait=off" % self.sockets["qmp"]]

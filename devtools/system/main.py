@@ -30,6 +30,7 @@ import kill  # noqa: E402
 import l2relay  # noqa: E402
 import matrix  # noqa: E402
 import memory  # noqa: E402
+import iommu  # noqa: E402
 import migrate  # noqa: E402
 import move  # noqa: E402
 import ovs  # noqa: E402
@@ -65,6 +66,7 @@ GROUPS = {
     "restart-qemu10": guests.restart,
     "restart-qemu7": guests.restart7,
     "move": move.run,
+    "iommu": iommu.run,
     "migrate": migrate.run,
     "bother": bother.run,
     "remap": guests.remap,
