@@ -99,6 +99,84 @@ virtq_dev_call_ahead(const struct virtq_dev *dev, const struct virtq_ring *ring,
 	return ahead >= 0 && ahead < entries;
 }
 
+/* What is to come is written before what makes it so, and `pos` after it. */
+static void
+intend_push(struct virtq_saved *saved, struct virtq_pos next, uint64_t head, uint32_t kind)
+{
+	__atomic_store_n(&saved->head, head, __ATOMIC_RELAXED);
+	__atomic_store_n(&saved->kind, kind, __ATOMIC_RELAXED);
+	__atomic_store_n(&saved->next, virtq_saved_word(next), __ATOMIC_RELEASE);
+}
+
+static void
+write_entry(const struct virtq_ring *ring, uint16_t idx, uint64_t meta)
+{
+	/* Barrier B: pairs with the driver's acquire of the flags of its next used entry. */
+	virtq_store64_release(&ring->pdesc[idx].len, meta);
+}
+
+/* One after the other, each with the place behind it: where it ends nothing else can tell. */
+static void
+push_one_by_one(struct virtq_saved *saved, const struct virtq_ring *ring, struct virtq_pos pos,
+		const struct virtq_chain *c, uint16_t n, bool write)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		const uint64_t meta = virtq_packed_used_meta(&c[i], pos.wrap, write);
+		const uint16_t at = pos.idx;
+
+		virtq_pos_advance(&pos, c[i].entries, ring->size);
+		intend_push(saved, pos, meta, VIRTQ_SAVED_FIRST);
+		write_entry(ring, at, meta);
+		__atomic_store_n(&saved->pos, virtq_saved_word(pos), __ATOMIC_RELEASE);
+	}
+}
+
+/* As virtq_dev_push_used_packed() does it; chains of one entry each. */
+static void
+push_first_last(struct virtq_saved *saved, const struct virtq_ring *ring, struct virtq_pos pos,
+		const struct virtq_chain *c, uint16_t n, bool write)
+{
+	const uint64_t head = virtq_packed_used_meta(&c[0], pos.wrap, write);
+	const uint16_t first = pos.idx;
+	struct virtq_pos next = pos;
+
+	virtq_pos_advance(&next, n, ring->size);
+	intend_push(saved, next, head, VIRTQ_SAVED_LAST);
+	for (uint16_t i = 1; i < n; i++) {
+		virtq_pos_advance(&pos, 1, ring->size);
+		write_entry(ring, pos.idx, virtq_packed_used_meta(&c[i], pos.wrap, write));
+	}
+	write_entry(ring, first, head);
+	__atomic_store_n(&saved->pos, virtq_saved_word(next), __ATOMIC_RELEASE);
+}
+
+uint16_t
+virtq_dev_push_saved(struct virtq_dev *dev, const struct virtq_ring *ring,
+		     const struct virtq_chain *c, uint16_t n, bool write, bool batch)
+{
+	struct virtq_saved *saved = dev->saved;
+	struct virtq_pos pos = virtq_dev_used_pos(dev), next = pos;
+	uint16_t entries = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		entries += c[i].entries;
+	virtq_pos_advance(&next, entries, ring->size);
+	dev->cursor.used_idx = next.idx;
+	dev->cursor.used_wrap = next.wrap;
+	if (batch) {
+		const uint64_t head = virtq_packed_used_meta(&c[n - 1], pos.wrap, write);
+
+		intend_push(saved, next, head, VIRTQ_SAVED_FIRST);
+		write_entry(ring, pos.idx, head);
+		__atomic_store_n(&saved->pos, virtq_saved_word(next), __ATOMIC_RELEASE);
+	} else if (entries == n) {
+		push_first_last(saved, ring, pos, c, n, write);
+	} else {
+		push_one_by_one(saved, ring, pos, c, n, write);
+	}
+	return entries;
+}
+
 /* Descriptors of unusable chains in a round; with one chain more, 32,768 + 4,095 at most. */
 #define MAX_WALKED 4096
 
@@ -345,6 +423,7 @@ virtq_dev_reset(struct virtq_dev *dev)
 	dev->called = 0;
 	dev->call_valid = false;
 	dev->tlb_generation = 0;
+	dev->saved = NULL;
 }
 
 static int

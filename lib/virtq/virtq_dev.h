@@ -84,6 +84,8 @@ struct virtq_dev {
 	struct virtq_scratch scratch; /* of the burst in progress */
 	uint64_t calls;		/* notifications sent */
 	uint64_t calls_suppressed; /* notifications that the driver did not want */
+	struct virtq_saved *saved; /* packed: where to keep the position, or NULL, as after a reset;
+				    * set while no burst holds the ring */
 	struct virtq_seg segs[VIRTQ_MAX_SEGS]; /* scratch of the burst in progress */
 	struct virtq_chain chains[VIRTQ_MAX_CHAINS]; /* scratch for packets of very many chains */
 } __attribute__((aligned(VIRTQ_CACHE_LINE)));
@@ -147,6 +149,9 @@ uint8_t *virtq_dev_translate_miss(struct virtq_dev *dev, const struct virtq_ring
  */
 uint8_t *virtq_dev_find(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t addr,
 			uint64_t *len, bool write);
+/* As virtq_dev_push_used_packed(), with a position that is kept; dev->saved is not NULL. */
+uint16_t virtq_dev_push_saved(struct virtq_dev *dev, const struct virtq_ring *ring,
+			      const struct virtq_chain *c, uint16_t n, bool write, bool batch);
 enum virtq_error virtq_dev_walk_split(struct virtq_dev *dev, const struct virtq_ring *ring,
 				      struct virtq_desc first, bool write, struct virtq_chain *c);
 enum virtq_error virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq_ring *ring,
@@ -395,6 +400,13 @@ virtq_dev_push_used_split(struct virtq_dev *dev, const struct virtq_ring *ring,
 	virtq_store16_release(&ring->used->idx, dev->cursor.used_idx);
 }
 
+/* A position as struct virtq_saved has it. */
+static inline uint32_t
+virtq_saved_word(struct virtq_pos p)
+{
+	return p.idx | (uint32_t)p.wrap << 15 | VIRTQ_SAVED_VALID;
+}
+
 VIRTQ_INLINE uint64_t
 virtq_packed_used_meta(const struct virtq_chain *c, bool wrap, bool write)
 {
@@ -419,6 +431,8 @@ virtq_dev_push_used_packed(struct virtq_dev *dev, const struct virtq_ring *ring,
 	uint16_t entries = 0;
 	const uint64_t head = virtq_packed_used_meta(&c[batch ? n - 1 : 0], pos.wrap, write);
 
+	if (dev->saved != NULL)
+		return virtq_dev_push_saved(dev, ring, c, n, write, batch);
 	for (uint16_t i = 0; i < n; i++) {
 		if (!batch && i > 0)
 			virtq_store64_release(&ring->pdesc[pos.idx].len,

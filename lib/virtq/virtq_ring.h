@@ -145,6 +145,28 @@ _Static_assert(sizeof(struct virtq_cursor) == 16, "a quarter of a cache line");
 /* To the start of a fresh ring: indexes 0, wraps 1, not broken. The owner's stays. */
 void virtq_ring_cursor_reset(struct virtq_cursor *cursor);
 
+/* How the entries from `pos` to `next` are written. */
+enum virtq_saved_kind {
+	VIRTQ_SAVED_FIRST = 1,	/* the first one alone, or before all others */
+	VIRTQ_SAVED_LAST,	/* each chain has one entry, and the first is written last */
+};
+
+/*
+ * Where the device of a packed ring stands, kept outside of the process, in whole cache lines. The
+ * entries of a push are written in an order that leaves no doubt at any moment which chains were
+ * returned, for a process can be killed between any two instructions. All zero: nothing is known.
+ */
+struct virtq_saved {
+	uint32_t pos;		/* all before were returned: index, wrap << 15, VIRTQ_SAVED_VALID */
+	uint32_t next;		/* so will be all before this one, once the first is written */
+	uint64_t head;		/* what is written to the first entry: its length, id and flags */
+	uint32_t size;		/* entries of the ring */
+	uint32_t kind;		/* enum virtq_saved_kind */
+	uint32_t pad[10];
+} __attribute__((aligned(VIRTQ_CACHE_LINE)));
+
+#define VIRTQ_SAVED_VALID (1u << 31)
+
 /* The base (SET_VRING_BASE) of a ring that was never used. See virtq_dev_set_base(). */
 static inline uint32_t
 virtq_fresh_base(bool packed)

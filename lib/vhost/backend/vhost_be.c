@@ -204,6 +204,7 @@ static const struct vhu_sock_ops sock_ops = {
 static void
 be_release(struct vhost_be *be)
 {
+	vhost_be_state_close(be);
 	vhost_be_miss_close(be);
 	vhost_be_mem_close(be);
 	evloop_later_put(be->closer);
@@ -233,6 +234,8 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->protocol_offered = cfg->protocol_features & VHOST_BE_PROTOCOL;
 	be->tolerated = cfg->tolerated;
 	be->fallback = cfg->fallback;
+	if (cfg->state != NULL)
+		snprintf(be->state.path, sizeof(be->state.path), "%s", cfg->state);
 	be->about = -1;
 	be->why = "";
 	be->info.last_disconnect = "";

@@ -4,6 +4,7 @@
 
 #include "vhost_be_session.h"
 #include "virtq_dev_log.h"
+#include "virtq_notify.h"
 #include "virtq_place.h"
 #include "virtq_shared.h"
 
@@ -25,14 +26,27 @@ static int
 place_packed(struct vhost_be *be, const struct vhost_be_vring *r, const struct virtq_ring *ring)
 {
 	const uint32_t said = r->has_base ? r->base : virtq_fresh_base(true);
+	/* What a front-end says of a ring whose device was killed; else it knows. */
+	const bool doubtful = said == 0 || said == virtq_fresh_base(true);
+	const char *by = NULL;
 	uint32_t base = said;
+	int rc;
 
-	if (never_used(ring))
+	if (never_used(ring)) {
 		base = said == 0 ? virtq_fresh_base(true) : said;
-	else if (virtq_place_packed(ring, &base))
-		vhost_be_session_log(be, VHOST_LOG_INFO, "ring %u goes on at 0x%x, where its "
-				     "entries say, and not at its base 0x%x", r->qid, base, said);
-	return virtq_dev_set_base(be->vq[r->qid], ring, base);
+	} else if (doubtful && vhost_be_state_place(be, r, ring, &base)) {
+		by = "state file";
+		virtq_notify(r->call); /* for what was half returned */
+	} else if (virtq_place_packed(ring, &base)) {
+		by = "entries";
+	}
+	if (by != NULL && base != said)
+		vhost_be_session_log(be, VHOST_LOG_INFO, "ring %u goes on at 0x%x, where its %s "
+				     "said, and not at its base 0x%x", r->qid, base, by, said);
+	rc = virtq_dev_set_base(be->vq[r->qid], ring, base);
+	if (rc == 0)
+		vhost_be_state_begin(be, r, ring);
+	return rc;
 }
 
 /*

@@ -150,6 +150,7 @@ vhost_be_rings_reset_device(struct vhost_be *be)
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		const struct vhost_be_vring old = be->vring[i];
 
+		vhost_be_state_forget(be, &old);
 		vhost_be_ring_reset(&be->vring[i]);
 		/* QEMU 7.2 has a device reset before it asks for the base that it goes on from. */
 		be->vring[i].has_left = old.has_base || old.has_left;
@@ -497,6 +498,7 @@ vhost_be_ring_on_get_vring_base(struct vhost_be *be, struct vhu_msg *msg)
 	if (r == NULL)
 		return -EINVAL;
 	ring_stop(be, r);
+	vhost_be_state_forget(be, r);
 	ring_rearm(r);
 	r->kicked = false;
 	r->start_failed = false;

@@ -8,6 +8,7 @@
  *				running rings
  *   vhost_be_ring.c		messages about rings; when a ring starts, stops, is published
  *   vhost_be_place.c		where a ring goes on that starts
+ *   vhost_be_state.c		the file that says where packed rings stand
  *   vhost_be_cvq.c		the control queue of a front-end that passes it on
  *   vhost_be_fd.c		eventfds and pipes of rings
  *   vhost_be_chan.c		the back-end channel
@@ -18,6 +19,8 @@
  */
 #ifndef VHOST_BE_SESSION_H
 #define VHOST_BE_SESSION_H
+
+#include <limits.h>
 
 #include "evloop.h"
 #include "vhost_be_ops.h"
@@ -66,6 +69,15 @@ struct vhost_be_iotlb {
 	uint32_t pause_ms;	/* until the next look */
 };
 
+/* The state file. */
+struct vhost_be_state {
+	char path[PATH_MAX];	/* empty: none is wanted */
+	bool tried;		/* to open it */
+	int fd;			/* locked, while `map` is there */
+	struct virtq_map *map;	/* NULL: there is none */
+	uint8_t *host;
+};
+
 struct vhost_be {
 	/* From the configuration. */
 	const struct vhost_be_ops *ops;
@@ -104,6 +116,7 @@ struct vhost_be {
 	struct virtq_log *log;		/* NULL: none yet */
 	bool mem_repeated;		/* regions are added and removed once a queue pair */
 	struct vhost_be_iotlb iotlb;
+	struct vhost_be_state state;
 
 	struct vhost_be_relays *relays;	/* how many there are */
 	/* Connections in a row that ended when features were to be set. */
@@ -241,6 +254,18 @@ int vhost_be_ring_on_set_vring_enable(struct vhost_be *be, struct vhu_msg *msg);
 /* Set the vring's position. The ring is not published yet. 0 or -EINVAL. */
 int vhost_be_place(struct vhost_be *be, const struct vhost_be_vring *r,
 		   const struct virtq_ring *ring);
+
+/* vhost_be_state.c */
+/* A packed ring is about to start: *base is where a killed process had it. False: nobody knows. */
+bool vhost_be_state_place(struct vhost_be *be, const struct vhost_be_vring *r,
+			  const struct virtq_ring *ring, uint32_t *base);
+/* It stands where the vring's state says, and keeps that in the file from now on. */
+void vhost_be_state_begin(struct vhost_be *be, const struct vhost_be_vring *r,
+			  const struct virtq_ring *ring);
+/* The front-end knows where it stands. */
+void vhost_be_state_forget(struct vhost_be *be, const struct vhost_be_vring *r);
+/* Remove the file, if there is one. No burst writes to it any more. */
+void vhost_be_state_close(struct vhost_be *be);
 
 /* vhost_be_fd.c */
 /* Take an eventfd out of a message that brings an fd. -1: it is of another kind. */
