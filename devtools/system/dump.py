@@ -84,6 +84,7 @@ KEYS = [
     ("sock-group", "iface", ("root", "0", "65534"),
      ("no-such-group", "4294967295", "0,client=1") + JUNK),
     ("sock-group", "path", ("0,server=1",), ("0", "no-such-group,server=1")),
+    ("state-dir", "iface", ("/run",), ("", "/" + "x" * 108)),
     ("stats", "iface path", ("0", "1"), NO_SWITCH),
     ("vdpa", "iface path", (), ("/dev/vhost-vdpa-0", "", "1")),
     # a hyphen for an underscore, and the reverse

@@ -168,6 +168,7 @@ parse_zero(const struct key *key, const char *value, struct vring_devargs *args)
 static const struct key keys[] = {
 	PATH(BACK, "iface", iface, "the path of a socket, 1 to 107 bytes"),
 	PATH(FRONT, "path", path, "the path of a socket or of a vhost-vdpa device, 1 to 107 bytes"),
+	PATH(BACK, "state-dir", state_dir, "the path of a folder, 1 to 107 bytes"),
 	NUMBER(EITHER, "queues", queues, 1, VRING_MAX_PAIRS, "1 to 128 queue pairs"),
 	SWITCH(BACK, "client", client),
 	SWITCH(BACK, "iommu-support", iommu),

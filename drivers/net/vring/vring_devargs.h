@@ -48,6 +48,7 @@ enum vring_linear {
 struct vring_devargs {
 	char iface[VRING_PATH_LEN]; /* back-end: socket */
 	char path[VRING_PATH_LEN]; /* front-end: socket, or device of the kernel */
+	char state_dir[VRING_PATH_LEN]; /* back-end: of the state file; empty: the socket's */
 	struct rte_ether_addr mac; /* zero: random */
 	enum vring_csum csum;
 	mode_t sock_mode;	/* 0: as the umask leaves it */
@@ -171,6 +172,7 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	"reconnect-ms=<10-60000> " \
 	"sock-mode=<octal> " \
 	"sock-group=<name|gid> " \
+	"state-dir=<path> " \
 	"stats=<0|1>"
 
 #endif /* VRING_DEVARGS_H */

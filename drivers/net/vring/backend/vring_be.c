@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "vhost_be.h"
@@ -216,6 +217,23 @@ static const struct vhost_be_ops session_ops = {
 	.log = be_log,
 };
 
+/* Next to the socket, or in another folder under the socket's whole path. */
+static void
+name_state_file(const struct vring_devargs *args, char *name, size_t len)
+{
+	size_t used;
+
+	if (args->state_dir[0] == '\0') {
+		snprintf(name, len, "%s.state", args->iface);
+		return;
+	}
+	used = (size_t)snprintf(name, len, "%s/", args->state_dir);
+	snprintf(name + used, len - used, "%s.state", args->iface);
+	for (char *c = name + used; *c != '\0'; c++)
+		if (*c == '/')
+			*c = '_';
+}
+
 struct open_call {
 	struct vring_port *port;
 	char *err;
@@ -229,6 +247,7 @@ open_be_session(void *arg)
 	struct vring_port *port = call->port;
 	const struct vring_devargs *args = &port->args;
 	struct virtq_dev *dev[VRING_MAX_QIDS];
+	char state[2 * VRING_PATH_LEN + sizeof(".state")];
 	struct vhost_be_config cfg = {
 		.path = args->iface,
 		.client = args->client,
@@ -241,6 +260,7 @@ open_be_session(void *arg)
 		.protocol_features = UINT64_MAX,
 		.max_pairs = port->vring_pairs,
 		.sealed = args->sealed,
+		.state = state,
 		.mem_slots = VIRTQ_MEM_MAX_REGIONS,
 		.vq = dev,
 		.ops = &session_ops,
@@ -250,6 +270,7 @@ open_be_session(void *arg)
 
 	for (unsigned int qid = 0; qid < 2u * port->vring_pairs; qid++)
 		dev[qid] = virtq_dev_of(port->vring[qid].cursor);
+	name_state_file(args, state, sizeof(state));
 	port->carrier = true;
 	port->rarp.watch.expired = watch_rarp;
 	port->rarp.watch.owner = port;
