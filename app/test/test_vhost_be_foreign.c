@@ -204,7 +204,7 @@ protocol_features_of_another_driver_are_taken(void **state)
 	assert_int_equal(fe_u64(rig, VHU_SET_PROTOCOL_FEATURES, of_lib_vhost), ACK);
 	assert_int_equal(rig->protocol, of_lib_vhost & VHOST_BE_PROTOCOL);
 	assert_int_equal(fe_u64(rig, VHU_SET_PROTOCOL_FEATURES,
-				VIRTQ_BIT(VHU_PF_REPLY_ACK) | VIRTQ_BIT(VHU_PF_PAGEFAULT)), NACK);
+				VIRTQ_BIT(VHU_PF_REPLY_ACK) | VIRTQ_BIT(VHU_PF_CONFIG)), NACK);
 }
 
 /* QEMU compares, and leaves without a word. */

@@ -207,6 +207,13 @@ virtq_mem_map_put(struct virtq_map *map)
 		end_map(map);
 }
 
+void
+virtq_mem_map_bounds(const struct virtq_map *map, void **start, uint64_t *bytes)
+{
+	*start = map->range.start;
+	*bytes = map->range.length;
+}
+
 bool
 virtq_mem_map_same(const struct virtq_map *a, const struct virtq_map *b)
 {

@@ -91,6 +91,8 @@ int virtq_mem_map_new(struct virtq_mem_account *account, int fd, uint64_t offset
 int virtq_mem_map_device(int fd, uint64_t offset, struct virtq_map **map, uint8_t **host);
 struct virtq_map *virtq_mem_map_get(struct virtq_map *map);
 void virtq_mem_map_put(struct virtq_map *map);
+/* Where a mapping lies in this process, in whole pages of its file. */
+void virtq_mem_map_bounds(const struct virtq_map *map, void **start, uint64_t *bytes);
 /* True where both show the same bytes of the same file. */
 bool virtq_mem_map_same(const struct virtq_map *a, const struct virtq_map *b);
 /*

@@ -59,6 +59,7 @@ forget_connection(struct vhost_be *be, const char *why)
 
 	note_unsatisfied(be);
 	evloop_timer_cancel(&be->tick);
+	vhost_be_postcopy_close(be); /* before bursts are waited for, which may wait for pages */
 	vhost_be_rings_stop(be);
 	for (uint16_t i = 0; i < be->nrings; i++)
 		vhost_be_ring_drop(&be->vring[i]);
@@ -234,6 +235,7 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->protocol_offered = cfg->protocol_features & VHOST_BE_PROTOCOL;
 	be->tolerated = cfg->tolerated;
 	be->fallback = cfg->fallback;
+	be->postcopy.uffd = -1;
 	if (cfg->state != NULL)
 		snprintf(be->state.path, sizeof(be->state.path), "%s", cfg->state);
 	be->about = -1;

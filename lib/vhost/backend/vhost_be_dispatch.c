@@ -223,9 +223,12 @@ static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 	[VHU_CREATE_CRYPTO_SESSION] = { BETWEEN(0, VHU_MAX_PAYLOAD), NEEDS(CRYPTO_SESSION),
 		ALWAYS },
 	[VHU_CLOSE_CRYPTO_SESSION] = { U64, NEEDS(CRYPTO_SESSION), ALWAYS },
-	[VHU_POSTCOPY_ADVISE] = { NEEDS(PAGEFAULT), STOPPED, ANSWERED },
-	[VHU_POSTCOPY_LISTEN] = { NEEDS(PAGEFAULT), STOPPED },
-	[VHU_POSTCOPY_END] = { NEEDS(PAGEFAULT), ALWAYS, ANSWERED, OR_U64(1) },
+	[VHU_POSTCOPY_ADVISE] = { NEEDS(PAGEFAULT), STOPPED, ANSWERED,
+		.handle = vhost_be_postcopy_on_advise },
+	[VHU_POSTCOPY_LISTEN] = { NEEDS(PAGEFAULT), STOPPED,
+		.handle = vhost_be_postcopy_on_listen },
+	[VHU_POSTCOPY_END] = { NEEDS(PAGEFAULT), ALWAYS, ANSWERED, OR_U64(1),
+		.handle = vhost_be_postcopy_on_end },
 	[VHU_GET_INFLIGHT_FD] = { BETWEEN(20, sizeof(struct vhu_inflight)), NEEDS(INFLIGHT_SHMFD),
 		ALWAYS, ANSWERED, .refusal = VHOST_BE_REFUSE_ZEROS },
 	[VHU_SET_INFLIGHT_FD] = { BETWEEN(20, sizeof(struct vhu_inflight)), FDS(1, 1),
@@ -235,7 +238,8 @@ static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 	[VHU_VRING_KICK] = { STATE, NEEDS(INBAND_NOTIFICATIONS), ALWAYS },
 	[VHU_GET_MAX_MEM_SLOTS] = { NEEDS(CONFIGURE_MEM_SLOTS), ALWAYS, ANSWERED,
 		.handle = vhost_be_mem_on_get_max_mem_slots },
-	[VHU_ADD_MEM_REG] = { EXACTLY(sizeof(struct vhu_mem_single)), FDS(1, 1),
+	/* 8 bytes: post-copy, a confirmation. */
+	[VHU_ADD_MEM_REG] = { BETWEEN(8, sizeof(struct vhu_mem_single)), FDS(0, 1),
 		NEEDS(CONFIGURE_MEM_SLOTS), ALWAYS, .handle = vhost_be_mem_on_add_mem_reg },
 	[VHU_REM_MEM_REG] = { EXACTLY(sizeof(struct vhu_mem_single)), FDS(0, 1),
 		NEEDS(CONFIGURE_MEM_SLOTS), ALWAYS, .handle = vhost_be_mem_on_rem_mem_reg },
@@ -341,6 +345,8 @@ answer_request(struct vhost_be *be, const struct vhost_be_request_info *info, st
 
 	if (rc == -EMSGSIZE)
 		return be->why;
+	if (rc == VHOST_BE_ANSWERED)
+		return NULL;
 	if (info != NULL && info->reply == VHOST_BE_REPLY_ALWAYS &&
 	    (rc == 0 || info->refusal != VHOST_BE_REFUSE_ACK))
 		return rc == 0 ? send_answer(be, msg) : refuse_answered(be, info, msg);
@@ -365,7 +371,7 @@ vhost_be_dispatch(struct vhost_be *be, struct vhu_msg *msg)
 	ring_rc = vhost_be_rings_update(be);
 	if (rc == 0 && ring_rc < 0)
 		rc = VHOST_BE_DEFERRED;
-	if (rc == 0) {
+	if (rc == 0 || rc == VHOST_BE_ANSWERED) {
 		vhost_be_session_log(be, VHOST_LOG_DEBUG, "%s", vhost_names_request(request));
 	} else {
 		INFO_ADD(be, nacks);

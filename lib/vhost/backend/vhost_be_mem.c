@@ -137,6 +137,17 @@ mem_error(int rc)
 	}
 }
 
+static int
+use_proposed(struct vhost_be *be, const struct vhu_msg *msg)
+{
+	struct virtq_mem *mem;
+	int rc = vhost_be_postcopy_confirm(be, msg, &mem);
+
+	if (rc == 0)
+		vhost_be_mem_swap(be, mem);
+	return rc;
+}
+
 int
 vhost_be_mem_on_set_mem_table(struct vhost_be *be, struct vhu_msg *msg)
 {
@@ -147,6 +158,8 @@ vhost_be_mem_on_set_mem_table(struct vhost_be *be, struct vhu_msg *msg)
 	uint32_t mapped;
 	int rc = 0;
 
+	if (be->postcopy.listening && msg->hdr.size == sizeof(msg->u64))
+		return use_proposed(be, msg);
 	if (n == 0 || n > (slots ? VHU_MAX_LONG_TABLE : VHU_MAX_TABLE))
 		return vhost_be_session_refuse(be, -EINVAL, "a memory table has 1 to 8 regions, "
 					       "with CONFIGURE_MEM_SLOTS 32");
@@ -170,6 +183,8 @@ vhost_be_mem_on_set_mem_table(struct vhost_be *be, struct vhu_msg *msg)
 			virtq_mem_map_put(region[--mapped].map);
 		return vhost_be_session_refuse(be, rc, mem_error(rc));
 	}
+	if (be->postcopy.listening)
+		return vhost_be_postcopy_propose(be, msg, mem);
 	vhost_be_mem_swap(be, mem);
 	return 0;
 }
@@ -236,25 +251,35 @@ int
 vhost_be_mem_on_add_mem_reg(struct vhost_be *be, struct vhu_msg *msg)
 {
 	const struct vhu_mem_region wire = msg->single.region;
+	struct virtq_mem *mem, *old = vhost_be_postcopy_mem(be);
 	struct virtq_region region;
-	struct virtq_mem *mem;
-	int rc = map_region(be, &wire, msg->fds[0], &region);
+	int rc;
 
+	if (be->postcopy.listening && msg->hdr.size == sizeof(msg->u64))
+		return use_proposed(be, msg);
+	if (msg->hdr.size < sizeof(msg->single))
+		return vhost_be_session_refuse(be, -EMSGSIZE, "payload too short");
+	if (msg->nfds != 1)
+		return vhost_be_session_refuse(be, -EINVAL, "wrong number of fds");
+	rc = map_region(be, &wire, msg->fds[0], &region);
 	if (rc < 0)
 		return vhost_be_session_refuse(be, rc, mem_error(rc));
-	if (is_known(be->mem, &region)) {
+	if (is_known(old, &region)) {
 		virtq_mem_map_put(region.map);
 		be->mem_repeated = true;
-		return 0;
+		return be->postcopy.listening ?
+			       vhost_be_postcopy_propose(be, msg, virtq_mem_get(old)) : 0;
 	}
-	if (be->mem != NULL && be->mem->nregions >= be->mem_slots)
+	if (old != NULL && old->nregions >= be->mem_slots)
 		rc = -ENOSPC;
 	else
-		rc = virtq_mem_add(be->mem, &region, &mem);
+		rc = virtq_mem_add(old, &region, &mem);
 	if (rc < 0) {
 		virtq_mem_map_put(region.map);
 		return vhost_be_session_refuse(be, rc, mem_error(rc));
 	}
+	if (be->postcopy.listening)
+		return vhost_be_postcopy_propose(be, msg, mem);
 	vhost_be_mem_swap(be, mem);
 	return 0;
 }

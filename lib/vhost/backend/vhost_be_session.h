@@ -7,6 +7,7 @@
  *   vhost_be_mem.c		messages about memory and the dirty log; replacing either under
  *				running rings
  *   vhost_be_ring.c		messages about rings; when a ring starts, stops, is published
+ *   vhost_be_postcopy.c		post-copy: memory that comes page by page
  *   vhost_be_place.c		where a ring goes on that starts
  *   vhost_be_state.c		the file that says where packed rings stand
  *   vhost_be_cvq.c		the control queue of a front-end that passes it on
@@ -69,6 +70,13 @@ struct vhost_be_iotlb {
 	uint32_t pause_ms;	/* until the next look */
 };
 
+/* Post-copy, as the destination of a guest. */
+struct vhost_be_postcopy {
+	int uffd;		/* userfaultfd, -1: none */
+	bool listening;		/* memory comes page by page */
+	struct virtq_mem *mem;	/* that the front-end has yet to confirm, or NULL */
+};
+
 /* The state file. */
 struct vhost_be_state {
 	char path[PATH_MAX];	/* empty: none is wanted */
@@ -117,6 +125,7 @@ struct vhost_be {
 	bool mem_repeated;		/* regions are added and removed once a queue pair */
 	struct vhost_be_iotlb iotlb;
 	struct vhost_be_state state;
+	struct vhost_be_postcopy postcopy;
 
 	struct vhost_be_relays *relays;	/* how many there are */
 	/* Connections in a row that ended when features were to be set. */
@@ -143,6 +152,8 @@ struct vhost_be {
 /* What a handler returns besides 0 and -errno: cannot be done now; the connection lives even if
  * nobody asked for an answer, and what the message said is remembered. */
 #define VHOST_BE_DEFERRED 1
+/* Done, and the handler has sent the answer. */
+#define VHOST_BE_ANSWERED 2
 
 enum vhost_be_reply {
 	VHOST_BE_REPLY_ACK,	/* a u64, only if NEED_REPLY asks for it */
@@ -323,6 +334,20 @@ void vhost_be_iotlb_follow(struct vhost_be *be, uint64_t features, struct virtq_
 bool vhost_be_iotlb_want_ring(struct vhost_be *be, struct vhost_be_vring *r,
 			      const struct virtq_ring_config *cfg);
 
+/* vhost_be_postcopy.c */
+int vhost_be_postcopy_on_advise(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_postcopy_on_listen(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_postcopy_on_end(struct vhost_be *be, struct vhu_msg *msg);
+/* It is over, one way or the other: nobody waits for a page any more. */
+void vhost_be_postcopy_close(struct vhost_be *be);
+/* The memory that regions are added to: proposed, or in use. */
+struct virtq_mem *vhost_be_postcopy_mem(const struct vhost_be *be);
+/* Instead of using it, answer where memory lies; takes it over. For the handler to return. */
+int vhost_be_postcopy_propose(struct vhost_be *be, struct vhu_msg *msg, struct virtq_mem *mem);
+/* A message of 8 bytes: *mem is what was proposed, to be used now; the caller's. */
+int vhost_be_postcopy_confirm(struct vhost_be *be, const struct vhu_msg *msg,
+			      struct virtq_mem **mem);
+
 /* vhost_be_chan.c */
 void vhost_be_chan_init(struct vhost_be *be);
 /* Ask for the translation of an address. False: nobody can be asked. */
@@ -336,7 +361,7 @@ int vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg
 #define VHOST_BE_PROTOCOL \
 	(VIRTQ_BIT(VHU_PF_MQ) | VIRTQ_BIT(VHU_PF_LOG_SHMFD) | VIRTQ_BIT(VHU_PF_RARP) | \
 	 VIRTQ_BIT(VHU_PF_REPLY_ACK) | \
-	 VIRTQ_BIT(VHU_PF_NET_MTU) | VIRTQ_BIT(VHU_PF_BACKEND_REQ) | \
+	 VIRTQ_BIT(VHU_PF_NET_MTU) | VIRTQ_BIT(VHU_PF_BACKEND_REQ) | VIRTQ_BIT(VHU_PF_PAGEFAULT) | \
 	 VIRTQ_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) | VIRTQ_BIT(VHU_PF_RESET_DEVICE) | \
 	 VIRTQ_BIT(VHU_PF_STATUS))
 /*

@@ -208,12 +208,25 @@ vhu_conn_close(struct vhu_conn *c)
 	vhu_codec_tx_reset(&c->tx);
 }
 
-int
-vhu_conn_send(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload)
+static int
+conn_push(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload, const int *fds,
+	  uint32_t nfds)
 {
-	int rc = vhu_codec_tx_push(&c->tx, c->watch.fd, hdr, payload, NULL, 0);
+	int rc = vhu_codec_tx_push(&c->tx, c->watch.fd, hdr, payload, fds, nfds);
 
 	if (rc == 0)
 		rearm_out(c);
 	return rc;
+}
+
+int
+vhu_conn_send(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload)
+{
+	return conn_push(c, hdr, payload, NULL, 0);
+}
+
+int
+vhu_conn_send_fd(struct vhu_conn *c, const struct vhu_hdr *hdr, int fd)
+{
+	return conn_push(c, hdr, NULL, &fd, 1);
 }

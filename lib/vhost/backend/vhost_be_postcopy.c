@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Post-copy migration, at its destination: the guest runs before its memory has come. The front-end
+ * handles faults of this process too; it is told where memory lies here, and says when it knows.
+ * vhost-user, "Postcopy support".
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vhost_be_session.h"
+
+static int
+new_uffd(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	const int fd = (int)syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, UFFDIO_API, &api) < 0) {
+		const int rc = -errno;
+
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+/* The descriptor stays ours as well: mappings are registered with it, and go when it is closed. */
+int
+vhost_be_postcopy_on_advise(struct vhost_be *be, struct vhu_msg *msg)
+{
+	const struct vhu_hdr hdr = { msg->hdr.request, VHU_FLAGS_REPLY, 0 };
+	int fd;
+
+	vhost_be_postcopy_close(be);
+	fd = new_uffd();
+	if (fd < 0)
+		return vhost_be_session_refuse(be, fd, "no userfaultfd: the kernel has none, or "
+					       "vm.unprivileged_userfaultfd forbids it");
+	be->postcopy.uffd = fd;
+	return vhu_conn_send_fd(&be->conn, &hdr, fd) < 0 ? -EMSGSIZE : VHOST_BE_ANSWERED;
+}
+
+int
+vhost_be_postcopy_on_listen(struct vhost_be *be, struct vhu_msg *msg)
+{
+	if (be->postcopy.uffd < 0)
+		return vhost_be_session_refuse(be, -EINVAL, "POSTCOPY_ADVISE has to come before");
+	if (be->mem != NULL)
+		return vhost_be_session_refuse(be, -EBUSY, "memory is mapped already");
+	be->postcopy.listening = true;
+	return 0;
+}
+
+int
+vhost_be_postcopy_on_end(struct vhost_be *be, struct vhu_msg *msg)
+{
+	if (be->postcopy.uffd < 0)
+		return vhost_be_session_refuse(be, -EINVAL, "no post-copy is in progress");
+	vhost_be_postcopy_close(be);
+	msg->hdr.size = sizeof(msg->u64);
+	msg->u64 = 0;
+	return 0;
+}
+
+void
+vhost_be_postcopy_close(struct vhost_be *be)
+{
+	/* Whoever waits for a page gets one of zeros from now on. */
+	if (be->postcopy.uffd >= 0)
+		close(be->postcopy.uffd);
+	be->postcopy.uffd = -1;
+	be->postcopy.listening = false;
+	virtq_mem_put(be->postcopy.mem);
+	be->postcopy.mem = NULL;
+}
+
+/* Memory that the front-end has yet to confirm. */
+struct virtq_mem *
+vhost_be_postcopy_mem(const struct vhost_be *be)
+{
+	return be->postcopy.mem != NULL ? be->postcopy.mem : be->mem;
+}
+
+/* An answer with the address of each region in this process in place of the front-end's. */
+int
+vhost_be_postcopy_propose(struct vhost_be *be, struct vhu_msg *msg, struct virtq_mem *mem)
+{
+	const struct vhu_hdr hdr = { msg->hdr.request, VHU_FLAGS_REPLY, msg->hdr.size };
+	const bool table = msg->hdr.request == VHU_SET_MEM_TABLE;
+	const uint32_t n = table ? msg->table.n : 1;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint8_t *at = msg->raw + 8 + i * sizeof(struct vhu_mem_region);
+		struct vhu_mem_region wire;
+
+		memcpy(&wire, at, sizeof(wire));
+		wire.uva = (uint64_t)(uintptr_t)virtq_mem_find(mem, wire.gpa)->host;
+		memcpy(at, &wire, sizeof(wire));
+	}
+	virtq_mem_put(be->postcopy.mem);
+	be->postcopy.mem = mem;
+	return vhu_conn_send(&be->conn, &hdr, msg->raw) < 0 ? -EMSGSIZE : VHOST_BE_ANSWERED;
+}
+
+static int
+register_region(int uffd, const struct virtq_region *r)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	uint64_t bytes;
+	void *start;
+
+	virtq_mem_map_bounds(r->map, &start, &bytes);
+	reg.range.start = (uintptr_t)start;
+	reg.range.len = bytes;
+	return ioctl(uffd, UFFDIO_REGISTER, &reg) < 0 ? -errno : 0;
+}
+
+/* The front-end handles faults of what was proposed: only now may it be touched. */
+int
+vhost_be_postcopy_confirm(struct vhost_be *be, const struct vhu_msg *msg, struct virtq_mem **out)
+{
+	struct virtq_mem *mem = be->postcopy.mem;
+
+	if (mem == NULL || msg->nfds != 0 || msg->u64 != 0)
+		return vhost_be_session_refuse(be, -EMSGSIZE, "no memory waits for a confirmation");
+	for (uint32_t i = 0; i < mem->nregions; i++) {
+		const int rc = register_region(be->postcopy.uffd, &mem->region[i]);
+
+		if (rc < 0)
+			return vhost_be_session_refuse(be, rc, "memory in a file of a kind whose "
+						       "pages cannot be missed");
+	}
+	be->postcopy.mem = NULL;
+	*out = mem;
+	return 0;
+}
