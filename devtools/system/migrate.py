@@ -22,6 +22,7 @@ class Migration:
 
     def __init__(self, qemu, device="", port="", queues=1):
         self.qemu, self.device, self.port, self.queues = qemu, device, port, queues
+        self.postcopy = "postcopy-support=1" in port
         self.count = 0
         self.guest = self.switch = None
         try:
@@ -80,16 +81,25 @@ class Migration:
         incoming = "unix:" + path("incoming%d" % self.count)
         target = self.boot(["-incoming", incoming])
         bed.wait_for("the other QEMU", lambda: target.qmp("query-status"), 10)
-        self.guest.qmp("migrate-set-parameters", **{"max-bandwidth": 200 << 20,
-                                                    "downtime-limit": 200})
+        if self.postcopy:
+            for guest in (self.guest, target):
+                guest.qmp("migrate-set-capabilities",
+                          capabilities=[{"capability": "postcopy-ram", "state": True}])
+        self.guest.qmp("migrate-set-parameters", **{
+            "max-bandwidth": (20 if self.postcopy else 200) << 20, "downtime-limit": 200})
         self.guest.qmp("migrate", uri=incoming)
         end = time.monotonic() + 60 * bed.PATIENCE
         while True:
             state = self.guest.qmp("query-migrate")
             if state.get("status") in ("completed", "failed"):
                 break
+            if self.postcopy and state.get("status") == "active" and state.get("ram"):
+                # most of the memory has yet to come
+                self.guest.qmp("migrate-start-postcopy")
             check(time.monotonic() < end, "migration takes too long: %s" % state)
             time.sleep(0.1)
+        check(not self.postcopy or state["ram"].get("postcopy-requests", 0) > 0,
+              "no page was asked for: %s" % state)
         check(state["status"] == "completed", "migration failed: %s" % state.get("error-desc"))
         check(target.qmp("query-status")["status"] == "running", "the guest does not run")
         self.guest.end(signal.SIGKILL)
@@ -128,6 +138,7 @@ CASES = (
     ("qemu10-split", 10, "", "", 1, 2),
     ("qemu10-packed", 10, "packed=on", "", 2, 2),
     ("qemu10-zero-copy", 10, "mrg_rxbuf=off", ",zero-copy=1", 1, 2),
+    ("qemu10-postcopy", 10, "packed=on", ",postcopy-support=1", 1, 2),
     ("qemu7-split", 7, "", "", 1, 2),
     ("qemu7-packed", 7, "packed=on", "", 1, 2),
 )

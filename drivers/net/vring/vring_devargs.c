@@ -144,23 +144,9 @@ parse_relay(const struct key *key, const char *value, struct vring_devargs *args
 	return -ENOTSUP;
 }
 
-/* A switch that has to stay off for now. */
-static int
-parse_zero(const struct key *key, const char *value, struct vring_devargs *args)
-{
-	int rc = parse_number(key, value, args);
-	uint32_t n = 0;
-
-	if (rc == 0)
-		memcpy(&n, (char *)args + key->offset, sizeof(n));
-	return n != 0 ? -ENOTSUP : rc;
-}
-
 #define NUMBER(roles, key, field, lo, hi, text) \
 	{ roles, key, parse_number, text, offsetof(struct vring_devargs, field), lo, hi }
 #define SWITCH(roles, key, field) NUMBER(roles, key, field, 0, 1, "0 or 1")
-#define ZERO(roles, key, field, hi, text) \
-	{ roles, key, parse_zero, text, offsetof(struct vring_devargs, field), 0, hi }
 #define PATH(roles, key, field, text) \
 	{ roles, key, parse_path, text, offsetof(struct vring_devargs, field) }
 #define OTHER(roles, key, fn, text) { roles, key, fn, text }
@@ -172,7 +158,7 @@ static const struct key keys[] = {
 	NUMBER(EITHER, "queues", queues, 1, VRING_MAX_PAIRS, "1 to 128 queue pairs"),
 	SWITCH(BACK, "client", client),
 	SWITCH(BACK, "iommu-support", iommu),
-	ZERO(BACK, "postcopy-support", postcopy, 1, "0"),
+	SWITCH(BACK, "postcopy-support", postcopy),
 	SWITCH(BACK, "tso", tso),
 	NUMBER(BACK, "linear-buffer", linear, VRING_LINEAR_NO, VRING_LINEAR_YES, "0 or 1"),
 	SWITCH(BACK, "ext-buffer", ext_buf),

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "vhost_be.h"
+#include "vhu_msg.h"
 #include "virtq_dev.h"
 #include "vring_be.h"
 #include "vring_be_info.h"
@@ -257,7 +258,7 @@ open_be_session(void *arg)
 		.features = port->offered,
 		.tolerated = VRING_BACK_TOLERATED,
 		.fallback = vring_devargs_fallback(args),
-		.protocol_features = UINT64_MAX,
+		.protocol_features = args->postcopy ? UINT64_MAX : ~VIRTQ_BIT(VHU_PF_PAGEFAULT),
 		.max_pairs = port->vring_pairs,
 		.sealed = args->sealed,
 		.state = state,
