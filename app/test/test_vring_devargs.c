@@ -302,7 +302,8 @@ test_param_string(void **state)
 		"linear-buffer", "ext-buffer", "legacy-ol-flags", "sealed-memory", "mac", "mtu",
 		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy",
 		"zero-copy-min", "tx-retries", "reconnect-ms", "sock-mode", "sock-group",
-		"state-dir", "stats", "path", "server", "queue_size", "cq", "packed_vq", "mrg_rxbuf", "in_order",
+		"state-dir", "stats", "path", "server", "queue_size", "cq", "packed_vq",
+		"mrg_rxbuf", "in_order",
 		"vectorized",
 	};
 	char word[64];
