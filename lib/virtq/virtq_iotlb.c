@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Regions of memory that one update can lie in. */
 #define MAX_PIECES 32
@@ -138,36 +139,53 @@ append_around(const struct virtq_iotlb *iotlb, struct virtq_iotlb_table *t,
 	}
 }
 
+static void
+append_many(struct virtq_iotlb_table *t, const struct virtq_iotlb_range *r, uint32_t n)
+{
+	memcpy(&t->range[t->n], r, n * sizeof(*r));
+	t->n += n;
+}
+
 /*
  * Another table, in which [iova, last] is `n` pieces (0: nothing). NULL: out of memory. *taken:
  * something was known there.
  */
 static struct virtq_iotlb_table *
-table_with(struct virtq_iotlb *iotlb, uint64_t iova, uint64_t last,
+table_with(const struct virtq_iotlb *iotlb, uint64_t iova, uint64_t last,
 	   const struct virtq_iotlb_range *piece, uint32_t n, bool *taken)
 {
 	const struct virtq_iotlb_table *old = iotlb->table;
-	const bool full = old->n + n + 1 > VIRTQ_IOTLB_MAX;
 	struct virtq_iotlb_table *t = table_new(old->n + n + 1);
-	const uint32_t first = first_reaching(old, iova);
+	uint32_t at = first_reaching(old, iova);
 
+	*taken = at < old->n && old->range[at].iova <= last;
 	if (t == NULL)
 		return NULL;
-	/* What is forgotten must not live on in caches either. */
-	*taken = full;
-	iotlb->forgotten += full;
-	/* Range `first` can begin before all of it, end behind it, or both. */
-	for (uint32_t i = 0; i < old->n && i <= first; i++)
-		if (!full || (i + iotlb->forgotten) % FORGET_ONE_IN != 0)
-			append_around(iotlb, t, &old->range[i], iova, last, true);
+	append_many(t, old->range, at);
+	/* Range `at` can begin before all of it, end behind it, or both. */
+	if (at < old->n)
+		append_around(iotlb, t, &old->range[at], iova, last, true);
 	for (uint32_t i = 0; i < n; i++)
 		table_append(iotlb, t, piece[i]);
-	for (uint32_t i = first; i < old->n; i++) {
-		*taken |= old->range[i].iova <= last;
-		if (!full || (i + iotlb->forgotten) % FORGET_ONE_IN != 0)
-			append_around(iotlb, t, &old->range[i], iova, last, false);
+	while (at < old->n && old->range[at].last <= last)
+		at++;
+	if (at < old->n) {
+		append_around(iotlb, t, &old->range[at], iova, last, false);
+		append_many(t, &old->range[at + 1], old->n - at - 1);
 	}
 	return t;
+}
+
+/* Forget some ranges, for there are too many; another ones each time. */
+static void
+table_thin(struct virtq_iotlb_table *t, uint32_t turn)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->n; i++)
+		if ((i + turn) % FORGET_ONE_IN != 0)
+			t->range[n++] = t->range[i];
+	t->n = n;
 }
 
 /* Whether this is said already. */
@@ -214,6 +232,27 @@ pieces_of(const struct virtq_mem *mem, uint64_t iova, uint64_t size, uint64_t uv
 	return n;
 }
 
+static void
+generation_next(struct virtq_iotlb *iotlb)
+{
+	__atomic_store_n(&iotlb->generation, iotlb->generation + 1, __ATOMIC_RELEASE);
+}
+
+/* What is forgotten must not live on in caches either. */
+static int
+table_forget(struct virtq_iotlb *iotlb)
+{
+	struct virtq_iotlb_table *t = table_new(iotlb->table->n);
+
+	if (t == NULL)
+		return -ENOMEM;
+	append_many(t, iotlb->table->range, iotlb->table->n);
+	table_thin(t, iotlb->forgotten++);
+	table_replace(iotlb, t);
+	generation_next(iotlb);
+	return 0;
+}
+
 static int
 set_pieces(struct virtq_iotlb *iotlb, uint64_t iova, uint64_t last,
 	   const struct virtq_iotlb_range *piece, uint32_t n)
@@ -221,12 +260,14 @@ set_pieces(struct virtq_iotlb *iotlb, uint64_t iova, uint64_t last,
 	struct virtq_iotlb_table *t;
 	bool taken;
 
+	if (iotlb->table->n + n + 1 > VIRTQ_IOTLB_MAX && table_forget(iotlb) < 0)
+		return -ENOMEM;
 	t = table_with(iotlb, iova, last, piece, n, &taken);
 	if (t == NULL)
 		return -ENOMEM;
 	table_replace(iotlb, t);
 	if (taken)
-		__atomic_store_n(&iotlb->generation, iotlb->generation + 1, __ATOMIC_RELEASE);
+		generation_next(iotlb);
 	return 0;
 }
 
