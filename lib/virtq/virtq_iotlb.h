@@ -15,7 +15,7 @@
 
 #include "virtq_mem.h"
 
-#define VIRTQ_IOTLB_MAX 16384	/* ranges; with more, some are forgotten */
+#define VIRTQ_IOTLB_MAX 8192	/* ranges; with more, some are forgotten */
 
 /* VHOST_ACCESS_RO, _WO, and both. */
 #define VIRTQ_IOTLB_READ 1u
