@@ -51,7 +51,7 @@ virtq_log_failed(const struct virtq_log *log)
 }
 
 void
-virtq_log_mark(struct virtq_log *log, uint64_t gpa, uint64_t len)
+virtq_log_mark_pages(struct virtq_log *log, uint64_t gpa, uint64_t len)
 {
 	const uint64_t last = gpa + (len - 1) < gpa ? UINT64_MAX : gpa + (len - 1);
 
@@ -65,7 +65,6 @@ virtq_log_mark(struct virtq_log *log, uint64_t gpa, uint64_t len)
 			return;
 		}
 		byte = &log->bits[page / 8];
-		/* Most writes are to a page that is marked already. */
 		if (!(__atomic_load_n(byte, __ATOMIC_RELAXED) & bit))
 			__atomic_fetch_or(byte, bit, __ATOMIC_RELAXED);
 	}

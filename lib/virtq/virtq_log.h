@@ -45,7 +45,20 @@ virtq_log_barrier(void)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* virtq_log_mark() where a page is yet to be marked, or is none. */
+void virtq_log_mark_pages(struct virtq_log *log, uint64_t gpa, uint64_t len);
+
 /* Mark the pages of [gpa, gpa + len), len > 0; behind virtq_log_barrier(). Any thread. */
-void virtq_log_mark(struct virtq_log *log, uint64_t gpa, uint64_t len);
+static inline void
+virtq_log_mark(struct virtq_log *log, uint64_t gpa, uint64_t len)
+{
+	const uint64_t page = gpa >> VIRTQ_LOG_PAGE_SHIFT;
+
+	/* Most writes are to one page, and that is marked already. */
+	if (page == (gpa + (len - 1)) >> VIRTQ_LOG_PAGE_SHIFT && page < log->npages &&
+	    (__atomic_load_n(&log->bits[page / 8], __ATOMIC_RELAXED) & 1u << page % 8))
+		return;
+	virtq_log_mark_pages(log, gpa, len);
+}
 
 #endif /* VIRTQ_LOG_H */

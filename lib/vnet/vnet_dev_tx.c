@@ -489,8 +489,10 @@ DEV_TX_INSTANCE(tx_split, 0)
 DEV_TX_INSTANCE(tx_split_any, DEV_TX_ANY_HDR)
 DEV_TX_INSTANCE(tx_packed, DEV_TX_PACKED)
 DEV_TX_INSTANCE(tx_packed_any, DEV_TX_PACKED | DEV_TX_ANY_HDR)
-DEV_TX_INSTANCE(tx_split_log, DEV_TX_LOG | DEV_TX_ANY_HDR)
-DEV_TX_INSTANCE(tx_packed_log, DEV_TX_LOG | DEV_TX_PACKED | DEV_TX_ANY_HDR)
+DEV_TX_INSTANCE(tx_split_log, DEV_TX_LOG)
+DEV_TX_INSTANCE(tx_split_any_log, DEV_TX_LOG | DEV_TX_ANY_HDR)
+DEV_TX_INSTANCE(tx_packed_log, DEV_TX_LOG | DEV_TX_PACKED)
+DEV_TX_INSTANCE(tx_packed_any_log, DEV_TX_LOG | DEV_TX_PACKED | DEV_TX_ANY_HDR)
 
 /* A disabled ring gets nothing. */
 static uint16_t
@@ -512,9 +514,12 @@ vnet_dev_tx_select(const struct virtq_ring *ring, const char **name)
 		[DEV_TX_PACKED] = {tx_packed, "packed"},
 		[DEV_TX_ANY_HDR] = {tx_split_any, "split, legacy header"},
 		[DEV_TX_PACKED | DEV_TX_ANY_HDR] = {tx_packed_any, "packed, legacy header"},
-		[DEV_TX_LOG | DEV_TX_ANY_HDR] = {tx_split_log, "split, dirty log"},
-		[DEV_TX_LOG | DEV_TX_PACKED | DEV_TX_ANY_HDR] = {tx_packed_log,
-								 "packed, dirty log"},
+		[DEV_TX_LOG] = {tx_split_log, "split, dirty log"},
+		[DEV_TX_LOG | DEV_TX_ANY_HDR] = {tx_split_any_log,
+						 "split, legacy header, dirty log"},
+		[DEV_TX_LOG | DEV_TX_PACKED] = {tx_packed_log, "packed, dirty log"},
+		[DEV_TX_LOG | DEV_TX_PACKED |
+		 DEV_TX_ANY_HDR] = {tx_packed_any_log, "packed, legacy header, dirty log"},
 	};
 	const char *dummy;
 	unsigned int f;
@@ -527,7 +532,7 @@ vnet_dev_tx_select(const struct virtq_ring *ring, const char **name)
 	}
 	f = (ring->packed ? DEV_TX_PACKED : 0) | (ring->hdr_len != 12 ? DEV_TX_ANY_HDR : 0);
 	if (ring->log != NULL)
-		f |= DEV_TX_LOG | DEV_TX_ANY_HDR;
+		f |= DEV_TX_LOG;
 	*name = table[f].name;
 	return table[f].burst;
 }
