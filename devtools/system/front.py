@@ -522,6 +522,25 @@ def slow_answers():
         bench.close()
 
 
+def dirty_log(back, packed):
+    """What the back-end writes to the front-end's memory is marked, its packets above all."""
+    bench = Bench(back, ",dirty-log=1,packed_vq=%d" % packed)
+
+    def marked():
+        return bench.fe.telemetry("/net_vring/status,0")["dirty_pages"]
+    try:
+        begun = marked()
+        bench.flow(bench.fe, bench.be)
+        taken = marked()
+        check(begun < taken or packed, "no page of the ring that the front-end sends on is marked")
+        bench.flow(bench.be, bench.fe)
+        # a ring of 256 buffers, each in a page or two
+        check(marked() - taken >= 100, "%d pages are marked for many packets" % (marked() - taken))
+        check(marked() * 4096 <= 96 << 20, "more pages are marked than there are")
+    finally:
+        bench.close()
+
+
 def run(report):
     for back in ("net_vhost", "net_vring"):
         for mode in matrix.modes(functools.partial(Front, back)):
@@ -535,6 +554,7 @@ def run(report):
         report.case("restarts-vhost-" + layout, restarts, "net_vhost", packed)
         report.case("restarts-vring-" + layout, restarts, "net_vring", packed)
     for back in ("net_vhost", "net_vring"):
+        report.case("dirty-log-" + back[4:], dirty_log, back, back == "net_vring")
         report.case("reconnect-client-" + back[4:], reconnects, back, False)
         report.case("reconnect-server-" + back[4:], reconnects, back, True)
         report.case("memory-" + back[4:], memory_changes, back)

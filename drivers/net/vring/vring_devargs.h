@@ -83,6 +83,7 @@ struct vring_devargs {
 	uint32_t mrg_rxbuf;	/* VRING_MRG_AUTO: not given */
 	uint32_t in_order;
 	uint32_t vectorized;	/* a hint that nothing depends on */
+	uint32_t dirty_log;	/* have the back-end keep a log of what it writes */
 };
 
 /*
@@ -158,6 +159,7 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	"mrg_rxbuf=<0|1> " \
 	"in_order=<0|1> " \
 	"vectorized=<0|1> " \
+	"dirty-log=<0|1> " \
 	"mac=<xx:xx:xx:xx:xx:xx> " \
 	"mtu=<68-65509> " \
 	"speed=<Mbit/s> " \

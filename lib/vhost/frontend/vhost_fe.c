@@ -29,7 +29,7 @@
 #define CHANGE_MS 50
 #define ANEW_MS 500
 
-/* What the device's operations serve and a session has no use for: it is not acknowledged. */
+/* What the device's operations serve and a session has no use for but with a dirty log. */
 #define UNUSED_PROTOCOL VIRTQ_BIT(VHU_PF_LOG_SHMFD)
 #define UNUSED_BACKEND \
 	(VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_ASID) | VIRTQ_BIT(VHOST_BACKEND_F_RESUME))
@@ -89,6 +89,7 @@ halt_rings(struct vhost_fe *fe, bool peer)
 	if (!stopped && vhost_fe_rings_clear(fe))
 		vhost_quiesce(fe->dev, VHOST_FE_GRACE_MS);
 	vhost_fe_rings_down(fe);
+	vhost_fe_log_end(fe);
 	vhost_fe_cvq_down(fe);
 	fe->running = false;
 	fe->features = 0;
@@ -486,7 +487,7 @@ vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen)
 	} else {
 		vhost_dev_init(fe->dev, fe->loop, &fe_events, fe);
 		fe->dev->closer = fe->closer;
-		fe->dev->protocol_mask = ~UNUSED_PROTOCOL;
+		fe->dev->protocol_mask = fe->log.wanted ? UINT64_MAX : ~UNUSED_PROTOCOL;
 		fe->dev->backend_mask = ~(UNUSED_BACKEND | UNWANTED_BACKEND);
 	}
 	fe->dev->hurry_fd = fe->hurryfd;
@@ -580,6 +581,7 @@ keep_config(struct vhost_fe *fe, const struct vhost_fe_config *cfg)
 	fe->mac_given = cfg->mac_given;
 	fe->promisc = cfg->promisc;
 	fe->allmulti = cfg->allmulti;
+	fe->log.wanted = cfg->dirty_log && !cfg->vdpa;
 	fe->ops = cfg->ops;
 	fe->ctx = cfg->ctx;
 	fe->loop = cfg->loop;
@@ -623,6 +625,7 @@ vhost_fe_get_info(const struct vhost_fe *fe, struct vhost_fe_info *info)
 		.notifiers = vhost_fe_rings_notifiers(fe),
 		.status = fe->dev->status,
 		.backend = fe->dev->backend,
+		.dirty_pages = vhost_fe_log_pages(fe),
 	};
 	memcpy(info->why, fe->why, sizeof(info->why));
 }

@@ -119,6 +119,7 @@ struct vhost_fe_config {
 	uint8_t mac[6];
 	bool mac_given;		/* somebody has asked for it; else a device may have its own */
 	bool promisc, allmulti;	/* first wishes */
+	bool dirty_log;		/* socket: have the back-end mark what it writes in a log */
 	struct virtq_drv *drv;	/* 2 * pairs of them, the owner's */
 	const struct vhost_fe_ops *ops;
 	void *ctx;
@@ -137,6 +138,7 @@ struct vhost_fe_info {
 	uint16_t notifiers;		/* rings that use one */
 	uint8_t status;			/* virtio device status */
 	uint64_t backend;		/* vhost-vdpa: back-end features */
+	uint64_t dirty_pages;		/* marked in the dirty log since rings were set up */
 	char why[VHOST_WHY];		/* the last session's end; "" before the first */
 };
 

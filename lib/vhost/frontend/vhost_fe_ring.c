@@ -44,6 +44,7 @@ vhost_fe_rings_alloc(struct vhost_fe *fe, struct virtq_drv *drv)
 	const uint16_t n = 2 * fe->pairs;
 	int rc = 0;
 
+	fe->log.fd = -1;
 	fe->ring = calloc(n, sizeof(*fe->ring));
 	fe->rings = calloc(n, sizeof(*fe->rings));
 	if (fe->ring == NULL || fe->rings == NULL)
@@ -148,8 +149,8 @@ init_ring(struct vhost_fe *fe, uint16_t qid)
 	return 0;
 }
 
-int
-vhost_fe_ring_set(struct vhost_fe *fe, uint32_t qid, const struct virtq_ring *ring, int kickfd)
+static int
+set_addr(struct vhost_fe *fe, uint32_t qid, const struct virtq_ring *ring, bool log)
 {
 	const struct vhost_vring_addr addr = {
 		.desc = ring->desc,
@@ -158,13 +159,27 @@ vhost_fe_ring_set(struct vhost_fe *fe, uint32_t qid, const struct virtq_ring *ri
 		.desc_iova = fe->ops->ring_iova(fe->ctx, ring->desc),
 		.avail_iova = fe->ops->ring_iova(fe->ctx, ring->avail),
 		.used_iova = fe->ops->ring_iova(fe->ctx, ring->used),
+		.log = log,
 	};
+
+	return vhost_set_vring_addr(fe->dev, qid, &addr);
+}
+
+int
+vhost_fe_ring_log(struct vhost_fe *fe, uint32_t qid)
+{
+	return set_addr(fe, qid, fe->ring[qid].ring, true);
+}
+
+int
+vhost_fe_ring_set(struct vhost_fe *fe, uint32_t qid, const struct virtq_ring *ring, int kickfd)
+{
 	int rc = vhost_set_vring_num(fe->dev, qid, ring->size);
 
 	if (rc == 0)
 		rc = vhost_set_vring_base(fe->dev, qid, virtq_fresh_base(ring->packed));
 	if (rc == 0)
-		rc = vhost_set_vring_addr(fe->dev, qid, &addr);
+		rc = set_addr(fe, qid, ring, false);
 	if (rc == 0)
 		rc = vhost_set_vring_kick(fe->dev, qid, kickfd);
 	if (rc == 0)

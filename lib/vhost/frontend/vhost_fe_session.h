@@ -106,6 +106,11 @@ struct vhost_fe {
 	bool link;			/* its status; true where it has none */
 	uint16_t in_use;		/* pairs, while running */
 
+	struct {
+		bool wanted;
+		int fd;			/* the file; -1: none */
+	} log;				/* of what the back-end writes */
+
 	struct vhost_fe_ring *ring;	/* 2 * pairs of them */
 	const struct virtq_ring **rings; /* scratch for ops->publish */
 	struct vhost_fe_cvq cvq;
@@ -149,6 +154,13 @@ uint16_t vhost_fe_features_max_pairs(const struct vhost_fe *fe);
 /* Pairs to carry packets: as many as the owner has queues, within what the device has. */
 uint16_t vhost_fe_features_pairs(const struct vhost_fe *fe);
 
+/* vhost_fe_log.c */
+/* Rings run: give the back-end a log, if one is wanted. 0, or -errno with fe->dev->why. */
+int vhost_fe_log_begin(struct vhost_fe *fe);
+void vhost_fe_log_end(struct vhost_fe *fe);
+/* Pages that are marked in it. */
+uint64_t vhost_fe_log_pages(const struct vhost_fe *fe);
+
 /* vhost_fe_setup.c */
 /* Features, memory, rings, control queue; the device is started. 0, or -errno with fe->dev->why. */
 int vhost_fe_setup_rings(struct vhost_fe *fe);
@@ -173,6 +185,8 @@ void vhost_fe_rings_free(struct vhost_fe *fe);
  */
 int vhost_fe_ring_set(struct vhost_fe *fe, uint32_t qid, const struct virtq_ring *ring,
 		      int kickfd);
+/* Have writes to the ring itself marked as well. Likewise. */
+int vhost_fe_ring_log(struct vhost_fe *fe, uint32_t qid);
 /* Set up the first 2 * in_use rings with buffers in them. 0, or -errno with fe->dev->why. */
 int vhost_fe_rings_up(struct vhost_fe *fe);
 int vhost_fe_rings_enable(struct vhost_fe *fe);

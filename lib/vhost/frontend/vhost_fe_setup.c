@@ -89,5 +89,7 @@ vhost_fe_setup_rings(struct vhost_fe *fe)
 		rc = vhost_fe_cvq_up(fe);
 	if (rc == 0)
 		rc = start_device(fe);
+	if (rc == 0)
+		rc = vhost_fe_log_begin(fe);
 	return rc == 0 ? vhost_fe_setup_link(fe) : rc;
 }

@@ -345,6 +345,7 @@ make_session(struct vring_fe *fe)
 		.mac_given = !rte_is_zero_ether_addr(&args->mac),
 		.promisc = port->dev->data->promiscuous,
 		.allmulti = port->dev->data->all_multicast,
+		.dirty_log = args->dirty_log,
 		.drv = port->drvs,
 		.ops = &fe_session_ops,
 		.ctx = fe,

@@ -42,6 +42,8 @@ vring_fe_info_status(struct vring_port *port, struct rte_tel_data *d)
 	vring_telemetry_hex(d, "device_status", info.status);
 	if (fe->vdpa)
 		vring_telemetry_hex(d, "backend_features", info.backend);
+	if (port->args.dirty_log)
+		rte_tel_data_add_dict_u64(d, "dirty_pages", info.dirty_pages);
 }
 
 void
