@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* vring-perf: what a command line means, and what is said of a wrong one. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -210,6 +211,16 @@ test_vdevs(void **state)
 		"net_virtio_user0,path=/run/s,packed_vq=0,mrg_rxbuf=0,in_order=1,queue_size=64,"
 		"queues=1,vectorized=1,mac=02:00:00:00:00:09");
 	vdev_is(1, PERF_BACKEND, false, 0, "net_vhost0,iface=/run/s,queues=1");
+	assert_int_equal(parse("--compare net_vring net_vring --log 2 --mrg 1"), 0);
+	vdev_is(0, PERF_FRONTEND, false, 0,
+		"net_vring0,path=/run/s,packed_vq=0,mrg_rxbuf=1,in_order=0,queue_size=256,queues=1,"
+		"dirty-log=1");
+	vdev_is(1, PERF_FRONTEND, false, 0,
+		"net_vring0,path=/run/s,packed_vq=0,mrg_rxbuf=1,in_order=0,queue_size=256,"
+		"queues=1");
+	assert_int_equal(parse("--compare net_vring net_vhost --log 1"), 0);
+	assert_int_equal(parse("--measure net_vring --log 1 --peer net_virtio_user"), -EINVAL);
+	assert_int_equal(parse("--measure net_vring --log 3"), -EINVAL);
 }
 
 /* One that works, or two, and the idle ones; a process has 32 at most. */

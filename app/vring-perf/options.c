@@ -33,6 +33,7 @@ static const struct number numbers[] = {
 	{"in-order", AT(in_order), 0, 1},
 	{"offloads", AT(offloads), 0, 1},
 	{"vectorized", AT(vectorized), 0, 1},
+	{"log", AT(log), 0, 2},
 	{"queues", AT(queues), 1, 16},
 	{"ring", AT(ring), 64, 32768},
 	{"burst", AT(burst), 1, PERF_MAX_BURST},
@@ -92,6 +93,9 @@ perf_driver(const struct perf_options *o, uint32_t pair, enum perf_role role)
 		return o->driver[pair];
 	if (o->peer != NULL)
 		return o->peer;
+	/* DPDK's front-end asks for no dirty log. */
+	if (o->log != 0 && role == PERF_FRONTEND)
+		return "net_vring";
 	return role == PERF_BACKEND ? "net_vhost" : "net_virtio_user";
 }
 
@@ -134,6 +138,7 @@ perf_usage(FILE *f)
 	      "  --layout L           split, packed or both (both)\n"
 	      "  --mrg 0|1 (1)        --in-order 0|1 (0)    --offloads 0|1 (0)\n"
 	      "  --vectorized 0|1 (0) --queues N (1)        --idle-ports N (0)\n"
+	      "  --log 0|1|2 (0)      1: back-ends keep a dirty log; 2: that of A alone\n"
 	      "  --burst N (32)       --ring N (256)        --rounds N (15)\n"
 	      "  --slice MS (200)     --think CYCLES between bursts (3000)\n"
 	      "  --distance CYCLES    wait until a line's round trip takes no more (0: any), ten\n"
@@ -368,6 +373,16 @@ check_ends(const struct perf_options *o, const struct reason *why)
 }
 
 static int
+check_log(const struct perf_options *o, const struct reason *why)
+{
+	for (uint32_t pair = 0; o->log != 0 && pair < o->pairs; pair++)
+		if (!perf_is_driver(perf_driver(o, pair, PERF_FRONTEND), "net_vring"))
+			return refuse(why, "--log %u: front-ends have to be net_vring, DPDK's asks "
+				      "for no dirty log", o->log);
+	return 0;
+}
+
+static int
 check(const struct perf_options *o, const struct reason *why)
 {
 	if (o->driver[0] == NULL)
@@ -384,6 +399,8 @@ check(const struct perf_options *o, const struct reason *why)
 			      o->ring);
 	if (same(o->csv, o->json) || same(o->csv, o->plot) || same(o->json, o->plot))
 		return refuse(why, "--csv, --json, --plot: each needs a file of its own");
+	if (check_log(o, why) < 0)
+		return -EINVAL;
 	return check_ends(o, why);
 }
 

@@ -23,6 +23,7 @@ struct perf_options {
 	bool split, packed;
 	bool path[PERF_PATHS];
 	uint32_t mrg, in_order, offloads, vectorized;	/* 0 or 1 */
+	uint32_t log;			/* back-ends keep a dirty log: 0: none, 1: all, 2: A's */
 	uint32_t queues, ring, burst, idle_ports;
 	uint32_t rounds, slice_ms, think;
 	uint32_t distance;		/* cycles of a line's round trip at most; 0: any */

@@ -15,6 +15,8 @@ perf_table_settings(FILE *f, const struct perf_options *o)
 		o->in_order, o->offloads, o->ring, o->burst);
 	if (o->vectorized)
 		fputs(", vectorized", f);
+	if (o->log != 0)
+		fprintf(f, ", dirty log %s", o->log == 1 ? "kept" : "of A");
 	if (o->queues > 1)
 		fprintf(f, ", queues %u", o->queues);
 	if (o->idle_ports > 0)

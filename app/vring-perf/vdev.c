@@ -50,9 +50,10 @@ common_args(const struct perf_options *o, uint32_t pair, enum perf_role role, bo
 		snprintf(buf, len, ",queues=%u%s", o->queues, o->offloads ? ",tso=1" : "");
 		return;
 	}
-	n = snprintf(buf, len, ",packed_vq=%d,mrg_rxbuf=%u,in_order=%u,queue_size=%u,queues=%u%s",
+	n = snprintf(buf, len, ",packed_vq=%d,mrg_rxbuf=%u,in_order=%u,queue_size=%u,queues=%u%s%s",
 		     packed, o->mrg, o->in_order, o->ring, o->queues,
-		     o->vectorized ? ",vectorized=1" : "");
+		     o->vectorized ? ",vectorized=1" : "",
+		     o->log == 1 || (o->log == 2 && pair == 0) ? ",dirty-log=1" : "");
 	/* DPDK's front-end complains where it has to make an address up. */
 	if (perf_is_driver(driver, "net_virtio_user") && strstr(driver, ",mac=") == NULL)
 		snprintf(buf + n, len - n, ",mac=02:00:00:00:%02x:%02x", pair, port);
