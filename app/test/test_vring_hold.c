@@ -144,6 +144,23 @@ a_full_ring_refuses(void **state)
 	assert_int_equal(txq.tx.stats.refused, 5);
 	rte_pktmbuf_free_bulk(pkts + 3, 5);
 	release_sent();
+	/* Or it is tried again, and then dropped. */
+	txq.tx.retries = 3;
+	alloc(pkts, 8);
+	assert_int_equal(vring_hold_tx_burst(&txq, pkts, 8), 8);
+	assert_int_equal(txq.tx.stats.retries, 3);
+	assert_int_equal(txq.tx.stats.drop[VNET_DROP_RING_FULL], 8);
+	/* What is held comes before, so it waits with that. */
+	alloc(pkts, 8);
+	misses = true;
+	assert_int_equal(vring_hold_tx_burst(&txq, pkts, 4), 4);
+	misses = false;
+	assert_int_equal(vring_hold_tx_burst(&txq, pkts + 4, 4), 4);
+	room = 8;
+	vring_hold_drain(&port);
+	assert_int_equal(nsent, 8);
+	assert_memory_equal(sent, pkts, sizeof(pkts));
+	release_sent();
 }
 
 static void

@@ -105,12 +105,14 @@ send_or_hold(struct vring_txq *q, const struct vring_poll_set *set, struct rte_m
 		vnet_tx_drop(&q->tx, pkts, n, set->why);
 		return n;
 	}
-	if (set->n > 0 && send_held(q, set))
+	if (set->n > 0 && send_held(q, set)) {
 		done = vring_rxtx_tx_ring(q, &set->entry[0], pkts, n);
-	if (done < n && is_waiting(set))
-		done += hold_put(q->hold, pkts + done, n - done);
-	if (done < n)
-		q->tx.stats.refused += n - done;
+		if (done < n && !is_waiting(set))
+			return done + vring_rxtx_tx_full(q, &set->entry[0], pkts + done, n - done);
+	}
+	/* Nothing overtakes what is held, whatever that waits for. */
+	done += hold_put(q->hold, pkts + done, n - done);
+	q->tx.stats.refused += n - done;
 	return done;
 }
 

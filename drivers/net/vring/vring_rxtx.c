@@ -100,13 +100,9 @@ vring_rxtx_tx_ring(struct vring_txq *q, const struct vring_poll_entry *ring,
 	return tx_ring(q, ring, pkts, n);
 }
 
-/*
- * The ring is full: try again as often as tx-retries= says, then drop the packets; without it they
- * stay the application's. Returns how many the port is done with.
- */
-static __rte_noinline uint16_t
-tx_full(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbuf **pkts,
-	uint16_t n)
+__rte_noinline uint16_t
+vring_rxtx_tx_full(struct vring_txq *q, const struct vring_poll_entry *ring,
+		   struct rte_mbuf **pkts, uint16_t n)
 {
 	uint16_t done = 0;
 
@@ -140,7 +136,7 @@ vring_rxtx_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
 		} else {
 			done = tx_ring(q, ring, pkts, n);
 			if (unlikely(done < n))
-				done += tx_full(q, ring, pkts + done, n - done);
+				done += vring_rxtx_tx_full(q, ring, pkts + done, n - done);
 		}
 	} else {
 		q->tx.stats.refused += n;

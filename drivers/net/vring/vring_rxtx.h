@@ -52,6 +52,12 @@ uint16_t vring_rxtx_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
 /* Send on one ring, which the caller may use. */
 uint16_t vring_rxtx_tx_ring(struct vring_txq *q, const struct vring_poll_entry *ring,
 			    struct rte_mbuf **pkts, uint16_t n);
+/*
+ * The ring is full: try again as often as tx-retries= says, then drop the packets; without it they
+ * stay the application's. Returns how many the port is done with.
+ */
+uint16_t vring_rxtx_tx_full(struct vring_txq *q, const struct vring_poll_entry *ring,
+			    struct rte_mbuf **pkts, uint16_t n);
 uint16_t vring_rxtx_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
 /* A vnet_rx_burst that delivers the announcement once; cursor and ring are NULL. */
 uint16_t vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *cursor,
