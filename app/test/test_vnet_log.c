@@ -17,8 +17,12 @@ struct logged {
 	struct virtq_log *log;
 	uint8_t *bits, *before;
 	uint64_t bytes;
+	uint64_t shift;		/* from the address in a ring to the guest-physical one */
 	uint32_t changed, marked;	/* pages, over all bursts */
 };
+
+/* Behind an IOMMU: so much further on. */
+#define SHIFT 0x40000000ull
 
 static const uint64_t ring_features[] = {
 	F_V1 | F_INDIRECT,
@@ -48,10 +52,47 @@ switch_log(struct logged *t, struct virtq_log *log, bool used, uint32_t flags)
 	t->p.tx = vnet_dev_tx_select(t->p.d.ring, NULL);
 }
 
+/* The same memory at other addresses, which the ring's are translated to, page by page. */
+static void
+go_behind_iommu(struct logged *t)
+{
+	struct virtq_ring_config cfg = dev_config(&t->p.d, &t->p.r);
+	const struct virtq_mem *near = t->p.g.mem;
+	struct virtq_region r[GUEST_MAX_REGIONS];
+	struct virtq_mem *mem;
+
+	for (uint32_t i = 0; i < near->nregions; i++) {
+		r[i] = near->region[i];
+		r[i].gpa += SHIFT;
+		r[i].map = NULL;
+	}
+	assert_int_equal(virtq_mem_new(r, near->nregions, &mem), 0);
+	cfg.iotlb = virtq_iotlb_new(mem);
+	for (uint64_t at = 0; at < t->p.g.size; at += GUEST_PAGE)
+		assert_int_equal(virtq_iotlb_add(cfg.iotlb, GUEST_GPA + at, GUEST_PAGE,
+						 GUEST_UVA + GUEST_GPA + at,
+						 VIRTQ_IOTLB_READ | VIRTQ_IOTLB_WRITE), 0);
+	cfg.missfd = -1;
+	cfg.desc_uva = t->p.r.desc_gpa;
+	cfg.avail_uva = t->p.r.avail_gpa;
+	cfg.used_uva = t->p.r.used_gpa;
+	cfg.log = t->log;
+	cfg.log_used = true;
+	cfg.log_gpa = t->p.r.used_gpa;
+	virtq_ring_free(t->p.d.ring);
+	assert_int_equal(virtq_ring_new(&cfg, mem, &t->p.d.ring), 0);
+	virtq_iotlb_put(cfg.iotlb);
+	virtq_mem_put(mem);
+	t->shift = SHIFT;
+	t->p.rx = vnet_dev_rx_select(t->p.d.ring, 0, NULL);
+	t->p.tx = vnet_dev_tx_select(t->p.d.ring, NULL);
+}
+
 static void
 log_open(struct logged *t)
 {
-	t->bytes = virtq_log_bytes(GUEST_GPA + t->p.g.size - 1);
+	t->shift = 0;
+	t->bytes = virtq_log_bytes(GUEST_GPA + SHIFT + t->p.g.size - 1);
 	t->bits = calloc(1, t->bytes);
 	t->before = malloc(t->p.g.size);
 	t->log = virtq_log_new(NULL, t->bits, t->bytes);
@@ -99,7 +140,7 @@ compare(struct logged *t)
 
 	for (uint64_t at = 0; at < t->p.g.size; at += GUEST_PAGE) {
 		const bool changed = memcmp(t->before + at, t->p.g.base + at, GUEST_PAGE) != 0;
-		const bool marked = is_marked(t, FIRST_PAGE + at / GUEST_PAGE);
+		const bool marked = is_marked(t, FIRST_PAGE + (t->shift + at) / GUEST_PAGE);
 
 		assert_true(marked || !changed);
 		t->changed += changed;
@@ -144,7 +185,7 @@ reap(struct logged *t)
 }
 
 static void
-to_the_guest(void **state)
+send_to_the_guest(bool iommu)
 {
 	for (uint32_t i = 0; i < RTE_DIM(ring_features); i++) {
 		for (uint32_t regions = 1; regions <= 5; regions += 4) {
@@ -152,6 +193,8 @@ to_the_guest(void **state)
 			struct logged t;
 
 			logged_open(&t, SIZE, ring_features[i], SLOT, regions);
+			if (iommu)
+				go_behind_iommu(&t);
 			for (uint32_t k = 0; k < ROUNDS; k++) {
 				send_some(&t, &x);
 				reap(&t);
@@ -161,6 +204,18 @@ to_the_guest(void **state)
 			logged_close(&t);
 		}
 	}
+}
+
+static void
+to_the_guest(void **state)
+{
+	send_to_the_guest(false);
+}
+
+static void
+to_a_guest_behind_an_iommu(void **state)
+{
+	send_to_the_guest(true);
 }
 
 /* Rings of several pages, round them more than once. */
@@ -343,6 +398,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(to_the_guest),
+		cmocka_unit_test(to_a_guest_behind_an_iommu),
 		cmocka_unit_test(long_rings),
 		cmocka_unit_test(given_up),
 		cmocka_unit_test(from_the_guest),
