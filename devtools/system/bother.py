@@ -17,7 +17,9 @@ import scripts
 from bed import check, path
 
 GET_FEATURES, SET_FEATURES, SET_MEM_TABLE, SET_VRING_NUM, SET_VRING_KICK = 1, 2, 5, 8, 12
-SET_PROTOCOL_FEATURES, SET_BACKEND_REQ_FD = 16, 21
+SET_PROTOCOL_FEATURES, SET_BACKEND_REQ_FD, IOTLB = 16, 21, 22
+UPDATE, INVALIDATE = 2, 3
+ACCESS_PLATFORM = 1 << 33
 BACKEND_REQ = 1 << 5
 WINDOW = 0.4        # seconds of each measurement
 PAIRS = 3           # windows without and with the misbehaving peer, in turn,
@@ -220,6 +222,33 @@ def long_chains(one, bad, _):
         one.done += 1
 
 
+class Translated(scripts.Player):
+    """Behind an IOMMU, for which the rings lie at their user addresses."""
+
+    def iotlb(self, kind, iova, size, uva=0):
+        body = self.send(IOTLB, struct.pack("<QQQBB6x", iova, size, uva, 3, kind), answer=8)
+        check(body == bytes(8), "a translation was refused")
+
+    def add_regions(self):
+        super().add_regions()
+        self.iotlb(UPDATE, self.uva, scripts.SIZE, self.uva)
+
+
+BEHIND_IOMMU = scripts.Script(
+    "behind-iommu", features=QEMU.features | ACCESS_PLATFORM, protocol=QEMU.protocol, acks=False,
+    connect=QEMU.connect, start=QEMU.start)
+
+
+def translations(one, bad, _):
+    """Maps and unmaps as fast as it can, and never says where its buffers are."""
+    with playing(Translated(BEHIND_IOMMU, bad)) as guest:
+        guest.rings[1].chain(0, [(0x70000000, 100, False)])
+        while one.goes_on():
+            guest.iotlb(UPDATE, 0x10000, 0x1000, guest.uva)
+            guest.iotlb(INVALIDATE, 0x10000, 0x1000)
+            one.done += 1
+
+
 def close_waits(one, bad, _):
     """Sends descriptors whose close waits for a peer that reads nothing."""
     kept = []
@@ -353,6 +382,7 @@ def run(report):
     good, bad, worse, asked, slow = (path(name) for name in ("good", "bad", "worse", "asked",
                                                              "slow"))
     ports = ["iface=" + name for name in (good, bad, worse, asked)] + ["path=" + slow]
+    ports[1] += ",iommu-support=1"
     switch = bed.Testpmd("switch", [bed.vdev(*port) for port in enumerate(ports)],
                          args=["--forward-mode=rxonly", "--auto-start"], mbufs=8192)
     source = bed.Testpmd("source", ["net_virtio_user0,path=%s" % good], plugin=False, cpu=1,
@@ -363,7 +393,7 @@ def run(report):
         switch.wait_link(0)
         traffic = Traffic(switch, source)
         for act in (flood, flood_anew, trickle, silence, deaf, knock, cut_short, long_chains,
-                    close_waits, dies_with_memory):
+                    translations, close_waits, dies_with_memory):
             report.case(act.__name__.replace("_", "-"), undisturbed, traffic, asker, act, bad, None)
         report.case("crossed", undisturbed, traffic, asker, crossed, bad, worse)
         report.case("slow-back-end", undisturbed, traffic, asker, slow_back_end, None, slow)
