@@ -25,6 +25,8 @@ PAGES = {
     "guide": "doc/guides/nics/vring.rst",
     "ovs": "doc/guides/howto/ovs.rst",
     "no_vm": "doc/guides/howto/no_vm.rst",
+    "migration": "doc/guides/howto/migration.rst",
+    "iommu": "doc/guides/howto/iommu.rst",
     "l2relay": "doc/guides/howto/l2relay.rst",
     "vring_perf": "doc/guides/howto/vring_perf.rst",
 }
