@@ -3,8 +3,12 @@
 
 #include "virtq_shared.h"
 
-/* Chains of a split ring, entries of a packed one, descriptors of a chain: looked at at most. */
-#define MAX_CHAINS 256
+/*
+ * Chains of a split ring, entries of a packed one, descriptors of a chain: looked at at most. A
+ * guest that flushes all its mappings every ten milliseconds has each of them asked for anew, which
+ * takes the front-end longer than that if they are many.
+ */
+#define MAX_CHAINS 16
 #define MAX_DESCS 64
 /* Bytes of a buffer, and translations in one go. */
 #define MAX_BYTES 0x11000ul
@@ -101,7 +105,10 @@ ahead_packed(struct ahead *a)
 {
 	const struct virtq_ring *ring = a->ring;
 
-	for (uint32_t i = 0, seen = 0; i < ring->size && seen < MAX_CHAINS; i++) {
+	const uint32_t from = (uint16_t)__atomic_load_n(&ring->view->stood, __ATOMIC_RELAXED);
+
+	for (uint32_t k = 0, seen = 0; k < ring->size && seen < MAX_CHAINS; k++) {
+		const uint32_t i = (from + k) % ring->size;
 		const uint16_t flags = virtq_load16_acquire(&ring->pdesc[i].flags);
 		const uint16_t phases = flags & VIRTQ_PACKED_PHASES;
 

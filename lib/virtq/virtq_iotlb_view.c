@@ -136,7 +136,7 @@ virtq_iotlb_view_begin(struct virtq_iotlb_view *view, uint32_t pos)
 	const uint64_t generation = __atomic_load_n(&view->iotlb->generation, __ATOMIC_ACQUIRE);
 	const bool moved = pos != view->stood && view->nslots > 0;
 
-	view->stood = pos;
+	__atomic_store_n(&view->stood, pos, __ATOMIC_RELAXED);
 	if (moved || __atomic_load_n(&view->news, __ATOMIC_RELAXED) != 0) {
 		__atomic_store_n(&view->news, 0, __ATOMIC_SEQ_CST);
 		forget_behind(view, pos);

@@ -48,7 +48,7 @@ struct virtq_iotlb_view {
 
 	/* The burst's. */
 	uint64_t generation;	/* of the IOTLB, when the cache was last emptied */
-	uint32_t stood;		/* where the ring stood when the round began */
+	uint32_t stood;		/* atomic: where the ring stood when the round began */
 	uint32_t nslots;	/* in use when last counted */
 	struct virtq_iotlb_page page[VIRTQ_IOTLB_PAGES];
 

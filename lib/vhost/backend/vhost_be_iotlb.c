@@ -6,7 +6,7 @@ bool
 vhost_be_iotlb_ask(struct vhost_be *be, uint64_t iova, bool write)
 {
 	if (vhost_be_chan_miss(be, iova, write)) {
-		be->iotlb.asked++;
+		be->iotlb.asked_ns = evloop_now_ns();
 		INFO_ADD(be, iotlb_misses);
 		return true;
 	}
@@ -41,6 +41,7 @@ vhost_be_iotlb_follow(struct vhost_be *be, uint64_t features, struct virtq_mem *
 		if (old != NULL)
 			set_map(be, NULL);
 		be->iotlb.mute = false;
+		be->iotlb.asked_ns = 0;
 	} else if (old == NULL) {
 		set_map(be, virtq_iotlb_new(mem));
 	} else if (old->mem != mem) {

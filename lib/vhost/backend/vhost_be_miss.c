@@ -16,8 +16,6 @@
 
 /* Milliseconds between two looks at what lies ahead in rings that have nothing new. */
 #define IDLE_LOOK_MS 16
-/* What is not known after so long is not to be had. */
-#define PATIENCE_NS 1000000000ull
 /* Tables that wait for the bursts before they are freed. */
 #define MAX_RETIRED 64
 /* Of so many messages about translations one costs a front-end credit. */
@@ -98,7 +96,7 @@ want_again(struct vhost_be *be)
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		struct vhost_be_vring *r = &be->vring[i];
 
-		if (r->paused_ns != 0 && now - r->paused_ns > PATIENCE_NS)
+		if (r->paused_ns != 0 && now - r->paused_ns > VHOST_BE_MISS_NS)
 			vhost_be_ring_give_up(be, r);
 		if (r->ring == NULL && r->wanted_ns != 0 &&
 		    now - r->wanted_ns > VHOST_BE_WANT_AGAIN_NS) {
@@ -122,14 +120,12 @@ look_expired(struct evloop_timer *t)
 
 		if (view == NULL)
 			continue;
-		busy |= virtq_iotlb_view_expire(view, now - PATIENCE_NS);
+		busy |= virtq_iotlb_view_expire(view, now - VHOST_BE_MISS_NS);
 		busy |= serve_ring(be, i);
 	}
 	be->about = -1;
 	want_again(be);
 	be->ops->translated(be->ctx);
-	if (!busy) /* what was not answered will not be */
-		be->iotlb.asked = 0;
 	be->iotlb.pause_ms = busy ? VHOST_BE_LOOK_MS : be->iotlb.pause_ms * 2;
 	if (be->iotlb.pause_ms > IDLE_LOOK_MS)
 		be->iotlb.pause_ms = IDLE_LOOK_MS;
@@ -202,14 +198,17 @@ vring_wants(const struct vhost_be *be, uint64_t iova, uint64_t size)
 	return false;
 }
 
-/* Whether it is an answer for rings that run, which gets them. */
+/*
+ * Whether it is an answer: for rings that run, which get it, or for one that has stopped since.
+ * What is said so is forgotten after its use, so it must not get into the table.
+ */
 static bool
 answer_rings(struct vhost_be *be, const struct vhu_iotlb *m)
 {
 	uint8_t *host = virtq_mem_uva(be->mem, m->uva, m->size);
-	bool asked = be->iotlb.asked > 0;
+	bool asked = be->iotlb.asked_ns != 0 &&
+		     evloop_now_ns() - be->iotlb.asked_ns < VHOST_BE_MISS_NS;
 
-	be->iotlb.asked -= asked;
 	if (host == NULL || m->size == 0 || m->size > VIRTQ_IOTLB_LARGE ||
 	    m->iova + (m->size - 1) < m->iova || vring_wants(be, m->iova, m->size))
 		return false;

@@ -58,11 +58,14 @@ struct vhost_be_vring {
 /* A vring that waits for its own addresses asks again after so long. */
 #define VHOST_BE_WANT_AGAIN_NS 200000000ull
 
+/* What is not known after so long is not to be had. */
+#define VHOST_BE_MISS_NS 1000000000ull
+
 /* What the front-end's IOMMU has said, and what it is asked. */
 struct vhost_be_iotlb {
 	struct virtq_iotlb *map;	/* NULL: addresses in rings are guest-physical */
 	bool mute;		/* that nobody can be asked was logged */
-	uint32_t asked;		/* questions whose answers may come */
+	uint64_t asked_ns;	/* when the front-end was last asked; 0: never */
 	uint32_t cheap;		/* messages that cost a front-end no credit, in a row */
 	int missfd;		/* eventfd, -1: the port serves no IOMMU */
 	struct evloop_watch missed;
