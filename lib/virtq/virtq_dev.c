@@ -131,18 +131,17 @@ push_one_by_one(struct virtq_saved *saved, const struct virtq_ring *ring, struct
 	}
 }
 
-/* As virtq_dev_push_used_packed() does it; chains of one entry each. */
+/* As virtq_dev_push_used_packed() does it: the first entry last, with `batch` that one alone. */
 static void
 push_first_last(struct virtq_saved *saved, const struct virtq_ring *ring, struct virtq_pos pos,
-		const struct virtq_chain *c, uint16_t n, bool write)
+		struct virtq_pos next, const struct virtq_chain *c, uint16_t n, bool write,
+		bool batch)
 {
-	const uint64_t head = virtq_packed_used_meta(&c[0], pos.wrap, write);
+	const uint64_t head = virtq_packed_used_meta(&c[batch ? n - 1 : 0], pos.wrap, write);
 	const uint16_t first = pos.idx;
-	struct virtq_pos next = pos;
 
-	virtq_pos_advance(&next, n, ring->size);
-	intend_push(saved, next, head, VIRTQ_SAVED_LAST);
-	for (uint16_t i = 1; i < n; i++) {
+	intend_push(saved, next, head, batch ? VIRTQ_SAVED_FIRST : VIRTQ_SAVED_LAST);
+	for (uint16_t i = 1; !batch && i < n; i++) {
 		virtq_pos_advance(&pos, 1, ring->size);
 		write_entry(ring, pos.idx, virtq_packed_used_meta(&c[i], pos.wrap, write));
 	}
@@ -154,8 +153,8 @@ uint16_t
 virtq_dev_push_saved(struct virtq_dev *dev, const struct virtq_ring *ring,
 		     const struct virtq_chain *c, uint16_t n, bool write, bool batch)
 {
-	struct virtq_saved *saved = dev->saved;
-	struct virtq_pos pos = virtq_dev_used_pos(dev), next = pos;
+	const struct virtq_pos pos = virtq_dev_used_pos(dev);
+	struct virtq_pos next = pos;
 	uint16_t entries = 0;
 
 	for (uint16_t i = 0; i < n; i++)
@@ -163,17 +162,10 @@ virtq_dev_push_saved(struct virtq_dev *dev, const struct virtq_ring *ring,
 	virtq_pos_advance(&next, entries, ring->size);
 	dev->cursor.used_idx = next.idx;
 	dev->cursor.used_wrap = next.wrap;
-	if (batch) {
-		const uint64_t head = virtq_packed_used_meta(&c[n - 1], pos.wrap, write);
-
-		intend_push(saved, next, head, VIRTQ_SAVED_FIRST);
-		write_entry(ring, pos.idx, head);
-		__atomic_store_n(&saved->pos, virtq_saved_word(next), __ATOMIC_RELEASE);
-	} else if (entries == n) {
-		push_first_last(saved, ring, pos, c, n, write);
-	} else {
-		push_one_by_one(saved, ring, pos, c, n, write);
-	}
+	if (batch || entries == n)
+		push_first_last(dev->saved, ring, pos, next, c, n, write, batch);
+	else
+		push_one_by_one(dev->saved, ring, pos, c, n, write);
 	return entries;
 }
 

@@ -176,18 +176,6 @@ table_with(const struct virtq_iotlb *iotlb, uint64_t iova, uint64_t last,
 	return t;
 }
 
-/* Forget some ranges, for there are too many; another ones each time. */
-static void
-table_thin(struct virtq_iotlb_table *t, uint32_t turn)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < t->n; i++)
-		if ((i + turn) % FORGET_ONE_IN != 0)
-			t->range[n++] = t->range[i];
-	t->n = n;
-}
-
 /* Whether this is said already. */
 static bool
 range_is_known(const struct virtq_iotlb *iotlb, const struct virtq_iotlb_range *r)
@@ -238,16 +226,22 @@ generation_next(struct virtq_iotlb *iotlb)
 	__atomic_store_n(&iotlb->generation, iotlb->generation + 1, __ATOMIC_RELEASE);
 }
 
-/* What is forgotten must not live on in caches either. */
+/*
+ * Forget some ranges, for there are too many; other ones each time. What is forgotten must not live
+ * on in caches either.
+ */
 static int
 table_forget(struct virtq_iotlb *iotlb)
 {
-	struct virtq_iotlb_table *t = table_new(iotlb->table->n);
+	const struct virtq_iotlb_table *old = iotlb->table;
+	struct virtq_iotlb_table *t = table_new(old->n);
 
 	if (t == NULL)
 		return -ENOMEM;
-	append_many(t, iotlb->table->range, iotlb->table->n);
-	table_thin(t, iotlb->forgotten++);
+	for (uint32_t i = 0; i < old->n; i++)
+		if ((i + iotlb->forgotten) % FORGET_ONE_IN != 0)
+			t->range[t->n++] = old->range[i];
+	iotlb->forgotten++;
 	table_replace(iotlb, t);
 	generation_next(iotlb);
 	return 0;
