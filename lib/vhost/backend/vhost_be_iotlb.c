@@ -5,7 +5,7 @@
 bool
 vhost_be_iotlb_ask(struct vhost_be *be, uint64_t iova, bool write)
 {
-	if (vhost_be_chan_miss(be, iova, write)) {
+	if (vhost_be_chan_miss(be, iova & ~(VIRTQ_IOTLB_PAGE - 1), write)) {
 		be->iotlb.asked_ns = evloop_now_ns();
 		INFO_ADD(be, iotlb_misses);
 		return true;
@@ -56,13 +56,13 @@ want_part(struct vhost_be *be, const struct virtq_ring_part *p, bool asks)
 	bool known = true;
 
 	for (uint64_t off = 0; off < p->bytes;) {
-		const uint64_t iova = p->addr + off, page = iova & ~(VIRTQ_IOTLB_PAGE - 1);
+		const uint64_t iova = p->addr + off;
 		uint64_t len = p->bytes - off;
 
 		if (virtq_iotlb_find(be->iotlb.map, iova, &len, p->written) == NULL) {
 			known = false;
-			len = page + VIRTQ_IOTLB_PAGE - iova;
-			asks = asks && vhost_be_iotlb_ask(be, page, p->written);
+			len = VIRTQ_IOTLB_PAGE - iova % VIRTQ_IOTLB_PAGE;
+			asks = asks && vhost_be_iotlb_ask(be, iova, p->written);
 		}
 		off += len;
 	}

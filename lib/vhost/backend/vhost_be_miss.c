@@ -49,7 +49,7 @@ expect_page(void *ctx, uint64_t iova, bool write, uint32_t pos)
 	if (!virtq_iotlb_view_expect(a->view, iova, write, pos, evloop_now_ns()))
 		return true;
 	a->asked = true;
-	return vhost_be_iotlb_ask(a->be, iova & ~(VIRTQ_IOTLB_PAGE - 1), write);
+	return vhost_be_iotlb_ask(a->be, iova, write);
 }
 
 /* Ask for what bursts have missed, and then for what they will. Whether there was anything. */
@@ -159,23 +159,30 @@ vhost_be_miss_close(struct vhost_be *be)
 		close(be->iotlb.missfd);
 }
 
+/* Whether a vring's own addresses are among these. */
+static bool
+vring_lies_in(const struct vhost_be *be, const struct vhost_be_vring *r, uint64_t iova,
+	      uint64_t size)
+{
+	const struct virtq_ring_config cfg = vhost_be_ring_config(be, r);
+	struct virtq_ring_part part[3];
+
+	virtq_ring_parts(&cfg, part);
+	for (int i = 0; i < 3; i++)
+		if (virtq_ranges_overlap(part[i].addr, part[i].bytes, iova, size))
+			return true;
+	return false;
+}
+
 /* Rings whose own memory is taken away stop, and start again when it is there again. */
 static void
 stop_rings(struct vhost_be *be, uint64_t iova, uint64_t size)
 {
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		struct vhost_be_vring *r = &be->vring[i];
-		const struct virtq_ring_config cfg = vhost_be_ring_config(be, r);
-		struct virtq_ring_part part[3];
 
-		if (r->ring == NULL)
-			continue;
-		virtq_ring_parts(&cfg, part);
-		for (int k = 0; k < 3; k++)
-			if (virtq_ranges_overlap(part[k].addr, part[k].bytes, iova, size)) {
-				vhost_be_ring_pause(be, r);
-				break;
-			}
+		if (r->ring != NULL && vring_lies_in(be, r, iova, size))
+			vhost_be_ring_pause(be, r);
 	}
 }
 
@@ -185,15 +192,9 @@ vring_wants(const struct vhost_be *be, uint64_t iova, uint64_t size)
 {
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		const struct vhost_be_vring *r = &be->vring[i];
-		const struct virtq_ring_config cfg = vhost_be_ring_config(be, r);
-		struct virtq_ring_part part[3];
 
-		if (r->ring != NULL || r->wanted_ns == 0)
-			continue;
-		virtq_ring_parts(&cfg, part);
-		for (int k = 0; k < 3; k++)
-			if (virtq_ranges_overlap(part[k].addr, part[k].bytes, iova, size))
-				return true;
+		if (r->ring == NULL && r->wanted_ns != 0 && vring_lies_in(be, r, iova, size))
+			return true;
 	}
 	return false;
 }
