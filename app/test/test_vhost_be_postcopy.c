@@ -30,6 +30,18 @@ advise(struct rig *rig)
 	return fd;
 }
 
+/* Memory will come page by page. */
+static int
+begin_listening(struct rig *rig)
+{
+	int uffd;
+
+	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
+	uffd = advise(rig);
+	assert_int_equal(fe_empty(rig, VHU_POSTCOPY_LISTEN), ACK);
+	return uffd;
+}
+
 static void
 punch(struct rig *rig)
 {
@@ -82,9 +94,7 @@ a_page_comes_when_it_is_missed(void **state)
 	void *got;
 	int uffd;
 
-	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
-	uffd = advise(rig);
-	assert_int_equal(fe_empty(rig, VHU_POSTCOPY_LISTEN), ACK);
+	uffd = begin_listening(rig);
 	punch(rig);
 	base = propose_table(rig);
 	assert_int_equal(confirm(rig, VHU_SET_MEM_TABLE, &m), SILENCE);
@@ -116,9 +126,7 @@ regions_are_proposed_one_by_one(void **state)
 	struct vhu_msg m;
 	int uffd;
 
-	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
-	uffd = advise(rig);
-	assert_int_equal(fe_empty(rig, VHU_POSTCOPY_LISTEN), ACK);
+	uffd = begin_listening(rig);
 	for (uint64_t k = 0; k < 3; k++) {
 		const uint64_t i = k % 2; /* QEMU 7.2 repeats them for each pair of queues */
 		const struct vhu_mem_single s = { .region = { RIG_GPA + i * half, half,
@@ -151,9 +159,7 @@ nobody_waits_for_the_dead(void **state)
 	void *got;
 	int uffd;
 
-	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
-	uffd = advise(rig);
-	fe_empty(rig, VHU_POSTCOPY_LISTEN);
+	uffd = begin_listening(rig);
 	punch(rig);
 	base = propose_table(rig);
 	confirm(rig, VHU_SET_MEM_TABLE, &m);
@@ -183,9 +189,7 @@ the_order_is_kept(void **state)
 	close(uffd);
 	rig_disconnect(rig);
 	rig_connect(rig);
-	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
-	close(advise(rig));
-	assert_int_equal(fe_empty(rig, VHU_POSTCOPY_LISTEN), ACK);
+	close(begin_listening(rig));
 	assert_int_equal(confirm(rig, VHU_SET_MEM_TABLE, &m), CLOSED);
 }
 
