@@ -3,24 +3,8 @@
  * A device that is killed while it returns chains: a process does so step by step, and after each
  * of its instructions another device takes over from what there is then.
  */
-#include <signal.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-
-#include "rig_guest_ring.h"
+#include "rig_killed.h"
 #include "virtq_saved.h"
-
-#define MAX_STATES 400
-
-/* Memory as a killed process leaves it. */
-struct left {
-	uint8_t *ring;
-	struct virtq_saved saved;
-};
-
-static struct virtq_saved *saved;	/* shared with the process that is killed */
-static struct left left[MAX_STATES];
-static uint32_t nleft;
 
 struct scene {
 	uint16_t size, start;
@@ -28,58 +12,6 @@ struct scene {
 	uint16_t n;		/* chains that are pushed */
 	bool write, in_order;
 };
-
-static size_t
-ring_bytes(const struct guest_ring *t)
-{
-	return t->r.size * sizeof(t->r.pdesc[0]);
-}
-
-static void
-note_state(const struct guest_ring *t)
-{
-	struct left *l = &left[nleft];
-
-	if (nleft > 0 && memcmp(l[-1].ring, t->r.pdesc, ring_bytes(t)) == 0 &&
-	    memcmp(&l[-1].saved, saved, sizeof(*saved)) == 0)
-		return;
-	assert_true(nleft < MAX_STATES);
-	l->ring = malloc(ring_bytes(t));
-	memcpy(l->ring, t->r.pdesc, ring_bytes(t));
-	l->saved = *saved;
-	nleft++;
-}
-
-static void
-push_in_child(struct guest_ring *t, const struct virtq_chain *c, const struct scene *s)
-{
-	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-	raise(SIGSTOP);
-	virtq_dev_complete(t->d.vq, t->d.ring, c, s->n, true, s->write, s->in_order);
-	_exit(0);
-}
-
-/* Push, and note each state of memory on the way. */
-static void
-push_step_by_step(struct guest_ring *t, const struct virtq_chain *c, const struct scene *s)
-{
-	const pid_t child = fork();
-	int status;
-
-	assert_true(child >= 0);
-	if (child == 0)
-		push_in_child(t, c, s);
-	nleft = 0;
-	for (;;) {
-		assert_int_equal(waitpid(child, &status, 0), child);
-		if (!WIFSTOPPED(status))
-			break;
-		note_state(t);
-		if (ptrace(PTRACE_SINGLESTEP, child, NULL, NULL) < 0)
-			fail();
-	}
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
 
 static uint16_t
 fetch_all(struct guest_ring *t, bool write)
@@ -89,23 +21,6 @@ fetch_all(struct guest_ring *t, bool write)
 	while ((n = guest_ring_round(t, VIRTQ_FETCH_MAX, write, 0)) > 0)
 		all += n;
 	return all;
-}
-
-/* Chains of the ring, as many as there is room for. */
-static void
-fill_ring(struct guest_ring *t, const struct scene *s, uint64_t *x, uint64_t *cookie)
-{
-	for (;;) {
-		const uint32_t k = 1 + rd_random(x) % s->pieces;
-		struct rd_sg sg[8];
-
-		for (uint32_t i = 0; i < k; i++)
-			sg[i] = guest_ring_piece(t, (uint32_t)(*cookie + i), 8);
-		if (rd_add(&t->r, sg, k, RD_DIRECT, s->write, *cookie) < 0)
-			break;
-		++*cookie;
-	}
-	rd_publish(&t->r);
 }
 
 /* All that the device has comes back once, and the ring goes on for a lap or two. */
@@ -123,28 +38,34 @@ carry_on(struct guest_ring *t, const struct scene *s, uint64_t cookie)
 				assert_int_equal(t->done[i].cookie, due++);
 		assert_int_equal(rd_pending(&t->r), 0);
 		assert_int_equal(due, cookie);
-		fill_ring(t, s, &x, &cookie);
+		killed_fill(t, s->pieces, s->write, &x, &cookie);
 	}
 	assert_int_equal(t->r.bad, 0);
 }
 
-/* The driver as it was before the push, and what the killed device has left. */
+/* What was fetched, and is about to be pushed. */
+struct push {
+	const struct scene *s;
+	struct virtq_chain c[VIRTQ_FETCH_MAX];
+};
+
 static void
-take_over(struct guest_ring *t, const struct rd *driver, const struct left *l,
-	  const struct scene *s, uint64_t cookie)
+push_all(struct guest_ring *t, const void *arg)
 {
-	struct rd r = t->r;
+	const struct push *p = arg;
+
+	virtq_dev_complete(t->d.vq, t->d.ring, p->c, p->s->n, true, p->s->write, p->s->in_order);
+}
+
+static void
+take_over(struct killed *k, uint32_t i, const struct scene *s, uint64_t cookie)
+{
+	struct guest_ring *t = k->t;
 	uint32_t base = 0;
 
-	memcpy(r.free_id, driver->free_id, r.size * sizeof(r.free_id[0]));
-	memcpy(r.chain, driver->chain, r.size * sizeof(r.chain[0]));
-	t->r = *driver;
-	t->r.free_id = r.free_id;
-	t->r.chain = r.chain;
-	memcpy(t->r.pdesc, l->ring, ring_bytes(t));
-	t->d.vq->saved = NULL;
-	if (!virtq_saved_place(&l->saved, t->d.ring, &base))
-		fail_msg("no place of %u of %u states", (unsigned int)(l - left), nleft);
+	killed_restore(k, i);
+	if (!virtq_saved_place((const struct virtq_saved *)(const void *)k->kept, t->d.ring, &base))
+		fail_msg("no place of %u of %u states", i, k->n);
 	assert_int_equal(virtq_dev_set_base(t->d.vq, t->d.ring, base), 0);
 	carry_on(t, s, cookie);
 }
@@ -153,32 +74,24 @@ static void
 play(const struct scene *s)
 {
 	const uint64_t features = F_V1 | F_PACKED | (s->in_order ? F_IN_ORDER : 0);
-	struct virtq_chain c[VIRTQ_FETCH_MAX];
 	uint64_t x = s->start + s->n, cookie = 0;
+	struct push push = { .s = s };
 	struct guest_ring t;
-	struct rd driver;
+	struct killed k;
 
 	guest_ring_open_at(&t, s->size, features, s->start, true);
-	virtq_saved_begin(saved, t.d.vq, t.d.ring);
-	t.d.vq->saved = saved;
-	fill_ring(&t, s, &x, &cookie);
-	assert_true(guest_ring_fetch(&t, c, s->n, s->write) == s->n);
+	killed_open(&k, &t, sizeof(struct virtq_saved));
+	virtq_saved_begin((struct virtq_saved *)(void *)k.kept, t.d.vq, t.d.ring);
+	killed_fill(&t, s->pieces, s->write, &x, &cookie);
+	assert_true(guest_ring_fetch(&t, push.c, s->n, s->write) == s->n);
 	for (uint16_t i = 0; i < s->n; i++)
-		c[i].written = 0;
-	driver = t.r;
-	driver.free_id = malloc(t.r.size * sizeof(driver.free_id[0]));
-	driver.chain = malloc(t.r.size * sizeof(driver.chain[0]));
-	memcpy(driver.free_id, t.r.free_id, t.r.size * sizeof(driver.free_id[0]));
-	memcpy(driver.chain, t.r.chain, t.r.size * sizeof(driver.chain[0]));
-	push_step_by_step(&t, c, s);
+		push.c[i].written = 0;
+	killed_run(&k, push_all, &push);
 	/* Before, after, and what lies between. */
-	assert_true(nleft >= (s->in_order ? 4u : s->n + 3u));
-	for (uint32_t i = 0; i < nleft; i++) {
-		take_over(&t, &driver, &left[i], s, cookie);
-		free(left[i].ring);
-	}
-	free(driver.free_id);
-	free(driver.chain);
+	assert_true(k.n >= (s->in_order ? 4u : s->n + 3u));
+	for (uint32_t i = 0; i < k.n; i++)
+		take_over(&k, i, s, cookie);
+	killed_close(&k);
 	guest_ring_close(&t);
 }
 
@@ -274,8 +187,5 @@ main(void)
 		cmocka_unit_test(what_cannot_be_is_not_taken),
 	};
 
-	saved = mmap(NULL, GUEST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (saved == MAP_FAILED)
-		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

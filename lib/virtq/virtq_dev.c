@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "virtq_notify.h"
+#include "virtq_tracked.h"
 
 /* For a ring with I/O virtual addresses each round begins so: what it cached may have gone. */
 void
@@ -149,14 +150,70 @@ push_first_last(struct virtq_saved *saved, const struct virtq_ring *ring, struct
 	__atomic_store_n(&saved->pos, virtq_saved_word(next), __ATOMIC_RELEASE);
 }
 
+void
+virtq_dev_push_tracked_split(struct virtq_dev *dev, const struct virtq_ring *ring,
+			     const struct virtq_chain *c, uint16_t n, bool batch)
+{
+	struct virtq_inflight_split *s = dev->inflight;
+
+	for (uint16_t i = 0; i < n; i++)
+		virtq_tracked_return(s, c[i].id & ring->mask);
+	virtq_dev_put_used_split(dev, ring, c, n, batch);
+	for (uint16_t i = 0; i < n; i++)
+		virtq_tracked_returned(s, c[i].id & ring->mask);
+	virtq_store16_release(&s->used_idx, dev->cursor.used_idx);
+}
+
+void
+virtq_dev_advance_tracked(struct virtq_dev *dev, const struct virtq_ring *ring,
+			  const struct virtq_chain *c, uint16_t n)
+{
+	struct virtq_inflight_split *s = dev->inflight;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct virtq_inflight_split_entry *e = &s->entry[c[i].id & ring->mask];
+
+		virtq_store64(&e->counter, dev->taken++);
+		virtq_store8_release(&e->inflight, 1);
+	}
+}
+
+/*
+ * One after the other, for where a round of several was left can be seen only with what the chains
+ * were. With `batch` one entry returns them all, see virtq_dev_push_used_packed().
+ */
+static uint16_t
+push_tracked_packed(struct virtq_dev *dev, const struct virtq_ring *ring,
+		    const struct virtq_chain *c, uint16_t n, bool write, bool batch)
+{
+	struct virtq_pos pos = virtq_dev_used_pos(dev), at = pos;
+	uint16_t entries = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		virtq_pos_advance(&pos, c[i].entries, ring->size);
+		entries += c[i].entries;
+		if (batch && i + 1 < n)
+			continue;
+		virtq_tracked_intend(dev->inflight, pos.idx, pos.wrap);
+		write_entry(ring, at.idx, virtq_packed_used_meta(&c[i], at.wrap, write));
+		virtq_tracked_commit(dev->inflight, pos.idx, pos.wrap);
+		at = pos;
+	}
+	dev->cursor.used_idx = pos.idx;
+	dev->cursor.used_wrap = pos.wrap;
+	return entries;
+}
+
 uint16_t
-virtq_dev_push_saved(struct virtq_dev *dev, const struct virtq_ring *ring,
-		     const struct virtq_chain *c, uint16_t n, bool write, bool batch)
+virtq_dev_push_kept(struct virtq_dev *dev, const struct virtq_ring *ring,
+		    const struct virtq_chain *c, uint16_t n, bool write, bool batch)
 {
 	const struct virtq_pos pos = virtq_dev_used_pos(dev);
 	struct virtq_pos next = pos;
 	uint16_t entries = 0;
 
+	if (dev->inflight != NULL)
+		return push_tracked_packed(dev, ring, c, n, write, batch);
 	for (uint16_t i = 0; i < n; i++)
 		entries += c[i].entries;
 	virtq_pos_advance(&next, entries, ring->size);
@@ -415,7 +472,9 @@ virtq_dev_reset(struct virtq_dev *dev)
 	dev->called = 0;
 	dev->call_valid = false;
 	dev->tlb_generation = 0;
+	dev->kept = false;
 	dev->saved = NULL;
+	dev->inflight = NULL;
 }
 
 static int

@@ -82,10 +82,14 @@ struct virtq_dev {
 	struct virtq_tlb tlb;	/* valid for the ring of tlb_generation */
 	uint64_t tlb_generation;
 	struct virtq_scratch scratch; /* of the burst in progress */
+	bool kept;		/* where it stands is noted: in `saved` or `inflight` */
 	uint64_t calls;		/* notifications sent */
 	uint64_t calls_suppressed; /* notifications that the driver did not want */
-	struct virtq_saved *saved; /* packed: where to keep the position, or NULL, as after a reset;
-				    * set while no burst holds the ring */
+	/* Where to keep the position, as after a reset both NULL; set while no burst holds the
+	 * ring. With in-flight tracking the other one is not needed. */
+	struct virtq_saved *saved; /* packed */
+	void *inflight;		/* the ring's part, see virtq_tracked.h */
+	uint64_t taken;		/* split, with in-flight tracking: chains since the start */
 	struct virtq_seg segs[VIRTQ_MAX_SEGS]; /* scratch of the burst in progress */
 	struct virtq_chain chains[VIRTQ_MAX_CHAINS]; /* scratch for packets of very many chains */
 } __attribute__((aligned(VIRTQ_CACHE_LINE)));
@@ -149,9 +153,15 @@ uint8_t *virtq_dev_translate_miss(struct virtq_dev *dev, const struct virtq_ring
  */
 uint8_t *virtq_dev_find(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t addr,
 			uint64_t *len, bool write);
-/* As virtq_dev_push_used_packed(), with a position that is kept; dev->saved is not NULL. */
-uint16_t virtq_dev_push_saved(struct virtq_dev *dev, const struct virtq_ring *ring,
-			      const struct virtq_chain *c, uint16_t n, bool write, bool batch);
+/* As virtq_dev_push_used_packed(), with a position that is kept. */
+uint16_t virtq_dev_push_kept(struct virtq_dev *dev, const struct virtq_ring *ring,
+			     const struct virtq_chain *c, uint16_t n, bool write, bool batch);
+/* Split, with in-flight tracking: as virtq_dev_push_used_split(). */
+void virtq_dev_push_tracked_split(struct virtq_dev *dev, const struct virtq_ring *ring,
+				  const struct virtq_chain *c, uint16_t n, bool batch);
+/* Split, with in-flight tracking: these are to be returned at some other time. */
+void virtq_dev_advance_tracked(struct virtq_dev *dev, const struct virtq_ring *ring,
+			       const struct virtq_chain *c, uint16_t n);
 enum virtq_error virtq_dev_walk_split(struct virtq_dev *dev, const struct virtq_ring *ring,
 				      struct virtq_desc first, bool write, struct virtq_chain *c);
 enum virtq_error virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq_ring *ring,
@@ -387,8 +397,8 @@ virtq_dev_write_used(const struct virtq_ring *ring, uint16_t at, const struct vi
  * names the last buffer. VIRTIO 1.2, 2.7.9.
  */
 VIRTQ_INLINE void
-virtq_dev_push_used_split(struct virtq_dev *dev, const struct virtq_ring *ring,
-			  const struct virtq_chain *c, uint16_t n, bool batch)
+virtq_dev_put_used_split(struct virtq_dev *dev, const struct virtq_ring *ring,
+			 const struct virtq_chain *c, uint16_t n, bool batch)
 {
 	if (batch)
 		virtq_dev_write_used(ring, dev->cursor.used_idx, &c[n - 1]);
@@ -398,6 +408,16 @@ virtq_dev_push_used_split(struct virtq_dev *dev, const struct virtq_ring *ring,
 	dev->cursor.used_idx += n;
 	/* Barrier B: pairs with the driver's barrier after it reads used->idx. */
 	virtq_store16_release(&ring->used->idx, dev->cursor.used_idx);
+}
+
+VIRTQ_INLINE void
+virtq_dev_push_used_split(struct virtq_dev *dev, const struct virtq_ring *ring,
+			  const struct virtq_chain *c, uint16_t n, bool batch)
+{
+	if (virtq_unlikely(dev->kept))
+		virtq_dev_push_tracked_split(dev, ring, c, n, batch);
+	else
+		virtq_dev_put_used_split(dev, ring, c, n, batch);
 }
 
 /* A position as struct virtq_saved has it. */
@@ -431,8 +451,8 @@ virtq_dev_push_used_packed(struct virtq_dev *dev, const struct virtq_ring *ring,
 	uint16_t entries = 0;
 	const uint64_t head = virtq_packed_used_meta(&c[batch ? n - 1 : 0], pos.wrap, write);
 
-	if (dev->saved != NULL)
-		return virtq_dev_push_saved(dev, ring, c, n, write, batch);
+	if (virtq_unlikely(dev->kept))
+		return virtq_dev_push_kept(dev, ring, c, n, write, batch);
 	for (uint16_t i = 0; i < n; i++) {
 		if (!batch && i > 0)
 			virtq_store64_release(&ring->pdesc[pos.idx].len,
@@ -529,6 +549,8 @@ virtq_dev_advance(struct virtq_dev *dev, const struct virtq_ring *ring, const st
 	uint16_t entries = 0;
 
 	if (!packed) {
+		if (virtq_unlikely(dev->kept))
+			virtq_dev_advance_tracked(dev, ring, c, n);
 		dev->cursor.avail_idx += n;
 		return;
 	}

@@ -10,8 +10,7 @@ word_pos(uint32_t word)
 }
 
 void
-virtq_saved_begin(struct virtq_saved *saved, const struct virtq_dev *dev,
-		  const struct virtq_ring *ring)
+virtq_saved_begin(struct virtq_saved *saved, struct virtq_dev *dev, const struct virtq_ring *ring)
 {
 	const uint32_t pos = virtq_saved_word(virtq_dev_used_pos(dev));
 
@@ -19,6 +18,8 @@ virtq_saved_begin(struct virtq_saved *saved, const struct virtq_dev *dev,
 	saved->size = ring->size;
 	saved->next = pos;
 	__atomic_store_n(&saved->pos, pos, __ATOMIC_RELEASE);
+	dev->saved = saved;
+	dev->kept = true;
 }
 
 void
@@ -28,17 +29,15 @@ virtq_saved_forget(struct virtq_saved *saved)
 	saved->next = 0;
 }
 
-/* What an entry is, for a device that has come to it in this lap. */
-enum state { AVAILABLE, RETURNED, OTHER };
-
-static enum state
-state_of(const struct virtq_ring *ring, struct virtq_pos p)
+enum virtq_saved_state
+virtq_saved_state(const struct virtq_ring *ring, struct virtq_pos p)
 {
 	const uint16_t flags = virtq_load16(&ring->pdesc[p.idx].flags) & VIRTQ_PACKED_PHASES;
 
 	if (flags == (p.wrap ? VIRTQ_PACKED_PHASES : 0))
-		return RETURNED;
-	return flags == (p.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED) ? AVAILABLE : OTHER;
+		return VIRTQ_SAVED_RETURNED;
+	return flags == (p.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED) ? VIRTQ_SAVED_AVAILABLE :
+									    VIRTQ_SAVED_OTHER;
 }
 
 static uint32_t
@@ -62,13 +61,13 @@ look_behind(const struct virtq_ring *ring, struct virtq_pos pos, uint32_t n, boo
 {
 	*begun = false;
 	for (uint32_t i = 1; i < n; i++) {
-		enum state state;
+		enum virtq_saved_state state;
 
 		virtq_pos_advance(&pos, 1, ring->size);
-		state = state_of(ring, pos);
-		if (state == OTHER)
+		state = virtq_saved_state(ring, pos);
+		if (state == VIRTQ_SAVED_OTHER)
 			return false;
-		*begun |= state == RETURNED;
+		*begun |= state == VIRTQ_SAVED_RETURNED;
 	}
 	return true;
 }
@@ -83,7 +82,7 @@ finish_push(const struct virtq_ring *ring, struct virtq_pos first, uint32_t n, u
 		struct virtq_chain c = {.written = 0};
 
 		virtq_pos_advance(&pos, 1, ring->size);
-		if (state_of(ring, pos) == RETURNED)
+		if (virtq_saved_state(ring, pos) == VIRTQ_SAVED_RETURNED)
 			continue;
 		c.id = virtq_load_desc(&ring->pdesc[pos.idx]).packed.id;
 		virtq_store64_release(&ring->pdesc[pos.idx].len,
@@ -104,17 +103,18 @@ virtq_saved_place(const struct virtq_saved *saved, const struct virtq_ring *ring
 	if (!is_sound(&s, ring->size))
 		return false;
 	n = entries_between(pos, next, ring->size);
-	if (n > 0 && state_of(ring, pos) == RETURNED) {
+	if (n > 0 && virtq_saved_state(ring, pos) == VIRTQ_SAVED_RETURNED) {
 		pos = next;
 	} else if (n > 1 && s.kind == VIRTQ_SAVED_LAST) {
-		if (state_of(ring, pos) != AVAILABLE || !look_behind(ring, pos, n, &begun))
+		if (virtq_saved_state(ring, pos) != VIRTQ_SAVED_AVAILABLE ||
+		    !look_behind(ring, pos, n, &begun))
 			return false;
 	}
 	if (begun) {
 		finish_push(ring, pos, n, s.head);
 		pos = next;
 	}
-	if (state_of(ring, pos) == RETURNED && ring->size > 1)
+	if (virtq_saved_state(ring, pos) == VIRTQ_SAVED_RETURNED && ring->size > 1)
 		return false;
 	half = pos.idx | (uint32_t)pos.wrap << 15;
 	*base = half | half << 16;

@@ -8,8 +8,12 @@
 
 #include "virtq_dev.h"
 
-/* A packed ring starts, or goes on, where the device stands. */
-void virtq_saved_begin(struct virtq_saved *saved, const struct virtq_dev *dev,
+/* What an entry of a packed ring is, for a device that has come to it in this lap. */
+enum virtq_saved_state { VIRTQ_SAVED_AVAILABLE, VIRTQ_SAVED_RETURNED, VIRTQ_SAVED_OTHER };
+
+enum virtq_saved_state virtq_saved_state(const struct virtq_ring *ring, struct virtq_pos p);
+/* A packed ring starts where the device stands, which is kept here until virtq_dev_reset(). */
+void virtq_saved_begin(struct virtq_saved *saved, struct virtq_dev *dev,
 		       const struct virtq_ring *ring);
 /* Nothing is known any more. */
 void virtq_saved_forget(struct virtq_saved *saved);

@@ -20,6 +20,12 @@
 /* Of a side's functions each caller has an instance of its own, with the layout as a literal. */
 #define VIRTQ_INLINE static inline __attribute__((always_inline))
 
+static inline uint8_t
+virtq_load8(const uint8_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
 static inline uint16_t
 virtq_load16(const uint16_t *p)
 {
@@ -103,6 +109,12 @@ virtq_store64(void *p, uint64_t v)
 }
 
 /* Barrier B: everything written so far (data, used elements) is visible before this store. */
+static inline void
+virtq_store8_release(uint8_t *p, uint8_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
 static inline void
 virtq_store16_release(uint16_t *p, uint16_t v)
 {

@@ -127,13 +127,9 @@ void
 vhost_be_state_begin(struct vhost_be *be, const struct vhost_be_vring *r,
 		     const struct virtq_ring *ring)
 {
-	struct virtq_dev *vq = be->vq[r->qid];
-
 	open_state(be);
-	if (be->state.map == NULL)
-		return;
-	virtq_saved_begin(saved_of(be, r->qid), vq, ring);
-	vq->saved = saved_of(be, r->qid);
+	if (be->state.map != NULL)
+		virtq_saved_begin(saved_of(be, r->qid), be->vq[r->qid], ring);
 }
 
 void
