@@ -9,25 +9,16 @@
 #define PAGE 4096ull
 #define MISSING 0x40000ull	/* in the rig's memory: a page that has yet to come */
 
-/* The message and the descriptor that answer ADVISE. */
+/* The descriptor that faults come through. */
 static int
 advise(struct rig *rig)
 {
-	char control[CMSG_SPACE(sizeof(int))];
-	struct vhu_hdr hdr;
-	struct iovec iov = { &hdr, sizeof(hdr) };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			    .msg_controllen = sizeof(control) };
-	int fd = -1;
+	struct vhu_msg m;
 
-	fe_send_on(rig->fe, VHU_POSTCOPY_ADVISE, 0, NULL, 0, NULL, 0);
-	pump(rig);
-	assert_int_equal(recvmsg(rig->fe, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT), sizeof(hdr));
-	assert_int_equal(hdr.request, VHU_POSTCOPY_ADVISE);
-	assert_int_equal(hdr.size, 0);
-	assert_non_null(CMSG_FIRSTHDR(&m));
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
-	return fd;
+	assert_int_equal(fe_talk(rig, VHU_POSTCOPY_ADVISE, 0, NULL, 0, NULL, 0, &m), ANSWER);
+	assert_int_equal(m.hdr.size, 0);
+	assert_int_equal(m.nfds, 1);
+	return m.fds[0];
 }
 
 /* Memory will come page by page. */

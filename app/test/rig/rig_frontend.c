@@ -370,9 +370,16 @@ fe_send_on(int fd, uint32_t request, uint32_t flags, const void *payload, uint32
 enum outcome
 fe_outcome(struct rig *rig, uint32_t request, struct vhu_msg *m)
 {
-	ssize_t n = recv(rig->fe, m, sizeof(m->hdr), MSG_DONTWAIT);
+	uint8_t control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = { 0 };
+	struct iovec iov = { &m->hdr, sizeof(m->hdr) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	const ssize_t n = recvmsg(rig->fe, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
 	memset(m->raw, 0, 64);
+	m->nfds = n > 0 && CMSG_FIRSTHDR(&msg) != NULL;
+	if (m->nfds > 0)
+		memcpy(&m->fds[0], CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
 	if (n < 0 && errno == EAGAIN)
 		return SILENCE;
 	if (n <= 0)

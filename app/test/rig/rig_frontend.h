@@ -118,7 +118,7 @@ bool fe_try_send(int fd, uint32_t request, uint32_t flags, const void *payload, 
 		 const int *fds, uint32_t nfds);
 void fe_send_on(int fd, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
 		const int *fds, uint32_t nfds);
-/* What is there to be read now; what was answered is in *m. */
+/* What is there to be read now; what was answered is in *m, with an fd that is the caller's. */
 enum outcome fe_outcome(struct rig *rig, uint32_t request, struct vhu_msg *m);
 /* Send, serve, and say what came back. */
 enum outcome fe_talk(struct rig *rig, uint32_t request, uint32_t flags, const void *payload,

@@ -66,6 +66,8 @@ forget_connection(struct vhost_be *be, const char *why)
 	vhost_be_mem_swap(be, NULL);
 	virtq_log_put(be->log);
 	be->log = NULL;
+	vhost_be_inflight_close(be);
+	vhost_be_devstate_close(be);
 	vhu_conn_close(&be->chan);
 	be->features = be->protocol = 0;
 	be->features_set = be->features_bad = false;
@@ -115,6 +117,8 @@ drop_if_cut(struct vhost_be *be)
 		why = "the front-end cut the shared memory short";
 	else if (virtq_log_failed(be->log))
 		why = "the log is too short for what was written, or was cut short";
+	else if (be->inflight.map != NULL && virtq_mem_map_poisoned(be->inflight.map))
+		why = "the front-end cut the memory of in-flight tracking short";
 	if (why != NULL)
 		drop_front_end(be, why);
 	return why != NULL;
@@ -261,6 +265,7 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->conn.rx.closer = be->closer;
 	vhost_be_chan_init(be);
 	vhost_be_cvq_init(be);
+	vhost_be_devstate_init(be);
 	vhost_be_offer(be, cfg->features);
 	return be;
 }

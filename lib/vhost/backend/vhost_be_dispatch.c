@@ -230,9 +230,10 @@ static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 	[VHU_POSTCOPY_END] = { NEEDS(PAGEFAULT), ALWAYS, ANSWERED, OR_U64(1),
 		.handle = vhost_be_postcopy_on_end },
 	[VHU_GET_INFLIGHT_FD] = { BETWEEN(20, sizeof(struct vhu_inflight)), NEEDS(INFLIGHT_SHMFD),
-		ALWAYS, ANSWERED, .refusal = VHOST_BE_REFUSE_ZEROS },
+		ALWAYS, ANSWERED, .refusal = VHOST_BE_REFUSE_ZEROS,
+		.handle = vhost_be_inflight_on_get_fd },
 	[VHU_SET_INFLIGHT_FD] = { BETWEEN(20, sizeof(struct vhu_inflight)), FDS(1, 1),
-		NEEDS(INFLIGHT_SHMFD), STOPPED },
+		NEEDS(INFLIGHT_SHMFD), STOPPED, .handle = vhost_be_inflight_on_set_fd },
 	[VHU_GPU_SET_SOCKET] = { FDS(0, 1), ALWAYS },
 	[VHU_RESET_DEVICE] = { NEEDS(RESET_DEVICE), ALWAYS, .handle = on_reset_device },
 	[VHU_VRING_KICK] = { STATE, NEEDS(INBAND_NOTIFICATIONS), ALWAYS },
@@ -248,8 +249,10 @@ static const struct vhost_be_request_info requests[VHU_REQUEST_MAX] = {
 	[VHU_GET_SHARED_OBJECT] = { EXACTLY(16), NEEDS(SHARED_OBJECT), ALWAYS },
 	/* Bit 8: no fd comes with the answer; the rest is an error. */
 	[VHU_SET_DEVICE_STATE_FD] = { EXACTLY(sizeof(struct vhu_device_state)), FDS(1, 1),
-		NEEDS(DEVICE_STATE), ALWAYS, ANSWERED, OR_U64(0x101) },
-	[VHU_CHECK_DEVICE_STATE] = { NEEDS(DEVICE_STATE), ALWAYS, ANSWERED, OR_U64(1) },
+		NEEDS(DEVICE_STATE), STOPPED, ANSWERED, OR_U64(0x101),
+		.handle = vhost_be_devstate_on_set_fd },
+	[VHU_CHECK_DEVICE_STATE] = { NEEDS(DEVICE_STATE), ALWAYS, ANSWERED, OR_U64(1),
+		.handle = vhost_be_devstate_on_check },
 	[VHU_GET_SHMEM_CONFIG] = { NEEDS(SHMEM), ALWAYS, ANSWERED },
 };
 

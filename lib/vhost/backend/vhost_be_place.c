@@ -34,6 +34,10 @@ place_packed(struct vhost_be *be, const struct vhost_be_vring *r, const struct v
 
 	if (never_used(ring)) {
 		base = said == 0 ? virtq_fresh_base(true) : said;
+	} else if (doubtful && vhost_be_inflight_place(be, r, ring, &base)) {
+		by = "in-flight memory";
+	} else if (doubtful && vhost_be_devstate_place(r, ring, &base)) {
+		by = "device state";
 	} else if (doubtful && vhost_be_state_place(be, r, ring, &base)) {
 		by = "state file";
 		virtq_notify(r->call); /* for what was half returned */
@@ -44,7 +48,7 @@ place_packed(struct vhost_be *be, const struct vhost_be_vring *r, const struct v
 		vhost_be_session_log(be, VHOST_LOG_INFO, "ring %u goes on at 0x%x, where its %s "
 				     "said, and not at its base 0x%x", r->qid, base, by, said);
 	rc = virtq_dev_set_base(be->vq[r->qid], ring, base);
-	if (rc == 0)
+	if (rc == 0 && !vhost_be_inflight_begin(be, ring))
 		vhost_be_state_begin(be, r, ring);
 	return rc;
 }
@@ -60,15 +64,19 @@ place_split(struct vhost_be *be, const struct vhost_be_vring *r, const struct vi
 {
 	struct virtq_dev *vq = be->vq[r->qid];
 	const uint16_t avail = virtq_load16(&ring->avail->idx);
-	uint16_t start = virtq_load16(&ring->used->idx);
+	uint32_t start;
 	int rc;
 
+	if (!vhost_be_inflight_place(be, r, ring, &start))
+		start = virtq_load16(&ring->used->idx);
 	if ((uint16_t)(avail - start) > ring->size)
-		start = r->has_base ? (uint16_t)r->base : 0;
+		start = r->has_base ? r->base & 0xffff : 0;
 	if ((uint16_t)(avail - start) > ring->size)
 		return -EINVAL;
 	rc = virtq_dev_set_base(vq, ring, start);
-	vq->cursor.used_idx = start; /* the driver may have changed its word */
+	vq->cursor.used_idx = (uint16_t)start; /* the driver may have changed its word */
+	if (rc == 0)
+		vhost_be_inflight_begin(be, ring);
 	if (r->has_base && start != r->base)
 		vhost_be_session_log(be, VHOST_LOG_INFO, "ring %u goes on at %u, where it was used "
 				     "up to, and not at its base %u", r->qid, start, r->base);

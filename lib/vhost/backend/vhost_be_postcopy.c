@@ -45,7 +45,7 @@ vhost_be_postcopy_on_advise(struct vhost_be *be, struct vhu_msg *msg)
 		return vhost_be_session_refuse(be, fd, "no userfaultfd: the kernel has none, or "
 					       "vm.unprivileged_userfaultfd forbids it");
 	be->postcopy.uffd = fd;
-	return vhu_conn_send_fd(&be->conn, &hdr, fd) < 0 ? -EMSGSIZE : VHOST_BE_ANSWERED;
+	return vhu_conn_send_fd(&be->conn, &hdr, NULL, fd) < 0 ? -EMSGSIZE : VHOST_BE_ANSWERED;
 }
 
 int

@@ -500,7 +500,7 @@ vhost_be_ring_on_get_vring_base(struct vhost_be *be, struct vhu_msg *msg)
 	ring_stop(be, r);
 	vhost_be_state_forget(be, r);
 	ring_rearm(r);
-	r->kicked = false;
+	r->has_loaded = r->kicked = false;
 	r->start_failed = false;
 	close_fd(&r->kick);
 	close_call(r);

@@ -10,6 +10,8 @@
  *   vhost_be_postcopy.c		post-copy: memory that comes page by page
  *   vhost_be_place.c		where a ring goes on that starts
  *   vhost_be_state.c		the file that says where packed rings stand
+ *   vhost_be_inflight.c	the front-end's memory that says what rings hold
+ *   vhost_be_devstate.c	the state that goes to another host with a guest
  *   vhost_be_cvq.c		the control queue of a front-end that passes it on
  *   vhost_be_fd.c		eventfds and pipes of rings
  *   vhost_be_chan.c		the back-end channel
@@ -40,6 +42,8 @@ struct vhost_be_vring {
 	uint32_t base;		/* where to start, SET_VRING_BASE's encoding; kept while stopped */
 	bool has_left;
 	uint32_t left;		/* where a reset has stopped it, until it starts or gets a base */
+	bool has_loaded;
+	uint32_t loaded;	/* where it stood on another host, for who does not know */
 	bool enabled;		/* remembered from before the ring exists */
 	bool kicked;		/* a kick (fd or none) came: start as soon as all is there */
 	int kick, call, err;	/* eventfds, owned; -1: none */
@@ -78,6 +82,30 @@ struct vhost_be_postcopy {
 	int uffd;		/* userfaultfd, -1: none */
 	bool listening;		/* memory comes page by page */
 	struct virtq_mem *mem;	/* that the front-end has yet to confirm, or NULL */
+};
+
+/* In-flight tracking: memory that the front-end keeps. */
+struct vhost_be_inflight {
+	struct virtq_map *map;	/* NULL: there is none */
+	uint8_t *host;
+	uint64_t bytes;
+	uint16_t num_queues, queue_size; /* the latter in entries */
+};
+
+/* What became of a transfer of the device's state. */
+enum vhost_be_devstate_result {
+	VHOST_BE_DEVSTATE_NONE,
+	VHOST_BE_DEVSTATE_DONE,
+	VHOST_BE_DEVSTATE_FAILED,
+};
+
+/* The device's state on its way through a pipe. */
+struct vhost_be_devstate {
+	struct evloop_watch pipe; /* fd -1: no transfer is in progress */
+	enum vhost_be_devstate_result result;	/* of the last one */
+	uint32_t length, done;	/* bytes: known, and written */
+	bool too_long;		/* more came than any state has */
+	uint8_t bytes[4096];
 };
 
 /* The state file. */
@@ -128,6 +156,8 @@ struct vhost_be {
 	bool mem_repeated;		/* regions are added and removed once a queue pair */
 	struct vhost_be_iotlb iotlb;
 	struct vhost_be_state state;
+	struct vhost_be_inflight inflight;
+	struct vhost_be_devstate devstate;
 	struct vhost_be_postcopy postcopy;
 
 	struct vhost_be_relays *relays;	/* how many there are */
@@ -281,6 +311,27 @@ void vhost_be_state_forget(struct vhost_be *be, const struct vhost_be_vring *r);
 /* Remove the file, if there is one. No burst writes to it any more. */
 void vhost_be_state_close(struct vhost_be *be);
 
+/* vhost_be_inflight.c */
+int vhost_be_inflight_on_get_fd(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_inflight_on_set_fd(struct vhost_be *be, struct vhu_msg *msg);
+/* As vhost_be_state_place(), for rings of either layout; what was in flight is returned. */
+bool vhost_be_inflight_place(struct vhost_be *be, const struct vhost_be_vring *r,
+			     const struct virtq_ring *ring, uint32_t *base);
+/* As vhost_be_state_begin(). False: this ring is not tracked. */
+bool vhost_be_inflight_begin(struct vhost_be *be, const struct virtq_ring *ring);
+/* No burst writes to it any more. */
+void vhost_be_inflight_close(struct vhost_be *be);
+
+/* vhost_be_devstate.c */
+void vhost_be_devstate_init(struct vhost_be *be);
+int vhost_be_devstate_on_set_fd(struct vhost_be *be, struct vhu_msg *msg);
+int vhost_be_devstate_on_check(struct vhost_be *be, struct vhu_msg *msg);
+/* As vhost_be_state_place(). */
+bool vhost_be_devstate_place(const struct vhost_be_vring *r, const struct virtq_ring *ring,
+			     uint32_t *base);
+/* A transfer that is in progress has failed. */
+void vhost_be_devstate_close(struct vhost_be *be);
+
 /* vhost_be_fd.c */
 /* Take an eventfd out of a message that brings an fd. -1: it is of another kind. */
 int vhost_be_fd_take_event(struct vhu_msg *msg);
@@ -365,8 +416,9 @@ int vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg
 	(VIRTQ_BIT(VHU_PF_MQ) | VIRTQ_BIT(VHU_PF_LOG_SHMFD) | VIRTQ_BIT(VHU_PF_RARP) | \
 	 VIRTQ_BIT(VHU_PF_REPLY_ACK) | \
 	 VIRTQ_BIT(VHU_PF_NET_MTU) | VIRTQ_BIT(VHU_PF_BACKEND_REQ) | VIRTQ_BIT(VHU_PF_PAGEFAULT) | \
-	 VIRTQ_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) | VIRTQ_BIT(VHU_PF_RESET_DEVICE) | \
-	 VIRTQ_BIT(VHU_PF_STATUS))
+	 VIRTQ_BIT(VHU_PF_INFLIGHT_SHMFD) | VIRTQ_BIT(VHU_PF_CONFIGURE_MEM_SLOTS) | \
+	 VIRTQ_BIT(VHU_PF_RESET_DEVICE) | VIRTQ_BIT(VHU_PF_STATUS) | \
+	 VIRTQ_BIT(VHU_PF_DEVICE_STATE))
 /*
  * What a front-end may have agreed on with DPDK's lib/vhost. Some set it again with each
  * connection and ask no more what is offered, so it is taken, and nothing follows from it.

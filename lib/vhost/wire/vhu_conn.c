@@ -226,7 +226,7 @@ vhu_conn_send(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload
 }
 
 int
-vhu_conn_send_fd(struct vhu_conn *c, const struct vhu_hdr *hdr, int fd)
+vhu_conn_send_fd(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload, int fd)
 {
-	return conn_push(c, hdr, NULL, &fd, 1);
+	return conn_push(c, hdr, payload, &fd, 1);
 }

@@ -85,7 +85,7 @@ void vhu_conn_close(struct vhu_conn *c);
  * connection.
  */
 int vhu_conn_send(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload);
-/* The same without payload and with a descriptor, which stays the caller's. */
-int vhu_conn_send_fd(struct vhu_conn *c, const struct vhu_hdr *hdr, int fd);
+/* The same with a descriptor, which stays the caller's. */
+int vhu_conn_send_fd(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload, int fd);
 
 #endif /* VHU_CONN_H */

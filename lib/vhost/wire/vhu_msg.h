@@ -205,9 +205,13 @@ struct vhu_vring_area {
 } VHU_PACKED;
 
 struct vhu_device_state {
-	uint32_t direction;
+	uint32_t direction;	/* VHU_DEVICE_STATE_SAVE or _LOAD */
 	uint32_t phase;
 } VHU_PACKED;
+
+#define VHU_DEVICE_STATE_SAVE 0
+#define VHU_DEVICE_STATE_LOAD 1
+#define VHU_DEVICE_STATE_STOPPED 0	/* the one phase: no ring runs */
 
 static_assert(sizeof(struct vhu_hdr) == 12, "header");
 static_assert(sizeof(struct vhu_vring_state) == 8, "vring state");

@@ -115,9 +115,11 @@ vring_be_zc_begin(struct vring_port *port, uint16_t qid, const struct virtq_ring
 		return;
 	/*
 	 * Not offered with zero-copy=1, but a guest may have it from elsewhere: then packets are
-	 * copied, for one that the application keeps would stop the ring.
+	 * copied, for one that the application keeps would stop the ring. Of a packed ring with
+	 * in-flight tracking too: who returns its chains in order needs to note none of them.
 	 */
-	if (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER))
+	if ((ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)) ||
+	    (ring->packed && virtq_dev_of(vring->cursor)->inflight != NULL))
 		return;
 	if (zc != NULL) {
 		vnet_zc_remap(zc);
