@@ -156,10 +156,167 @@ nobody_waits_for_the_dead(void **state)
 	confirm(rig, VHU_SET_MEM_TABLE, &m);
 	pthread_create(&reader, NULL, read_byte, base + MISSING);
 	poll(&(struct pollfd){ .fd = uffd, .events = POLLIN }, 1, 5000);
-	close(uffd);
-	rig_disconnect(rig);
+	rig_disconnect(rig); /* while a child, perhaps, has its descriptor still */
 	pthread_join(reader, &got);
 	assert_int_equal((uintptr_t)got, 0);
+	close(uffd);
+}
+
+/* The page that somebody waits for now. */
+static uint8_t *
+missed_page(struct rig *rig, int uffd)
+{
+	struct pollfd p = { .fd = uffd, .events = POLLIN };
+	struct uffd_msg fault;
+
+	WAIT(rig, poll(&p, 1, 0) == 1, 5000);
+	assert_int_equal(read(uffd, &fault, sizeof(fault)), sizeof(fault));
+	assert_int_equal(fault.event, UFFD_EVENT_PAGEFAULT);
+	return (uint8_t *)(uintptr_t)(fault.arg.pagefault.address & ~(PAGE - 1));
+}
+
+static void
+bring_page(int uffd, uint8_t *at, uint8_t fill)
+{
+	uint8_t page[PAGE] __attribute__((aligned(4096)));
+
+	memset(page, fill, sizeof(page));
+	assert_int_equal(ioctl(uffd, UFFDIO_COPY, &(struct uffdio_copy){
+		.dst = (uintptr_t)at, .src = (uintptr_t)page, .len = PAGE }), 0);
+}
+
+static void
+punch_at(struct rig *rig, uint64_t offset)
+{
+	assert_int_equal(fallocate(rig->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   (off_t)offset, PAGE), 0);
+}
+
+/* Memory is in use, page by page: all is there but those that the caller punches. */
+static uint8_t *
+begin_by_pages(struct rig *rig, int *uffd)
+{
+	struct vhu_msg m;
+	uint8_t *base;
+
+	*uffd = begin_listening(rig);
+	memset(rig->mem, 0, RIG_MEM);
+	base = propose_table(rig);
+	assert_int_equal(confirm(rig, VHU_SET_MEM_TABLE, &m), SILENCE);
+	return base;
+}
+
+static uint16_t
+fetch(struct rig *rig, uint32_t ring, struct virtq_chain *c, uint16_t n)
+{
+	struct virtq_dev *vq = rig->vq[ring];
+	struct virtq_fetch f = virtq_dev_fetch_begin(vq, NULL);
+
+	virtq_dev_begin(vq, rig->ring[ring]);
+	return virtq_dev_fetch(vq, rig->ring[ring], &f, c, n, false, false,
+			       virtq_dev_prefetch_nothing);
+}
+
+/* A chain in each of the first entries of ring 1: their buffers begin at these addresses. */
+static void
+offer(struct rig *rig, const uint64_t *gpa, uint16_t n)
+{
+	const struct vhu_vring_addr a = rig_addr(1);
+	struct vring_desc *desc = (void *)(rig->mem + (a.desc - RIG_UVA));
+	struct vring_avail *avail = (void *)(rig->mem + (a.avail - RIG_UVA));
+
+	for (uint16_t i = 0; i < n; i++) {
+		desc[i] = (struct vring_desc){ .addr = gpa[i], .len = 64 };
+		avail->ring[i] = i;
+	}
+	avail->idx = n;
+}
+
+/* A burst that meets a page which has not come leaves the chain; nor does anybody else wait. */
+static void
+no_burst_waits_for_a_page(void **state)
+{
+	const uint64_t gpa[] = { RIG_GPA + MISSING - PAGE, RIG_GPA + MISSING, 0x10,
+				 RIG_GPA + MISSING + PAGE };
+	struct rig *rig = *state;
+	struct virtq_chain c[4];
+	uint8_t *base;
+	uint16_t n = 0;
+	int uffd;
+
+	base = begin_by_pages(rig, &uffd);
+	punch(rig);
+	fe_ring(rig, 1);
+	assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, 1, 1), ACK);
+	WAIT(rig, rig->ring[1] != NULL, 5000);
+	assert_non_null(rig->ring[1]->view);
+	offer(rig, gpa, 4);
+	WAIT(rig, fetch(rig, 1, c, 4) == 1, 5000);
+	assert_ptr_equal(c[0].addr, base + MISSING - PAGE);
+	assert_ptr_equal(missed_page(rig, uffd), base + MISSING);
+	for (int i = 0; i < 50; i++) {
+		assert_true(fe_get(rig, VHU_GET_QUEUE_NUM) > 0);
+		assert_int_equal(fetch(rig, 1, c, 4), 1);
+		usleep(1000);
+	}
+	bring_page(uffd, base + MISSING, 77);
+	/* What no memory is at, page or not, is a fault of the guest's. */
+	WAIT(rig, n == 4 || (n = fetch(rig, 1, c, 4)) == 4, 5000);
+	assert_ptr_equal(c[1].addr, base + MISSING);
+	assert_int_equal(*c[1].addr, 77);
+	assert_int_equal(c[2].fault, VIRTQ_FAULT_UNMAPPED);
+	assert_ptr_equal(c[3].addr, base + MISSING + PAGE);
+	/* All pages are there: nobody asks any more. */
+	assert_int_equal(fe_get(rig, VHU_POSTCOPY_END), 0);
+	assert_non_null(rig->ring[1]);
+	assert_null(rig->ring[1]->view);
+	assert_int_equal(fetch(rig, 1, c, 4), 4);
+	close(uffd);
+}
+
+/* A ring whose own memory has not come starts when it has. */
+static void
+a_ring_waits_for_its_pages(void **state)
+{
+	const uint64_t at = rig_addr(1).used - RIG_UVA;
+	struct rig *rig = *state;
+	uint8_t *base;
+	int uffd;
+
+	base = begin_by_pages(rig, &uffd);
+	punch_at(rig, at & ~(PAGE - 1));
+	fe_ring(rig, 1);
+	assert_null(rig->ring[1]);
+	assert_ptr_equal(missed_page(rig, uffd), base + (at & ~(PAGE - 1)));
+	assert_true(fe_get(rig, VHU_GET_QUEUE_NUM) > 0);
+	assert_null(rig->ring[1]);
+	bring_page(uffd, base + (at & ~(PAGE - 1)), 0);
+	WAIT(rig, rig->ring[1] != NULL, 5000);
+	assert_int_equal(fe_get(rig, VHU_POSTCOPY_END), 0);
+	close(uffd);
+}
+
+/* A front-end takes a page away that had come: the session ends, and the process goes on. */
+static void
+pages_that_go_again(void **state)
+{
+	struct pollfd p = { .events = POLLIN };
+	const struct vhu_vring_state base = { 1, 0 };
+	struct rig *rig = *state;
+	uint8_t answer[64];
+	int uffd;
+
+	begin_by_pages(rig, &uffd);
+	fe_ring(rig, 1);
+	WAIT(rig, rig->ring[1] != NULL, 5000);
+	punch_at(rig, (rig_addr(1).used - RIG_UVA) & ~(PAGE - 1));
+	rig_serve(rig);
+	fe_send_on(rig->fe, VHU_SET_VRING_BASE, 0, &base, sizeof(base), NULL, 0);
+	p.fd = rig->fe;
+	do {
+		assert_int_equal(poll(&p, 1, 5 * VHOST_BE_GUARD_MS), 1);
+	} while (recv(rig->fe, answer, sizeof(answer), 0) > 0);
+	close(uffd);
 }
 
 static void
@@ -191,6 +348,9 @@ main(void)
 		RIG_TEST(a_page_comes_when_it_is_missed),
 		RIG_TEST(regions_are_proposed_one_by_one),
 		RIG_TEST(nobody_waits_for_the_dead),
+		RIG_TEST(no_burst_waits_for_a_page),
+		RIG_TEST(a_ring_waits_for_its_pages),
+		RIG_TEST(pages_that_go_again),
 		RIG_TEST(the_order_is_kept),
 	};
 

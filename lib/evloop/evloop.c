@@ -29,6 +29,7 @@ struct evloop {
 	pthread_t thread;
 	bool has_thread;		/* atomic; `thread` is set */
 
+	uint64_t busy_ns;		/* atomic: when the round began, 0: between two */
 	struct epoll_event events[ROUND_EVENTS];
 	int nevents, current;		/* of the round in progress */
 
@@ -176,6 +177,12 @@ serve_timers(struct evloop *loop)
 	}
 }
 
+uint64_t
+evloop_busy_since(const struct evloop *loop)
+{
+	return __atomic_load_n(&loop->busy_ns, __ATOMIC_RELAXED);
+}
+
 void
 evloop_step(struct evloop *loop, int timeout_ms)
 {
@@ -185,7 +192,9 @@ evloop_step(struct evloop *loop, int timeout_ms)
 		loop->thread = pthread_self();
 		__atomic_store_n(&loop->has_thread, true, __ATOMIC_RELEASE);
 	}
+	__atomic_store_n(&loop->busy_ns, 0, __ATOMIC_RELAXED);
 	n = epoll_wait(loop->epfd, loop->events, ROUND_EVENTS, wait_ms(loop, timeout_ms));
+	__atomic_store_n(&loop->busy_ns, evloop_now_ns(), __ATOMIC_RELAXED);
 	loop->nevents = n < 0 ? 0 : n;
 	for (loop->current = 0; loop->current < loop->nevents; loop->current++) {
 		struct evloop_watch *w = loop->events[loop->current].data.ptr;

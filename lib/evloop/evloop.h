@@ -44,6 +44,8 @@ void evloop_step(struct evloop *loop, int timeout_ms);
 
 /* CLOCK_MONOTONIC, nanoseconds. */
 uint64_t evloop_now_ns(void);
+/* Since when the loop's thread has served what was ready; 0: it waits for that. Any thread. */
+uint64_t evloop_busy_since(const struct evloop *loop);
 
 /*
  * Loop thread only (or before the loop runs). Adding returns 0 or -errno; removing or cancelling

@@ -154,17 +154,16 @@ uint8_t *virtq_dev_translate_miss(struct virtq_dev *dev, const struct virtq_ring
 uint8_t *virtq_dev_find(struct virtq_dev *dev, const struct virtq_ring *ring, uint64_t addr,
 			uint64_t *len, bool write);
 /* As virtq_dev_push_used_packed(), with a position that is kept. */
-__attribute__((cold)) uint16_t
-virtq_dev_push_kept(struct virtq_dev *dev, const struct virtq_ring *ring,
-			     const struct virtq_chain *c, uint16_t n, bool write, bool batch);
+uint16_t virtq_dev_push_kept(struct virtq_dev *dev, const struct virtq_ring *ring,
+			     const struct virtq_chain *c, uint16_t n, bool write, bool batch)
+	__attribute__((cold));
 /* Split, with in-flight tracking: as virtq_dev_push_used_split(). */
-__attribute__((cold)) void
-virtq_dev_push_tracked_split(struct virtq_dev *dev, const struct virtq_ring *ring,
-				  const struct virtq_chain *c, uint16_t n, bool batch);
+void virtq_dev_push_tracked_split(struct virtq_dev *dev, const struct virtq_ring *ring,
+				  const struct virtq_chain *c, uint16_t n, bool batch)
+	__attribute__((cold));
 /* Split, with in-flight tracking: these are to be returned at some other time. */
-__attribute__((cold)) void
-virtq_dev_advance_tracked(struct virtq_dev *dev, const struct virtq_ring *ring,
-			       const struct virtq_chain *c, uint16_t n);
+void virtq_dev_advance_tracked(struct virtq_dev *dev, const struct virtq_ring *ring,
+			       const struct virtq_chain *c, uint16_t n) __attribute__((cold));
 enum virtq_error virtq_dev_walk_split(struct virtq_dev *dev, const struct virtq_ring *ring,
 				      struct virtq_desc first, bool write, struct virtq_chain *c);
 enum virtq_error virtq_dev_walk_packed(struct virtq_dev *dev, const struct virtq_ring *ring,

@@ -319,6 +319,25 @@ virtq_iotlb_view_answer(struct virtq_iotlb_view *view, uint64_t iova, uint64_t l
 	return asked;
 }
 
+static void
+fail_page(struct virtq_iotlb_view *view, uint64_t key)
+{
+	for (uint32_t i = 0; i < PROBES; i++) {
+		struct virtq_iotlb_slot *slot = &view->slot[slot_at(key, i)];
+		const uint64_t w = slot_load(slot);
+
+		if (w != 0 && (w & ~SLOT_STATE) == key && (w & SLOT_STATE) != SLOT_KNOWN)
+			slot_change(slot, w, key | SLOT_FAILED);
+	}
+}
+
+void
+virtq_iotlb_view_fail(struct virtq_iotlb_view *view, uint64_t iova)
+{
+	fail_page(view, key_of(iova, false));
+	fail_page(view, key_of(iova, true));
+}
+
 static bool
 drop_slot(struct virtq_iotlb_slot *slot, uint64_t word)
 {

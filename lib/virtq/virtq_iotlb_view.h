@@ -101,6 +101,8 @@ bool virtq_iotlb_view_expect(struct virtq_iotlb_view *view, uint64_t iova, bool 
 /* The front-end has said this. Whether the view had asked for any page of it. */
 bool virtq_iotlb_view_answer(struct virtq_iotlb_view *view, uint64_t iova, uint64_t last,
 			     uint8_t *host, uint8_t perm);
+/* There is no such page, asked for or not. */
+void virtq_iotlb_view_fail(struct virtq_iotlb_view *view, uint64_t iova);
 /* Pages were taken away. Whether a burst may still use one, until it has been waited for. */
 bool virtq_iotlb_view_drop(struct virtq_iotlb_view *view, uint64_t iova, uint64_t last);
 /* What was asked for before `old_ns` is not to be had. Whether anything is still waited for. */

@@ -90,6 +90,13 @@ struct vring_devargs {
  * Parse and check. 0, or -EINVAL with one line in err that names the key and what is allowed;
  * it has neither the port's name nor a newline.
  */
+/* Packets to a guest can be held until they can be written: what is written to may be missing. */
+static inline bool
+vring_devargs_hold(const struct vring_devargs *args)
+{
+	return args->iommu || args->postcopy;
+}
+
 int vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, size_t errlen);
 
 /* Device features to offer to a front-end under these arguments. */

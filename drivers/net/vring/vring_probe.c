@@ -94,7 +94,7 @@ init_dev(struct rte_eth_dev *dev, const struct vring_devargs *args)
 	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
 	dev->dev_ops = vring_role_of(dev->data->dev_private)->ops();
 	dev->rx_pkt_burst = vring_rxtx_rx_burst;
-	dev->tx_pkt_burst = args->iommu ? vring_hold_tx_burst : vring_rxtx_tx_burst;
+	dev->tx_pkt_burst = vring_devargs_hold(args) ? vring_hold_tx_burst : vring_rxtx_tx_burst;
 	dev->tx_pkt_prepare = vring_rxtx_tx_prepare;
 	dev->rx_queue_count = vring_rxtx_rx_queue_count;
 	dev->rx_descriptor_status = vring_rxtx_rx_descriptor_status;

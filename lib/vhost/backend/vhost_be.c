@@ -117,6 +117,8 @@ drop_if_cut(struct vhost_be *be)
 		why = "the front-end cut the shared memory short";
 	else if (virtq_log_failed(be->log))
 		why = "the log is too short for what was written, or was cut short";
+	else if (vhost_be_postcopy_failed(be))
+		why = "a page of memory that comes page by page was waited for too long";
 	else if (be->inflight.map != NULL && virtq_mem_map_poisoned(be->inflight.map))
 		why = "the front-end cut the memory of in-flight tracking short";
 	if (why != NULL)
@@ -239,7 +241,6 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->protocol_offered = cfg->protocol_features & VHOST_BE_PROTOCOL;
 	be->tolerated = cfg->tolerated;
 	be->fallback = cfg->fallback;
-	be->postcopy.uffd = -1;
 	if (cfg->state != NULL)
 		snprintf(be->state.path, sizeof(be->state.path), "%s", cfg->state);
 	be->about = -1;
@@ -253,7 +254,8 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->relays = vhost_be_relay_count_new();
 	if (be->vq == NULL || be->vring == NULL || be->rings == NULL || be->closer == NULL ||
 	    be->relays == NULL || vhost_be_mem_open(be, memory_was_cut) < 0 ||
-	    vhost_be_miss_open(be, cfg->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)) < 0) {
+	    vhost_be_miss_open(be, cfg->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM),
+			       cfg->protocol_features & VIRTQ_BIT(VHU_PF_PAGEFAULT)) < 0) {
 		be_release(be);
 		return NULL;
 	}

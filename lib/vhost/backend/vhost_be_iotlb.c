@@ -5,6 +5,8 @@
 bool
 vhost_be_iotlb_ask(struct vhost_be *be, uint64_t iova, bool write)
 {
+	if (be->iotlb.by_pages)
+		return vhost_be_pages_want(be, iova & ~(VIRTQ_IOTLB_PAGE - 1));
 	if (vhost_be_chan_miss(be, iova & ~(VIRTQ_IOTLB_PAGE - 1), write)) {
 		be->iotlb.asked_ns = evloop_now_ns();
 		INFO_ADD(be, iotlb_misses);
@@ -32,12 +34,25 @@ set_map(struct vhost_be *be, struct virtq_iotlb *map)
 	evloop_timer_set(be->loop, &be->iotlb.look, VHOST_BE_LOOK_MS);
 }
 
+/* Memory comes page by page, and addresses in rings are guest-physical with these features. */
+static bool
+comes_by_pages(const struct vhost_be *be, uint64_t features)
+{
+	return be->postcopy.listening && !(features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM));
+}
+
 void
 vhost_be_iotlb_follow(struct vhost_be *be, uint64_t features, struct virtq_mem *mem)
 {
-	struct virtq_iotlb *old = be->iotlb.map;
+	const bool by_pages = comes_by_pages(be, features);
+	struct virtq_iotlb *old;
 
-	if (!(features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)) || mem == NULL) {
+	if (by_pages != be->iotlb.by_pages && be->iotlb.map != NULL)
+		set_map(be, NULL);
+	old = be->iotlb.map;
+	be->iotlb.by_pages = by_pages && mem != NULL;
+	be->pages.n = be->iotlb.by_pages ? be->pages.n : 0;
+	if ((!(features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)) && !by_pages) || mem == NULL) {
 		if (old != NULL)
 			set_map(be, NULL);
 		be->iotlb.mute = false;

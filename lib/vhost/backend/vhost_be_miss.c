@@ -86,6 +86,44 @@ page_missed(struct evloop_watch *w, uint32_t events)
 	}
 }
 
+/*
+ * The table was changed, which had this generation before. `used`: a burst may still use what was
+ * taken away; `added`: something is known that was not.
+ */
+static void
+commit_map(struct vhost_be *be, uint64_t generation, bool used, bool added)
+{
+	struct virtq_iotlb *map = be->iotlb.map;
+
+	if (used || map->generation != generation || map->nretired >= MAX_RETIRED)
+		sync_bursts(be);
+	INFO_SET(be, iotlb_ranges, virtq_iotlb_ranges(map));
+	if (added) {
+		vhost_be_rings_retry(be);
+		be->ops->translated(be->ctx);
+	}
+}
+
+/* Pages of memory that comes page by page are looked for. */
+static void
+take_pages(struct vhost_be *be)
+{
+	const uint64_t generation = be->iotlb.map == NULL ? 0 : be->iotlb.map->generation;
+
+	if (!vhost_be_pages_look(be) || be->iotlb.map == NULL)
+		return;
+	commit_map(be, generation, false, true);
+	be->about = -1;
+	vhost_be_rings_update(be);
+}
+
+static void
+page_came(struct evloop_watch *w, uint32_t events)
+{
+	virtq_notify_take(w->fd);
+	take_pages(w->owner);
+}
+
 /* Vrings that wait for their own addresses ask again now and then. */
 static void
 want_again(struct vhost_be *be)
@@ -112,15 +150,17 @@ static void
 look_expired(struct evloop_timer *t)
 {
 	struct vhost_be *be = t->owner;
-	const uint64_t now = evloop_now_ns();
+	/* A page that comes when it comes is not given up. */
+	const uint64_t old = be->iotlb.by_pages ? 0 : evloop_now_ns() - VHOST_BE_MISS_NS;
 	bool busy = false;
 
+	take_pages(be);
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		struct virtq_iotlb_view *view = view_of(be, i);
 
 		if (view == NULL)
 			continue;
-		busy |= virtq_iotlb_view_expire(view, now - VHOST_BE_MISS_NS);
+		busy |= virtq_iotlb_view_expire(view, old);
 		busy |= serve_ring(be, i);
 	}
 	be->about = -1;
@@ -133,14 +173,19 @@ look_expired(struct evloop_timer *t)
 }
 
 int
-vhost_be_miss_open(struct vhost_be *be, bool served)
+vhost_be_miss_open(struct vhost_be *be, bool iommu, bool by_pages)
 {
+	int rc;
+
 	be->iotlb.look = (struct evloop_timer){ .expired = look_expired, .owner = be };
 	be->iotlb.missed = (struct evloop_watch){ .fd = -1, .events = EPOLLIN,
 						  .ready = page_missed, .owner = be };
 	be->iotlb.missfd = -1;
-	if (!served)
+	if (!iommu && !by_pages)
 		return 0;
+	rc = by_pages ? vhost_be_pages_open(be, page_came) : 0;
+	if (rc < 0)
+		return rc;
 	be->iotlb.missfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (be->iotlb.missfd < 0)
 		return -errno;
@@ -157,6 +202,7 @@ vhost_be_miss_close(struct vhost_be *be)
 	evloop_watch_del(&be->iotlb.missed);
 	if (be->iotlb.missfd >= 0)
 		close(be->iotlb.missfd);
+	vhost_be_pages_close(be);
 }
 
 /* Whether a vring's own addresses are among these. */
@@ -298,13 +344,7 @@ vhost_be_miss_on_iotlb_msg(struct vhost_be *be, struct vhu_msg *msg)
 		return vhost_be_session_refuse(be, rc, map_error(rc));
 	if (m.type == VHU_IOTLB_INVALIDATE)
 		stop_rings(be, m.iova, m.size);
-	if (used || map->generation != generation || map->nretired >= MAX_RETIRED)
-		sync_bursts(be);
-	INFO_SET(be, iotlb_ranges, virtq_iotlb_ranges(map));
-	if (m.type == VHU_IOTLB_UPDATE) {
-		vhost_be_rings_retry(be);
-		be->ops->translated(be->ctx);
-	}
+	commit_map(be, generation, used, m.type == VHU_IOTLB_UPDATE);
 	give_credit_back(be);
 	msg->hdr.size = sizeof(msg->u64);
 	msg->u64 = 0;

@@ -44,14 +44,16 @@ vhost_be_postcopy_on_advise(struct vhost_be *be, struct vhu_msg *msg)
 	if (fd < 0)
 		return vhost_be_session_refuse(be, fd, "no userfaultfd: the kernel has none, or "
 					       "vm.unprivileged_userfaultfd forbids it");
-	be->postcopy.uffd = fd;
+	be->postcopy.guard = vhost_be_guard_new(be->loop, fd);
+	if (be->postcopy.guard == NULL)
+		return vhost_be_session_refuse(be, -ENOMEM, "out of memory");
 	return vhu_conn_send_fd(&be->conn, &hdr, NULL, fd) < 0 ? -EMSGSIZE : VHOST_BE_ANSWERED;
 }
 
 int
 vhost_be_postcopy_on_listen(struct vhost_be *be, struct vhu_msg *msg)
 {
-	if (be->postcopy.uffd < 0)
+	if (be->postcopy.guard == NULL)
 		return vhost_be_session_refuse(be, -EINVAL, "POSTCOPY_ADVISE has to come before");
 	if (be->mem != NULL)
 		return vhost_be_session_refuse(be, -EBUSY, "memory is mapped already");
@@ -62,9 +64,14 @@ vhost_be_postcopy_on_listen(struct vhost_be *be, struct vhu_msg *msg)
 int
 vhost_be_postcopy_on_end(struct vhost_be *be, struct vhu_msg *msg)
 {
-	if (be->postcopy.uffd < 0)
+	if (be->postcopy.guard == NULL)
 		return vhost_be_session_refuse(be, -EINVAL, "no post-copy is in progress");
 	vhost_be_postcopy_close(be);
+	/* All pages are there: rings are built anew, and translate as they always do. */
+	vhost_be_iotlb_follow(be, be->features, be->mem);
+	for (uint16_t i = 0; i < be->nrings; i++)
+		be->vring[i].stale = true;
+	vhost_be_rings_retry(be);
 	msg->hdr.size = sizeof(msg->u64);
 	msg->u64 = 0;
 	return 0;
@@ -74,12 +81,17 @@ void
 vhost_be_postcopy_close(struct vhost_be *be)
 {
 	/* Whoever waits for a page gets one of zeros from now on. */
-	if (be->postcopy.uffd >= 0)
-		close(be->postcopy.uffd);
-	be->postcopy.uffd = -1;
+	vhost_be_guard_free(be->postcopy.guard);
+	be->postcopy.guard = NULL;
 	be->postcopy.listening = false;
 	virtq_mem_put(be->postcopy.mem);
 	be->postcopy.mem = NULL;
+}
+
+bool
+vhost_be_postcopy_failed(const struct vhost_be *be)
+{
+	return be->postcopy.guard != NULL && vhost_be_guard_fd(be->postcopy.guard) < 0;
 }
 
 /* Memory that the front-end has yet to confirm. */
@@ -111,16 +123,13 @@ vhost_be_postcopy_propose(struct vhost_be *be, struct vhu_msg *msg, struct virtq
 }
 
 static int
-register_region(int uffd, const struct virtq_region *r)
+register_region(struct vhost_be_guard *guard, const struct virtq_region *r)
 {
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	uint64_t bytes;
 	void *start;
 
 	virtq_mem_map_bounds(r->map, &start, &bytes);
-	reg.range.start = (uintptr_t)start;
-	reg.range.len = bytes;
-	return ioctl(uffd, UFFDIO_REGISTER, &reg) < 0 ? -errno : 0;
+	return vhost_be_guard_register(guard, start, bytes);
 }
 
 /* The front-end handles faults of what was proposed: only now may it be touched. */
@@ -132,7 +141,7 @@ vhost_be_postcopy_confirm(struct vhost_be *be, const struct vhu_msg *msg, struct
 	if (mem == NULL || msg->nfds != 0 || msg->u64 != 0)
 		return vhost_be_session_refuse(be, -EMSGSIZE, "no memory waits for a confirmation");
 	for (uint32_t i = 0; i < mem->nregions; i++) {
-		const int rc = register_region(be->postcopy.uffd, &mem->region[i]);
+		const int rc = register_region(be->postcopy.guard, &mem->region[i]);
 
 		if (rc < 0)
 			return vhost_be_session_refuse(be, rc, "memory in a file of a kind whose "

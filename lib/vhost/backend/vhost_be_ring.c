@@ -239,15 +239,25 @@ ring_ready(const struct vhost_be *be, const struct vhost_be_vring *r)
 	       r->num != 0 && r->has_addr && r->kicked && !r->broken;
 }
 
+/* A ring's address as the IOTLB has it, if there is one. */
+static uint64_t
+ring_addr(const struct vhost_be *be, uint64_t uva)
+{
+	const struct virtq_region *r =
+		be->iotlb.by_pages ? virtq_mem_find_uva(be->iotlb.map->mem, uva) : NULL;
+
+	return r == NULL ? uva : r->gpa + (uva - r->uva);
+}
+
 struct virtq_ring_config
 vhost_be_ring_config(const struct vhost_be *be, const struct vhost_be_vring *r)
 {
 	return (struct virtq_ring_config){
 		.size = r->num,
 		.features = be->features,
-		.desc_uva = r->addr.desc,
-		.avail_uva = r->addr.avail,
-		.used_uva = r->addr.used,
+		.desc_uva = ring_addr(be, r->addr.desc),
+		.avail_uva = ring_addr(be, r->addr.avail),
+		.used_uva = ring_addr(be, r->addr.used),
 		.iotlb = be->iotlb.map,
 		.missfd = be->iotlb.missfd,
 		.enabled = r->enabled,

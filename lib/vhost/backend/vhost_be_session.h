@@ -7,7 +7,8 @@
  *   vhost_be_mem.c		messages about memory and the dirty log; replacing either under
  *				running rings
  *   vhost_be_ring.c		messages about rings; when a ring starts, stops, is published
- *   vhost_be_postcopy.c		post-copy: memory that comes page by page
+ *   vhost_be_postcopy.c		post-copy: messages about it
+ *   vhost_be_pages.c		memory that comes page by page: who waits for a page
  *   vhost_be_place.c		where a ring goes on that starts
  *   vhost_be_state.c		the file that says where packed rings stand
  *   vhost_be_inflight.c	the front-end's memory that says what rings hold
@@ -26,6 +27,7 @@
 #include <limits.h>
 
 #include "evloop.h"
+#include "vhost_be_guard.h"
 #include "vhost_be_ops.h"
 #include "vhost_be_relay.h"
 #include "vhu_conn.h"
@@ -68,6 +70,7 @@ struct vhost_be_vring {
 /* What the front-end's IOMMU has said, and what it is asked. */
 struct vhost_be_iotlb {
 	struct virtq_iotlb *map;	/* NULL: addresses in rings are guest-physical */
+	bool by_pages;		/* they are although there is one: it says which pages are there */
 	bool mute;		/* that nobody can be asked was logged */
 	uint64_t asked_ns;	/* when the front-end was last asked; 0: never */
 	uint32_t cheap;		/* messages that cost a front-end no credit, in a row */
@@ -79,9 +82,25 @@ struct vhost_be_iotlb {
 
 /* Post-copy, as the destination of a guest. */
 struct vhost_be_postcopy {
-	int uffd;		/* userfaultfd, -1: none */
+	struct vhost_be_guard *guard; /* has the userfaultfd; NULL: none */
 	bool listening;		/* memory comes page by page */
 	struct virtq_mem *mem;	/* that the front-end has yet to confirm, or NULL */
+};
+
+/* A page of memory that comes page by page, which has not. */
+struct vhost_be_wanted {
+	uint64_t gpa;		/* its first address */
+	uint64_t touched_ns;	/* when a thread was last sent for it; 0: never */
+};
+
+#define VHOST_BE_PAGE_THREADS 4	/* that touch pages; they live while there is something to do */
+
+struct vhost_be_pages {
+	struct vhost_be_wanted *wanted;
+	uint32_t n, room;	/* of them */
+	struct evloop_later *thread[VHOST_BE_PAGE_THREADS];
+	uint32_t turn;
+	struct evloop_watch came; /* eventfd: one may have come */
 };
 
 /* In-flight tracking: memory that the front-end keeps. */
@@ -159,6 +178,7 @@ struct vhost_be {
 	struct vhost_be_inflight inflight;
 	struct vhost_be_devstate devstate;
 	struct vhost_be_postcopy postcopy;
+	struct vhost_be_pages pages;
 
 	struct vhost_be_relays *relays;	/* how many there are */
 	/* Connections in a row that ended when features were to be set. */
@@ -373,8 +393,8 @@ int vhost_be_mem_on_add_mem_reg(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_mem_on_rem_mem_reg(struct vhost_be *be, struct vhu_msg *msg);
 
 /* vhost_be_miss.c */
-/* 0 or -errno. `served`: the port offers ACCESS_PLATFORM. */
-int vhost_be_miss_open(struct vhost_be *be, bool served);
+/* 0 or -errno. The port offers ACCESS_PLATFORM, post-copy, or both. */
+int vhost_be_miss_open(struct vhost_be *be, bool iommu, bool by_pages);
 /* Also without vhost_be_miss_open(). */
 void vhost_be_miss_close(struct vhost_be *be);
 int vhost_be_miss_on_iotlb_msg(struct vhost_be *be, struct vhu_msg *msg);
@@ -388,7 +408,20 @@ void vhost_be_iotlb_follow(struct vhost_be *be, uint64_t features, struct virtq_
 bool vhost_be_iotlb_want_ring(struct vhost_be *be, struct vhost_be_vring *r,
 			      const struct virtq_ring_config *cfg);
 
+/* vhost_be_pages.c */
+/* `came` is called when a page may have come. 0 or -errno. */
+int vhost_be_pages_open(struct vhost_be *be,
+			void (*came)(struct evloop_watch *w, uint32_t events));
+/* Also without vhost_be_pages_open(). */
+void vhost_be_pages_close(struct vhost_be *be);
+/* Somebody waits for this page of the guest's. False: ask again later. */
+bool vhost_be_pages_want(struct vhost_be *be, uint64_t gpa);
+/* See which of those that are waited for have come. Whether any has. */
+bool vhost_be_pages_look(struct vhost_be *be);
+
 /* vhost_be_postcopy.c */
+/* Somebody has waited for a page for too long. */
+bool vhost_be_postcopy_failed(const struct vhost_be *be);
 int vhost_be_postcopy_on_advise(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_postcopy_on_listen(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_postcopy_on_end(struct vhost_be *be, struct vhu_msg *msg);
