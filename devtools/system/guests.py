@@ -373,11 +373,15 @@ def restart7(report):
     restart(report, 7)
 
 
+def restart_links():
+    return [Link("split-guest-connects"), Link("split-guest-listens", listens=True),
+            Link("packed-guest-connects", "packed=on"),
+            Link("packed-guest-listens", "packed=on,indirect_desc=off", listens=True),
+            Link("zero-copy", "csum=off," + NO_RX_OFFLOAD + ",gso=off", port=ZERO_COPY)]
+
+
 def restart(report, qemu=10):
-    links = [Link("split-guest-connects"), Link("split-guest-listens", listens=True),
-             Link("packed-guest-connects", "packed=on"),
-             Link("packed-guest-listens", "packed=on,indirect_desc=off", listens=True),
-             Link("zero-copy", "csum=off," + NO_RX_OFFLOAD + ",gso=off", port=ZERO_COPY)]
+    links = restart_links()
     everyone = [0, 1, 2, 3, 4]
     network = Network(links, qemu)
     try:

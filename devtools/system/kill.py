@@ -63,7 +63,8 @@ class Front:
             self.back.end(signal.SIGKILL)
 
 
-def killed(packed, server, times):
+def killed(packed, server, times, before=lambda: None):
+    """Killed so many times, each time after before() has returned."""
     front = Front(packed, server)
     try:
         front.start_back(echo=False)
@@ -78,6 +79,7 @@ def killed(packed, server, times):
         front.flows(10)
         slowest = 0
         for number in range(times):
+            before()
             front.kill_back()
             front.start_back()
             try:

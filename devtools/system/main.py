@@ -28,6 +28,7 @@ import front  # noqa: E402
 import guests  # noqa: E402
 import kill  # noqa: E402
 import l2relay  # noqa: E402
+import long  # noqa: E402
 import matrix  # noqa: E402
 import memory  # noqa: E402
 import iommu  # noqa: E402
@@ -77,6 +78,12 @@ GROUPS = {
     "docs": docs.run,
     "surface": surface.run,
     "secondary": secondary.run,
+}
+# each by its name alone: these take hours
+LONG = {
+    "long-migrate": long.run_moves,
+    "long-kill": long.run_kills,
+    "long-restart": long.run_guest_kills,
 }
 # with limits of a second or two, or rates that are compared
 ALONE = ("fe-kill-fast", "perf", "bother", "ovs-vms", "restart-qemu10", "restart-qemu7")
@@ -135,7 +142,7 @@ def run_group(name, part):
     report = Report(name, part)
     began = time.monotonic()
     try:
-        GROUPS[name](report)
+        (GROUPS.get(name) or LONG[name])(report)
     except Exception as error:  # pylint: disable=broad-except
         report.failed += 1
         reason = str(error) if isinstance(error, bed.Failure) else repr(error)
@@ -152,12 +159,14 @@ def filtered(text):
     """Run what a filter selects."""
     group_part, _, case_part = text.partition("/")
     chosen = [name for name in GROUPS if group_part in name]
+    if group_part in LONG:
+        chosen = [group_part]
     if not chosen:
         chosen, case_part = list(GROUPS), group_part
     count, failed = map(sum, zip(*(run_group(name, case_part) for name in chosen)))
     if not count and not failed:
         print("no system case has '%s' in its name; groups are %s" % (
-            text, ", ".join(GROUPS)), file=sys.stderr)
+            text, ", ".join(list(GROUPS) + list(LONG))), file=sys.stderr)
         return NO_CASE
     return 1 if failed else 0
 

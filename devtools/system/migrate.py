@@ -26,21 +26,30 @@ class Migration:
         self.count = 0
         self.guest = self.switch = None
         try:
-            self.switch = bed.Testpmd("switch", [bed.vdev(i, self.devargs(i)) for i in (0, 1)],
-                                      args=["--auto-start", "--forward-mode=icmpecho",
-                                            "--rxq=%d" % queues, "--txq=%d" % queues],
-                                      memory=128, mbufs=8192)
+            self.switch_on()
             self.guest = self.boot()
             self.guest.wait_ready()
             self.guest.must("ip addr add 10.0.0.1/24 dev eth0 && ip link set eth0 up")
             if queues > 1:
                 self.guest.must("ethtool -L eth0 combined %d" % queues)
-            self.switch.wait_link(0)
+            self.wait_carrier()
             self.guest.must("dd if=/dev/urandom of=/tmp/blob bs=1M count=24 2> /dev/null")
             self.sum = self.blob_sum()
         except BaseException:
             self.close()
             raise
+
+    def switch_on(self):
+        self.switch = bed.Testpmd("switch", [bed.vdev(i, self.devargs(i)) for i in (0, 1)],
+                                  args=["--auto-start", "--forward-mode=icmpecho",
+                                        "--rxq=%d" % self.queues, "--txq=%d" % self.queues],
+                                  memory=128, mbufs=8192)
+
+    def switch_off(self):
+        self.switch.quit()
+
+    def wait_carrier(self):
+        self.switch.wait_link(0)
 
     def sock(self, i):
         return path("m%d" % i)
@@ -130,7 +139,7 @@ class Migration:
         if self.guest:
             self.guest.end(signal.SIGKILL)
         if self.switch:
-            self.switch.quit()
+            self.switch_off()
 
 
 # name, QEMU, options of the card, arguments of the port, queues, moves
