@@ -203,6 +203,64 @@ better_a_new_file_is_sent_anew(void **state)
 	close(other);
 }
 
+/* The back-end asks for an address on its channel, in the middle of a request of ours. */
+static void
+ask_for(struct mock *m, uint64_t iova)
+{
+	const struct vhu_iotlb miss = { .iova = iova, .perm = 1, .type = VHU_IOTLB_MISS };
+
+	m->ask = (struct vhu_hdr){ VHU_BACKEND_IOTLB_MSG, 9, sizeof(miss) };
+	m->ask_fd = -1;
+	memcpy(m->ask_raw, &miss, sizeof(miss));
+	m->act[VHU_SET_VRING_NUM] = ASK_FIRST;
+	assert_int_equal(vhost_set_vring_num(&m->dev, 0, 256), 0);
+	m->act[VHU_SET_VRING_NUM] = AS_IT_SHOULD;
+	mock_pump(m);
+}
+
+/* It is told of the whole region, hears when that goes, and of others nothing. */
+static void
+misses_are_answered(void **state)
+{
+	const uint64_t iommu = VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
+	const struct vhost_vring_addr addr = { .desc_iova = 0x1000, .avail_iova = 0x2000,
+					       .used_iova = 0x3000 };
+	struct mock *m = *state;
+	struct vhost_region r[2] = { mock_region(m, 0, 4), mock_region(m, 8, 2) };
+	uint64_t offered;
+	struct seen s;
+
+	m->features |= iommu;
+	mock_session(m, vhost_user_protocol);
+	assert_int_equal(vhost_get_features(&m->dev, &offered), 0);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 2), 0);
+	ask_for(m, r[1].iova); /* not negotiated */
+	assert_true(m->chan_u64 != 0);
+	assert_int_equal(mock_count(m, VHU_IOTLB_MSG), 0);
+	assert_int_equal(vhost_set_features(&m->dev, iommu), 0);
+	assert_int_equal(vhost_set_vring_addr(&m->dev, 0, &addr), 0);
+	s = mock_last(m, VHU_SET_VRING_ADDR);
+	assert_int_equal(s.addr.desc, 0x1000);
+	assert_int_equal(s.addr.avail, 0x2000);
+	assert_int_equal(s.addr.used, 0x3000);
+	ask_for(m, r[1].iova + r[1].size - 1);
+	assert_int_equal(m->chan_u64, 0);
+	assert_int_equal(mock_count(m, VHU_IOTLB_MSG), 1);
+	s = mock_last(m, VHU_IOTLB_MSG);
+	assert_int_equal(s.iotlb.type, VHU_IOTLB_UPDATE);
+	assert_int_equal(s.iotlb.iova, r[1].iova);
+	assert_int_equal(s.iotlb.size, r[1].size);
+	assert_int_equal(s.iotlb.uva, (uint64_t)(uintptr_t)r[1].addr);
+	assert_int_equal(s.iotlb.perm, 3);
+	ask_for(m, r[1].iova + r[1].size);
+	assert_int_equal(mock_count(m, VHU_IOTLB_MSG), 1);
+	assert_int_equal(vhost_set_mem_table(&m->dev, r, 1), 0);
+	s = mock_last(m, VHU_IOTLB_MSG);
+	assert_int_equal(s.iotlb.type, VHU_IOTLB_INVALIDATE);
+	assert_int_equal(s.iotlb.iova, r[1].iova);
+	assert_int_equal(s.iotlb.size, r[1].size);
+}
+
 int
 main(void)
 {
@@ -216,6 +274,7 @@ main(void)
 		MOCK_TEST(new_tables_are_sent_as_differences),
 		MOCK_TEST(new_regions_come_and_go_in_a_table),
 		MOCK_TEST(better_a_new_file_is_sent_anew),
+		MOCK_TEST(misses_are_answered),
 	};
 
 	return cmocka_run_group_tests_name("vhost_user_mem", tests, NULL, NULL);

@@ -90,7 +90,8 @@ class Bench:
     """A back-end that receives (be) and a front-end that sends (fe), or the other way round."""
 
     def __init__(self, back="net_vring", options="", server=False, eal=("--single-file-segments",),
-                 queues=1, memory=96, args=()):
+                 queues=1, memory=96, args=(), back_options=""):
+        self.back_options = back_options
         self.back, self.server, self.queues = back, server, queues
         self.lives = 0
         self.sock = path("f")
@@ -115,8 +116,9 @@ class Bench:
         if not self.server and os.path.exists(self.sock):
             os.unlink(self.sock)  # net_vhost does not replace what a killed one left
         self.be = bed.Testpmd(
-            "be", ["%s0,iface=%s,queues=%d%s" % (self.back, self.sock, self.queues,
-                                                 ",client=1" if self.server else "")],
+            "be", ["%s0,iface=%s,queues=%d%s%s" % (
+                self.back, self.sock, self.queues, ",client=1" if self.server else "",
+                self.back_options)],
             cpu=0, memory=96, eal=matrix.QUIET, args=self.arguments())
         self.fe.wait_link(0)
         self.be.wait_link(0)
@@ -541,6 +543,23 @@ def dirty_log(back, packed):
         bench.close()
 
 
+def iommu(back, packed):
+    """The back-end asks for each address that it is given, and hears of those that go."""
+    bench = Bench(back, ",iommu-support=1,packed_vq=%d" % packed,
+                  back_options=",iommu-support=1")
+    try:
+        check(bench.fe.telemetry("/net_vring/status,0")["features"] >> 33 & 1,
+              "ACCESS_PLATFORM was not negotiated")
+        for _ in range(2):
+            bench.flow(bench.fe, bench.be)
+            bench.flow(bench.be, bench.fe)
+        if back == "net_vring":
+            asked = bench.be.telemetry("/net_vring/status,0")
+            check(asked["iotlb_ranges"] > 0, "no address was asked for: %s" % asked)
+    finally:
+        bench.close()
+
+
 def run(report):
     for back in ("net_vhost", "net_vring"):
         for mode in matrix.modes(functools.partial(Front, back)):
@@ -555,6 +574,9 @@ def run(report):
         report.case("restarts-vring-" + layout, restarts, "net_vring", packed)
     for back in ("net_vhost", "net_vring"):
         report.case("dirty-log-" + back[4:], dirty_log, back, back == "net_vring")
+        for packed in (0, 1):
+            report.case("iommu-%s-%s" % (back[4:], "packed" if packed else "split"), iommu, back,
+                        packed)
         report.case("reconnect-client-" + back[4:], reconnects, back, False)
         report.case("reconnect-server-" + back[4:], reconnects, back, True)
         report.case("memory-" + back[4:], memory_changes, back)

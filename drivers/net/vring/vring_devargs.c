@@ -157,7 +157,7 @@ static const struct key keys[] = {
 	PATH(BACK, "state-dir", state_dir, "the path of a folder, 1 to 107 bytes"),
 	NUMBER(EITHER, "queues", queues, 1, VRING_MAX_PAIRS, "1 to 128 queue pairs"),
 	SWITCH(BACK, "client", client),
-	SWITCH(BACK, "iommu-support", iommu),
+	SWITCH(EITHER, "iommu-support", iommu),
 	SWITCH(BACK, "postcopy-support", postcopy),
 	SWITCH(BACK, "tso", tso),
 	NUMBER(BACK, "linear-buffer", linear, VRING_LINEAR_NO, VRING_LINEAR_YES, "0 or 1"),
@@ -409,8 +409,10 @@ vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets)
 		features &= ~VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF);
 	if (!args->in_order)
 		features &= ~VIRTQ_BIT(VIRTIO_F_IN_ORDER);
-	if (!vring_devargs_vdpa(args))
-		return features & ~(VRING_FRONT_VDPA_FEATURES | VHOST_FE_CTRL_FEATURES);
+	if (!vring_devargs_vdpa(args)) {
+		features &= ~(VRING_FRONT_VDPA_FEATURES | VHOST_FE_CTRL_FEATURES);
+		return features | (args->iommu ? VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) : 0);
+	}
 	if (args->cq == 0)
 		features &= ~VHOST_FE_CTRL_FEATURES;
 	return features;

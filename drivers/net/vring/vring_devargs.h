@@ -94,7 +94,7 @@ struct vring_devargs {
 static inline bool
 vring_devargs_hold(const struct vring_devargs *args)
 {
-	return args->iommu || args->postcopy;
+	return args->path[0] == '\0' && (args->iommu || args->postcopy);
 }
 
 int vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, size_t errlen);

@@ -40,6 +40,7 @@ vhost_user_open(struct vhost_dev *dev, int fd)
 	};
 	u->left = -1;
 	u->soon = (struct evloop_timer){ .expired = vhost_user_io_report, .owner = u };
+	u->misses = (struct evloop_timer){ .expired = vhost_user_iotlb_answer, .owner = u };
 	u->notifiers_changed = (struct evloop_timer){
 		.expired = vhost_user_notifiers_report,
 		.owner = u,
@@ -64,6 +65,7 @@ user_cleanup(struct vhost_dev *dev)
 	struct vhost_user *u = dev->priv;
 
 	evloop_timer_cancel(&u->soon);
+	evloop_timer_cancel(&u->misses);
 	if (u->watch.fd >= 0) {
 		evloop_watch_del(&u->watch);
 		evloop_close_connection(dev->closer, u->watch.fd);
@@ -283,12 +285,14 @@ user_set_vring_base(struct vhost_dev *dev, uint32_t index, uint32_t base)
 static int
 user_set_vring_addr(struct vhost_dev *dev, uint32_t index, const struct vhost_vring_addr *addr)
 {
+	/* To a back-end with an IOTLB all addresses are I/O virtual ones. */
+	const bool iova = dev->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
 	const struct vhu_vring_addr wire = {
 		.index = index,
 		.flags = addr->log ? VHU_ADDR_F_LOG : 0,
-		.desc = (uint64_t)(uintptr_t)addr->desc,
-		.used = (uint64_t)(uintptr_t)addr->used,
-		.avail = (uint64_t)(uintptr_t)addr->avail,
+		.desc = iova ? addr->desc_iova : (uint64_t)(uintptr_t)addr->desc,
+		.used = iova ? addr->used_iova : (uint64_t)(uintptr_t)addr->used,
+		.avail = iova ? addr->avail_iova : (uint64_t)(uintptr_t)addr->avail,
 		.log = addr->log ? addr->used_iova : 0,
 	};
 	const struct vhost_user_io_request req = {
@@ -532,28 +536,6 @@ user_net_set_mtu(struct vhost_dev *dev, uint16_t mtu)
 	return rc;
 }
 
-static int
-user_send_iotlb(struct vhost_dev *dev, uint64_t iova, uint64_t size, void *addr, uint8_t perm,
-		uint8_t type)
-{
-	const struct vhu_iotlb msg = {
-		.iova = iova,
-		.size = size,
-		.uva = (uint64_t)(uintptr_t)addr,
-		.perm = perm,
-		.type = type,
-	};
-	const struct vhost_user_io_request req = {
-		.request = VHU_IOTLB_MSG,
-		.payload = &msg,
-		.size = sizeof(msg),
-	};
-
-	if (!vhost_user_has(dev, VHU_PF_REPLY_ACK))
-		return vhost_dev_fail(dev, -EOPNOTSUPP, "IOTLB messages need REPLY_ACK");
-	return vhost_user_io_order(dev->priv, &req);
-}
-
 static bool
 user_force_iommu(struct vhost_dev *dev)
 {
@@ -592,7 +574,7 @@ const struct vhost_ops vhost_user_ops = {
 	.set_log_base = user_set_log_base,
 	.migration_done = user_migration_done,
 	.net_set_mtu = user_net_set_mtu,
-	.send_iotlb = user_send_iotlb,
+	.send_iotlb = vhost_user_iotlb_send,
 	.map_notifier = vhost_user_notifier_map,
 	.unmap_notifier = vhost_user_notifier_unmap,
 	.notifier_lost = vhost_user_notifier_lost,

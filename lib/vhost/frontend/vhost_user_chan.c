@@ -24,6 +24,8 @@ static bool
 serve_backend(struct vhost_user *u, struct vhu_msg *msg)
 {
 	switch (msg->hdr.request) {
+	case VHU_BACKEND_IOTLB_MSG:
+		return vhost_user_iotlb_serve(u, msg);
 	case VHU_BACKEND_CONFIG_CHANGE:
 		return serve_config_change(u, msg);
 	case VHU_BACKEND_VRING_HOST_NOTIFIER:

@@ -127,8 +127,10 @@ add_one(struct vhost_user *u, const struct vhost_user_region *r)
 static int
 remove_at(struct vhost_user *u, uint32_t i)
 {
-	int rc = send_single(u, VHU_REM_MEM_REG, &u->region[i].r);
+	int rc = vhost_user_iotlb_forget(u, &u->region[i].r);
 
+	if (rc == 0)
+		rc = send_single(u, VHU_REM_MEM_REG, &u->region[i].r);
 	if (rc == 0)
 		u->region[i] = u->region[--u->nregions];
 	return rc;
@@ -159,15 +161,20 @@ static int
 change_table(struct vhost_user *u, const struct vhost_user_region *set, uint32_t n)
 {
 	bool known = u->nregions == n, removed = false;
-	int rc;
+	int rc = 0;
 
 	for (uint32_t i = 0; i < n && known; i++)
 		known = has_region(u->region, u->nregions, &set[i]);
 	if (known)
 		return 0;
-	for (uint32_t i = 0; i < u->nregions; i++)
-		removed |= !has_region(set, n, &u->region[i]);
-	rc = send_table(u, set, n);
+	for (uint32_t i = 0; i < u->nregions && rc == 0; i++) {
+		if (has_region(set, n, &u->region[i]))
+			continue;
+		removed = true;
+		rc = vhost_user_iotlb_forget(u, &u->region[i].r);
+	}
+	if (rc == 0)
+		rc = send_table(u, set, n);
 	/* The owner may free what it took away: the back-end has to have let go of it. */
 	if (rc == 0 && removed)
 		rc = vhost_user_io_barrier(u);

@@ -6,6 +6,7 @@
  *   vhost_user_mem.c	memory tables and single regions
  *   vhost_user_io.c	requests and their answers; how a session ends
  *   vhost_user_chan.c	the back-end channel: requests of the back-end
+ *   vhost_user_iotlb.c	IOTLB: what the back-end misses
  *   vhost_user_notifier.c	notifiers: pages that the back-end wants to be notified by
  */
 #ifndef VHOST_USER_SESSION_H
@@ -18,6 +19,8 @@
 #include "vhu_msg.h"
 #include "virtq_mem.h"
 #include "virtq_ring.h"
+
+#define VHOST_USER_MISSES 64	/* that wait for an answer */
 
 /* A region that the back-end has, and the file that it came from. */
 struct vhost_user_region {
@@ -47,6 +50,9 @@ struct vhost_user {
 	struct evloop_timer soon;	/* reports to the owner, from the loop, what is pending */
 	bool lost, config_changed;	/* pending */
 	int error;			/* why the session is over, -errno */
+	struct evloop_timer misses;	/* answers, from the loop, what the back-end misses */
+	uint64_t missed[VHOST_USER_MISSES]; /* I/O virtual addresses */
+	uint32_t nmissed;
 	struct evloop_timer notifiers_changed;	/* reports to the owner that some came or went */
 	struct vhost_user_notifier notifier[VHOST_MAX_VRINGS];
 
@@ -113,6 +119,14 @@ int vhost_user_io_send(struct vhost_user *u, const struct vhost_user_io_request 
 void vhost_user_chan_init(struct vhost_user *u);
 /* Give the back-end a channel; one that does not want it goes without. */
 int vhost_user_chan_open(struct vhost_user *u);
+
+/* IOTLB_MSG on the channel. False: refused. */
+bool vhost_user_iotlb_serve(struct vhost_user *u, const struct vhu_msg *msg);
+void vhost_user_iotlb_answer(struct evloop_timer *t);
+/* The region is about to be taken away. */
+int vhost_user_iotlb_forget(struct vhost_user *u, const struct vhost_region *r);
+int vhost_user_iotlb_send(struct vhost_dev *dev, uint64_t iova, uint64_t size, void *addr,
+			  uint8_t perm, uint8_t type);
 
 /* A protocol feature set without what notifiers need: all of it or nothing. */
 uint64_t vhost_user_notifier_features(const struct vhost_dev *dev, uint64_t protocol);

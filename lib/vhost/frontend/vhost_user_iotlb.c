@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * IOTLB of a back-end that wants to be told of addresses (ACCESS_PLATFORM): it asks for what it
+ * misses, and gets the whole region that holds the address. vhost-user, "IOMMU support".
+ */
+#include <errno.h>
+
+#include "vhost_user_session.h"
+
+#define READ_WRITE 3	/* VHOST_ACCESS_RW */
+
+static bool
+is_wanted(const struct vhost_user *u)
+{
+	return u->dev->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
+}
+
+/* From the loop, for a request of the owner may be in progress when the back-end asks. */
+bool
+vhost_user_iotlb_serve(struct vhost_user *u, const struct vhu_msg *msg)
+{
+	const struct vhu_iotlb *m = &msg->iotlb;
+
+	if (!is_wanted(u) || msg->hdr.size < VHU_IOTLB_MIN || msg->nfds != 0 ||
+	    m->type != VHU_IOTLB_MISS || u->nmissed == VHOST_USER_MISSES)
+		return false;
+	u->missed[u->nmissed++] = m->iova;
+	evloop_timer_set(u->dev->loop, &u->misses, 0);
+	return true;
+}
+
+int
+vhost_user_iotlb_send(struct vhost_dev *dev, uint64_t iova, uint64_t size, void *addr, uint8_t perm,
+		      uint8_t type)
+{
+	const struct vhu_iotlb msg = {
+		.iova = iova,
+		.size = size,
+		.uva = (uint64_t)(uintptr_t)addr,
+		.perm = perm,
+		.type = type,
+	};
+	const struct vhost_user_io_request req = {
+		.request = VHU_IOTLB_MSG,
+		.payload = &msg,
+		.size = sizeof(msg),
+	};
+
+	if (!vhost_user_has(dev, VHU_PF_REPLY_ACK))
+		return vhost_dev_fail(dev, -EOPNOTSUPP, "IOTLB messages need REPLY_ACK");
+	return vhost_user_io_order(dev->priv, &req);
+}
+
+static int
+update_region(struct vhost_user *u, const struct vhost_region *r)
+{
+	return vhost_user_iotlb_send(u->dev, r->iova, r->size, r->addr, READ_WRITE,
+				     VHU_IOTLB_UPDATE);
+}
+
+/* Whether any of the missed addresses lies in the region. */
+static bool
+was_missed(const struct vhost_user *u, const struct vhost_region *r)
+{
+	for (uint32_t i = 0; i < u->nmissed; i++)
+		if (u->missed[i] - r->iova < r->size)
+			return true;
+	return false;
+}
+
+/* What is in no region is not answered. A failed request has ended the session. */
+void
+vhost_user_iotlb_answer(struct evloop_timer *t)
+{
+	struct vhost_user *u = t->owner;
+
+	for (uint32_t i = 0; i < u->nregions; i++)
+		if (was_missed(u, &u->region[i].r) && update_region(u, &u->region[i].r) < 0)
+			break;
+	u->nmissed = 0;
+}
+
+int
+vhost_user_iotlb_forget(struct vhost_user *u, const struct vhost_region *r)
+{
+	if (!is_wanted(u))
+		return 0;
+	return vhost_user_iotlb_send(u->dev, r->iova, r->size, NULL, 0, VHU_IOTLB_INVALIDATE);
+}
