@@ -4,6 +4,7 @@ messages of a third."""
 
 import array
 import contextlib
+import ctypes
 import os
 import socket
 import statistics
@@ -18,6 +19,8 @@ from bed import check, path
 
 GET_FEATURES, SET_FEATURES, SET_MEM_TABLE, SET_VRING_NUM, SET_VRING_KICK = 1, 2, 5, 8, 12
 SET_PROTOCOL_FEATURES, SET_BACKEND_REQ_FD, IOTLB = 16, 21, 22
+SET_LOG_BASE, GET_QUEUE_NUM, POSTCOPY_ADVISE, POSTCOPY_LISTEN, ADD_MEM_REG = 6, 17, 28, 29, 37
+LOG_ALL, LOG_SHMFD, PAGEFAULT = 1 << 26, 1 << 1, 1 << 8
 UPDATE, INVALIDATE = 2, 3
 ACCESS_PLATFORM = 1 << 33
 BACKEND_REQ = 1 << 5
@@ -249,6 +252,63 @@ def translations(one, bad, _):
             one.done += 1
 
 
+class Missing(scripts.Player):
+    """Comes by post-copy: of its memory all has come but what lies behind HOLE, and never does."""
+
+    HOLE = 0x100000
+
+    def add_regions(self):
+        punch = ctypes.CDLL(None).fallocate
+        check(punch(self.fds[0], 3, ctypes.c_long(self.HOLE),
+                    ctypes.c_long(scripts.SIZE - self.HOLE)) == 0, "no hole in a memfd")
+        self.send(POSTCOPY_ADVISE, answer=0)
+        self.send(POSTCOPY_LISTEN)
+        self.send(ADD_MEM_REG, struct.pack("<QQQQQ", 0, scripts.GPA, scripts.SIZE, self.uva, 0),
+                  self.fds[:1], answer=40)
+        self.connection.sendall(message(ADD_MEM_REG, bytes(8)))
+
+
+POSTCOPY = scripts.Script(
+    "post-copy", features=QEMU.features, protocol=QEMU.protocol | PAGEFAULT, connect=QEMU.connect,
+    start=QEMU.start)
+
+
+def missing_pages(one, bad, _):
+    """Sends packets in pages that do not come, and goes on talking."""
+    with playing(Missing(POSTCOPY, bad)) as guest:
+        guest.rings[1].chain(0, [(scripts.GPA + Missing.HOLE, 100, False)])
+        while one.goes_on():
+            check(guest.ask(GET_QUEUE_NUM) > 0, "no answer")
+            time.sleep(0.002)
+            one.done += 1
+        check(not guest.rings[1].used(), "a packet was taken whose page has not come")
+
+
+LOGGED = scripts.Script(
+    "logged", features=QEMU.features | LOG_ALL, protocol=QEMU.protocol | LOG_SHMFD,
+    connect=QEMU.connect, start=QEMU.start)
+
+
+def cut_log(one, bad, _):
+    """Migrates, and cuts the dirty log short while it is written."""
+    size = 1 << 20
+    log = scripts.memfd(size)
+    try:
+        with playing(scripts.Player(LOGGED, bad)) as guest:
+            guest.send(SET_LOG_BASE, struct.pack("<QQ", size, 0), [log], answer=8)
+            desc, used, avail = (guest.uva + guest.at(1) + part for part in guest.rings[1].parts)
+            guest.send(scripts.ADDR, struct.pack("<IIQQQQ", 1, 1, desc, used, avail,
+                                                 scripts.GPA + guest.at(1) + 0x4000))
+            os.ftruncate(log, 0)
+            for k in range(16):
+                guest.rings[1].chain(k, [(scripts.GPA + 0x100000, 100, False)])
+            with contextlib.suppress(ConnectionResetError):
+                check(guest.connection.recv(1) == b"", "the port says something")
+            one.done += 1
+    finally:
+        os.close(log)
+
+
 def close_waits(one, bad, _):
     """Sends descriptors whose close waits for a peer that reads nothing."""
     kept = []
@@ -382,7 +442,7 @@ def run(report):
     good, bad, worse, asked, slow = (path(name) for name in ("good", "bad", "worse", "asked",
                                                              "slow"))
     ports = ["iface=" + name for name in (good, bad, worse, asked)] + ["path=" + slow]
-    ports[1] += ",iommu-support=1"
+    ports[1] += ",iommu-support=1,postcopy-support=1"
     switch = bed.Testpmd("switch", [bed.vdev(*port) for port in enumerate(ports)],
                          args=["--forward-mode=rxonly", "--auto-start"], mbufs=8192)
     source = bed.Testpmd("source", ["net_virtio_user0,path=%s" % good], plugin=False, cpu=1,
@@ -393,7 +453,7 @@ def run(report):
         switch.wait_link(0)
         traffic = Traffic(switch, source)
         for act in (flood, flood_anew, trickle, silence, deaf, knock, cut_short, long_chains,
-                    translations, close_waits, dies_with_memory):
+                    translations, missing_pages, cut_log, close_waits, dies_with_memory):
             report.case(act.__name__.replace("_", "-"), undisturbed, traffic, asker, act, bad, None)
         report.case("crossed", undisturbed, traffic, asker, crossed, bad, worse)
         report.case("slow-back-end", undisturbed, traffic, asker, slow_back_end, None, slow)
