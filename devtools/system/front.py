@@ -548,7 +548,7 @@ def iommu(back, packed):
     bench = Bench(back, ",iommu-support=1,packed_vq=%d" % packed,
                   back_options=",iommu-support=1")
     try:
-        check(bench.fe.telemetry("/net_vring/status,0")["features"] >> 33 & 1,
+        check(int(bench.fe.telemetry("/net_vring/status,0")["features"], 16) >> 33 & 1,
               "ACCESS_PLATFORM was not negotiated")
         for _ in range(2):
             bench.flow(bench.fe, bench.be)
