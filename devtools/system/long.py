@@ -19,14 +19,18 @@ from bed import check, path
 MOVES = int(os.environ.get("MOVES", 20))
 KILLS = int(os.environ.get("KILLS", 1000))      # of all cases together
 GUEST_KILLS = int(os.environ.get("GUEST_KILLS", 100))
+PAUSE = 2       # seconds between two moves
 SERVER = "10.0.0.2"
 
 
 class Fleet(migrate.Migration):
     """The guest that moves is one of two behind Open vSwitch, and sends TCP to the other one."""
 
+    switches = 0
+
     def switch_on(self):
-        self.switch = ovs.Switch("long")
+        Fleet.switches += 1
+        self.switch = ovs.Switch("long%d" % Fleet.switches)
         self.switch.add_bridge("br0")
         for i in (0, 1, 2):
             self.switch.vsctl("add-port", "br0", "p%d" % i, "--", "set", "Interface", "p%d" % i,
@@ -45,8 +49,9 @@ class Fleet(migrate.Migration):
         bed.wait_for("the other guest", lambda: bed.ping(self.guest, SERVER, 1) == 0, 20, 0.2)
 
     def begin_stream(self):
-        self.guest.must("(iperf3 -c %s -t 3600 -i 1 --forceflush -f m > /tmp/stream 2>&1) &" %
-                        SERVER)
+        # as much as leaves emulated processors some time
+        self.guest.must("(iperf3 -c %s -t 3600 -b 20M -i 1 --forceflush -f m > /tmp/stream 2>&1) &"
+                        % SERVER)
 
     def end_stream(self):
         """Mbit/s of each second."""
@@ -74,6 +79,7 @@ def moves(qemu, device, port, queues):
                 fleet.guest.must("(sleep 0.3; ethtool -L eth0 combined %d) > /dev/null 2>&1 &" %
                                  (1 + number % queues))
             still.append(fleet.move())
+            time.sleep(PAUSE)
         time.sleep(2)
         lost, sent = fleet.lost_pings()
         rates = fleet.end_stream()

@@ -50,8 +50,6 @@ vhost_be_iotlb_follow(struct vhost_be *be, uint64_t features, struct virtq_mem *
 	if (by_pages != be->iotlb.by_pages && be->iotlb.map != NULL)
 		set_map(be, NULL);
 	old = be->iotlb.map;
-	be->iotlb.by_pages = by_pages && mem != NULL;
-	be->pages.n = be->iotlb.by_pages ? be->pages.n : 0;
 	if ((!(features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)) && !by_pages) || mem == NULL) {
 		if (old != NULL)
 			set_map(be, NULL);
@@ -62,6 +60,10 @@ vhost_be_iotlb_follow(struct vhost_be *be, uint64_t features, struct virtq_mem *
 	} else if (old->mem != mem) {
 		set_map(be, virtq_iotlb_moved(old, mem));
 	}
+	/* Without memory for a table, who needs a page waits for it. */
+	be->iotlb.by_pages = by_pages && be->iotlb.map != NULL;
+	if (!be->iotlb.by_pages)
+		be->pages.n = 0;
 }
 
 /* Whether all of a part of a vring is known, if not in one piece. */
