@@ -26,6 +26,7 @@ import devargs  # noqa: E402
 import docs  # noqa: E402
 import front  # noqa: E402
 import guests  # noqa: E402
+import in_flight  # noqa: E402
 import kill  # noqa: E402
 import l2relay  # noqa: E402
 import long  # noqa: E402
@@ -54,6 +55,7 @@ GROUPS = {
     "fe-kill-fast": kill.fast,
     "fe-scripts": scripts.run,
     "fe-memory": memory.run,
+    "in-flight": in_flight.run,
     "probe": probe.run,
     "perf": perf.run,
     "l2relay": l2relay.run,

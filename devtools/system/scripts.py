@@ -11,8 +11,6 @@ import collections
 import fcntl
 import mmap
 import os
-import random
-import signal
 import socket
 import struct
 import time
@@ -23,7 +21,6 @@ from bed import check, path
 GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE = 1, 2, 3, 5
 NUM, ADDR, BASE, GET_BASE, KICK, CALL, ERR = 8, 9, 10, 11, 12, 13, 14
 GET_PROTOCOL, SET_PROTOCOL, GET_QUEUE_NUM, ENABLE = 15, 16, 17, 18
-GET_INFLIGHT, SET_INFLIGHT = 31, 32
 NET_SET_MTU, SET_CHANNEL, GET_SLOTS, ADD_REGION, SET_STATUS, GET_STATUS = 20, 21, 36, 37, 39, 40
 NEED_REPLY, REPLY_ACK = 8, 1 << 3
 
@@ -44,7 +41,6 @@ Z = 256             # entries of a ring
 GPA, UVA = 0x40000000, 0x7f0000000000
 SIZE = 8 << 20
 FRAMES = 40         # there and back, each time
-KILLS = 5
 
 
 class Script:
@@ -137,15 +133,6 @@ SCRIPTS = [
            connect="get_features get_protocol set_protocol get_queue_num",
            start="set_owner mem_table set_features each ring: num base addr kick call enable"),
 ]
-
-# None is known that does so with a network card; as QEMU does with disks
-IN_FLIGHT = [
-    Script("in-flight-" + name, protocol=0xfffff, base="zero", acks=False, features=QEMU | bits,
-           connect="get_features get_protocol set_protocol get_queue_num get_slots channel "
-                   "set_owner each ring: call",
-           start="set_features in_flight add_regions each ring: num base addr kick call; "
-                 "each ring: enable")
-    for name, bits in (("split", 0), ("packed", PACKED))]
 
 
 def memfd(size, flags=0, seals=0):
@@ -252,7 +239,7 @@ class Player:
         self.maps = [mmap.mmap(fd, SIZE) for fd in self.fds]
         self.memory = self.maps[0]
         self.uva = GPA if script.gpa_is_uva else UVA
-        self.channel = self.tracked = None
+        self.channel = None
         self.again = False
         self.number = 0
         self.connection = None
@@ -359,16 +346,6 @@ class Player:
             return
         for region, fd in zip(self.regions(), self.fds):
             self.send(ADD_REGION, bytes(8) + region, [fd])
-
-    def in_flight(self):
-        """Ask for memory for in-flight tracking once, and give it to each back-end."""
-        if self.tracked is None:
-            self.connection.sendall(struct.pack("<III", GET_INFLIGHT, 1, 24) +
-                                    struct.pack("<QQHHI", 0, 0, len(self.rings), Z, 0))
-            head, fds, _, _ = socket.recv_fds(self.connection, 12, 1)
-            check(len(head) == 12 and len(fds) == 1, "no memory for in-flight tracking")
-            self.tracked = (self.receive(24), fds[0])
-        self.send(SET_INFLIGHT, self.tracked[0], [self.tracked[1]])
 
     def status(self, value):
         if self.protocol & 1 << 16:
@@ -543,14 +520,12 @@ class Player:
             self.rings[1].chain(FRAMES + k, [(GPA + 0x200000, self.header() + 60, False)])
 
     def close(self):
-        if self.tracked:
-            os.close(self.tracked[1])
         for memory, fd in zip(self.maps, self.fds):
             memory.close()
             os.close(fd)
 
 
-def played(script, sock, fds=None):
+def played(script, sock, fds=None, make=Player):
     """Connect, packets; stop and start on the same connection; connect again, packets."""
     listener = None
     if script.listens:
@@ -559,7 +534,7 @@ def played(script, sock, fds=None):
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(sock)
         listener.listen(1)
-    player = Player(script, sock, listener, fds)
+    player = make(script, sock, listener, fds)
     sent = []
     try:
         player.begin()
@@ -636,36 +611,6 @@ def mtus(sock, switch):
         player.close()
 
 
-def killed(script, options):
-    """The port's process is killed at any moment: each chain comes back, and once."""
-    sock = path("fe-tracked.sock")
-
-    def start():
-        return bed.Testpmd("tracked", [bed.vdev(0, "iface=%s%s" % (sock, options))],
-                           args=["--forward-mode=io", "--port-topology=loop", "--auto-start"])
-    switch, player = start(), Player(script, sock)
-    try:
-        player.begin()
-        for number in range(KILLS):
-            player.exchange([])
-            for k in range(FRAMES):
-                player.rings[1].chain(k, [(GPA + 0x200000 + 2048 * k, 72, False)])
-            time.sleep(random.uniform(0, 0.001))
-            switch.end(signal.SIGKILL)
-            player.end()
-            switch = start()
-            player.begin()
-            back = [index for index, _ in player.wait_used(1, FRAMES)]
-            time.sleep(0.01)
-            back += [index for index, _ in player.rings[1].used()]
-            check(sorted(back) == list(range(FRAMES)), "kill %d: %s came back" % (number, back))
-        player.exchange([])
-        player.end()
-    finally:
-        player.close()
-        switch.quit()
-
-
 def run(report):
     server, client, quiet = path("fe.sock"), path("fe-listens.sock"), path("fe-quiet.sock")
     switch = bed.Testpmd(
@@ -676,11 +621,6 @@ def run(report):
     try:
         for script in SCRIPTS:
             report.case(script.name, played, script, client if script.listens else server)
-        for script in IN_FLIGHT if bed.DRV == "net_vring" else ():
-            report.case(script.name, played, script, server)
-            report.case(script.name + "-killed", killed, script, "")
-            report.case(script.name + "-zero-copy-killed", killed, script,
-                        ",zero-copy=1,zero-copy-min=0")
         if bed.DRV == "net_vring":
             report.case("queue-num", offers, server)
         report.case("disabled-rings", left_alone, server)
