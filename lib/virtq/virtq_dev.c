@@ -194,7 +194,7 @@ push_tracked_packed(struct virtq_dev *dev, const struct virtq_ring *ring,
 		entries += c[i].entries;
 		if (batch && i + 1 < n)
 			continue;
-		virtq_tracked_intend(dev->inflight, pos.idx, pos.wrap);
+		virtq_tracked_intend(dev->inflight, pos.idx, pos.wrap, at.idx, at.wrap);
 		write_entry(ring, at.idx, virtq_packed_used_meta(&c[i], at.wrap, write));
 		virtq_tracked_commit(dev->inflight, pos.idx, pos.wrap);
 		at = pos;

@@ -103,6 +103,19 @@ virtq_dev_log_used(const struct virtq_dev *dev, const struct virtq_ring *ring,
 }
 
 void
+virtq_dev_log_returned(const struct virtq_ring *ring)
+{
+	if (!ring->log_used)
+		return;
+	virtq_log_barrier();
+	if (ring->packed)
+		mark_packed(ring, 0, ring->size);
+	else
+		virtq_log_mark(ring->log, ring->log_gpa, offsetof(struct vring_used, ring) +
+			       ring->size * sizeof(ring->used->ring[0]));
+}
+
+void
 virtq_dev_log_events(const struct virtq_ring *ring)
 {
 	if (!ring->log_used)

@@ -14,6 +14,8 @@ void virtq_dev_log_written(struct virtq_dev *dev, const struct virtq_ring *ring,
 /* Mark what was written to the ring from `from` to where it stands now. */
 void virtq_dev_log_used(const struct virtq_dev *dev, const struct virtq_ring *ring,
 			struct virtq_pos from);
+/* A ring starts, and chains may have been returned for that, which ones nobody knows. */
+void virtq_dev_log_returned(const struct virtq_ring *ring);
 /* Mark what tells the driver whether to kick. */
 void virtq_dev_log_events(const struct virtq_ring *ring);
 /* virtq_dev_complete(), with marks for all that was written. */

@@ -110,9 +110,9 @@ place_in_split(struct virtq_inflight_split *s, const struct virtq_ring *ring, ui
 static bool
 find_pos(struct virtq_inflight_packed *p, const struct virtq_ring *ring, struct virtq_pos *pos)
 {
-	const struct virtq_pos now = { virtq_load16(&p->used_idx), virtq_load8(&p->used_wrap) & 1 };
-	const struct virtq_pos old = { virtq_load16(&p->old_used_idx),
-				       virtq_load8(&p->old_used_wrap) & 1 };
+	const uint64_t word = virtq_load64(&p->used_idx);
+	const struct virtq_pos now = { (uint16_t)word, word >> 32 & 1 };
+	const struct virtq_pos old = { (uint16_t)(word >> 16), word >> 40 & 1 };
 	const bool begun = now.idx != old.idx || now.wrap != old.wrap;
 
 	if (now.idx >= ring->size || old.idx >= ring->size)
@@ -124,7 +124,6 @@ find_pos(struct virtq_inflight_packed *p, const struct virtq_ring *ring, struct 
 		virtq_store16_release(&p->free_head, virtq_load16(&p->old_free_head));
 	if (virtq_saved_state(ring, *pos) == VIRTQ_SAVED_RETURNED && ring->size > 1)
 		return false;
-	virtq_tracked_intend(p, pos->idx, pos->wrap);
 	virtq_tracked_commit(p, pos->idx, pos->wrap);
 	return true;
 }
@@ -175,7 +174,7 @@ static void
 return_held(struct virtq_inflight_packed *p, const struct virtq_ring *ring, struct virtq_pos *pos,
 	    uint16_t index)
 {
-	const uint16_t at = pos->idx;
+	const struct virtq_pos at = *pos;
 	struct virtq_chain c;
 	uint64_t meta;
 	uint16_t last;
@@ -188,8 +187,8 @@ return_held(struct virtq_inflight_packed *p, const struct virtq_ring *ring, stru
 		virtq_store16_release(&p->entry[last].next, virtq_load16(&p->free_head));
 	virtq_store16_release(&p->free_head, index);
 	virtq_pos_advance(pos, c.entries, ring->size);
-	virtq_tracked_intend(p, pos->idx, pos->wrap);
-	virtq_store64_release(&ring->pdesc[at].len, meta);
+	virtq_tracked_intend(p, pos->idx, pos->wrap, at.idx, at.wrap);
+	virtq_store64_release(&ring->pdesc[at.idx].len, meta);
 	virtq_store8_release(&p->entry[index].inflight, 0);
 	virtq_tracked_commit(p, pos->idx, pos->wrap);
 }
@@ -253,7 +252,6 @@ begin_packed(struct virtq_inflight_packed *p, const struct virtq_dev *dev, uint1
 	for (uint32_t i = 0; i < size; i++)
 		virtq_store16(&p->entry[i].next, (uint16_t)(i + 1));
 	virtq_store16(&p->size, size);
-	virtq_tracked_intend(p, dev->cursor.used_idx, dev->cursor.used_wrap);
 	virtq_tracked_commit(p, dev->cursor.used_idx, dev->cursor.used_wrap);
 	virtq_store16_release(&p->version, VERSION);
 }

@@ -49,7 +49,8 @@ struct virtq_inflight_packed {
 	uint16_t version;	/* 0: nothing is known */
 	uint16_t size;		/* entries of the ring */
 	uint16_t free_head, old_free_head;
-	uint16_t used_idx, old_used_idx;	/* where the device returns, and did before that */
+	/* Where the device returns, and did before that: eight bytes that are written at once. */
+	uint16_t used_idx, old_used_idx;
 	uint8_t used_wrap, old_used_wrap;
 	uint8_t pad[10];
 	struct virtq_inflight_packed_entry entry[];
@@ -80,12 +81,19 @@ virtq_tracked_returned(struct virtq_inflight_split *s, uint16_t head)
 	virtq_store8_release(&s->entry[head].inflight, 0);
 }
 
-/* Packed: all before this place are going to be returned. Wraps count once an index differs. */
-static inline void
-virtq_tracked_intend(struct virtq_inflight_packed *p, uint16_t idx, bool wrap)
+/* The two places of a packed ring, and the padding behind them, as one word. */
+static inline uint64_t
+virtq_tracked_word(uint16_t idx, bool wrap, uint16_t old_idx, bool old_wrap)
 {
-	virtq_store8_release(&p->used_wrap, wrap);
-	virtq_store16_release(&p->used_idx, idx);
+	return idx | (uint64_t)old_idx << 16 | (uint64_t)wrap << 32 | (uint64_t)old_wrap << 40;
+}
+
+/* Packed: all before this place are going to be returned, beginning at the old one. */
+static inline void
+virtq_tracked_intend(struct virtq_inflight_packed *p, uint16_t idx, bool wrap, uint16_t old_idx,
+		     bool old_wrap)
+{
+	virtq_store64_release(&p->used_idx, virtq_tracked_word(idx, wrap, old_idx, old_wrap));
 }
 
 /* They have been. */
@@ -93,8 +101,7 @@ static inline void
 virtq_tracked_commit(struct virtq_inflight_packed *p, uint16_t idx, bool wrap)
 {
 	virtq_store16_release(&p->old_free_head, virtq_load16(&p->free_head));
-	virtq_store8_release(&p->old_used_wrap, wrap);
-	virtq_store16_release(&p->old_used_idx, idx);
+	virtq_store64_release(&p->used_idx, virtq_tracked_word(idx, wrap, idx, wrap));
 }
 
 #endif /* VIRTQ_TRACKED_H */

@@ -223,6 +223,9 @@ vhost_be_devstate_on_set_fd(struct vhost_be *be, struct vhu_msg *msg)
 					       "not exist");
 	/* Of a pipe that this process can read, too, writing raises no signal. */
 	fd = own_pipe(msg->fds[0], load ? O_RDONLY : O_RDWR);
+	if (fd == -EACCES)
+		return vhost_be_session_refuse(be, fd, "the pipe for the device state is another "
+					       "user's, and this process may not open it");
 	if (fd < 0)
 		return vhost_be_session_refuse(be, fd, "device state passes through a "
 					       "pipe without a name");

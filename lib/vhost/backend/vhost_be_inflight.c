@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vhost_be_session.h"
+#include "virtq_dev_log.h"
 #include "virtq_inflight.h"
 #include "virtq_notify.h"
 
@@ -142,6 +143,8 @@ vhost_be_inflight_place(struct vhost_be *be, const struct vhost_be_vring *r,
 
 	if (part == NULL || !virtq_inflight_place(part, ring, base, &returned))
 		return false;
+	if (ring->log != NULL)
+		virtq_dev_log_returned(ring);
 	/* The driver may wait for what was returned just before the kill. */
 	virtq_notify(r->call);
 	if (returned > 0)

@@ -331,7 +331,7 @@ ring_update(struct vhost_be *be, struct vhost_be_vring *r)
 				  "ring, or for split rings at most one ring behind the driver");
 	}
 	r->ring = ring;
-	r->stale = r->has_left = false;
+	r->stale = r->has_left = r->has_loaded = false;
 	r->wanted_ns = r->paused_ns = 0;
 	if (r->qid == vhost_be_cvq_find(be))
 		vhost_be_cvq_begin(be, r);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "vhost_be_session.h"
+#include "virtq_dev_log.h"
 #include "virtq_saved.h"
 
 /* Of the file; rings follow, the n-th at its n-th cache line. */
@@ -120,7 +121,11 @@ vhost_be_state_place(struct vhost_be *be, const struct vhost_be_vring *r,
 		     const struct virtq_ring *ring, uint32_t *base)
 {
 	open_state(be);
-	return be->state.map != NULL && virtq_saved_place(saved_of(be, r->qid), ring, base);
+	if (be->state.map == NULL || !virtq_saved_place(saved_of(be, r->qid), ring, base))
+		return false;
+	if (ring->log != NULL)
+		virtq_dev_log_returned(ring);
+	return true;
 }
 
 void

@@ -7,6 +7,8 @@
 
 #include "vhost_user_session.h"
 
+/* For all answers together. */
+#define ANSWER_MS 2000
 #define READ_WRITE 3	/* VHOST_ACCESS_RW */
 
 static bool
@@ -15,18 +17,23 @@ is_wanted(const struct vhost_user *u)
 	return u->dev->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
 }
 
-/* From the loop, for a request of the owner may be in progress when the back-end asks. */
+/* From the loop, for a request of the owner may be in progress. What is in no region is refused. */
 bool
 vhost_user_iotlb_serve(struct vhost_user *u, const struct vhu_msg *msg)
 {
 	const struct vhu_iotlb *m = &msg->iotlb;
 
 	if (!is_wanted(u) || msg->hdr.size < VHU_IOTLB_MIN || msg->nfds != 0 ||
-	    m->type != VHU_IOTLB_MISS || u->nmissed == VHOST_USER_MISSES)
+	    m->type != VHU_IOTLB_MISS)
 		return false;
-	u->missed[u->nmissed++] = m->iova;
-	evloop_timer_set(u->dev->loop, &u->misses, 0);
-	return true;
+	for (uint32_t i = 0; i < u->nregions; i++) {
+		if (m->iova - u->region[i].r.iova >= u->region[i].r.size)
+			continue;
+		u->region[i].missed = true;
+		evloop_timer_set(u->dev->loop, &u->misses, 0);
+		return true;
+	}
+	return false;
 }
 
 int
@@ -58,26 +65,20 @@ update_region(struct vhost_user *u, const struct vhost_region *r)
 				     VHU_IOTLB_UPDATE);
 }
 
-/* Whether any of the missed addresses lies in the region. */
-static bool
-was_missed(const struct vhost_user *u, const struct vhost_region *r)
-{
-	for (uint32_t i = 0; i < u->nmissed; i++)
-		if (u->missed[i] - r->iova < r->size)
-			return true;
-	return false;
-}
-
-/* What is in no region is not answered. A failed request has ended the session. */
+/* More may be asked for while it is answered: the timer is set again then. */
 void
 vhost_user_iotlb_answer(struct evloop_timer *t)
 {
 	struct vhost_user *u = t->owner;
 
-	for (uint32_t i = 0; i < u->nregions; i++)
-		if (was_missed(u, &u->region[i].r) && update_region(u, &u->region[i].r) < 0)
+	vhost_dev_allow(u->dev, ANSWER_MS);
+	for (uint32_t i = 0; i < u->nregions; i++) {
+		if (!u->region[i].missed)
+			continue;
+		u->region[i].missed = false;
+		if (vhost_dev_is_fatal(update_region(u, &u->region[i].r)))
 			break;
-	u->nmissed = 0;
+	}
 }
 
 int

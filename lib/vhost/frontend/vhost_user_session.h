@@ -20,11 +20,10 @@
 #include "virtq_mem.h"
 #include "virtq_ring.h"
 
-#define VHOST_USER_MISSES 64	/* that wait for an answer */
-
 /* A region that the back-end has, and the file that it came from. */
 struct vhost_user_region {
 	struct vhost_region r;
+	bool missed;		/* the back-end has asked for an address in it */
 	dev_t dev;
 	ino_t ino;
 };
@@ -51,8 +50,6 @@ struct vhost_user {
 	bool lost, config_changed;	/* pending */
 	int error;			/* why the session is over, -errno */
 	struct evloop_timer misses;	/* answers, from the loop, what the back-end misses */
-	uint64_t missed[VHOST_USER_MISSES]; /* I/O virtual addresses */
-	uint32_t nmissed;
 	struct evloop_timer notifiers_changed;	/* reports to the owner that some came or went */
 	struct vhost_user_notifier notifier[VHOST_MAX_VRINGS];
 
