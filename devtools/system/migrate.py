@@ -110,7 +110,8 @@ class Migration:
         check(not self.postcopy or state["ram"].get("postcopy-requests", 0) > 0,
               "no page was asked for: %s" % state)
         check(state["status"] == "completed", "migration failed: %s" % state.get("error-desc"))
-        check(target.qmp("query-status")["status"] == "running", "the guest does not run")
+        bed.wait_for("the guest to run",
+                     lambda: target.qmp("query-status")["status"] == "running", 2)
         self.guest.end(signal.SIGKILL)
         self.guest = target
         return state["downtime"] / 1000

@@ -22,9 +22,14 @@ be_message(struct vhu_conn *c, struct vhu_msg *msg)
 {
 	struct vhost_be *be = c->owner;
 
+	const char *why;
+
 	be->messages++;
 	INFO_ADD(be, messages);
-	return vhost_be_dispatch(be, msg);
+	vhost_be_session_serve(be, true);
+	why = vhost_be_dispatch(be, msg);
+	vhost_be_session_serve(be, false);
+	return why;
 }
 
 /*
@@ -59,7 +64,8 @@ forget_connection(struct vhost_be *be, const char *why)
 
 	note_unsatisfied(be);
 	evloop_timer_cancel(&be->tick);
-	vhost_be_postcopy_close(be); /* before bursts are waited for, which may wait for pages */
+	/* Before bursts are waited for, which may wait for pages. */
+	vhost_be_postcopy_close(be, false);
 	vhost_be_rings_stop(be);
 	for (uint16_t i = 0; i < be->nrings; i++)
 		vhost_be_ring_drop(&be->vring[i]);
@@ -141,8 +147,13 @@ tick_expired(struct evloop_timer *t)
 
 	if (drop_if_cut(be))
 		return;
+	vhost_be_session_serve(be, true);
 	for (uint16_t i = 0; i < be->nrings; i++)
 		vhost_be_ring_check(be, &be->vring[i]);
+	/* A burst that waits for a page, which had come before, is found so. */
+	if (be->iotlb.by_pages)
+		be->ops->quiesce(be->ctx);
+	vhost_be_session_serve(be, false);
 	evloop_timer_set(be->loop, t, TICK_MS);
 }
 

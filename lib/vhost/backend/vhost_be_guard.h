@@ -11,21 +11,30 @@
 #include <stdint.h>
 
 struct evloop;
+struct virtq_map;
 struct vhost_be_guard;
 
-/* The loop's thread may be in one call for so long. */
+/* The session may be served for so long at a time, and the loop's thread serve so long. */
 #define VHOST_BE_GUARD_MS 2000
+#define VHOST_BE_GUARD_LOOP_MS 10000
 
-/* Takes over `uffd`, through which pages come. NULL: out of memory; uffd is closed. */
-struct vhost_be_guard *vhost_be_guard_new(struct evloop *loop, int uffd);
+/*
+ * Takes over `uffd`, through which pages come. *busy: atomic, since when the session is being
+ * served (CLOCK_MONOTONIC, ns; 0: it is not), until the guard is freed. NULL: out of memory; uffd
+ * is closed.
+ */
+struct vhost_be_guard *vhost_be_guard_new(struct evloop *loop, const uint64_t *busy, int uffd);
 /* The descriptor, or -1: it was closed, since somebody waited for too long. */
 int vhost_be_guard_fd(struct vhost_be_guard *guard);
 /*
- * Pages of this mapping, which is not used yet, come through the descriptor. 0, or -errno of
- * UFFDIO_REGISTER.
+ * Pages of this mapping, which is not used yet, come through the descriptor; one that has been
+ * registered is not again. 0, -ENOMEM, -ENOSPC, or -errno of UFFDIO_REGISTER.
  */
-int vhost_be_guard_register(struct vhost_be_guard *guard, void *start, uint64_t bytes);
-/* Close it: who waits for a page gets one of zeros. NULL is allowed. */
-void vhost_be_guard_free(struct vhost_be_guard *guard);
+int vhost_be_guard_register(struct vhost_be_guard *guard, struct virtq_map *map);
+/*
+ * It is over. `come`: all pages have; else the mappings are private memory from now on, for a page
+ * of zeros that is put into the file would take the place of the guest's own. NULL is allowed.
+ */
+void vhost_be_guard_free(struct vhost_be_guard *guard, bool come);
 
 #endif /* VHOST_BE_GUARD_H */

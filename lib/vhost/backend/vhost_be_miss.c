@@ -62,9 +62,13 @@ serve_ring(struct vhost_be *be, uint16_t qid)
 
 	virtq_iotlb_view_look(a.view);
 	for (uint32_t i = 0; virtq_iotlb_view_next_miss(a.view, &i, &iova, &write); i++) {
+		const bool asked = vhost_be_iotlb_ask(be, iova, write);
+
 		a.asked = true;
-		virtq_iotlb_view_asked(a.view, i, evloop_now_ns());
-		if (!vhost_be_iotlb_ask(be, iova, write))
+		/* Memory that comes page by page has no end to waiting: it is asked for again. */
+		if (asked || !be->iotlb.by_pages)
+			virtq_iotlb_view_asked(a.view, i, evloop_now_ns());
+		if (!asked)
 			break;
 	}
 	if (be->vring[qid].ring->enabled && qid != be->cvq.qid)
@@ -78,12 +82,14 @@ page_missed(struct evloop_watch *w, uint32_t events)
 	struct vhost_be *be = w->owner;
 
 	virtq_notify_take(w->fd);
+	vhost_be_session_serve(be, true);
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		struct virtq_iotlb_view *view = view_of(be, i);
 
 		if (view != NULL && __atomic_load_n(&view->signalled, __ATOMIC_SEQ_CST))
 			serve_ring(be, i);
 	}
+	vhost_be_session_serve(be, false);
 }
 
 /*
@@ -121,7 +127,9 @@ static void
 page_came(struct evloop_watch *w, uint32_t events)
 {
 	virtq_notify_take(w->fd);
+	vhost_be_session_serve(w->owner, true);
 	take_pages(w->owner);
+	vhost_be_session_serve(w->owner, false);
 }
 
 /* Vrings that wait for their own addresses ask again now and then. */
@@ -154,6 +162,7 @@ look_expired(struct evloop_timer *t)
 	const uint64_t old = be->iotlb.by_pages ? 0 : evloop_now_ns() - VHOST_BE_MISS_NS;
 	bool busy = false;
 
+	vhost_be_session_serve(be, true);
 	take_pages(be);
 	for (uint16_t i = 0; i < be->nrings; i++) {
 		struct virtq_iotlb_view *view = view_of(be, i);
@@ -166,6 +175,7 @@ look_expired(struct evloop_timer *t)
 	be->about = -1;
 	want_again(be);
 	be->ops->translated(be->ctx);
+	vhost_be_session_serve(be, false);
 	be->iotlb.pause_ms = busy ? VHOST_BE_LOOK_MS : be->iotlb.pause_ms * 2;
 	if (be->iotlb.pause_ms > IDLE_LOOK_MS)
 		be->iotlb.pause_ms = IDLE_LOOK_MS;

@@ -26,7 +26,10 @@
 #define WINDOW (1ul << 20)
 #define MAX_PAGES (WINDOW / VIRTQ_IOTLB_PAGE)
 /* Pages that are waited for. */
-#define MAX_WANTED 65536
+#define MAX_WANTED 16384
+/* Of those so many are looked at at once, until so many tables wait to be freed. */
+#define MAX_LOOKS 64
+#define MAX_TABLES 32
 /* A page that was touched and is not there is asked for again after so long. */
 #define AGAIN_NS 200000000ull
 /* Pages that wait for one thread. */
@@ -87,11 +90,10 @@ look_at_pages(const struct virtq_region *r, uint64_t gpa, uint64_t bytes,
 	      uint8_t there[MAX_PAGES + 1])
 {
 	const uintptr_t host = (uintptr_t)r->host + (gpa - r->gpa);
-	const uintptr_t start = host & ~(VIRTQ_IOTLB_PAGE - 1);
 
-	if (mincore((void *)start, bytes + (host - start), there) < 0)
+	/* Regions begin and end with pages, see vhost_be_postcopy_propose(). */
+	if (mincore((void *)host, bytes, there) < 0)
 		there[0] = 0;
-	/* Pages of the guest's that lie across two of the host's: never seen, and not served so. */
 }
 
 static bool
@@ -124,6 +126,9 @@ learn_around(struct vhost_be *be, const struct virtq_region *r, uint64_t gpa)
 	uint8_t there[MAX_PAGES + 1] = { 0 };
 	uint32_t n;
 
+	look_at_pages(r, gpa, VIRTQ_IOTLB_PAGE, there);
+	if (!(there[0] & 1))
+		return false;
 	if (from < r->gpa)
 		from = r->gpa;
 	if (to > last)
@@ -203,13 +208,23 @@ vhost_be_pages_look(struct vhost_be *be)
 {
 	struct vhost_be_pages *p = &be->pages;
 	const uint64_t now = evloop_now_ns();
-	const uint32_t before = p->n;
+	bool any = false;
 
-	p->n = 0;
-	for (uint32_t i = 0; be->iotlb.by_pages && i < before; i++)
-		if (!serve_page(be, &p->wanted[i], now))
-			p->wanted[p->n++] = p->wanted[i];
-	return p->n < before;
+	for (uint32_t k = 0, most = p->n < MAX_LOOKS ? p->n : MAX_LOOKS; k < most; k++) {
+		if (!be->iotlb.by_pages || be->iotlb.map->nretired >= MAX_TABLES)
+			break;
+		if (p->at >= p->n)
+			p->at = 0;
+		if (serve_page(be, &p->wanted[p->at], now)) {
+			p->wanted[p->at] = p->wanted[--p->n];
+			any = true;
+		} else {
+			p->at++;
+		}
+	}
+	if (any && p->n > 0) /* the others are looked at soon */
+		virtq_notify(p->came.fd);
+	return any;
 }
 
 int

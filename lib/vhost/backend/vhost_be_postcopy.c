@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "vhost_be_session.h"
+#include "virtq_iotlb_view.h"
 
 static int
 new_uffd(void)
@@ -39,15 +40,18 @@ vhost_be_postcopy_on_advise(struct vhost_be *be, struct vhu_msg *msg)
 	const struct vhu_hdr hdr = { msg->hdr.request, VHU_FLAGS_REPLY, 0 };
 	int fd;
 
-	vhost_be_postcopy_close(be);
+	vhost_be_postcopy_close(be, true);
 	fd = new_uffd();
 	if (fd < 0)
 		return vhost_be_session_refuse(be, fd, "no userfaultfd: the kernel has none, or "
 					       "vm.unprivileged_userfaultfd forbids it");
-	be->postcopy.guard = vhost_be_guard_new(be->loop, fd);
-	if (be->postcopy.guard == NULL)
-		return vhost_be_session_refuse(be, -ENOMEM, "out of memory");
-	return vhu_conn_send_fd(&be->conn, &hdr, NULL, fd) < 0 ? -EMSGSIZE : VHOST_BE_ANSWERED;
+	if (vhu_conn_send_fd(&be->conn, &hdr, NULL, fd) < 0) {
+		close(fd);
+		return -EMSGSIZE;
+	}
+	be->postcopy.guard = vhost_be_guard_new(be->loop, &be->busy_ns, fd);
+	/* The answer has gone, so that nothing can be refused any more. */
+	return be->postcopy.guard == NULL ? -EMSGSIZE : VHOST_BE_ANSWERED;
 }
 
 int
@@ -66,7 +70,7 @@ vhost_be_postcopy_on_end(struct vhost_be *be, struct vhu_msg *msg)
 {
 	if (be->postcopy.guard == NULL)
 		return vhost_be_session_refuse(be, -EINVAL, "no post-copy is in progress");
-	vhost_be_postcopy_close(be);
+	vhost_be_postcopy_close(be, true);
 	/* All pages are there: rings are built anew, and translate as they always do. */
 	vhost_be_iotlb_follow(be, be->features, be->mem);
 	for (uint16_t i = 0; i < be->nrings; i++)
@@ -78,10 +82,9 @@ vhost_be_postcopy_on_end(struct vhost_be *be, struct vhu_msg *msg)
 }
 
 void
-vhost_be_postcopy_close(struct vhost_be *be)
+vhost_be_postcopy_close(struct vhost_be *be, bool come)
 {
-	/* Whoever waits for a page gets one of zeros from now on. */
-	vhost_be_guard_free(be->postcopy.guard);
+	vhost_be_guard_free(be->postcopy.guard, come);
 	be->postcopy.guard = NULL;
 	be->postcopy.listening = false;
 	virtq_mem_put(be->postcopy.mem);
@@ -101,6 +104,17 @@ vhost_be_postcopy_mem(const struct vhost_be *be)
 	return be->postcopy.mem != NULL ? be->postcopy.mem : be->mem;
 }
 
+/* A page of the guest's is one of ours. */
+static bool
+in_whole_pages(const struct virtq_mem *mem)
+{
+	uint64_t bits = 0;
+
+	for (uint32_t i = 0; i < mem->nregions; i++)
+		bits |= mem->region[i].gpa | mem->region[i].size | (uintptr_t)mem->region[i].host;
+	return bits % VIRTQ_IOTLB_PAGE == 0;
+}
+
 /* An answer with the address of each region in this process in place of the front-end's. */
 int
 vhost_be_postcopy_propose(struct vhost_be *be, struct vhu_msg *msg, struct virtq_mem *mem)
@@ -109,6 +123,11 @@ vhost_be_postcopy_propose(struct vhost_be *be, struct vhu_msg *msg, struct virtq
 	const bool table = msg->hdr.request == VHU_SET_MEM_TABLE;
 	const uint32_t n = table ? msg->table.n : 1;
 
+	if (!in_whole_pages(mem)) {
+		virtq_mem_put(mem);
+		return vhost_be_session_refuse(be, -EINVAL, "memory that does not begin and end "
+					       "with pages cannot come page by page");
+	}
 	for (uint32_t i = 0; i < n; i++) {
 		uint8_t *at = msg->raw + 8 + i * sizeof(struct vhu_mem_region);
 		struct vhu_mem_region wire;
@@ -122,16 +141,6 @@ vhost_be_postcopy_propose(struct vhost_be *be, struct vhu_msg *msg, struct virtq
 	return vhu_conn_send(&be->conn, &hdr, msg->raw) < 0 ? -EMSGSIZE : VHOST_BE_ANSWERED;
 }
 
-static int
-register_region(struct vhost_be_guard *guard, const struct virtq_region *r)
-{
-	uint64_t bytes;
-	void *start;
-
-	virtq_mem_map_bounds(r->map, &start, &bytes);
-	return vhost_be_guard_register(guard, start, bytes);
-}
-
 /* The front-end handles faults of what was proposed: only now may it be touched. */
 int
 vhost_be_postcopy_confirm(struct vhost_be *be, const struct vhu_msg *msg, struct virtq_mem **out)
@@ -141,7 +150,8 @@ vhost_be_postcopy_confirm(struct vhost_be *be, const struct vhu_msg *msg, struct
 	if (mem == NULL || msg->nfds != 0 || msg->u64 != 0)
 		return vhost_be_session_refuse(be, -EMSGSIZE, "no memory waits for a confirmation");
 	for (uint32_t i = 0; i < mem->nregions; i++) {
-		const int rc = register_region(be->postcopy.guard, &mem->region[i]);
+		const int rc = vhost_be_guard_register(be->postcopy.guard,
+						       mem->region[i].map);
 
 		if (rc < 0)
 			return vhost_be_session_refuse(be, rc, "memory in a file of a kind whose "

@@ -52,3 +52,9 @@ vhost_be_session_report_features(struct vhost_be *be)
 	INFO_SET(be, protocol_features, be->protocol);
 	be->ops->features(be->ctx, be->features, be->protocol);
 }
+
+void
+vhost_be_session_serve(struct vhost_be *be, bool begins)
+{
+	__atomic_store_n(&be->busy_ns, begins ? evloop_now_ns() : 0, __ATOMIC_RELAXED);
+}

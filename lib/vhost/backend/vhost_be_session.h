@@ -98,6 +98,7 @@ struct vhost_be_wanted {
 struct vhost_be_pages {
 	struct vhost_be_wanted *wanted;
 	uint32_t n, room;	/* of them */
+	uint32_t at;		/* the one that is looked at next */
 	struct evloop_later *thread[VHOST_BE_PAGE_THREADS];
 	uint32_t turn;
 	struct evloop_watch came; /* eventfd: one may have come */
@@ -164,6 +165,7 @@ struct vhost_be {
 	uint64_t features;		/* acked */
 	uint64_t protocol;		/* protocol features acked */
 	uint64_t messages;		/* since it connected */
+	uint64_t busy_ns;		/* atomic: since when it is being served; 0: it is not */
 	bool features_set;		/* SET_FEATURES was accepted since the last reset */
 	bool features_bad;		/* the last SET_FEATURES was refused */
 	bool prepared;			/* SET_VRING_CALL came */
@@ -250,6 +252,8 @@ struct vhost_be_request_info {
 
 void __attribute__((format(printf, 3, 4)))
 vhost_be_session_log(struct vhost_be *be, enum vhost_log_level level, const char *fmt, ...);
+/* The loop begins to serve the session; false: it is done with that. See vhost_be_guard.h. */
+void vhost_be_session_serve(struct vhost_be *be, bool begins);
 /* Note why (static text) a message is refused; returns rc. */
 int vhost_be_session_refuse(struct vhost_be *be, int rc, const char *why);
 /* Name features that a guest has and that cannot be served. */
@@ -425,8 +429,8 @@ bool vhost_be_postcopy_failed(const struct vhost_be *be);
 int vhost_be_postcopy_on_advise(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_postcopy_on_listen(struct vhost_be *be, struct vhu_msg *msg);
 int vhost_be_postcopy_on_end(struct vhost_be *be, struct vhu_msg *msg);
-/* It is over, one way or the other: nobody waits for a page any more. */
-void vhost_be_postcopy_close(struct vhost_be *be);
+/* It is over: nobody waits for a page any more. `come`: all have. */
+void vhost_be_postcopy_close(struct vhost_be *be, bool come);
 /* The memory that regions are added to: proposed, or in use. */
 struct virtq_mem *vhost_be_postcopy_mem(const struct vhost_be *be);
 /* Instead of using it, answer where memory lies; takes it over. For the handler to return. */
