@@ -9,7 +9,7 @@ import bed
 from bed import check, path
 
 FRONT = os.environ.get("FRONT", "net_vring")
-KILLS = 50          # a case; with both layouts 100 as a client and 100 as a server
+KILLS = 25          # a case; with both layouts 50 as a client and 50 as a server; see long.py
 MBUFS = 4096
 FEW = 10            # with nothing beside
 RESUMED = 1.0       # seconds after the new back-end is up, times PATIENCE
@@ -98,7 +98,9 @@ def killed(packed, server, times, before=lambda: None):
             front.testpmd.fds(), fds))
         front.testpmd.cmd("port stop 0")
         left = front.testpmd.mbufs_available()
-        check(left == MBUFS, "%d of %d mbufs are gone" % (MBUFS - left, MBUFS))
+        # DPDK's own keeps those of its rings until it is closed
+        check(left == MBUFS or FRONT != "net_vring", "%d of %d mbufs are gone" % (
+            MBUFS - left, MBUFS))
         check(front.testpmd.quit() == 0, "testpmd ended badly: " + front.testpmd.last_line())
     finally:
         front.close()
