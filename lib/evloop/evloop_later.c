@@ -79,9 +79,8 @@ do_jobs(void *arg)
 	return NULL;
 }
 
-/* A thread that no signal disturbs; nobody waits for it. */
-static bool
-start_thread(struct evloop_later *l)
+bool
+evloop_later_thread(void *(*fn)(void *arg), void *arg)
 {
 	pthread_attr_t attr;
 	sigset_t all, old;
@@ -93,7 +92,7 @@ start_thread(struct evloop_later *l)
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&thread, &attr, do_jobs, l);
+	rc = pthread_create(&thread, &attr, fn, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return rc == 0;
@@ -104,7 +103,7 @@ static void
 need_thread(struct evloop_later *l)
 {
 	if (!l->busy && l->first != NULL)
-		l->busy = start_thread(l);
+		l->busy = evloop_later_thread(do_jobs, l);
 }
 
 bool

@@ -11,6 +11,12 @@
 
 struct evloop_later;
 
+/*
+ * A thread that no signal disturbs, for which nobody waits and which nobody counts: it may live as
+ * long as what it serves. False: none is to be had. Any thread.
+ */
+bool evloop_later_thread(void *(*fn)(void *arg), void *arg);
+
 /* NULL: out of memory. */
 struct evloop_later *evloop_later_new(void);
 /* What waits is still done, then it is freed. NULL is allowed. Any thread. */

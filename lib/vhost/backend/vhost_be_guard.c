@@ -25,7 +25,6 @@ struct vhost_be_guard {
 	pthread_cond_t changed;
 	struct evloop *loop;	/* NULL: its owner has gone */
 	const uint64_t *busy;
-	struct evloop_later *thread;
 	int uffd;
 	struct virtq_map **map;	/* registered; a reference each */
 	uint32_t nmaps;
@@ -69,7 +68,6 @@ guard_release(struct vhost_be_guard *g)
 {
 	for (uint32_t i = 0; i < g->nmaps; i++)
 		virtq_mem_map_put(g->map[i]);
-	evloop_later_put(g->thread);
 	pthread_cond_destroy(&g->changed);
 	pthread_mutex_destroy(&g->lock);
 	free(g->map);
@@ -92,7 +90,7 @@ waits_too_long(const struct vhost_be_guard *g)
 	       is_longer(evloop_busy_since(g->loop), VHOST_BE_GUARD_LOOP_MS);
 }
 
-static void
+static void *
 guard_session(void *arg)
 {
 	struct vhost_be_guard *g = arg;
@@ -110,6 +108,7 @@ guard_session(void *arg)
 	}
 	pthread_mutex_unlock(&g->lock);
 	guard_release(g);
+	return NULL;
 }
 
 struct vhost_be_guard *
@@ -130,8 +129,7 @@ vhost_be_guard_new(struct evloop *loop, const uint64_t *busy, int uffd)
 	g->loop = loop;
 	g->busy = busy;
 	g->uffd = uffd;
-	g->thread = evloop_later_new();
-	if (g->thread != NULL && evloop_later_add(g->thread, guard_session, g))
+	if (evloop_later_thread(guard_session, g))
 		return g;
 	close(uffd);
 	guard_release(g);

@@ -20,8 +20,8 @@ struct vhost_be_guard;
 
 /*
  * Takes over `uffd`, through which pages come. *busy: atomic, since when the session is being
- * served (CLOCK_MONOTONIC, ns; 0: it is not), until the guard is freed. NULL: out of memory; uffd
- * is closed.
+ * served (CLOCK_MONOTONIC, ns; 0: it is not), until the guard is freed. NULL: out of memory, or no
+ * thread is to be had; uffd is closed.
  */
 struct vhost_be_guard *vhost_be_guard_new(struct evloop *loop, const uint64_t *busy, int uffd);
 /* The descriptor, or -1: it was closed, since somebody waited for too long. */
