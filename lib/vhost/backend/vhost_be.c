@@ -21,7 +21,6 @@ static const char *
 be_message(struct vhu_conn *c, struct vhu_msg *msg)
 {
 	struct vhost_be *be = c->owner;
-
 	const char *why;
 
 	be->messages++;

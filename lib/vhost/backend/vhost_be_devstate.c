@@ -63,7 +63,7 @@ write_state(const struct vhost_be *be, struct vhost_be_devstate *s)
 	struct wire_head head = {
 		.version = VERSION,
 		.rings = be->nrings,
-		.packed = !!(be->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED)),
+		.packed = vhost_be_session_packed(be),
 	};
 	uint8_t *at = s->bytes + sizeof(head);
 

@@ -14,12 +14,6 @@
 #include "virtq_inflight.h"
 #include "virtq_notify.h"
 
-static bool
-has_packed_rings(const struct vhost_be *be)
-{
-	return be->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
-}
-
 /* What a message says of queues, or NULL with the reason noted. */
 static const struct vhu_inflight *
 queues_of(struct vhost_be *be, const struct vhu_msg *msg)
@@ -37,7 +31,8 @@ queues_of(struct vhost_be *be, const struct vhu_msg *msg)
 static uint64_t
 bytes_for(const struct vhost_be *be, const struct vhu_inflight *said)
 {
-	return said->num_queues * virtq_inflight_bytes(said->queue_size, has_packed_rings(be));
+	return said->num_queues *
+	       virtq_inflight_bytes(said->queue_size, vhost_be_session_packed(be));
 }
 
 /* Nobody can cut it short. -errno. */

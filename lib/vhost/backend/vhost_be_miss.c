@@ -29,12 +29,6 @@ sync_bursts(struct vhost_be *be)
 	virtq_iotlb_reclaim(be->iotlb.map);
 }
 
-static struct virtq_iotlb_view *
-view_of(const struct vhost_be *be, uint16_t qid)
-{
-	return be->vring[qid].ring == NULL ? NULL : be->vring[qid].ring->view;
-}
-
 struct ahead {
 	struct vhost_be *be;
 	struct virtq_iotlb_view *view;
@@ -56,7 +50,7 @@ expect_page(void *ctx, uint64_t iova, bool write, uint32_t pos)
 static bool
 serve_ring(struct vhost_be *be, uint16_t qid)
 {
-	struct ahead a = { .be = be, .view = view_of(be, qid) };
+	struct ahead a = { .be = be, .view = vhost_be_session_view(be, qid) };
 	uint64_t iova;
 	bool write;
 
@@ -84,7 +78,7 @@ page_missed(struct evloop_watch *w, uint32_t events)
 	virtq_notify_take(w->fd);
 	vhost_be_session_serve(be, true);
 	for (uint16_t i = 0; i < be->nrings; i++) {
-		struct virtq_iotlb_view *view = view_of(be, i);
+		struct virtq_iotlb_view *view = vhost_be_session_view(be, i);
 
 		if (view != NULL && __atomic_load_n(&view->signalled, __ATOMIC_SEQ_CST))
 			serve_ring(be, i);
@@ -165,7 +159,7 @@ look_expired(struct evloop_timer *t)
 	vhost_be_session_serve(be, true);
 	take_pages(be);
 	for (uint16_t i = 0; i < be->nrings; i++) {
-		struct virtq_iotlb_view *view = view_of(be, i);
+		struct virtq_iotlb_view *view = vhost_be_session_view(be, i);
 
 		if (view == NULL)
 			continue;
@@ -270,8 +264,8 @@ answer_rings(struct vhost_be *be, const struct vhu_iotlb *m)
 	    m->iova + (m->size - 1) < m->iova || vring_wants(be, m->iova, m->size))
 		return false;
 	for (uint16_t i = 0; i < be->nrings; i++)
-		if (view_of(be, i) != NULL)
-			asked |= virtq_iotlb_view_answer(view_of(be, i), m->iova,
+		if (vhost_be_session_view(be, i) != NULL)
+			asked |= virtq_iotlb_view_answer(vhost_be_session_view(be, i), m->iova,
 							 m->iova + (m->size - 1), host, m->perm);
 	return asked;
 }
@@ -295,8 +289,8 @@ invalidate_map(struct vhost_be *be, const struct vhu_iotlb *m, bool *used)
 
 	INFO_ADD(be, iotlb_invalidations);
 	for (uint16_t i = 0; rc == 0 && i < be->nrings; i++)
-		if (view_of(be, i) != NULL)
-			*used |= virtq_iotlb_view_drop(view_of(be, i), m->iova,
+		if (vhost_be_session_view(be, i) != NULL)
+			*used |= virtq_iotlb_view_drop(vhost_be_session_view(be, i), m->iova,
 						       m->iova + (m->size - 1));
 	return rc;
 }

@@ -87,7 +87,7 @@ start_faulting(struct vhost_be *be, const struct virtq_region *r, uint64_t gpa)
 /* Which of the pages from `gpa` on are there; they lie in one region. */
 static void
 look_at_pages(const struct virtq_region *r, uint64_t gpa, uint64_t bytes,
-	      uint8_t there[MAX_PAGES + 1])
+	      uint8_t there[MAX_PAGES])
 {
 	const uintptr_t host = (uintptr_t)r->host + (gpa - r->gpa);
 
@@ -112,9 +112,9 @@ learn_range(struct vhost_be *be, const struct virtq_region *r, uint64_t gpa, uin
 	if (virtq_iotlb_add(be->iotlb.map, gpa, bytes, r->uva + (gpa - r->gpa), both) < 0)
 		return;
 	for (uint16_t i = 0; i < be->nrings; i++)
-		if (be->vring[i].ring != NULL && be->vring[i].ring->view != NULL)
-			virtq_iotlb_view_answer(be->vring[i].ring->view, gpa, gpa + (bytes - 1),
-						host, both);
+		if (vhost_be_session_view(be, i) != NULL)
+			virtq_iotlb_view_answer(vhost_be_session_view(be, i), gpa,
+						gpa + (bytes - 1), host, both);
 }
 
 /* What is there around a page. Whether that page is. */
@@ -123,7 +123,7 @@ learn_around(struct vhost_be *be, const struct virtq_region *r, uint64_t gpa)
 {
 	const uint64_t last = r->gpa + (r->size - 1);
 	uint64_t from = gpa & ~(WINDOW - 1), to = from + (WINDOW - 1), n_new = 0;
-	uint8_t there[MAX_PAGES + 1] = { 0 };
+	uint8_t there[MAX_PAGES] = { 0 };
 	uint32_t n;
 
 	look_at_pages(r, gpa, VIRTQ_IOTLB_PAGE, there);
@@ -142,11 +142,9 @@ learn_around(struct vhost_be *be, const struct virtq_region *r, uint64_t gpa)
 			n_new++;
 			continue;
 		}
-		if (n_new > 0) {
-			const uint64_t begin = at - n_new * VIRTQ_IOTLB_PAGE;
-
-			learn_range(be, r, begin, i < n ? at - begin : to - begin + 1);
-		}
+		if (n_new > 0)
+			learn_range(be, r, at - n_new * VIRTQ_IOTLB_PAGE,
+				    n_new * VIRTQ_IOTLB_PAGE);
 		n_new = 0;
 	}
 	return page_is_known(be, gpa);
@@ -181,8 +179,8 @@ static void
 refuse_page(struct vhost_be *be, uint64_t gpa)
 {
 	for (uint16_t i = 0; i < be->nrings; i++)
-		if (be->vring[i].ring != NULL && be->vring[i].ring->view != NULL)
-			virtq_iotlb_view_fail(be->vring[i].ring->view, gpa);
+		if (vhost_be_session_view(be, i) != NULL)
+			virtq_iotlb_view_fail(vhost_be_session_view(be, i), gpa);
 }
 
 /* Whether the page need not be waited for any more. */

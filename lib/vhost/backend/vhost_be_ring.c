@@ -72,12 +72,6 @@ vhost_be_rings_enabled(const struct vhost_be *be)
 	return false;
 }
 
-static bool
-is_packed(const struct vhost_be *be)
-{
-	return be->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
-}
-
 /* No burst uses the ring any more: keep its position, and free it. */
 static void
 ring_stopped(struct vhost_be *be, struct vhost_be_vring *r)
@@ -411,7 +405,7 @@ vhost_be_ring_on_set_vring_num(struct vhost_be *be, struct vhu_msg *msg)
 	if (num == 0 || num > VIRTQ_MAX_SIZE)
 		return vhost_be_session_refuse(be, -EINVAL, "a ring has 1 to 32768 entries");
 	/* Before the features are known, the layout is not either. */
-	packed_possible = be->features_set ? is_packed(be) :
+	packed_possible = be->features_set ? vhost_be_session_packed(be) :
 					     be->offered & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 	if (!packed_possible && (num & (num - 1)) != 0)
 		return vhost_be_session_refuse(be, -EINVAL,
@@ -430,7 +424,7 @@ vhost_be_ring_on_set_vring_num(struct vhost_be *be, struct vhu_msg *msg)
 static const char *
 bad_addr(const struct vhost_be *be, const struct vhu_vring_addr *a)
 {
-	const uint64_t avail_align = be->features_set && is_packed(be) ? 4 : 2;
+	const uint64_t avail_align = be->features_set && vhost_be_session_packed(be) ? 4 : 2;
 
 	if (a->desc % 16 != 0 || a->avail % avail_align != 0 || a->used % 4 != 0)
 		return "ring addresses are not aligned: 16 bytes are due for descriptors, "
@@ -516,7 +510,7 @@ vhost_be_ring_on_get_vring_base(struct vhost_be *be, struct vhu_msg *msg)
 	close_call(r);
 	msg->hdr.size = sizeof(msg->state);
 	msg->state.num = r->has_base ? r->base : r->has_left ? r->left :
-			 virtq_fresh_base(is_packed(be));
+			 virtq_fresh_base(vhost_be_session_packed(be));
 	return 0;
 }
 

@@ -254,6 +254,19 @@ void __attribute__((format(printf, 3, 4)))
 vhost_be_session_log(struct vhost_be *be, enum vhost_log_level level, const char *fmt, ...);
 /* The loop begins to serve the session; false: it is done with that. See vhost_be_guard.h. */
 void vhost_be_session_serve(struct vhost_be *be, bool begins);
+static inline bool
+vhost_be_session_packed(const struct vhost_be *be)
+{
+	return be->features & VIRTQ_BIT(VIRTIO_F_RING_PACKED);
+}
+
+/* What the vring knows of the IOTLB while it runs; NULL: it does not, or needs none. */
+static inline struct virtq_iotlb_view *
+vhost_be_session_view(const struct vhost_be *be, uint16_t qid)
+{
+	return be->vring[qid].ring == NULL ? NULL : be->vring[qid].ring->view;
+}
+
 /* Note why (static text) a message is refused; returns rc. */
 int vhost_be_session_refuse(struct vhost_be *be, int rc, const char *why);
 /* Name features that a guest has and that cannot be served. */
