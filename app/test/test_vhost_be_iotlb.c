@@ -1,111 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A session behind a virtual IOMMU: what it asks, what it is told, what rings do meanwhile. */
-#include "rig_frontend.h"
+/* A session behind a virtual RIG_IOMMU: what it asks, what it is told, what rings do meanwhile. */
+#include "rig_iommu.h"
 #include "virtq_shared.h"
 
-#define IOMMU VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)
-#define IOVA 0x40000000ull	/* of the first byte of memory */
-#define BUFFERS 0x100000ull	/* where buffers lie in that memory */
-#define PAGE 4096ull
-#define BOTH (VIRTQ_IOTLB_READ | VIRTQ_IOTLB_WRITE)
-
-/* The front-end's end of the back-end channel. */
-static int chan;
-
-static int
-iommu_setup(void **state)
-{
-	struct vhost_be_config cfg;
-	struct rig *rig;
-	char err[200];
-
-	rig_setup_bare(state);
-	rig = *state;
-	cfg = rig_config(rig);
-	cfg.features |= IOMMU;
-	assert_int_equal(vhost_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
-	rig_connect(rig);
-	chan = -1;
-	return 0;
-}
-
-static int
-iommu_teardown(void **state)
-{
-	if (chan >= 0)
-		close(chan);
-	return rig_teardown(state);
-}
-
-static void
-give_channel(struct rig *rig)
-{
-	struct vhu_msg m;
-	int pair[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &pair[0], 1, &m), ACK);
-	close(pair[0]);
-	chan = pair[1];
-}
-
-static enum outcome
-say(struct rig *rig, uint8_t type, uint64_t iova, uint64_t size, uint64_t uva, uint8_t perm)
-{
-	const struct vhu_iotlb t = { .iova = iova, .size = size, .uva = uva, .perm = perm,
-				     .type = type };
-	struct vhu_msg m;
-
-	return fe_talk(rig, VHU_IOTLB_MSG, NEED, &t, sizeof(t), NULL, 0, &m);
-}
-
-/* The page at an offset of the memory. */
-static enum outcome
-say_page(struct rig *rig, uint64_t iova)
-{
-	return say(rig, VHU_IOTLB_UPDATE, iova, PAGE, RIG_UVA + (iova - IOVA), BOTH);
-}
-
-static enum outcome
-take_away(struct rig *rig, uint64_t iova, uint64_t size)
-{
-	return say(rig, VHU_IOTLB_INVALIDATE, iova, size, 0, 0);
-}
-
-/* The next page that the session asks for; false: none. */
-static bool
-asked(struct vhu_iotlb *miss)
-{
-	struct {
-		struct vhu_hdr hdr;
-		struct vhu_iotlb body;
-	} VHU_PACKED m;
-	const ssize_t got = recv(chan, &m, sizeof(m), 0);
-
-	if (got < 0)
-		return false;
-	assert_int_equal(got, sizeof(m));
-	assert_int_equal(m.hdr.request, VHU_BACKEND_IOTLB_MSG);
-	assert_int_equal(m.hdr.flags, VHU_VERSION);
-	assert_int_equal(m.hdr.size, sizeof(m.body));
-	assert_int_equal(m.body.type, VHU_IOTLB_MISS);
-	assert_int_equal(m.body.iova % PAGE, 0);
-	*miss = m.body;
-	return true;
-}
-
-static uint32_t
-answer_all(struct rig *rig)
-{
-	struct vhu_iotlb miss;
-	uint32_t n = 0;
-
-	while (asked(&miss)) {
-		assert_int_equal(say_page(rig, miss.iova), ACK);
-		n++;
-	}
-	return n;
-}
+#define BUFFERS 0x100000ull	/* where buffers lie in the rig's memory */
+#define PAGE VIRTQ_IOTLB_PAGE
 
 /* All that a front-end says of two rings; their addresses are I/O virtual ones. */
 static void
@@ -113,28 +12,18 @@ describe_rings(struct rig *rig)
 {
 	const struct vhu_mem_table t = rig_table();
 
-	fe_negotiate(rig, RIG_ACKED | IOMMU, VHOST_BE_PROTOCOL);
+	fe_negotiate(rig, RIG_ACKED | RIG_IOMMU, VHOST_BE_PROTOCOL);
 	assert_int_equal(fe_table(rig, &t, 1), ACK);
-	for (uint32_t i = 0; i < 2; i++) {
-		struct vhu_vring_addr a = rig_addr(i);
-
-		a.desc += IOVA - RIG_UVA;
-		a.avail += IOVA - RIG_UVA;
-		a.used += IOVA - RIG_UVA;
-		assert_int_equal(fe_state(rig, VHU_SET_VRING_NUM, i, RIG_SIZE), ACK);
-		assert_int_equal(fe_addr(rig, &a), ACK);
-		assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, i, rig->call[i]), ACK);
-		assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, i | VHU_FD_NONE, -1), ACK);
-		assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, i, 1), ACK);
-	}
+	for (uint32_t i = 0; i < 2; i++)
+		iommu_describe_ring(rig, i);
 }
 
 static void
 start(struct rig *rig)
 {
-	give_channel(rig);
+	iommu_channel(rig);
 	describe_rings(rig);
-	answer_all(rig);
+	iommu_answer(rig);
 	assert_non_null(rig->ring[0]);
 	assert_non_null(rig->ring[1]);
 }
@@ -146,14 +35,14 @@ rings_start_when_their_addresses_are_known(void **state)
 	uint32_t writable = 0, n = 0;
 	struct vhu_iotlb miss;
 
-	give_channel(rig);
+	iommu_channel(rig);
 	describe_rings(rig);
 	assert_null(rig->ring[0]);
-	while (asked(&miss)) {
-		assert_true(miss.iova >= IOVA && miss.iova < IOVA + 2 * RIG_STRIDE);
+	while (iommu_asked(&miss)) {
+		assert_true(miss.iova >= RIG_IOVA && miss.iova < RIG_IOVA + 2 * RIG_STRIDE);
 		writable += miss.perm == VIRTQ_IOTLB_WRITE;
 		assert_int_equal(rig->ring[0] != NULL, n >= 3);
-		assert_int_equal(say_page(rig, miss.iova), ACK);
+		assert_int_equal(iommu_say_page(rig, miss.iova), ACK);
 		n++;
 	}
 	/* A page for each of three parts of two rings; the device's part is written. */
@@ -174,17 +63,17 @@ rings_pause_while_their_memory_is_away(void **state)
 	rig->vq[0]->cursor.avail_idx = rig->vq[0]->cursor.used_idx = 7;
 	quiesces = rig->quiesces;
 	publishes = rig->publishes;
-	assert_int_equal(take_away(rig, IOVA + 0x1000, PAGE), ACK);
+	assert_int_equal(iommu_take(rig, RIG_IOVA + 0x1000, PAGE), ACK);
 	assert_int_equal(rig->pauses, 1);
 	assert_null(rig->ring[0]);
 	assert_non_null(rig->ring[1]);
 	assert_int_equal(rig->quiesces, quiesces + 1);
-	assert_int_equal(answer_all(rig), 1);
+	assert_int_equal(iommu_answer(rig), 1);
 	assert_non_null(rig->ring[0]);
 	assert_int_equal(rig->publishes, publishes + 1);
 	assert_int_equal(rig->vq[0]->cursor.avail_idx, 7);
 	/* One that is not said again stops in the end. */
-	take_away(rig, IOVA, PAGE);
+	iommu_take(rig, RIG_IOVA, PAGE);
 	assert_int_equal(rig->pauses, 2);
 	publishes = rig->publishes;
 	WAIT(rig, rig->publishes > publishes, 3000);
@@ -204,21 +93,21 @@ what_a_burst_misses_is_asked_for(void **state)
 	start(rig);
 	view = rig->ring[1]->view;
 	virtq_iotlb_view_begin(view, 0);
-	assert_true(virtq_iotlb_view_miss(view, IOVA + BUFFERS + 100, false));
+	assert_true(virtq_iotlb_view_miss(view, RIG_IOVA + BUFFERS + 100, false));
 	pump(rig);
-	assert_true(asked(&miss));
-	assert_int_equal(miss.iova, IOVA + BUFFERS);
+	assert_true(iommu_asked(&miss));
+	assert_int_equal(miss.iova, RIG_IOVA + BUFFERS);
 	assert_int_equal(miss.perm, VIRTQ_IOTLB_READ);
-	assert_false(asked(&miss));
+	assert_false(iommu_asked(&miss));
 	told = rig->translations;
-	assert_int_equal(say_page(rig, IOVA + BUFFERS), ACK);
+	assert_int_equal(iommu_say_page(rig, RIG_IOVA + BUFFERS), ACK);
 	assert_int_equal(rig->translations, told + 1);
-	assert_ptr_equal(virtq_iotlb_view_find(view, IOVA + BUFFERS + 100, 10, false, &range),
+	assert_ptr_equal(virtq_iotlb_view_find(view, RIG_IOVA + BUFFERS + 100, 10, false, &range),
 			 virtq_mem_uva(rig->be->mem, RIG_UVA + BUFFERS + 100, 10));
 	/* It is the ring's alone, and goes when it is taken away. */
 	assert_int_equal(rig->be->info.iotlb_ranges, virtq_iotlb_ranges(rig->be->iotlb.map));
-	assert_int_equal(take_away(rig, IOVA + BUFFERS, PAGE), ACK);
-	assert_null(virtq_iotlb_view_find(view, IOVA + BUFFERS + 100, 10, false, &range));
+	assert_int_equal(iommu_take(rig, RIG_IOVA + BUFFERS, PAGE), ACK);
+	assert_null(virtq_iotlb_view_find(view, RIG_IOVA + BUFFERS + 100, 10, false, &range));
 }
 
 /* Buffers that wait in a ring are asked for before anybody misses them. */
@@ -233,7 +122,7 @@ what_lies_ahead_is_asked_for(void **state)
 	start(rig);
 	ring = rig->ring[0];
 	for (uint16_t i = 0; i < 4; i++) {
-		ring->desc[i] = (struct vring_desc){ .addr = IOVA + BUFFERS + i * PAGE + 0x800,
+		ring->desc[i] = (struct vring_desc){ .addr = RIG_IOVA + BUFFERS + i * PAGE + 0x800,
 						     .len = 2048, .flags = VRING_DESC_F_WRITE };
 		ring->avail->ring[i] = i;
 	}
@@ -241,13 +130,13 @@ what_lies_ahead_is_asked_for(void **state)
 	virtq_store16_release(&ring->avail->idx, 4);
 	WAIT(rig, rig->be->info.iotlb_misses >= 11, 2000);
 	for (int i = 0; i < 5; i++) {
-		assert_true(asked(&miss));
+		assert_true(iommu_asked(&miss));
 		assert_true(miss.iova > last);
 		assert_int_equal(miss.perm, VIRTQ_IOTLB_WRITE);
 		last = miss.iova;
 	}
-	assert_false(asked(&miss));
-	assert_int_equal(last, IOVA + BUFFERS + 4 * PAGE);
+	assert_false(iommu_asked(&miss));
+	assert_int_equal(last, RIG_IOVA + BUFFERS + 4 * PAGE);
 }
 
 /* What a front-end says unasked stays until it takes it away. */
@@ -258,25 +147,28 @@ a_front_end_may_say_all_before(void **state)
 	struct vhu_mem_table t = rig_table();
 	uint64_t len = 1;
 
-	fe_negotiate(rig, RIG_ACKED | IOMMU, VHOST_BE_PROTOCOL);
-	assert_int_equal(say_page(rig, IOVA), NACK); /* there is no memory yet */
+	fe_negotiate(rig, RIG_ACKED | RIG_IOMMU, VHOST_BE_PROTOCOL);
+	assert_int_equal(iommu_say_page(rig, RIG_IOVA), NACK); /* there is no memory yet */
 	assert_int_equal(fe_table(rig, &t, 1), ACK);
-	assert_int_equal(say(rig, VHU_IOTLB_UPDATE, IOVA, RIG_MEM, RIG_UVA, BOTH), ACK);
+	assert_int_equal(iommu_say(rig, VHU_IOTLB_UPDATE, RIG_IOVA, RIG_MEM, RIG_UVA, RIG_BOTH),
+			 ACK);
 	describe_rings(rig);
 	assert_null(strstr(rig->log, "no back-end channel"));
 	assert_non_null(rig->ring[0]);
-	assert_non_null(virtq_iotlb_find(rig->ring[0]->view->iotlb, IOVA + BUFFERS, &len, true));
+	assert_non_null(virtq_iotlb_find(rig->ring[0]->view->iotlb, RIG_IOVA + BUFFERS, &len,
+					 true));
 	/* Without a channel nothing can be asked, which is said once. */
-	take_away(rig, IOVA, RIG_MEM);
+	iommu_take(rig, RIG_IOVA, RIG_MEM);
 	assert_null(rig->ring[0]);
 	assert_non_null(strstr(rig->log, "no back-end channel"));
-	assert_int_equal(say(rig, VHU_IOTLB_UPDATE, IOVA, RIG_MEM, RIG_UVA, BOTH), ACK);
+	assert_int_equal(iommu_say(rig, VHU_IOTLB_UPDATE, RIG_IOVA, RIG_MEM, RIG_UVA, RIG_BOTH),
+			 ACK);
 	assert_non_null(rig->ring[0]);
 	/* Memory that moves: translations go with it. */
 	t.region[0].gpa += RIG_MEM;
 	assert_int_equal(fe_table(rig, &t, 1), ACK);
 	assert_non_null(rig->ring[0]);
-	assert_non_null(virtq_iotlb_find(rig->ring[0]->view->iotlb, IOVA, &len, true));
+	assert_non_null(virtq_iotlb_find(rig->ring[0]->view->iotlb, RIG_IOVA, &len, true));
 }
 
 static void
@@ -287,18 +179,18 @@ what_is_wrong_is_refused(void **state)
 
 	start(rig);
 	ranges = rig->be->info.iotlb_ranges;
-	assert_int_equal(say(rig, 1, IOVA, PAGE, RIG_UVA, BOTH), NACK);
-	assert_int_equal(say(rig, 4, IOVA, PAGE, RIG_UVA, BOTH), NACK);
-	assert_int_equal(say(rig, 9, IOVA, PAGE, RIG_UVA, BOTH), NACK);
-	assert_int_equal(say(rig, 2, IOVA, 0, RIG_UVA, BOTH), NACK);
-	assert_int_equal(say(rig, 2, UINT64_MAX - 1, PAGE, RIG_UVA, BOTH), NACK);
-	assert_int_equal(say(rig, 2, IOVA, PAGE, UINT64_MAX - 1, BOTH), NACK);
-	assert_int_equal(say(rig, 2, IOVA, PAGE, RIG_UVA - PAGE, BOTH), NACK);
-	assert_int_equal(say(rig, 2, IOVA, RIG_MEM + 1, RIG_UVA, BOTH), NACK);
-	assert_int_equal(say(rig, 2, IOVA, PAGE, RIG_UVA, 0), NACK);
-	assert_int_equal(say(rig, 2, IOVA, PAGE, RIG_UVA, 4), NACK);
-	assert_int_equal(take_away(rig, IOVA, 0), NACK);
-	assert_int_equal(take_away(rig, 2, UINT64_MAX), NACK);
+	assert_int_equal(iommu_say(rig, 1, RIG_IOVA, PAGE, RIG_UVA, RIG_BOTH), NACK);
+	assert_int_equal(iommu_say(rig, 4, RIG_IOVA, PAGE, RIG_UVA, RIG_BOTH), NACK);
+	assert_int_equal(iommu_say(rig, 9, RIG_IOVA, PAGE, RIG_UVA, RIG_BOTH), NACK);
+	assert_int_equal(iommu_say(rig, 2, RIG_IOVA, 0, RIG_UVA, RIG_BOTH), NACK);
+	assert_int_equal(iommu_say(rig, 2, UINT64_MAX - 1, PAGE, RIG_UVA, RIG_BOTH), NACK);
+	assert_int_equal(iommu_say(rig, 2, RIG_IOVA, PAGE, UINT64_MAX - 1, RIG_BOTH), NACK);
+	assert_int_equal(iommu_say(rig, 2, RIG_IOVA, PAGE, RIG_UVA - PAGE, RIG_BOTH), NACK);
+	assert_int_equal(iommu_say(rig, 2, RIG_IOVA, RIG_MEM + 1, RIG_UVA, RIG_BOTH), NACK);
+	assert_int_equal(iommu_say(rig, 2, RIG_IOVA, PAGE, RIG_UVA, 0), NACK);
+	assert_int_equal(iommu_say(rig, 2, RIG_IOVA, PAGE, RIG_UVA, 4), NACK);
+	assert_int_equal(iommu_take(rig, RIG_IOVA, 0), NACK);
+	assert_int_equal(iommu_take(rig, 2, UINT64_MAX), NACK);
 	assert_int_equal(rig->be->info.iotlb_ranges, ranges);
 	assert_non_null(rig->ring[0]);
 }
@@ -311,7 +203,7 @@ nothing_is_translated_without_the_feature(void **state)
 
 	fe_start(rig);
 	assert_null(rig->ring[0]->view);
-	assert_int_equal(say_page(rig, IOVA), NACK);
+	assert_int_equal(iommu_say_page(rig, RIG_IOVA), NACK);
 	assert_int_equal(rig->quiesces, 0);
 }
 

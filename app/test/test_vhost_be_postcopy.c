@@ -1,69 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Post-copy: what the front-end is told, when memory is used, and who waits for a page. */
-#include "rig_frontend.h"
+#include "rig_paged.h"
 
-#include <linux/userfaultfd.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 
-#define PAGE 4096ull
 #define MISSING 0x40000ull	/* in the rig's memory: a page that has yet to come */
-
-/* The descriptor that faults come through. */
-static int
-advise(struct rig *rig)
-{
-	struct vhu_msg m;
-
-	assert_int_equal(fe_talk(rig, VHU_POSTCOPY_ADVISE, 0, NULL, 0, NULL, 0, &m), ANSWER);
-	assert_int_equal(m.hdr.size, 0);
-	assert_int_equal(m.nfds, 1);
-	return m.fds[0];
-}
-
-/* Memory will come page by page. */
-static int
-begin_listening(struct rig *rig)
-{
-	int uffd;
-
-	fe_negotiate(rig, RIG_ACKED, VHOST_BE_PROTOCOL);
-	uffd = advise(rig);
-	assert_int_equal(fe_empty(rig, VHU_POSTCOPY_LISTEN), ACK);
-	return uffd;
-}
-
-static void
-punch(struct rig *rig)
-{
-	assert_int_equal(fallocate(rig->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, MISSING,
-				   PAGE), 0);
-}
-
-static enum outcome
-confirm(struct rig *rig, uint32_t request, struct vhu_msg *m)
-{
-	const uint64_t good = 0;
-
-	return fe_talk(rig, request, 0, &good, sizeof(good), NULL, 0, m);
-}
-
-/* Until memory is used: where the session says that the rig's lies. */
-static uint8_t *
-propose_table(struct rig *rig)
-{
-	const struct vhu_mem_table t = rig_table();
-	struct vhu_msg m;
-
-	assert_int_equal(fe_talk(rig, VHU_SET_MEM_TABLE, 0, &t, 8 + 32, &rig->memfd, 1, &m),
-			 ANSWER);
-	assert_int_equal(m.hdr.size, 8 + 32);
-	assert_int_equal(m.table.n, 1);
-	assert_int_equal(m.table.region[0].gpa, t.region[0].gpa);
-	assert_int_equal(m.table.region[0].size, t.region[0].size);
-	assert_null(vhost_be_get_mem(rig->be));
-	return (uint8_t *)(uintptr_t)m.table.region[0].uva;
-}
 
 static void *
 read_byte(void *arg)
@@ -76,34 +17,25 @@ static void
 a_page_comes_when_it_is_missed(void **state)
 {
 	struct rig *rig = *state;
-	uint8_t page[PAGE] __attribute__((aligned(4096)));
-	struct uffd_msg fault;
-	struct pollfd p;
 	pthread_t reader;
 	struct vhu_msg m;
 	uint8_t *base;
 	void *got;
 	int uffd;
 
-	uffd = begin_listening(rig);
-	punch(rig);
-	base = propose_table(rig);
-	assert_int_equal(confirm(rig, VHU_SET_MEM_TABLE, &m), SILENCE);
+	uffd = paged_listen(rig, RIG_ACKED);
+	paged_punch(rig, MISSING);
+	base = paged_propose(rig);
+	assert_int_equal(paged_confirm(rig, VHU_SET_MEM_TABLE, &m), SILENCE);
 	assert_ptr_equal(virtq_mem_uva(vhost_be_get_mem(rig->be), RIG_UVA, 1), base);
 	pthread_create(&reader, NULL, read_byte, base + MISSING + 5);
-	p = (struct pollfd){ .fd = uffd, .events = POLLIN };
-	assert_int_equal(poll(&p, 1, 5000), 1);
-	assert_int_equal(read(uffd, &fault, sizeof(fault)), sizeof(fault));
-	assert_int_equal(fault.event, UFFD_EVENT_PAGEFAULT);
-	assert_int_equal(fault.arg.pagefault.address & ~(PAGE - 1), (uintptr_t)base + MISSING);
-	memset(page, 77, sizeof(page));
-	assert_int_equal(ioctl(uffd, UFFDIO_COPY, &(struct uffdio_copy){
-		.dst = (uintptr_t)base + MISSING, .src = (uintptr_t)page, .len = PAGE }), 0);
+	assert_ptr_equal(paged_missed(rig, uffd), base + MISSING);
+	paged_bring(uffd, base + MISSING, 77);
 	pthread_join(reader, &got);
 	assert_int_equal((uintptr_t)got, 77);
 	assert_int_equal(fe_get(rig, VHU_POSTCOPY_END), 0);
 	close(uffd);
-	punch(rig);
+	paged_punch(rig, MISSING);
 	assert_int_equal(base[MISSING], 0); /* nobody is asked any more */
 }
 
@@ -117,7 +49,7 @@ regions_are_proposed_one_by_one(void **state)
 	struct vhu_msg m;
 	int uffd;
 
-	uffd = begin_listening(rig);
+	uffd = paged_listen(rig, RIG_ACKED);
 	for (uint64_t k = 0; k < 3; k++) {
 		const uint64_t i = k % 2; /* QEMU 7.2 repeats them for each pair of queues */
 		const struct vhu_mem_single s = { .region = { RIG_GPA + i * half, half,
@@ -132,7 +64,7 @@ regions_are_proposed_one_by_one(void **state)
 		told[k] = m.single.region.uva;
 	}
 	assert_int_equal(told[0], told[2]);
-	assert_int_equal(confirm(rig, VHU_ADD_MEM_REG, &m), SILENCE);
+	assert_int_equal(paged_confirm(rig, VHU_ADD_MEM_REG, &m), SILENCE);
 	assert_int_equal(vhost_be_get_mem(rig->be)->nregions, 2);
 	assert_ptr_equal(virtq_mem_uva(vhost_be_get_mem(rig->be), RIG_UVA + half, 1),
 			 (void *)(uintptr_t)told[1]);
@@ -151,10 +83,10 @@ nobody_waits_for_the_dead(void **state)
 	void *got;
 	int uffd;
 
-	uffd = begin_listening(rig);
-	punch(rig);
-	base = propose_table(rig);
-	confirm(rig, VHU_SET_MEM_TABLE, &m);
+	uffd = paged_listen(rig, RIG_ACKED);
+	paged_punch(rig, MISSING);
+	base = paged_propose(rig);
+	paged_confirm(rig, VHU_SET_MEM_TABLE, &m);
 	/* Memory is unmapped when no burst uses it; of this reader the session knows nothing. */
 	mem = virtq_mem_get(vhost_be_get_mem(rig->be));
 	pthread_create(&reader, NULL, read_byte, base + MISSING);
@@ -166,115 +98,45 @@ nobody_waits_for_the_dead(void **state)
 	close(uffd);
 }
 
-/* The page that somebody waits for now. */
-static uint8_t *
-missed_page(struct rig *rig, int uffd)
-{
-	struct pollfd p = { .fd = uffd, .events = POLLIN };
-	struct uffd_msg fault;
-
-	WAIT(rig, poll(&p, 1, 0) == 1, 5000);
-	assert_int_equal(read(uffd, &fault, sizeof(fault)), sizeof(fault));
-	assert_int_equal(fault.event, UFFD_EVENT_PAGEFAULT);
-	return (uint8_t *)(uintptr_t)(fault.arg.pagefault.address & ~(PAGE - 1));
-}
-
-static void
-bring_page(int uffd, uint8_t *at, uint8_t fill)
-{
-	uint8_t page[PAGE] __attribute__((aligned(4096)));
-
-	memset(page, fill, sizeof(page));
-	assert_int_equal(ioctl(uffd, UFFDIO_COPY, &(struct uffdio_copy){
-		.dst = (uintptr_t)at, .src = (uintptr_t)page, .len = PAGE }), 0);
-}
-
-static void
-punch_at(struct rig *rig, uint64_t offset)
-{
-	assert_int_equal(fallocate(rig->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				   (off_t)offset, PAGE), 0);
-}
-
-/* Memory is in use, page by page: all is there but those that the caller punches. */
-static uint8_t *
-begin_by_pages(struct rig *rig, int *uffd)
-{
-	struct vhu_msg m;
-	uint8_t *base;
-
-	*uffd = begin_listening(rig);
-	memset(rig->mem, 0, RIG_MEM);
-	base = propose_table(rig);
-	assert_int_equal(confirm(rig, VHU_SET_MEM_TABLE, &m), SILENCE);
-	return base;
-}
-
-static uint16_t
-fetch(struct rig *rig, uint32_t ring, struct virtq_chain *c, uint16_t n)
-{
-	struct virtq_dev *vq = rig->vq[ring];
-	struct virtq_fetch f = virtq_dev_fetch_begin(vq, NULL);
-
-	virtq_dev_begin(vq, rig->ring[ring]);
-	return virtq_dev_fetch(vq, rig->ring[ring], &f, c, n, false, false,
-			       virtq_dev_prefetch_nothing);
-}
-
-/* A chain in each of the first entries of ring 1: their buffers begin at these addresses. */
-static void
-offer(struct rig *rig, const uint64_t *gpa, uint16_t n)
-{
-	const struct vhu_vring_addr a = rig_addr(1);
-	struct vring_desc *desc = (void *)(rig->mem + (a.desc - RIG_UVA));
-	struct vring_avail *avail = (void *)(rig->mem + (a.avail - RIG_UVA));
-
-	for (uint16_t i = 0; i < n; i++) {
-		desc[i] = (struct vring_desc){ .addr = gpa[i], .len = 64 };
-		avail->ring[i] = i;
-	}
-	avail->idx = n;
-}
-
 /* A burst that meets a page which has not come leaves the chain; nor does anybody else wait. */
 static void
 no_burst_waits_for_a_page(void **state)
 {
-	const uint64_t gpa[] = { RIG_GPA + MISSING - PAGE, RIG_GPA + MISSING, 0x10,
-				 RIG_GPA + MISSING + PAGE };
+	const uint64_t gpa[] = { RIG_GPA + MISSING - RIG_PAGE, RIG_GPA + MISSING, 0x10,
+				 RIG_GPA + MISSING + RIG_PAGE };
 	struct rig *rig = *state;
 	struct virtq_chain c[4];
 	uint8_t *base;
 	uint16_t n = 0;
 	int uffd;
 
-	base = begin_by_pages(rig, &uffd);
-	punch(rig);
+	base = paged_begin(rig, RIG_ACKED, &uffd);
+	paged_punch(rig, MISSING);
 	fe_ring(rig, 1);
 	assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, 1, 1), ACK);
 	WAIT(rig, rig->ring[1] != NULL, 5000);
 	assert_non_null(rig->ring[1]->view);
-	offer(rig, gpa, 4);
-	WAIT(rig, fetch(rig, 1, c, 4) == 1, 5000);
-	assert_ptr_equal(c[0].addr, base + MISSING - PAGE);
-	assert_ptr_equal(missed_page(rig, uffd), base + MISSING);
+	paged_offer(rig, gpa, 4);
+	WAIT(rig, paged_fetch(rig, 1, c, 4) == 1, 5000);
+	assert_ptr_equal(c[0].addr, base + MISSING - RIG_PAGE);
+	assert_ptr_equal(paged_missed(rig, uffd), base + MISSING);
 	for (int i = 0; i < 50; i++) {
 		assert_true(fe_get(rig, VHU_GET_QUEUE_NUM) > 0);
-		assert_int_equal(fetch(rig, 1, c, 4), 1);
+		assert_int_equal(paged_fetch(rig, 1, c, 4), 1);
 		usleep(1000);
 	}
-	bring_page(uffd, base + MISSING, 77);
+	paged_bring(uffd, base + MISSING, 77);
 	/* What no memory is at, page or not, is a fault of the guest's. */
-	WAIT(rig, n == 4 || (n = fetch(rig, 1, c, 4)) == 4, 5000);
+	WAIT(rig, n == 4 || (n = paged_fetch(rig, 1, c, 4)) == 4, 5000);
 	assert_ptr_equal(c[1].addr, base + MISSING);
 	assert_int_equal(*c[1].addr, 77);
 	assert_int_equal(c[2].fault, VIRTQ_FAULT_UNMAPPED);
-	assert_ptr_equal(c[3].addr, base + MISSING + PAGE);
+	assert_ptr_equal(c[3].addr, base + MISSING + RIG_PAGE);
 	/* All pages are there: nobody asks any more. */
 	assert_int_equal(fe_get(rig, VHU_POSTCOPY_END), 0);
 	assert_non_null(rig->ring[1]);
 	assert_null(rig->ring[1]->view);
-	assert_int_equal(fetch(rig, 1, c, 4), 4);
+	assert_int_equal(paged_fetch(rig, 1, c, 4), 4);
 	close(uffd);
 }
 
@@ -287,14 +149,14 @@ a_ring_waits_for_its_pages(void **state)
 	uint8_t *base;
 	int uffd;
 
-	base = begin_by_pages(rig, &uffd);
-	punch_at(rig, at & ~(PAGE - 1));
+	base = paged_begin(rig, RIG_ACKED, &uffd);
+	paged_punch(rig, at & ~(RIG_PAGE - 1));
 	fe_ring(rig, 1);
 	assert_null(rig->ring[1]);
-	assert_ptr_equal(missed_page(rig, uffd), base + (at & ~(PAGE - 1)));
+	assert_ptr_equal(paged_missed(rig, uffd), base + (at & ~(RIG_PAGE - 1)));
 	assert_true(fe_get(rig, VHU_GET_QUEUE_NUM) > 0);
 	assert_null(rig->ring[1]);
-	bring_page(uffd, base + (at & ~(PAGE - 1)), 0);
+	paged_bring(uffd, base + (at & ~(RIG_PAGE - 1)), 0);
 	WAIT(rig, rig->ring[1] != NULL, 5000);
 	assert_int_equal(fe_get(rig, VHU_POSTCOPY_END), 0);
 	close(uffd);
@@ -310,10 +172,10 @@ pages_that_go_again(void **state)
 	uint8_t answer[64];
 	int uffd;
 
-	begin_by_pages(rig, &uffd);
+	paged_begin(rig, RIG_ACKED, &uffd);
 	fe_ring(rig, 1);
 	WAIT(rig, rig->ring[1] != NULL, 5000);
-	punch_at(rig, (rig_addr(1).used - RIG_UVA) & ~(PAGE - 1));
+	paged_punch(rig, (rig_addr(1).used - RIG_UVA) & ~(RIG_PAGE - 1));
 	rig_serve(rig);
 	fe_send_on(rig->fe, VHU_SET_VRING_BASE, 0, &base, sizeof(base), NULL, 0);
 	p.fd = rig->fe;
@@ -335,14 +197,14 @@ the_order_is_kept(void **state)
 	assert_int_equal(fe_empty(rig, VHU_POSTCOPY_LISTEN), NACK);
 	assert_int_equal(fe_get(rig, VHU_POSTCOPY_END), 1);
 	assert_int_equal(fe_table(rig, &t, 1), ACK);
-	uffd = advise(rig);
-	close(advise(rig)); /* another one takes its place */
+	uffd = paged_advise(rig);
+	close(paged_advise(rig)); /* another one takes its place */
 	assert_int_equal(fe_empty(rig, VHU_POSTCOPY_LISTEN), NACK); /* memory is in use */
 	close(uffd);
 	rig_disconnect(rig);
 	rig_connect(rig);
-	close(begin_listening(rig));
-	assert_int_equal(confirm(rig, VHU_SET_MEM_TABLE, &m), CLOSED);
+	close(paged_listen(rig, RIG_ACKED));
+	assert_int_equal(paged_confirm(rig, VHU_SET_MEM_TABLE, &m), CLOSED);
 }
 
 int

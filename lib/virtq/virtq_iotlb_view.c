@@ -362,7 +362,7 @@ virtq_iotlb_view_drop(struct virtq_iotlb_view *view, uint64_t iova, uint64_t las
 }
 
 bool
-virtq_iotlb_view_expire(struct virtq_iotlb_view *view, uint64_t old_ns)
+virtq_iotlb_view_expire(struct virtq_iotlb_view *view, uint64_t old_ns, bool again)
 {
 	bool waits = false;
 
@@ -370,12 +370,13 @@ virtq_iotlb_view_expire(struct virtq_iotlb_view *view, uint64_t old_ns)
 		struct virtq_iotlb_slot *slot = &view->slot[i];
 		const uint64_t w = slot_load(slot), state = w & SLOT_STATE;
 
-		if (state == SLOT_NOTED || (state == SLOT_ASKED && slot->asked_ns >= old_ns))
-			waits = true;
-		else if (state == SLOT_ASKED)
-			slot_change(slot, w, (w & ~SLOT_STATE) | SLOT_FAILED);
+		if (state == SLOT_ASKED && slot->asked_ns < old_ns)
+			slot_change(slot, w, (w & ~SLOT_STATE) |
+				    (again ? SLOT_NOTED : SLOT_FAILED));
 		else if (state == SLOT_FAILED && slot->asked_ns + VIRTQ_IOTLB_FAILED_NS < old_ns)
 			slot_change(slot, w, 0);
+		waits |= state == SLOT_NOTED ||
+			 (state == SLOT_ASKED && (again || slot->asked_ns >= old_ns));
 	}
 	return waits;
 }

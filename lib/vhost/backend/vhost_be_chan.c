@@ -35,13 +35,23 @@ bool
 vhost_be_chan_miss(struct vhost_be *be, uint64_t iova, bool write)
 {
 	const struct vhu_iotlb miss = {
-		.iova = iova,
+		.iova = iova & ~(VIRTQ_IOTLB_PAGE - 1),
 		.perm = write ? VIRTQ_IOTLB_WRITE : VIRTQ_IOTLB_READ,
 		.type = VHU_IOTLB_MISS,
 	};
 	const struct vhu_hdr hdr = { VHU_BACKEND_IOTLB_MSG, VHU_VERSION, sizeof(miss) };
 
-	return vhu_conn_is_open(&be->chan) && vhu_conn_send(&be->chan, &hdr, &miss) == 0;
+	if (vhu_conn_is_open(&be->chan) && vhu_conn_send(&be->chan, &hdr, &miss) == 0) {
+		be->iotlb.asked_ns = evloop_now_ns();
+		INFO_ADD(be, iotlb_misses);
+		return true;
+	}
+	if (!be->iotlb.mute)
+		vhost_be_session_log(be, VHOST_LOG_WARNING, "addresses behind the IOMMU cannot be "
+				     "asked for: the front-end has no back-end channel, or does "
+				     "not read it");
+	be->iotlb.mute = true;
+	return false;
 }
 
 int

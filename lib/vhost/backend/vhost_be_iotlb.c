@@ -6,18 +6,8 @@ bool
 vhost_be_iotlb_ask(struct vhost_be *be, uint64_t iova, bool write)
 {
 	if (be->iotlb.by_pages)
-		return vhost_be_pages_want(be, iova & ~(VIRTQ_IOTLB_PAGE - 1));
-	if (vhost_be_chan_miss(be, iova & ~(VIRTQ_IOTLB_PAGE - 1), write)) {
-		be->iotlb.asked_ns = evloop_now_ns();
-		INFO_ADD(be, iotlb_misses);
-		return true;
-	}
-	if (!be->iotlb.mute)
-		vhost_be_session_log(be, VHOST_LOG_WARNING, "addresses behind the IOMMU cannot be "
-				     "asked for: the front-end has no back-end channel, or does "
-				     "not read it");
-	be->iotlb.mute = true;
-	return false;
+		return vhost_be_pages_want(be, iova & ~(VIRTQ_IOTLB_PAGE - 1), write);
+	return vhost_be_chan_miss(be, iova, write);
 }
 
 static void
@@ -34,36 +24,61 @@ set_map(struct vhost_be *be, struct virtq_iotlb *map)
 	evloop_timer_set(be->loop, &be->iotlb.look, VHOST_BE_LOOK_MS);
 }
 
-/* Memory comes page by page, and addresses in rings are guest-physical with these features. */
-static bool
-comes_by_pages(const struct vhost_be *be, uint64_t features)
+static void
+set_whole(struct vhost_be *be, struct virtq_iotlb *whole)
 {
-	return be->postcopy.listening && !(features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM));
+	virtq_iotlb_put(be->iotlb.whole);
+	be->iotlb.whole = whole;
 }
 
+/* The same in another memory, or an empty one. NULL: out of memory. The caller's. */
+static struct virtq_iotlb *
+map_in(struct virtq_iotlb *old, struct virtq_mem *mem)
+{
+	if (old == NULL)
+		return virtq_iotlb_new(mem);
+	return old->mem == mem ? virtq_iotlb_get(old) : virtq_iotlb_moved(old, mem);
+}
+
+/* Rings have guest-physical addresses in memory that is all there. */
+static void
+need_no_map(struct vhost_be *be)
+{
+	set_whole(be, NULL);
+	if (be->iotlb.map != NULL)
+		set_map(be, NULL);
+	be->iotlb.mute = false;
+	be->iotlb.asked_ns = 0;
+	be->iotlb.by_pages = false;
+	be->pages.n = 0;
+}
+
+/*
+ * While memory comes page by page, the map has the pages that have come, and only those; where an
+ * IOMMU translates, what that says stands beside, and is the map when all pages have come.
+ */
 void
 vhost_be_iotlb_follow(struct vhost_be *be, uint64_t features, struct virtq_mem *mem)
 {
-	const bool by_pages = comes_by_pages(be, features);
-	struct virtq_iotlb *old;
+	const bool iommu = features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
+	const bool by_pages = be->postcopy.listening;
 
-	if (by_pages != be->iotlb.by_pages && be->iotlb.map != NULL)
-		set_map(be, NULL);
-	old = be->iotlb.map;
-	if ((!(features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM)) && !by_pages) || mem == NULL) {
-		if (old != NULL)
-			set_map(be, NULL);
-		be->iotlb.mute = false;
-		be->iotlb.asked_ns = 0;
-	} else if (old == NULL) {
-		set_map(be, virtq_iotlb_new(mem));
-	} else if (old->mem != mem) {
-		set_map(be, virtq_iotlb_moved(old, mem));
+	if (mem == NULL || !(iommu || by_pages)) {
+		need_no_map(be);
+		return;
 	}
-	/* Without memory for a table, who needs a page waits for it. */
-	be->iotlb.by_pages = by_pages && be->iotlb.map != NULL;
-	if (!be->iotlb.by_pages)
+	if (by_pages != be->iotlb.by_pages || (by_pages && iommu != (be->iotlb.whole != NULL))) {
+		set_map(be, by_pages ? NULL : virtq_iotlb_get(be->iotlb.whole));
+		set_whole(be, NULL);
 		be->pages.n = 0;
+	}
+	if (be->iotlb.map == NULL || be->iotlb.map->mem != mem)
+		set_map(be, map_in(be->iotlb.map, mem));
+	if (by_pages && iommu)
+		set_whole(be, map_in(be->iotlb.whole, mem));
+	/* Without memory for a table, who needs a page waits for it. */
+	be->iotlb.by_pages = by_pages && be->iotlb.map != NULL &&
+			     (!iommu || be->iotlb.whole != NULL);
 }
 
 /* Whether all of a part of a vring is known, if not in one piece. */

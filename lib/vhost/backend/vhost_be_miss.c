@@ -152,8 +152,7 @@ static void
 look_expired(struct evloop_timer *t)
 {
 	struct vhost_be *be = t->owner;
-	/* A page that comes when it comes is not given up. */
-	const uint64_t old = be->iotlb.by_pages ? 0 : evloop_now_ns() - VHOST_BE_MISS_NS;
+	const uint64_t old = evloop_now_ns() - VHOST_BE_MISS_NS;
 	bool busy = false;
 
 	vhost_be_session_serve(be, true);
@@ -163,7 +162,8 @@ look_expired(struct evloop_timer *t)
 
 		if (view == NULL)
 			continue;
-		busy |= virtq_iotlb_view_expire(view, old);
+		/* A page that comes when it comes is not given up. */
+		busy |= virtq_iotlb_view_expire(view, old, be->iotlb.by_pages);
 		busy |= serve_ring(be, i);
 	}
 	be->about = -1;
@@ -270,24 +270,12 @@ answer_rings(struct vhost_be *be, const struct vhu_iotlb *m)
 	return asked;
 }
 
-/* 0, or -errno of virtq_iotlb_add(). */
+/* Take it out of the map and of what rings know. *used: a burst may still use something of it. */
 static int
-update_map(struct vhost_be *be, const struct vhu_iotlb *m)
-{
-	INFO_ADD(be, iotlb_updates);
-	if (m->perm != 0 && m->perm <= (VIRTQ_IOTLB_READ | VIRTQ_IOTLB_WRITE) &&
-	    answer_rings(be, m))
-		return 0;
-	return virtq_iotlb_add(be->iotlb.map, m->iova, m->size, m->uva, m->perm);
-}
-
-/* *used: a burst may still use something of it. */
-static int
-invalidate_map(struct vhost_be *be, const struct vhu_iotlb *m, bool *used)
+forget_map(struct vhost_be *be, const struct vhu_iotlb *m, bool *used)
 {
 	int rc = virtq_iotlb_remove(be->iotlb.map, m->iova, m->size);
 
-	INFO_ADD(be, iotlb_invalidations);
 	for (uint16_t i = 0; rc == 0 && i < be->nrings; i++)
 		if (vhost_be_session_view(be, i) != NULL)
 			*used |= virtq_iotlb_view_drop(vhost_be_session_view(be, i), m->iova,
@@ -295,12 +283,60 @@ invalidate_map(struct vhost_be *be, const struct vhu_iotlb *m, bool *used)
 	return rc;
 }
 
+/*
+ * Memory comes page by page: what the IOMMU says is kept, and gets into the map when its page has
+ * come. 0, -errno of virtq_iotlb_add(), or -ERANGE: not in whole pages.
+ */
+static int
+keep_translation(struct vhost_be *be, const struct vhu_iotlb *m, bool *used)
+{
+	struct virtq_iotlb *whole = be->iotlb.whole;
+	const uint64_t generation = whole->generation;
+	const uint8_t *host = virtq_mem_uva(whole->mem, m->uva, 1);
+	int rc;
+
+	if ((m->iova | m->size | (uintptr_t)host) % VIRTQ_IOTLB_PAGE != 0)
+		return -ERANGE;
+	rc = virtq_iotlb_add(whole, m->iova, m->size, m->uva, m->perm);
+	virtq_iotlb_reclaim(whole); /* no burst looks there */
+	if (rc == 0 && whole->generation != generation)
+		rc = forget_map(be, m, used);
+	vhost_be_pages_hurry(be);
+	return rc;
+}
+
+/* 0, or -errno of virtq_iotlb_add(). */
+static int
+update_map(struct vhost_be *be, const struct vhu_iotlb *m, bool *used)
+{
+	INFO_ADD(be, iotlb_updates);
+	if (be->iotlb.whole != NULL)
+		return keep_translation(be, m, used);
+	if (m->perm != 0 && m->perm <= (VIRTQ_IOTLB_READ | VIRTQ_IOTLB_WRITE) &&
+	    answer_rings(be, m))
+		return 0;
+	return virtq_iotlb_add(be->iotlb.map, m->iova, m->size, m->uva, m->perm);
+}
+
+static int
+invalidate_map(struct vhost_be *be, const struct vhu_iotlb *m, bool *used)
+{
+	int rc = 0;
+
+	INFO_ADD(be, iotlb_invalidations);
+	if (be->iotlb.whole != NULL) {
+		rc = virtq_iotlb_remove(be->iotlb.whole, m->iova, m->size);
+		virtq_iotlb_reclaim(be->iotlb.whole);
+	}
+	return rc < 0 ? rc : forget_map(be, m, used);
+}
+
 static int
 change_map(struct vhost_be *be, const struct vhu_iotlb *m, bool *used)
 {
 	switch (m->type) {
 	case VHU_IOTLB_UPDATE:
-		return update_map(be, m);
+		return update_map(be, m, used);
 	case VHU_IOTLB_INVALIDATE:
 		return invalidate_map(be, m, used);
 	default:
@@ -316,6 +352,8 @@ map_error(int rc)
 		return "a translation to memory that is not shared";
 	case -EINVAL:
 		return "a translation that cannot be right: its size, its end or what it allows";
+	case -ERANGE:
+		return "memory that comes page by page is translated in whole pages";
 	case -ENOTSUP:
 		return "a front-end sends updates (2) and invalidations (3) of the IOTLB";
 	default:

@@ -61,7 +61,7 @@ fault_page_in(void *arg)
 
 /* False: not now. */
 static bool
-start_faulting(struct vhost_be *be, const struct virtq_region *r, uint64_t gpa)
+start_faulting(struct vhost_be *be, const uint8_t *host)
 {
 	struct vhost_be_pages *p = &be->pages;
 	struct evloop_later *thread = p->thread[p->turn++ % VHOST_BE_PAGE_THREADS];
@@ -74,7 +74,7 @@ start_faulting(struct vhost_be *be, const struct virtq_region *r, uint64_t gpa)
 		return false;
 	t->donefd = fcntl(p->came.fd, F_DUPFD_CLOEXEC, 0);
 	t->mem = virtq_mem_get(be->iotlb.map->mem);
-	t->host = r->host + (gpa - r->gpa);
+	t->host = host;
 	if (t->donefd >= 0 && evloop_later_add(thread, fault_page_in, t))
 		return true;
 	if (t->donefd >= 0)
@@ -84,79 +84,119 @@ start_faulting(struct vhost_be *be, const struct virtq_region *r, uint64_t gpa)
 	return false;
 }
 
-/* Which of the pages from `gpa` on are there; they lie in one region. */
+/*
+ * Where the addresses around a page are, as far as they are one piece of one region. Pieces begin
+ * and end with pages, see vhost_be_postcopy_propose() and keep_translation(). 0, -EFAULT: no memory
+ * is there, or -EAGAIN: the IOMMU has not said.
+ */
+static int
+find_piece(const struct vhost_be *be, const struct vhost_be_wanted *w,
+	   struct virtq_iotlb_range *piece)
+{
+	const struct virtq_iotlb_range *said;
+	const struct virtq_region *r;
+
+	if (be->iotlb.whole != NULL) {
+		said = virtq_iotlb_search(be->iotlb.whole, w->iova, w->write);
+		if (said == NULL)
+			return -EAGAIN;
+		*piece = *said;
+		return 0;
+	}
+	r = virtq_mem_find(be->iotlb.map->mem, w->iova);
+	if (r == NULL)
+		return -EFAULT;
+	*piece = (struct virtq_iotlb_range){ r->gpa, r->gpa + (r->size - 1), r->host,
+					     VIRTQ_IOTLB_READ | VIRTQ_IOTLB_WRITE };
+	return 0;
+}
+
+/* Which of the pages from `iova` on are there; they lie in one piece. */
 static void
-look_at_pages(const struct virtq_region *r, uint64_t gpa, uint64_t bytes,
+look_at_pages(const struct virtq_iotlb_range *piece, uint64_t iova, uint64_t bytes,
 	      uint8_t there[MAX_PAGES])
 {
-	const uintptr_t host = (uintptr_t)r->host + (gpa - r->gpa);
-
-	/* Regions begin and end with pages, see vhost_be_postcopy_propose(). */
-	if (mincore((void *)host, bytes, there) < 0)
+	if (mincore(piece->host + (iova - piece->iova), bytes, there) < 0)
 		there[0] = 0;
 }
 
 static bool
-page_is_known(const struct vhost_be *be, uint64_t gpa)
+page_is_known(const struct vhost_be *be, uint64_t iova, bool write)
 {
-	return virtq_iotlb_search(be->iotlb.map, gpa, true) != NULL;
+	return virtq_iotlb_search(be->iotlb.map, iova, write) != NULL;
 }
 
-/* Addresses of one region are there: tell table and views. */
+/* Addresses of one piece are there: tell who waits. */
 static void
-learn_range(struct vhost_be *be, const struct virtq_region *r, uint64_t gpa, uint64_t bytes)
+answer_views(struct vhost_be *be, const struct virtq_iotlb_range *piece, uint64_t iova,
+	     uint64_t bytes)
 {
-	const uint8_t both = VIRTQ_IOTLB_READ | VIRTQ_IOTLB_WRITE;
-	uint8_t *host = r->host + (gpa - r->gpa);
-
-	if (virtq_iotlb_add(be->iotlb.map, gpa, bytes, r->uva + (gpa - r->gpa), both) < 0)
-		return;
 	for (uint16_t i = 0; i < be->nrings; i++)
 		if (vhost_be_session_view(be, i) != NULL)
-			virtq_iotlb_view_answer(vhost_be_session_view(be, i), gpa,
-						gpa + (bytes - 1), host, both);
+			virtq_iotlb_view_answer(vhost_be_session_view(be, i), iova,
+						iova + (bytes - 1),
+						piece->host + (iova - piece->iova), piece->perm);
+}
+
+/* The same, and they get into the table. */
+static void
+learn_range(struct vhost_be *be, const struct virtq_iotlb_range *piece, uint64_t iova,
+	    uint64_t bytes)
+{
+	const uint8_t *host = piece->host + (iova - piece->iova);
+	const struct virtq_region *r = virtq_mem_find_host(be->iotlb.map->mem, host);
+
+	if (virtq_iotlb_add(be->iotlb.map, iova, bytes, r->uva + (uint64_t)(host - r->host),
+			    piece->perm) == 0)
+		answer_views(be, piece, iova, bytes);
 }
 
 /* What is there around a page. Whether that page is. */
 static bool
-learn_around(struct vhost_be *be, const struct virtq_region *r, uint64_t gpa)
+learn_around(struct vhost_be *be, const struct virtq_iotlb_range *piece,
+	     const struct vhost_be_wanted *w)
 {
-	const uint64_t last = r->gpa + (r->size - 1);
-	uint64_t from = gpa & ~(WINDOW - 1), to = from + (WINDOW - 1), n_new = 0;
+	uint64_t from = w->iova & ~(WINDOW - 1), to = from + (WINDOW - 1), n_new = 0;
 	uint8_t there[MAX_PAGES] = { 0 };
 	uint32_t n;
 
-	look_at_pages(r, gpa, VIRTQ_IOTLB_PAGE, there);
+	look_at_pages(piece, w->iova, VIRTQ_IOTLB_PAGE, there);
 	if (!(there[0] & 1))
 		return false;
-	if (from < r->gpa)
-		from = r->gpa;
-	if (to > last)
-		to = last;
-	look_at_pages(r, from, to - from + 1, there);
+	if (from < piece->iova)
+		from = piece->iova;
+	if (to > piece->last)
+		to = piece->last;
+	look_at_pages(piece, from, to - from + 1, there);
 	n = (uint32_t)((to - from) / VIRTQ_IOTLB_PAGE + 1);
 	for (uint32_t i = 0; i <= n; i++) {
 		const uint64_t at = from + i * VIRTQ_IOTLB_PAGE;
 
-		if (i < n && (there[i] & 1) && !page_is_known(be, at)) {
+		if (i < n && (there[i] & 1) && !page_is_known(be, at, w->write)) {
 			n_new++;
 			continue;
 		}
 		if (n_new > 0)
-			learn_range(be, r, at - n_new * VIRTQ_IOTLB_PAGE,
+			learn_range(be, piece, at - n_new * VIRTQ_IOTLB_PAGE,
 				    n_new * VIRTQ_IOTLB_PAGE);
 		n_new = 0;
 	}
-	return page_is_known(be, gpa);
+	return page_is_known(be, w->iova, w->write);
+}
+
+void
+vhost_be_pages_hurry(struct vhost_be *be)
+{
+	virtq_notify(be->pages.came.fd);
 }
 
 bool
-vhost_be_pages_want(struct vhost_be *be, uint64_t gpa)
+vhost_be_pages_want(struct vhost_be *be, uint64_t iova, bool write)
 {
 	struct vhost_be_pages *p = &be->pages;
 
 	for (uint32_t i = 0; i < p->n; i++)
-		if (p->wanted[i].gpa == gpa)
+		if (p->wanted[i].iova == iova && p->wanted[i].write == write)
 			return true;
 	if (p->n == p->room) {
 		const uint32_t room = p->room == 0 ? 64 : 2 * p->room;
@@ -169,34 +209,51 @@ vhost_be_pages_want(struct vhost_be *be, uint64_t gpa)
 		p->wanted = more;
 		p->room = room;
 	}
-	p->wanted[p->n++] = (struct vhost_be_wanted){ .gpa = gpa };
-	virtq_notify(p->came.fd); /* not from here: rings may be about to change */
+	p->wanted[p->n++] = (struct vhost_be_wanted){ .iova = iova, .write = write };
+	vhost_be_pages_hurry(be); /* not from here: rings may be about to change */
 	return true;
 }
 
-/* No such memory: who waits for it is told. */
+/* No such memory: who waits for it is whole. */
 static void
-refuse_page(struct vhost_be *be, uint64_t gpa)
+refuse_page(struct vhost_be *be, uint64_t iova)
 {
 	for (uint16_t i = 0; i < be->nrings; i++)
 		if (vhost_be_session_view(be, i) != NULL)
-			virtq_iotlb_view_fail(vhost_be_session_view(be, i), gpa);
+			virtq_iotlb_view_fail(vhost_be_session_view(be, i), iova);
+}
+
+static bool
+may_do_again(uint64_t done_ns, uint64_t now)
+{
+	return done_ns == 0 || now - done_ns > AGAIN_NS;
 }
 
 /* Whether the page need not be waited for any more. */
 static bool
 serve_page(struct vhost_be *be, struct vhost_be_wanted *w, uint64_t now)
 {
-	const struct virtq_region *r = virtq_mem_find(be->iotlb.map->mem, w->gpa);
+	struct virtq_iotlb_range piece;
+	const int rc = find_piece(be, w, &piece);
 
-	if (r == NULL) {
-		refuse_page(be, w->gpa);
+	if (rc == -EFAULT) {
+		refuse_page(be, w->iova);
 		return true;
 	}
-	if (page_is_known(be, w->gpa) || learn_around(be, r, w->gpa))
+	if (rc < 0) {
+		if (may_do_again(w->asked_ns, now) &&
+		    vhost_be_chan_miss(be, w->iova, w->write))
+			w->asked_ns = now;
+		return false;
+	}
+	if (page_is_known(be, w->iova, w->write)) {
+		answer_views(be, &piece, w->iova, VIRTQ_IOTLB_PAGE);
 		return true;
-	if ((w->touched_ns == 0 || now - w->touched_ns > AGAIN_NS) &&
-	    start_faulting(be, r, w->gpa))
+	}
+	if (learn_around(be, &piece, w))
+		return true;
+	if (may_do_again(w->touched_ns, now) &&
+	    start_faulting(be, piece.host + (w->iova - piece.iova)))
 		w->touched_ns = now;
 	return false;
 }
@@ -221,7 +278,7 @@ vhost_be_pages_look(struct vhost_be *be)
 		}
 	}
 	if (any && p->n > 0) /* the others are looked at soon */
-		virtq_notify(p->came.fd);
+		vhost_be_pages_hurry(be);
 	return any;
 }
 

@@ -237,8 +237,9 @@ ring_ready(const struct vhost_be *be, const struct vhost_be_vring *r)
 static uint64_t
 ring_addr(const struct vhost_be *be, uint64_t uva)
 {
+	const bool physical = be->iotlb.by_pages && be->iotlb.whole == NULL;
 	const struct virtq_region *r =
-		be->iotlb.by_pages ? virtq_mem_find_uva(be->iotlb.map->mem, uva) : NULL;
+		physical ? virtq_mem_find_uva(be->iotlb.map->mem, uva) : NULL;
 
 	return r == NULL ? uva : r->gpa + (uva - r->uva);
 }

@@ -70,7 +70,8 @@ struct vhost_be_vring {
 /* What the front-end's IOMMU has said, and what it is asked. */
 struct vhost_be_iotlb {
 	struct virtq_iotlb *map;	/* NULL: addresses in rings are guest-physical */
-	bool by_pages;		/* they are although there is one: it says which pages are there */
+	bool by_pages;		/* it has pages that have come, of memory that comes page by page */
+	struct virtq_iotlb *whole; /* then: all that an IOMMU has said; NULL: there is none */
 	bool mute;		/* that nobody can be asked was logged */
 	uint64_t asked_ns;	/* when the front-end was last asked; 0: never */
 	uint32_t cheap;		/* messages that cost a front-end no credit, in a row */
@@ -89,7 +90,9 @@ struct vhost_be_postcopy {
 
 /* A page of memory that comes page by page, which has not. */
 struct vhost_be_wanted {
-	uint64_t gpa;		/* its first address */
+	uint64_t iova;		/* its first address, as rings have it */
+	bool write;		/* it is to be written */
+	uint64_t asked_ns;	/* when the front-end was last asked where it is; 0: never */
 	uint64_t touched_ns;	/* when a thread was last sent for it; 0: never */
 };
 
@@ -431,10 +434,12 @@ int vhost_be_pages_open(struct vhost_be *be,
 			void (*came)(struct evloop_watch *w, uint32_t events));
 /* Also without vhost_be_pages_open(). */
 void vhost_be_pages_close(struct vhost_be *be);
-/* Somebody waits for this page of the guest's. False: ask again later. */
-bool vhost_be_pages_want(struct vhost_be *be, uint64_t gpa);
+/* Somebody waits for the page at this address in a ring. False: ask again later. */
+bool vhost_be_pages_want(struct vhost_be *be, uint64_t iova, bool write);
 /* See which of those that are waited for have come. Whether any has. */
 bool vhost_be_pages_look(struct vhost_be *be);
+/* Look again soon: more may be known. */
+void vhost_be_pages_hurry(struct vhost_be *be);
 
 /* vhost_be_postcopy.c */
 /* Somebody has waited for a page for too long. */
@@ -454,7 +459,7 @@ int vhost_be_postcopy_confirm(struct vhost_be *be, const struct vhu_msg *msg,
 
 /* vhost_be_chan.c */
 void vhost_be_chan_init(struct vhost_be *be);
-/* Ask for the translation of an address. False: nobody can be asked. */
+/* Ask for the translation of a page. False: nobody can be asked, which is logged once. */
 bool vhost_be_chan_miss(struct vhost_be *be, uint64_t iova, bool write);
 int vhost_be_chan_on_set_backend_req_fd(struct vhost_be *be, struct vhu_msg *msg);
 
