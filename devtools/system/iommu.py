@@ -13,12 +13,19 @@ ACCESS_PLATFORM = 33
 MODES = {"strict": "iommu.strict=1", "lazy": "iommu.strict=0", "pt": "iommu=pt"}
 
 
+# what a card has to be told to lie behind the IOMMU, and QEMU to have one
+CARD = "iommu_platform=on,ats=on,disable-legacy=on"
+EXTRA = ["-device", "intel-iommu,intremap=on,device-iotlb=on", "-device", "pcie-root-port,id=rp0"]
+
+
+def kernel(mode):
+    return "intel_iommu=on " + MODES[mode]
+
+
 def boot(name, sock, mac, qemu, mode, device=""):
-    card = "iommu_platform=on,ats=on,disable-legacy=on" + ("," + device if device else "")
+    card = CARD + ("," + device if device else "")
     return bed.Guest(name, [bed.Nic(sock, mac, device=card)], qemu=qemu, wait=False,
-                     extra=["-device", "intel-iommu,intremap=on,device-iotlb=on",
-                            "-device", "pcie-root-port,id=rp0"],
-                     append="intel_iommu=on " + MODES[mode])
+                     extra=EXTRA, append=kernel(mode))
 
 
 def behind_iommu(guest):

@@ -8,6 +8,7 @@ import time
 
 import bed
 import guests
+import iommu
 from bed import check, path
 
 MAC = "52:54:00:00:00:01"
@@ -23,6 +24,7 @@ class Migration:
     def __init__(self, qemu, device="", port="", queues=1):
         self.qemu, self.device, self.port, self.queues = qemu, device, port, queues
         self.postcopy = "postcopy-support=1" in port
+        self.iommu = "iommu-support=1" in port
         self.count = 0
         self.guest = self.switch = None
         try:
@@ -65,10 +67,15 @@ class Migration:
         if self.queues > 1:
             netdev = "queues=%d" % self.queues
             device += ",mq=on"
+        append = ""
+        if self.iommu:
+            device += "," + iommu.CARD
+            append = iommu.kernel("strict")
+            extra = iommu.EXTRA + list(extra)
         return bed.Guest("m%d" % self.count,
                          [bed.Nic(self.sock((self.count - 1) % 2), MAC, netdev=netdev,
                                   device=device.strip(","))],
-                         qemu=self.qemu, wait=False, extra=extra)
+                         qemu=self.qemu, wait=False, extra=extra, append=append)
 
     def blob_sum(self):
         return self.guest.must("md5sum < /tmp/blob", 60).split()[0]
@@ -149,6 +156,8 @@ CASES = (
     ("qemu10-packed", 10, "packed=on", "", 2, 2),
     ("qemu10-zero-copy", 10, "mrg_rxbuf=off", ",zero-copy=1", 1, 2),
     ("qemu10-postcopy", 10, "packed=on", ",postcopy-support=1", 1, 2),
+    ("qemu10-iommu", 10, "", ",iommu-support=1", 1, 2),
+    ("qemu10-iommu-postcopy", 10, "packed=on", ",iommu-support=1,postcopy-support=1", 1, 2),
     ("qemu7-split", 7, "", "", 1, 2),
     ("qemu7-packed", 7, "packed=on", "", 1, 2),
 )
@@ -159,6 +168,8 @@ def migrates(qemu, device, port, queues, times):
     try:
         if "packed" in device:
             check(guests.PACKED in bench.guest.features("eth0"), "the ring is not packed")
+        if bench.iommu:
+            iommu.behind_iommu(bench.guest)
         bench.there_and_back(times)
         bench.said()
     finally:
