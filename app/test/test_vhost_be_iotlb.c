@@ -110,6 +110,33 @@ what_a_burst_misses_is_asked_for(void **state)
 	assert_null(virtq_iotlb_view_find(view, RIG_IOVA + BUFFERS + 100, 10, false, &range));
 }
 
+/* One that is asked for again before it was taken away stays until then. */
+static void
+a_page_that_is_used_again_stays(void **state)
+{
+	const uint64_t iova = RIG_IOVA + BUFFERS;
+	struct rig *rig = *state;
+	struct virtq_iotlb_view *view;
+	struct vhu_iotlb miss;
+	uint32_t ranges;
+
+	start(rig);
+	view = rig->ring[1]->view;
+	ranges = rig->be->info.iotlb_ranges;
+	for (uint32_t pass = 0; pass < 4; pass++) {
+		virtq_iotlb_view_begin(view, 2 * pass);
+		assert_true(virtq_iotlb_view_miss(view, iova, false));
+		pump(rig);
+		assert_true(iommu_asked(&miss));
+		assert_int_equal(iommu_say_page(rig, iova), ACK);
+		assert_int_equal(rig->be->info.iotlb_ranges, ranges + pass % 2);
+		virtq_iotlb_view_begin(view, 2 * pass + 1); /* it has served its purpose */
+		if (pass % 2 == 1)
+			assert_int_equal(iommu_take(rig, iova, PAGE), ACK);
+		assert_int_equal(rig->be->info.iotlb_ranges, ranges);
+	}
+}
+
 /* Buffers that wait in a ring are asked for before anybody misses them. */
 static void
 what_lies_ahead_is_asked_for(void **state)
@@ -216,6 +243,7 @@ main(void)
 		IOMMU_TEST(rings_start_when_their_addresses_are_known),
 		IOMMU_TEST(rings_pause_while_their_memory_is_away),
 		IOMMU_TEST(what_a_burst_misses_is_asked_for),
+		IOMMU_TEST(a_page_that_is_used_again_stays),
 		IOMMU_TEST(what_lies_ahead_is_asked_for),
 		IOMMU_TEST(a_front_end_may_say_all_before),
 		IOMMU_TEST(what_is_wrong_is_refused),

@@ -3,6 +3,7 @@
  * Memory given to a back-end: tables, slots, descriptors. Names as in test_vhost_user_fe.c.
  */
 #include "rig_backend.h"
+#include "vhost_user_session.h"
 
 #define ACKED_BUT(bit) (vhost_user_protocol & ~VIRTQ_BIT(bit))
 #define ACK VIRTQ_BIT(VHU_PF_REPLY_ACK)
@@ -261,6 +262,40 @@ misses_are_answered(void **state)
 	assert_int_equal(s.iotlb.size, r[1].size);
 }
 
+/* Page by page, and no two of them are neighbours: every other one is in the region's twin. */
+static void
+misses_are_answered_with_pages(void **state)
+{
+	const uint64_t iommu = VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
+	struct mock *m = *state;
+	struct vhost_region r = mock_region(m, 0, 4);
+	uint64_t offered;
+	struct seen s;
+
+	m->features |= iommu;
+	m->dev.iotlb_pages = true;
+	mock_session(m, vhost_user_protocol);
+	assert_int_equal(vhost_get_features(&m->dev, &offered), 0);
+	assert_int_equal(vhost_set_mem_table(&m->dev, &r, 1), 0);
+	assert_int_equal(mock_count(m, VHU_ADD_MEM_REG), 2);
+	s = mock_last(m, VHU_ADD_MEM_REG);
+	assert_int_equal(s.single.region.uva, (uint64_t)(uintptr_t)r.addr + VHOST_USER_TWIN);
+	assert_int_equal(s.single.region.mmap_offset, r.fd_offset);
+	assert_int_equal(vhost_set_features(&m->dev, iommu), 0);
+	for (uint64_t page = 0; page < r.size / 4096; page++) {
+		const uint64_t iova = r.iova + page * 4096;
+		const uint64_t twin = iova / 4096 % 2 != 0 ? VHOST_USER_TWIN : 0;
+
+		ask_for(m, iova + 4095);
+		s = mock_last(m, VHU_IOTLB_MSG);
+		assert_int_equal(s.iotlb.type, VHU_IOTLB_UPDATE);
+		assert_int_equal(s.iotlb.iova, iova);
+		assert_int_equal(s.iotlb.size, 4096);
+		assert_int_equal(s.iotlb.uva, (uint64_t)(uintptr_t)r.addr + page * 4096 + twin);
+	}
+	assert_int_equal(mock_count(m, VHU_IOTLB_MSG), r.size / 4096);
+}
+
 int
 main(void)
 {
@@ -275,6 +310,7 @@ main(void)
 		MOCK_TEST(new_regions_come_and_go_in_a_table),
 		MOCK_TEST(better_a_new_file_is_sent_anew),
 		MOCK_TEST(misses_are_answered),
+		MOCK_TEST(misses_are_answered_with_pages),
 	};
 
 	return cmocka_run_group_tests_name("vhost_user_mem", tests, NULL, NULL);

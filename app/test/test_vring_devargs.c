@@ -303,7 +303,7 @@ test_param_string(void **state)
 		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy",
 		"zero-copy-min", "tx-retries", "reconnect-ms", "sock-mode", "sock-group",
 		"state-dir", "stats", "path", "server", "queue_size", "cq", "packed_vq",
-		"mrg_rxbuf", "in_order", "dirty-log",
+		"mrg_rxbuf", "in_order", "dirty-log", "iommu-pages",
 		"vectorized",
 	};
 	char word[64];

@@ -62,6 +62,7 @@ KEYS = [
     ("in_order", "path", ("0", "1"), NO_SWITCH),
     ("vectorized", "path", ("0", "1"), NO_SWITCH),
     ("dirty-log", "path", ("0", "1"), NO_SWITCH),
+    ("iommu-pages", "path", ("0", "1"), NO_SWITCH),
     ("mac", "iface path", (MAC,),
      ("52:54:00", "01:00:5e:00:00:01", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff",
       "02:00:00:00:00:0g", MAC.replace(":", "-")) + JUNK),

@@ -281,6 +281,42 @@ virtq_iotlb_add(struct virtq_iotlb *iotlb, uint64_t iova, uint64_t size, uint64_
 	return set_pieces(iotlb, iova, last, piece, (uint32_t)n);
 }
 
+/* Where a page is remembered, and what is there then. */
+static uint32_t *
+given_at(struct virtq_iotlb *iotlb, uint64_t iova, uint32_t *mark)
+{
+	const uint64_t hash = iova / VIRTQ_IOTLB_PAGE * 0x9e3779b97f4a7c15ull;
+
+	*mark = (uint32_t)(hash >> 32) | 1;
+	return &iotlb->given[(uint32_t)hash / (UINT32_MAX / VIRTQ_IOTLB_GIVEN + 1)];
+}
+
+bool
+virtq_iotlb_give(struct virtq_iotlb *iotlb, uint64_t iova)
+{
+	uint32_t mark, *at = given_at(iotlb, iova, &mark);
+	const bool before = *at == mark;
+
+	*at = mark;
+	return before;
+}
+
+static void
+forget_given(struct virtq_iotlb *iotlb, uint64_t iova, uint64_t last)
+{
+	uint32_t mark, *at;
+
+	if (last / VIRTQ_IOTLB_PAGE - iova / VIRTQ_IOTLB_PAGE >= VIRTQ_IOTLB_GIVEN) {
+		memset(iotlb->given, 0, sizeof(iotlb->given));
+		return;
+	}
+	for (uint64_t n = iova / VIRTQ_IOTLB_PAGE; n <= last / VIRTQ_IOTLB_PAGE; n++) {
+		at = given_at(iotlb, n * VIRTQ_IOTLB_PAGE, &mark);
+		if (*at == mark)
+			*at = 0;
+	}
+}
+
 int
 virtq_iotlb_remove(struct virtq_iotlb *iotlb, uint64_t iova, uint64_t size)
 {
@@ -289,6 +325,7 @@ virtq_iotlb_remove(struct virtq_iotlb *iotlb, uint64_t iova, uint64_t size)
 
 	if (range_check(iova, size, &last) < 0)
 		return -EINVAL;
+	forget_given(iotlb, iova, last);
 	i = first_reaching(iotlb->table, iova);
 	if (i == iotlb->table->n || iotlb->table->range[i].iova > last)
 		return 0;

@@ -15,7 +15,9 @@
 
 #include "virtq_mem.h"
 
+#define VIRTQ_IOTLB_PAGE 4096ull
 #define VIRTQ_IOTLB_MAX 8192	/* ranges; with more, some are forgotten */
+#define VIRTQ_IOTLB_GIVEN 8192	/* pages that are remembered, a power of two */
 
 /* VHOST_ACCESS_RO, _WO, and both. */
 #define VIRTQ_IOTLB_READ 1u
@@ -41,6 +43,7 @@ struct virtq_iotlb {
 	struct virtq_iotlb_table *retired;
 	struct virtq_mem *mem;	/* one reference */
 	uint32_t forgotten;	/* how often ranges were forgotten */
+	uint32_t given[VIRTQ_IOTLB_GIVEN]; /* marks of pages, see virtq_iotlb_give() */
 };
 
 /* An empty one, whose ranges lie in `mem`. NULL: out of memory. */
@@ -63,6 +66,12 @@ int virtq_iotlb_add(struct virtq_iotlb *iotlb, uint64_t iova, uint64_t size, uin
  * for. 0, -EINVAL as above, or -ENOMEM.
  */
 int virtq_iotlb_remove(struct virtq_iotlb *iotlb, uint64_t iova, uint64_t size);
+/*
+ * A page is given for one use, without getting into the table. Whether it was before, and was not
+ * taken away since: then it serves for longer, and belongs into the table. Sometimes true although
+ * it was not, and the reverse.
+ */
+bool virtq_iotlb_give(struct virtq_iotlb *iotlb, uint64_t iova);
 /* No burst uses a former table any more. */
 void virtq_iotlb_reclaim(struct virtq_iotlb *iotlb);
 uint32_t virtq_iotlb_ranges(const struct virtq_iotlb *iotlb);

@@ -280,6 +280,20 @@ virtq_iotlb_view_expect(struct virtq_iotlb_view *view, uint64_t iova, bool write
 	return false;
 }
 
+/* The slot's page, whose word this is, is at `host`. */
+static void
+answer_slot(struct virtq_iotlb_view *view, struct virtq_iotlb_slot *slot, uint64_t word,
+	    uint8_t *host, uint8_t perm)
+{
+	const uint8_t needed = word & SLOT_WRITE ? VIRTQ_IOTLB_WRITE : VIRTQ_IOTLB_READ;
+
+	if ((word & SLOT_STATE) == SLOT_KNOWN || !(perm & needed))
+		return;
+	slot->host = host;
+	slot_change(slot, word, (word & ~SLOT_STATE) | SLOT_KNOWN);
+	__atomic_store_n(&view->news, 1, __ATOMIC_SEQ_CST);
+}
+
 /* The page was asked for, with or without `write`. */
 static bool
 answer_page(struct virtq_iotlb_view *view, uint64_t page, uint8_t *host, bool write, uint8_t perm)
@@ -294,12 +308,27 @@ answer_page(struct virtq_iotlb_view *view, uint64_t page, uint8_t *host, bool wr
 		if (w == 0 || (w & ~SLOT_STATE) != key)
 			continue;
 		asked = true;
-		if ((w & SLOT_STATE) == SLOT_KNOWN ||
-		    !(perm & (write ? VIRTQ_IOTLB_WRITE : VIRTQ_IOTLB_READ)))
+		answer_slot(view, slot, w, host, perm);
+	}
+	return asked;
+}
+
+/* The same for a range of more pages than there are slots. */
+static bool
+answer_slots(struct virtq_iotlb_view *view, uint64_t iova, uint64_t last, uint8_t *host,
+	     uint8_t perm)
+{
+	bool asked = false;
+
+	for (uint32_t i = 0; i < VIRTQ_IOTLB_SLOTS; i++) {
+		struct virtq_iotlb_slot *slot = &view->slot[i];
+		const uint64_t w = slot_load(slot), page = w & ~(VIRTQ_IOTLB_PAGE - 1);
+
+		if (w == 0 || (w & SLOT_STATE) == SLOT_TAKEN || page < iova || page > last ||
+		    last - page < VIRTQ_IOTLB_PAGE - 1)
 			continue;
-		slot->host = host;
-		slot_change(slot, w, key | SLOT_KNOWN);
-		__atomic_store_n(&view->news, 1, __ATOMIC_SEQ_CST);
+		asked = true;
+		answer_slot(view, slot, w, host + (page - iova), perm);
 	}
 	return asked;
 }
@@ -311,6 +340,8 @@ virtq_iotlb_view_answer(struct virtq_iotlb_view *view, uint64_t iova, uint64_t l
 	uint64_t page = (iova + VIRTQ_IOTLB_PAGE - 1) & ~(VIRTQ_IOTLB_PAGE - 1);
 	bool asked = false;
 
+	if ((last - iova) / VIRTQ_IOTLB_PAGE >= VIRTQ_IOTLB_SLOTS)
+		return answer_slots(view, iova, last, host, perm);
 	for (; page >= iova && page <= last && last - page >= VIRTQ_IOTLB_PAGE - 1;
 	     page += VIRTQ_IOTLB_PAGE) {
 		asked |= answer_page(view, page, host + (page - iova), false, perm);

@@ -15,7 +15,6 @@
 
 #include "virtq_iotlb.h"
 
-#define VIRTQ_IOTLB_PAGE 4096ul
 #define VIRTQ_IOTLB_PAGES 2048	/* pages in the cache, a power of two */
 #define VIRTQ_IOTLB_SLOTS 1024	/* pages that can be asked for, a power of two */
 /* Bytes of a range that is not worth a place in the cache, nor to be asked for twice. */

@@ -172,6 +172,7 @@ static const struct key keys[] = {
 	SWITCH(FRONT, "in_order", in_order),
 	SWITCH(FRONT, "vectorized", vectorized),
 	SWITCH(FRONT, "dirty-log", dirty_log),
+	SWITCH(FRONT, "iommu-pages", iommu_pages),
 	OTHER(EITHER, "mac", parse_mac, "a unicast address such as 02:00:00:00:00:01"),
 	NUMBER(EITHER, "mtu", mtu, VRING_MIN_MTU, VRING_MAX_MTU, "68 to 65509 bytes"),
 	OTHER(EITHER, "speed", parse_speed, "10, 100, 1000, 2500, 5000, 10000, 20000, 25000, "

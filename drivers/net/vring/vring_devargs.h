@@ -84,6 +84,7 @@ struct vring_devargs {
 	uint32_t in_order;
 	uint32_t vectorized;	/* a hint that nothing depends on */
 	uint32_t dirty_log;	/* have the back-end keep a log of what it writes */
+	uint32_t iommu_pages;	/* answer its misses with single pages */
 };
 
 /*
@@ -167,6 +168,7 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	"in_order=<0|1> " \
 	"vectorized=<0|1> " \
 	"dirty-log=<0|1> " \
+	"iommu-pages=<0|1> " \
 	"mac=<xx:xx:xx:xx:xx:xx> " \
 	"mtu=<68-65509> " \
 	"speed=<Mbit/s> " \

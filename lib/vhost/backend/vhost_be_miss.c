@@ -250,24 +250,25 @@ vring_wants(const struct vhost_be *be, uint64_t iova, uint64_t size)
 }
 
 /*
- * Whether it is an answer: for rings that run, which get it, or for one that has stopped since.
- * What is said so is forgotten after its use, so it must not get into the table.
+ * Rings that wait for it get it. Whether it is for one use: an answer, for rings that run or for
+ * one that has stopped since, about a page that has not been asked for before. Guests that map each
+ * packet would fill the table with what is soon taken away.
  */
 static bool
 answer_rings(struct vhost_be *be, const struct vhu_iotlb *m)
 {
+	const bool lasts = m->size > VIRTQ_IOTLB_LARGE || vring_wants(be, m->iova, m->size);
 	uint8_t *host = virtq_mem_uva(be->mem, m->uva, m->size);
 	bool asked = be->iotlb.asked_ns != 0 &&
 		     evloop_now_ns() - be->iotlb.asked_ns < VHOST_BE_MISS_NS;
 
-	if (host == NULL || m->size == 0 || m->size > VIRTQ_IOTLB_LARGE ||
-	    m->iova + (m->size - 1) < m->iova || vring_wants(be, m->iova, m->size))
+	if (host == NULL || m->size == 0 || m->iova + (m->size - 1) < m->iova)
 		return false;
 	for (uint16_t i = 0; i < be->nrings; i++)
 		if (vhost_be_session_view(be, i) != NULL)
 			asked |= virtq_iotlb_view_answer(vhost_be_session_view(be, i), m->iova,
 							 m->iova + (m->size - 1), host, m->perm);
-	return asked;
+	return asked && !lasts && !virtq_iotlb_give(be->iotlb.map, m->iova);
 }
 
 /* Take it out of the map and of what rings know. *used: a burst may still use something of it. */

@@ -56,6 +56,8 @@ struct vhost_dev {
 	/* Features of those served here that may be taken; all by default. */
 	uint64_t protocol_mask;			/* vhost-user: protocol features */
 	uint64_t backend_mask;			/* vhost-vdpa: back-end features */
+	bool iotlb_pages;			/* vhost-user: a miss is answered with a page that
+						 * has no neighbour, instead of a whole region */
 
 	/* What became of it; to be read by the owner. */
 	const struct vhost_ops *ops;		/* NULL: closed */

@@ -22,10 +22,7 @@
 
 /* How often rings are looked at that may have broken. */
 #define WATCH_MS 500
-/*
- * Shortest time from one change of the configuration that is looked at to the next, and from one
- * restart of the rings to the next: a peer can ask for both as often as it likes.
- */
+/* A peer asks as often as it likes for a look at the configuration, and for rings anew. */
 #define CHANGE_MS 50
 #define ANEW_MS 500
 
@@ -487,6 +484,7 @@ vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen)
 	} else {
 		vhost_dev_init(fe->dev, fe->loop, &fe_events, fe);
 		fe->dev->closer = fe->closer;
+		fe->dev->iotlb_pages = fe->iotlb_pages;
 		fe->dev->protocol_mask = fe->log.wanted ? UINT64_MAX : ~UNUSED_PROTOCOL;
 		fe->dev->backend_mask = ~(UNUSED_BACKEND | UNWANTED_BACKEND);
 	}
@@ -582,6 +580,7 @@ keep_config(struct vhost_fe *fe, const struct vhost_fe_config *cfg)
 	fe->promisc = cfg->promisc;
 	fe->allmulti = cfg->allmulti;
 	fe->log.wanted = cfg->dirty_log && !cfg->vdpa;
+	fe->iotlb_pages = cfg->iotlb_pages;
 	fe->ops = cfg->ops;
 	fe->ctx = cfg->ctx;
 	fe->loop = cfg->loop;

@@ -120,6 +120,7 @@ struct vhost_fe_config {
 	bool mac_given;		/* somebody has asked for it; else a device may have its own */
 	bool promisc, allmulti;	/* first wishes */
 	bool dirty_log;		/* socket: have the back-end mark what it writes in a log */
+	bool iotlb_pages;	/* socket: as struct vhost_dev has it */
 	struct virtq_drv *drv;	/* 2 * pairs of them, the owner's */
 	const struct vhost_fe_ops *ops;
 	void *ctx;

@@ -110,6 +110,7 @@ struct vhost_fe {
 		bool wanted;
 		int fd;			/* the file; -1: none */
 	} log;				/* of what the back-end writes */
+	bool iotlb_pages;
 
 	struct vhost_fe_ring *ring;	/* 2 * pairs of them */
 	const struct virtq_ring **rings; /* scratch for ops->publish */

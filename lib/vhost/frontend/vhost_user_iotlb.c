@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "vhost_user_session.h"
+#include "virtq_iotlb.h"
 
 /* For all answers together. */
 #define ANSWER_MS 2000
@@ -29,7 +30,10 @@ vhost_user_iotlb_serve(struct vhost_user *u, const struct vhu_msg *msg)
 	for (uint32_t i = 0; i < u->nregions; i++) {
 		if (m->iova - u->region[i].r.iova >= u->region[i].r.size)
 			continue;
-		u->region[i].missed = true;
+		if (u->dev->iotlb_pages && u->nmissed < VHOST_USER_MISSED)
+			u->missed[u->nmissed++] = m->iova & ~(VIRTQ_IOTLB_PAGE - 1);
+		else
+			u->region[i].missed = true;
 		evloop_timer_set(u->dev->loop, &u->misses, 0);
 		return true;
 	}
@@ -65,6 +69,35 @@ update_region(struct vhost_user *u, const struct vhost_region *r)
 				     VHU_IOTLB_UPDATE);
 }
 
+/* In the region, or for every other page in its twin. */
+static int
+update_page(struct vhost_user *u, uint64_t iova)
+{
+	const uint64_t twin = iova / VIRTQ_IOTLB_PAGE % 2 * VHOST_USER_TWIN;
+
+	for (uint32_t i = 0; i < u->nregions; i++) {
+		const struct vhost_region *r = &u->region[i].r;
+		const uint64_t off = iova - r->iova;
+
+		if (off < r->size && r->size - off >= VIRTQ_IOTLB_PAGE)
+			return vhost_user_iotlb_send(u->dev, iova, VIRTQ_IOTLB_PAGE,
+						     (uint8_t *)r->addr + twin + off, READ_WRITE,
+						     VHU_IOTLB_UPDATE);
+	}
+	return 0; /* it has gone since */
+}
+
+/* False: the session is over. What is asked for meanwhile is among them. */
+static bool
+answer_pages(struct vhost_user *u)
+{
+	for (uint32_t i = 0; i < u->nmissed; i++)
+		if (vhost_dev_is_fatal(update_page(u, u->missed[i])))
+			return false;
+	u->nmissed = 0;
+	return true;
+}
+
 /* More may be asked for while it is answered: the timer is set again then. */
 void
 vhost_user_iotlb_answer(struct evloop_timer *t)
@@ -72,6 +105,8 @@ vhost_user_iotlb_answer(struct evloop_timer *t)
 	struct vhost_user *u = t->owner;
 
 	vhost_dev_allow(u->dev, ANSWER_MS);
+	if (!answer_pages(u))
+		return;
 	for (uint32_t i = 0; i < u->nregions; i++) {
 		if (!u->region[i].missed)
 			continue;

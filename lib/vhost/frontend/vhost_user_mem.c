@@ -204,12 +204,24 @@ change_regions(struct vhost_user *u, const struct vhost_user_region *set, uint32
 	return change_table(u, set, n);
 }
 
+/* Behind what is wanted, all of it again, see VHOST_USER_TWIN. */
+static uint32_t
+add_twins(struct vhost_user_region *set, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		set[n + i] = set[i];
+		set[n + i].r.iova += VHOST_USER_TWIN;
+		set[n + i].r.addr = (uint8_t *)set[i].r.addr + VHOST_USER_TWIN;
+	}
+	return 2 * n;
+}
+
 int
 vhost_user_mem_set_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
 {
 	struct vhost_user *u = dev->priv;
 
-	if (n > u->slots)
+	if (n > (dev->iotlb_pages ? u->slots / 2 : u->slots))
 		return vhost_dev_fail(dev, -ENOSPC, "%u memory regions, and the back-end takes %u: "
 				      "use larger pages or --single-file-segments", n, u->slots);
 	for (uint32_t i = 0; i < n; i++) {
@@ -218,7 +230,7 @@ vhost_user_mem_set_table(struct vhost_dev *dev, const struct vhost_region *r, ui
 		if (rc < 0)
 			return rc;
 	}
-	return change_regions(u, u->wanted, n);
+	return change_regions(u, u->wanted, dev->iotlb_pages ? add_twins(u->wanted, n) : n);
 }
 
 int

@@ -20,6 +20,14 @@
 #include "virtq_mem.h"
 #include "virtq_ring.h"
 
+/* Pages that can be missed at a time; with more, whole regions are the answer. */
+#define VHOST_USER_MISSED 1024
+/*
+ * With iotlb_pages, the back-end has each region a second time, so much further on, and every other
+ * page is there.
+ */
+#define VHOST_USER_TWIN (1ull << 46)
+
 /* A region that the back-end has, and the file that it came from. */
 struct vhost_user_region {
 	struct vhost_region r;
@@ -50,6 +58,8 @@ struct vhost_user {
 	bool lost, config_changed;	/* pending */
 	int error;			/* why the session is over, -errno */
 	struct evloop_timer misses;	/* answers, from the loop, what the back-end misses */
+	uint32_t nmissed;		/* single pages of that */
+	uint64_t missed[VHOST_USER_MISSED]; /* their addresses */
 	struct evloop_timer notifiers_changed;	/* reports to the owner that some came or went */
 	struct vhost_user_notifier notifier[VHOST_MAX_VRINGS];
 

@@ -346,6 +346,7 @@ make_session(struct vring_fe *fe)
 		.promisc = port->dev->data->promiscuous,
 		.allmulti = port->dev->data->all_multicast,
 		.dirty_log = args->dirty_log,
+		.iotlb_pages = args->iommu_pages,
 		.drv = port->drvs,
 		.ops = &fe_session_ops,
 		.ctx = fe,
