@@ -223,6 +223,33 @@ test_vdevs(void **state)
 	assert_int_equal(parse("--measure net_vring --log 3"), -EINVAL);
 }
 
+/* A's pair alone, whose mbufs are pages. */
+static void
+test_iommu(void **state)
+{
+	uint32_t mbufs;
+	uint16_t room;
+
+	assert_int_equal(parse("--compare net_vring net_vring --iommu 2 --path rx,tx"), 0);
+	vdev_is(0, PERF_BACKEND, false, 0, "net_vring0,iface=/run/s,queues=1,iommu-support=1");
+	vdev_is(0, PERF_FRONTEND, false, 0,
+		"net_vring0,path=/run/s,packed_vq=0,mrg_rxbuf=1,in_order=0,queue_size=256,queues=1,"
+		"iommu-support=1,iommu-pages=1");
+	vdev_is(1, PERF_BACKEND, false, 0, "net_vring0,iface=/run/s,queues=1");
+	vdev_is(1, PERF_FRONTEND, false, 0,
+		"net_vring0,path=/run/s,packed_vq=0,mrg_rxbuf=1,in_order=0,queue_size=256,"
+		"queues=1");
+	perf_pool(&o, &mbufs, &room);
+	assert_in_range(mbufs, 2047, 2304);
+	assert_int_equal(parse("--compare net_vring net_vhost --iommu 1"), 0);
+	vdev_is(0, PERF_FRONTEND, false, 0,
+		"net_vring0,path=/run/s,packed_vq=0,mrg_rxbuf=1,in_order=0,queue_size=256,queues=1,"
+		"iommu-support=1");
+	assert_int_equal(parse("--measure net_vring --iommu 1 --peer net_virtio_user"), -EINVAL);
+	assert_int_equal(parse("--measure net_vring --iommu 2 --size 3600"), -EINVAL);
+	assert_int_equal(parse("--measure net_vring --iommu 3"), -EINVAL);
+}
+
 /* One that works, or two, and the idle ones; a process has 32 at most. */
 static void
 test_ports(void **state)
@@ -276,6 +303,7 @@ main(void)
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_plugins),
 		cmocka_unit_test(test_vdevs),
+		cmocka_unit_test(test_iommu),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_memory),
 	};

@@ -403,6 +403,14 @@ the_cache_is_not_out_of_date(void **state)
 	assert_ptr_equal(virtq_iotlb_view_find(v.view, 0x4008, 8, true, &r),
 			 page_host(&v, 4) + 8);
 	assert_true(r.iova == 0 && r.last == 32 * GUEST_PAGE - 1);
+	/* Nor where the numbers of generations begin anew. */
+	for (uint32_t i = 0; i < 10000; i++) {
+		virtq_iotlb_add(v.iotlb, 0x4000, GUEST_PAGE, uva_of(GUEST_GPA) + i % 2 * GUEST_PAGE,
+				BOTH);
+		virtq_iotlb_view_begin(v.view, 0);
+		assert_ptr_equal(find(&v, 0x4008, 8), page_host(&v, i % 2) + 8);
+		virtq_iotlb_reclaim(v.iotlb);
+	}
 	viewed_close(&v);
 }
 

@@ -34,6 +34,7 @@ static const struct number numbers[] = {
 	{"offloads", AT(offloads), 0, 1},
 	{"vectorized", AT(vectorized), 0, 1},
 	{"log", AT(log), 0, 2},
+	{"iommu", AT(iommu), 0, PERF_IOMMU_PAGES},
 	{"queues", AT(queues), 1, 16},
 	{"ring", AT(ring), 64, 32768},
 	{"burst", AT(burst), 1, PERF_MAX_BURST},
@@ -93,8 +94,8 @@ perf_driver(const struct perf_options *o, uint32_t pair, enum perf_role role)
 		return o->driver[pair];
 	if (o->peer != NULL)
 		return o->peer;
-	/* DPDK's front-end asks for no dirty log. */
-	if (o->log != 0 && role == PERF_FRONTEND)
+	/* DPDK's front-end asks for no dirty log, and is behind no IOMMU. */
+	if ((o->log != 0 || o->iommu != 0) && role == PERF_FRONTEND)
 		return "net_vring";
 	return role == PERF_BACKEND ? "net_vhost" : "net_virtio_user";
 }
@@ -139,6 +140,7 @@ perf_usage(FILE *f)
 	      "  --mrg 0|1 (1)        --in-order 0|1 (0)    --offloads 0|1 (0)\n"
 	      "  --vectorized 0|1 (0) --queues N (1)        --idle-ports N (0)\n"
 	      "  --log 0|1|2 (0)      1: back-ends keep a dirty log; 2: that of A alone\n"
+	      "  --iommu 0|1|2 (0)    A's front-end is behind an IOMMU; 2: that maps single pages\n"
 	      "  --burst N (32)       --ring N (256)        --rounds N (15)\n"
 	      "  --slice MS (200)     --think CYCLES between bursts (3000)\n"
 	      "  --distance CYCLES    wait until a line's round trip takes no more (0: any), ten\n"
@@ -372,13 +374,24 @@ check_ends(const struct perf_options *o, const struct reason *why)
 	return 0;
 }
 
+/* What only the front-end of the project does. */
 static int
-check_log(const struct perf_options *o, const struct reason *why)
+check_front_ends(const struct perf_options *o, const struct reason *why)
 {
-	for (uint32_t pair = 0; o->log != 0 && pair < o->pairs; pair++)
-		if (!perf_is_driver(perf_driver(o, pair, PERF_FRONTEND), "net_vring"))
+	for (uint32_t pair = 0; pair < o->pairs; pair++) {
+		if (perf_is_driver(perf_driver(o, pair, PERF_FRONTEND), "net_vring"))
+			continue;
+		if (o->log != 0)
 			return refuse(why, "--log %u: front-ends have to be net_vring, DPDK's asks "
 				      "for no dirty log", o->log);
+		if (o->iommu != 0 && pair == 0)
+			return refuse(why, "--iommu %u: the front-end of A has to be net_vring, "
+				      "DPDK's is behind no IOMMU", o->iommu);
+	}
+	for (uint32_t i = 0; o->iommu == PERF_IOMMU_PAGES && i < o->nsizes; i++)
+		if (o->sizes[i] > PERF_MAX_PAGED)
+			return refuse(why, "--size %u: %d at most with --iommu 2, where an mbuf "
+				      "with its packet is a page", o->sizes[i], PERF_MAX_PAGED);
 	return 0;
 }
 
@@ -399,7 +412,7 @@ check(const struct perf_options *o, const struct reason *why)
 			      o->ring);
 	if (same(o->csv, o->json) || same(o->csv, o->plot) || same(o->json, o->plot))
 		return refuse(why, "--csv, --json, --plot: each needs a file of its own");
-	if (check_log(o, why) < 0)
+	if (check_front_ends(o, why) < 0)
 		return -EINVAL;
 	return check_ends(o, why);
 }

@@ -10,6 +10,9 @@
 
 enum { PERF_MAX_ROUNDS = 200, PERF_MAX_SIZES = 8 };
 
+/* What it maps: all memory in one piece, or each page on its own. */
+enum perf_iommu { PERF_IOMMU_REGIONS = 1, PERF_IOMMU_PAGES = 2 };
+
 struct perf_options {
 	enum perf_role measured;
 	uint32_t pairs;			/* 1, or 2 to compare */
@@ -24,6 +27,7 @@ struct perf_options {
 	bool path[PERF_PATHS];
 	uint32_t mrg, in_order, offloads, vectorized;	/* 0 or 1 */
 	uint32_t log;			/* back-ends keep a dirty log: 0: none, 1: all, 2: A's */
+	uint32_t iommu;			/* of A's front-end; 0: none, or enum perf_iommu */
 	uint32_t queues, ring, burst, idle_ports;
 	uint32_t rounds, slice_ms, think;
 	uint32_t distance;		/* cycles of a line's round trip at most; 0: any */

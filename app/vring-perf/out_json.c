@@ -35,11 +35,12 @@ settings(FILE *f, const struct perf_options *o)
 	fputs("  \"settings\": {", f);
 	member(f, "measured", perf_end_name(o->measured));
 	fprintf(f, ", \"mrg\": %u, \"in_order\": %u, \"offloads\": %u, \"vectorized\": %u, "
-		"\"log\": %u, \"queues\": %u, \"ring\": %u, \"burst\": %u, \"idle_ports\": %u, "
-		"\"rounds\": %u, \"slice_ms\": %u, \"think\": %u, \"distance\": %u, "
+		"\"log\": %u, \"iommu\": %u, \"queues\": %u, \"ring\": %u, \"burst\": %u, "
+		"\"idle_ports\": %u, \"rounds\": %u, \"slice_ms\": %u, \"think\": %u, "
+		"\"distance\": %u, "
 		"\"cpus\": {\"backend\": %u, \"frontend\": %u}},\n",
-		o->mrg, o->in_order, o->offloads, o->vectorized, o->log, o->queues, o->ring,
-		o->burst, o->idle_ports, o->rounds, o->slice_ms, o->think, o->distance,
+		o->mrg, o->in_order, o->offloads, o->vectorized, o->log, o->iommu, o->queues,
+		o->ring, o->burst, o->idle_ports, o->rounds, o->slice_ms, o->think, o->distance,
 		o->cpu[PERF_BACKEND], o->cpu[PERF_FRONTEND]);
 }
 

@@ -17,6 +17,9 @@ perf_table_settings(FILE *f, const struct perf_options *o)
 		fputs(", vectorized", f);
 	if (o->log != 0)
 		fprintf(f, ", dirty log %s", o->log == 1 ? "kept" : "of A");
+	if (o->iommu != 0)
+		fprintf(f, ", IOMMU of A maps %s",
+			o->iommu == PERF_IOMMU_PAGES ? "pages" : "regions");
 	if (o->queues > 1)
 		fprintf(f, ", queues %u", o->queues);
 	if (o->idle_ports > 0)

@@ -98,6 +98,9 @@ struct perf_shared {
 	struct perf_result result[PERF_ROLES];	/* of the pair that ran last */
 };
 
+/* Bytes of data in an mbuf that is a page with what DPDK puts before it. */
+enum { PERF_PAGE = 4096, PERF_PAGE_ROOM = PERF_PAGE - 64 - 128, PERF_MAX_PAGED = 3500 };
+
 /* How a worker starts. */
 struct perf_worker {
 	enum perf_role role;
@@ -109,6 +112,7 @@ struct perf_worker {
 	uint16_t queues, ring;
 	uint16_t mbuf_room;	/* bytes of data in an mbuf, headroom included */
 	uint32_t mbufs;
+	bool paged;		/* each mbuf is in a page of its own */
 	bool offloads;		/* ask for checksums and TSO */
 	struct perf_shared *shared;
 };

@@ -235,6 +235,7 @@ start_worker(uint32_t pair, enum perf_role role, bool packed)
 		.working = (uint16_t)perf_working_ports(&options),
 		.ports = (uint16_t)perf_ports(&options),
 		.queues = (uint16_t)options.queues, .ring = (uint16_t)options.ring,
+		.paged = options.iommu == PERF_IOMMU_PAGES,
 		.offloads = options.offloads != 0, .shared = shared,
 	};
 	pid_t child;

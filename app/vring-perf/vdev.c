@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADROOM = 128, MBUF_OVERHEAD = 384, POOL_MIN = 8191 };
+enum { HEADROOM = 128, MBUF_OVERHEAD = 384, POOL_MIN = 8191, PAGES_MIN = 2047 };
 
 const char *
 perf_path_name(enum perf_path path)
@@ -44,16 +44,19 @@ common_args(const struct perf_options *o, uint32_t pair, enum perf_role role, bo
 	uint32_t port, char *buf, size_t len)
 {
 	const char *driver = perf_driver(o, pair, role);
+	const char *iommu = o->iommu != 0 && pair == 0 ? ",iommu-support=1" : "";
 	int n;
 
 	if (role == PERF_BACKEND) {
-		snprintf(buf, len, ",queues=%u%s", o->queues, o->offloads ? ",tso=1" : "");
+		snprintf(buf, len, ",queues=%u%s%s", o->queues, o->offloads ? ",tso=1" : "", iommu);
 		return;
 	}
-	n = snprintf(buf, len, ",packed_vq=%d,mrg_rxbuf=%u,in_order=%u,queue_size=%u,queues=%u%s%s",
+	n = snprintf(buf, len,
+		     ",packed_vq=%d,mrg_rxbuf=%u,in_order=%u,queue_size=%u,queues=%u%s%s%s%s",
 		     packed, o->mrg, o->in_order, o->ring, o->queues,
 		     o->vectorized ? ",vectorized=1" : "",
-		     o->log == 1 || (o->log == 2 && pair == 0) ? ",dirty-log=1" : "");
+		     o->log == 1 || (o->log == 2 && pair == 0) ? ",dirty-log=1" : "", iommu,
+		     o->iommu == PERF_IOMMU_PAGES && pair == 0 ? ",iommu-pages=1" : "");
 	/* DPDK's front-end complains where it has to make an address up. */
 	if (perf_is_driver(driver, "net_virtio_user") && strstr(driver, ",mac=") == NULL)
 		snprintf(buf + n, len - n, ",mac=02:00:00:00:%02x:%02x", pair, port);
@@ -66,7 +69,7 @@ perf_vdev(const struct perf_options *o, uint32_t pair, enum perf_role role, bool
 	const char *name = perf_driver(o, pair, role);
 	const char *more = role == o->measured ? o->args[pair] : o->peer_args;
 	size_t stem = strcspn(name, ",");
-	char common[160], *s;
+	char common[200], *s;
 
 	common_args(o, pair, role, packed, port, common, sizeof(common));
 	if (asprintf(&s, "%.*s%u,%s=%s%s%s%s%s", (int)stem, name, port,
@@ -81,6 +84,7 @@ perf_pool(const struct perf_options *o, uint32_t *mbufs, uint16_t *room)
 {
 	/* Each receive queue is filled; those that are busy may be full both ways. */
 	uint32_t rings = o->queues * (perf_ports(o) + 2 * perf_working_ports(o));
+	const uint32_t least = o->iommu == PERF_IOMMU_PAGES ? PAGES_MIN : POOL_MIN;
 	uint32_t largest = 2048 - 256;
 
 	for (uint32_t i = 0; i < o->nsizes; i++)
@@ -88,8 +92,8 @@ perf_pool(const struct perf_options *o, uint32_t *mbufs, uint16_t *room)
 			largest = o->sizes[i];
 	*room = (uint16_t)(largest + 256 + HEADROOM);
 	*mbufs = o->ring * rings + 4 * PERF_MAX_BURST + 512;
-	if (*mbufs < POOL_MIN)
-		*mbufs = POOL_MIN;
+	if (*mbufs < least)
+		*mbufs = least;
 }
 
 uint32_t

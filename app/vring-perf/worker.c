@@ -17,7 +17,7 @@
 #include "options.h"
 #include "slice.h"
 
-enum { LINK_PATIENCE_MS = 5000 };
+enum { LINK_PATIENCE_MS = 5000, MBUF_CACHE = 256 };
 
 static void __attribute__((noreturn))
 die(const struct perf_worker *w, const char *what, int err)
@@ -34,6 +34,30 @@ die_at_port(const struct perf_worker *w, const char *name, const char *what, int
 
 	snprintf(text, sizeof(text), "%s: %s", name, what);
 	die(w, text, err);
+}
+
+/* A page each: an object of a mempool has a header, and pages begin with one. For good. */
+static struct rte_mempool *
+paged_pool(uint32_t n)
+{
+	struct rte_pktmbuf_pool_private priv = { .mbuf_data_room_size = PERF_PAGE_ROOM };
+	const struct rte_memzone *mz;
+	struct rte_mempool *mp;
+
+	mz = rte_memzone_reserve_aligned("perf_pages", (size_t)n * PERF_PAGE, SOCKET_ID_ANY, 0,
+					 PERF_PAGE);
+	mp = rte_mempool_create_empty("perf", n, sizeof(struct rte_mbuf) + PERF_PAGE_ROOM,
+				      MBUF_CACHE, sizeof(priv), SOCKET_ID_ANY,
+				      RTE_MEMPOOL_F_NO_SPREAD);
+	if (mz == NULL || mp == NULL)
+		return NULL;
+	rte_pktmbuf_pool_init(mp, &priv);
+	if (rte_mempool_populate_virt(mp, mz->addr, mz->len, PERF_PAGE, NULL, NULL) != (int)n) {
+		rte_errno = ENOSPC;
+		return NULL;
+	}
+	rte_mempool_obj_iter(mp, rte_pktmbuf_init, NULL);
+	return mp;
 }
 
 static int
@@ -140,7 +164,9 @@ perf_worker_main(struct perf_worker *w)
 	}
 	e.shared = w->shared;
 	e.role = w->role;
-	e.pool = rte_pktmbuf_pool_create("perf", w->mbufs, 256, 0, w->mbuf_room, SOCKET_ID_ANY);
+	e.pool = w->paged ? paged_pool(w->mbufs) :
+			    rte_pktmbuf_pool_create("perf", w->mbufs, MBUF_CACHE, 0, w->mbuf_room,
+						    SOCKET_ID_ANY);
 	if (e.pool == NULL)
 		die(w, "mbuf pool", rte_errno);
 	start_ports(w, &e);

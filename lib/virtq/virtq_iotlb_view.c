@@ -14,6 +14,9 @@
 #define SLOT_KNOWN 0x6ull	/* it said */
 #define SLOT_FAILED 0x8ull	/* it did not */
 #define SLOT_TAKEN 0xaull	/* somebody is about to write it */
+/* In the tag of a page in the cache. */
+#define PAGE_BITS 52
+#define GENERATIONS ((1u << (64 - PAGE_BITS)) - 1)
 /* Slots in which a page can be. */
 #define PROBES 16
 
@@ -143,9 +146,17 @@ virtq_iotlb_view_begin(struct virtq_iotlb_view *view, uint32_t pos)
 	}
 	if (generation == view->generation)
 		return false;
+	if (generation / GENERATIONS != view->generation / GENERATIONS)
+		memset(view->page, 0, sizeof(view->page));
 	view->generation = generation;
-	memset(view->page, 0, sizeof(view->page));
 	return true;
+}
+
+/* Pages of former generations have other tags. */
+static uint64_t
+page_tag(const struct virtq_iotlb_view *view, uint64_t number)
+{
+	return number | (view->generation % GENERATIONS + 1) << PAGE_BITS;
 }
 
 /* In a page that was asked for, and is known by now. */
@@ -171,7 +182,7 @@ virtq_iotlb_view_find(struct virtq_iotlb_view *view, uint64_t iova, uint32_t len
 
 	range->iova = 1;
 	range->last = 0;
-	if (page->tag == number + 1 && len <= VIRTQ_IOTLB_PAGE - off)
+	if (page->tag == page_tag(view, number) && len <= VIRTQ_IOTLB_PAGE - off)
 		return page->host + off;
 	r = virtq_iotlb_search(view->iotlb, iova, write);
 	if (r == NULL)
@@ -182,7 +193,7 @@ virtq_iotlb_view_find(struct virtq_iotlb_view *view, uint64_t iova, uint32_t len
 	if (r->last - r->iova >= VIRTQ_IOTLB_LARGE)
 		*range = *r;
 	else if (r->iova <= iova - off && r->last - (iova - off) >= VIRTQ_IOTLB_PAGE - 1)
-		*page = (struct virtq_iotlb_page){number + 1, host - off};
+		*page = (struct virtq_iotlb_page){page_tag(view, number), host - off};
 	return host;
 }
 

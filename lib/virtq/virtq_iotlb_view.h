@@ -15,7 +15,7 @@
 
 #include "virtq_iotlb.h"
 
-#define VIRTQ_IOTLB_PAGES 2048	/* pages in the cache, a power of two */
+#define VIRTQ_IOTLB_PAGES 8192	/* pages in the cache, a power of two */
 #define VIRTQ_IOTLB_SLOTS 1024	/* pages that can be asked for, a power of two */
 /* Bytes of a range that is not worth a place in the cache, nor to be asked for twice. */
 #define VIRTQ_IOTLB_LARGE (16 * VIRTQ_IOTLB_PAGE)
@@ -23,7 +23,7 @@
 #define VIRTQ_IOTLB_FAILED_NS 1000000000ull
 
 struct virtq_iotlb_page {
-	uint64_t tag;		/* number of the page, plus 1; 0: empty */
+	uint64_t tag;		/* number of the page, and of the generation; 0: empty */
 	uint8_t *host;
 };
 
@@ -46,7 +46,7 @@ struct virtq_iotlb_view {
 	bool packed;		/* the ring's layout */
 
 	/* The burst's. */
-	uint64_t generation;	/* of the IOTLB, when the cache was last emptied */
+	uint64_t generation;	/* of the IOTLB, as the cache has it */
 	uint32_t stood;		/* atomic: where the ring stood when the round began */
 	uint32_t nslots;	/* in use when last counted */
 	struct virtq_iotlb_page page[VIRTQ_IOTLB_PAGES];
