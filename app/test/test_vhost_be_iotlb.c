@@ -198,6 +198,56 @@ a_front_end_may_say_all_before(void **state)
 	assert_non_null(virtq_iotlb_find(rig->ring[0]->view->iotlb, RIG_IOVA, &len, true));
 }
 
+/* Memory that is added and taken away, while rings have I/O virtual addresses. */
+static void
+memory_changes_behind_an_iommu(void **state)
+{
+	const uint64_t iova = RIG_IOVA + 16 * RIG_MEM, uva = RIG_UVA + 16 * RIG_MEM;
+	struct rig *rig = *state;
+	struct virtq_iotlb_range range;
+	unsigned int pauses;
+
+	start(rig);
+	pauses = rig->pauses;
+	for (int pass = 0; pass < 3; pass++) {
+		assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, 64 * RIG_GPA, uva, RIG_MEM, 0),
+				 ACK);
+		assert_non_null(rig->ring[0]);
+		assert_int_equal(iommu_say(rig, VHU_IOTLB_UPDATE, iova, RIG_MEM, uva, RIG_BOTH),
+				 ACK);
+		virtq_iotlb_view_begin(rig->ring[0]->view, 0);
+		assert_ptr_equal(virtq_iotlb_view_find(rig->ring[0]->view, iova + 9, 8, true,
+						       &range),
+				 virtq_mem_uva(rig->be->mem, uva + 9, 8));
+		assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, 64 * RIG_GPA, uva, RIG_MEM, 0),
+				 ACK);
+		/* What lay in it is not known any more; all else is. */
+		virtq_iotlb_view_begin(rig->ring[0]->view, 0);
+		assert_null(virtq_iotlb_view_find(rig->ring[0]->view, iova + 9, 8, true, &range));
+		assert_int_equal(iommu_say(rig, VHU_IOTLB_UPDATE, iova, RIG_MEM, uva, RIG_BOTH),
+				 NACK);
+	}
+	assert_non_null(rig->ring[0]);
+	assert_int_equal(rig->pauses, pauses);
+}
+
+/* Memory is cut short: the session ends, and the next one is served. */
+static void
+memory_is_cut_short_behind_an_iommu(void **state)
+{
+	struct rig *rig = *state;
+
+	start(rig);
+	assert_int_equal(ftruncate(rig->memfd, 0), 0);
+	rig_touch(rig->ring[1]);
+	WAIT(rig, rig->downs == 1, 3000);
+	assert_non_null(strstr(rig->why, "short"));
+	assert_int_equal(ftruncate(rig->memfd, RIG_MEM), 0);
+	rig_disconnect(rig);
+	rig_connect(rig);
+	start(rig);
+}
+
 static void
 what_is_wrong_is_refused(void **state)
 {
@@ -246,6 +296,8 @@ main(void)
 		IOMMU_TEST(a_page_that_is_used_again_stays),
 		IOMMU_TEST(what_lies_ahead_is_asked_for),
 		IOMMU_TEST(a_front_end_may_say_all_before),
+		IOMMU_TEST(memory_changes_behind_an_iommu),
+		IOMMU_TEST(memory_is_cut_short_behind_an_iommu),
 		IOMMU_TEST(what_is_wrong_is_refused),
 		IOMMU_TEST(nothing_is_translated_without_the_feature),
 	};

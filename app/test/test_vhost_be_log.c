@@ -205,6 +205,84 @@ a_page_beyond_the_log_ends_the_connection(void **state)
 	log_file_close(&s, LOG_BYTES);
 }
 
+/* Memory that comes and goes while a guest migrates: rings go on, and log where they write. */
+static void
+memory_changes_under_a_log(void **state)
+{
+	const uint64_t gpa = 64 * RIG_GPA, uva = RIG_UVA + 64 * RIG_GPA;
+	struct shared s = log_file(LOG_BYTES);
+	struct rig *rig = *state;
+
+	start_logged(rig, &s);
+	rig->vq[0]->cursor.avail_idx = rig->vq[0]->cursor.used_idx = 7;
+	for (int pass = 0; pass < 3; pass++) {
+		assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, gpa, uva, RIG_MEM, 0), ACK);
+		assert_non_null(virtq_mem_find(rig->ring[0]->mem, gpa));
+		assert_non_null(rig->ring[0]->log);
+		virtq_log_mark(rig->ring[0]->log, gpa, 1);
+		assert_int_equal(s.bits[(gpa >> 12) / 8], 1);
+		s.bits[(gpa >> 12) / 8] = 0;
+		assert_int_equal(fe_region(rig, VHU_REM_MEM_REG, gpa, uva, RIG_MEM, 0), ACK);
+		assert_null(virtq_mem_find(rig->ring[0]->mem, gpa));
+		assert_non_null(rig->ring[0]->log);
+	}
+	assert_int_equal(rig->vq[0]->cursor.avail_idx, 7);
+	/* Memory beyond the log: who writes there has no bit to mark. */
+	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, LOG_BYTES * 8 * PAGE, uva, RIG_MEM, 0),
+			 ACK);
+	assert_int_equal(rig->downs, 0);
+	virtq_log_mark(rig->ring[0]->log, LOG_BYTES * 8 * PAGE, 1);
+	WAIT(rig, rig->downs == 1, 3000);
+	assert_non_null(strstr(rig->why, "the log is too short"));
+	log_file_close(&s, LOG_BYTES);
+}
+
+/* Memory is cut short while a guest migrates: the session ends, and the next one is served. */
+static void
+memory_is_cut_short_under_a_log(void **state)
+{
+	struct shared s = log_file(LOG_BYTES);
+	struct rig *rig = *state;
+
+	start_logged(rig, &s);
+	assert_int_equal(ftruncate(rig->memfd, 0), 0);
+	rig_touch(rig->ring[0]);
+	WAIT(rig, rig->downs == 1, 3000);
+	assert_non_null(strstr(rig->why, "short"));
+	assert_int_equal(ftruncate(rig->memfd, RIG_MEM), 0);
+	rig_disconnect(rig);
+	rig_connect(rig);
+	start_logged(rig, &s);
+	assert_non_null(rig->ring[0]->log);
+	log_file_close(&s, LOG_BYTES);
+}
+
+/* A front-end that comes back while its guest migrates has said nothing yet. */
+static void
+a_reconnect_forgets_the_log(void **state)
+{
+	struct shared s = log_file(LOG_BYTES), other = log_file(LOG_BYTES);
+	struct rig *rig = *state;
+
+	start_logged(rig, &s);
+	rig_disconnect(rig);
+	WAIT(rig, rig->downs == 1, 3000);
+	memset(s.bits, 0, LOG_BYTES);
+	rig_connect(rig);
+	fe_start(rig);
+	assert_null(rig->ring[0]->log);
+	/* Features first: there is no log yet, and nothing is marked. */
+	assert_int_equal(fe_u64(rig, VHU_SET_FEATURES, RIG_ACKED | LOG_ALL), ACK);
+	assert_null(rig->ring[0]->log);
+	assert_int_equal(give_log(rig, 0, LOG_BYTES, 0, other.fd), ACK);
+	assert_non_null(rig->ring[0]->log);
+	virtq_log_mark(rig->ring[0]->log, RIG_GPA, 1);
+	assert_true(any_mark(&other));
+	assert_false(any_mark(&s));
+	log_file_close(&s, LOG_BYTES);
+	log_file_close(&other, LOG_BYTES);
+}
+
 int
 main(void)
 {
@@ -215,6 +293,9 @@ main(void)
 		RIG_TEST(needs_its_protocol_feature),
 		RIG_TEST(a_log_cut_short_ends_the_connection),
 		RIG_TEST(a_page_beyond_the_log_ends_the_connection),
+		RIG_TEST(memory_changes_under_a_log),
+		RIG_TEST(memory_is_cut_short_under_a_log),
+		RIG_TEST(a_reconnect_forgets_the_log),
 	};
 
 	return cmocka_run_group_tests_name("vhost_be_log", tests, NULL, NULL);

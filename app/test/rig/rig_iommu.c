@@ -38,6 +38,8 @@ iommu_channel(struct rig *rig)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	assert_int_equal(fe_talk(rig, VHU_SET_BACKEND_REQ_FD, NEED, NULL, 0, &pair[0], 1, &m), ACK);
 	close(pair[0]);
+	if (chan >= 0)
+		close(chan);
 	chan = pair[1];
 }
 
