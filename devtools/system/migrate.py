@@ -21,8 +21,9 @@ MOST_LOST_S = 0.3
 class Migration:
     """One guest, on port 0 first; the switch has a second port for the next one."""
 
-    def __init__(self, qemu, device="", port="", queues=1):
+    def __init__(self, qemu, device="", port="", queues=1, chardev=""):
         self.qemu, self.device, self.port, self.queues = qemu, device, port, queues
+        self.chardev = chardev
         self.postcopy = "postcopy-support=1" in port
         self.iommu = "iommu-support=1" in port
         self.count = 0
@@ -73,8 +74,8 @@ class Migration:
             append = iommu.kernel("strict")
             extra = iommu.EXTRA + list(extra)
         return bed.Guest("m%d" % self.count,
-                         [bed.Nic(self.sock((self.count - 1) % 2), MAC, netdev=netdev,
-                                  device=device.strip(","))],
+                         [bed.Nic(self.sock((self.count - 1) % 2), MAC, self.chardev, netdev,
+                                  device.strip(","))],
                          qemu=self.qemu, wait=False, extra=extra, append=append)
 
     def blob_sum(self):
@@ -92,8 +93,9 @@ class Migration:
         check(match, "ping said: " + said)
         return int(match.group(1)) - int(match.group(2)), int(match.group(1))
 
-    def move(self):
-        """The guest goes to the other port; how long it was still, in seconds."""
+    def move(self, half_way=None):
+        """The guest goes to the other port; how long it was still, in seconds. half_way() is
+        called while its memory is on its way."""
         incoming = "unix:" + path("incoming%d" % self.count)
         target = self.boot(["-incoming", incoming])
         bed.wait_for("the other QEMU", lambda: target.qmp("query-status"), 10)
@@ -102,7 +104,8 @@ class Migration:
                 guest.qmp("migrate-set-capabilities",
                           capabilities=[{"capability": "postcopy-ram", "state": True}])
         self.guest.qmp("migrate-set-parameters", **{
-            "max-bandwidth": (20 if self.postcopy else 200) << 20, "downtime-limit": 200})
+            "max-bandwidth": (20 if self.postcopy or half_way else 200) << 20,
+            "downtime-limit": 200})
         self.guest.qmp("migrate", uri=incoming)
         end = time.monotonic() + 60 * bed.PATIENCE
         while True:
@@ -112,11 +115,16 @@ class Migration:
             if self.postcopy and state.get("status") == "active" and state.get("ram"):
                 # most of the memory has yet to come
                 self.guest.qmp("migrate-start-postcopy")
+            if half_way and state.get("status") == "active" and state.get("ram"):
+                half_way()
+                half_way = None
+                self.guest.qmp("migrate-set-parameters", **{"max-bandwidth": 200 << 20})
             check(time.monotonic() < end, "migration takes too long: %s" % state)
             time.sleep(0.1)
         check(not self.postcopy or state["ram"].get("postcopy-requests", 0) > 0,
               "no page was asked for: %s" % state)
         check(state["status"] == "completed", "migration failed: %s" % state.get("error-desc"))
+        check(not half_way, "it was over too soon")
         bed.wait_for("the guest to run",
                      lambda: target.qmp("query-status")["status"] == "running", 2)
         self.guest.end(signal.SIGKILL)
@@ -176,6 +184,27 @@ def migrates(qemu, device, port, queues, times):
         bench.close()
 
 
+def survives(device):
+    """The switch is killed and started again while the guest's memory is on its way."""
+    bench = Migration(10, device, chardev="reconnect-ms=100")
+
+    def kill_switch():
+        bench.switch.end(signal.SIGKILL)
+        bench.switch_on()
+        bench.switch.wait_link(0)
+    try:
+        for _ in range(2):
+            bench.move(kill_switch)
+            lost = bed.ping(bench.guest, ADDRESS, 20, 0.05, wait=3)
+            check(lost == 0, "%d of 20 pings lost afterwards" % lost)
+        check(bench.blob_sum() == bench.sum, "a file in the guest's memory changed")
+        bench.said()
+    finally:
+        bench.close()
+
+
 def run(report):
     for name, *arguments in CASES:
         report.case(name, migrates, *arguments)
+    for layout, device in (("split", ""), ("packed", "packed=on")):
+        report.case("qemu10-switch-killed-" + layout, survives, device)
