@@ -140,6 +140,35 @@ no_burst_waits_for_a_page(void **state)
 	close(uffd);
 }
 
+/* Pages that come one at a time, each without its neighbours: all of them get known. */
+static void
+many_pages_come_one_by_one(void **state)
+{
+	enum { GROUP = VIRTQ_FETCH_MAX, PAGES = 5 * GROUP };
+	struct rig *rig = *state;
+	struct virtq_chain c[GROUP];
+	uint64_t gpa[GROUP];
+	uint8_t *base;
+	int uffd;
+
+	base = paged_begin(rig, RIG_ACKED, &uffd);
+	for (uint64_t i = 0; i < 2 * PAGES; i++)
+		paged_punch(rig, MISSING + i * RIG_PAGE);
+	fe_ring(rig, 1);
+	assert_int_equal(fe_state(rig, VHU_SET_VRING_ENABLE, 1, 1), ACK);
+	WAIT(rig, rig->ring[1] != NULL, 5000);
+	for (uint64_t i = 0; i < PAGES; i++) {
+		if (i % GROUP == 0) {
+			for (uint64_t k = 0; k < GROUP; k++)
+				gpa[k] = RIG_GPA + MISSING + 2 * (i + k) * RIG_PAGE;
+			paged_offer(rig, gpa, GROUP);
+		}
+		paged_bring(uffd, base + MISSING + 2 * i * RIG_PAGE, (uint8_t)i);
+		WAIT(rig, paged_fetch(rig, 1, c, GROUP) == i % GROUP + 1, 5000);
+	}
+	close(uffd);
+}
+
 /* A ring whose own memory has not come starts when it has. */
 static void
 a_ring_waits_for_its_pages(void **state)
@@ -215,6 +244,7 @@ main(void)
 		RIG_TEST(regions_are_proposed_one_by_one),
 		RIG_TEST(nobody_waits_for_the_dead),
 		RIG_TEST(no_burst_waits_for_a_page),
+		RIG_TEST(many_pages_come_one_by_one),
 		RIG_TEST(a_ring_waits_for_its_pages),
 		RIG_TEST(pages_that_go_again),
 		RIG_TEST(the_order_is_kept),

@@ -16,8 +16,6 @@
 
 /* Milliseconds between two looks at what lies ahead in rings that have nothing new. */
 #define IDLE_LOOK_MS 16
-/* Tables that wait for the bursts before they are freed. */
-#define MAX_RETIRED 64
 /* Of so many messages about translations one costs a front-end credit. */
 #define CHEAP 16
 
@@ -95,7 +93,7 @@ commit_map(struct vhost_be *be, uint64_t generation, bool used, bool added)
 {
 	struct virtq_iotlb *map = be->iotlb.map;
 
-	if (used || map->generation != generation || map->nretired >= MAX_RETIRED)
+	if (used || map->generation != generation || map->nretired >= VHOST_BE_MAX_TABLES)
 		sync_bursts(be);
 	INFO_SET(be, iotlb_ranges, virtq_iotlb_ranges(map));
 	if (added) {

@@ -27,9 +27,8 @@
 #define MAX_PAGES (WINDOW / VIRTQ_IOTLB_PAGE)
 /* Pages that are waited for. */
 #define MAX_WANTED 16384
-/* Of those so many are looked at at once, until so many tables wait to be freed. */
+/* Of those so many are looked at at once. */
 #define MAX_LOOKS 64
-#define MAX_TABLES 32
 /* A page that was touched and is not there is asked for again after so long. */
 #define AGAIN_NS 200000000ull
 /* Pages that wait for one thread. */
@@ -266,7 +265,7 @@ vhost_be_pages_look(struct vhost_be *be)
 	bool any = false;
 
 	for (uint32_t k = 0, most = p->n < MAX_LOOKS ? p->n : MAX_LOOKS; k < most; k++) {
-		if (!be->iotlb.by_pages || be->iotlb.map->nretired >= MAX_TABLES)
+		if (!be->iotlb.by_pages || be->iotlb.map->nretired >= VHOST_BE_MAX_TABLES)
 			break;
 		if (p->at >= p->n)
 			p->at = 0;

@@ -64,6 +64,9 @@ struct vhost_be_vring {
 /* A vring that waits for its own addresses asks again after so long. */
 #define VHOST_BE_WANT_AGAIN_NS 200000000ull
 
+/* With so many former tables of translations bursts are waited for, so that they can be freed. */
+#define VHOST_BE_MAX_TABLES 64
+
 /* What is not known after so long is not to be had. */
 #define VHOST_BE_MISS_NS 1000000000ull
 
