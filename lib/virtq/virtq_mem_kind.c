@@ -51,38 +51,42 @@ is_mount_of(const char *line, const struct mount *m)
 	       (m->major != 0 && major == m->major && minor == m->minor);
 }
 
-/* Of the first of these lines that matches; all mounts of a device have one type. */
+/*
+ * Of the first of these lines that matches; all mounts of a device have one type. False: they
+ * cannot be read to the end.
+ */
 static bool
-is_local_in(FILE *mounts, const struct mount *m)
+find_local(FILE *mounts, const struct mount *m, bool *local)
 {
 	char *line = NULL, type[32];
-	bool found = false, local = false;
+	bool found = false;
 	size_t size = 0;
 
+	*local = false;
 	while (!found && getline(&line, &size, mounts) >= 0) {
 		const char *rest = strstr(line, " - ");
 
 		if (rest == NULL || !is_mount_of(line, m))
 			continue;
 		found = true;
-		local = sscanf(rest, " - %31s", type) == 1 && is_local(type);
+		*local = sscanf(rest, " - %31s", type) == 1 && is_local(type);
 	}
 	free(line);
-	return local;
+	return found || feof(mounts);
 }
 
-/* Local, as the process's mounts say. */
+/* What the process's mounts say. False: nothing, for want of a descriptor or of memory. */
 static bool
-look_up(const struct mount *m)
+look_up(const struct mount *m, bool *local)
 {
 	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	bool local;
+	bool known;
 
 	if (mounts == NULL)
 		return false;
-	local = is_local_in(mounts, m);
+	known = find_local(mounts, m, local);
 	fclose(mounts);
-	return local;
+	return known;
 }
 
 bool
@@ -90,6 +94,7 @@ virtq_mem_kind_is_local(int fd, struct virtq_mem_kind_last *last)
 {
 	struct statx st;
 	struct mount m;
+	bool local;
 
 	/* Only files that live in memory know seals. */
 	if (fcntl(fd, F_GET_SEALS) >= 0)
@@ -103,16 +108,20 @@ virtq_mem_kind_is_local(int fd, struct virtq_mem_kind_last *last)
 		.major = st.stx_dev_major,
 		.minor = st.stx_dev_minor,
 	};
-	if (last == NULL || m.major == 0)
-		return look_up(&m);
-	if (last->mount != m.id || last->major != m.major || last->minor != m.minor)
+	if (last != NULL && m.major != 0 && last->mount == m.id && last->major == m.major &&
+	    last->minor == m.minor)
+		return last->local;
+	/* What is not known now may be the next time. */
+	if (!look_up(&m, &local))
+		return false;
+	if (last != NULL && m.major != 0)
 		*last = (struct virtq_mem_kind_last){
 			.mount = m.id,
 			.major = m.major,
 			.minor = m.minor,
-			.local = look_up(&m),
+			.local = local,
 		};
-	return last->local;
+	return local;
 }
 
 bool

@@ -22,7 +22,8 @@ struct virtq_mem_kind_last {
 /*
  * True for files that live in memory (memfd, tmpfs, hugetlbfs), and for those of file systems on
  * local disks that this process can see among its mounts. The file's server is asked nothing.
- * NULL is allowed.
+ * Without a descriptor to look at the mounts it is false, and *last does not change. NULL is
+ * allowed.
  */
 bool virtq_mem_kind_is_local(int fd, struct virtq_mem_kind_last *last);
 /* The file cannot become shorter, whoever has it open: memfd_create(2), F_SEAL_SHRINK. */
