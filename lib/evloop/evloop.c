@@ -63,8 +63,8 @@ wake_up(struct evloop *loop)
 	const uint64_t one = 1;
 
 	/* EAGAIN means that the counter is full: the loop will wake up all the same. */
-	if (write(loop->wake.fd, &one, sizeof(one)) < 0)
-		return;
+	while (write(loop->wake.fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
 }
 
 /* Run what other threads have asked for so far; what they ask meanwhile is for the next round. */

@@ -11,8 +11,13 @@ struct job {
 	void *arg;
 };
 
+/* Jobs that need no memory: as many as wait at most, or nearly so, where others wait for them. */
+#define SPARE 64
+
 struct evloop_later {
 	pthread_mutex_t lock;
+	struct job *spare;	/* a list of them */
+	struct job spares[SPARE];
 	struct job *first, **last;
 	bool busy;		/* there is a thread */
 	bool owned;		/* not put yet */
@@ -20,6 +25,39 @@ struct evloop_later {
 };
 
 static uint32_t pending;	/* atomic; of all */
+
+/* Lock held, or nobody else has it yet. */
+static void
+put_spare(struct evloop_later *l, struct job *job)
+{
+	job->next = l->spare;
+	l->spare = job;
+}
+
+/* Lock held. NULL: out of memory. */
+static struct job *
+new_job(struct evloop_later *l)
+{
+	struct job *job = malloc(sizeof(*job));
+
+	if (job == NULL && l->spare != NULL) {
+		job = l->spare;
+		l->spare = job->next;
+	}
+	return job;
+}
+
+static void
+free_job(struct evloop_later *l, struct job *job)
+{
+	if (job < l->spares || job >= l->spares + SPARE) {
+		free(job);
+		return;
+	}
+	pthread_mutex_lock(&l->lock);
+	put_spare(l, job);
+	pthread_mutex_unlock(&l->lock);
+}
 
 struct evloop_later *
 evloop_later_new(void)
@@ -30,6 +68,8 @@ evloop_later_new(void)
 		return NULL;
 	pthread_mutex_init(&l->lock, NULL);
 	l->last = &l->first;
+	for (uint32_t i = 0; i < SPARE; i++)
+		put_spare(l, &l->spares[i]);
 	l->owned = true;
 	return l;
 }
@@ -70,7 +110,7 @@ do_jobs(void *arg)
 
 	while ((job = next_job(l, &gone)) != NULL) {
 		job->fn(job->arg);
-		free(job);
+		free_job(l, job);
 		__atomic_sub_fetch(&l->waiting, 1, __ATOMIC_RELEASE);
 		__atomic_sub_fetch(&pending, 1, __ATOMIC_RELEASE);
 	}
@@ -106,22 +146,47 @@ need_thread(struct evloop_later *l)
 		l->busy = evloop_later_thread(do_jobs, l);
 }
 
-bool
-evloop_later_add(struct evloop_later *l, void (*fn)(void *arg), void *arg)
+/* Lock held. False: out of memory. */
+static bool
+add_job(struct evloop_later *l, void (*fn)(void *arg), void *arg)
 {
-	struct job *job = malloc(sizeof(*job));
+	struct job *job = new_job(l);
 
 	if (job == NULL)
 		return false;
 	*job = (struct job){ .fn = fn, .arg = arg };
-	pthread_mutex_lock(&l->lock);
 	*l->last = job;
 	l->last = &job->next;
 	__atomic_add_fetch(&l->waiting, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&pending, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+bool
+evloop_later_add(struct evloop_later *l, void (*fn)(void *arg), void *arg)
+{
+	bool added;
+
+	pthread_mutex_lock(&l->lock);
+	added = add_job(l, fn, arg);
 	need_thread(l);
 	pthread_mutex_unlock(&l->lock);
-	return true;
+	return added;
+}
+
+bool
+evloop_later_try(struct evloop_later *l, void (*fn)(void *arg), void *arg)
+{
+	bool added = false;
+
+	pthread_mutex_lock(&l->lock);
+	/* A thread without a job would end at once; it waits for the lock to look for one. */
+	if (!l->busy)
+		l->busy = evloop_later_thread(do_jobs, l);
+	if (l->busy)
+		added = add_job(l, fn, arg);
+	pthread_mutex_unlock(&l->lock);
+	return added;
 }
 
 void
@@ -135,6 +200,7 @@ evloop_later_put(struct evloop_later *l)
 	l->owned = false;
 	need_thread(l);
 	idle = !l->busy;
+	l->busy = true;
 	pthread_mutex_unlock(&l->lock);
 	if (!idle)
 		return;

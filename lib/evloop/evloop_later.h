@@ -22,11 +22,13 @@ struct evloop_later *evloop_later_new(void);
 /* What waits is still done, then it is freed. NULL is allowed. Any thread. */
 void evloop_later_put(struct evloop_later *later);
 /*
- * Have fn(arg) called, in the order of the calls of this function. False: out of memory, it will
- * not be. Without a thread to be had it waits for the next call, or for evloop_later_is_behind().
- * Any thread.
+ * Have fn(arg) called, in the order of the calls of this function. False: out of memory, and of
+ * what was put aside for that; it will not be. Without a thread to be had it waits for the next
+ * call, or for evloop_later_is_behind(). Any thread.
  */
 bool evloop_later_add(struct evloop_later *later, void (*fn)(void *arg), void *arg);
+/* As evloop_later_add(); false also where no thread is to be had, and then it is not called. */
+bool evloop_later_try(struct evloop_later *later, void (*fn)(void *arg), void *arg);
 /* Calls that wait or are in progress. Any thread. */
 uint32_t evloop_later_waiting(const struct evloop_later *later);
 /* Whether there are so many, which others may wait for: tries again for a thread. Any thread. */

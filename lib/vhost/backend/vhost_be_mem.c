@@ -20,7 +20,7 @@
 static bool
 unmap_later(void *ctx, void (*fn)(void *arg), void *arg)
 {
-	return evloop_later_add(ctx, fn, arg);
+	return evloop_later_try(ctx, fn, arg);
 }
 
 static void
