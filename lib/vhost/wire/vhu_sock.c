@@ -108,8 +108,12 @@ bind_path(struct vhu_sock *s, int fd, const struct vhu_sock_config *cfg)
 		return -errno;
 	if (bind(fd, (const struct sockaddr *)&s->addr, sizeof(s->addr)) < 0)
 		return -errno;
-	if (lstat(path, &st) < 0)
-		return -errno;
+	if (lstat(path, &st) < 0) {
+		const int rc = -errno;
+
+		unlink(path); /* made a moment ago; nobody can tell later on */
+		return rc;
+	}
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;
 	if (cfg->gid != (gid_t)-1 && lchown(path, (uid_t)-1, cfg->gid) < 0)
