@@ -31,6 +31,21 @@ vhost_be_chan_init(struct vhost_be *be)
 	be->chan.rx.closer = be->closer;
 }
 
+static bool
+send_on_channel(struct vhost_be *be, const struct vhu_hdr *hdr, const void *payload)
+{
+	int rc;
+
+	if (!vhu_conn_is_open(&be->chan))
+		return false;
+	rc = vhu_conn_send(&be->chan, hdr, payload);
+	if (vhu_conn_is_lost(rc)) {
+		vhu_conn_close(&be->chan);
+		chan_closed(&be->chan, vhu_conn_why(rc), false);
+	}
+	return rc == 0;
+}
+
 bool
 vhost_be_chan_miss(struct vhost_be *be, uint64_t iova, bool write)
 {
@@ -41,7 +56,7 @@ vhost_be_chan_miss(struct vhost_be *be, uint64_t iova, bool write)
 	};
 	const struct vhu_hdr hdr = { VHU_BACKEND_IOTLB_MSG, VHU_VERSION, sizeof(miss) };
 
-	if (vhu_conn_is_open(&be->chan) && vhu_conn_send(&be->chan, &hdr, &miss) == 0) {
+	if (send_on_channel(be, &hdr, &miss)) {
 		be->iotlb.asked_ns = evloop_now_ns();
 		INFO_ADD(be, iotlb_misses);
 		return true;

@@ -308,8 +308,9 @@ send_answer(struct vhost_be *be, struct vhu_msg *msg)
 		.flags = VHU_FLAGS_REPLY,
 		.size = msg->hdr.size,
 	};
+	const int rc = vhu_conn_send(&be->conn, &hdr, msg->raw);
 
-	return vhu_conn_send(&be->conn, &hdr, msg->raw) < 0 ? "peer closed the connection" : NULL;
+	return rc < 0 ? vhu_conn_why(rc) : NULL;
 }
 
 static const char *

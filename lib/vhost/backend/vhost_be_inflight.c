@@ -73,7 +73,7 @@ vhost_be_inflight_on_get_fd(struct vhost_be *be, struct vhu_msg *msg)
 		return vhost_be_session_refuse(be, fd, "no memory for in-flight tracking");
 	rc = vhu_conn_send_fd(&be->conn, &hdr, &answer, fd);
 	close(fd);
-	return rc < 0 ? -EMSGSIZE : VHOST_BE_ANSWERED;
+	return rc < 0 ? vhost_be_session_unsent(be, rc) : VHOST_BE_ANSWERED;
 }
 
 int

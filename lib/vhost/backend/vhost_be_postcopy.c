@@ -38,20 +38,23 @@ int
 vhost_be_postcopy_on_advise(struct vhost_be *be, struct vhu_msg *msg)
 {
 	const struct vhu_hdr hdr = { msg->hdr.request, VHU_FLAGS_REPLY, 0 };
-	int fd;
+	int fd, rc;
 
 	vhost_be_postcopy_close(be, true);
 	fd = new_uffd();
 	if (fd < 0)
 		return vhost_be_session_refuse(be, fd, "no userfaultfd: the kernel has none, or "
 					       "vm.unprivileged_userfaultfd forbids it");
-	if (vhu_conn_send_fd(&be->conn, &hdr, NULL, fd) < 0) {
+	rc = vhu_conn_send_fd(&be->conn, &hdr, NULL, fd);
+	if (rc < 0) {
 		close(fd);
-		return -EMSGSIZE;
+		return vhost_be_session_unsent(be, rc);
 	}
 	be->postcopy.guard = vhost_be_guard_new(be->loop, &be->busy_ns, fd);
 	/* The answer has gone, so that nothing can be refused any more. */
-	return be->postcopy.guard == NULL ? -EMSGSIZE : VHOST_BE_ANSWERED;
+	if (be->postcopy.guard == NULL)
+		return vhost_be_session_refuse(be, -EMSGSIZE, "out of memory or threads");
+	return VHOST_BE_ANSWERED;
 }
 
 int
@@ -122,6 +125,7 @@ vhost_be_postcopy_propose(struct vhost_be *be, struct vhu_msg *msg, struct virtq
 	const struct vhu_hdr hdr = { msg->hdr.request, VHU_FLAGS_REPLY, msg->hdr.size };
 	const bool table = msg->hdr.request == VHU_SET_MEM_TABLE;
 	const uint32_t n = table ? msg->table.n : 1;
+	int rc;
 
 	if (!in_whole_pages(mem)) {
 		virtq_mem_put(mem);
@@ -138,7 +142,8 @@ vhost_be_postcopy_propose(struct vhost_be *be, struct vhu_msg *msg, struct virtq
 	}
 	virtq_mem_put(be->postcopy.mem);
 	be->postcopy.mem = mem;
-	return vhu_conn_send(&be->conn, &hdr, msg->raw) < 0 ? -EMSGSIZE : VHOST_BE_ANSWERED;
+	rc = vhu_conn_send(&be->conn, &hdr, msg->raw);
+	return rc < 0 ? vhost_be_session_unsent(be, rc) : VHOST_BE_ANSWERED;
 }
 
 /* The front-end handles faults of what was proposed: only now may it be touched. */
@@ -154,7 +159,8 @@ vhost_be_postcopy_confirm(struct vhost_be *be, const struct vhu_msg *msg, struct
 						       mem->region[i].map);
 
 		if (rc < 0)
-			return vhost_be_session_refuse(be, rc, "memory in a file of a kind whose "
+			return vhost_be_session_refuse(be, rc, rc == -ENOMEM ? "out of memory" :
+						       "memory in a file of a kind whose "
 						       "pages cannot be missed");
 	}
 	be->postcopy.mem = NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What every part of a session needs: its log, refusals, and what is negotiated. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -43,6 +44,12 @@ vhost_be_session_refuse(struct vhost_be *be, int rc, const char *why)
 {
 	be->why = why;
 	return rc;
+}
+
+int
+vhost_be_session_unsent(struct vhost_be *be, int rc)
+{
+	return vhost_be_session_refuse(be, -EMSGSIZE, vhu_conn_why(rc));
 }
 
 void

@@ -275,6 +275,8 @@ vhost_be_session_view(const struct vhost_be *be, uint16_t qid)
 
 /* Note why (static text) a message is refused; returns rc. */
 int vhost_be_session_refuse(struct vhost_be *be, int rc, const char *why);
+/* An answer of a handler's own was not sent, with this error: what the handler returns. */
+int vhost_be_session_unsent(struct vhost_be *be, int rc);
 /* Name features that a guest has and that cannot be served. */
 void vhost_be_session_log_features(struct vhost_be *be, uint64_t features);
 /* Report to the owner and the statistics what is negotiated. */

@@ -285,6 +285,7 @@ vhu_codec_tx_push(struct vhu_codec_tx *tx, int fd, const struct vhu_hdr *hdr, co
 		{ .iov_base = (void *)(uintptr_t)payload, .iov_len = hdr->size },
 	};
 	ssize_t sent = 0;
+	int rc;
 
 	if (nfds > VHU_MAX_FDS)
 		return -EINVAL;
@@ -295,7 +296,9 @@ vhu_codec_tx_push(struct vhu_codec_tx *tx, int fd, const struct vhu_hdr *hdr, co
 	}
 	if ((uint32_t)sent == HDR + hdr->size)
 		return 0;
-	return tx_keep(tx, iov, (uint32_t)sent, fds, nfds);
+	rc = tx_keep(tx, iov, (uint32_t)sent, fds, nfds);
+	/* What follows would be taken for the rest of this one. */
+	return rc < 0 && sent > 0 ? -EIO : rc;
 }
 
 int

@@ -6,6 +6,19 @@
 
 #include "evloop_close.h"
 
+bool
+vhu_conn_is_lost(int rc)
+{
+	return rc == -EPIPE || rc == -ECONNRESET || rc == -EIO;
+}
+
+const char *
+vhu_conn_why(int rc)
+{
+	return rc == -EPIPE || rc == -ECONNRESET ? "peer closed the connection" :
+						   "no memory or descriptor to send a message";
+}
+
 static void
 conn_fail(struct vhu_conn *c, const char *why, bool framing)
 {
@@ -119,7 +132,9 @@ rearm_out(struct vhu_conn *c)
 		evloop_timer_cancel(&c->out_deadline);
 	else if (c->out_deadline.at_ns == 0)
 		evloop_timer_set(c->loop, &c->out_deadline, VHU_CONN_DEADLINE_MS);
-	evloop_watch_mod(&c->watch, events);
+	/* Else nobody would hear of what comes. */
+	if (evloop_watch_mod(&c->watch, events) < 0)
+		evloop_timer_set(c->loop, &c->throttled, VHU_CONN_THROTTLE_MS);
 }
 
 static void
@@ -127,9 +142,13 @@ conn_ready(struct evloop_watch *w, uint32_t events)
 {
 	struct vhu_conn *c = w->owner;
 
-	if (c->tx.bytes > 0 && vhu_codec_tx_flush(&c->tx, w->fd) < 0) {
-		conn_fail(c, "peer closed the connection", false);
-		return;
+	if (c->tx.bytes > 0) {
+		const int rc = vhu_codec_tx_flush(&c->tx, w->fd);
+
+		if (rc < 0) {
+			conn_fail(c, vhu_conn_why(rc), false);
+			return;
+		}
 	}
 	if ((events & (EPOLLHUP | EPOLLERR)) && conn_is_behind(c)) {
 		conn_fail(c, "peer closed the connection", false);

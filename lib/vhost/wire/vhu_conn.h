@@ -82,10 +82,14 @@ void vhu_conn_close(struct vhu_conn *c);
 /*
  * Send msg->hdr and as much payload as it says; never waits. While something waits for the peer
  * to read, its messages are not read either. 0, or -errno: the caller has to give up the
- * connection.
+ * connection, or do without the message if it is none of the errors that vhu_conn_is_lost() knows.
  */
 int vhu_conn_send(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload);
 /* The same with a descriptor, which stays the caller's. */
 int vhu_conn_send_fd(struct vhu_conn *c, const struct vhu_hdr *hdr, const void *payload, int fd);
+/* The peer has gone, or has got a part of a message that does not go on. */
+bool vhu_conn_is_lost(int rc);
+/* What a failure to send is for the log; static. */
+const char *vhu_conn_why(int rc);
 
 #endif /* VHU_CONN_H */
