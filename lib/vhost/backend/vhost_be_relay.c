@@ -53,19 +53,43 @@ relay_put(struct vhost_be_relay *relay)
 	free(relay);
 }
 
+/* Nothing that interrupts a wait is for this thread, which goes on. */
+static bool
+wait_for_signals(int fd)
+{
+	uint64_t signals;
+	ssize_t n;
+
+	do {
+		n = read(fd, &signals, sizeof(signals));
+	} while (n < 0 && errno == EINTR);
+	return n == sizeof(signals);
+}
+
+/* False: nobody will read it. */
+static bool
+send_one(int fd)
+{
+	const uint64_t one = 1;
+
+	while (write(fd, &one, sizeof(one)) < 0) {
+		/* A full pipe without blocking: its reader has calls that it did not look at. */
+		if (errno == EAGAIN)
+			return true;
+		if (errno != EINTR)
+			return false;
+	}
+	return true;
+}
+
 /* Any number of signals is one call: the driver looks at its whole ring then. */
 static void *
 relay_run(void *arg)
 {
 	struct vhost_be_relay *relay = arg;
 	struct vhost_be_relays *count = relay->count;
-	const uint64_t one = 1;
-	uint64_t signals;
-
-	while (read(relay->in, &signals, sizeof(signals)) == sizeof(signals) &&
-	       !__atomic_load_n(&relay->stop, __ATOMIC_ACQUIRE))
-		/* A full pipe without blocking: its reader has calls that it did not look at. */
-		if (write(relay->out, &one, sizeof(one)) < 0 && errno != EAGAIN && errno != EINTR)
+	while (wait_for_signals(relay->in) && !__atomic_load_n(&relay->stop, __ATOMIC_ACQUIRE))
+		if (!send_one(relay->out))
 			break;
 	relay_put(relay);
 	__atomic_sub_fetch(&count->alive, 1, __ATOMIC_RELEASE);
@@ -154,14 +178,11 @@ vhost_be_relay_start(struct vhost_be_relays *count, int pipe, struct vhost_be_re
 void
 vhost_be_relay_stop(struct vhost_be_relay *relay)
 {
-	const uint64_t one = 1;
-
 	if (relay == NULL)
 		return;
 	__atomic_store_n(&relay->stop, true, __ATOMIC_RELEASE);
 	/* Ours alone, so it never counts so much that this would block. */
-	if (write(relay->in, &one, sizeof(one)) < 0)
-		errno = 0;
+	send_one(relay->in);
 	/* A socket whose reader is another relay, or nobody, lets the thread go; a pipe is none. */
 	if (shutdown(relay->out, SHUT_RDWR) < 0)
 		errno = 0;
