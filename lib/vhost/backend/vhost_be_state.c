@@ -72,8 +72,11 @@ map_state(struct vhost_be *be, int fd)
 	/* Room for all of it now, so that writing to it cannot fail. */
 	if (posix_fallocate(fd, 0, (off_t)state_bytes(be)) != 0 ||
 	    virtq_mem_map_new(be->account, fd, 0, state_bytes(be), &be->state.map,
-			      &be->state.host) < 0)
+			      &be->state.host) < 0) {
+		/* Rings move on without it, so that what it says is wrong from now on. */
+		unlink(be->state.path);
 		return "there is no room for it, or it may be served by another process or host";
+	}
 	check_content(be);
 	return NULL;
 }
