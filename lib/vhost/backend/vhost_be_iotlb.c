@@ -49,6 +49,7 @@ need_no_map(struct vhost_be *be)
 		set_map(be, NULL);
 	be->iotlb.mute = false;
 	be->iotlb.asked_ns = 0;
+	be->iotlb.needed = false;
 	be->iotlb.by_pages = false;
 	be->pages.n = 0;
 }
@@ -76,9 +77,14 @@ vhost_be_iotlb_follow(struct vhost_be *be, uint64_t features, struct virtq_mem *
 		set_map(be, map_in(be->iotlb.map, mem));
 	if (by_pages && iommu)
 		set_whole(be, map_in(be->iotlb.whole, mem));
-	/* Without memory for a table, who needs a page waits for it. */
-	be->iotlb.by_pages = by_pages && be->iotlb.map != NULL &&
-			     (!iommu || be->iotlb.whole != NULL);
+	if (by_pages && iommu && be->iotlb.whole == NULL)
+		set_map(be, NULL);
+	be->iotlb.by_pages = by_pages && be->iotlb.map != NULL;
+	/* Without a table addresses would be taken for others, and pages be waited for. */
+	be->iotlb.needed = true;
+	if (be->iotlb.map == NULL)
+		vhost_be_session_log(be, VHOST_LOG_WARNING, "no ring runs: out of memory for a "
+				     "table of translations");
 }
 
 /* Whether all of a part of a vring is known, if not in one piece. */

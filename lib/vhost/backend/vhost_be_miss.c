@@ -378,7 +378,9 @@ vhost_be_miss_on_iotlb_msg(struct vhost_be *be, struct vhu_msg *msg)
 	int rc;
 
 	if (map == NULL)
-		return vhost_be_session_refuse(be, -EINVAL, "a translation before the memory");
+		return vhost_be_session_refuse(be, -EINVAL, be->mem == NULL ?
+					       "a translation before the memory" :
+					       "out of memory");
 	generation = map->generation;
 	rc = change_map(be, &m, &used);
 	if (rc < 0)

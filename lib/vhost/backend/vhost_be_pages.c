@@ -41,6 +41,17 @@ struct fault_in {
 	int donefd;		/* owned */
 };
 
+/* For want of something; it is tried again. */
+static bool
+page_has_to_wait(struct vhost_be *be)
+{
+	if (!be->pages.mute)
+		vhost_be_session_log(be, VHOST_LOG_WARNING, "a page that has yet to come cannot be "
+				     "asked for: no memory, descriptor or thread is left");
+	be->pages.mute = true;
+	return false;
+}
+
 static void
 fault_page_in(void *arg)
 {
@@ -70,17 +81,19 @@ start_faulting(struct vhost_be *be, const uint8_t *host)
 		return false;
 	t = malloc(sizeof(*t));
 	if (t == NULL)
-		return false;
+		return page_has_to_wait(be);
 	t->donefd = fcntl(p->came.fd, F_DUPFD_CLOEXEC, 0);
 	t->mem = virtq_mem_get(be->iotlb.map->mem);
 	t->host = host;
-	if (t->donefd >= 0 && evloop_later_add(thread, fault_page_in, t))
+	if (t->donefd >= 0 && evloop_later_try(thread, fault_page_in, t)) {
+		p->mute = false;
 		return true;
+	}
 	if (t->donefd >= 0)
 		close(t->donefd);
 	virtq_mem_put(t->mem);
 	free(t);
-	return false;
+	return page_has_to_wait(be);
 }
 
 /*
@@ -146,7 +159,9 @@ learn_range(struct vhost_be *be, const struct virtq_iotlb_range *piece, uint64_t
 	const struct virtq_region *r = virtq_mem_find_host(be->iotlb.map->mem, host);
 
 	if (virtq_iotlb_add(be->iotlb.map, iova, bytes, r->uva + (uint64_t)(host - r->host),
-			    piece->perm) == 0)
+			    piece->perm) < 0)
+		page_has_to_wait(be);
+	else
 		answer_views(be, piece, iova, bytes);
 }
 
@@ -204,7 +219,7 @@ vhost_be_pages_want(struct vhost_be *be, uint64_t iova, bool write)
 					    realloc(p->wanted, room * sizeof(p->wanted[0]));
 
 		if (more == NULL)
-			return false;
+			return page_has_to_wait(be);
 		p->wanted = more;
 		p->room = room;
 	}

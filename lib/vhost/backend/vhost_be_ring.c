@@ -166,8 +166,8 @@ vhost_be_ring_moved(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_
 		return;
 	if (ring == NULL) {
 		vhost_be_session_log(be, VHOST_LOG_NOTICE,
-				     "ring %u stopped: the new memory does not contain it, or is "
-				     "yet to be translated", r->qid);
+				     "ring %u stopped: the new memory does not contain it, is "
+				     "yet to be translated, or memory ran out", r->qid);
 		if (be->cvq.qid == r->qid)
 			vhost_be_cvq_end(be);
 		ring_stopped(be, r);
@@ -227,10 +227,9 @@ vhost_be_rings_retry(struct vhost_be *be)
 static bool
 ring_ready(const struct vhost_be *be, const struct vhost_be_vring *r)
 {
-	const bool iommu = be->features & VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
-
-	return be->features_set && be->mem != NULL && (!iommu || be->iotlb.map != NULL) &&
-	       r->num != 0 && r->has_addr && r->kicked && !r->broken;
+	return be->features_set && be->mem != NULL &&
+	       (!be->iotlb.needed || be->iotlb.map != NULL) && r->num != 0 && r->has_addr &&
+	       r->kicked && !r->broken;
 }
 
 /* A ring's address as the IOTLB has it, if there is one. */
@@ -271,8 +270,11 @@ vhost_be_ring_build(struct vhost_be *be, struct vhost_be_vring *r, struct virtq_
 		    struct virtq_ring **ring)
 {
 	const struct virtq_ring_config cfg = vhost_be_ring_config(be, r);
-	const int rc = virtq_ring_new(&cfg, mem, ring);
+	int rc;
 
+	if (be->iotlb.needed && be->iotlb.map == NULL)
+		return -ENOMEM;
+	rc = virtq_ring_new(&cfg, mem, ring);
 	if (rc == -EFAULT && be->iotlb.map != NULL && vhost_be_iotlb_want_ring(be, r, &cfg))
 		return -EAGAIN;
 	return rc;

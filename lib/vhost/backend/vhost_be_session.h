@@ -75,6 +75,7 @@ struct vhost_be_iotlb {
 	struct virtq_iotlb *map;	/* NULL: addresses in rings are guest-physical */
 	bool by_pages;		/* it has pages that have come, of memory that comes page by page */
 	struct virtq_iotlb *whole; /* then: all that an IOMMU has said; NULL: there is none */
+	bool needed;		/* without a map no ring runs */
 	bool mute;		/* that nobody can be asked was logged */
 	uint64_t asked_ns;	/* when the front-end was last asked; 0: never */
 	uint32_t cheap;		/* messages that cost a front-end no credit, in a row */
@@ -107,6 +108,7 @@ struct vhost_be_pages {
 	uint32_t at;		/* the one that is looked at next */
 	struct evloop_later *thread[VHOST_BE_PAGE_THREADS];
 	uint32_t turn;
+	bool mute;		/* that a page cannot be asked for was logged */
 	struct evloop_watch came; /* eventfd: one may have come */
 };
 
