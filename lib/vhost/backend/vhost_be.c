@@ -160,6 +160,7 @@ static void
 front_end_connected(struct vhu_sock *s, int fd)
 {
 	struct vhost_be *be = s->owner;
+	int rc;
 
 	be->offered = be->next_features | (be->unsatisfied > 0 ? be->fallback : 0);
 	be->acceptable = be->next_features | be->fallback | be->tolerated;
@@ -167,7 +168,11 @@ front_end_connected(struct vhu_sock *s, int fd)
 	be->messages = 0;
 	be->mem_repeated = false;
 	be->rejected = false;
-	if (vhu_conn_open(&be->conn, fd) < 0) {
+	rc = vhu_conn_open(&be->conn, fd);
+	if (rc < 0) {
+		vhost_be_session_log(be, VHOST_LOG_WARNING, "a front-end on %s was turned away, "
+				     "its connection cannot be watched: %s", s->addr.sun_path,
+				     strerror(-rc));
 		vhu_sock_again(s, false);
 		return;
 	}

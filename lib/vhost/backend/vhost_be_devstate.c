@@ -129,17 +129,20 @@ end_transfer(struct vhost_be_devstate *s, enum vhost_be_devstate_result result)
 }
 
 static void
-save_some(struct vhost_be_devstate *s)
+save_some(struct vhost_be *be, struct vhost_be_devstate *s)
 {
 	const ssize_t n = write(s->pipe.fd, s->bytes + s->done, s->length - s->done);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n > 0)
-		s->done += (uint32_t)n;
-	if (n <= 0)
+	if (n <= 0) {
+		vhost_be_session_log(be, VHOST_LOG_WARNING, "the device state was not written: %s",
+				     n < 0 ? strerror(errno) : "the pipe takes nothing");
 		end_transfer(s, VHOST_BE_DEVSTATE_FAILED);
-	else if (s->done == s->length)
+		return;
+	}
+	s->done += (uint32_t)n;
+	if (s->done == s->length)
 		end_transfer(s, VHOST_BE_DEVSTATE_DONE);
 }
 
@@ -174,7 +177,7 @@ pipe_ready(struct evloop_watch *w, uint32_t events)
 	struct vhost_be *be = w->owner;
 
 	if (w->events & EPOLLOUT)
-		save_some(&be->devstate);
+		save_some(be, &be->devstate);
 	else
 		load_some(be, &be->devstate);
 }
@@ -227,8 +230,10 @@ vhost_be_devstate_on_set_fd(struct vhost_be *be, struct vhu_msg *msg)
 		return vhost_be_session_refuse(be, fd, "the pipe for the device state is another "
 					       "user's, and this process may not open it");
 	if (fd < 0)
-		return vhost_be_session_refuse(be, fd, "device state passes through a "
-					       "pipe without a name");
+		return vhost_be_session_refuse(be, fd, fd == -EINVAL ?
+					       "device state passes through a pipe without a name" :
+					       "the pipe for the device state cannot be opened: "
+					       "no descriptor or no memory is left");
 	vhost_be_devstate_close(be);
 	s->length = s->done = 0;
 	s->too_long = false;

@@ -121,7 +121,8 @@ vhost_be_fd_take_call(struct vhost_be *be, struct vhu_msg *msg, int *fd,
 	if (rc < 0)
 		return vhost_be_session_refuse(be, rc, rc == -EMFILE ?
 					       "too many pipes to call the driver with" :
-					       "no thread for a pipe to call the driver with");
+					       "no thread, memory or descriptor for a pipe to "
+					       "call the driver with");
 	vhu_codec_take_fd(msg, 0);
 	return 0;
 }
