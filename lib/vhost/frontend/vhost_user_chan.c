@@ -4,6 +4,7 @@
  * loop, because a request of the owner may be in progress.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -79,6 +80,9 @@ vhost_user_chan_open(struct vhost_user *u)
 	if (rc == 0) {
 		req.fds = &pair[1];
 		rc = vhost_user_io_order(u, &req);
+	} else {
+		vhost_dev_fail(u->dev, rc, "the back-end channel cannot be watched: %s",
+			       strerror(-rc));
 	}
 	close(pair[1]);
 	if (rc == -EIO) {

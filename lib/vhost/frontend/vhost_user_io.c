@@ -102,6 +102,9 @@ check_quiet(struct vhost_user *u)
 					 "asked for");
 	if (rc == -EPROTO)
 		return vhost_user_io_end(u, rc, "the back-end broke the protocol: %s", u->rx.why);
+	if (rc != -ECONNRESET)
+		return vhost_user_io_end(u, -ECONNRESET, "the socket cannot be read: %s",
+					 strerror(-rc));
 	return vhost_user_io_end(u, -ECONNRESET, "the back-end closed the connection");
 }
 
@@ -155,9 +158,13 @@ deadline_of(const struct vhost_user *u)
 	return evloop_now_ns() + u->dev->timeout_ms * UINT64_C(1000000);
 }
 
+/* With the error of a connection that cannot go on: its end, or a want of this process. */
 static int
-connection_closed(struct vhost_user *u, uint32_t request)
+connection_failed(struct vhost_user *u, uint32_t request, int rc)
 {
+	if (rc != -EPIPE && rc != -ECONNRESET)
+		return vhost_user_io_end(u, -ECONNRESET, "no exchange of messages at %s: %s",
+					 vhost_names_request(request), strerror(-rc));
 	return vhost_user_io_end(u, -ECONNRESET, "the back-end closed the connection at %s",
 				 vhost_names_request(request));
 }
@@ -174,14 +181,17 @@ vhost_user_io_send(struct vhost_user *u, const struct vhost_user_io_request *req
 	rc = check_quiet(u);
 	if (rc < 0)
 		return rc;
-	if (vhu_codec_tx_push(&u->tx, u->watch.fd, &hdr, req->payload, req->fds, req->nfds) < 0)
-		return connection_closed(u, req->request);
+	rc = vhu_codec_tx_push(&u->tx, u->watch.fd, &hdr, req->payload, req->fds, req->nfds);
+	if (rc < 0)
+		return connection_failed(u, req->request, rc);
 	while (u->tx.bytes > 0) {
 		rc = wait_round(u, req->request, POLLOUT, deadline);
 		if (rc < 0)
 			return rc;
-		if (rc > 0 && vhu_codec_tx_flush(&u->tx, u->watch.fd) < 0)
-			return connection_closed(u, req->request);
+		if (rc > 0)
+			rc = vhu_codec_tx_flush(&u->tx, u->watch.fd);
+		if (rc < 0)
+			return connection_failed(u, req->request, rc);
 	}
 	u->last = req->request;
 	return 0;
@@ -206,7 +216,7 @@ receive_answer(struct vhost_user *u, uint32_t request)
 			return vhost_user_io_end(u, rc, "the answer to %s breaks the protocol: %s",
 						 vhost_names_request(request), u->rx.why);
 		if (rc < 0)
-			return connection_closed(u, request);
+			return connection_failed(u, request, rc);
 	}
 }
 
