@@ -100,7 +100,8 @@ vhost_be_inflight_on_set_fd(struct vhost_be *be, struct vhu_msg *msg)
 	rc = virtq_mem_map_new(be->account, msg->fds[0], said->mmap_offset, said->mmap_size,
 			       &next.map, &next.host);
 	if (rc < 0)
-		return vhost_be_session_refuse(be, rc, "memory for in-flight tracking cannot be "
+		return vhost_be_session_refuse(be, rc, rc == -ENOMEM ? "out of memory" :
+					       "memory for in-flight tracking cannot be "
 					       "mapped: a file too short, or of a kind that "
 					       "another process or host may serve");
 	vhost_be_inflight_close(be);

@@ -120,7 +120,8 @@ mem_error(int rc)
 	case -EINVAL:
 		return "a memory region that cannot be right, or a file too short for it";
 	case -EOPNOTSUPP:
-		return "memory in a file of a kind that another process or host may serve";
+		return "memory in a file of a kind that another process or host may serve, or "
+		       "that cannot be told for want of a descriptor";
 	case -ETXTBSY:
 		return "memory in a file that can be cut short: sealed-memory=1 allows a memfd "
 		       "with F_SEAL_SHRINK";
@@ -208,7 +209,8 @@ vhost_be_mem_on_set_log_base(struct vhost_be *be, struct vhu_msg *msg)
 					       "a bit is due for each page of 4096 bytes");
 	rc = virtq_mem_map_new(be->account, msg->fds[0], msg->log.mmap_offset, bytes, &map, &bits);
 	if (rc < 0)
-		return vhost_be_session_refuse(be, rc, "the log cannot be mapped: its file is too "
+		return vhost_be_session_refuse(be, rc, rc == -ENOMEM ? mem_error(rc) :
+					       "the log cannot be mapped: its file is too "
 					       "short, of a kind that another process may serve, "
 					       "or read-only");
 	log = virtq_log_new(map, bits, bytes);

@@ -43,8 +43,10 @@ vhost_be_postcopy_on_advise(struct vhost_be *be, struct vhu_msg *msg)
 	vhost_be_postcopy_close(be, true);
 	fd = new_uffd();
 	if (fd < 0)
-		return vhost_be_session_refuse(be, fd, "no userfaultfd: the kernel has none, or "
-					       "vm.unprivileged_userfaultfd forbids it");
+		return vhost_be_session_refuse(be, fd, fd == -EPERM || fd == -ENOSYS ?
+					       "no userfaultfd: the kernel has none, or "
+					       "vm.unprivileged_userfaultfd forbids it" :
+					       "no userfaultfd: no descriptor or memory is left");
 	rc = vhu_conn_send_fd(&be->conn, &hdr, NULL, fd);
 	if (rc < 0) {
 		close(fd);
