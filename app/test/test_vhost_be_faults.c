@@ -23,6 +23,8 @@
 #define FRESH 0x80008000u	/* a packed ring's base, as new */
 /* A run that takes longer ends the test. */
 #define RUN_S 30
+/* Messages whose answers no socket holds. */
+#define QUESTIONS 600
 /* Calls of one place in the sources that fail, evenly spread. */
 #define EACH_PLACE 3
 
@@ -322,6 +324,49 @@ play_server(void)
 	rig_play_order(VHU_SET_OWNER, NULL, 0, NULL, 0);
 }
 
+/* Send a message again and again. How often. */
+static uint32_t
+flood(uint32_t request, uint32_t n)
+{
+	const struct vhu_hdr hdr = { request, VHU_VERSION, 0 };
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (send(rig_play.rig->fe, &hdr, sizeof(hdr), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			return i;
+		if (i % 32 == 0)
+			pump(rig_play.rig);
+	}
+	return n;
+}
+
+/* A front-end that asks more than its answers have room for and reads them later, and asks on. */
+static void
+play_flood(void)
+{
+	const uint64_t since = evloop_now_ns();
+	uint8_t answers[4096];
+	ssize_t n, due;
+	int fd;
+
+	rig_play_join();
+	rig_play_negotiate(0);
+	fd = rig_play.rig->fe;
+	due = (ssize_t)(sizeof(struct vhu_hdr) + sizeof(uint64_t));
+	due *= flood(VHU_GET_FEATURES, QUESTIONS);
+	while (due > 0 && !rig_play.over && !rig_play_is_late(since)) {
+		pump(rig_play.rig);
+		n = recv(fd, answers, sizeof(answers), MSG_DONTWAIT);
+		due -= n > 0 ? n : 0;
+		rig_play.over = n == 0 || (n < 0 && errno != EAGAIN);
+	}
+	RIG_CHECK(due == 0 || (rig_play.over && !rig_play.exact), "%zd bytes are missing", due);
+	/* As if that had been more than it may ask without a pause. */
+	pump(rig_play.rig);
+	rig_play.rig->be->conn.credit = 0;
+	flood(VHU_SET_OWNER, 20);
+	rig_play_order(VHU_SET_OWNER, NULL, 0, NULL, 0);
+}
+
 /* A front-end that listens, goes and comes back: its file with it, and then the directory. */
 static void
 play_client(void)
@@ -369,8 +414,15 @@ new_session(const struct scenario *s)
 	return rc;
 }
 
+/* When the file came to be; its number may be another's by now. In ns. */
+static int64_t
+born(const struct stat *st)
+{
+	return st->st_ctim.tv_sec * 1000000000ll + st->st_ctim.tv_nsec;
+}
+
 /* A socket file that nobody serves is in the way. */
-static ino_t
+static int64_t
 leave_socket(void)
 {
 	struct stat st = { .st_ino = 0 };
@@ -379,16 +431,16 @@ leave_socket(void)
 		close(listen_at(rig_play.rig->path));
 		assert_int_equal(stat(rig_play.rig->path, &st), 0);
 	}
-	return st.st_ino;
+	return born(&st);
 }
 
 /* Without a session there is the same file, or none. */
 static void
-check_socket(ino_t before)
+check_socket(int64_t before)
 {
 	struct stat st;
 
-	RIG_CHECK(stat(rig_play.rig->path, &st) < 0 || st.st_ino == before,
+	RIG_CHECK(stat(rig_play.rig->path, &st) < 0 || born(&st) == before,
 		  "a socket file is left");
 }
 
@@ -441,7 +493,7 @@ run(const struct scenario *s, const struct rig_fault *fault)
 {
 	const unsigned int before = threads();
 	static struct rig gone;
-	ino_t socket_before;
+	int64_t socket_before;
 	void *state = NULL;
 
 	snprintf(rig_play.fault, sizeof(rig_play.fault), "%s",
@@ -534,6 +586,7 @@ static const struct scenario scenarios[] = {
 	{ "inflight", play_inflight, .least = 100 },
 	{ "devstate", play_devstate, .least = 100 },
 	{ "server", play_server, .least = 90 },
+	{ "flood", play_flood, .least = 60 },
 	{ "client", play_client, .client = true, .least = 50 },
 };
 

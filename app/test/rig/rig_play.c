@@ -9,7 +9,7 @@
 #include "virtq_shared.h"
 
 #define STEP_MS 4000
-#define LONG_NS 300000000
+#define LONG_NS 100000000
 
 struct rig_play rig_play = { .chan = -1, .uffd = -1, .listener = -1 };
 
@@ -288,11 +288,12 @@ rig_play_join(void)
 	const uint64_t since = evloop_now_ns();
 
 	rig_play.over = rig_play.refused = false;
+	rig_disconnect(rig);
 	if (!rig_play.client) {
-		rig_connect(rig);
+		rig->fe = connect_to(rig->path);
+		pump(rig);
 		return;
 	}
-	rig_disconnect(rig);
 	while (rig->fe < 0 && !rig_play_is_late(since)) {
 		pump(rig);
 		rig->fe = accept4(rig_play.listener, NULL, NULL, SOCK_CLOEXEC);
