@@ -23,15 +23,16 @@ struct virtq_map {
 	bool sealed;		/* the file cannot become shorter */
 };
 
-/* The unit in which this file can be mapped: a huge page on hugetlbfs, else a page. */
+/* The unit in which this file can be mapped: a huge page on hugetlbfs, else a page. 0: errno. */
 static uint64_t
 map_unit(int fd)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct statfs fs;
 
-	if (fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0 &&
-	    (uint64_t)fs.f_bsize > page)
+	if (fstatfs(fd, &fs) < 0)
+		return 0;
+	if (fs.f_type == HUGETLBFS_MAGIC && fs.f_bsize > 0 && (uint64_t)fs.f_bsize > page)
 		return (uint64_t)fs.f_bsize;
 	return page;
 }
@@ -152,6 +153,8 @@ virtq_mem_map_new(struct virtq_mem_account *account, int fd, uint64_t offset, ui
 	if (!S_ISREG(st.st_mode) || end > (uint64_t)st.st_size)
 		return -EINVAL;
 	unit = map_unit(fd);
+	if (unit == 0)
+		return -errno;
 	start = offset & ~(unit - 1);
 	rc = map_units(account, fd, start, (end - start + unit - 1) & ~(unit - 1), unit,
 		       PROT_READ | PROT_WRITE, map);
