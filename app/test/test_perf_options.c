@@ -231,7 +231,8 @@ test_iommu(void **state)
 	uint16_t room;
 
 	assert_int_equal(parse("--compare net_vring net_vring --iommu 2 --path rx,tx"), 0);
-	vdev_is(0, PERF_BACKEND, false, 0, "net_vring0,iface=/run/s,queues=1,iommu-support=1");
+	vdev_is(0, PERF_BACKEND, false, 0,
+		"net_vring0,iface=/run/s,queues=1,iommu-support=1,iommu-keep=1");
 	vdev_is(0, PERF_FRONTEND, false, 0,
 		"net_vring0,path=/run/s,packed_vq=0,mrg_rxbuf=1,in_order=0,queue_size=256,queues=1,"
 		"iommu-support=1,iommu-pages=1");

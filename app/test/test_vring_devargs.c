@@ -299,6 +299,7 @@ test_param_string(void **state)
 {
 	static const char *const names[] = {
 		"iface", "queues", "client", "iommu-support", "postcopy-support", "tso",
+		"iommu-keep",
 		"linear-buffer", "ext-buffer", "legacy-ol-flags", "sealed-memory", "mac", "mtu",
 		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy",
 		"zero-copy-min", "tx-retries", "reconnect-ms", "sock-mode", "sock-group",

@@ -48,7 +48,9 @@ common_args(const struct perf_options *o, uint32_t pair, enum perf_role role, bo
 	int n;
 
 	if (role == PERF_BACKEND) {
-		snprintf(buf, len, ",queues=%u%s%s", o->queues, o->offloads ? ",tso=1" : "", iommu);
+		snprintf(buf, len, ",queues=%u%s%s%s", o->queues, o->offloads ? ",tso=1" : "",
+			 iommu, iommu[0] != '\0' && perf_is_driver(driver, "net_vring") ?
+					",iommu-keep=1" : "");
 		return;
 	}
 	n = snprintf(buf, len,

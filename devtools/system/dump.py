@@ -48,6 +48,7 @@ KEYS = [
     ("queues", "iface path", ("1", "4", "0x4", "128"), ("0", "129") + JUNK),
     ("client", "iface", ("0", "1"), NO_SWITCH),
     ("iommu-support", "iface path", ("0", "1"), NO_SWITCH),
+    ("iommu-keep", "iface", ("0", "1"), NO_SWITCH),
     ("postcopy-support", "iface", ("0", "1"), NO_SWITCH),
     ("tso", "iface", ("0", "1", "1,csum=1", "1,csum=partial"), ("1,csum=0",) + NO_SWITCH),
     ("linear-buffer", "iface", ("0", "1"), NO_SWITCH),

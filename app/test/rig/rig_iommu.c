@@ -4,8 +4,8 @@
 /* The front-end's end of the back-end channel, -1: there is none. */
 static int chan = -1;
 
-int
-iommu_setup(void **state)
+static int
+setup(void **state, bool keeps)
 {
 	struct vhost_be_config cfg;
 	struct rig *rig;
@@ -15,10 +15,23 @@ iommu_setup(void **state)
 	rig = *state;
 	cfg = rig_config(rig);
 	cfg.features |= RIG_IOMMU;
+	cfg.iommu_keeps = keeps;
 	assert_int_equal(vhost_be_new(&cfg, &rig->be, err, sizeof(err)), 0);
 	rig_connect(rig);
 	chan = -1;
 	return 0;
+}
+
+int
+iommu_setup(void **state)
+{
+	return setup(state, false);
+}
+
+int
+iommu_setup_keeps(void **state)
+{
+	return setup(state, true);
 }
 
 int

@@ -11,6 +11,7 @@
 #define RIG_BOTH (VIRTQ_IOTLB_READ | VIRTQ_IOTLB_WRITE)
 
 int iommu_setup(void **state);
+int iommu_setup_keeps(void **state); /* with iommu_keeps */
 int iommu_teardown(void **state);
 /* SET_BACKEND_REQ_FD. */
 void iommu_channel(struct rig *rig);

@@ -158,6 +158,7 @@ static const struct key keys[] = {
 	NUMBER(EITHER, "queues", queues, 1, VRING_MAX_PAIRS, "1 to 128 queue pairs"),
 	SWITCH(BACK, "client", client),
 	SWITCH(EITHER, "iommu-support", iommu),
+	SWITCH(BACK, "iommu-keep", iommu_keep),
 	SWITCH(BACK, "postcopy-support", postcopy),
 	SWITCH(BACK, "tso", tso),
 	NUMBER(BACK, "linear-buffer", linear, VRING_LINEAR_NO, VRING_LINEAR_YES, "0 or 1"),

@@ -57,7 +57,7 @@ struct vring_devargs {
 	/* Numbers and switches; all of one type, so that one parser serves them. */
 	uint32_t queues;	/* pairs */
 	uint32_t client;
-	uint32_t iommu, postcopy;
+	uint32_t iommu, iommu_keep, postcopy;
 	uint32_t tso;
 	uint32_t linear;	/* enum vring_linear */
 	uint32_t ext_buf;
@@ -154,6 +154,7 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	"queues=<1-128> " \
 	"client=<0|1> " \
 	"iommu-support=<0|1> " \
+	"iommu-keep=<0|1> " \
 	"postcopy-support=<0|1> " \
 	"tso=<0|1> " \
 	"linear-buffer=<0|1> " \

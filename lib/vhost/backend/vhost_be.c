@@ -250,6 +250,7 @@ be_alloc(const struct vhost_be_config *cfg)
 	be->loop = cfg->loop;
 	be->nrings = (uint16_t)(2 * cfg->max_pairs);
 	be->sealed = cfg->sealed;
+	be->iommu_keeps = cfg->iommu_keeps;
 	be->mem_slots = cfg->mem_slots < MIN_SLOTS ? MIN_SLOTS : cfg->mem_slots;
 	if (be->mem_slots > VIRTQ_MEM_MAX_REGIONS)
 		be->mem_slots = VIRTQ_MEM_MAX_REGIONS;

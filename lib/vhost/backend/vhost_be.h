@@ -41,6 +41,7 @@ struct vhost_be_config {
 	uint64_t protocol_features; /* offered; only bits that the session serves are kept */
 	uint16_t max_pairs;	/* queue pairs, 1..VHOST_BE_MAX_PAIRS; GET_QUEUE_NUM answers this */
 	bool sealed;		/* refuse memory in files that a peer can cut short */
+	bool iommu_keeps;	/* front-ends tell of each translation that they take away */
 	const char *state;	/* file for the positions of packed rings, copied; NULL: none */
 	uint16_t mem_slots;	/* GET_MAX_MEM_SLOTS; brought into 256..VIRTQ_MEM_MAX_REGIONS */
 	struct virtq_dev *const *vq; /* states of ring 0..2 * max_pairs - 1; they are the caller's,

@@ -249,8 +249,9 @@ vring_wants(const struct vhost_be *be, uint64_t iova, uint64_t size)
 
 /*
  * Rings that wait for it get it. Whether it is for one use: an answer, for rings that run or for
- * one that has stopped since, about a page that has not been asked for before. Guests that map each
- * packet would fill the table with what is soon taken away.
+ * one that has stopped since. Guests that map each packet would fill the table with what is soon
+ * taken away, and QEMU does not tell of all that a lazy guest takes away from a card without ATS.
+ * Where a front-end tells of all, a page that is asked for again serves for longer.
  */
 static bool
 answer_rings(struct vhost_be *be, const struct vhu_iotlb *m)
@@ -266,7 +267,8 @@ answer_rings(struct vhost_be *be, const struct vhu_iotlb *m)
 		if (vhost_be_session_view(be, i) != NULL)
 			asked |= virtq_iotlb_view_answer(vhost_be_session_view(be, i), m->iova,
 							 m->iova + (m->size - 1), host, m->perm);
-	return asked && !lasts && !virtq_iotlb_give(be->iotlb.map, m->iova);
+	return asked && !lasts &&
+	       !(be->iommu_keeps && virtq_iotlb_give(be->iotlb.map, m->iova));
 }
 
 /* Take it out of the map and of what rings know. *used: a burst may still use something of it. */

@@ -154,6 +154,7 @@ struct vhost_be {
 	uint16_t nrings;
 	uint16_t mem_slots;
 	bool sealed;		/* refuse memory that a peer can cut short */
+	bool iommu_keeps;	/* as struct vhost_be_config has it */
 	uint64_t next_features;		/* offered from the next connection on */
 	uint64_t tolerated, fallback;	/* as in struct vhost_be_config */
 	uint64_t protocol_offered;

@@ -261,6 +261,7 @@ open_be_session(void *arg)
 		.protocol_features = args->postcopy ? UINT64_MAX : ~VIRTQ_BIT(VHU_PF_PAGEFAULT),
 		.max_pairs = port->vring_pairs,
 		.sealed = args->sealed,
+		.iommu_keeps = args->iommu_keep,
 		.state = state,
 		.mem_slots = VIRTQ_MEM_MAX_REGIONS,
 		.vq = dev,
