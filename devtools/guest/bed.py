@@ -396,8 +396,9 @@ class Guest(Agent):
             "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", os.path.join(CACHE, image, "vmlinux"),
             "-initrd", initrd or os.path.join(CACHE, image, "initrd"),
+            # a timer that is late, on a busy machine, is no reason to end
             "-append", "console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests "
-            "memhp_default_state=online_movable " + append,
+            "no_timer_check memhp_default_state=online_movable " + append,
             "-serial", "file:" + path(name + ".console"),
             "-serial", "unix:%s,server=on,wait=off" % self.sockets["cmd"],
             "-qmp", "unix:%s,server=on,wait=off" % self.sockets["qmp"]]

@@ -13,6 +13,7 @@ import bed
 import guests
 import kill
 import migrate
+import migrate_dpdk
 import ovs
 from bed import check, path
 
@@ -104,6 +105,8 @@ def run_moves(report):
                 ("zero-copy", "mrg_rxbuf=off", ",zero-copy=1", 1),
                 ("postcopy", "packed=on", ",postcopy-support=1", 1)):
             report.case("qemu%d-%s" % (qemu, name), moves, qemu, device, port, queues)
+    for name, *arguments in migrate_dpdk.LONG_CASES:
+        report.case("dpdk-" + name, migrate_dpdk.migrates, *arguments, MOVES)
 
 
 def run_kills(report):

@@ -34,6 +34,7 @@ import matrix  # noqa: E402
 import memory  # noqa: E402
 import iommu  # noqa: E402
 import migrate  # noqa: E402
+import migrate_dpdk  # noqa: E402
 import move  # noqa: E402
 import ovs  # noqa: E402
 import ovs_vms  # noqa: E402
@@ -71,6 +72,7 @@ GROUPS = {
     "move": move.run,
     "iommu": iommu.run,
     "migrate": migrate.run,
+    "migrate-dpdk": migrate_dpdk.run,
     "bother": bother.run,
     "remap": guests.remap,
     "ovs": ovs.run,

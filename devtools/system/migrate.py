@@ -21,6 +21,9 @@ MOST_LOST_S = 0.3
 class Migration:
     """One guest, on port 0 first; the switch has a second port for the next one."""
 
+    guest_options = {}  # of bed.Guest
+    blob_mib = 24       # of random bytes, which are to arrive
+
     def __init__(self, qemu, device="", port="", queues=1, chardev=""):
         self.qemu, self.device, self.port, self.queues = qemu, device, port, queues
         self.chardev = chardev
@@ -32,15 +35,20 @@ class Migration:
             self.switch_on()
             self.guest = self.boot()
             self.guest.wait_ready()
-            self.guest.must("ip addr add 10.0.0.1/24 dev eth0 && ip link set eth0 up")
-            if queues > 1:
-                self.guest.must("ethtool -L eth0 combined %d" % queues)
-            self.wait_carrier()
-            self.guest.must("dd if=/dev/urandom of=/tmp/blob bs=1M count=24 2> /dev/null")
+            self.prepare()
+            self.guest.must("dd if=/dev/urandom of=/tmp/blob bs=1M count=%d 2> /dev/null" %
+                            self.blob_mib)
             self.sum = self.blob_sum()
         except BaseException:
             self.close()
             raise
+
+    def prepare(self):
+        """Have the guest use its card."""
+        self.guest.must("ip addr add 10.0.0.1/24 dev eth0 && ip link set eth0 up")
+        if self.queues > 1:
+            self.guest.must("ethtool -L eth0 combined %d" % self.queues)
+        self.wait_carrier()
 
     def switch_on(self):
         self.switch = bed.Testpmd("switch", [bed.vdev(i, self.devargs(i)) for i in (0, 1)],
@@ -68,15 +76,15 @@ class Migration:
         if self.queues > 1:
             netdev = "queues=%d" % self.queues
             device += ",mq=on"
-        append = ""
+        options = dict(self.guest_options)
         if self.iommu:
             device += "," + iommu.CARD
-            append = iommu.kernel("strict")
+            options["append"] = iommu.kernel("strict")
             extra = iommu.EXTRA + list(extra)
         return bed.Guest("m%d" % self.count,
                          [bed.Nic(self.sock((self.count - 1) % 2), MAC, self.chardev, netdev,
                                   device.strip(","))],
-                         qemu=self.qemu, wait=False, extra=extra, append=append)
+                         qemu=self.qemu, wait=False, extra=extra, **options)
 
     def blob_sum(self):
         return self.guest.must("md5sum < /tmp/blob", 60).split()[0]
