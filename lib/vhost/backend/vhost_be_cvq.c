@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 
 #include "vhost_be_session.h"
+#include "virtq_dev_kicks.h"
 #include "virtq_dev_log.h"
 #include "virtq_notify.h"
 
@@ -199,23 +200,6 @@ cvq_answer(struct virtq_dev *vq, const struct virtq_ring *ring, const struct com
 	return true;
 }
 
-/* Ask to be kicked, which a data ring does not. */
-static void
-want_kicks(const struct virtq_dev *vq, const struct virtq_ring *ring)
-{
-	if (ring->packed) {
-		virtq_store16(&ring->device_event->flags, VRING_PACKED_EVENT_FLAG_ENABLE);
-	} else {
-		virtq_store16(&ring->used->flags, 0);
-		if (ring->features & VIRTQ_BIT(VIRTIO_RING_F_EVENT_IDX))
-			virtq_store16((uint16_t *)&ring->used->ring[ring->size],
-				      vq->cursor.avail_idx);
-	}
-	if (ring->log != NULL)
-		virtq_dev_log_events(ring);
-	virtq_barrier_event(); /* Barrier C, the other way round: what came before is seen */
-}
-
 /* False: more may wait, or one for its addresses. */
 static bool
 serve_commands(struct vhost_be *be)
@@ -228,7 +212,7 @@ serve_commands(struct vhost_be *be)
 		struct command c = { .n = 0 };
 
 		virtq_dev_begin(vq, ring);
-		want_kicks(vq, ring);
+		virtq_dev_kicks_on(vq, ring);
 		/* Buffers of a data ring whose partner is still to come are left alone. */
 		if ((ring->packed ? fetch_packed : fetch_split)(vq, ring, &c) <= 0 ||
 		    !cvq_answer(vq, ring, &c))
