@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Descriptors that a session is given: kept as long as needed, of the right kind, none leaks. */
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 
 #include "rig_frontend.h"
 
@@ -81,6 +83,43 @@ new_call_is_signalled_once(void **state)
 	assert_true(fcntl(rig->call[2], F_GETFL) & O_NONBLOCK);
 	assert_int_equal(fe_fd(rig, VHU_SET_VRING_CALL, VHU_FD_NONE, -1), ACK);
 	assert_int_equal(rig->ring[0]->callfd, -1);
+}
+
+static bool
+is_readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* Who waits for a ring's kicks waits for those of the fd that came last, until it is another's. */
+static void
+kick_of_a_ring_that_runs(void **state)
+{
+	struct rig *rig = *state;
+	const int kick = eventfd(0, EFD_NONBLOCK), other = epoll_create1(0);
+	const struct virtq_ring *ring;
+	const uint64_t one = 1;
+
+	fe_start(rig);
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, 0, kick), ACK);
+	ring = rig->ring[0];
+	assert_false(is_readable(ring->wakefd));
+	assert_int_equal(write(kick, &one, sizeof(one)), sizeof(one));
+	assert_true(is_readable(ring->wakefd));
+	rig->vq[0]->cursor.avail_idx = 5;
+	/* Of this kind the front-end would say what waiting for it costs. */
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, 0, other), ACK);
+	assert_ptr_not_equal(rig->ring[0], ring);
+	assert_int_equal(rig->ring[0]->wakefd, -1);
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, 0, kick), ACK);
+	assert_true(is_readable(rig->ring[0]->wakefd));
+	assert_int_equal(fe_fd(rig, VHU_SET_VRING_KICK, VHU_FD_NONE, -1), ACK);
+	assert_int_equal(rig->ring[0]->wakefd, -1);
+	assert_int_equal(rig->vq[0]->cursor.avail_idx, 5);
+	close(kick);
+	close(other);
 }
 
 static void
@@ -268,6 +307,7 @@ main(void)
 		RIG_TEST(lingering_descriptors_do_not_pile_up),
 		RIG_TEST(stuck_descriptors_are_bounded),
 		RIG_TEST(new_call_is_signalled_once),
+		RIG_TEST(kick_of_a_ring_that_runs),
 		RIG_TEST(wrong_kinds_of_fds_are_not_used),
 	};
 

@@ -80,7 +80,7 @@ static void
 out_of_memory(void **state)
 {
 	const struct virtq_ring_config cfg = {.size = 16, .features = F_V1, .callfd = -1,
-					     .errfd = -1};
+					     .errfd = -1, .wakefd = -1};
 	struct virtq_drv *drv = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*drv));
 	void *mem = aligned_alloc(4096, 1 << 20);
 	struct virtq_ring *ring;
@@ -321,7 +321,7 @@ with_virtq_dev(uint16_t size, bool packed, uint32_t rounds)
 	uint64_t features = packed ? F_PACKED : 0, x = size, next_back = 1, next_seen = 1;
 	struct virtq_dev *vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*vq));
 	struct virtq_ring_config cfg = {.size = size, .features = features, .callfd = -1,
-				       .errfd = -1};
+				       .errfd = -1, .wakefd = -1};
 	struct virtq_ring *ring;
 	struct virtq_mem *mem;
 	struct drv_ring t;

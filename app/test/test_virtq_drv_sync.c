@@ -35,6 +35,7 @@ start(bool packed)
 		.enabled = true,
 		.callfd = -1,
 		.errfd = -1,
+		.wakefd = -1,
 		.qid = 2,
 	};
 	struct virtq_drv_layout layout;

@@ -30,7 +30,7 @@ static void
 pair_open(struct pair *p, uint64_t features)
 {
 	struct virtq_ring_config cfg = {.size = SIZE, .features = features, .enabled = true,
-					.errfd = -1};
+					.errfd = -1, .wakefd = -1};
 	struct virtq_region all;
 
 	*p = (struct pair){.packed = features & F_PACKED, .seed = 7};

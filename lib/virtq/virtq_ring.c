@@ -139,6 +139,7 @@ virtq_ring_new(const struct virtq_ring_config *cfg, struct virtq_mem *mem, struc
 	ring->features = cfg->features;
 	ring->mem = virtq_mem_get(mem);
 	ring->callfd = cfg->callfd;
+	ring->wakefd = cfg->wakefd;
 	ring->errfd = cfg->errfd;
 	ring->qid = cfg->qid;
 	ring->hdr_len = cfg->hdr_len;

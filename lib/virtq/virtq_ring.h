@@ -67,6 +67,8 @@ struct virtq_ring {
 	uint16_t qid;		/* index of the vring in the device: 2i receives, 2i + 1 transmits
 				 * (as the guest sees it) */
 	uint16_t hdr_len;	/* bytes before the data of each packet, as its owner says */
+	int wakefd;		/* eventfd that the other side notifies this one with, -1: none. Not
+				 * owned; the bursts, which poll, make no use of it */
 	void *notifier;		/* driver side: the device's notification area, or NULL */
 	/*
 	 * Never the same twice in a process: caches check it. VIRTQ_RING_IOVA is set in that of a
@@ -95,7 +97,7 @@ struct virtq_ring_config {
 	struct virtq_iotlb *iotlb; /* or NULL: addresses in the ring are guest-physical */
 	int missfd;		/* with an IOTLB: eventfd that tells of missed pages. Not owned */
 	bool enabled;
-	int callfd, errfd;
+	int callfd, errfd, wakefd;
 	uint16_t qid;
 	uint16_t hdr_len;	/* bytes, for struct virtq_ring; 0: none */
 	struct virtq_log *log;	/* as in struct virtq_ring, which gets a reference of its own */

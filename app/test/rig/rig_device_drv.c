@@ -6,7 +6,7 @@ drv_ring_open(struct drv_ring *t, uint16_t size, uint64_t features)
 {
 	struct virtq_drv_layout l;
 	struct virtq_ring_config cfg = {.size = size, .features = features, .enabled = true,
-				       .errfd = -1, .qid = 5};
+				       .errfd = -1, .wakefd = -1, .qid = 5};
 
 	*t = (struct drv_ring){.size = size, .packed = features & F_PACKED};
 	t->kickfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

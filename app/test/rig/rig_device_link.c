@@ -48,7 +48,7 @@ void
 link_start(struct link *l, uint16_t size, uint64_t features)
 {
 	struct virtq_ring_config cfg = {.size = size, .features = features, .enabled = true,
-				       .callfd = l->kickfd, .errfd = -1,
+				       .callfd = l->kickfd, .errfd = -1, .wakefd = -1,
 				       .hdr_len = features & F_HASH_REPORT ? 20 :
 						  features & (F_V1 | F_MRG) ? 12 : 10};
 

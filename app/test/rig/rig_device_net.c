@@ -74,6 +74,7 @@ ring_start(struct standin *s, uint32_t index)
 		.enabled = true,
 		.callfd = f->call,
 		.errfd = f->err,
+		.wakefd = -1,
 		.qid = (uint16_t)index,
 		.hdr_len = vhost_net_hdr_len(s->vdpa.acked),
 	};

@@ -23,12 +23,14 @@ open_fds(void)
 	return n;
 }
 
-/* A former run and its memory have to be there until the burst was told to let go of it. */
+/* A former run, its memory and its kick have to be there until the owner has let go of it. */
 void
 rig_touch(const struct virtq_ring *ring)
 {
-	if (ring != NULL)
-		assert_true(*(volatile uint8_t *)ring->desc + *(volatile uint8_t *)ring->used >= 0);
+	if (ring == NULL)
+		return;
+	assert_true(*(volatile uint8_t *)ring->desc + *(volatile uint8_t *)ring->used >= 0);
+	assert_true(ring->wakefd < 0 || fcntl(ring->wakefd, F_GETFD) >= 0);
 }
 
 static void

@@ -345,6 +345,7 @@ dev_config(const struct dev *d, const struct rd *r)
 		.enabled = true,
 		.callfd = d->callfd,
 		.errfd = d->errfd,
+		.wakefd = -1,
 		.hdr_len = r->features & (F_V1 | F_MRG) ? 12 : 10,
 	};
 }

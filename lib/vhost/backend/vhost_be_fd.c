@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -89,6 +90,19 @@ kind_of_fd(int fd)
 	if (S_ISFIFO(st.stx_mode) && (flags & O_ACCMODE) == O_WRONLY)
 		return FD_STREAM;
 	return S_ISSOCK(st.stx_mode) && vhost_be_fd_is_stream(fd) ? FD_STREAM : FD_OTHER;
+}
+
+/* Of descriptors without a file the name alone says what they are. */
+bool
+vhost_be_fd_is_eventfd(int fd)
+{
+	static const char event[] = "anon_inode:[eventfd]";
+	char path[32], name[sizeof(event)];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	len = fd < 0 ? -1 : readlink(path, name, sizeof(name));
+	return len == (ssize_t)strlen(event) && memcmp(name, event, (size_t)len) == 0;
 }
 
 int

@@ -257,6 +257,7 @@ vhost_be_ring_config(const struct vhost_be *be, const struct vhost_be_vring *r)
 		.enabled = r->enabled,
 		.callfd = r->call,
 		.errfd = r->err,
+		.wakefd = r->wakes ? r->kick : -1,
 		.qid = r->qid,
 		.hdr_len = vhost_net_hdr_len(be->features),
 		.log = be->features & VIRTQ_BIT(VHOST_F_LOG_ALL) ? be->log : NULL,
@@ -535,32 +536,7 @@ ring_of_fd(struct vhost_be *be, struct vhu_msg *msg, struct vhost_be_vring **r, 
 	return 0;
 }
 
-int
-vhost_be_ring_on_set_vring_kick(struct vhost_be *be, struct vhu_msg *msg)
-{
-	struct vhost_be_vring *r = NULL;
-	bool comes;
-	int rc = ring_of_fd(be, msg, &r, &comes);
-
-	if (rc < 0)
-		return rc;
-	if (be->cvq.qid == r->qid)
-		ring_stop(be, r); /* which waits for the former one */
-	close_fd(&r->kick);
-	/* A data ring's is not read, so of another kind it does no harm; it is not even kept. */
-	r->kick = comes ? vhost_be_fd_take_event(msg) : -1;
-	/* The port polls: the message itself starts the ring, no kick has to be waited for. */
-	r->kicked = true;
-	if (be->features_set && !r->enabled &&
-	    !(be->features & VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES))) {
-		r->enabled = true;
-		r->stale = true;
-	}
-	ring_touched(be, r);
-	return 0;
-}
-
-/* Put a new fd into a ring whose bursts may be using the old one. */
+/* Put a new fd into a ring whose owner may be using the old one. */
 static void
 swap_fd(struct vhost_be *be, struct vhost_be_vring *r, int *place, int fd)
 {
@@ -570,6 +546,32 @@ swap_fd(struct vhost_be *be, struct vhost_be_vring *r, int *place, int fd)
 	if (r->ring != NULL)
 		ring_update(be, r); /* if it fails, the ring stopped: nobody uses the old fd */
 	close_fd(&old);
+}
+
+int
+vhost_be_ring_on_set_vring_kick(struct vhost_be *be, struct vhu_msg *msg)
+{
+	struct vhost_be_vring *r = NULL;
+	bool comes;
+	int fd, rc = ring_of_fd(be, msg, &r, &comes);
+
+	if (rc < 0)
+		return rc;
+	if (be->cvq.qid == r->qid)
+		ring_stop(be, r); /* which waits for the former one */
+	/* A data ring's may be of another kind: the port polls, and it is not even kept. */
+	fd = comes ? vhost_be_fd_take_event(msg) : -1;
+	r->wakes = vhost_be_fd_is_eventfd(fd);
+	swap_fd(be, r, &r->kick, fd);
+	/* The port polls: the message itself starts the ring, no kick has to be waited for. */
+	r->kicked = true;
+	if (be->features_set && !r->enabled &&
+	    !(be->features & VIRTQ_BIT(VHOST_USER_F_PROTOCOL_FEATURES))) {
+		r->enabled = true;
+		r->stale = true;
+	}
+	ring_touched(be, r);
+	return 0;
 }
 
 int

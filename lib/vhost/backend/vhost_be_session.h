@@ -49,6 +49,7 @@ struct vhost_be_vring {
 	bool enabled;		/* remembered from before the ring exists */
 	bool kicked;		/* a kick (fd or none) came: start as soon as all is there */
 	int kick, call, err;	/* eventfds, owned; -1: none */
+	bool wakes;		/* the kick is one indeed, so that it can be waited for */
 	struct vhost_be_relay *relay; /* who passes calls on to a pipe, or NULL */
 
 	struct virtq_ring *ring;	/* what the bursts use; NULL: stopped */
@@ -390,6 +391,11 @@ int vhost_be_fd_take_event(struct vhu_msg *msg);
  */
 int vhost_be_fd_take_call(struct vhost_be *be, struct vhu_msg *msg, int *fd,
 			  struct vhost_be_relay **relay);
+/*
+ * Whether fd is an eventfd and nothing like one: with another descriptor, say one of epoll, a peer
+ * would have a say in what waiting for it costs. -1: it is not.
+ */
+bool vhost_be_fd_is_eventfd(int fd);
 /* Whether fd is a stream socket of Unix. */
 bool vhost_be_fd_is_stream(int fd);
 /* Whether such a one is an end of this or another port's connection, which then would not end. */

@@ -83,6 +83,7 @@ vhost_fe_cvq_up(struct vhost_fe *fe)
 		.enabled = true,
 		.callfd = cvq->kickfd,
 		.errfd = -1,
+		.wakefd = -1,
 	};
 	int rc;
 

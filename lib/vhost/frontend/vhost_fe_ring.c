@@ -35,6 +35,11 @@ reserve_ring(struct vhost_fe *fe, uint16_t qid, struct virtq_drv *drv)
 	ring->kickfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (ring->kickfd < 0)
 		return -errno;
+	if (qid % 2 == 0) {
+		ring->callfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (ring->callfd < 0)
+			return -errno;
+	}
 	return ring->base == NULL ? -ENOMEM : 0;
 }
 
@@ -50,7 +55,7 @@ vhost_fe_rings_alloc(struct vhost_fe *fe, struct virtq_drv *drv)
 	if (fe->ring == NULL || fe->rings == NULL)
 		return -ENOMEM;
 	for (uint16_t qid = 0; qid < n; qid++)
-		fe->ring[qid].kickfd = -1;
+		fe->ring[qid].kickfd = fe->ring[qid].callfd = -1;
 	for (uint16_t qid = 0; qid < n && rc == 0; qid++)
 		rc = reserve_ring(fe, qid, &drv[qid]);
 	return rc;
@@ -64,6 +69,8 @@ vhost_fe_rings_free(struct vhost_fe *fe)
 			fe->ops->ring_free(fe->ctx, qid);
 		if (fe->ring[qid].kickfd >= 0)
 			close(fe->ring[qid].kickfd);
+		if (fe->ring[qid].callfd >= 0)
+			close(fe->ring[qid].callfd);
 	}
 	free(fe->ring);
 	free(fe->rings);
@@ -132,6 +139,7 @@ init_ring(struct vhost_fe *fe, uint16_t qid)
 		.enabled = true,
 		.callfd = ring->kickfd,
 		.errfd = -1,
+		.wakefd = ring->callfd,
 		.qid = qid,
 		.hdr_len = vhost_net_hdr_len(ring_features(fe)),
 	};
@@ -183,7 +191,8 @@ vhost_fe_ring_set(struct vhost_fe *fe, uint32_t qid, const struct virtq_ring *ri
 	if (rc == 0)
 		rc = vhost_set_vring_kick(fe->dev, qid, kickfd);
 	if (rc == 0)
-		rc = vhost_set_vring_call(fe->dev, qid, fe->callfd);
+		rc = vhost_set_vring_call(fe->dev, qid,
+					  ring->wakefd >= 0 ? ring->wakefd : fe->callfd);
 	return rc;
 }
 
@@ -426,8 +435,10 @@ take_ring_down(struct vhost_fe *fe, uint16_t qid)
 	virtq_drv_fini(ring->drv);
 	virtq_ring_free(ring->ring);
 	ring->ring = NULL;
-	/* Kicks that nobody took are not the next session's. */
+	/* Kicks and calls that nobody took are not the next session's. */
 	virtq_notify_take(ring->kickfd);
+	if (ring->callfd >= 0)
+		virtq_notify_take(ring->callfd);
 }
 
 void

@@ -42,6 +42,7 @@ struct vhost_fe_ring {
 	struct virtq_drv *drv;	/* the owner's */
 	struct virtq_ring *ring;	/* NULL: not set up */
 	int kickfd;		/* from new to free */
+	int callfd;		/* of one that receives, likewise; -1: it shares the session's */
 };
 
 /* The control queue. */
@@ -90,7 +91,7 @@ struct vhost_fe {
 	bool running;			/* rings are set up, the device is started */
 	bool published;			/* the bursts have them */
 	ino_t node;			/* vDPA: the device's node while rings run */
-	int callfd, errfd;		/* shared by all rings: nobody waits for calls */
+	int callfd, errfd;		/* shared by rings: nobody waits for calls of these */
 	int hurryfd;			/* readable: vhost_fe_hurry() */
 	uint32_t up_ms;			/* VHOST_FE_UP_MS */
 	struct evloop_watch err;
