@@ -39,17 +39,20 @@ sport_configure(struct sport *p, const struct sport_config *c)
 		.txmode.offloads = c->tx_offloads,
 		.rx_adv_conf.rss_conf = c->rss,
 		.intr_conf.lsc = c->lsc,
+		.intr_conf.rxq = c->rxq_intr,
 	};
+	uint16_t rx;
 
 	if (c->rss.rss_hf != 0)
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 	p->pool = c->pool != NULL ? c->pool : small_pool;
 	p->queues = c->queues != 0 ? c->queues : 1;
-	assert_int_equal(rte_eth_dev_configure(p->id, p->queues, p->queues, &conf), 0);
-	for (uint16_t i = 0; i < p->queues; i++) {
+	rx = c->rx_queues != 0 ? c->rx_queues : p->queues;
+	assert_int_equal(rte_eth_dev_configure(p->id, rx, p->queues, &conf), 0);
+	for (uint16_t i = 0; i < rx; i++)
 		assert_int_equal(rte_eth_rx_queue_setup(p->id, i, 256, 0, NULL, p->pool), 0);
+	for (uint16_t i = 0; i < p->queues; i++)
 		assert_int_equal(rte_eth_tx_queue_setup(p->id, i, 256, 0, NULL), 0);
-	}
 }
 
 void

@@ -34,9 +34,11 @@ struct sport_config {
 	const char *args;	/* after path= */
 	uint64_t rx_offloads, tx_offloads;
 	uint16_t queues;	/* 0: 1 */
+	uint16_t rx_queues;	/* 0: as many */
 	struct rte_mempool *pool;
 	struct rte_eth_rss_conf rss; /* rss_hf 0: none */
 	bool lsc;		/* it is told of the link */
+	bool rxq_intr;		/* it sleeps on rx queues */
 };
 
 extern struct rte_mempool *dev_pool;

@@ -12,6 +12,7 @@
 #include "vring_dump.h"
 #include "vring_ethdev.h"
 #include "vring_event.h"
+#include "vring_intr.h"
 #include "vring_log.h"
 #include "vring_publish.h"
 #include "vring_queue.h"
@@ -24,13 +25,13 @@
 static int
 port_configure(struct rte_eth_dev *dev)
 {
-	const struct vring_port *port = dev->data->dev_private;
+	struct vring_port *port = dev->data->dev_private;
 
 	dev->data->scattered_rx = (vring_queue_rx_flags(port) & VNET_F_SCATTER) != 0;
 	/* ethdev sets its default where the application asks for no MTU: mtu= overrides that. */
 	if (port->args.mtu != 0 && dev->data->mtu == RTE_ETHER_MTU)
 		dev->data->mtu = (uint16_t)port->args.mtu;
-	return 0;
+	return vring_intr_configure(port);
 }
 
 static void
@@ -176,6 +177,7 @@ vring_ethdev_close(struct rte_eth_dev *dev)
 	vring_registry_remove(port);
 	vring_role_of(port)->close(port);
 	vring_event_close(port);
+	vring_intr_close(port);
 	for (unsigned int i = 0; i < dev->data->nb_rx_queues; i++)
 		vring_queue_rx_release(dev, i);
 	for (unsigned int i = 0; i < dev->data->nb_tx_queues; i++)
@@ -342,6 +344,8 @@ const struct eth_dev_ops vring_ethdev_ops = {
 	.rx_queue_stop = vring_queue_rx_stop,
 	.tx_queue_start = vring_queue_tx_start,
 	.tx_queue_stop = vring_queue_tx_stop,
+	.rx_queue_intr_enable = vring_intr_rx_enable,
+	.rx_queue_intr_disable = vring_intr_rx_disable,
 	.rxq_info_get = vring_queue_rxq_info_get,
 	.txq_info_get = vring_queue_txq_info_get,
 	.rx_burst_mode_get = vring_queue_rx_burst_mode_get,

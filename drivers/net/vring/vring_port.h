@@ -39,6 +39,7 @@ struct virtq_dev;
 struct virtq_drv;
 struct vring_ctrl;
 struct vring_fe;
+struct vring_intr;
 struct vring_rxq;
 struct vring_txq;
 
@@ -125,6 +126,7 @@ struct vring_port {
 	struct vnet_extmem extmem;
 
 	struct vring_event *event;	/* primary: vring_event.c */
+	struct vring_intr *intr;	/* primary: vring_intr.c; NULL: no rx interrupts */
 
 	/* Counters, readable by any process. */
 	struct vring_session_counters session;

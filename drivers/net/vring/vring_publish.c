@@ -8,6 +8,7 @@
 
 #include "vring_event.h"
 #include "vring_hold.h"
+#include "vring_intr.h"
 #include "vring_log.h"
 #include "vring_publish.h"
 #include "vring_qmap.h"
@@ -160,6 +161,8 @@ update_queues(struct vring_port *port)
 		if (c.set[i] != NULL)
 			c.queue[i]->spare ^= 1;
 	}
+	if (c.n > 0)
+		vring_intr_follow(port);
 	vring_hold_drain(port);
 }
 

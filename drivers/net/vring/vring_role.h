@@ -28,6 +28,11 @@ struct vring_queue_ops {
 	/* rx: packets that wait; tx: entries that could be filled. 0..size, from any thread. */
 	uint32_t (*rx_count)(const struct virtq_ring *ring, const struct virtq_cursor *cursor);
 	uint32_t (*tx_count)(const struct virtq_ring *ring, const struct virtq_cursor *cursor);
+	/*
+	 * rx: have the peer notify ring->wakefd with the next packet (on), or not. False: there is
+	 * something to do already. Not beside a burst.
+	 */
+	bool (*rx_wake)(const struct virtq_ring *ring, const struct virtq_cursor *cursor, bool on);
 	/* Notifications that were sent, and those that the peer did not want. */
 	void (*notified)(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed);
 	/* Free up to n packets that the peer is done with; NULL: they are freed when sent. */

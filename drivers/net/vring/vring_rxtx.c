@@ -9,6 +9,7 @@
 #include <rte_branch_prediction.h>
 #include <rte_pause.h>
 
+#include "virtq_notify.h"
 #include "vring_role.h"
 #include "vring_rxtx.h"
 
@@ -233,6 +234,33 @@ query_count(struct vring_queue *q, bool tx, uint32_t *size)
 	}
 	query_leave(q);
 	return count;
+}
+
+/* Notifications that have led to bursts since are taken first, so that none ends the sleep. */
+static bool
+wake_ring(const struct vring_queue *q, const struct vring_poll_entry *entry, bool on)
+{
+	const struct virtq_ring *ring = entry->ring;
+
+	if (ring == NULL) /* the announcement */
+		return __atomic_load_n(&q->port->rarp.delivered, __ATOMIC_RELAXED);
+	if (on && ring->wakefd >= 0)
+		virtq_notify_take(ring->wakefd);
+	return vring_role_queue_ops(q->port)->rx_wake(ring, entry->cursor, on) &&
+	       ring->wakefd >= 0;
+}
+
+bool
+vring_rxtx_rx_wake(struct vring_rxq *q, bool on)
+{
+	const struct vring_poll_set *set = query_enter(&q->q);
+	bool idle = q->cut == NULL || vnet_cut_idle(q->cut);
+
+	for (unsigned int i = 0; set != NULL && i < set->n; i++)
+		if (!wake_ring(&q->q, &set->entry[i], on))
+			idle = false;
+	query_leave(&q->q);
+	return idle;
 }
 
 uint32_t

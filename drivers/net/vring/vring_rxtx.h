@@ -62,6 +62,11 @@ uint16_t vring_rxtx_tx_prepare(void *txq, struct rte_mbuf **pkts, uint16_t n);
 /* A vnet_rx_burst that delivers the announcement once; cursor and ring are NULL. */
 uint16_t vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *cursor,
 			       const struct virtq_ring *ring, struct rte_mbuf **pkts, uint16_t n);
+/*
+ * Have the peer notify the rings' wakefd with the next packet (on), or not. False: the queue is not
+ * to sleep, since there is something to do already, or a ring has no wakefd. Not beside a burst.
+ */
+bool vring_rxtx_rx_wake(struct vring_rxq *q, bool on);
 int vring_rxtx_tx_done_cleanup(void *txq, uint32_t n);
 uint32_t vring_rxtx_rx_queue_count(void *rxq);
 int vring_rxtx_rx_descriptor_status(void *rxq, uint16_t offset);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A back-end's rings, as queues use them. */
 
-#include "virtq_dev.h"
+#include "virtq_dev_kicks.h"
 #include "vring_be_queue.h"
 
 static void
@@ -9,6 +9,17 @@ be_notified(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppres
 {
 	*sent = virtq_dev_of_const(cursor)->calls;
 	*suppressed = virtq_dev_of_const(cursor)->calls_suppressed;
+}
+
+static bool
+be_rx_wake(const struct virtq_ring *ring, const struct virtq_cursor *cursor, bool on)
+{
+	const struct virtq_dev *dev = virtq_dev_of_const(cursor);
+
+	if (on)
+		return virtq_dev_kicks_on(dev, ring);
+	virtq_dev_kicks_off(dev, ring);
+	return true;
 }
 
 /* What the guest transmits is received here, and the other way round. */
@@ -19,5 +30,6 @@ const struct vring_queue_ops vring_be_queue_ops = {
 	.tx_select = vnet_dev_tx_select,
 	.rx_count = vnet_ring_count,
 	.tx_count = vnet_ring_count,
+	.rx_wake = be_rx_wake,
 	.notified = be_notified,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A front-end's rings, as queues use them. */
 
-#include "virtq_drv.h"
+#include "virtq_drv_calls.h"
 #include "vnet_drv.h"
 #include "vring_fe_queue.h"
 
@@ -35,6 +35,17 @@ tx_count(const struct virtq_ring *ring, const struct virtq_cursor *cursor)
 	return RTE_MIN(virtq_drv_of_const(cursor)->num_free, ring->size);
 }
 
+static bool
+fe_rx_wake(const struct virtq_ring *ring, const struct virtq_cursor *cursor, bool on)
+{
+	const struct virtq_drv *drv = virtq_drv_of_const(cursor);
+
+	if (on)
+		return virtq_drv_calls_on(drv, ring);
+	virtq_drv_calls_off(drv, ring);
+	return true;
+}
+
 static void
 count_notifications(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed)
 {
@@ -56,6 +67,7 @@ const struct vring_queue_ops vring_fe_queue_ops = {
 	.tx_select = vnet_drv_tx_select,
 	.rx_count = rx_count,
 	.tx_count = tx_count,
+	.rx_wake = fe_rx_wake,
 	.notified = count_notifications,
 	.tx_clean = tx_clean,
 };
