@@ -14,6 +14,7 @@
 #include "vring_event.h"
 #include "vring_intr.h"
 #include "vring_log.h"
+#include "vring_monitor.h"
 #include "vring_publish.h"
 #include "vring_queue.h"
 #include "vring_registry.h"
@@ -346,6 +347,7 @@ const struct eth_dev_ops vring_ethdev_ops = {
 	.tx_queue_stop = vring_queue_tx_stop,
 	.rx_queue_intr_enable = vring_intr_rx_enable,
 	.rx_queue_intr_disable = vring_intr_rx_disable,
+	.get_monitor_addr = vring_monitor_get_addr,
 	.rxq_info_get = vring_queue_rxq_info_get,
 	.txq_info_get = vring_queue_txq_info_get,
 	.rx_burst_mode_get = vring_queue_rx_burst_mode_get,

@@ -14,6 +14,7 @@
 #include "vnet_isa.h"
 #include "vring_hold.h"
 #include "vring_log.h"
+#include "vring_monitor.h"
 #include "vring_publish.h"
 #include "vring_qmap.h"
 #include "vring_queue.h"
@@ -365,6 +366,7 @@ vring_queue_rx_release(struct rte_eth_dev *dev, uint16_t id)
 	if (rxq == NULL)
 		return;
 	release_queue(port, &dev->data->rx_queues[id], &port->rx_base[id], &rxq->rx.stats);
+	vring_monitor_release(rxq);
 	vnet_cut_free(rxq->cut);
 	rxq->cut = NULL;
 }
@@ -418,8 +420,10 @@ vring_queue_rx_clear(struct rte_eth_dev *dev, uint16_t id)
 {
 	struct vring_rxq *rxq = dev->data->rx_queues[id];
 
-	if (rxq != NULL)
-		vnet_cut_clear(rxq->cut);
+	if (rxq == NULL)
+		return;
+	vnet_cut_clear(rxq->cut);
+	vring_monitor_release(rxq);
 }
 
 int

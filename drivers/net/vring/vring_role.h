@@ -16,6 +16,14 @@
 
 struct rte_tel_data;
 
+/* Where it shows that a ring has something to receive, for who watches the address. */
+struct vring_word {
+	volatile void *addr;
+	uint8_t size;		/* bytes */
+	uint64_t mask, value;	/* of these bits */
+	bool equal;		/* there is something when they have this value; false: another */
+};
+
 /*
  * Queue operations: the vrings that ethdev queues receive from and send to, seen from one end of
  * the connection, and the functions for them.
@@ -33,6 +41,9 @@ struct vring_queue_ops {
 	 * something to do already. Not beside a burst.
 	 */
 	bool (*rx_wake)(const struct virtq_ring *ring, const struct virtq_cursor *cursor, bool on);
+	/* rx: false: there is something to do already. Not beside a burst. */
+	bool (*rx_word)(const struct virtq_ring *ring, const struct virtq_cursor *cursor,
+			struct vring_word *word);
 	/* Notifications that were sent, and those that the peer did not want. */
 	void (*notified)(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed);
 	/* Free up to n packets that the peer is done with; NULL: they are freed when sent. */

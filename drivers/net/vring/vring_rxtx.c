@@ -200,15 +200,15 @@ vring_rxtx_tx_done_cleanup(void *txq, uint32_t n)
 }
 
 /* Queries come from any thread, and the RCU that is theirs has one reader at a time. */
-static const struct vring_poll_set *
-query_enter(struct vring_queue *q)
+const struct vring_poll_set *
+vring_rxtx_query_enter(struct vring_queue *q)
 {
 	rte_spinlock_lock(&q->query_lock);
 	return virtq_rcu_read_lock(&q->query_rcu);
 }
 
-static void
-query_leave(struct vring_queue *q)
+void
+vring_rxtx_query_leave(struct vring_queue *q)
 {
 	virtq_rcu_read_unlock(&q->query_rcu);
 	rte_spinlock_unlock(&q->query_lock);
@@ -219,7 +219,7 @@ static uint32_t
 query_count(struct vring_queue *q, bool tx, uint32_t *size)
 {
 	const struct vring_queue_ops *ops = vring_role_queue_ops(q->port);
-	const struct vring_poll_set *set = query_enter(q);
+	const struct vring_poll_set *set = vring_rxtx_query_enter(q);
 	uint32_t count = 0;
 
 	*size = 0;
@@ -232,7 +232,7 @@ query_count(struct vring_queue *q, bool tx, uint32_t *size)
 			      ops->rx_count(ring->ring, ring->cursor);
 		*size += ring->ring->size;
 	}
-	query_leave(q);
+	vring_rxtx_query_leave(q);
 	return count;
 }
 
@@ -253,13 +253,13 @@ wake_ring(const struct vring_queue *q, const struct vring_poll_entry *entry, boo
 bool
 vring_rxtx_rx_wake(struct vring_rxq *q, bool on)
 {
-	const struct vring_poll_set *set = query_enter(&q->q);
+	const struct vring_poll_set *set = vring_rxtx_query_enter(&q->q);
 	bool idle = q->cut == NULL || vnet_cut_idle(q->cut);
 
 	for (unsigned int i = 0; set != NULL && i < set->n; i++)
 		if (!wake_ring(&q->q, &set->entry[i], on))
 			idle = false;
-	query_leave(&q->q);
+	vring_rxtx_query_leave(&q->q);
 	return idle;
 }
 

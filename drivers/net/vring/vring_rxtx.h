@@ -38,6 +38,7 @@ struct vring_rxq {
 	uint16_t turn;		/* ring that a burst begins with, where there are several */
 	struct rte_eth_rxconf conf;
 	struct rte_mempool *pool;
+	struct virtq_mem *monitored; /* query_lock: what a core may be reading, or NULL */
 };
 
 struct vring_txq {
@@ -67,6 +68,9 @@ uint16_t vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *cursor,
  * to sleep, since there is something to do already, or a ring has no wakefd. Not beside a burst.
  */
 bool vring_rxtx_rx_wake(struct vring_rxq *q, bool on);
+/* The poll set, from any thread, until it is left. */
+const struct vring_poll_set *vring_rxtx_query_enter(struct vring_queue *q);
+void vring_rxtx_query_leave(struct vring_queue *q);
 int vring_rxtx_tx_done_cleanup(void *txq, uint32_t n);
 uint32_t vring_rxtx_rx_queue_count(void *rxq);
 int vring_rxtx_rx_descriptor_status(void *rxq, uint16_t offset);

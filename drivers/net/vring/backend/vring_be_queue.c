@@ -22,6 +22,23 @@ be_rx_wake(const struct virtq_ring *ring, const struct virtq_cursor *cursor, boo
 	return true;
 }
 
+/* The guest's available index, or the entry that is available next. */
+static bool
+be_rx_word(const struct virtq_ring *ring, const struct virtq_cursor *cursor,
+	   struct vring_word *word)
+{
+	const uint64_t avail = cursor->avail_wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED;
+
+	if (ring->packed)
+		*word = (struct vring_word){ &ring->pdesc[cursor->avail_idx].len, sizeof(uint64_t),
+					     (uint64_t)VIRTQ_PACKED_PHASES << 48, avail << 48,
+					     true };
+	else
+		*word = (struct vring_word){ &ring->avail->idx, sizeof(uint16_t), UINT16_MAX,
+					     cursor->avail_idx, false };
+	return true;
+}
+
 /* What the guest transmits is received here, and the other way round. */
 const struct vring_queue_ops vring_be_queue_ops = {
 	.rx = 1,
@@ -31,5 +48,6 @@ const struct vring_queue_ops vring_be_queue_ops = {
 	.rx_count = vnet_ring_count,
 	.tx_count = vnet_ring_count,
 	.rx_wake = be_rx_wake,
+	.rx_word = be_rx_word,
 	.notified = be_notified,
 };

@@ -46,6 +46,25 @@ fe_rx_wake(const struct virtq_ring *ring, const struct virtq_cursor *cursor, boo
 	return true;
 }
 
+/* The device's used index, or the entry that is used next. */
+static bool
+fe_rx_word(const struct virtq_ring *ring, const struct virtq_cursor *cursor,
+	   struct vring_word *word)
+{
+	const struct virtq_drv *drv = virtq_drv_of_const(cursor);
+	const uint64_t used = cursor->used_wrap ? VIRTQ_PACKED_PHASES : 0;
+
+	if (ring->packed)
+		*word = (struct vring_word){ &ring->pdesc[cursor->used_idx].len, sizeof(uint64_t),
+					     (uint64_t)VIRTQ_PACKED_PHASES << 48, used << 48,
+					     true };
+	else
+		*word = (struct vring_word){ &ring->used->idx, sizeof(uint16_t), UINT16_MAX,
+					     cursor->used_idx, false };
+	/* What was used with another one is to be taken, and one without buffers to be filled. */
+	return !drv->batch && drv->num_free < ring->size;
+}
+
 static void
 count_notifications(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed)
 {
@@ -68,6 +87,7 @@ const struct vring_queue_ops vring_fe_queue_ops = {
 	.rx_count = rx_count,
 	.tx_count = tx_count,
 	.rx_wake = fe_rx_wake,
+	.rx_word = fe_rx_word,
 	.notified = count_notifications,
 	.tx_clean = tx_clean,
 };
