@@ -3,8 +3,8 @@
 
 A section is what stands below one heading. Each has an empty /run, network and process tree of its
 own. Of its blocks marked "console", lines that begin with "testpmd> " go to the testpmd started
-last; a testpmd, QEMU or l2relay runs until the section ends; all else has to end well before the
-next line. The end of a section quits its testpmds, and is a Ctrl-C for its l2relay.
+last; a testpmd, QEMU, l2relay or l3fwd-power runs until the section ends; all else has to end well
+before the next line. The end of a section quits its testpmds, and is a Ctrl-C for its l2relay.
 Programs are those of this machine. Some stand behind a wrapper that adds what a machine of two
 CPUs without the installed driver needs: see WRAPPERS.
 """
@@ -28,12 +28,13 @@ PAGES = {
     "migration": "doc/guides/howto/migration.rst",
     "iommu": "doc/guides/howto/iommu.rst",
     "l2relay": "doc/guides/howto/l2relay.rst",
+    "l3fwd_power": "doc/guides/howto/l3fwd_power.rst",
     "vring_perf": "doc/guides/howto/vring_perf.rst",
 }
 # change the machine or take long; the tests as a whole do the same
 NOT_TYPED = ("devtools/", "meson ", "ninja ", "DESTDIR=", "apt ", "echo 512 > /sys/")
 TESTPMD, QEMU, RELAY = "dpdk-testpmd", "qemu-system-x86_64", "l2relay"
-STAY = (TESTPMD, QEMU, "build/examples/l2relay/" + RELAY)
+STAY = (TESTPMD, QEMU, "build/examples/l2relay/" + RELAY, "build/l3fwd-power")
 PROMPT = bed.Console.PROMPT
 COMPLAINT = re.compile(r"^(?:Bad arguments|Command not found|Ambiguous command|EAL: .*\b[Ee]rror\b"
                        r"|net_vring.*(?:[Ff]ailed|[Cc]annot|allowed)).*", re.M)

@@ -27,6 +27,7 @@ import docs  # noqa: E402
 import front  # noqa: E402
 import guests  # noqa: E402
 import in_flight  # noqa: E402
+import interrupts  # noqa: E402
 import kill  # noqa: E402
 import l2relay  # noqa: E402
 import long  # noqa: E402
@@ -57,6 +58,7 @@ GROUPS = {
     "fe-scripts": scripts.run,
     "fe-memory": memory.run,
     "in-flight": in_flight.run,
+    "interrupts": interrupts.run,
     "probe": probe.run,
     "perf": perf.run,
     "l2relay": l2relay.run,
@@ -90,7 +92,8 @@ LONG = {
     "long-restart": long.run_guest_kills,
 }
 # with limits of a second or two, or rates that are compared
-ALONE = ("fe-kill-fast", "perf", "bother", "ovs-vms", "restart-qemu10", "restart-qemu7")
+ALONE = ("fe-kill-fast", "interrupts", "perf", "bother", "ovs-vms", "restart-qemu10",
+         "restart-qemu7")
 # the longest, which begin first; of those with emulated processors one beside one without
 FIRST = ("fe-vdpa", "front", "matrix", "guests-qemu10", "guests-qemu7", "remap")
 LANES = int(os.environ.get("LANES", 1))  # groups at a time
