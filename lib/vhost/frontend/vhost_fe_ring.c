@@ -51,11 +51,13 @@ vhost_fe_rings_alloc(struct vhost_fe *fe, struct virtq_drv *drv)
 
 	fe->log.fd = -1;
 	fe->ring = calloc(n, sizeof(*fe->ring));
-	fe->rings = calloc(n, sizeof(*fe->rings));
-	if (fe->ring == NULL || fe->rings == NULL)
+	if (fe->ring == NULL)
 		return -ENOMEM;
 	for (uint16_t qid = 0; qid < n; qid++)
 		fe->ring[qid].kickfd = fe->ring[qid].callfd = -1;
+	fe->rings = calloc(n, sizeof(*fe->rings));
+	if (fe->rings == NULL)
+		return -ENOMEM;
 	for (uint16_t qid = 0; qid < n && rc == 0; qid++)
 		rc = reserve_ring(fe, qid, &drv[qid]);
 	return rc;
