@@ -62,7 +62,7 @@ make_run(struct standin *s, uint32_t index)
 static void
 ring_start(struct standin *s, uint32_t index)
 {
-	const struct vdpa_ring *f = &s->vdpa.ring[index];
+	const struct kernel_ring *f = &s->vdpa.ring[index];
 	struct standin_ring *r = &s->ring[index];
 
 	r->cfg = (struct virtq_ring_config){
@@ -233,16 +233,16 @@ open_nothing(void *ctx, const char *path, int flags)
 	return -ENOENT;
 }
 
-static const struct vhost_vdpa_sys nothing = { .open = open_nothing };
+static const struct vhost_kernel_sys nothing = { .open = open_nothing };
 
 /* The linker has it called by the port, which asks for the kernel's calls. */
 int __real_vhost_vdpa_open(struct vhost_dev *dev, const char *path,
-			   const struct vhost_vdpa_sys *sys);
+			   const struct vhost_kernel_sys *sys);
 int __wrap_vhost_vdpa_open(struct vhost_dev *dev, const char *path,
-			   const struct vhost_vdpa_sys *sys);
+			   const struct vhost_kernel_sys *sys);
 
 int
-__wrap_vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys *sys)
+__wrap_vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_kernel_sys *sys)
 {
 	const bool found = device != NULL && access(path, F_OK) == 0;
 

@@ -4,12 +4,12 @@
  * standin_path finds it. It differs from the kernel's simulator in that it has packed rings,
  * offloads, several queues, and a control queue that does what it is told.
  *
- * It is made of the system calls that lib/vhost is given for a vDPA device (struct vhost_vdpa_sys):
- * programs with it are linked such that the port's call of vhost_vdpa_open() gets them. What is
- * told there struct vdpa keeps. The data rings are served by the device side of lib/virtq and
- * lib/vnet, the control queue by code of its own, in a thread that polls or, where a test wants
- * that, waits for kicks. It returns each packet that its filter lets through, to the queue that
- * its steering chooses, and drops none for want of a buffer: it waits for one.
+ * It is made of the system calls that lib/vhost is given for a vDPA device (struct
+ * vhost_kernel_sys): programs with it are linked such that the port's call of vhost_vdpa_open()
+ * gets them. What is told there struct vdpa keeps. The data rings are served by the device side of
+ * lib/virtq and lib/vnet, the control queue by code of its own, in a thread that polls or, where a
+ * test wants that, waits for kicks. It returns each packet that its filter lets through, to the
+ * queue that its steering chooses, and drops none for want of a buffer: it waits for one.
  */
 #ifndef RIG_DEVICE_NET_H
 #define RIG_DEVICE_NET_H

@@ -33,7 +33,7 @@ vdpa_reset(struct vdpa *f)
 	f->suspended = false;
 	memset(f->asid, 0, sizeof(f->asid));
 	for (int i = 0; i < VDPA_RINGS; i++)
-		f->ring[i] = (struct vdpa_ring){ .kick = -1, .call = -1, .err = -1 };
+		f->ring[i] = (struct kernel_ring){ .kick = -1, .call = -1, .err = -1 };
 	if (!(f->backend_acked & VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_PERSIST)))
 		f->nmaps = 0;
 }
@@ -105,35 +105,22 @@ vdpa_config(struct vdpa *f, struct vhost_vdpa_config *c, bool set)
 static int
 vdpa_ring_ioctl(struct vdpa *f, unsigned int nr, void *arg)
 {
+	const struct kernel_ring_limits limits = {
+		.max_num = f->max_num,
+		.packed = f->acked & VIRTQ_BIT(VIRTIO_F_RING_PACKED),
+		.wide_base = f->wide_base,
+	};
 	struct vhost_vring_state *s = arg;
-	const struct vhost_vring_file *file = arg;
-	struct vdpa_ring *r;
 
 	if (s == NULL)
 		return -EFAULT;
 	if (s->index >= f->vqs)
 		return -ENOBUFS;
-	r = &f->ring[s->index];
 	switch (nr) {
-	case 0x10:
-		r->num = s->num;
-		if (s->num == 0 || s->num > f->max_num)
-			return -EINVAL;
-		return (s->num & (s->num - 1)) && !(f->acked & VIRTQ_BIT(VIRTIO_F_RING_PACKED)) ?
-		       -EINVAL : 0;
-	case 0x11: r->addr = *(struct vhost_uapi_vring_addr *)arg; return 0;
-	case 0x12:
-		if (s->num > UINT16_MAX && !f->wide_base)
-			return -EINVAL;
-		r->base = s->num;
-		return 0;
-	case 0x20: r->kick = file->fd; return 0;
-	case 0x21: r->call = file->fd; return 0;
-	case 0x22: r->err = file->fd; return 0;
-	case 0x75: r->enabled = s->num; return 0;
+	case 0x75: f->ring[s->index].enabled = s->num; return 0;
 	case 0x7b: s->num = s->index == 4 ? 1 : 0; return 0;
 	case 0x82: s->num = f->max_num; return 0;
-	default: return -ENOTTY;
+	default: return kernel_ring_told(&f->ring[s->index], nr, arg, &limits);
 	}
 }
 
@@ -454,7 +441,7 @@ vdpa_fds(void)
 void
 vdpa_make(struct vdpa *f)
 {
-	f->sys = (struct vhost_vdpa_sys){
+	f->sys = (struct vhost_kernel_sys){
 		.open = sys_open,
 		.close = sys_close,
 		.ioctl = sys_ioctl,

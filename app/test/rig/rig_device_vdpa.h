@@ -26,6 +26,7 @@
 
 #include <cmocka.h>
 
+#include "rig_device_kernel.h"
 #include "vhost_dev.h"
 #include "vhost_uapi.h"
 #include "virtq_compat.h"
@@ -45,20 +46,13 @@ struct vdpa_map {
 	uint8_t perm;
 };
 
-struct vdpa_ring {
-	uint32_t num, base;
-	struct vhost_uapi_vring_addr addr;
-	int kick, call, err;
-	bool enabled;
-};
-
 struct vdpa_hooks;
 
 struct vdpa {
 	int fds_before;
 	struct evloop *loop;
 	struct vhost_dev dev;
-	struct vhost_vdpa_sys sys;
+	struct vhost_kernel_sys sys;
 	unsigned int configs, losts;
 
 	/* What it is. */
@@ -78,7 +72,7 @@ struct vdpa {
 	uint64_t acked, backend_acked;
 	int config_call;
 	uint32_t asid[3];		/* of each group */
-	struct vdpa_ring ring[VDPA_RINGS];
+	struct kernel_ring ring[VDPA_RINGS];
 	struct vdpa_map map[VDPA_MAPS];
 	uint32_t nmaps, npages, nevents;
 	bool in_batch;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A device as a front-end uses it: behind a vhost-user socket or behind /dev/vhost-vdpa-N.
+ * A device as a front-end uses it: behind a vhost-user socket, behind /dev/vhost-vdpa-N, or the
+ * kernel's vhost-net with a tap.
  *
- * The order in which a device is brought up, for either kind; each step is a wrapper below:
+ * The order in which a device is brought up, for each kind; each step is a wrapper below:
  *
  *   vhost_dev_init		once
- *   vhost_user_open or vhost_vdpa_open
+ *   vhost_user_open, vhost_vdpa_open or vhost_net_open
  *   vhost_init			protocol and back-end features, back-end channel
  *   vhost_set_owner
  *   vhost_get_features, vhost_get_queue_num, vhost_get_config, vhost_get_vring_max
@@ -84,8 +85,8 @@ void vhost_dev_init(struct vhost_dev *dev, struct evloop *loop,
  */
 int vhost_user_open(struct vhost_dev *dev, int fd);
 
-/* System calls of vhost-vdpa: results as those of Linux, but -errno instead of -1 and errno. */
-struct vhost_vdpa_sys {
+/* System calls for devices of the kernel: results as those of Linux, but -errno instead of -1. */
+struct vhost_kernel_sys {
 	int (*open)(void *ctx, const char *path, int flags);
 	int (*close)(void *ctx, int fd);
 	int (*ioctl)(void *ctx, int fd, unsigned long request, void *arg);
@@ -94,6 +95,8 @@ struct vhost_vdpa_sys {
 	int (*mmap)(void *ctx, int fd, size_t len, off_t offset, void **addr);
 	int (*munmap)(void *ctx, void *addr, size_t len);
 	int (*eventfd)(void *ctx);	/* non-blocking */
+	int (*socket)(void *ctx);	/* for ioctls about network interfaces */
+	int (*number)(void *ctx, const char *path, uint32_t *value); /* that a file begins with */
 	void *ctx;
 };
 
@@ -102,7 +105,7 @@ struct vhost_vdpa_sys {
  * else it has to stay. -EBUSY: in use; -ENOTTY: no vhost-vdpa device; -ENODEV: not for networks;
  * other -errno of open(2).
  */
-int vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys *sys);
+int vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_kernel_sys *sys);
 
 /*
  * The operations from here to the next such call take `ms` together; what they wait for after that

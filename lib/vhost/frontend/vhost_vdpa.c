@@ -14,7 +14,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "vhost_uapi.h"
 #include "vhost_vdpa_session.h"
 #include "virtq_compat.h"
 
@@ -28,22 +27,12 @@ static const uint64_t backend_served =
 /* Without these a device of the kernel cannot be used from here: IOVAs, and little endian. */
 #define MANDATORY (VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTQ_BIT(VIRTIO_F_VERSION_1))
 
-static void
-report_gone(struct evloop_timer *t)
-{
-	struct vhost_vdpa *v = t->owner;
-	struct vhost_dev *dev = v->dev;
-
-	if (dev->events != NULL && dev->events->lost != NULL)
-		dev->events->lost(dev->ctx, dev->why);
-}
-
 /* NEEDS_RESET is signalled in the same way: the owner finds it in dev->status. */
 static void
 config_ready(struct evloop_watch *w, uint32_t events)
 {
 	struct vhost_vdpa *v = w->owner;
-	struct vhost_dev *dev = v->dev;
+	struct vhost_dev *dev = v->kernel.dev;
 	uint64_t count;
 	uint8_t status;
 
@@ -75,12 +64,12 @@ open_failed(struct vhost_dev *dev, const char *path, int rc)
 
 /* That it is a vhost-vdpa device, and one for networks. */
 static int
-check_kind(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys *sys, int fd)
+check_kind(struct vhost_dev *dev, const char *path, const struct vhost_kernel_sys *sys, int fd)
 {
 	uint32_t id = 0;
 	int rc = sys->ioctl(sys->ctx, fd, VHOST_VDPA_GET_DEVICE_ID, &id);
 
-	if (vhost_vdpa_sys_is_missing(rc) || rc == -EINVAL)
+	if (vhost_kernel_is_missing(rc) || rc == -EINVAL)
 		return vhost_dev_fail(dev, -ENOTTY, "%s is not a vhost-vdpa device", path);
 	if (rc < 0)
 		return vhost_dev_fail(dev, rc, "%s: its device id cannot be read: %s", path,
@@ -93,13 +82,13 @@ check_kind(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys 
 }
 
 int
-vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa_sys *sys)
+vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_kernel_sys *sys)
 {
 	struct vhost_vdpa *v;
 	int fd, rc;
 
 	if (sys == NULL)
-		sys = &vhost_vdpa_sys_linux;
+		sys = &vhost_kernel_linux;
 	fd = sys->open(sys->ctx, path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return open_failed(dev, path, fd);
@@ -112,8 +101,7 @@ vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa
 		free(v);
 		return rc;
 	}
-	v->dev = dev;
-	v->sys = sys;
+	vhost_kernel_init(&v->kernel, dev, sys);
 	v->fd = fd;
 	v->config = (struct evloop_watch){
 		.fd = -1,
@@ -121,7 +109,6 @@ vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_vdpa
 		.ready = config_ready,
 		.owner = v,
 	};
-	v->soon = (struct evloop_timer){ .expired = report_gone, .owner = v };
 	v->page = (uint64_t)sysconf(_SC_PAGESIZE);
 	v->last = UINT64_MAX;
 	v->spaces = 1;
@@ -135,11 +122,11 @@ vdpa_cleanup(struct vhost_dev *dev)
 {
 	struct vhost_vdpa *v = dev->priv;
 
-	evloop_timer_cancel(&v->soon);
-	v->sys->close(v->sys->ctx, v->fd);
+	evloop_timer_cancel(&v->kernel.soon);
+	v->kernel.sys->close(v->kernel.sys->ctx, v->fd);
 	if (v->config.fd >= 0) {
 		evloop_watch_del(&v->config);
-		v->sys->close(v->sys->ctx, v->config.fd);
+		v->kernel.sys->close(v->kernel.sys->ctx, v->config.fd);
 	}
 	free(v->map);
 	free(v);
@@ -155,9 +142,9 @@ take_backend_features(struct vhost_dev *dev)
 	const uint64_t masks[] = { UINT64_MAX, basic, least };
 	struct vhost_vdpa *v = dev->priv;
 	__u64 offered = 0;
-	int rc = vhost_vdpa_sys_ioctl(v, VHOST_GET_BACKEND_FEATURES, &offered, "back-end features");
+	int rc = vhost_vdpa_ioctl(v, VHOST_GET_BACKEND_FEATURES, &offered, "back-end features");
 
-	if (rc < 0 && !vhost_vdpa_sys_is_missing(rc))
+	if (rc < 0 && !vhost_kernel_is_missing(rc))
 		return rc;
 	dev->backend_offered = offered;
 	if (!(offered & served & least))
@@ -167,7 +154,7 @@ take_backend_features(struct vhost_dev *dev)
 	for (size_t i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
 		__u64 taken = offered & served & masks[i];
 
-		rc = vhost_vdpa_sys_ioctl(v, VHOST_SET_BACKEND_FEATURES, &taken,
+		rc = vhost_vdpa_ioctl(v, VHOST_SET_BACKEND_FEATURES, &taken,
 					  "back-end features");
 		if (rc >= 0) {
 			dev->backend = taken;
@@ -185,16 +172,16 @@ vdpa_set_owner(struct vhost_dev *dev)
 
 	if (v->owned)
 		return 0;
-	rc = vhost_vdpa_sys_ioctl(v, VHOST_SET_OWNER, NULL, "SET_OWNER");
-	v->owned = rc >= 0;
-	return rc < 0 ? rc : 0;
+	rc = vhost_kernel_set_owner(&v->kernel, v->fd);
+	v->owned = rc == 0;
+	return rc;
 }
 
 static int
 vdpa_get_status(struct vhost_dev *dev, uint8_t *status)
 {
 	__u8 value = 0;
-	int rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_VDPA_GET_STATUS, &value, "device status");
+	int rc = vhost_vdpa_ioctl(dev->priv, VHOST_VDPA_GET_STATUS, &value, "device status");
 
 	if (rc < 0)
 		return rc;
@@ -208,7 +195,7 @@ vdpa_set_status(struct vhost_dev *dev, uint8_t status)
 {
 	struct vhost_vdpa *v = dev->priv;
 	__u8 value = status;
-	int rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_SET_STATUS, &value, "device status");
+	int rc = vhost_vdpa_ioctl(v, VHOST_VDPA_SET_STATUS, &value, "device status");
 
 	if (rc < 0)
 		return rc;
@@ -239,37 +226,37 @@ watch_config(struct vhost_vdpa *v)
 
 	if (v->config.fd >= 0)
 		return 0;
-	fd = v->sys->eventfd(v->sys->ctx);
+	fd = v->kernel.sys->eventfd(v->kernel.sys->ctx);
 	if (fd < 0)
-		return vhost_dev_fail(v->dev, fd, "eventfd: %s", strerror(-fd));
+		return vhost_dev_fail(v->kernel.dev, fd, "eventfd: %s", strerror(-fd));
 	arg = fd;
-	rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_SET_CONFIG_CALL, &arg, "configuration interrupt");
+	rc = vhost_vdpa_ioctl(v, VHOST_VDPA_SET_CONFIG_CALL, &arg, "configuration interrupt");
 	if (rc >= 0) {
 		v->config.fd = fd;
-		rc = evloop_watch_add(v->dev->loop, &v->config);
+		rc = evloop_watch_add(v->kernel.dev->loop, &v->config);
 		if (rc == 0)
 			return 0;
 		v->config.fd = -1;
-		vhost_dev_fail(v->dev, rc, "the configuration interrupt cannot be watched: %s",
-			       strerror(-rc));
+		vhost_dev_fail(v->kernel.dev, rc, "the configuration interrupt cannot be watched: "
+			       "%s", strerror(-rc));
 	}
-	v->sys->close(v->sys->ctx, fd);
+	v->kernel.sys->close(v->kernel.sys->ctx, fd);
 	/* An old kernel takes the argument for a ring's index, and has no such ring: ENOBUFS. */
-	return vhost_vdpa_sys_is_missing(rc) || rc == -ENOBUFS ? 0 : rc;
+	return vhost_kernel_is_missing(rc) || rc == -ENOBUFS ? 0 : rc;
 }
 
 static int
 ask_iova_range(struct vhost_vdpa *v)
 {
 	struct vhost_vdpa_iova_range range = { 0, 0 };
-	int rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_GET_IOVA_RANGE, &range, "IOVA range");
+	int rc = vhost_vdpa_ioctl(v, VHOST_VDPA_GET_IOVA_RANGE, &range, "IOVA range");
 
 	v->first = 0;
 	v->last = UINT64_MAX;
 	if (rc < 0)
-		return vhost_vdpa_sys_is_missing(rc) ? 0 : rc;
+		return vhost_kernel_is_missing(rc) ? 0 : rc;
 	if (range.last < range.first)
-		return vhost_dev_fail(v->dev, -EINVAL, "the device's IOVA range is empty");
+		return vhost_dev_fail(v->kernel.dev, -EINVAL, "the device's IOVA range is empty");
 	v->first = range.first;
 	v->last = range.last;
 	return 0;
@@ -279,7 +266,7 @@ static int
 vdpa_get_features(struct vhost_dev *dev, uint64_t *features)
 {
 	__u64 value = 0;
-	int rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_GET_FEATURES, &value, "features");
+	int rc = vhost_vdpa_ioctl(dev->priv, VHOST_GET_FEATURES, &value, "features");
 
 	if (rc < 0)
 		return rc;
@@ -331,7 +318,7 @@ vdpa_set_features(struct vhost_dev *dev, uint64_t features)
 	}
 	rc = vhost_dev_status_driver(dev);
 	if (rc == 0)
-		rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_SET_FEATURES, &value, "features");
+		rc = vhost_vdpa_ioctl(dev->priv, VHOST_SET_FEATURES, &value, "features");
 	if (rc < 0)
 		return rc;
 	dev->features = features;
@@ -353,7 +340,7 @@ vdpa_get_config(struct vhost_dev *dev, uint32_t offset, void *buf, uint32_t len)
 	if (len == 0 || len > sizeof(config.buf))
 		return vhost_dev_fail(dev, -EINVAL, "configuration space has %zu bytes",
 				      sizeof(config.buf));
-	rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_VDPA_GET_CONFIG, &config, "configuration space");
+	rc = vhost_vdpa_ioctl(dev->priv, VHOST_VDPA_GET_CONFIG, &config, "configuration space");
 	if (rc < 0)
 		return rc;
 	memcpy(buf, config.buf, len);
@@ -372,7 +359,7 @@ vdpa_set_config(struct vhost_dev *dev, uint32_t offset, const void *buf, uint32_
 		return vhost_dev_fail(dev, -EINVAL, "configuration space has %zu bytes",
 				      sizeof(config.buf));
 	memcpy(config.buf, buf, len);
-	rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_VDPA_SET_CONFIG, &config, "configuration space");
+	rc = vhost_vdpa_ioctl(dev->priv, VHOST_VDPA_SET_CONFIG, &config, "configuration space");
 	return rc < 0 ? rc : 0;
 }
 
@@ -382,7 +369,7 @@ ask_u32(struct vhost_vdpa *v, unsigned long request)
 {
 	__u32 value = 0;
 
-	return v->sys->ioctl(v->sys->ctx, v->fd, request, &value) < 0 ? 0 : value;
+	return v->kernel.sys->ioctl(v->kernel.sys->ctx, v->fd, request, &value) < 0 ? 0 : value;
 }
 
 int

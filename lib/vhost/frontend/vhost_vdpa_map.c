@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vhost_uapi.h"
 #include "vhost_vdpa_session.h"
 #include "virtq_compat.h"
 
@@ -28,16 +27,16 @@ write_iotlb(struct vhost_vdpa *v, uint32_t asid, uint8_t type, const struct vhos
 		msg.iotlb.uaddr = type == VHOST_IOTLB_UPDATE ? m->uaddr : 0;
 		msg.iotlb.perm = m->read_only ? VHOST_ACCESS_RO : VHOST_ACCESS_RW;
 	}
-	n = v->sys->write(v->sys->ctx, v->fd, &msg, sizeof(msg));
+	n = v->kernel.sys->write(v->kernel.sys->ctx, v->fd, &msg, sizeof(msg));
 	if (n < 0)
-		return vhost_vdpa_sys_check(v, (int)n);
+		return vhost_kernel_check(&v->kernel, (int)n);
 	return n == sizeof(msg) ? 0 : -EIO;
 }
 
 static int
 write_batch(struct vhost_vdpa *v, uint32_t asid, uint8_t type)
 {
-	if (!vhost_vdpa_has(v->dev, VHOST_BACKEND_F_IOTLB_BATCH))
+	if (!vhost_vdpa_has(v->kernel.dev, VHOST_BACKEND_F_IOTLB_BATCH))
 		return 0;
 	return write_iotlb(v, asid, type, NULL);
 }
@@ -53,7 +52,8 @@ map_failed(struct vhost_vdpa *v, int rc, const struct vhost_vdpa_mapping *m, con
 		       "max_iotlb_entries may be too low";
 	else if (rc == -EEXIST)
 		hint = "; something is mapped there already";
-	return vhost_dev_fail(v->dev, rc, "memory at IOVA 0x%llx, 0x%llx bytes, cannot be %s: %s%s",
+	return vhost_dev_fail(v->kernel.dev, rc,
+			      "memory at IOVA 0x%llx, 0x%llx bytes, cannot be %s: %s%s",
 			      (unsigned long long)m->iova, (unsigned long long)m->size, what,
 			      strerror(-rc), hint);
 }
@@ -138,13 +138,13 @@ change_space(struct vhost_vdpa *v, uint32_t asid, struct vhost_vdpa_mapping *set
 		return 0;
 	rc = write_batch(v, asid, VHOST_IOTLB_BATCH_BEGIN);
 	if (rc < 0)
-		return vhost_dev_fail(v->dev, rc, "IOTLB batch: %s", strerror(-rc));
+		return vhost_dev_fail(v->kernel.dev, rc, "IOTLB batch: %s", strerror(-rc));
 	rc = unmap_others(v, asid, set, n);
 	if (rc == 0)
 		rc = map_new(v, asid, set, n);
 	end = write_batch(v, asid, VHOST_IOTLB_BATCH_END);
 	if (rc == 0 && end < 0)
-		rc = vhost_dev_fail(v->dev, end, "IOTLB batch: %s", strerror(-end));
+		rc = vhost_dev_fail(v->kernel.dev, end, "IOTLB batch: %s", strerror(-end));
 	return rc;
 }
 
@@ -188,9 +188,9 @@ check_mapping(struct vhost_vdpa *v, const struct vhost_region *r, struct vhost_v
 
 	if (r->size == 0 || __builtin_add_overflow(r->iova, r->size - 1, &last) ||
 	    __builtin_add_overflow(addr, r->size - 1, &last) || r->iova > UINT64_MAX - v->page)
-		return vhost_dev_fail(v->dev, -EINVAL, "a memory region of impossible size");
+		return vhost_dev_fail(v->kernel.dev, -EINVAL, "a memory region of impossible size");
 	if ((r->iova & mask) != (addr & mask))
-		return vhost_dev_fail(v->dev, -EINVAL,
+		return vhost_dev_fail(v->kernel.dev, -EINVAL,
 				      "memory at %p and its IOVA 0x%llx do not lie "
 				      "alike in their pages", r->addr, (unsigned long long)r->iova);
 	last = r->iova + (r->size - 1);
@@ -202,7 +202,7 @@ check_mapping(struct vhost_vdpa *v, const struct vhost_region *r, struct vhost_v
 	m->read_only = r->read_only;
 	m->spaces = 0;
 	if (m->size != 0 && (m->iova < v->first || m->iova + (m->size - 1) > v->last))
-		return vhost_dev_fail(v->dev, -ERANGE,
+		return vhost_dev_fail(v->kernel.dev, -ERANGE,
 				      "memory at IOVA 0x%llx to 0x%llx is out of the "
 				      "device's reach, 0x%llx to 0x%llx",
 				      (unsigned long long)m->iova,
@@ -297,7 +297,7 @@ vhost_vdpa_map_use_space(struct vhost_vdpa *v, uint32_t asid)
 		return 0;
 	set = calloc(2 * v->nmaps, sizeof(*set));
 	if (set == NULL)
-		return vhost_dev_fail(v->dev, -ENOMEM, "out of memory");
+		return vhost_dev_fail(v->kernel.dev, -ENOMEM, "out of memory");
 	memcpy(set, v->map, v->nmaps * sizeof(*set));
 	return change_mappings(v, set, v->nmaps);
 }
@@ -306,6 +306,6 @@ void
 vhost_vdpa_map_after_reset(struct vhost_vdpa *v)
 {
 	v->spaces = 1;
-	if (!vhost_vdpa_has(v->dev, VHOST_BACKEND_F_IOTLB_PERSIST))
+	if (!vhost_vdpa_has(v->kernel.dev, VHOST_BACKEND_F_IOTLB_PERSIST))
 		v->nmaps = 0;
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vhost_uapi.h"
 #include "vhost_vdpa_session.h"
 #include "virtq_compat.h"
 
@@ -11,10 +10,9 @@ static int
 ring_state(struct vhost_dev *dev, unsigned long request, uint32_t index, uint32_t num,
 	   const char *what)
 {
-	struct vhost_vring_state state = { index, num };
-	int rc = vhost_vdpa_sys_ioctl(dev->priv, request, &state, what);
+	struct vhost_vdpa *v = dev->priv;
 
-	return rc < 0 ? rc : 0;
+	return vhost_kernel_ring_state(&v->kernel, v->fd, request, index, num, what);
 }
 
 int
@@ -38,18 +36,12 @@ vhost_vdpa_ring_set_base(struct vhost_dev *dev, uint32_t index, uint32_t base)
 int
 vhost_vdpa_ring_set_addr(struct vhost_dev *dev, uint32_t index, const struct vhost_vring_addr *addr)
 {
-	struct vhost_uapi_vring_addr arg = {
-		.index = index,
-		.desc_user_addr = addr->desc_iova,
-		.avail_user_addr = addr->avail_iova,
-		.used_user_addr = addr->used_iova,
-	};
-	int rc;
+	struct vhost_vdpa *v = dev->priv;
 
 	if (addr->log)
 		return vhost_dev_fail(dev, -EOPNOTSUPP, "vhost-vdpa has no dirty log");
-	rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_SET_VRING_ADDR, &arg, "addresses of a ring");
-	return rc < 0 ? rc : 0;
+	return vhost_kernel_ring_addr(&v->kernel, v->fd, index, addr->desc_iova, addr->avail_iova,
+				      addr->used_iova);
 }
 
 int
@@ -63,7 +55,7 @@ vhost_vdpa_ring_suspend_all(struct vhost_dev *dev)
 		return vhost_dev_fail(dev, -EOPNOTSUPP, "the device cannot be suspended");
 	if (v->suspended)
 		return 0;
-	rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_SUSPEND, &unused, "SUSPEND");
+	rc = vhost_vdpa_ioctl(v, VHOST_VDPA_SUSPEND, &unused, "SUSPEND");
 	v->suspended = rc >= 0;
 	return rc < 0 ? rc : 0;
 }
@@ -77,7 +69,7 @@ vhost_vdpa_ring_resume_all(struct vhost_dev *dev)
 
 	if (!vhost_vdpa_has(dev, VHOST_BACKEND_F_RESUME))
 		return vhost_dev_fail(dev, -EOPNOTSUPP, "the device cannot be resumed");
-	rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_RESUME, &unused, "RESUME");
+	rc = vhost_vdpa_ioctl(v, VHOST_VDPA_RESUME, &unused, "RESUME");
 	if (rc >= 0)
 		v->suspended = false;
 	return rc < 0 ? rc : 0;
@@ -87,29 +79,25 @@ vhost_vdpa_ring_resume_all(struct vhost_dev *dev)
 int
 vhost_vdpa_ring_get_base(struct vhost_dev *dev, uint32_t index, uint32_t *base)
 {
-	struct vhost_vring_state state = { .index = index };
+	struct vhost_vdpa *v = dev->priv;
 	int rc;
 
 	if ((dev->status & VIRTIO_CONFIG_S_DRIVER_OK) && vhost_vdpa_has(dev,
 									VHOST_BACKEND_F_SUSPEND)) {
 		rc = vhost_vdpa_ring_suspend_all(dev);
-		if (rc < 0 && !vhost_vdpa_sys_is_missing(rc))
+		if (rc < 0 && !vhost_kernel_is_missing(rc))
 			return rc;
 	}
-	rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_GET_VRING_BASE, &state, "base of a ring");
-	if (rc < 0)
-		return rc;
-	*base = state.num;
-	return 0;
+	return vhost_kernel_ring_get(&v->kernel, v->fd, VHOST_GET_VRING_BASE, index, base,
+				     "base of a ring");
 }
 
 static int
 ring_fd(struct vhost_dev *dev, unsigned long request, uint32_t index, int fd, const char *what)
 {
-	struct vhost_vring_file file = { index, fd < 0 ? -1 : fd };
-	int rc = vhost_vdpa_sys_ioctl(dev->priv, request, &file, what);
+	struct vhost_vdpa *v = dev->priv;
 
-	return rc < 0 ? rc : 0;
+	return vhost_kernel_ring_file(&v->kernel, v->fd, request, index, fd, what);
 }
 
 int
@@ -151,14 +139,14 @@ vhost_vdpa_ring_get_max(struct vhost_dev *dev, uint32_t index, uint32_t *num)
 		__u16 num;
 		__u32 index;
 	} all = { .index = 0 };
-	int rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_GET_VRING_SIZE, &state, "size of rings");
+	int rc = vhost_vdpa_ioctl(v, VHOST_VDPA_GET_VRING_SIZE, &state, "size of rings");
 
 	*num = state.num;
-	if (vhost_vdpa_sys_is_missing(rc)) {
-		rc = vhost_vdpa_sys_ioctl(v, VHOST_VDPA_GET_VRING_NUM, &all, "size of rings");
+	if (vhost_kernel_is_missing(rc)) {
+		rc = vhost_vdpa_ioctl(v, VHOST_VDPA_GET_VRING_NUM, &all, "size of rings");
 		*num = all.num;
 	}
-	if (vhost_vdpa_sys_is_missing(rc)) {
+	if (vhost_kernel_is_missing(rc)) {
 		rc = 0;
 		*num = 0;
 	}
@@ -168,16 +156,12 @@ vhost_vdpa_ring_get_max(struct vhost_dev *dev, uint32_t index, uint32_t *num)
 int
 vhost_vdpa_ring_get_group(struct vhost_dev *dev, uint32_t index, uint32_t *group)
 {
-	struct vhost_vring_state state = { .index = index };
-	int rc;
+	struct vhost_vdpa *v = dev->priv;
 
 	if (!vhost_vdpa_has(dev, VHOST_BACKEND_F_IOTLB_ASID))
 		return vhost_dev_fail(dev, -EOPNOTSUPP, "the device has one address space");
-	rc = vhost_vdpa_sys_ioctl(dev->priv, VHOST_VDPA_GET_VRING_GROUP, &state, "group of a ring");
-	if (rc < 0)
-		return rc;
-	*group = state.num;
-	return 0;
+	return vhost_kernel_ring_get(&v->kernel, v->fd, VHOST_VDPA_GET_VRING_GROUP, index, group,
+				     "group of a ring");
 }
 
 int
@@ -199,10 +183,11 @@ int
 vhost_vdpa_ring_map_notifier(struct vhost_dev *dev, uint32_t index, void **notifier)
 {
 	struct vhost_vdpa *v = dev->priv;
-	int rc = v->sys->mmap(v->sys->ctx, v->fd, v->page, (off_t)(index * v->page), notifier);
+	const struct vhost_kernel_sys *sys = v->kernel.sys;
+	int rc = sys->mmap(sys->ctx, v->fd, v->page, (off_t)(index * v->page), notifier);
 
 	if (rc < 0)
-		return vhost_dev_fail(dev, vhost_vdpa_sys_check(v, rc),
+		return vhost_dev_fail(dev, vhost_kernel_check(&v->kernel, rc),
 				      "ring %u has no notifier: %s", index,
 				      strerror(-rc));
 	return 0;
@@ -213,5 +198,5 @@ vhost_vdpa_ring_unmap_notifier(struct vhost_dev *dev, uint32_t index, void *noti
 {
 	struct vhost_vdpa *v = dev->priv;
 
-	v->sys->munmap(v->sys->ctx, notifier, v->page);
+	v->kernel.sys->munmap(v->kernel.sys->ctx, notifier, v->page);
 }

@@ -5,12 +5,12 @@
  *   vhost_vdpa.c	the operations
  *   vhost_vdpa_ring.c	those about rings
  *   vhost_vdpa_map.c	memory: IOTLB messages and what was mapped with them
- *   vhost_vdpa_sys.c	system calls and what their errors mean
+ *   vhost_kernel.c	what vhost-net needs as well: system calls, requests about rings
  */
 #ifndef VHOST_VDPA_SESSION_H
 #define VHOST_VDPA_SESSION_H
 
-#include "vhost_dev.h"
+#include "vhost_kernel.h"
 #include "virtq_ring.h"
 
 #define VHOST_VDPA_MAX_ASID 32	/* address spaces that memory can be mapped into */
@@ -24,13 +24,9 @@ struct vhost_vdpa_mapping {
 };
 
 struct vhost_vdpa {
-	struct vhost_dev *dev;
-	const struct vhost_vdpa_sys *sys;
+	struct vhost_kernel kernel;
 	int fd;
 	struct evloop_watch config;	/* eventfd that the device signals, fd -1: none */
-	struct evloop_timer soon;	/* reports to the owner, from the loop, that the device is
-					 * gone */
-	bool gone;
 	bool owned;			/* SET_OWNER was done */
 	bool suspended;
 	uint64_t page;			/* bytes */
@@ -40,20 +36,17 @@ struct vhost_vdpa {
 	uint32_t nmaps;
 };
 
-extern const struct vhost_vdpa_sys vhost_vdpa_sys_linux;
-
 static inline bool
 vhost_vdpa_has(const struct vhost_dev *dev, unsigned int backend_feature)
 {
 	return dev->backend >> backend_feature & 1;
 }
 
-/* 0 (or more), or -errno with dev->why; `what` names the request. */
-int vhost_vdpa_sys_ioctl(struct vhost_vdpa *v, unsigned long request, void *arg, const char *what);
-/* Whether an ioctl failed because this kernel or device does not have it. */
-bool vhost_vdpa_sys_is_missing(int rc);
-/* An error that means that the device is gone is reported to the owner. Returns rc. */
-int vhost_vdpa_sys_check(struct vhost_vdpa *v, int rc);
+static inline int
+vhost_vdpa_ioctl(struct vhost_vdpa *v, unsigned long request, void *arg, const char *what)
+{
+	return vhost_kernel_ioctl(&v->kernel, v->fd, request, arg, what);
+}
 
 int vhost_vdpa_map_set_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n);
 /* Map what is mapped already into one more address space, too. */
