@@ -107,6 +107,27 @@ struct vhost_kernel_sys {
  */
 int vhost_vdpa_open(struct vhost_dev *dev, const char *path, const struct vhost_kernel_sys *sys);
 
+#define VHOST_TAP_NAME 16	/* bytes of an interface's name, with its end */
+
+/* The network interface that the kernel's vhost-net serves. */
+struct vhost_tap_config {
+	char name[VHOST_TAP_NAME];	/* "": the kernel's choice */
+	uint16_t queues;		/* pairs, 1..VHOST_MAX_VRINGS / 2 */
+	uint8_t mac[6];
+	bool mac_given;			/* it is to have this address; else it keeps its own */
+};
+
+/*
+ * Open the kernel's vhost-net once for each pair, and a tap with as many queues: one that exists
+ * under that name, or a new one, which goes when the device is closed. sys as above. -errno of
+ * open(2) and of the tap: -EPERM: no permission; -EBUSY: it is in use; -EINVAL: what has this name
+ * is no such tap.
+ */
+int vhost_net_open(struct vhost_dev *dev, const char *path, const struct vhost_tap_config *tap,
+		   const struct vhost_kernel_sys *sys);
+/* The interface's name; "" for other devices. */
+const char *vhost_net_ifname(const struct vhost_dev *dev);
+
 /*
  * The operations from here to the next such call take `ms` together; what they wait for after that
  * times out. 0: no such bound, which is how a device begins.

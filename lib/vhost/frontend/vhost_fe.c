@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vhost_fe_session.h"
@@ -36,15 +35,6 @@
  */
 #define UNWANTED_BACKEND VIRTQ_BIT(VHOST_BACKEND_F_IOTLB_PERSIST)
 
-/* What tells the device at the path from another that takes its place. */
-static ino_t
-node_at(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 ? st.st_ino : 0;
-}
-
 /* The session is started and a peer is there. */
 static int
 run_rings(struct vhost_fe *fe)
@@ -52,7 +42,7 @@ run_rings(struct vhost_fe *fe)
 	int rc;
 
 	fe->running = true;
-	fe->node = fe->vdpa ? node_at(fe->path) : 0;
+	vhost_fe_kernel_mark(fe);
 	rc = vhost_fe_setup_rings(fe);
 	if (rc != 0)
 		return rc;
@@ -98,7 +88,7 @@ look_again(struct vhost_fe *fe, bool healthy)
 {
 	if (fe->given)
 		return;
-	if (!fe->vdpa)
+	if (!vhost_fe_session_kernel(fe))
 		vhu_sock_again(&fe->sock, healthy);
 	else
 		evloop_timer_set(fe->loop, &fe->again, fe->reconnect_ms);
@@ -217,7 +207,7 @@ open_again(struct evloop_timer *t)
 {
 	struct vhost_fe *fe = t->owner;
 
-	if (vhost_vdpa_open(fe->dev, fe->path, NULL) != 0)
+	if (vhost_fe_kernel_open(fe) != 0)
 		end_session(fe, fe->dev->why);
 	else
 		bring_up(fe);
@@ -354,8 +344,7 @@ watch_rings(struct evloop_timer *t)
 	unsigned int qid;
 	char why[96];
 
-	/* The kernel tells nobody that a device goes, and waits until we have let go of it. */
-	if (fe->vdpa && node_at(fe->path) != fe->node) {
+	if (vhost_fe_kernel_gone(fe)) {
 		end_session(fe, "the device was removed");
 		return;
 	}
@@ -457,7 +446,7 @@ open_socket(struct vhost_fe *fe, char *err, size_t errlen)
 static int
 open_device(struct vhost_fe *fe, char *err, size_t errlen)
 {
-	int rc = fe->given ? 0 : vhost_vdpa_open(fe->dev, fe->path, NULL);
+	int rc = fe->given ? 0 : vhost_fe_kernel_open(fe);
 	char buf[VHOST_WHY + sizeof(fe->path) + 2];
 
 	vhost_dev_allow(fe->dev, fe->up_ms);
@@ -507,8 +496,8 @@ vhost_fe_open(struct vhost_fe *fe, char *err, size_t errlen)
 		snprintf(err, errlen, "eventfd: %s", strerror(-rc));
 		return rc;
 	}
-	return fe->vdpa || fe->given ? open_device(fe, err, errlen) :
-				       open_socket(fe, err, errlen);
+	return vhost_fe_session_kernel(fe) || fe->given ? open_device(fe, err, errlen) :
+							  open_socket(fe, err, errlen);
 }
 
 void
@@ -567,6 +556,9 @@ keep_config(struct vhost_fe *fe, const struct vhost_fe_config *cfg)
 {
 	snprintf(fe->path, sizeof(fe->path), "%s", cfg->path);
 	fe->vdpa = cfg->vdpa;
+	fe->net = cfg->tap != NULL;
+	if (fe->net)
+		snprintf(fe->tap, sizeof(fe->tap), "%s", cfg->tap);
 	fe->server = cfg->server;
 	fe->reconnect_ms = cfg->reconnect_ms;
 	fe->sock_mode = cfg->sock_mode;
@@ -579,7 +571,7 @@ keep_config(struct vhost_fe *fe, const struct vhost_fe_config *cfg)
 	fe->mac_given = cfg->mac_given;
 	fe->promisc = cfg->promisc;
 	fe->allmulti = cfg->allmulti;
-	fe->log.wanted = cfg->dirty_log && !cfg->vdpa;
+	fe->log.wanted = cfg->dirty_log && !vhost_fe_session_kernel(fe);
 	fe->iotlb_pages = cfg->iotlb_pages;
 	fe->ops = cfg->ops;
 	fe->ctx = cfg->ctx;
@@ -626,6 +618,7 @@ vhost_fe_get_info(const struct vhost_fe *fe, struct vhost_fe_info *info)
 		.backend = fe->dev->backend,
 		.dirty_pages = vhost_fe_log_pages(fe),
 	};
+	snprintf(info->tap, sizeof(info->tap), "%s", vhost_net_ifname(fe->dev));
 	memcpy(info->why, fe->why, sizeof(info->why));
 }
 
@@ -645,5 +638,5 @@ vhost_fe_ring_size(const struct vhost_fe *fe)
 const char *
 vhost_fe_peer(const struct vhost_fe *fe)
 {
-	return fe->vdpa ? "device" : "back-end";
+	return vhost_fe_session_kernel(fe) ? "device" : "back-end";
 }

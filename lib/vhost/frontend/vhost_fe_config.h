@@ -102,7 +102,8 @@ struct vhost_fe_ops {
 
 struct vhost_fe_config {
 	const char *path;	/* socket, or device of the kernel; copied */
-	bool vdpa;		/* the latter */
+	bool vdpa;		/* a vhost-vdpa device */
+	const char *tap;	/* vhost-net: the interface's name, or ""; copied. NULL: another */
 	/*
 	 * A device that is open as far as vhost_init() is driven instead of what is at the path.
 	 * The session closes it, and looks for no other one. NULL: none.
@@ -140,6 +141,7 @@ struct vhost_fe_info {
 	uint8_t status;			/* virtio device status */
 	uint64_t backend;		/* vhost-vdpa: back-end features */
 	uint64_t dirty_pages;		/* marked in the dirty log since rings were set up */
+	char tap[VHOST_TAP_NAME];	/* vhost-net: the interface's name */
 	char why[VHOST_WHY];		/* the last session's end; "" before the first */
 };
 

@@ -217,7 +217,8 @@ shown_features(const struct vhost_fe *fe)
 				VIRTQ_BIT(VIRTIO_NET_F_MTU) |
 				VIRTQ_BIT(VIRTIO_NET_F_SPEED_DUPLEX);
 
-	return fe->vdpa || (fe->dev->protocol & VIRTQ_BIT(VHU_PF_CONFIG)) ? UINT64_MAX : ~config;
+	return vhost_fe_session_kernel(fe) || (fe->dev->protocol & VIRTQ_BIT(VHU_PF_CONFIG)) ?
+	       UINT64_MAX : ~config;
 }
 
 /* VIRTIO 1.2, 5.1.3.1: features that need others. */

@@ -240,7 +240,7 @@ vhost_fe_rings_probe(struct vhost_fe *fe)
 	const unsigned int last = 2u * fe->in_use - 1;
 	int rc;
 
-	if (fe->vdpa || fe->in_use < 2 || last < fe->pairs_said)
+	if (vhost_fe_session_kernel(fe) || fe->in_use < 2 || last < fe->pairs_said)
 		return 0;
 	/* What was said before may be the end of one as well, and has to do with no ring. */
 	rc = is_there(fe);
@@ -418,8 +418,8 @@ vhost_fe_rings_clear(struct vhost_fe *fe)
 
 	for (uint16_t qid = 0; qid < 2 * fe->pairs; qid++)
 		if (fe->ring[qid].ring != NULL) {
-			/* One of the kernel's is reset, and is to find no fault before. */
-			if (!fe->vdpa)
+			/* One of the kernel's is stopped, and is to find no fault before. */
+			if (!vhost_fe_session_kernel(fe))
 				virtq_drv_clear(fe->ring[qid].ring);
 			any = true;
 		}

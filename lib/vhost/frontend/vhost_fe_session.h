@@ -10,6 +10,7 @@
  *   vhost_fe_ring.c		the data rings
  *   vhost_fe_features.c	what a device says of itself, and what is made of it
  *   vhost_fe_cmd.c		commands of the control queue
+ *   vhost_fe_kernel.c		devices of the kernel come and go
  *   vhost_fe_session.c		what all of them need
  *
  * None but vhost_fe.c ends a session: the others note its end, and the loop ends it.
@@ -58,7 +59,9 @@ struct vhost_fe_cvq {
 struct vhost_fe {
 	/* From the configuration. */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
-	bool vdpa, server;
+	bool vdpa, net;			/* a device of the kernel: vhost-vdpa, vhost-net */
+	bool server;
+	char tap[VHOST_TAP_NAME];	/* vhost-net: name of the interface, or "" */
 	uint32_t reconnect_ms;
 	mode_t sock_mode;
 	gid_t sock_gid;
@@ -76,7 +79,7 @@ struct vhost_fe {
 	struct vhost_dev *dev;		/* `own`, or the configuration's */
 	bool given;			/* the latter */
 	bool fresh;			/* it is past vhost_init() */
-	struct evloop_timer again;	/* vDPA: open the device again */
+	struct evloop_timer again;	/* of the kernel: open the device again */
 	struct evloop_timer later;	/* what a call-back of the device left to be done */
 	struct evloop_timer watch;	/* look for broken rings */
 	bool lost, changed;		/* for `later` */
@@ -134,6 +137,12 @@ struct vhost_fe {
 
 void __attribute__((format(printf, 3, 4)))
 vhost_fe_session_log(struct vhost_fe *fe, enum vhost_log_level level, const char *fmt, ...);
+/* At the path is no socket. */
+static inline bool
+vhost_fe_session_kernel(const struct vhost_fe *fe)
+{
+	return fe->vdpa || fe->net;
+}
 /* The negotiated features have the bit. */
 bool vhost_fe_session_has(const struct vhost_fe *fe, unsigned int bit);
 /* A feature of the control queue: offered, and one that the owner wants. */
@@ -155,6 +164,13 @@ uint64_t vhost_fe_features_choose(struct vhost_fe *fe);
 uint16_t vhost_fe_features_max_pairs(const struct vhost_fe *fe);
 /* Pairs to carry packets: as many as the owner has queues, within what the device has. */
 uint16_t vhost_fe_features_pairs(const struct vhost_fe *fe);
+
+/* vhost_fe_kernel.c */
+/* Open the device at the path. 0 or -errno, with fe->dev->why. */
+int vhost_fe_kernel_open(struct vhost_fe *fe);
+/* Rings begin to run; from then on: whether the device they run on is no longer the one there. */
+void vhost_fe_kernel_mark(struct vhost_fe *fe);
+bool vhost_fe_kernel_gone(const struct vhost_fe *fe);
 
 /* vhost_fe_log.c */
 /* Rings run: give the back-end a log, if one is wanted. 0, or -errno with fe->dev->why. */

@@ -2,6 +2,7 @@
 #include "vhost_fe_wish.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "vhost_fe_session.h"
@@ -90,6 +91,17 @@ mac_is_fixed(const struct vhost_fe *fe)
 	       !vhost_fe_session_commands(fe, VIRTIO_NET_F_CTRL_MAC_ADDR);
 }
 
+/* The tap and the port have one address. */
+static int
+set_tap_address(struct vhost_fe *fe)
+{
+	const uint32_t place = offsetof(struct virtio_net_config, mac);
+
+	if (!fe->net || !fe->connected)
+		return 0;
+	return vhost_set_config(fe->dev, place, fe->mac.addr, sizeof(fe->mac.addr), 0);
+}
+
 static int
 mac_in_loop(void *arg)
 {
@@ -102,6 +114,8 @@ mac_in_loop(void *arg)
 		return -ENOTSUP;
 	fe->mac = *(const struct vhost_fe_mac *)wish->what;
 	rc = end_if_fatal(fe, vhost_fe_cvq_mac(fe));
+	if (rc == 0)
+		rc = end_if_fatal(fe, set_tap_address(fe));
 	if (rc != 0)
 		fe->mac = old;
 	else

@@ -2,9 +2,10 @@
 /*
  * What a front-end asks of a device, whoever serves it.
  *
- * One table of operations, implemented by vhost_user (a back-end behind a socket) and by
- * vhost_vdpa (a device of the kernel). Where an operation does not exist for one of them its entry
- * is NULL, and the comment says why; callers use the vhost_*() wrappers, which answer -EOPNOTSUPP.
+ * One table of operations, implemented by vhost_user (a back-end behind a socket), by vhost_vdpa (a
+ * device of the kernel) and by vhost_net (the kernel's vhost-net with a tap). Where an operation
+ * does not exist for one of them its entry is NULL, and the comment says why; callers use the
+ * vhost_*() wrappers, which answer -EOPNOTSUPP.
  *
  * Operations are calls that wait: for a reply of the back-end, `timeout_ms` at most, or for an
  * ioctl. Each device is used by one thread, the control loop of its port, which serves no other
@@ -26,12 +27,12 @@ struct vhost_region {
 	uint64_t iova;		/* what descriptors say; first address */
 	uint64_t size;		/* bytes */
 	void *addr;		/* where it lies in this process */
-	int fd;			/* file behind it, -1: none (vDPA only) */
+	int fd;			/* file behind it, -1: none (not for vhost-user) */
 	uint64_t fd_offset;	/* of addr in that file, bytes */
 	bool read_only;		/* the device must not write */
 };
 
-/* Addresses of a ring: in this process (vhost-user) and as the device sees them (iova). */
+/* Of a ring: in this process (vhost-user, vhost-net), and as the device sees them (iova). */
 struct vhost_vring_addr {
 	void *desc, *avail, *used;	/* packed: ring, driver area, device area */
 	uint64_t desc_iova, avail_iova, used_iova;
@@ -39,7 +40,7 @@ struct vhost_vring_addr {
 };
 
 struct vhost_ops {
-	const char *name;		/* "vhost-user", "vhost-vdpa" */
+	const char *name;		/* "vhost-user", "vhost-vdpa", "vhost-net" */
 	/* What precedes features: protocol features, MSG_V2; status ACKNOWLEDGE, DRIVER. */
 	int (*init)(struct vhost_dev *dev);
 	void (*cleanup)(struct vhost_dev *dev);
@@ -67,7 +68,8 @@ struct vhost_ops {
 	/*
 	 * The session is over, or the rings were not stopped: see that the device writes to memory
 	 * no more. vhost-user: disconnect, and wait until the back-end has done so as well, `ms` at
-	 * most (-ETIMEDOUT). vhost-vdpa: reset. The device has to be closed, or begun anew.
+	 * most (-ETIMEDOUT). vhost-vdpa: reset. vhost-net: stop. The device has to be closed, or
+	 * begun anew.
 	 */
 	int (*quiesce)(struct vhost_dev *dev, uint32_t ms);
 	int (*get_status)(struct vhost_dev *dev, uint8_t *status);
@@ -112,5 +114,6 @@ struct vhost_dev_events {
 
 extern const struct vhost_ops vhost_user_ops;
 extern const struct vhost_ops vhost_vdpa_ops;
+extern const struct vhost_ops vhost_net_ops;
 
 #endif /* VHOST_OPS_H */
