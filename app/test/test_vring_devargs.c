@@ -227,6 +227,38 @@ test_front_end(void **state)
 	assert_int_equal(parse("path=/s,server=1,sock-mode=0600"), 0);
 }
 
+/* The kernel's vhost-net, and the name of its interface under either key. */
+static void
+test_vhost_net(void **state)
+{
+	static const char *const bad[] = { "", "a/b", "a b", "a:b", ".", "..", "abcdefghijklmnop" };
+	char text[80];
+
+	assert_int_equal(parse("path=/dev/vhost-net"), 0);
+	assert_true(vring_devargs_front(&args) && vring_devargs_net(&args));
+	assert_false(vring_devargs_vdpa(&args));
+	assert_string_equal(args.ifname, "");
+	assert_int_equal(parse("path=/dev/vhost-net,ifname=abcdefghijklmno"), 0);
+	assert_string_equal(args.ifname, "abcdefghijklmno");
+	assert_int_equal(parse("iface=tap%d,path=/dev/vhost-net,queues=2"), 0);
+	assert_string_equal(args.ifname, "tap%d");
+	assert_string_equal(args.iface, "");
+	for (unsigned int i = 0; i < RTE_DIM(bad); i++) {
+		snprintf(text, sizeof(text), "path=/dev/vhost-net,ifname=%s", bad[i]);
+		refused(text, "ifname=", "name of an interface");
+	}
+	refused("path=/dev/vhost-net,iface=a/b", "iface=a/b", "name of an interface");
+	refused("path=/dev/vhost-net,iface=a,ifname=b", "iface= and ifname=", "one of them");
+	refused("path=/s,ifname=a", "ifname=", "leave it out");
+	refused("path=/dev/vhost-vdpa-77,ifname=a", "ifname=", "leave it out");
+	refused("path=/dev/vhost-net,server=1", "server=1", "server=0");
+	refused("path=/dev/vhost-net,queue_size=300", "queue_size=", "power of two");
+	/* Its IOMMU and control queue are not ours to ask for. */
+	parse("path=/dev/vhost-net");
+	assert_true((vring_devargs_wanted(&args, 0) & (VHOST_FE_CTRL_FEATURES |
+		     VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM))) == 0);
+}
+
 static void
 test_wanted(void **state)
 {
@@ -304,7 +336,7 @@ test_param_string(void **state)
 		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy",
 		"zero-copy-min", "tx-retries", "reconnect-ms", "sock-mode", "sock-group",
 		"state-dir", "stats", "path", "server", "queue_size", "cq", "packed_vq",
-		"mrg_rxbuf", "in_order", "dirty-log", "iommu-pages",
+		"mrg_rxbuf", "in_order", "dirty-log", "iommu-pages", "ifname",
 		"vectorized",
 	};
 	char word[64];
@@ -331,6 +363,7 @@ main(void)
 		cmocka_unit_test(test_together),
 		cmocka_unit_test(test_roles),
 		cmocka_unit_test(test_front_end),
+		cmocka_unit_test(test_vhost_net),
 		cmocka_unit_test(test_wanted),
 		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_features_of_net_vhost),

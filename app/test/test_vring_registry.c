@@ -112,6 +112,37 @@ end_question(struct list *l)
 	assert_int_equal(write(l->go[1], "", 1), 1);
 }
 
+/* A path is one port's. Of vhost-net that holds for the name of the interface, if there is one. */
+static void
+places_are_taken(void **state)
+{
+	struct vring_port port = { .args = { .path = "/s1" } };
+	struct list *l = *state;
+	char other[RTE_ETH_NAME_MAX_LEN];
+
+	assert_int_equal(vring_registry_add(&port, other), -EEXIST);
+	assert_string_equal(other, "net_vring1");
+	for (unsigned int named = 0; named <= 1; named++) {
+		struct vring_port net[2] = {
+			{ .args = { .path = "/dev/vhost-net", .net = true } },
+			{ .args = { .path = "/dev/vhost-net", .net = true } },
+		};
+
+		for (unsigned int i = 0; named && i < 2; i++)
+			strcpy(net[i].args.ifname, "tap5");
+		strcpy(net[0].name, "net_vring7");
+		assert_int_equal(vring_registry_add(&net[0], other), 0);
+		assert_int_equal(vring_registry_add(&net[1], other), named ? -EEXIST : 0);
+		if (named)
+			assert_string_equal(other, "net_vring7");
+		else
+			vring_registry_remove(&net[1]);
+		vring_registry_remove(&net[0]);
+	}
+	for (unsigned int i = 0; i < PORTS; i++)
+		vring_registry_remove(&l->port[i]);
+}
+
 /* Others are asked, listed, removed and added meanwhile. */
 static void
 others_are_free(void **state)
@@ -155,6 +186,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(places_are_taken, list_setup, list_teardown),
 		cmocka_unit_test_setup_teardown(others_are_free, list_setup, list_teardown),
 		cmocka_unit_test_setup_teardown(who_is_asked_stays, list_setup, list_teardown),
 	};

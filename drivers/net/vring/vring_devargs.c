@@ -6,12 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <rte_ethdev.h>
 #include <rte_kvargs.h>
 
 #include "vnet.h"
 #include "vring_devargs.h"
+
+/* /dev/vhost-net; Linux, include/uapi/linux/major.h and include/linux/miscdevice.h */
+#define MISC_MAJOR 10
+#define VHOST_NET_MINOR 238
 
 /* The roles that take a key. */
 enum roles {
@@ -66,6 +71,19 @@ parse_path(const struct key *key, const char *value, struct vring_devargs *args)
 	if (len == 0 || len >= VRING_PATH_LEN)
 		return -EINVAL;
 	memcpy((char *)args + key->offset, value, len + 1);
+	return 0;
+}
+
+/* As the kernel takes it for an interface; a name with %d is one for it to complete. */
+static int
+parse_ifname(const struct key *key, const char *value, struct vring_devargs *args)
+{
+	const size_t len = strlen(value);
+
+	if (len == 0 || len >= sizeof(args->ifname) || strpbrk(value, "/: \t\n\v\f\r") != NULL ||
+	    strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
+		return -EINVAL;
+	memcpy(args->ifname, value, len + 1);
 	return 0;
 }
 
@@ -151,9 +169,13 @@ parse_relay(const struct key *key, const char *value, struct vring_devargs *args
 	{ roles, key, parse_path, text, offsetof(struct vring_devargs, field) }
 #define OTHER(roles, key, fn, text) { roles, key, fn, text }
 
+#define VRING_IFNAMES "the name of an interface, 1 to 15 bytes without '/', ':' and spaces"
+
 static const struct key keys[] = {
 	PATH(BACK, "iface", iface, "the path of a socket, 1 to 107 bytes"),
-	PATH(FRONT, "path", path, "the path of a socket or of a vhost-vdpa device, 1 to 107 bytes"),
+	PATH(FRONT, "path", path, "the path of a socket, of a vhost-vdpa device or of vhost-net, "
+	     "1 to 107 bytes"),
+	OTHER(FRONT, "ifname", parse_ifname, VRING_IFNAMES),
 	PATH(BACK, "state-dir", state_dir, "the path of a folder, 1 to 107 bytes"),
 	NUMBER(EITHER, "queues", queues, 1, VRING_MAX_PAIRS, "1 to 128 queue pairs"),
 	SWITCH(BACK, "client", client),
@@ -308,6 +330,11 @@ check_front(const struct vring_devargs *args)
 		       "allowed with them is server=1";
 	if (args->server && vring_devargs_vdpa(args))
 		return "server=1 belongs to a socket: allowed for a vhost-vdpa device is server=0";
+	if (args->server && vring_devargs_net(args))
+		return "server=1 belongs to a socket: allowed for vhost-net is server=0";
+	if (args->ifname[0] != '\0' && !vring_devargs_net(args))
+		return "ifname= belongs to a port with path=/dev/vhost-net: allowed is to leave it "
+		       "out";
 	return NULL;
 }
 
@@ -348,6 +375,40 @@ path_is_device(const char *path)
 	return stat(path, &st) == 0 ? S_ISCHR(st.st_mode) : strncmp(path, "/dev/shm/", 9) != 0;
 }
 
+/* The kernel's vhost-net, under whatever name: its number is fixed. */
+static bool
+path_is_net(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return strcmp(path, "/dev/vhost-net") == 0;
+	return S_ISCHR(st.st_mode) && st.st_rdev == makedev(MISC_MAJOR, VHOST_NET_MINOR);
+}
+
+/* net_virtio_user's key for the tap's name is iface=. */
+static int
+take_iface(struct vring_devargs *args, uint64_t *seen, char *err, size_t errlen)
+{
+	const int i = find_key("iface");
+
+	if (!(*seen & VIRTQ_BIT(i)))
+		return 0;
+	if (args->ifname[0] != '\0') {
+		snprintf(err, errlen, "iface= and ifname= both name the tap: allowed is one of "
+			 "them");
+		return -EINVAL;
+	}
+	if (parse_ifname(&keys[i], args->iface, args) != 0) {
+		snprintf(err, errlen, "iface=%s: with path=%s it names a tap, allowed is "
+			 VRING_IFNAMES, args->iface, args->path);
+		return -EINVAL;
+	}
+	args->iface[0] = '\0';
+	*seen &= ~VIRTQ_BIT(i);
+	return 0;
+}
+
 int
 vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, size_t errlen)
 {
@@ -365,7 +426,10 @@ vring_devargs_parse(const char *text, struct vring_devargs *args, char *err, siz
 	for (unsigned int i = 0; i < pairs->count && rc == 0; i++)
 		rc = parse_pair(&pairs->pairs[i], &seen, args, err, errlen);
 	rte_kvargs_free(pairs);
-	args->vdpa = path_is_device(args->path);
+	args->net = path_is_net(args->path);
+	args->vdpa = !args->net && path_is_device(args->path);
+	if (rc == 0 && args->net)
+		rc = take_iface(args, &seen, err, errlen);
 	return rc != 0 ? rc : check_together(args, seen, err, errlen);
 }
 
@@ -424,6 +488,12 @@ bool
 vring_devargs_front(const struct vring_devargs *args)
 {
 	return args->path[0] != '\0';
+}
+
+bool
+vring_devargs_net(const struct vring_devargs *args)
+{
+	return args->net;
 }
 
 bool

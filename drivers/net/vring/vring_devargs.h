@@ -22,6 +22,8 @@
 
 /* Bytes of a path with its end, as long as sun_path. */
 #define VRING_PATH_LEN 108
+/* Bytes of the name of a network interface with its end, as IFNAMSIZ. */
+#define VRING_IFNAME_LEN 16
 /* cq= not given: a control queue is used where the device serves one. */
 #define VRING_CQ_AUTO 2
 /* mrg_rxbuf= not given: on, and packets are chained if the application asks; 1: in any case. */
@@ -48,6 +50,8 @@ enum vring_linear {
 struct vring_devargs {
 	char iface[VRING_PATH_LEN]; /* back-end: socket */
 	char path[VRING_PATH_LEN]; /* front-end: socket, or device of the kernel */
+	char ifname[VRING_IFNAME_LEN]; /* front-end on vhost-net: interface; empty: the kernel's
+					* choice */
 	char state_dir[VRING_PATH_LEN]; /* back-end: of the state file; empty: the socket's */
 	struct rte_ether_addr mac; /* zero: random */
 	enum vring_csum csum;
@@ -75,7 +79,9 @@ struct vring_devargs {
 	uint32_t zero_copy;	/* attach packets of guests to mbufs of the application */
 	uint32_t zero_copy_min;	/* bytes of the shortest packet that is attached */
 	/* Front-end. */
-	bool vdpa;		/* path= is a device: as it was when the arguments were read */
+	/* What path= is, as it was when the arguments were read; neither: a socket. */
+	bool vdpa;		/* a vhost-vdpa device */
+	bool net;		/* the kernel's vhost-net */
 	uint32_t server;
 	uint32_t queue_size;	/* entries of each ring */
 	uint32_t cq;		/* VRING_CQ_AUTO: not given */
@@ -105,9 +111,13 @@ uint64_t vring_devargs_features(const struct vring_devargs *args);
 /* Those that a guest may have acknowledged under other arguments, and that are served as well. */
 uint64_t vring_devargs_fallback(const struct vring_devargs *args);
 
-/* Whether the port drives a device (path=), and whether that is one of the kernel's. */
+/*
+ * Whether the port drives a device (path=), and whether that is a vhost-vdpa device or the kernel's
+ * vhost-net.
+ */
 bool vring_devargs_front(const struct vring_devargs *args);
 bool vring_devargs_vdpa(const struct vring_devargs *args);
+bool vring_devargs_net(const struct vring_devargs *args);
 
 /*
  * Front-end: features to accept where the device offers them. `packets`: those that bursts
@@ -151,6 +161,7 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 #define VRING_PARAM_STRING \
 	"iface=<path> " \
 	"path=<path> " \
+	"ifname=<name> " \
 	"queues=<1-128> " \
 	"client=<0|1> " \
 	"iommu-support=<0|1> " \

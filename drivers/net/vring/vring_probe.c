@@ -134,6 +134,14 @@ init_port(struct rte_eth_dev *dev, const char *name, const struct vring_devargs 
 	return rc;
 }
 
+static const char *
+place_of(const struct vring_port *port)
+{
+	if (port->args.net)
+		return port->args.ifname;
+	return port->role == VRING_ROLE_FE ? port->args.path : port->args.iface;
+}
+
 static int
 open_port(struct vring_port *port)
 {
@@ -142,8 +150,8 @@ open_port(struct vring_port *port)
 
 	rc = vring_registry_add(port, other);
 	if (rc != 0) {
-		VRING_LOG(ERR, port->name, "%s is port %s's already: allowed is another path",
-			  port->role == VRING_ROLE_FE ? port->args.path : port->args.iface, other);
+		VRING_LOG(ERR, port->name, "%s is port %s's already: allowed is another %s",
+			  place_of(port), other, port->args.net ? "name" : "path");
 		return rc;
 	}
 	rc = vring_ctrl_get(port, vring_role_of(port)->own_ctrl);
@@ -320,4 +328,4 @@ static struct rte_vdev_driver vring_driver = {
 
 RTE_PMD_REGISTER_VDEV(net_vring, vring_driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_vring, VRING_PARAM_STRING);
-RTE_PMD_REGISTER_KMOD_DEP(net_vring, "* vhost_vdpa");
+RTE_PMD_REGISTER_KMOD_DEP(net_vring, "* vhost_vdpa | * vhost_net & tun");

@@ -12,6 +12,16 @@ static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
 static TAILQ_HEAD(, vring_port) ports = TAILQ_HEAD_INITIALIZER(ports);
 
+/* Any number of ports is at the kernel's vhost-net, each with a tap of its own. */
+static bool
+same_place(const struct vring_devargs *a, const struct vring_devargs *b)
+{
+	if (a->net || b->net)
+		return a->net && b->net && a->ifname[0] != '\0' &&
+		       strcmp(a->ifname, b->ifname) == 0;
+	return strcmp(a->iface, b->iface) == 0 && strcmp(a->path, b->path) == 0;
+}
+
 int
 vring_registry_add(struct vring_port *port, char *other)
 {
@@ -20,8 +30,7 @@ vring_registry_add(struct vring_port *port, char *other)
 
 	pthread_mutex_lock(&list_lock);
 	TAILQ_FOREACH(p, &ports, next)
-		if (strcmp(p->args.iface, port->args.iface) == 0 &&
-		    strcmp(p->args.path, port->args.path) == 0) {
+		if (same_place(&p->args, &port->args)) {
 			rte_strscpy(other, p->name, RTE_ETH_NAME_MAX_LEN);
 			rc = -EEXIST;
 			break;

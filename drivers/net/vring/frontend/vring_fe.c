@@ -334,6 +334,7 @@ make_session(struct vring_fe *fe)
 	struct vhost_fe_config cfg = {
 		.path = args->path,
 		.vdpa = fe->vdpa,
+		.tap = fe->net ? args->ifname : NULL,
 		.server = args->server,
 		.reconnect_ms = args->reconnect_ms,
 		.sock_mode = args->sock_mode,
@@ -372,6 +373,7 @@ front_open(struct vring_port *port, char *err, size_t errlen)
 	port->fe = fe;
 	fe->port = port;
 	fe->vdpa = vring_devargs_vdpa(&port->args);
+	fe->net = vring_devargs_net(&port->args);
 	fe->mtu_given = port->args.mtu != 0;
 	rc = vring_fe_mem_open(fe);
 	if (rc == 0)

@@ -14,6 +14,8 @@ mode_name(const struct vring_fe *fe)
 {
 	if (fe->vdpa)
 		return "vdpa";
+	if (fe->net)
+		return "vhost-net";
 	return fe->port->args.server ? "server" : "client";
 }
 
@@ -27,7 +29,10 @@ vring_fe_info_status(struct vring_port *port, struct rte_tel_data *d)
 	vhost_fe_get_info(fe->session, &info);
 	up_ms = port->connected ? (evloop_now_ns() - info.up_since_ns) / 1000000 : 0;
 	rte_tel_data_add_dict_string(d, "mode", mode_name(fe));
-	rte_tel_data_add_dict_string(d, fe->vdpa ? "device" : "socket", port->args.path);
+	rte_tel_data_add_dict_string(d, fe->vdpa || fe->net ? "device" : "socket",
+				     port->args.path);
+	if (fe->net)
+		rte_tel_data_add_dict_string(d, "interface", info.tap);
 	rte_tel_data_add_dict_int(d, "connected", port->connected);
 	rte_tel_data_add_dict_u64(d, "connected_ms", up_ms);
 	rte_tel_data_add_dict_u64(d, "connects", port->session.connects);
@@ -68,6 +73,8 @@ vring_fe_info_dump(struct vring_port *port, FILE *f)
 
 	vhost_fe_get_info(fe->session, &info);
 	fprintf(f, "path: %s (%s)\n", port->args.path, mode_name(fe));
+	if (fe->net)
+		fprintf(f, "interface: %s\n", info.tap);
 	fprintf(f, "connected: %s, %" PRIu64 " times so far, last end: %s\n",
 		port->connected ? "yes" : "no", port->session.connects,
 		info.why[0] != '\0' ? info.why : "none");

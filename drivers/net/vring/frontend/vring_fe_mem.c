@@ -286,7 +286,7 @@ vring_fe_mem_moves(struct vring_port *port, const void *addr, size_t len, bool c
 	int rc = 0;
 
 	/* A back-end behind a socket maps files, and EAL knows none of such memory. */
-	if (!fe->vdpa)
+	if (mem->files)
 		return -ENOTSUP;
 	/* It may stay registered for long, for others. */
 	pthread_mutex_lock(&mem->lock);
@@ -329,7 +329,7 @@ vring_fe_mem_takes_pool(const struct vring_port *port, struct rte_mempool *pool)
 	if (!w.takes || !w.external)
 		return w.takes;
 	/* What was registered since the device was opened is not yet known to it. */
-	return port->fe->vdpa && refresh_and_wait(port->fe, NULL, 0) == 0;
+	return !mem->files && refresh_and_wait(port->fe, NULL, 0) == 0;
 }
 
 static void
@@ -347,7 +347,7 @@ vring_fe_mem_open(struct vring_fe *fe)
 	int rc;
 
 	vnet_drv_is_shared = is_shared;
-	mem->files = !fe->vdpa;
+	mem->files = !fe->vdpa && !fe->net;
 	pthread_mutex_init(&mem->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

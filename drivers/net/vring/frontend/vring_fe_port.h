@@ -41,7 +41,7 @@ struct vring_fe_mem {
 
 struct vring_fe {
 	struct vring_port *port;
-	bool vdpa;
+	bool vdpa, net;		/* a device of the kernel: vhost-vdpa, vhost-net */
 	bool mtu_given;		/* by the user or the application; theirs */
 	struct vhost_fe *session;
 	const struct rte_memzone **zone; /* of each ring, then of the control queue */
