@@ -64,6 +64,7 @@ KEYS = [
     ("vectorized", "path", ("0", "1"), NO_SWITCH),
     ("dirty-log", "path", ("0", "1"), NO_SWITCH),
     ("iommu-pages", "path", ("0", "1"), NO_SWITCH),
+    ("ifname", "path", (), ("tap0",) + JUNK),
     ("mac", "iface path", (MAC,),
      ("52:54:00", "01:00:5e:00:00:01", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff",
       "02:00:00:00:00:0g", MAC.replace(":", "-")) + JUNK),

@@ -13,11 +13,12 @@ class GuestTestpmd(bed.Console):
     count = 0
 
     def __init__(self, guest, eal, args=(), memory=64, mbufs=4096, huge=True,
-                 memlock="unlimited", wait=True, lcores="0@0,1@1"):
+                 memlock="unlimited", wait=True, lcores="0@0,1@1", prefix=()):
         GuestTestpmd.count += 1
         self.guest, self.name = guest, "pmd%d" % GuestTestpmd.count
+        self.mbufs = mbufs
         self.text, self.taken = "", 0
-        argv = ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores, "--no-telemetry",
+        argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores, "--no-telemetry",
                 "--file-prefix", self.name, "-m", str(memory)]
         argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
         argv += list(eal)

@@ -47,12 +47,14 @@ import surface  # noqa: E402
 import tap  # noqa: E402
 import uml  # noqa: E402
 import vdpa  # noqa: E402
+import vhost_net  # noqa: E402
 
 GROUPS = {
     "matrix": matrix.run,
     "front": front.run,
     "fe-bell": bell.run,
     "fe-vdpa": vdpa.run,
+    "fe-vhost-net": vhost_net.run,
     "fe-kill": kill.run,
     "fe-kill-fast": kill.fast,
     "fe-scripts": scripts.run,

@@ -2,28 +2,22 @@
 """The port as a consumer of a vDPA device of the kernel: in a guest, the kernel's own simulator,
 which returns each frame that is sent to its own address."""
 
-import base64
 import json
-import os
 import re
 import time
 
 import bed
-import guest_testpmd
-import overlay
+import inside
 import pcap
 import probe
 from bed import check
+from inside import FRONT, MBUFS, grown, passes, resets, session
 
 # without a byte of zero, where the simulator's comparison of addresses ends
 MAC = "52:54:11:22:33:09"
 OTHER = "52:54:11:22:33:0a"
 DEVICE = "/dev/vhost-vdpa-0"
-PLUGIN = "/plugin/librte_net_vring.so"
-IDLE_POLL = "/plugin/idle-poll.so"
-FRONT = os.environ.get("FRONT", "net_vring")
-COUNT = 200         # fewer than the device's rings are deep, since it drops what finds no buffer
-MBUFS = 4096
+COUNT = inside.COUNT
 
 
 def raw(mac):
@@ -34,15 +28,7 @@ def addressed(mac, frames):
     return [raw(mac) + frame[6:] for frame in frames]
 
 
-def testpmd(guest, vdevs, eal=(), **options):
-    """testpmd with these devices, the driver under test among its drivers."""
-    words = ["--no-pci"] + (["-d", PLUGIN] if FRONT == "net_vring" else [])
-    words += bed.idle_options(IDLE_POLL) + list(eal)
-    words += [word for device in vdevs for word in ("--vdev", device)]
-    return guest_testpmd.GuestTestpmd(guest, words, mbufs=MBUFS, **options)
-
-
-class Device:
+class Device(inside.Loop):
     """The guest, and its device v0."""
 
     def __init__(self):
@@ -50,24 +36,9 @@ class Device:
                               sizes=[size for size in pcap.EDGES if size <= 1514])
         large = pcap.packets(COUNT // 2, seed=2, largest=4084, sizes=[
             size for size in pcap.EDGES + pcap.JUMBO if size <= 4084])
-        self.frames = {"ordinary": addressed(MAC, frames), "other": addressed(OTHER, frames),
-                       "large": addressed(MAC, large)}
-        data, programs = [], []
-        for name, content in self.frames.items():
-            pcap.write(bed.path("source"), content)
-            with open(bed.path("source"), "rb") as file:
-                data.append(("/%s.pcap" % name, file.read()))
-        if FRONT == "net_vring":
-            programs.append((bed.PLUGIN, PLUGIN))
-        check(os.path.exists(probe.PROGRAM), "no %s: devtools/build makes it" % probe.PROGRAM)
-        programs.append((probe.PROGRAM, "/bin/vring-probe"))
-        programs.append((bed.GROW_POOL, "/bin/grow-pool"))
-        programs.append((bed.IDLE_POLL, IDLE_POLL))
-        self.guest = bed.Guest("vdpa", [], qemu=10, cpus=2, memory=1024, image="guest-vdpa",
-                               initrd=overlay.initrd("guest-vdpa", "vdpa", programs, data))
-        self.guest.must("mkdir -p /dev/hugepages /var/run; mount -t tmpfs none /dev/shm; "
-                        "echo 200 > /proc/sys/vm/nr_hugepages; "
-                        "mount -t hugetlbfs none /dev/hugepages")
+        super().__init__("vdpa", "path=" + DEVICE, {
+            "ordinary": addressed(MAC, frames), "other": addressed(OTHER, frames),
+            "large": addressed(MAC, large)})
         self.pins(True)
 
     def pins(self, yes):
@@ -95,78 +66,6 @@ class Device:
             self.guest.must("vdpa dev del v0")
         self.add()
 
-    def port(self, source="ordinary", options="", **arguments):
-        """A testpmd that sends the frames of a file and writes what comes back to /sink."""
-        return testpmd(self.guest, [
-            "%s0,path=%s%s" % (FRONT, DEVICE, options),
-            "net_pcap0,rx_pcap=/%s.pcap,tx_pcap=/sink" % source], **arguments)
-
-    def sink(self):
-        with open(bed.path("sink"), "wb") as file:
-            file.write(base64.b64decode(self.guest.must("base64 -w 0 /sink; echo", 60)))
-        return pcap.read(bed.path("sink"))
-
-    def loop(self, pmd, expected):
-        """Send the file once; wait until so much has come back."""
-        before = pmd.stats(0)["ipackets"]
-        pmd.cmd("set flush_rx off")
-        pmd.cmd("start")
-        try:
-            bed.wait_for("", lambda: pmd.stats(0)["ipackets"] >= before + expected, 5)
-        except bed.Failure:
-            pass  # what is missing is for the comparison to say
-        pmd.cmd("stop")
-
-    def verify(self, pmd, source="ordinary", nothing=False):
-        """One pass of the file, every byte compared; the sink is written when port 1 stops."""
-        expected = [] if nothing else self.frames[source]
-        # a file is read once in each life of its port
-        for command in ("port stop 1", "port start 1"):
-            pmd.cmd(command)
-        self.loop(pmd, len(expected))
-        pmd.cmd("port stop 1")
-        pcap.compare("from the device", expected, self.sink())
-        pmd.cmd("port start 1")
-
-
-def session(device, body, **options):
-    """One testpmd for body(pmd), which then has to end well."""
-    pmd = device.port(**options)
-    try:
-        pmd.wait_link(0)
-        body(pmd)
-        pmd.cmd("port stop 0")
-        pmd.cmd("port stop 1")
-        left = pmd.mbufs_available()
-        check(left == MBUFS, "%d of %d mbufs are gone" % (MBUFS - left, MBUFS))
-    finally:
-        pmd.quit()
-
-
-def passes(device, source="ordinary", times=1, **options):
-    def body(pmd):
-        for _ in range(times):
-            device.verify(pmd, source)
-        stats = pmd.stats(0)
-        want = times * len(device.frames[source])
-        check(stats["ipackets"] == want and stats["opackets"] == want,
-              "sent %d, received %d of %d" % (stats["opackets"], stats["ipackets"], want))
-    session(device, body, source=source, **options)
-
-
-def resets(device):
-    """Stopping a port resets the device; it works again each time and nothing is left over."""
-    def body(pmd):
-        device.verify(pmd)
-        fds = pmd.fds()
-        for command in ["port stop 0", "port start 0"] * 5 + ["port stop 0", "port reset 0",
-                                                              "port start 0"]:
-            pmd.cmd(command)
-        pmd.wait_link(0)
-        device.verify(pmd)
-        check(pmd.fds() <= fds, "%d files open, %d before" % (pmd.fds(), fds))
-    session(device, body)
-
 
 def grows(device):
     """The heap grows by 128 MiB and shrinks again while the rings run: the device knows."""
@@ -186,19 +85,6 @@ def grows(device):
                              lambda: pmd.pinned_kib() <= before and pmd.pinned_kib(), 5)
         check(after, "nothing is pinned any more")
     session(device, body, args=["--noisy-lkup-memory=128"])
-
-
-def grown(device):
-    """Packets out of memory that came while the port was running, every byte compared. Stock
-    testpmd cannot: it has all its pools before its ports start."""
-    plugin = "-d " + PLUGIN if FRONT == "net_vring" else ""
-    status, said = device.guest.run(
-        # drivers that are libraries of others as well, from the place where EAL looks for them
-        "ulimit -l unlimited; LD_LIBRARY_PATH=$(echo /usr/lib/*/dpdk/pmds-*) grow-pool "
-        "--lcores 0@1 --no-pci --no-telemetry -m 16 --in-memory --file-prefix grow %s "
-        "--vdev %s0,path=%s 2>&1" % (plugin, FRONT, DEVICE), 90)
-    check(status == 0, " ".join([line for line in said.splitlines() if "grow-pool: " in line][-2:])
-          or "status %s: %s" % (status, said[-200:]))
 
 
 def address(device):

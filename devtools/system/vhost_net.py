@@ -1,0 +1,420 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The port on the kernel's vhost-net: in a guest, dpdk-testpmd on one side of a tap and the guest's
+network stack on the other."""
+
+import re
+
+import bed
+import inside
+import pcap
+from bed import check
+from inside import FRONT, MBUFS, grown, passes, resets, testpmd
+
+DEVICE = "/dev/vhost-net"
+TAP = "tapv0"
+MAC = "52:54:00:00:00:21"
+OURS, TESTPMD = "10.1.0.1", "10.1.0.2"
+# net_virtio_user's key for the name of the tap
+KEY = "ifname" if FRONT == "net_vring" else "iface"
+PINGS = 20
+# ip and tc are called by their paths, since the guest's shell has smaller ones of its own
+
+
+def arguments(name=TAP, more=""):
+    return "path=%s,%s=%s%s" % (DEVICE, KEY, name, more)
+
+
+class Kernel(inside.Loop):
+    """The guest; its taps return each frame where the kernel's traffic control is told to."""
+
+    def __init__(self):
+        sizes = [size for size in pcap.EDGES if size <= 1514]
+        super().__init__("vhost-net", arguments(), {
+            "ordinary": pcap.packets(inside.COUNT, largest=1514, sizes=sizes),
+            "large": pcap.packets(inside.COUNT // 2, seed=2, largest=9000)})
+        # the kernel says nothing by itself
+        self.guest.must("for f in all default; do "
+                        "echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6; done")
+
+    def returns(self, name=TAP, mtu=1500):
+        """Each frame that comes out of a tap goes back into it."""
+        self.guest.must("/bin/tc qdisc add dev {0} ingress && "
+                        "/bin/tc filter add dev {0} ingress matchall action mirred egress redirect "
+                        "dev {0} && /bin/ip link set {0} mtu {1} up".format(name, mtu))
+
+    def comes(self, pmd):
+        self.returns(mtu=9000)
+
+    def restore(self):
+        """What the case before has left is no concern of the next one."""
+        self.guest.run("killall -9 dpdk-testpmd iperf3 nc; rm -f /sink /tmp/pmd* /tmp/file "
+                       "/tmp/got; /bin/ip -all netns delete")
+        bed.wait_for("taps of former cases go", lambda: not [
+            self.guest.run("/bin/ip link del " + name) for name in self.taps()], 10)
+
+    def taps(self):
+        return re.findall(r"^\d+: ([^:@ ]+).*\n.*link/ether", self.guest.must("/bin/ip link"), re.M)
+
+    def testpmd(self, vdevs, **options):
+        return testpmd(self.guest, ["%s%d,%s" % (FRONT, number, text)
+                                         for number, text in enumerate(vdevs)], **options)
+
+    def echo(self, more="", **options):
+        """A testpmd that answers pings, and the interface that asks."""
+        pmd = self.testpmd([arguments(more=more)], **options)
+        self.guest.must("/bin/ip addr add %s/16 dev %s; /bin/ip link set %s up" % (OURS, TAP, TAP))
+        pmd.wait_link(0)
+        pmd.cmd("set fwd icmpecho")
+        pmd.cmd("start")
+        return pmd
+
+    def ping(self, count=PINGS, address=TESTPMD, prefix=""):
+        said = self.guest.run("%s ping -c %d -i 0.05 -W 5 %s" % (prefix, count, address), 60)[1]
+        match = re.search(r"(\d+) packets transmitted, (\d+) packets received", said)
+        check(match, "ping %s: %s" % (address, said))
+        check(match.group(2) == str(count), "%s of %d pings of %s are answered" % (
+            match.group(2), count, address))
+
+    def reads(self, file):
+        return self.guest.run("cat " + file)[1].strip()
+
+    def attribute(self, name, interface=TAP):
+        return self.reads("/sys/class/net/%s/%s" % (interface, name))
+
+
+def stopped(pmd, ports=1):
+    """Stop its ports; all mbufs are where they were."""
+    pmd.cmd("stop")
+    for port in range(ports):
+        pmd.cmd("port stop %d" % port)
+    left = pmd.mbufs_available()
+    check(left == MBUFS, "%d of %d mbufs are gone" % (MBUFS - left, MBUFS))
+
+
+def pings(kernel):
+    """The kernel's pings of an address that testpmd has; port and tap have one address."""
+    pmd = kernel.echo(",mac=" + MAC)
+    try:
+        kernel.ping()
+        check(kernel.attribute("address") == MAC, "the tap has the address " +
+              kernel.attribute("address"))
+        check(MAC.upper() in pmd.cmd("show port info 0"), "the port has another address")
+        stats = pmd.stats(0)
+        check(stats["ipackets"] >= PINGS and stats["opackets"] >= PINGS, "counted: %s" % stats)
+        stopped(pmd)
+    finally:
+        pmd.quit()
+
+
+def links(kernel):
+    """Each end sees whether the other is up."""
+    pmd = kernel.echo()
+    try:
+        check(kernel.attribute("carrier") == "1", "no carrier while the port runs")
+        kernel.guest.must("/bin/ip link set %s down" % TAP)
+        pmd.wait_link(0, 5, up=False)
+        kernel.guest.must("/bin/ip link set %s up" % TAP)
+        pmd.wait_link(0, 5)
+        kernel.ping()
+        pmd.cmd("stop")
+        pmd.cmd("port stop 0")
+        check(kernel.attribute("carrier") == "0", "there is a carrier while the port is stopped")
+        pmd.cmd("port start 0")
+        pmd.wait_link(0)
+        pmd.cmd("start")
+        check(kernel.attribute("carrier") == "1", "no carrier after a start")
+        kernel.ping()
+        stopped(pmd)
+    finally:
+        pmd.quit()
+
+
+def restarts(kernel):
+    pmd = kernel.echo(",queues=2", args=["--rxq=2", "--txq=2"])
+    try:
+        kernel.ping()
+        fds = pmd.fds()
+        for _ in range(5):
+            for command in ("stop", "port stop 0", "port start 0", "start"):
+                pmd.cmd(command)
+            kernel.ping(5)
+        check(pmd.fds() <= fds, "%d files open, %d before" % (pmd.fds(), fds))
+        stopped(pmd)
+    finally:
+        pmd.quit()
+
+
+def closed(kernel):
+    """A tap goes with its port, and a persistent one stays."""
+    kernel.guest.must("/bin/ip tuntap add dev kept mode tap")
+    pmd = kernel.testpmd([arguments(), arguments("kept")])
+    try:
+        check(sorted(kernel.taps()) == ["kept", TAP], "interfaces: %s" % kernel.taps())
+        for number in (0, 1):
+            for command in ("port stop %d", "port close %d"):
+                pmd.cmd(command % number)
+        bed.wait_for("%s goes" % TAP, lambda: kernel.taps() == ["kept"], 5)
+    finally:
+        pmd.quit()
+
+
+def named_by_kernel(kernel):
+    pmd = kernel.testpmd(["path=" + DEVICE, "path=" + DEVICE])
+    try:
+        check(sorted(kernel.taps()) == ["tap0", "tap1"], "interfaces: %s" % kernel.taps())
+        check(re.search(r"net_vring1: .*tap1", pmd.log()) or FRONT != "net_vring",
+              "no line says which interface it is")
+    finally:
+        pmd.quit()
+
+
+def taken_over(kernel):
+    """A tap that exists keeps its address, which becomes the port's; it may have more queues."""
+    other = MAC[:-1] + "5"
+    for kind in ("", " multi_queue"):
+        kernel.guest.must("/bin/ip tuntap add dev {0} mode tap{1} && "
+                          "/bin/ip link set {0} address {2}".format(TAP, kind, other))
+        pmd = kernel.echo()
+        try:
+            kernel.ping()
+            check(other in kernel.attribute("address"), "the tap has another address")
+            check(other.upper() in pmd.cmd("show port info 0"), "the port has another address")
+            stopped(pmd)
+        finally:
+            pmd.quit()
+        kernel.restore()
+
+
+def deleted(kernel):
+    """Somebody deletes the interface under traffic; the port makes it anew."""
+    pmd = kernel.echo(",queues=2", args=["--rxq=2", "--txq=2"])
+    try:
+        kernel.ping()
+        address = kernel.attribute("address")
+        fds = pmd.fds()
+        kernel.guest.must("(ping -i 0.01 %s > /dev/null 2>&1 &) ; /bin/ip link del %s" % (
+            TESTPMD, TAP))
+        bed.wait_for("a line that says so",
+                     lambda: re.search(r"net_vring0: .*%s.*deleted" % TAP, pmd.log()), 5)
+        bed.wait_for("the interface is back", lambda: TAP in kernel.taps(), 5)
+        kernel.guest.must("killall ping; /bin/ip addr add %s/16 dev %s; /bin/ip link set %s up" % (
+            OURS, TAP, TAP))
+        pmd.wait_link(0)
+        check(kernel.attribute("address") == address, "it has another address")
+        kernel.ping()
+        check(pmd.fds() <= fds, "%d files open, %d before" % (pmd.fds(), fds))
+        stopped(pmd)
+    finally:
+        pmd.quit()
+
+
+def counted(pmd, name):
+    """What each queue has received."""
+    stats = pmd.xstats(0)
+    return [stats.get(name % queue, 0) for queue in range(2)]
+
+
+def queues(kernel):
+    """Flows are spread over as many queues as are in use, and none is lost when that changes."""
+    pmd = kernel.echo(",queues=2", args=["--rxq=2", "--txq=2"])
+    name = "rx_q%d_packets"
+    addresses = ["10.1.1.%d" % number for number in range(1, 25)]
+    try:
+        for count in (2, 1, 2):
+            for command in ("stop", "port stop 0", "port config all rxq %d" % count,
+                            "port config all txq %d" % count, "port start 0"):
+                pmd.cmd(command)
+            pmd.wait_link(0)
+            pmd.cmd("clear port xstats 0")
+            pmd.cmd("start")
+            shell = "; ".join("ping -c 1 -W 5 %s | grep -c ' 0%%'" % one for one in addresses)
+            answered = kernel.guest.run(shell, 120)[1].split().count("1")
+            check(answered == len(addresses), "%d queues: %d of %d addresses answer" % (
+                count, answered, len(addresses)))
+            got = counted(pmd, name)
+            check(all(got[:count]) and not any(got[count:]), "%d queues received %s" % (
+                count, got))
+        stopped(pmd)
+    finally:
+        pmd.quit()
+
+
+def two_sides(kernel, args=(), queues_=1):
+    """Two taps in two network namespaces, and testpmd between them."""
+    more = ",queues=%d" % queues_ if queues_ > 1 else ""
+    pmd = kernel.testpmd([arguments("left", more), arguments("right", more)],
+                         args=["--rxq=%d" % queues_, "--txq=%d" % queues_] + list(args),
+                         memory=128)
+    for number, name in enumerate(("left", "right")):
+        kernel.guest.must(
+            "/bin/ip netns add {0}; /bin/ip link set {0} netns {0}; "
+            "/bin/ip -n {0} addr add 10.2.0.{1}/24 dev {0}; "
+            "/bin/ip -n {0} link set {0} up".format(name, number + 1))
+    for port in (0, 1):
+        pmd.wait_link(port)
+    return pmd
+
+
+def carry(kernel, source, sink, address):
+    """A file through TCP, from a namespace to another one."""
+    guest = kernel.guest
+    # it goes on until the other side ends, since nothing ends its own input
+    guest.must("rm -f /tmp/got /tmp/open; mkfifo /tmp/open; "
+               "/bin/ip netns exec %s nc -l -p 5000 <> /tmp/open > /tmp/got & usleep 300000" % sink)
+    guest.must("timeout 60 /bin/ip netns exec %s nc %s 5000 < /tmp/file" % (source, address), 90)
+    bed.wait_for("the file is there", lambda: guest.run("pidof nc")[0] != 0, 10)
+    sums = guest.must("sha256sum /tmp/file /tmp/got").split()
+    check(sums[0] == sums[2], "the file arrived with other content")
+
+
+def streams(kernel):
+    """TCP between two namespaces; nothing is left to the other side."""
+    pmd = two_sides(kernel)
+    try:
+        pmd.cmd("start")
+        kernel.ping(address="10.2.0.2", prefix="/bin/ip netns exec left")
+        kernel.guest.must("dd if=/dev/urandom of=/tmp/file bs=1M count=4 2>/dev/null")
+        carry(kernel, "left", "right", "10.2.0.2")
+        carry(kernel, "right", "left", "10.2.0.1")
+        stopped(pmd, 2)
+    finally:
+        pmd.quit()
+
+
+def offloaded(kernel):
+    """Checksums and segmentation are left to the other side, in both directions."""
+    pmd = two_sides(kernel, args=["--enable-rx-cksum", "--enable-lro", "--enable-scatter",
+                                  "--max-lro-pkt-size=65535"])
+    try:
+        for port in (0, 1):
+            for command in ("port stop %d", "csum set ip hw %d", "csum set tcp hw %d",
+                            "tso set 1448 %d", "csum mac-swap off %d", "port start %d"):
+                pmd.cmd(command % port)
+        for port in (0, 1):
+            pmd.wait_link(port)
+        pmd.cmd("set fwd csum")
+        pmd.cmd("start")
+        kernel.guest.must("dd if=/dev/urandom of=/tmp/file bs=1M count=8 2>/dev/null")
+        for source, sink, address, into in (("left", "right", "10.2.0.2", 0),
+                                            ("right", "left", "10.2.0.1", 1)):
+            pmd.cmd("clear port stats all")
+            carry(kernel, source, sink, address)
+            received, sent = pmd.stats(into), pmd.stats(1 - into)
+            sizes = (received["ibytes"] // max(received["ipackets"], 1),
+                     sent["obytes"] // max(sent["opackets"], 1))
+            check(min(sizes) > 3000, "packets are no larger than %d and %d bytes in the mean" %
+                  sizes)
+        stopped(pmd, 2)
+    finally:
+        pmd.quit()
+
+
+def fast(kernel):
+    """iperf3 between two namespaces, four streams over two queues."""
+    pmd = two_sides(kernel, queues_=2)
+    try:
+        pmd.cmd("start")
+        kernel.guest.must("/bin/ip netns exec right iperf3 -s -1 -D; usleep 500000")
+        said = kernel.guest.must(
+            "/bin/ip netns exec left iperf3 -c 10.2.0.2 -P 4 -t 4 -f m 2>&1", 60)
+        rates = re.findall(r"SUM.* ([\d.]+) Mbits/sec.*receiver", said)
+        check(rates and float(rates[0]) > 1, "iperf3 says " + said[-300:])
+        print("# iperf3, four streams over two queues: %s Mbit/s" % rates[0], flush=True)
+        stopped(pmd, 2)
+    finally:
+        pmd.quit()
+
+
+def grows(kernel):
+    """The heap grows by 128 MiB and shrinks again while the rings run."""
+    pmd = kernel.port(args=["--noisy-lkup-memory=128"])
+    try:
+        pmd.wait_link(0)
+        kernel.verify(pmd)
+        for command in ("set fwd noisy", "start", "stop", "set fwd io"):
+            pmd.cmd(command, 60)
+        kernel.verify(pmd)
+        stopped(pmd, 2)
+    finally:
+        pmd.quit()
+
+
+def memory_grown(kernel):
+    """Packets out of memory that came while the port was running, every byte compared."""
+    kernel.guest.must("/bin/ip tuntap add dev %s mode tap" % TAP)
+    kernel.returns()
+    grown(kernel)
+
+
+def refused(kernel, what, texts=None, prefix=(), **options):
+    """One line says what is wrong and what would be right, and testpmd works without the port."""
+    pmd = kernel.testpmd(texts or [arguments()], prefix=prefix, eal=["--vdev", "net_null9"],
+                         **options)
+    try:
+        lines = [line for line in pmd.log().splitlines()
+                 if "net_vring0" in line and re.search(what, line)]
+        check(len(lines) == 1, "%d lines with '%s': %s" % (
+            len(lines), what, [line for line in pmd.log().splitlines() if "net_vring" in line]))
+        check("net_null9" in pmd.cmd("show device info all"), "testpmd does not answer")
+    finally:
+        pmd.quit()
+
+
+def refusals(kernel):
+    guest = kernel.guest
+    guest.must("/bin/ip link add dev other type dummy 2>/dev/null; "
+               "/bin/ip tuntap add dev one mode tap; /bin/ip tuntap add dev three mode tun")
+    refused(kernel, "lo exists and is no tap: give another name", [arguments("lo")])
+    refused(kernel, "three exists and is no tap", [arguments("three")])
+    refused(kernel, "one exists and has one queue.*multi_queue.*queues=1",
+            [arguments("one", ",queues=2")])
+    refused(kernel, "a/b.*allowed is the name of an interface", [arguments("a/b")])
+    refused(kernel, "abcdefghijklmnop.*1 to 15 bytes", [arguments("abcdefghijklmnop")])
+    refused(kernel, "CAP_NET_ADMIN", prefix=["/bin/setpriv", "--bounding-set", "-net_admin"])
+    holder = kernel.testpmd([arguments()])
+    try:
+        refused(kernel, "%s is in use: give another name" % TAP)
+    finally:
+        holder.quit()
+    guest.must("mv /dev/net/tun /dev/net/away")
+    try:
+        refused(kernel, "/dev/net/tun: .*modprobe tun")
+    finally:
+        guest.must("mv /dev/net/away /dev/net/tun")
+    guest.must("rmmod vhost_net")
+    try:
+        refused(kernel, "%s: .*modprobe vhost_net" % DEVICE)
+    finally:
+        guest.must("insmod /modules/*-vhost_net.ko")
+        bed.wait_for(DEVICE, lambda: guest.run("test -c " + DEVICE)[0] == 0, 5)
+
+
+def run(report):
+    kernel = Kernel()
+
+    def case(name, function, *args, **options):
+        def restored():
+            kernel.restore()
+            function(kernel, *args, **options)
+        report.case(name, restored)
+    try:
+        case("pings", pings)
+        case("links", links)
+        case("bytes", passes, times=3)
+        case("bytes-9000", passes, "large", args=["--mbuf-size=9344"], memory=96)
+        case("bytes-no-huge", passes, huge=False)
+        case("resets", resets)
+        case("restarts", restarts)
+        case("queues", queues)
+        case("streams", streams)
+        case("offloads", offloaded)
+        case("iperf3", fast)
+        case("memory-grows", grows)
+        case("memory-grown", memory_grown)
+        case("taken-over", taken_over)
+        case("named-by-kernel", named_by_kernel)
+        case("closed", closed)
+        case("deleted", deleted)
+        case("refusals", refusals)
+    finally:
+        kernel.guest.end()
