@@ -57,7 +57,7 @@ class Kernel(inside.Loop):
 
     def testpmd(self, vdevs, **options):
         return testpmd(self.guest, ["%s%d,%s" % (FRONT, number, text)
-                                         for number, text in enumerate(vdevs)], **options)
+                                    for number, text in enumerate(vdevs)], **options)
 
     def echo(self, more="", **options):
         """A testpmd that answers pings, and the interface that asks."""
