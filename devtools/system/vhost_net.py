@@ -2,13 +2,16 @@
 """The port on the kernel's vhost-net: in a guest, dpdk-testpmd on one side of a tap and the guest's
 network stack on the other."""
 
+import os
 import re
+import shlex
 
 import bed
+import docs
 import inside
 import pcap
 from bed import check
-from inside import FRONT, MBUFS, grown, passes, resets, testpmd
+from inside import FRONT, check_mbufs, grown, passes, resets, testpmd
 
 DEVICE = "/dev/vhost-net"
 TAP = "tapv0"
@@ -17,6 +20,10 @@ OURS, TESTPMD = "10.1.0.1", "10.1.0.2"
 # net_virtio_user's key for the name of the tap
 KEY = "ifname" if FRONT == "net_vring" else "iface"
 PINGS = 20
+LARGE_MBUFS = 20480
+SOCKET = "/run/vm0.sock"
+VM2TAP = os.path.join(bed.ROOT, "build/examples/vm2tap/vm2tap")
+HOWTO = "doc/guides/howto/exceptional_path.rst"
 # ip and tc are called by their paths, since the guest's shell has smaller ones of its own
 
 
@@ -31,7 +38,8 @@ class Kernel(inside.Loop):
         sizes = [size for size in pcap.EDGES if size <= 1514]
         super().__init__("vhost-net", arguments(), {
             "ordinary": pcap.packets(inside.COUNT, largest=1514, sizes=sizes),
-            "large": pcap.packets(inside.COUNT // 2, seed=2, largest=9000)})
+            "large": pcap.packets(inside.COUNT // 2, seed=2, largest=9000)
+        }, [(VM2TAP, "/bin/vm2tap")])
         # the kernel says nothing by itself
         self.guest.must("for f in all default; do "
                         "echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6; done")
@@ -75,6 +83,13 @@ class Kernel(inside.Loop):
         check(match.group(2) == str(count), "%s of %d pings of %s are answered" % (
             match.group(2), count, address))
 
+    def apart(self):
+        """The interfaces "left" and "right" in network namespaces of these names."""
+        for number, name in enumerate(("left", "right")):
+            self.guest.must("/bin/ip netns add {0}; /bin/ip link set {0} netns {0}; "
+                            "/bin/ip -n {0} addr add 10.2.0.{1}/24 dev {0}; "
+                            "/bin/ip -n {0} link set {0} up".format(name, number + 1))
+
     def reads(self, file):
         return self.guest.run("cat " + file)[1].strip()
 
@@ -87,8 +102,7 @@ def stopped(pmd, ports=1):
     pmd.cmd("stop")
     for port in range(ports):
         pmd.cmd("port stop %d" % port)
-    left = pmd.mbufs_available()
-    check(left == MBUFS, "%d of %d mbufs are gone" % (MBUFS - left, MBUFS))
+    check_mbufs(pmd)
 
 
 def pings(kernel):
@@ -217,7 +231,7 @@ def counted(pmd, name):
 def queues(kernel):
     """Flows are spread over as many queues as are in use, and none is lost when that changes."""
     pmd = kernel.echo(",queues=2", args=["--rxq=2", "--txq=2"])
-    name = "rx_q%d_packets"
+    name = "rx_q%d_packets" if FRONT == "net_vring" else "rx_q%d_good_packets"
     addresses = ["10.1.1.%d" % number for number in range(1, 25)]
     try:
         for count in (2, 1, 2):
@@ -240,16 +254,13 @@ def queues(kernel):
 
 
 def two_sides(kernel, args=(), queues_=1):
-    """Two taps in two network namespaces, and testpmd between them."""
+    """Two taps in two network namespaces, and testpmd between them, with as many mbufs as the rings
+    can hold if each packet has 64 KiB."""
     more = ",queues=%d" % queues_ if queues_ > 1 else ""
     pmd = kernel.testpmd([arguments("left", more), arguments("right", more)],
                          args=["--rxq=%d" % queues_, "--txq=%d" % queues_] + list(args),
-                         memory=128)
-    for number, name in enumerate(("left", "right")):
-        kernel.guest.must(
-            "/bin/ip netns add {0}; /bin/ip link set {0} netns {0}; "
-            "/bin/ip -n {0} addr add 10.2.0.{1}/24 dev {0}; "
-            "/bin/ip -n {0} link set {0} up".format(name, number + 1))
+                         memory=128, mbufs=LARGE_MBUFS)
+    kernel.apart()
     for port in (0, 1):
         pmd.wait_link(port)
     return pmd
@@ -281,6 +292,18 @@ def streams(kernel):
         pmd.quit()
 
 
+def carry_large(kernel, pmd):
+    """A file each way, in packets larger than frames: on their way in and on their way out."""
+    kernel.guest.must("dd if=/dev/urandom of=/tmp/file bs=1M count=8 2>/dev/null")
+    for source, sink, address, into in (("left", "right", "10.2.0.2", 0),
+                                        ("right", "left", "10.2.0.1", 1)):
+        names = ((into, "rx_q0_size_1519_max_packets"), (1 - into, "tx_q0_size_1519_max_packets"))
+        before = [pmd.xstats(port)[name] for port, name in names]
+        carry(kernel, source, sink, address)
+        large = [pmd.xstats(port)[name] - had for (port, name), had in zip(names, before)]
+        check(min(large) >= 100, "%d large packets came in and %d left" % tuple(large))
+
+
 def offloaded(kernel):
     """Checksums and segmentation are left to the other side, in both directions."""
     pmd = two_sides(kernel, args=["--enable-rx-cksum", "--enable-lro", "--enable-scatter",
@@ -294,16 +317,7 @@ def offloaded(kernel):
             pmd.wait_link(port)
         pmd.cmd("set fwd csum")
         pmd.cmd("start")
-        kernel.guest.must("dd if=/dev/urandom of=/tmp/file bs=1M count=8 2>/dev/null")
-        for source, sink, address, into in (("left", "right", "10.2.0.2", 0),
-                                            ("right", "left", "10.2.0.1", 1)):
-            pmd.cmd("clear port stats all")
-            carry(kernel, source, sink, address)
-            received, sent = pmd.stats(into), pmd.stats(1 - into)
-            sizes = (received["ibytes"] // max(received["ipackets"], 1),
-                     sent["obytes"] // max(sent["opackets"], 1))
-            check(min(sizes) > 3000, "packets are no larger than %d and %d bytes in the mean" %
-                  sizes)
+        carry_large(kernel, pmd)
         stopped(pmd, 2)
     finally:
         pmd.quit()
@@ -389,7 +403,100 @@ def refusals(kernel):
         bed.wait_for(DEVICE, lambda: guest.run("test -c " + DEVICE)[0] == 0, 5)
 
 
+class Coupled:
+    """The example vm2tap, between a machine's socket and the interface "left"."""
+
+    def __init__(self, kernel):
+        self.guest = kernel.guest
+        argv = ["vm2tap", "--lcores", "0@0", "--no-pci", "--no-telemetry", "--in-memory",
+                "-m", "64", "--file-prefix", "vm2tap", "-d", inside.PLUGIN]
+        argv += bed.idle_options(inside.IDLE_POLL)
+        self.pid = self.guest.must(
+            # as for grow-pool
+            "export LD_LIBRARY_PATH=$(echo /usr/lib/*/dpdk/pmds-*); "
+            "rm -f /tmp/vm2tap*; { %s > /tmp/vm2tap.out 2>&1 & echo $! > /tmp/vm2tap.pid; wait $!; "
+            "echo $? > /tmp/vm2tap.status; } > /dev/null 2>&1 & "
+            "while ! [ -s /tmp/vm2tap.pid ]; do usleep 10000; done; cat /tmp/vm2tap.pid" % " ".join(
+                argv + ["--", SOCKET, "left"])).strip()
+        bed.wait_for("the interface of vm2tap",
+                     lambda: "left" in kernel.taps() or self.status(), 10)
+        check(not self.status(), "vm2tap ended: " + self.says())
+
+    def status(self):
+        return self.guest.run("cat /tmp/vm2tap.status 2>/dev/null")[1].strip()
+
+    def says(self):
+        return self.guest.run("cat /tmp/vm2tap.out")[1]
+
+    def end(self):
+        """What it printed; it has to end well."""
+        self.guest.run("kill -TERM " + self.pid)
+        status = bed.wait_for("vm2tap ends", self.status, 10)
+        check(status == "0", "vm2tap ended with status %s: %s" % (status, self.says()[-200:]))
+        check(self.guest.run("test -e " + SOCKET)[0] != 0, "vm2tap left its socket")
+        return self.says()
+
+
+def coupled(kernel):
+    """The kernel's pings reach a machine; the interface has a carrier while there is one."""
+    relay = Coupled(kernel)
+    kernel.guest.must("/bin/ip addr add %s/16 dev left; /bin/ip link set left up" % OURS)
+    for _ in range(2):
+        check(kernel.attribute("carrier", "left") == "0", "a carrier and no machine")
+        pmd = GuestTestpmd(kernel.guest, ["net_virtio_user0,queue_size=256,path=" + SOCKET],
+                           args=["--forward-mode=icmpecho", "--auto-start"],
+                           eal=["--single-file-segments"])
+        bed.wait_for("a carrier", lambda: kernel.attribute("carrier", "left") == "1", 10)
+        kernel.ping()
+        pmd.quit()
+        bed.wait_for("no carrier", lambda: kernel.attribute("carrier", "left") == "0", 10)
+    said = relay.end()
+    sent = re.search(r"to the machine: sent (\d+) packets", said)
+    check(sent and int(sent.group(1)) >= 2 * PINGS, "it counted: " + said)
+    check("left" not in kernel.taps(), "the interface is still there")
+
+
+def coupled_large(kernel):
+    """TCP over it in pieces larger than a frame. The machine is a testpmd with a tap behind it."""
+    relay = Coupled(kernel)
+    pmd = GuestTestpmd(kernel.guest, ["net_vring0,path=" + SOCKET,
+                                      "net_vring1," + arguments("right")],
+                       args=["--enable-rx-cksum", "--enable-lro", "--enable-scatter",
+                             "--max-lro-pkt-size=65535", "--tx-offloads=0x802e"],
+                       eal=["--single-file-segments"], memory=128, mbufs=LARGE_MBUFS)
+    try:
+        kernel.apart()
+        for port in (0, 1):
+            pmd.wait_link(port)
+        pmd.cmd("start")
+        carry_large(kernel, pmd)
+        pmd.quit()
+        relay.end()
+    finally:
+        pmd.quit()
+
+
+def typed(kernel, blocks):
+    """What the guide tells to type, one section of it."""
+    pmd = None
+    try:
+        for line in [line for block in blocks for line in docs.commands(block)]:
+            words = shlex.split(line)
+            if words[0] == docs.TESTPMD:
+                vdevs = [words[i + 1] for i, word in enumerate(words) if word == "--vdev"]
+                pmd = GuestTestpmd(kernel.guest, vdevs, args=words[words.index("-i") + 1:],
+                                   memory=128)
+            elif line.startswith(docs.PROMPT):
+                said = pmd.cmd(line[len(docs.PROMPT):])
+                check(not docs.COMPLAINT.search(said), "'%s': %s" % (line, said))
+            else:
+                kernel.guest.must(re.sub("^ip ", "/bin/ip ", line), 60)
+    finally:
+        pmd.quit()
+
+
 def run(report):
+    check(os.path.exists(VM2TAP), "no %s: devtools/build makes it" % VM2TAP)
     kernel = Kernel()
 
     def case(name, function, *args, **options):
@@ -416,5 +523,9 @@ def run(report):
         case("closed", closed)
         case("deleted", deleted)
         case("refusals", refusals)
+        case("vm2tap", coupled)
+        case("vm2tap-tcp", coupled_large)
+        for title, blocks in docs.sections(HOWTO):
+            case("typed-" + re.sub(r"\W+", "-", title.lower()), typed, blocks)
     finally:
         kernel.guest.end()
