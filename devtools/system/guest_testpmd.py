@@ -18,8 +18,8 @@ class GuestTestpmd(bed.Console):
         self.guest, self.name = guest, "pmd%d" % GuestTestpmd.count
         self.mbufs = mbufs
         self.text, self.taken = "", 0
-        argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores, "--no-telemetry",
-                "--file-prefix", self.name, "-m", str(memory)]
+        argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores]
+        argv += ["--no-telemetry", "--file-prefix", self.name, "-m", str(memory)]
         argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
         argv += list(eal)
         argv += ["--", "-i", "--total-num-mbufs=%d" % mbufs, "--no-mlockall"] + list(args)

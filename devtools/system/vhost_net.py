@@ -443,9 +443,9 @@ def coupled(kernel):
     kernel.guest.must("/bin/ip addr add %s/16 dev left; /bin/ip link set left up" % OURS)
     for _ in range(2):
         check(kernel.attribute("carrier", "left") == "0", "a carrier and no machine")
-        pmd = GuestTestpmd(kernel.guest, ["net_virtio_user0,queue_size=256,path=" + SOCKET],
-                           args=["--forward-mode=icmpecho", "--auto-start"],
-                           eal=["--single-file-segments"])
+        pmd = testpmd(kernel.guest, ["net_virtio_user0,queue_size=256,path=" + SOCKET],
+                      args=["--forward-mode=icmpecho", "--auto-start"],
+                      eal=["--single-file-segments"])
         bed.wait_for("a carrier", lambda: kernel.attribute("carrier", "left") == "1", 10)
         kernel.ping()
         pmd.quit()
@@ -459,11 +459,10 @@ def coupled(kernel):
 def coupled_large(kernel):
     """TCP over it in pieces larger than a frame. The machine is a testpmd with a tap behind it."""
     relay = Coupled(kernel)
-    pmd = GuestTestpmd(kernel.guest, ["net_vring0,path=" + SOCKET,
-                                      "net_vring1," + arguments("right")],
-                       args=["--enable-rx-cksum", "--enable-lro", "--enable-scatter",
-                             "--max-lro-pkt-size=65535", "--tx-offloads=0x802e"],
-                       eal=["--single-file-segments"], memory=128, mbufs=LARGE_MBUFS)
+    pmd = testpmd(kernel.guest, ["net_vring0,path=" + SOCKET, "net_vring1," + arguments("right")],
+                  args=["--enable-rx-cksum", "--enable-lro", "--enable-scatter",
+                        "--max-lro-pkt-size=65535", "--tx-offloads=0x802e"],
+                  eal=["--single-file-segments"], memory=128, mbufs=LARGE_MBUFS)
     try:
         kernel.apart()
         for port in (0, 1):
@@ -484,8 +483,8 @@ def typed(kernel, blocks):
             words = shlex.split(line)
             if words[0] == docs.TESTPMD:
                 vdevs = [words[i + 1] for i, word in enumerate(words) if word == "--vdev"]
-                pmd = GuestTestpmd(kernel.guest, vdevs, args=words[words.index("-i") + 1:],
-                                   memory=128)
+                pmd = testpmd(kernel.guest, vdevs, args=words[words.index("-i") + 1:],
+                              memory=128)
             elif line.startswith(docs.PROMPT):
                 said = pmd.cmd(line[len(docs.PROMPT):])
                 check(not docs.COMPLAINT.search(said), "'%s': %s" % (line, said))

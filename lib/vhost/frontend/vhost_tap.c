@@ -189,7 +189,7 @@ set_interface(struct vhost_tap *t, int fd, unsigned int flags, const char *name)
 }
 
 static int
-open_queue(struct vhost_tap *t, uint16_t queue, const char *name)
+open_tap_queue(struct vhost_tap *t, uint16_t queue, const char *name)
 {
 	const struct vhost_kernel_sys *sys = t->kernel->sys;
 	int fd = sys->open(sys->ctx, TUN_DEVICE, O_RDWR | O_CLOEXEC | O_NONBLOCK);
@@ -245,7 +245,7 @@ vhost_tap_open(struct vhost_tap *t, struct vhost_kernel *kernel, const struct vh
 	if (t->socket < 0)
 		return vhost_dev_fail(kernel->dev, t->socket, "socket: %s", strerror(-t->socket));
 	for (uint16_t i = 0; i < cfg->queues && rc == 0; i++)
-		rc = open_queue(t, i, i == 0 ? cfg->name : t->name);
+		rc = open_tap_queue(t, i, i == 0 ? cfg->name : t->name);
 	if (rc == 0)
 		rc = set_up_tap(t, cfg);
 	if (rc != 0)
