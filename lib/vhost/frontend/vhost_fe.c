@@ -590,6 +590,7 @@ vhost_fe_new(const struct vhost_fe_config *cfg, struct vhost_fe **out)
 	if (fe == NULL)
 		return -ENOMEM;
 	keep_config(fe, cfg);
+	pthread_mutex_init(&fe->public.lock, NULL);
 	fe->cvq.kickfd = -1;
 	rc = reserve_all(fe, cfg->drv);
 	if (rc != 0) {
@@ -623,15 +624,20 @@ vhost_fe_get_info(const struct vhost_fe *fe, struct vhost_fe_info *info)
 }
 
 void
-vhost_fe_get_limits(const struct vhost_fe *fe, struct vhost_fe_limits *limits)
+vhost_fe_get_limits(struct vhost_fe *fe, struct vhost_fe_limits *limits)
 {
-	*limits = fe->limits;
+	pthread_mutex_lock(&fe->public.lock);
+	*limits = fe->public.limits;
+	pthread_mutex_unlock(&fe->public.lock);
 }
 
 uint32_t
-vhost_fe_ring_size(const struct vhost_fe *fe)
+vhost_fe_ring_size(struct vhost_fe *fe)
 {
-	return vhost_fe_ring_fit(fe, fe->limits.ring_max, fe->limits.offered & fe->wanted &
+	struct vhost_fe_limits limits;
+
+	vhost_fe_get_limits(fe, &limits);
+	return vhost_fe_ring_fit(fe, limits.ring_max, limits.offered & fe->wanted &
 				 VIRTQ_BIT(VIRTIO_F_RING_PACKED));
 }
 

@@ -48,10 +48,10 @@ void vhost_fe_hurry(struct vhost_fe *fe);
 void vhost_fe_mem_changed(struct vhost_fe *fe);
 
 void vhost_fe_get_info(const struct vhost_fe *fe, struct vhost_fe_info *info);
-/* Any thread: a consistent enough copy of what the last device had. */
-void vhost_fe_get_limits(const struct vhost_fe *fe, struct vhost_fe_limits *limits);
+/* Any thread: what the last device had. */
+void vhost_fe_get_limits(struct vhost_fe *fe, struct vhost_fe_limits *limits);
 /* Any thread: entries that a ring of this device has. */
-uint32_t vhost_fe_ring_size(const struct vhost_fe *fe);
+uint32_t vhost_fe_ring_size(struct vhost_fe *fe);
 /* "device" or "back-end". */
 const char *vhost_fe_peer(const struct vhost_fe *fe);
 

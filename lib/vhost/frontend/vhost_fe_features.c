@@ -178,6 +178,9 @@ vhost_fe_features_ask(struct vhost_fe *fe)
 	read_speed(fe);
 	read_rss(fe);
 	limits->protocol = fe->dev->protocol;
+	pthread_mutex_lock(&fe->public.lock);
+	fe->public.limits = *limits;
+	pthread_mutex_unlock(&fe->public.lock);
 	fe->ops->limits(fe->ctx, limits);
 	return 0;
 }

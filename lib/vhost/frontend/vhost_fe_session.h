@@ -18,6 +18,7 @@
 #ifndef VHOST_FE_SESSION_H
 #define VHOST_FE_SESSION_H
 
+#include <pthread.h>
 #include <sys/un.h>
 
 #include "evloop_later.h"
@@ -101,6 +102,10 @@ struct vhost_fe {
 
 	/* What the device says, and what became of it. */
 	struct vhost_fe_limits limits;
+	struct {
+		pthread_mutex_t lock;
+		struct vhost_fe_limits limits;	/* as above, when all were asked for */
+	} public;			/* for other threads */
 	uint16_t pairs_said;		/* limits.max_pairs, unless it counts rings */
 	bool counts_rings;		/* the back-end that said so meant rings, not pairs */
 	struct vhost_fe_wants wants;	/* the owner's, since rings were set up last */

@@ -121,7 +121,7 @@ front_rss_update(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
 static int
 front_rss_get(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
 {
-	const struct vhost_fe *session = session_of(dev);
+	struct vhost_fe *session = session_of(dev);
 	struct vhost_fe_limits limits;
 	struct vhost_fe_rss rss;
 
@@ -140,7 +140,7 @@ front_rss_get(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
 static int
 get_table(struct rte_eth_dev *dev, uint16_t size, struct vhost_fe_rss *rss)
 {
-	const struct vhost_fe *session = session_of(dev);
+	struct vhost_fe *session = session_of(dev);
 	struct vhost_fe_limits limits;
 
 	vhost_fe_get_limits(session, &limits);
