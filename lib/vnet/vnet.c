@@ -112,15 +112,6 @@ vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet
 	rte_pktmbuf_free_bulk(pkts, n);
 }
 
-void
-vnet_strip_vlan(struct rte_mbuf **pkts, uint16_t n)
-{
-	/* A frame that ends within the tag stays whole; rte_vlan_strip() would read beyond. */
-	for (uint16_t i = 0; i < n; i++)
-		if (pkts[i]->data_len >= RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN)
-			rte_vlan_strip(pkts[i]);
-}
-
 #define TX_KNOWN_FLAGS (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_IP_CKSUM | \
 			RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG | \
 			RTE_MBUF_F_TX_VLAN)

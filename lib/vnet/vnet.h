@@ -90,6 +90,9 @@ vnet_count_burst(struct vnet_stats *stats, uint16_t n)
  */
 #define VNET_F_CUT_TCP		(1u << 7)
 #define VNET_F_CUT_UDP		(1u << 8)
+#define VNET_F_PTYPES		(1u << 9) /* rx: the application is told of the types in `ptypes` */
+/* What is done with the packets of a round once they are received: vnet_rx_after(). */
+#define VNET_F_AFTER		(VNET_F_VLAN_STRIP | VNET_F_PTYPES)
 
 /* Receive side of an ethdev queue. */
 struct vnet_rxq {
@@ -102,6 +105,7 @@ struct vnet_rxq {
 	/* Packets of so many bytes are attached where the ring has zc state; 0, 0: none. */
 	uint32_t zc_min, zc_max;
 	bool iova_is_va;
+	uint32_t ptypes;		/* VNET_F_PTYPES: whole groups of RTE_PTYPE_*_MASK */
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 
@@ -189,8 +193,8 @@ uint16_t vnet_cut_burst(struct vnet_rxq *rxq, struct vnet_cut *cut, struct rte_m
 /* Drop n packets for one reason: free, count. */
 void vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet_drop why);
 
-/* VLAN tags of n packets, into their mbufs. */
-void vnet_strip_vlan(struct rte_mbuf **pkts, uint16_t n);
+/* Types of n packets, as far as the queue's application wants to know. */
+void vnet_rx_after_ptypes(const struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n);
 
 /* Make a packet ready for any ring: header fields, pseudo-header checksum. ethdev tx_prepare. */
 uint16_t vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n);

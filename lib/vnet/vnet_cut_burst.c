@@ -228,7 +228,8 @@ cut_describe(const struct vnet_cut *cut, const struct vnet_tx_pkt *f, struct rte
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 		return;
 	}
-	m->packet_type = (m->packet_type & ~RTE_PTYPE_L4_MASK) | RTE_PTYPE_L4_FRAG;
+	if (m->packet_type & RTE_PTYPE_L4_MASK)
+		m->packet_type = (m->packet_type & ~RTE_PTYPE_L4_MASK) | RTE_PTYPE_L4_FRAG;
 	if (cut->off == 0)
 		vnet_mbuf_store16(m, f->head_len + offsetof(struct rte_udp_hdr, dgram_cksum),
 				  cut_udp_csum(cut));

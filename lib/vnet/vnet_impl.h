@@ -110,6 +110,9 @@ bool vnet_offload_is_cut(uint32_t flags, uint8_t gso_type);
 /* Carry a checked header over into the mbuf that holds the packet. */
 void vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m);
 
+/* What VNET_F_AFTER asks for. */
+void vnet_rx_after(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n);
+
 /* n packets were received. */
 static inline void
 vnet_rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t bytes)
@@ -118,8 +121,8 @@ vnet_rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64
 	rxq->stats.bytes += bytes;
 	if (rxq->flags & VNET_F_STATS)
 		vnet_count_classes(&rxq->stats, pkts, n);
-	if (unlikely(rxq->flags & VNET_F_VLAN_STRIP))
-		vnet_strip_vlan(pkts, n);
+	if (unlikely(rxq->flags & VNET_F_AFTER))
+		vnet_rx_after(rxq, pkts, n);
 }
 
 /* The same where bytes and classes were counted along the way. */
@@ -130,8 +133,8 @@ vnet_rx_account_classes(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n
 	rxq->stats.bytes += vnet_size_classes_bytes(classes);
 	if (rxq->flags & VNET_F_STATS)
 		vnet_count_size_classes(&rxq->stats, pkts, n, classes);
-	if (unlikely(rxq->flags & VNET_F_VLAN_STRIP))
-		vnet_strip_vlan(pkts, n);
+	if (unlikely(rxq->flags & VNET_F_AFTER))
+		vnet_rx_after(rxq, pkts, n);
 }
 
 /* A raw mbuf becomes a packet of one segment of len bytes; rearm: its queue's. */

@@ -19,6 +19,7 @@
 #include "vring_queue.h"
 #include "vring_registry.h"
 #include "vring_role.h"
+#include "vring_rxmode.h"
 #include "vring_rxtx.h"
 #include "vring_stats.h"
 #include "vring_xstats.h"
@@ -271,42 +272,6 @@ port_mc_list(struct rte_eth_dev *dev, struct rte_ether_addr *list, uint32_t n)
 	return 0;
 }
 
-/* Bursts read the flags, which choose their instance. They change while no burst runs. */
-static int
-vlan_strip_in_ctrl(void *arg)
-{
-	struct vring_port *port = arg;
-	struct rte_eth_dev_data *data = port->dev->data;
-
-	vring_publish_withdraw(port);
-	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
-		struct vring_rxq *rxq = data->rx_queues[i];
-
-		if (rxq != NULL)
-			rxq->rx.flags = vring_queue_rx_flags(port);
-	}
-	vring_publish(port);
-	return 0;
-}
-
-static int
-port_vlan_offload_set(struct rte_eth_dev *dev, int mask)
-{
-	/* ethdev has put the mode into dev_conf. */
-	if (!(mask & RTE_ETH_VLAN_STRIP_MASK))
-		return 0;
-	return vring_ctrl_call(dev->data->dev_private, vlan_strip_in_ctrl);
-}
-
-static const uint32_t *
-port_ptypes(struct rte_eth_dev *dev)
-{
-	/* None is promised: packets are classified only where an offload needs it. */
-	static const uint32_t ptypes[] = { RTE_PTYPE_UNKNOWN };
-
-	return ptypes;
-}
-
 static int
 port_fw_version(struct rte_eth_dev *dev, char *text, size_t size)
 {
@@ -336,7 +301,7 @@ const struct eth_dev_ops vring_ethdev_ops = {
 	.mac_addr_add = port_mac_add,
 	.mac_addr_remove = port_mac_remove,
 	.set_mc_addr_list = port_mc_list,
-	.vlan_offload_set = port_vlan_offload_set,
+	.vlan_offload_set = vring_rxmode_vlan_offload_set,
 	.rx_queue_setup = vring_queue_rx_setup,
 	.tx_queue_setup = vring_queue_tx_setup,
 	.rx_queue_release = vring_queue_rx_release,
@@ -352,7 +317,8 @@ const struct eth_dev_ops vring_ethdev_ops = {
 	.txq_info_get = vring_queue_txq_info_get,
 	.rx_burst_mode_get = vring_queue_rx_burst_mode_get,
 	.tx_burst_mode_get = vring_queue_tx_burst_mode_get,
-	.dev_supported_ptypes_get = port_ptypes,
+	.dev_supported_ptypes_get = vring_rxmode_ptypes_get,
+	.dev_ptypes_set = vring_rxmode_ptypes_set,
 	.fw_version_get = port_fw_version,
 	.tx_done_cleanup = vring_rxtx_tx_done_cleanup,
 	.stats_get = vring_stats_get,
@@ -371,7 +337,7 @@ const struct eth_dev_ops vring_ethdev_secondary_ops = {
 	.link_update = port_link_update,
 	.rxq_info_get = vring_queue_rxq_info_get,
 	.txq_info_get = vring_queue_txq_info_get,
-	.dev_supported_ptypes_get = port_ptypes,
+	.dev_supported_ptypes_get = vring_rxmode_ptypes_get,
 	.fw_version_get = port_fw_version,
 	.stats_get = vring_stats_get,
 	.stats_reset = vring_stats_reset,

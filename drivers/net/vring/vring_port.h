@@ -113,6 +113,8 @@ struct vring_port {
 	bool started;		/* dev_start */
 	bool admin_down;	/* dev_set_link_down */
 	uint64_t features, protocol_features; /* negotiated */
+	uint32_t ptypes;	/* of packets, that the application is told of: RTE_PTYPE_*_MASK */
+	bool ptypes_chosen;	/* the application has said which */
 	uint16_t guest_mtu;	/* bytes, as the front-end said; 0: it did not */
 	struct vhost_log_limit log_limit; /* of lines that a peer causes without a session's */
 	uint64_t max_ring_logged_ns;	/* when a ring over max-ring= was logged last; 0: never */

@@ -164,7 +164,16 @@ vring_queue_rx_flags(const struct vring_port *port)
 		flags |= merged_flags(port);
 	if (offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP)
 		flags |= VNET_F_VLAN_STRIP;
+	if (port->ptypes != 0)
+		flags |= VNET_F_PTYPES;
 	return flags;
+}
+
+void
+vring_queue_rx_mode(struct vring_rxq *rxq)
+{
+	rxq->rx.flags = vring_queue_rx_flags(rxq->q.port);
+	rxq->rx.ptypes = rxq->q.port->ptypes;
 }
 
 int
@@ -292,6 +301,7 @@ vring_queue_rx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 			return -ENOMEM;
 		}
 	}
+	vring_queue_rx_mode(rxq);
 	init_zero_copy(port, rxq);
 	rxq->q.deferred = conf->rx_deferred_start;
 	rxq->conf = *conf;

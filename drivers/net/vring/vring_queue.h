@@ -18,6 +18,8 @@ void vring_queue_free_all(struct vring_port *port);
 void vring_queue_pools_free(struct vring_port *port);
 /* VNET_F_ flags of receive queues, as the port is configured. */
 uint32_t vring_queue_rx_flags(const struct vring_port *port);
+/* What a receive queue that no burst uses does with packets, as the port is configured now. */
+void vring_queue_rx_mode(struct vring_rxq *rxq);
 
 /* ethdev operations. */
 int vring_queue_rx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,

@@ -174,6 +174,8 @@ vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *cursor,
 	pkts[0] = m;
 	rx->stats.packets++;
 	rx->stats.bytes += m->pkt_len;
+	if (rx->flags & VNET_F_PTYPES)
+		vnet_rx_after_ptypes(rx, pkts, 1);
 	return 1;
 }
 

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What an application asks for on top of the packets themselves: their types. Either role. */
+#include "rig_guest_net.h"
+
+#define ALL RTE_PTYPE_ALL_MASK
+#define L2 RTE_PTYPE_L2_MASK
+#define L3 RTE_PTYPE_L3_MASK
+#define L4 RTE_PTYPE_L4_MASK
+
+/* What stands behind the addresses, and the types of it. */
+static const struct {
+	uint8_t bytes[64];
+	uint32_t type;
+} kinds[] = {
+	{ { 0x88, 0xb5 }, RTE_PTYPE_L2_ETHER },
+	{ { 0x81, 0x00, 0, 7, 0x88, 0xb5 }, RTE_PTYPE_L2_ETHER_VLAN },
+	{ { 0x88, 0xa8, 0, 7, 0x81, 0, 0, 8, 0x88, 0xb5 }, RTE_PTYPE_L2_ETHER_QINQ },
+	{ { 0x08, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, IPPROTO_TCP, [34] = 0x50 },
+	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_TCP },
+	{ { 0x08, 0, 0x46, 0, 0, 32, 0, 0, 0, 0, 64, IPPROTO_UDP },
+	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4_EXT | RTE_PTYPE_L4_UDP },
+	{ { 0x08, 0, 0x45, 0, 0, 40, 0, 0, 0x20, 0, 64, IPPROTO_UDP },
+	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_FRAG },
+	{ { 0x81, 0, 0, 7, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, IPPROTO_SCTP },
+	  RTE_PTYPE_L2_ETHER_VLAN | RTE_PTYPE_L3_IPV6 | RTE_PTYPE_L4_SCTP },
+	{ { 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, IPPROTO_HOPOPTS, [42] = IPPROTO_UDP },
+	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV6_EXT | RTE_PTYPE_L4_UDP },
+	{ { 0x08, 0, 0x45, 0, 0, 60, 0, 0, 0, 0, 64, IPPROTO_IPIP, [22] = 0x45, [31] = IPPROTO_UDP },
+	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_TUNNEL_IP |
+	  RTE_PTYPE_INNER_L3_IPV4 | RTE_PTYPE_INNER_L4_UDP },
+};
+
+static const uint64_t rings[] = {F_INDIRECT, F_PACKED | F_INDIRECT};
+
+static void
+fill_kind(uint8_t *data, unsigned int k)
+{
+	frame_fill(data, 80, k);
+	memset(data + 12, 0, 68);
+	memcpy(data + 12, kinds[k].bytes, sizeof(kinds[k].bytes));
+}
+
+static struct rte_mbuf *
+receive_kind(struct port *p, unsigned int k, const struct layout *l)
+{
+	struct rte_mbuf *m;
+	uint8_t data[80];
+
+	fill_kind(data, k);
+	assert_true(port_send(p, NULL, data, sizeof(data), l));
+	assert_int_equal(port_rx(p, &m, 1), 1);
+	port_reap(p);
+	return m;
+}
+
+/* Types of the groups that are asked for and of no others, whatever way a packet came. */
+static void
+types(void **state)
+{
+	static const uint32_t masks[] = {L2, L3, L4, L2 | L4, L2 | L3 | L4,
+					 RTE_PTYPE_TUNNEL_MASK, RTE_PTYPE_INNER_L4_MASK, ALL};
+
+	for (unsigned int i = 0; i < RTE_DIM(rings) * RTE_DIM(masks); i++) {
+		const uint32_t mask = masks[i / RTE_DIM(rings)];
+		struct port p;
+
+		port_open(&p, 16, rings[i % RTE_DIM(rings)], 2048, 1);
+		p.rxq.flags |= VNET_F_PTYPES;
+		p.rxq.ptypes = mask;
+		for (unsigned int k = 0; k < RTE_DIM(kinds) * NLAYOUTS; k++) {
+			struct rte_mbuf *m = receive_kind(&p, k / NLAYOUTS,
+							  &layouts[k % NLAYOUTS]);
+
+			assert_int_equal(m->packet_type, kinds[k / NLAYOUTS].type & mask);
+			rte_pktmbuf_free(m);
+		}
+		port_close(&p);
+	}
+}
+
+static void
+nobody_asks(void **state)
+{
+	for (unsigned int i = 0; i < RTE_DIM(rings); i++) {
+		struct port p;
+
+		port_open(&p, 16, rings[i], 2048, 1);
+		p.rxq.ptypes = ALL;
+		for (unsigned int k = 0; k < RTE_DIM(kinds); k++) {
+			struct rte_mbuf *m = receive_kind(&p, k, PLAIN);
+
+			assert_int_equal(m->packet_type, RTE_PTYPE_UNKNOWN);
+			rte_pktmbuf_free(m);
+		}
+		port_close(&p);
+	}
+}
+
+/* The type is that of the packet as it is delivered. */
+static void
+types_without_tag(void **state)
+{
+	struct rte_mbuf *m;
+	struct port p;
+
+	port_open(&p, 16, rings[0], 2048, 1);
+	p.rxq.flags |= VNET_F_PTYPES | VNET_F_VLAN_STRIP;
+	p.rxq.ptypes = ALL;
+	m = receive_kind(&p, 6, PLAIN);
+	assert_int_equal(m->vlan_tci, 7);
+	assert_int_equal(m->packet_type,
+			 RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV6 | RTE_PTYPE_L4_SCTP);
+	rte_pktmbuf_free(m);
+	port_close(&p);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(types),
+		cmocka_unit_test(nobody_asks),
+		cmocka_unit_test(types_without_tag),
+	};
+
+	return cmocka_run_group_tests_name("vnet_rx_after", tests, vnet_setup, vnet_teardown);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What an application can ask of a port beyond packets, of either role: two ports of this process
+ * are the two ends of one connection.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rig_port.h"
+
+#define QUEUES 2
+
+struct ends {
+	char dir[32];
+	bool packed;
+	uint16_t be, fe;
+};
+
+static uint16_t
+make_port(const char *name, const char *args, uint64_t rx_offloads)
+{
+	const struct rte_eth_conf conf = { .rxmode.offloads = rx_offloads };
+	uint16_t id;
+
+	assert_int_equal(rte_vdev_init(name, args), 0);
+	assert_int_equal(rte_eth_dev_get_port_by_name(name, &id), 0);
+	assert_int_equal(rte_eth_dev_configure(id, QUEUES, QUEUES, &conf), 0);
+	for (uint16_t i = 0; i < QUEUES; i++) {
+		assert_int_equal(rte_eth_rx_queue_setup(id, i, 256, 0, NULL, small_pool), 0);
+		assert_int_equal(rte_eth_tx_queue_setup(id, i, 256, 0, NULL), 0);
+	}
+	return id;
+}
+
+static bool
+link_is_up(uint16_t id)
+{
+	struct rte_eth_link link;
+
+	assert_int_equal(rte_eth_link_get_nowait(id, &link), 0);
+	return link.link_status == RTE_ETH_LINK_UP;
+}
+
+static void
+make_ends(struct ends *e, uint64_t rx_offloads)
+{
+	char args[128];
+
+	snprintf(args, sizeof(args), "iface=%s/s,queues=%u", e->dir, QUEUES);
+	e->be = make_port("net_vring0", args, rx_offloads);
+	snprintf(args, sizeof(args), "path=%s/s,queues=%u,queue_size=128,packed_vq=%d", e->dir,
+		 QUEUES, e->packed);
+	e->fe = make_port("net_vring1", args, rx_offloads);
+	assert_int_equal(rte_eth_dev_start(e->be), 0);
+	assert_int_equal(rte_eth_dev_start(e->fe), 0);
+	assert_true(SPORT_BECOMES(link_is_up(e->be) && link_is_up(e->fe)));
+}
+
+static int
+ends_setup(void **state)
+{
+	struct ends *e = calloc(1, sizeof(*e));
+
+	strcpy(e->dir, "/tmp/vring-ends-XXXXXX");
+	*state = e;
+	return mkdtemp(e->dir) == NULL ? -1 : 0;
+}
+
+static int
+ends_setup_packed(void **state)
+{
+	int rc = ends_setup(state);
+
+	((struct ends *)*state)->packed = true;
+	return rc;
+}
+
+static int
+ends_teardown(void **state)
+{
+	struct ends *e = *state;
+	uint16_t id;
+
+	for (int i = 1; i >= 0; i--) {
+		const char *name = i == 1 ? "net_vring1" : "net_vring0";
+
+		if (rte_eth_dev_get_port_by_name(name, &id) != 0)
+			continue;
+		rte_eth_dev_stop(id);
+		assert_int_equal(rte_vdev_uninit(name), 0);
+	}
+	sport_idle();
+	rmdir(e->dir);
+	free(e);
+	expect_all_mbufs();
+	return 0;
+}
+
+static struct rte_mbuf *
+frame_of(const uint8_t *behind, uint32_t len)
+{
+	uint8_t data[80];
+
+	frame_fill(data, sizeof(data), 0);
+	memset(data + 12, 0, sizeof(data) - 12);
+	memcpy(data + 12, behind, len);
+	return mbuf_of(data, sizeof(data), SHAPE_LINEAR);
+}
+
+/* A packet from one port to the other. */
+static struct rte_mbuf *
+carried(uint16_t from, uint16_t to, uint16_t queue, struct rte_mbuf *m)
+{
+	struct rte_mbuf *got;
+
+	assert_true(SPORT_BECOMES(rte_eth_tx_burst(from, queue, &m, 1) == 1));
+	assert_true(SPORT_BECOMES(rte_eth_rx_burst(to, queue, &got, 1) == 1));
+	return got;
+}
+
+static uint32_t
+type_of(uint16_t from, uint16_t to)
+{
+	static const uint8_t udp[] = {0x08, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, IPPROTO_UDP};
+	struct rte_mbuf *m = carried(from, to, 0, frame_of(udp, sizeof(udp)));
+	const uint32_t type = m->packet_type;
+
+	rte_pktmbuf_free(m);
+	return type;
+}
+
+#define IS_UDP (RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_UDP)
+
+/* Who does not ask for types has none; who asks which there are has them; and who says, those. */
+static void
+types_of_port(uint16_t from, uint16_t to)
+{
+	uint32_t types[64], set[8];
+	int n;
+
+	assert_int_equal(type_of(from, to), RTE_PTYPE_UNKNOWN);
+	n = rte_eth_dev_get_supported_ptypes(to, RTE_PTYPE_L4_MASK, types, RTE_DIM(types));
+	assert_int_equal(n, 4);
+	assert_int_equal(type_of(from, to), IS_UDP);
+	assert_int_equal(rte_eth_dev_set_ptypes(to, RTE_PTYPE_L3_MASK, set, RTE_DIM(set)), 0);
+	assert_int_equal(set[0], RTE_PTYPE_L3_IPV4);
+	assert_int_equal(type_of(from, to), RTE_PTYPE_L3_IPV4);
+	/* It has chosen: a question changes nothing any more. */
+	assert_int_equal(rte_eth_dev_set_ptypes(to, 0, NULL, 0), 0);
+	assert_int_equal(type_of(from, to), RTE_PTYPE_UNKNOWN);
+	assert_true(rte_eth_dev_get_supported_ptypes(to, RTE_PTYPE_ALL_MASK, types,
+						     RTE_DIM(types)) > 20);
+	assert_int_equal(type_of(from, to), RTE_PTYPE_UNKNOWN);
+	/* The choice is the port's, not that of queues. */
+	assert_int_equal(rte_eth_dev_set_ptypes(to, RTE_PTYPE_L2_MASK, NULL, 0), 0);
+	assert_int_equal(rte_eth_dev_stop(to), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(to, 0, 256, 0, NULL, small_pool), 0);
+	assert_int_equal(rte_eth_dev_start(to), 0);
+	assert_true(SPORT_BECOMES(link_is_up(to) && link_is_up(from)));
+	assert_int_equal(type_of(from, to), RTE_PTYPE_L2_ETHER);
+}
+
+static void
+ptypes(void **state)
+{
+	struct ends *e = *state;
+
+	make_ends(e, 0);
+	types_of_port(e->fe, e->be);
+	types_of_port(e->be, e->fe);
+}
+
+#define ENDS_TESTS(fn) \
+	cmocka_unit_test_setup_teardown(fn, ends_setup, ends_teardown), \
+	{ #fn "_packed", fn, ends_setup_packed, ends_teardown, NULL }
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		ENDS_TESTS(ptypes),
+	};
+
+	return cmocka_run_group_tests_name("vring_surface", tests, vnet_setup, vnet_teardown);
+}

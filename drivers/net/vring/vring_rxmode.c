@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include "vring_ctrl.h"
+#include "vring_publish.h"
+#include "vring_queue.h"
+#include "vring_rxmode.h"
+#include "vring_rxtx.h"
+
+/*
+ * Bursts read the flags, which choose their instance. They change while no burst receives; those
+ * that send go on.
+ */
+static void
+apply_to_queues(struct vring_port *port)
+{
+	struct rte_eth_dev_data *data = port->dev->data;
+	bool started[VRING_MAX_PAIRS];
+
+	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
+		struct vring_rxq *rxq = data->rx_queues[i];
+
+		if (rxq == NULL)
+			continue;
+		started[i] = rxq->q.started;
+		rxq->q.started = false;
+	}
+	vring_publish(port);
+	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
+		struct vring_rxq *rxq = data->rx_queues[i];
+
+		if (rxq == NULL)
+			continue;
+		vring_queue_rx_mode(rxq);
+		rxq->q.started = started[i];
+	}
+	vring_publish(port);
+}
+
+static int
+vlan_in_ctrl(void *arg)
+{
+	apply_to_queues(arg);
+	return 0;
+}
+
+int
+vring_rxmode_vlan_offload_set(struct rte_eth_dev *dev, int mask)
+{
+	/* ethdev has put the mode into dev_conf. */
+	if (!(mask & RTE_ETH_VLAN_STRIP_MASK))
+		return 0;
+	return vring_ctrl_call(dev->data->dev_private, vlan_in_ctrl);
+}
+
+struct ptypes_call {
+	struct vring_port *port;
+	uint32_t mask;
+	bool chosen;
+};
+
+static int
+ptypes_in_ctrl(void *arg)
+{
+	const struct ptypes_call *call = arg;
+	struct vring_port *port = call->port;
+
+	if (port->ptypes_chosen && !call->chosen)
+		return 0;
+	port->ptypes_chosen |= call->chosen;
+	if (port->ptypes == call->mask)
+		return 0;
+	port->ptypes = call->mask;
+	apply_to_queues(port);
+	return 0;
+}
+
+const uint32_t *
+vring_rxmode_ptypes_get(struct rte_eth_dev *dev)
+{
+	/* Those of rte_net_get_ptype(). */
+	static const uint32_t all[] = {
+		RTE_PTYPE_L2_ETHER, RTE_PTYPE_L2_ETHER_VLAN, RTE_PTYPE_L2_ETHER_QINQ,
+		RTE_PTYPE_L3_IPV4, RTE_PTYPE_L3_IPV4_EXT,
+		RTE_PTYPE_L3_IPV6, RTE_PTYPE_L3_IPV6_EXT,
+		RTE_PTYPE_L4_TCP, RTE_PTYPE_L4_UDP, RTE_PTYPE_L4_SCTP, RTE_PTYPE_L4_FRAG,
+		RTE_PTYPE_TUNNEL_IP, RTE_PTYPE_TUNNEL_GRE, RTE_PTYPE_TUNNEL_NVGRE,
+		RTE_PTYPE_INNER_L2_ETHER, RTE_PTYPE_INNER_L2_ETHER_VLAN,
+		RTE_PTYPE_INNER_L2_ETHER_QINQ,
+		RTE_PTYPE_INNER_L3_IPV4, RTE_PTYPE_INNER_L3_IPV4_EXT,
+		RTE_PTYPE_INNER_L3_IPV6, RTE_PTYPE_INNER_L3_IPV6_EXT,
+		RTE_PTYPE_INNER_L4_TCP, RTE_PTYPE_INNER_L4_UDP, RTE_PTYPE_INNER_L4_SCTP,
+		RTE_PTYPE_INNER_L4_FRAG,
+		RTE_PTYPE_UNKNOWN,
+	};
+	static const uint32_t none[] = { RTE_PTYPE_UNKNOWN };
+	struct ptypes_call call = { dev->data->dev_private, RTE_PTYPE_ALL_MASK, false };
+
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return call.port->ptypes != 0 ? all : none;
+	return evloop_call(call.port->loop, ptypes_in_ctrl, &call) == 0 ? all : none;
+}
+
+int
+vring_rxmode_ptypes_set(struct rte_eth_dev *dev, uint32_t mask)
+{
+	struct ptypes_call call = { dev->data->dev_private, mask, true };
+
+	return evloop_call(call.port->loop, ptypes_in_ctrl, &call);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What an application changes of receiving while its queues are set up: VLAN tags, packet types.
+ * ethdev operations of the same names.
+ */
+#ifndef VRING_RXMODE_H
+#define VRING_RXMODE_H
+
+#include <ethdev_driver.h>
+
+int vring_rxmode_vlan_offload_set(struct rte_eth_dev *dev, int mask);
+/*
+ * The types that packets have. Classifying costs each packet a look at its headers, so it begins
+ * when an application that has not chosen asks for this list: who never asks pays nothing, and who
+ * has read the list finds it true.
+ */
+const uint32_t *vring_rxmode_ptypes_get(struct rte_eth_dev *dev);
+/* The types that the application is told of: whole groups, as ethdev has checked; 0: none. */
+int vring_rxmode_ptypes_set(struct rte_eth_dev *dev, uint32_t mask);
+
+#endif /* VRING_RXMODE_H */
