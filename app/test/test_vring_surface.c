@@ -7,9 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_dev_info.h>
+
 #include "rig_port.h"
+#include "vhu_msg.h"
+#include "vring_regs.h"
 
 #define QUEUES 2
+#define WORDS(pairs) (VRING_REGS_PORT_WORDS + 2 * (pairs) * VRING_REGS_RING_WORDS)
 
 struct ends {
 	char dir[32];
@@ -171,6 +176,89 @@ ptypes(void **state)
 	types_of_port(e->be, e->fe);
 }
 
+static void
+read_regs(uint16_t id, uint32_t *word, uint32_t n)
+{
+	struct rte_dev_reg_info info = { .data = NULL };
+
+	assert_int_equal(rte_eth_dev_get_reg_info(id, &info), 0);
+	assert_int_equal(info.length, n);
+	assert_int_equal(info.width, 4);
+	assert_int_equal(info.version, VRING_REGS_VERSION);
+	info.data = word;
+	memset(word, 0xa5, n * sizeof(*word));
+	assert_int_equal(rte_eth_dev_get_reg_info(id, &info), 0);
+	assert_int_equal(word[VRING_REGS_VRINGS],
+			 (n - VRING_REGS_PORT_WORDS) / VRING_REGS_RING_WORDS);
+}
+
+static const uint32_t *
+ring_regs(const uint32_t *word, unsigned int qid)
+{
+	return word + VRING_REGS_PORT_WORDS + qid * VRING_REGS_RING_WORDS;
+}
+
+/* Of a connected pair, before and after packets; the two ends count alike. */
+static void
+registers(void **state)
+{
+	static const uint8_t plain[] = {0x88, 0xb5};
+	struct ends *e = *state;
+	uint32_t be[WORDS(2 * QUEUES + 1)], fe[WORDS(QUEUES)];
+	const uint32_t runs = VRING_REGS_R_RUNS | VRING_REGS_R_ENABLED |
+			      (e->packed ? VRING_REGS_R_PACKED : 0);
+	const uint32_t up = VRING_REGS_S_LINK | VRING_REGS_S_CONNECTED | VRING_REGS_S_STARTED;
+
+	make_ends(e, 0);
+	for (unsigned int i = 0; i < 3; i++)
+		rte_pktmbuf_free(carried(e->fe, e->be, 1, frame_of(plain, sizeof(plain))));
+	read_regs(e->be, be, RTE_DIM(be));
+	read_regs(e->fe, fe, RTE_DIM(fe));
+	assert_int_equal(be[VRING_REGS_ROLE], 0);
+	assert_int_equal(fe[VRING_REGS_ROLE], 1);
+	assert_int_equal(be[VRING_REGS_STATE], up);
+	assert_int_equal(fe[VRING_REGS_STATE], up);
+	/* The other bit is one of messages alone. */
+	assert_int_equal((be[VRING_REGS_FEATURES_LO] ^ fe[VRING_REGS_FEATURES_LO]) &
+			 ~(1u << VHOST_USER_F_PROTOCOL_FEATURES), 0);
+	assert_int_equal(be[VRING_REGS_FEATURES_HI] >> (VIRTIO_F_RING_PACKED - 32) & 1, e->packed);
+	assert_int_not_equal(be[VRING_REGS_FEATURES_LO] & 1u << VIRTIO_NET_F_MRG_RXBUF, 0);
+	assert_int_not_equal(fe[VRING_REGS_DEVICE_STATUS] & VIRTIO_CONFIG_S_DRIVER_OK, 0);
+	for (unsigned int qid = 0; qid < 2 * QUEUES; qid++) {
+		assert_int_equal(ring_regs(be, qid)[VRING_REGS_RING_STATE], runs);
+		assert_int_equal(ring_regs(fe, qid)[VRING_REGS_RING_STATE], runs);
+		assert_int_equal(ring_regs(be, qid)[VRING_REGS_RING_SIZE], 128);
+		assert_int_equal(ring_regs(fe, qid)[VRING_REGS_RING_SIZE], 128);
+	}
+	assert_int_equal(ring_regs(be, 3)[VRING_REGS_RING_AVAIL] & 0x7fff, 3);
+	assert_int_equal(ring_regs(fe, 3)[VRING_REGS_RING_AVAIL],
+			 ring_regs(be, 3)[VRING_REGS_RING_AVAIL]);
+	assert_int_equal(ring_regs(be, 4)[VRING_REGS_RING_STATE], 0);
+	assert_int_equal(ring_regs(be, 4)[VRING_REGS_RING_SIZE], 0);
+}
+
+/* Some of the registers, and more than there are. */
+static void
+registers_in_part(void **state)
+{
+	struct ends *e = *state;
+	uint32_t all[WORDS(QUEUES)], some[3] = {1, 2, 3};
+	struct rte_dev_reg_info info = { .data = some, .offset = 2, .length = 2 };
+
+	make_ends(e, 0);
+	read_regs(e->fe, all, RTE_DIM(all));
+	assert_int_equal(rte_eth_dev_get_reg_info(e->fe, &info), 0);
+	assert_memory_equal(some, &all[2], 2 * sizeof(all[0]));
+	assert_int_equal(some[2], 3);
+	info.offset = RTE_DIM(all) - 1;
+	assert_int_equal(rte_eth_dev_get_reg_info(e->fe, &info), -EINVAL);
+	info.offset = UINT32_MAX;
+	assert_int_equal(rte_eth_dev_get_reg_info(e->fe, &info), -EINVAL);
+	info = (struct rte_dev_reg_info){ .data = some, .offset = RTE_DIM(all) - 3 };
+	assert_int_equal(rte_eth_dev_get_reg_info(e->fe, &info), 0);
+	assert_int_equal(info.length, 3);
+}
+
 #define ENDS_TESTS(fn) \
 	cmocka_unit_test_setup_teardown(fn, ends_setup, ends_teardown), \
 	{ #fn "_packed", fn, ends_setup_packed, ends_teardown, NULL }
@@ -180,6 +268,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ENDS_TESTS(ptypes),
+		ENDS_TESTS(registers),
+		ENDS_TESTS(registers_in_part),
 	};
 
 	return cmocka_run_group_tests_name("vring_surface", tests, vnet_setup, vnet_teardown);

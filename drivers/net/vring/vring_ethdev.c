@@ -18,6 +18,7 @@
 #include "vring_publish.h"
 #include "vring_queue.h"
 #include "vring_registry.h"
+#include "vring_regs.h"
 #include "vring_role.h"
 #include "vring_rxmode.h"
 #include "vring_rxtx.h"
@@ -329,6 +330,7 @@ const struct eth_dev_ops vring_ethdev_ops = {
 	.xstats_get_names_by_id = vring_xstats_get_names_by_id,
 	.xstats_reset = vring_stats_reset,
 	.eth_dev_priv_dump = vring_dump_priv,
+	.get_reg = vring_regs_get,
 };
 
 const struct eth_dev_ops vring_ethdev_secondary_ops = {

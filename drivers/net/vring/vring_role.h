@@ -92,6 +92,8 @@ struct vring_role {
 	void (*status)(struct vring_port *port, struct rte_tel_data *d);
 	void (*memory)(struct vring_port *port, struct rte_tel_data *d);
 	void (*dump)(struct vring_port *port, FILE *f);
+	/* Control thread: device status as the driver has written it, VIRTIO 1.2, 2.1. */
+	uint8_t (*device_status)(const struct vring_port *port);
 };
 
 /*

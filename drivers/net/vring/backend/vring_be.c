@@ -333,4 +333,5 @@ const struct vring_role vring_be_role = {
 	.status = vring_be_info_status,
 	.memory = vring_be_info_memory,
 	.dump = vring_be_info_dump,
+	.device_status = vring_be_info_device_status,
 };

@@ -119,3 +119,12 @@ vring_be_info_dump(struct vring_port *port, FILE *f)
 	fprintf(f, "memory regions: %u\n", info.nregions);
 	fprintf(f, "device status: 0x%02x\n", info.status);
 }
+
+uint8_t
+vring_be_info_device_status(const struct vring_port *port)
+{
+	struct vhost_be_info info;
+
+	vhost_be_get_info(port->be, &info);
+	return info.status;
+}

@@ -18,5 +18,6 @@ void vring_be_info_count(struct vring_port *port);
 void vring_be_info_status(struct vring_port *port, struct rte_tel_data *d);
 void vring_be_info_memory(struct vring_port *port, struct rte_tel_data *d);
 void vring_be_info_dump(struct vring_port *port, FILE *f);
+uint8_t vring_be_info_device_status(const struct vring_port *port);
 
 #endif /* VRING_BE_INFO_H */

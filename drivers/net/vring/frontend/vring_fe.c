@@ -436,4 +436,5 @@ const struct vring_role vring_fe_role = {
 	.status = vring_fe_info_status,
 	.memory = vring_fe_info_memory,
 	.dump = vring_fe_info_dump,
+	.device_status = vring_fe_info_device_status,
 };

@@ -85,3 +85,12 @@ vring_fe_info_dump(struct vring_port *port, FILE *f)
 	fprintf(f, "memory regions: %u\n", fe->mem.n);
 	fprintf(f, "device status: 0x%02x\n", info.status);
 }
+
+uint8_t
+vring_fe_info_device_status(const struct vring_port *port)
+{
+	struct vhost_fe_info info;
+
+	vhost_fe_get_info(port->fe->session, &info);
+	return info.status;
+}

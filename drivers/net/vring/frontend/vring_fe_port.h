@@ -73,5 +73,6 @@ void vring_fe_ops_info(const struct vring_port *port, struct rte_eth_dev_info *i
 void vring_fe_info_status(struct vring_port *port, struct rte_tel_data *d);
 void vring_fe_info_memory(struct vring_port *port, struct rte_tel_data *d);
 void vring_fe_info_dump(struct vring_port *port, FILE *f);
+uint8_t vring_fe_info_device_status(const struct vring_port *port);
 
 #endif /* VRING_FE_PORT_H */
