@@ -259,6 +259,69 @@ registers_in_part(void **state)
 	assert_int_equal(info.length, 3);
 }
 
+/* What a dump of descriptors prints. */
+static void
+dumped(char *text, size_t size, uint16_t id, bool rx, uint16_t queue, uint16_t offset,
+       uint16_t num)
+{
+	FILE *f = fmemopen(text, size, "w");
+
+	assert_non_null(f);
+	assert_int_equal((rx ? rte_eth_rx_descriptor_dump : rte_eth_tx_descriptor_dump)(
+				 id, queue, offset, num, f), 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static unsigned int
+lines_of(const char *text)
+{
+	unsigned int n = 0;
+
+	for (; *text != '\0'; text++)
+		n += *text == '\n';
+	return n;
+}
+
+/* Indexes, and as many descriptors as were asked for and are there. */
+static void
+descriptors(void **state)
+{
+	static const uint8_t plain[] = {0x88, 0xb5};
+	struct ends *e = *state;
+	char text[16384];
+	struct rte_mbuf *m;
+
+	make_ends(e, 0);
+	for (unsigned int i = 0; i < 5; i++)
+		rte_pktmbuf_free(carried(e->fe, e->be, 1, frame_of(plain, sizeof(plain))));
+	m = frame_of(plain, sizeof(plain));
+	assert_int_equal(rte_eth_tx_burst(e->fe, 1, &m, 1), 1);
+	/* The packet that waits is the next one, in entry 5: 12 bytes of header, 80 of data. */
+	dumped(text, sizeof(text), e->be, true, 1, 0, 1);
+	assert_non_null(strstr(text, e->packed ? "vring 3: packed, 128 entries, here 5 wrap 1" :
+						 "vring 3: split, 128 entries, available 6, used 5"));
+	assert_non_null(strstr(text, "\n  5: "));
+	assert_non_null(strstr(text, "len 92"));
+	assert_int_equal(lines_of(text), 2);
+	dumped(text, sizeof(text), e->be, true, 1, 122, 2);
+	assert_non_null(strstr(text, "\n  127: "));
+	assert_non_null(strstr(text, "\n  0: "));
+	for (unsigned int i = 0; i < 4; i++) {
+		dumped(text, sizeof(text), i < 2 ? e->be : e->fe, i % 2, 0, 1, 8);
+		assert_int_equal(lines_of(text), 9);
+	}
+	dumped(text, sizeof(text), e->fe, true, 0, 120, UINT16_MAX);
+	assert_int_equal(lines_of(text), 9);
+	dumped(text, sizeof(text), e->fe, false, 0, UINT16_MAX, UINT16_MAX);
+	assert_int_equal(lines_of(text), 1);
+	assert_int_equal(rte_eth_rx_burst(e->be, 1, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	assert_int_equal(rte_eth_dev_stop(e->fe), 0);
+	assert_true(SPORT_BECOMES(!link_is_up(e->be)));
+	dumped(text, sizeof(text), e->fe, true, 0, 0, 8);
+	assert_string_equal(text, "no ring\n");
+}
+
 #define ENDS_TESTS(fn) \
 	cmocka_unit_test_setup_teardown(fn, ends_setup, ends_teardown), \
 	{ #fn "_packed", fn, ends_setup_packed, ends_teardown, NULL }
@@ -270,6 +333,7 @@ main(void)
 		ENDS_TESTS(ptypes),
 		ENDS_TESTS(registers),
 		ENDS_TESTS(registers_in_part),
+		ENDS_TESTS(descriptors),
 	};
 
 	return cmocka_run_group_tests_name("vring_surface", tests, vnet_setup, vnet_teardown);

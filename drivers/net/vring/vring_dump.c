@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The dump of a port's private state. */
+/* Dumps, for people: of a port's private state, of the descriptors of its queues. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,8 +8,10 @@
 
 #include "evloop.h"
 #include "vhost_names.h"
+#include "virtq_shared.h"
 #include "vring_dump.h"
 #include "vring_role.h"
+#include "vring_rxtx.h"
 
 static void
 dump_features(FILE *f, const char *title, uint64_t bits,
@@ -40,13 +42,16 @@ dump_vring(FILE *f, const struct vring_port *port, unsigned int qid)
 	fprintf(f, ", %" PRIu64 " calls, %" PRIu64 " suppressed\n", sent, suppressed);
 }
 
+/* Something to print, in the control thread. */
 struct dump_call {
 	struct vring_port *port;
 	FILE *f;
+	const struct vring_queue *q;	/* descriptors: of this queue, */
+	uint16_t offset, num;		/* these */
 };
 
 static int
-dump_in_ctrl(void *arg)
+port_in_ctrl(void *arg)
 {
 	const struct dump_call *call = arg;
 	struct vring_port *port = call->port;
@@ -63,23 +68,141 @@ dump_in_ctrl(void *arg)
 }
 
 /* To memory first: the reader of `f` may be slow, and the control thread may serve other ports. */
-int
-vring_dump_priv(struct rte_eth_dev *dev, FILE *f)
+static int
+dump_text(struct dump_call *call, int (*print)(void *call), FILE *f)
 {
-	struct vring_port *port = dev->data->dev_private;
-	struct dump_call call = { .port = port };
 	char *text = NULL;
 	size_t size = 0;
 	int rc;
 
-	call.f = open_memstream(&text, &size);
-	if (call.f == NULL)
+	call->f = open_memstream(&text, &size);
+	if (call->f == NULL)
 		return -ENOMEM;
-	rc = evloop_call(port->loop, dump_in_ctrl, &call);
-	if (fclose(call.f) != 0)
+	rc = evloop_call(call->port->loop, print, call);
+	if (fclose(call->f) != 0)
 		rc = -ENOMEM;
 	else if (rc == 0 && fwrite(text, 1, size, f) != size)
 		rc = -EIO;
 	free(text);
 	return rc;
+}
+
+int
+vring_dump_priv(struct rte_eth_dev *dev, FILE *f)
+{
+	struct dump_call call = { .port = dev->data->dev_private };
+
+	return dump_text(&call, port_in_ctrl, f);
+}
+
+/* The entry of the table that an id names, which the peer may have written. */
+static void
+dump_split_desc(FILE *f, const struct virtq_ring *ring, uint32_t id)
+{
+	struct virtq_desc d;
+
+	if (id >= ring->size)
+		return;
+	d = virtq_load_desc(&ring->desc[id]);
+	fprintf(f, ", descriptor %u: addr 0x%" PRIx64 " len %u flags 0x%x next %u", id, d.addr,
+		d.len, d.split.flags, d.split.next);
+}
+
+static void
+dump_split(FILE *f, const struct virtq_ring *ring, uint16_t pos)
+{
+	const uint16_t slot = pos & ring->mask;
+	const uint16_t head = virtq_load16(&ring->avail->ring[slot]);
+
+	fprintf(f, "  %u: available %u, used id %u len %u", slot, head,
+		virtq_load32(&ring->used->ring[slot].id),
+		virtq_load32(&ring->used->ring[slot].len));
+	dump_split_desc(f, ring, head);
+	fprintf(f, "\n");
+}
+
+static void
+dump_packed(FILE *f, const struct virtq_ring *ring, uint32_t pos)
+{
+	const uint32_t slot = pos % ring->size;
+	const struct virtq_desc d = virtq_load_desc(&ring->pdesc[slot]);
+
+	fprintf(f, "  %u: addr 0x%" PRIx64 " len %u id %u flags 0x%x\n", slot, d.addr, d.len,
+		d.packed.id, d.packed.flags);
+}
+
+static void
+dump_split_indexes(FILE *f, const struct virtq_ring *ring, const struct virtq_cursor *cursor)
+{
+	fprintf(f, "available %u, used %u, here %u and %u\n", virtq_load16(&ring->avail->idx),
+		virtq_load16(&ring->used->idx), cursor->avail_idx, cursor->used_idx);
+}
+
+static void
+dump_packed_indexes(FILE *f, const struct virtq_cursor *cursor)
+{
+	fprintf(f, "here %u wrap %d and %u wrap %d\n", cursor->avail_idx, cursor->avail_wrap,
+		cursor->used_idx, cursor->used_wrap);
+}
+
+/* From the one on that comes next at this end: of a back-end to fetch, of a front-end to be used. */
+static void
+dump_ring(const struct dump_call *call, const struct virtq_ring *ring,
+	  const struct virtq_cursor *cursor)
+{
+	const uint16_t next = vring_role_of(call->port)->own_rings ? cursor->used_idx :
+								     cursor->avail_idx;
+	const uint32_t end = RTE_MIN((uint32_t)call->offset + call->num, (uint32_t)ring->size);
+
+	fprintf(call->f, "vring %u: %s, %u entries, ", ring->qid,
+		ring->packed ? "packed" : "split", ring->size);
+	if (ring->packed)
+		dump_packed_indexes(call->f, cursor);
+	else
+		dump_split_indexes(call->f, ring, cursor);
+	for (uint32_t i = call->offset; i < end; i++) {
+		if (ring->packed)
+			dump_packed(call->f, ring, next + i);
+		else
+			dump_split(call->f, ring, (uint16_t)(next + i));
+	}
+}
+
+/* Rings come and go in this thread alone, so what is published stays for as long as this takes. */
+static int
+descs_in_ctrl(void *arg)
+{
+	const struct dump_call *call = arg;
+	const struct vring_poll_set *set = call->q->published;
+
+	if (set == NULL || set->n == 0)
+		fprintf(call->f, "no ring\n");
+	for (unsigned int i = 0; set != NULL && i < set->n; i++)
+		if (set->entry[i].ring != NULL)
+			dump_ring(call, set->entry[i].ring, set->entry[i].cursor);
+	return 0;
+}
+
+static int
+dump_descs(const struct rte_eth_dev *dev, const struct vring_queue *q, uint16_t offset,
+	   uint16_t num, FILE *f)
+{
+	struct dump_call call = { .port = dev->data->dev_private, .q = q, .offset = offset,
+				  .num = num };
+
+	return q == NULL ? -EINVAL : dump_text(&call, descs_in_ctrl, f);
+}
+
+int
+vring_dump_rx_descs(const struct rte_eth_dev *dev, uint16_t id, uint16_t offset, uint16_t num,
+		    FILE *f)
+{
+	return dump_descs(dev, dev->data->rx_queues[id], offset, num, f);
+}
+
+int
+vring_dump_tx_descs(const struct rte_eth_dev *dev, uint16_t id, uint16_t offset, uint16_t num,
+		    FILE *f)
+{
+	return dump_descs(dev, dev->data->tx_queues[id], offset, num, f);
 }

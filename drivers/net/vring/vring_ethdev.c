@@ -331,6 +331,8 @@ const struct eth_dev_ops vring_ethdev_ops = {
 	.xstats_reset = vring_stats_reset,
 	.eth_dev_priv_dump = vring_dump_priv,
 	.get_reg = vring_regs_get,
+	.eth_rx_descriptor_dump = vring_dump_rx_descs,
+	.eth_tx_descriptor_dump = vring_dump_tx_descs,
 };
 
 const struct eth_dev_ops vring_ethdev_secondary_ops = {
