@@ -322,6 +322,37 @@ descriptors(void **state)
 	assert_string_equal(text, "no ring\n");
 }
 
+/* Counters add up what the queues count that are mapped to them. */
+static void
+counters(void **state)
+{
+	static const uint8_t plain[] = {0x88, 0xb5};
+	struct ends *e = *state;
+	struct rte_eth_stats st;
+
+	make_ends(e, 0);
+	for (uint16_t i = 0; i < 5; i++)
+		rte_pktmbuf_free(carried(e->fe, e->be, i % 2, frame_of(plain, sizeof(plain))));
+	assert_int_equal(rte_eth_stats_get(e->be, &st), 0);
+	assert_int_equal(st.q_ipackets[0], 3);
+	assert_int_equal(st.q_ipackets[1], 2);
+	assert_int_equal(rte_eth_dev_set_rx_queue_stats_mapping(e->be, 0, 7), 0);
+	assert_int_equal(rte_eth_dev_set_rx_queue_stats_mapping(e->be, 1, 7), 0);
+	assert_int_equal(rte_eth_dev_set_tx_queue_stats_mapping(e->fe, 1, 0), 0);
+	assert_int_equal(rte_eth_stats_get(e->be, &st), 0);
+	assert_int_equal(st.q_ipackets[0], 0);
+	assert_int_equal(st.q_ipackets[1], 0);
+	assert_int_equal(st.q_ipackets[7], 5);
+	assert_int_equal(st.q_ibytes[7], 5 * 80);
+	assert_int_equal(st.ipackets, 5);
+	assert_int_equal(rte_eth_stats_get(e->fe, &st), 0);
+	assert_int_equal(st.q_opackets[0], 5);
+	assert_int_equal(st.q_opackets[1], 0);
+	assert_int_equal(rte_eth_dev_set_rx_queue_stats_mapping(e->be, 0,
+								RTE_ETHDEV_QUEUE_STAT_CNTRS),
+			 -EINVAL);
+}
+
 #define ENDS_TESTS(fn) \
 	cmocka_unit_test_setup_teardown(fn, ends_setup, ends_teardown), \
 	{ #fn "_packed", fn, ends_setup_packed, ends_teardown, NULL }
@@ -334,6 +365,7 @@ main(void)
 		ENDS_TESTS(registers),
 		ENDS_TESTS(registers_in_part),
 		ENDS_TESTS(descriptors),
+		ENDS_TESTS(counters),
 	};
 
 	return cmocka_run_group_tests_name("vring_surface", tests, vnet_setup, vnet_teardown);

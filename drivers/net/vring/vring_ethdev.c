@@ -324,6 +324,7 @@ const struct eth_dev_ops vring_ethdev_ops = {
 	.tx_done_cleanup = vring_rxtx_tx_done_cleanup,
 	.stats_get = vring_stats_get,
 	.stats_reset = vring_stats_reset,
+	.queue_stats_mapping_set = vring_stats_map,
 	.xstats_get = vring_xstats_get,
 	.xstats_get_by_id = vring_xstats_get_by_id,
 	.xstats_get_names = vring_xstats_get_names,

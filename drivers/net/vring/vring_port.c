@@ -25,6 +25,8 @@ vring_port_alloc(struct vring_port *port, bool drv, int numa)
 	if ((port->devs == NULL && port->drvs == NULL) || port->rx_base == NULL ||
 	    port->tx_base == NULL)
 		return -ENOMEM;
+	for (uint16_t i = 0; i < port->pairs; i++)
+		port->rx_base[i].counter = port->tx_base[i].counter = i;
 	for (unsigned int qid = 0; qid < n; qid++) {
 		struct vring_port_vring *vring = &port->vring[qid];
 

@@ -64,6 +64,7 @@ struct vring_port_vring {
 struct vring_stats_base {
 	struct vnet_stats released;	/* of queues that were released */
 	struct vnet_stats at_reset;	/* to subtract: totals at the last reset */
+	uint16_t counter;	/* of struct rte_eth_stats that it adds to, if there is such a one */
 };
 
 /* What the control thread knows of the session; copied here for other threads and processes. */

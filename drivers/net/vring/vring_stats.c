@@ -98,6 +98,8 @@ sum_counters(const uint64_t *counters, unsigned int n)
 static void
 add_rx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 {
+	const struct vring_port *port = dev->data->dev_private;
+	const uint16_t counter = port->rx_base[id].counter;
 	struct vnet_stats s;
 
 	vring_stats_rxq(dev, id, &s);
@@ -106,26 +108,28 @@ add_rx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 	stats->rx_nombuf += s.nombuf;
 	stats->imissed += s.drop[VNET_DROP_DISABLED];
 	stats->ierrors += sum_counters(s.drop, VNET_DROP_MAX) - s.drop[VNET_DROP_DISABLED];
-	if (id >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
+	if (counter >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
 		return;
-	stats->q_ipackets[id] = s.packets;
-	stats->q_ibytes[id] = s.bytes;
-	stats->q_errors[id] = sum_counters(s.drop, VNET_DROP_MAX);
+	stats->q_ipackets[counter] += s.packets;
+	stats->q_ibytes[counter] += s.bytes;
+	stats->q_errors[counter] += sum_counters(s.drop, VNET_DROP_MAX);
 }
 
 static void
 add_tx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 {
+	const struct vring_port *port = dev->data->dev_private;
+	const uint16_t counter = port->tx_base[id].counter;
 	struct vnet_stats s;
 
 	vring_stats_txq(dev, id, &s);
 	stats->opackets += s.packets;
 	stats->obytes += s.bytes;
 	stats->oerrors += sum_counters(s.drop, VNET_DROP_MAX);
-	if (id >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
+	if (counter >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
 		return;
-	stats->q_opackets[id] = s.packets;
-	stats->q_obytes[id] = s.bytes;
+	stats->q_opackets[counter] += s.packets;
+	stats->q_obytes[counter] += s.bytes;
 }
 
 /* All pairs of the port. Pairs that the application does not use any more count as well. */
@@ -138,6 +142,17 @@ vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
 		add_rx(dev, i, stats);
 		add_tx(dev, i, stats);
 	}
+	return 0;
+}
+
+int
+vring_stats_map(struct rte_eth_dev *dev, uint16_t id, uint8_t counter, uint8_t is_rx)
+{
+	const struct vring_port *port = dev->data->dev_private;
+
+	if (id >= port->pairs || counter >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
+		return -EINVAL;
+	(is_rx ? port->rx_base : port->tx_base)[id].counter = counter;
 	return 0;
 }
 
