@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What an application asks for on top of the packets themselves: their types. Either role. */
+/* What an application asks for on top of the packets: their types, and those of its VLANs. */
 #include "rig_guest_net.h"
 
 #define ALL RTE_PTYPE_ALL_MASK
@@ -25,7 +25,8 @@ static const struct {
 	  RTE_PTYPE_L2_ETHER_VLAN | RTE_PTYPE_L3_IPV6 | RTE_PTYPE_L4_SCTP },
 	{ { 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, IPPROTO_HOPOPTS, [42] = IPPROTO_UDP },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV6_EXT | RTE_PTYPE_L4_UDP },
-	{ { 0x08, 0, 0x45, 0, 0, 60, 0, 0, 0, 0, 64, IPPROTO_IPIP, [22] = 0x45, [31] = IPPROTO_UDP },
+	{ { 0x08, 0, 0x45, 0, 0, 60, 0, 0, 0, 0, 64, IPPROTO_IPIP,
+	    [22] = 0x45, [31] = IPPROTO_UDP },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_TUNNEL_IP |
 	  RTE_PTYPE_INNER_L3_IPV4 | RTE_PTYPE_INNER_L4_UDP },
 };
@@ -114,6 +115,116 @@ types_without_tag(void **state)
 	port_close(&p);
 }
 
+#define MARK 0xb5
+
+/* A frame with this tag control information, of a type if that is 0x8100. */
+static void
+fill_tagged(uint8_t *data, uint16_t type, uint16_t tci)
+{
+	frame_fill(data, 80, tci);
+	data[12] = type >> 8;
+	data[13] = (uint8_t)type;
+	data[14] = tci >> 8;
+	data[15] = (uint8_t)tci;
+	data[16] = 0x88;
+	data[17] = MARK;
+}
+
+static const struct {
+	uint16_t type, tci;
+	bool wanted;
+} tagged[] = {
+	{ 0x8100, 7, true },
+	{ 0x8100, 0xe007, true },	/* with a priority */
+	{ 0x8100, 8, false },
+	{ 0x88b5, 8, true },		/* no tag */
+	{ 0x8100, 4095, true },
+	{ 0x8100, 4094, false },
+	{ 0x8100, 0xe000, true },	/* of no VLAN */
+	{ 0x8100, 64, true },
+	{ 0x8100, 128, false },
+};
+
+static const uint64_t wanted_vlans[64] = {
+	[0] = VIRTQ_BIT(7), [1] = VIRTQ_BIT(0), [63] = VIRTQ_BIT(63),
+};
+
+static unsigned int
+count_wanted(void)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < RTE_DIM(tagged); i++)
+		n += tagged[i].wanted;
+	return n;
+}
+
+/* Of a burst what is wanted remains, in order; the rest is counted, under its own name alone. */
+static void
+vlans(void **state)
+{
+	for (unsigned int i = 0; i < 2 * RTE_DIM(rings); i++) {
+		const bool strip = i >= RTE_DIM(rings);
+		struct rte_mbuf *pkts[RTE_DIM(tagged)];
+		uint16_t n = 0;
+		struct port p;
+
+		port_open(&p, 16, rings[i % RTE_DIM(rings)], 2048, 1);
+		p.rxq.flags |= VNET_F_VLAN_FILTER | VNET_F_STATS | (strip ? VNET_F_VLAN_STRIP : 0);
+		p.rxq.vlan_ids = wanted_vlans;
+		for (unsigned int k = 0; k < RTE_DIM(tagged); k++) {
+			uint8_t data[80];
+
+			fill_tagged(data, tagged[k].type, tagged[k].tci);
+			assert_true(port_send(&p, NULL, data, sizeof(data),
+					      &layouts[k % NLAYOUTS]));
+		}
+		assert_int_equal(port_rx(&p, pkts, RTE_DIM(tagged)), count_wanted());
+		for (unsigned int k = 0; k < RTE_DIM(tagged); k++) {
+			const bool tag = tagged[k].type == 0x8100;
+			uint8_t data[80];
+
+			if (!tagged[k].wanted)
+				continue;
+			fill_tagged(data, tagged[k].type, tagged[k].tci);
+			assert_int_equal(pkts[n]->pkt_len, strip && tag ? 76 : 80);
+			if (strip && tag)
+				assert_int_equal(pkts[n]->vlan_tci, tagged[k].tci);
+			else
+				assert_memory_equal(rte_pktmbuf_mtod(pkts[n], void *), data, 80);
+			rte_pktmbuf_free(pkts[n++]);
+		}
+		assert_int_equal(p.rxq.stats.packets, n);
+		assert_int_equal(p.rxq.stats.bytes, n * 80);
+		assert_int_equal(p.rxq.stats.size_bin[1], n);
+		assert_int_equal(p.rxq.stats.drop[VNET_DROP_VLAN], RTE_DIM(tagged) - n);
+		assert_int_equal(port_reap(&p), RTE_DIM(tagged));
+		port_close(&p);
+	}
+}
+
+/* A frame that ends within the tag has none. */
+static void
+short_frames(void **state)
+{
+	for (uint32_t len = 14; len <= 18; len++) {
+		struct rte_mbuf *m;
+		uint8_t data[80];
+		struct port p;
+
+		port_open(&p, 16, rings[0], 2048, 1);
+		p.rxq.flags |= VNET_F_VLAN_FILTER;
+		p.rxq.vlan_ids = wanted_vlans;
+		fill_tagged(data, 0x8100, 8);
+		port_send(&p, NULL, data, len, PLAIN);
+		assert_int_equal(port_rx(&p, &m, 1), len < 16);
+		if (len < 16)
+			rte_pktmbuf_free(m);
+		port_reap(&p);
+		port_close(&p);
+	}
+}
+
 int
 main(void)
 {
@@ -121,6 +232,8 @@ main(void)
 		cmocka_unit_test(types),
 		cmocka_unit_test(nobody_asks),
 		cmocka_unit_test(types_without_tag),
+		cmocka_unit_test(vlans),
+		cmocka_unit_test(short_frames),
 	};
 
 	return cmocka_run_group_tests_name("vnet_rx_after", tests, vnet_setup, vnet_teardown);

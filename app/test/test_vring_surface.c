@@ -261,14 +261,17 @@ registers_in_part(void **state)
 
 /* What a dump of descriptors prints. */
 static void
-dumped(char *text, size_t size, uint16_t id, bool rx, uint16_t queue, uint16_t offset,
-       uint16_t num)
+dumped(char *text, size_t size, uint16_t id, bool rx, uint16_t queue, uint16_t from, uint16_t num)
 {
 	FILE *f = fmemopen(text, size, "w");
+	int rc;
 
 	assert_non_null(f);
-	assert_int_equal((rx ? rte_eth_rx_descriptor_dump : rte_eth_tx_descriptor_dump)(
-				 id, queue, offset, num, f), 0);
+	if (rx)
+		rc = rte_eth_rx_descriptor_dump(id, queue, from, num, f);
+	else
+		rc = rte_eth_tx_descriptor_dump(id, queue, from, num, f);
+	assert_int_equal(rc, 0);
 	assert_int_equal(fclose(f), 0);
 }
 
@@ -298,8 +301,9 @@ descriptors(void **state)
 	assert_int_equal(rte_eth_tx_burst(e->fe, 1, &m, 1), 1);
 	/* The packet that waits is the next one, in entry 5: 12 bytes of header, 80 of data. */
 	dumped(text, sizeof(text), e->be, true, 1, 0, 1);
-	assert_non_null(strstr(text, e->packed ? "vring 3: packed, 128 entries, here 5 wrap 1" :
-						 "vring 3: split, 128 entries, available 6, used 5"));
+	assert_non_null(strstr(text, e->packed ?
+			       "vring 3: packed, 128 entries, here 5 wrap 1" :
+			       "vring 3: split, 128 entries, available 6, used 5"));
 	assert_non_null(strstr(text, "\n  5: "));
 	assert_non_null(strstr(text, "len 92"));
 	assert_int_equal(lines_of(text), 2);
@@ -353,6 +357,79 @@ counters(void **state)
 			 -EINVAL);
 }
 
+/* Send a frame of each of three kinds; returns those that arrive, as bits. */
+static unsigned int
+arrive(uint16_t from, uint16_t to)
+{
+	static const uint8_t kinds[3][6] = {
+		{0x88, 0xb5, 0, 0}, {0x81, 0, 0, 7, 0x88, 0xb5}, {0x81, 0, 0x20, 8, 0x88, 0xb5},
+	};
+	static const uint8_t last[] = {0x88, 0xb6};
+	unsigned int which = 0;
+	struct rte_mbuf *m;
+	const uint8_t *data;
+
+	for (unsigned int i = 0; i < RTE_DIM(kinds); i++) {
+		m = frame_of(kinds[i], sizeof(kinds[i]));
+		assert_int_equal(rte_eth_tx_burst(from, 0, &m, 1), 1);
+	}
+	m = frame_of(last, sizeof(last));
+	assert_int_equal(rte_eth_tx_burst(from, 0, &m, 1), 1);
+	for (bool over = false; !over;) {
+		assert_true(SPORT_BECOMES(rte_eth_rx_burst(to, 0, &m, 1) == 1));
+		data = rte_pktmbuf_mtod(m, const uint8_t *);
+		over = data[13] == last[1];
+		for (unsigned int i = 0; i < RTE_DIM(kinds); i++)
+			which |= memcmp(data + 12, kinds[i], 4) == 0 ? 1u << i : 0;
+		rte_pktmbuf_free(m);
+	}
+	return which;
+}
+
+static uint64_t
+xstat_of(uint16_t id, const char *name)
+{
+	uint64_t number, value;
+
+	assert_int_equal(rte_eth_xstats_get_id_by_name(id, name, &number), 0);
+	assert_int_equal(rte_eth_xstats_get_by_id(id, &number, &value, 1), 1);
+	return value;
+}
+
+/* The set of VLANs, and whether it is in force, change while the port runs. */
+static void
+vlans_of_port(uint16_t from, uint16_t to)
+{
+	struct rte_eth_stats st;
+	const int mode = rte_eth_dev_get_vlan_offload(to);
+
+	assert_int_equal(arrive(from, to), 1);
+	assert_int_equal(rte_eth_dev_vlan_filter(to, 8, 1), 0);
+	assert_int_equal(arrive(from, to), 5);
+	assert_int_equal(rte_eth_dev_vlan_filter(to, 7, 1), 0);
+	assert_int_equal(arrive(from, to), 7);
+	assert_int_equal(rte_eth_dev_vlan_filter(to, 8, 0), 0);
+	assert_int_equal(arrive(from, to), 3);
+	assert_int_equal(rte_eth_dev_set_vlan_offload(to, mode & ~RTE_ETH_VLAN_FILTER_OFFLOAD), 0);
+	assert_int_equal(arrive(from, to), 7);
+	assert_int_equal(rte_eth_dev_set_vlan_offload(to, mode), 0);
+	assert_int_equal(arrive(from, to), 3);
+	assert_int_equal(xstat_of(to, "rx_q0_vlan_dropped"), 2 + 1 + 0 + 1 + 0 + 1);
+	assert_int_equal(rte_eth_stats_get(to, &st), 0);
+	assert_int_equal(st.ierrors + st.imissed, 0);
+	assert_int_equal(st.ipackets, 6 * 4 - 5);
+}
+
+static void
+vlans(void **state)
+{
+	struct ends *e = *state;
+
+	make_ends(e, RTE_ETH_RX_OFFLOAD_VLAN_FILTER);
+	vlans_of_port(e->fe, e->be);
+	vlans_of_port(e->be, e->fe);
+}
+
 #define ENDS_TESTS(fn) \
 	cmocka_unit_test_setup_teardown(fn, ends_setup, ends_teardown), \
 	{ #fn "_packed", fn, ends_setup_packed, ends_teardown, NULL }
@@ -366,6 +443,7 @@ main(void)
 		ENDS_TESTS(registers_in_part),
 		ENDS_TESTS(descriptors),
 		ENDS_TESTS(counters),
+		ENDS_TESTS(vlans),
 	};
 
 	return cmocka_run_group_tests_name("vring_surface", tests, vnet_setup, vnet_teardown);

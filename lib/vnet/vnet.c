@@ -23,6 +23,7 @@ static const struct {
 	[VNET_DROP_NO_GUEST] = {"no_guest", false, true},
 	[VNET_DROP_RING_FULL] = {"ring_full", false, true},
 	[VNET_DROP_OFFLOAD] = {"offload", false, true},
+	[VNET_DROP_VLAN] = {"vlan", true, false},
 };
 
 const char *

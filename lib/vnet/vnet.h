@@ -32,6 +32,7 @@ enum vnet_drop {
 	VNET_DROP_NO_GUEST,	/* tx: nobody is connected */
 	VNET_DROP_RING_FULL,	/* tx: tx-retries= is set and the ring stayed full */
 	VNET_DROP_OFFLOAD,	/* tx: an offload asked for cannot be done on this packet */
+	VNET_DROP_VLAN,		/* rx: of a VLAN that the application does not want */
 	VNET_DROP_MAX
 };
 
@@ -91,8 +92,9 @@ vnet_count_burst(struct vnet_stats *stats, uint16_t n)
 #define VNET_F_CUT_TCP		(1u << 7)
 #define VNET_F_CUT_UDP		(1u << 8)
 #define VNET_F_PTYPES		(1u << 9) /* rx: the application is told of the types in `ptypes` */
+#define VNET_F_VLAN_FILTER	(1u << 10) /* rx: VLANs that are not in vlan_ids are dropped */
 /* What is done with the packets of a round once they are received: vnet_rx_after(). */
-#define VNET_F_AFTER		(VNET_F_VLAN_STRIP | VNET_F_PTYPES)
+#define VNET_F_AFTER		(VNET_F_VLAN_STRIP | VNET_F_PTYPES | VNET_F_VLAN_FILTER)
 
 /* Receive side of an ethdev queue. */
 struct vnet_rxq {
@@ -106,6 +108,7 @@ struct vnet_rxq {
 	uint32_t zc_min, zc_max;
 	bool iova_is_va;
 	uint32_t ptypes;		/* VNET_F_PTYPES: whole groups of RTE_PTYPE_*_MASK */
+	const uint64_t *vlan_ids;	/* VNET_F_VLAN_FILTER: a bit for each; they may change */
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 
@@ -192,9 +195,6 @@ uint16_t vnet_cut_burst(struct vnet_rxq *rxq, struct vnet_cut *cut, struct rte_m
 
 /* Drop n packets for one reason: free, count. */
 void vnet_tx_drop(struct vnet_txq *txq, struct rte_mbuf **pkts, uint16_t n, enum vnet_drop why);
-
-/* Types of n packets, as far as the queue's application wants to know. */
-void vnet_rx_after_ptypes(const struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n);
 
 /* Make a packet ready for any ring: header fields, pseudo-header checksum. ethdev tx_prepare. */
 uint16_t vnet_tx_prepare(struct rte_mbuf **pkts, uint16_t n);

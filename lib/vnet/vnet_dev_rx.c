@@ -280,7 +280,7 @@ rx_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *r
 	virtq_dev_notify(dev, ring, flags & DEV_RX_PACKED);
 	if (unlikely(fetch.err != VIRTQ_OK && i == have))
 		rx_break(rxq, dev, ring, fetch.err);
-	vnet_rx_account(rxq, pkts, out, bytes);
+	out = vnet_rx_account(rxq, pkts, out, bytes);
 	virtq_dev_prefetch_next(dev, ring, n, flags & DEV_RX_PACKED);
 	return out;
 }
@@ -332,11 +332,15 @@ rx_zc_one(const struct rx_round *r, struct vnet_zc_round *zc, const struct virtq
 	return res;
 }
 
-/* Whether mbufs may be attached. Stripping a tag would write where the guest may only be read. */
+/*
+ * Whether mbufs may be attached. Stripping a tag would write where the guest may only be read, and
+ * the guest could change one that a filter has let pass.
+ */
 static inline bool
 rx_zc_allowed(const struct vnet_rxq *rxq, const struct vnet_zc_ring *zc)
 {
-	return rxq->zc_max != 0 && !(rxq->flags & VNET_F_VLAN_STRIP) &&
+	return rxq->zc_max != 0 &&
+	       !(rxq->flags & (VNET_F_VLAN_STRIP | VNET_F_VLAN_FILTER)) &&
 	       !__atomic_load_n(&zc->paused, __ATOMIC_RELAXED);
 }
 
@@ -441,7 +445,7 @@ rx_zc_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring
 	rx_zc_pushed(dev, ring, used, pushed, flags);
 	if (unlikely(fetch.err != VIRTQ_OK && i == have))
 		rx_break(rxq, dev, ring, fetch.err);
-	vnet_rx_account(rxq, pkts, done.out, done.bytes);
+	done.out = vnet_rx_account(rxq, pkts, done.out, done.bytes);
 	virtq_dev_prefetch_next(dev, ring, n, flags & DEV_RX_PACKED);
 	return done.out;
 }

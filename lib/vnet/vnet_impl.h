@@ -10,6 +10,7 @@
 #include "vnet.h"
 #include "vnet_count.h"
 #include "vnet_extbuf.h"
+#include "vnet_rx_after.h"
 #include "vnet_zc_buf.h"
 
 /* The header as it lies in a buffer; num_buffers is absent in the 10-byte form. VIRTIO 5.1.6 */
@@ -110,31 +111,30 @@ bool vnet_offload_is_cut(uint32_t flags, uint8_t gso_type);
 /* Carry a checked header over into the mbuf that holds the packet. */
 void vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m);
 
-/* What VNET_F_AFTER asks for. */
-void vnet_rx_after(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n);
-
-/* n packets were received. */
-static inline void
+/* n packets were received. Returns how many of them are delivered; the others are dropped. */
+static inline uint16_t
 vnet_rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t bytes)
 {
+	if (unlikely(rxq->flags & VNET_F_AFTER))
+		return vnet_rx_after(rxq, pkts, n);
 	rxq->stats.packets += n;
 	rxq->stats.bytes += bytes;
 	if (rxq->flags & VNET_F_STATS)
 		vnet_count_classes(&rxq->stats, pkts, n);
-	if (unlikely(rxq->flags & VNET_F_AFTER))
-		vnet_rx_after(rxq, pkts, n);
+	return n;
 }
 
 /* The same where bytes and classes were counted along the way. */
-static inline void
+static inline uint16_t
 vnet_rx_account_classes(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t classes)
 {
+	if (unlikely(rxq->flags & VNET_F_AFTER))
+		return vnet_rx_after(rxq, pkts, n);
 	rxq->stats.packets += n;
 	rxq->stats.bytes += vnet_size_classes_bytes(classes);
 	if (rxq->flags & VNET_F_STATS)
 		vnet_count_size_classes(&rxq->stats, pkts, n, classes);
-	if (unlikely(rxq->flags & VNET_F_AFTER))
-		vnet_rx_after(rxq, pkts, n);
+	return n;
 }
 
 /* A raw mbuf becomes a packet of one segment of len bytes; rearm: its queue's. */

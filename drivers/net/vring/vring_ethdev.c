@@ -302,6 +302,7 @@ const struct eth_dev_ops vring_ethdev_ops = {
 	.mac_addr_add = port_mac_add,
 	.mac_addr_remove = port_mac_remove,
 	.set_mc_addr_list = port_mc_list,
+	.vlan_filter_set = vring_rxmode_vlan_filter_set,
 	.vlan_offload_set = vring_rxmode_vlan_offload_set,
 	.rx_queue_setup = vring_queue_rx_setup,
 	.tx_queue_setup = vring_queue_tx_setup,

@@ -64,7 +64,7 @@ struct vring_port_vring {
 struct vring_stats_base {
 	struct vnet_stats released;	/* of queues that were released */
 	struct vnet_stats at_reset;	/* to subtract: totals at the last reset */
-	uint16_t counter;	/* of struct rte_eth_stats that it adds to, if there is such a one */
+	uint16_t counter;	/* of struct rte_eth_stats that it adds to, if it has that one */
 };
 
 /* What the control thread knows of the session; copied here for other threads and processes. */
@@ -114,7 +114,7 @@ struct vring_port {
 	bool started;		/* dev_start */
 	bool admin_down;	/* dev_set_link_down */
 	uint64_t features, protocol_features; /* negotiated */
-	uint32_t ptypes;	/* of packets, that the application is told of: RTE_PTYPE_*_MASK */
+	uint32_t ptypes;	/* that the application is told of: RTE_PTYPE_*_MASK */
 	bool ptypes_chosen;	/* the application has said which */
 	uint16_t guest_mtu;	/* bytes, as the front-end said; 0: it did not */
 	struct vhost_log_limit log_limit; /* of lines that a peer causes without a session's */

@@ -146,6 +146,13 @@ merged_flags(const struct vring_port *port)
 	return flags;
 }
 
+static bool
+device_filters(const struct vring_port *port)
+{
+	return vring_role_of(port)->filters_vlans != NULL &&
+	       vring_role_of(port)->filters_vlans(port);
+}
+
 uint32_t
 vring_queue_rx_flags(const struct vring_port *port)
 {
@@ -164,6 +171,8 @@ vring_queue_rx_flags(const struct vring_port *port)
 		flags |= merged_flags(port);
 	if (offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP)
 		flags |= VNET_F_VLAN_STRIP;
+	if ((offloads & RTE_ETH_RX_OFFLOAD_VLAN_FILTER) && !device_filters(port))
+		flags |= VNET_F_VLAN_FILTER;
 	if (port->ptypes != 0)
 		flags |= VNET_F_PTYPES;
 	return flags;
@@ -174,6 +183,7 @@ vring_queue_rx_mode(struct vring_rxq *rxq)
 {
 	rxq->rx.flags = vring_queue_rx_flags(rxq->q.port);
 	rxq->rx.ptypes = rxq->q.port->ptypes;
+	rxq->rx.vlan_ids = rxq->q.port->dev->data->vlan_filter_conf.ids;
 }
 
 int

@@ -69,6 +69,8 @@ struct vring_role {
 	void (*info)(const struct vring_port *port, struct rte_eth_dev_info *info);
 	/* Whether packets may be chains of mbufs, as configured. */
 	bool (*rx_scatter)(const struct vring_port *port);
+	/* Whether the device drops frames of VLANs that the application does not want; NULL: no. */
+	bool (*filters_vlans)(const struct vring_port *port);
 	/* Whether receive buffers may come from there; NULL: from anywhere. */
 	bool (*takes_pool)(const struct vring_port *port, struct rte_mempool *pool);
 	/*

@@ -6,16 +6,30 @@
 #include "vring_rxmode.h"
 #include "vring_rxtx.h"
 
-/*
- * Bursts read the flags, which choose their instance. They change while no burst receives; those
- * that send go on.
- */
+static bool
+is_up_to_date(const struct vring_port *port)
+{
+	const struct rte_eth_dev_data *data = port->dev->data;
+	const uint32_t flags = vring_queue_rx_flags(port);
+
+	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
+		const struct vring_rxq *rxq = data->rx_queues[i];
+
+		if (rxq != NULL && (rxq->rx.flags != flags || rxq->rx.ptypes != port->ptypes))
+			return false;
+	}
+	return true;
+}
+
+/* The queues of a port that is stopped, too: these calls are the application's own. */
 static void
-apply_to_queues(struct vring_port *port)
+apply_mode(struct vring_port *port)
 {
 	struct rte_eth_dev_data *data = port->dev->data;
 	bool started[VRING_MAX_PAIRS];
 
+	if (is_up_to_date(port))
+		return;
 	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
 		struct vring_rxq *rxq = data->rx_queues[i];
 
@@ -36,10 +50,18 @@ apply_to_queues(struct vring_port *port)
 	vring_publish(port);
 }
 
+void
+vring_rxmode_update(struct vring_port *port)
+{
+	/* The queues of a stopped port are the application's, which may be releasing them. */
+	if (port->started)
+		apply_mode(port);
+}
+
 static int
 vlan_in_ctrl(void *arg)
 {
-	apply_to_queues(arg);
+	apply_mode(arg);
 	return 0;
 }
 
@@ -47,9 +69,15 @@ int
 vring_rxmode_vlan_offload_set(struct rte_eth_dev *dev, int mask)
 {
 	/* ethdev has put the mode into dev_conf. */
-	if (!(mask & RTE_ETH_VLAN_STRIP_MASK))
+	if (!(mask & (RTE_ETH_VLAN_STRIP_MASK | RTE_ETH_VLAN_FILTER_MASK)))
 		return 0;
 	return vring_ctrl_call(dev->data->dev_private, vlan_in_ctrl);
+}
+
+int
+vring_rxmode_vlan_filter_set(struct rte_eth_dev *dev, uint16_t id, int on)
+{
+	return 0;
 }
 
 struct ptypes_call {
@@ -70,7 +98,7 @@ ptypes_in_ctrl(void *arg)
 	if (port->ptypes == call->mask)
 		return 0;
 	port->ptypes = call->mask;
-	apply_to_queues(port);
+	apply_mode(port);
 	return 0;
 }
 

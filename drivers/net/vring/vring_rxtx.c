@@ -10,6 +10,7 @@
 #include <rte_pause.h>
 
 #include "virtq_notify.h"
+#include "vnet_rx_after.h"
 #include "vring_role.h"
 #include "vring_rxtx.h"
 

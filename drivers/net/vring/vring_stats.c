@@ -107,6 +107,8 @@ add_rx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 	stats->ibytes += s.bytes;
 	stats->rx_nombuf += s.nombuf;
 	stats->imissed += s.drop[VNET_DROP_DISABLED];
+	/* What the application does not want is no error. */
+	s.drop[VNET_DROP_VLAN] = 0;
 	stats->ierrors += sum_counters(s.drop, VNET_DROP_MAX) - s.drop[VNET_DROP_DISABLED];
 	if (counter >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
 		return;

@@ -12,7 +12,7 @@
 
 int vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
 int vring_stats_reset(struct rte_eth_dev *dev);
-/* ethdev's queue_stats_mapping_set: what queue `id` counts goes to this counter of the basic ones. */
+/* queue_stats_mapping_set: what queue `id` counts goes to this counter of the basic ones. */
 int vring_stats_map(struct rte_eth_dev *dev, uint16_t id, uint8_t counter, uint8_t is_rx);
 /* Totals of one queue since the last reset, the queues it had before included. */
 void vring_stats_rxq(const struct rte_eth_dev *dev, uint16_t id, struct vnet_stats *out);

@@ -22,6 +22,7 @@ vring_be_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 	 * guest negotiates, since software does what it does not.
 	 */
 	info->rx_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_VLAN_STRIP |
+				RTE_ETH_RX_OFFLOAD_VLAN_FILTER |
 				RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
 				RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_LRO;
 	info->max_lro_pkt_size = UINT16_MAX;

@@ -16,6 +16,7 @@
 #include "vring_fe_port.h"
 #include "vring_fe_queue.h"
 #include "vring_publish.h"
+#include "vring_rxmode.h"
 #include "vring_rxtx.h"
 
 /* This thread alone writes; whoever asks for statistics reads. */
@@ -123,6 +124,7 @@ fe_features(void *ctx, uint64_t features)
 		VRING_LOG(NOTICE, port->name, "packed_vq=1: the %s has split rings only",
 			  vhost_fe_peer(fe->session));
 	port->features = features;
+	vring_rxmode_update(port);
 }
 
 static void
@@ -427,6 +429,7 @@ const struct vring_role vring_fe_role = {
 	.close = front_close,
 	.info = vring_fe_ops_info,
 	.rx_scatter = front_rx_scatter,
+	.filters_vlans = vring_fe_ops_filters_vlans,
 	.takes_pool = vring_fe_mem_takes_pool,
 	.memory_moves = vring_fe_mem_moves,
 	.hurry = front_hurry,

@@ -86,6 +86,13 @@ front_mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
 	return -EINVAL;
 }
 
+bool
+vring_fe_ops_filters_vlans(const struct vring_port *port)
+{
+	return port->features & RTE_BIT64(VIRTIO_NET_F_CTRL_VLAN);
+}
+
+/* Kept for a device to come as well, while the port filters. */
 static int
 front_vlan_filter(struct rte_eth_dev *dev, uint16_t id, int on)
 {
@@ -206,6 +213,7 @@ vring_fe_ops_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 	struct vhost_fe_limits limits;
 
 	info->rx_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_VLAN_STRIP |
+				RTE_ETH_RX_OFFLOAD_VLAN_FILTER |
 				RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
 				RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
 	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_VLAN_INSERT |
@@ -220,9 +228,6 @@ vring_fe_ops_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY || fe == NULL)
 		return;
 	vhost_fe_get_limits(fe->session, &limits);
-	if (limits.offered & vring_devargs_wanted(&port->args, 0) &
-	    RTE_BIT64(VIRTIO_NET_F_CTRL_VLAN))
-		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_VLAN_FILTER;
 	if (limits.hash_report)
 		info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
 	if (limits.mtu >= VRING_MIN_MTU && limits.mtu < info->max_mtu) {

@@ -67,6 +67,7 @@ void vring_fe_mem_stop(struct vring_fe *fe);
 
 /* vring_fe_ops.c */
 const struct eth_dev_ops *vring_fe_ops(void);
+bool vring_fe_ops_filters_vlans(const struct vring_port *port);
 void vring_fe_ops_info(const struct vring_port *port, struct rte_eth_dev_info *info);
 
 /* vring_fe_info.c */
