@@ -145,7 +145,7 @@ dump_packed_indexes(FILE *f, const struct virtq_cursor *cursor)
 		cursor->used_idx, cursor->used_wrap);
 }
 
-/* From the one on that comes next at this end: of a back-end to fetch, of a front-end to be used. */
+/* From the one that comes next at this end: a back-end's to fetch, a front-end's to be used. */
 static void
 dump_ring(const struct dump_call *call, const struct virtq_ring *ring,
 	  const struct virtq_cursor *cursor)
@@ -190,19 +190,27 @@ dump_descs(const struct rte_eth_dev *dev, const struct vring_queue *q, uint16_t 
 	struct dump_call call = { .port = dev->data->dev_private, .q = q, .offset = offset,
 				  .num = num };
 
-	return q == NULL ? -EINVAL : dump_text(&call, descs_in_ctrl, f);
+	return dump_text(&call, descs_in_ctrl, f);
 }
 
 int
 vring_dump_rx_descs(const struct rte_eth_dev *dev, uint16_t id, uint16_t offset, uint16_t num,
 		    FILE *f)
 {
-	return dump_descs(dev, dev->data->rx_queues[id], offset, num, f);
+	const struct vring_port *port = dev->data->dev_private;
+
+	/* One that was never set up has no ring either. */
+	return id >= port->pairs ? -EINVAL :
+				   dump_descs(dev, &port->rxqs[id].q, offset, num, f);
 }
 
 int
 vring_dump_tx_descs(const struct rte_eth_dev *dev, uint16_t id, uint16_t offset, uint16_t num,
 		    FILE *f)
 {
-	return dump_descs(dev, dev->data->tx_queues[id], offset, num, f);
+	const struct vring_port *port = dev->data->dev_private;
+
+	/* One that was never set up has no ring either. */
+	return id >= port->pairs ? -EINVAL :
+				   dump_descs(dev, &port->txqs[id].q, offset, num, f);
 }

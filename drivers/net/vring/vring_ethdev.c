@@ -22,6 +22,7 @@
 #include "vring_role.h"
 #include "vring_rxmode.h"
 #include "vring_rxtx.h"
+#include "vring_secondary.h"
 #include "vring_stats.h"
 #include "vring_xstats.h"
 
@@ -352,4 +353,8 @@ const struct eth_dev_ops vring_ethdev_secondary_ops = {
 	.xstats_get_names = vring_xstats_get_names,
 	.xstats_get_names_by_id = vring_xstats_get_names_by_id,
 	.xstats_reset = vring_stats_reset,
+	.eth_dev_priv_dump = vring_secondary_dump_priv,
+	.get_reg = vring_secondary_get_reg,
+	.eth_rx_descriptor_dump = vring_secondary_dump_rx_descs,
+	.eth_tx_descriptor_dump = vring_secondary_dump_tx_descs,
 };

@@ -31,6 +31,7 @@
 #include "vring_role.h"
 #include "vring_hold.h"
 #include "vring_rxtx.h"
+#include "vring_secondary.h"
 
 /*
  * The driver interfaces of DPDK are stable within a release (year.month) only. With another release
@@ -224,6 +225,7 @@ create_port(struct rte_vdev_device *vdev, const char *name, const struct vring_d
 		return rc == -EEXIST ? -EADDRINUSE : rc;
 	}
 	rte_eth_dev_probing_finish(dev);
+	vring_secondary_serve();
 	return 0;
 }
 

@@ -20,7 +20,7 @@ regs_count(const struct vring_port *port)
 }
 
 static uint32_t
-port_state(const struct vring_port *port)
+port_bits(const struct vring_port *port)
 {
 	return (port->dev->data->dev_link.link_status ? VRING_REGS_S_LINK : 0) |
 	       (port->connected ? VRING_REGS_S_CONNECTED : 0) |
@@ -29,7 +29,7 @@ port_state(const struct vring_port *port)
 }
 
 static uint32_t
-ring_state(const struct vring_port_vring *vring)
+state_bits(const struct vring_port_vring *vring)
 {
 	const struct virtq_ring *ring = vring->ring;
 	uint32_t state = vring->cursor->broken != VIRTQ_OK ? VRING_REGS_R_BROKEN : 0;
@@ -48,7 +48,7 @@ ring_words(const struct vring_port *port, unsigned int qid, uint32_t *word)
 	const uint32_t wraps = vring->ring != NULL && vring->ring->packed ? 1u << 15 : 0;
 	uint64_t sent, suppressed;
 
-	word[VRING_REGS_RING_STATE] = ring_state(vring);
+	word[VRING_REGS_RING_STATE] = state_bits(vring);
 	word[VRING_REGS_RING_AVAIL] = cursor->avail_idx | (cursor->avail_wrap ? wraps : 0);
 	word[VRING_REGS_RING_USED] = cursor->used_idx | (cursor->used_wrap ? wraps : 0);
 	word[VRING_REGS_RING_ERROR] = cursor->broken;
@@ -69,7 +69,7 @@ regs_in_ctrl(void *arg)
 	uint32_t *word = call->word;
 
 	word[VRING_REGS_ROLE] = port->role;
-	word[VRING_REGS_STATE] = port_state(port);
+	word[VRING_REGS_STATE] = port_bits(port);
 	word[VRING_REGS_FEATURES_LO] = (uint32_t)port->features;
 	word[VRING_REGS_FEATURES_HI] = (uint32_t)(port->features >> 32);
 	word[VRING_REGS_PROTOCOL_LO] = (uint32_t)port->protocol_features;
@@ -83,10 +83,25 @@ regs_in_ctrl(void *arg)
 }
 
 int
+vring_regs_read(struct rte_eth_dev *dev, uint32_t *word, uint32_t count)
+{
+	struct regs_call call = { dev->data->dev_private, word };
+
+	return count == regs_count(call.port) ? evloop_call(call.port->loop, regs_in_ctrl, &call) :
+						-EINVAL;
+}
+
+int
 vring_regs_get(struct rte_eth_dev *dev, struct rte_dev_reg_info *info)
 {
-	struct regs_call call = { .port = dev->data->dev_private };
-	const uint32_t count = regs_count(call.port);
+	return vring_regs_get_by(dev, info, vring_regs_read);
+}
+
+int
+vring_regs_get_by(struct rte_eth_dev *dev, struct rte_dev_reg_info *info, vring_regs_fn read)
+{
+	const uint32_t count = regs_count(dev->data->dev_private);
+	uint32_t *word;
 	int rc;
 
 	info->version = VRING_REGS_VERSION;
@@ -97,15 +112,15 @@ vring_regs_get(struct rte_eth_dev *dev, struct rte_dev_reg_info *info)
 	}
 	if (info->offset > count || info->length > count - info->offset)
 		return -EINVAL;
-	call.word = calloc(count, sizeof(uint32_t));
-	if (call.word == NULL)
+	word = calloc(count, sizeof(*word));
+	if (word == NULL)
 		return -ENOMEM;
-	rc = evloop_call(call.port->loop, regs_in_ctrl, &call);
+	rc = read(dev, word, count);
 	if (info->length == 0)
 		info->length = count - info->offset;
-	info->width = sizeof(uint32_t);
+	info->width = sizeof(*word);
 	if (rc == 0)
-		memcpy(info->data, call.word + info->offset, info->length * sizeof(uint32_t));
-	free(call.word);
+		memcpy(info->data, word + info->offset, info->length * sizeof(*word));
+	free(word);
 	return rc;
 }

@@ -48,5 +48,10 @@ enum vring_regs_ring_word {
 
 /* ethdev's get_reg. */
 int vring_regs_get(struct rte_eth_dev *dev, struct rte_dev_reg_info *info);
+/* All of them, which are `count`. 0 or -errno. */
+typedef int (*vring_regs_fn)(struct rte_eth_dev *dev, uint32_t *word, uint32_t count);
+int vring_regs_read(struct rte_eth_dev *dev, uint32_t *word, uint32_t count);
+/* The same as vring_regs_get() by another way of reading them; any process. */
+int vring_regs_get_by(struct rte_eth_dev *dev, struct rte_dev_reg_info *info, vring_regs_fn read);
 
 #endif /* VRING_REGS_H */

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_string_fns.h>
+
+#include "vring_dump.h"
+#include "vring_registry.h"
+#include "vring_regs.h"
+#include "vring_secondary.h"
+
+#define CHANNEL "net_vring"
+#define WAIT_S 5
+
+enum what {
+	WHAT_PRIV,
+	WHAT_RX_DESCS,
+	WHAT_TX_DESCS,
+	WHAT_REGS,
+};
+
+struct question {
+	uint32_t what;
+	uint16_t port_id;
+	uint16_t queue, offset, num;	/* descriptors: of this queue, these */
+	uint32_t words;			/* registers that are expected */
+};
+
+struct answer {
+	int32_t rc;			/* 0: the file is what was asked for */
+};
+
+static_assert(sizeof(struct question) <= RTE_MP_MAX_PARAM_LEN, "goes with one message");
+
+static int
+write_regs(struct rte_eth_dev *dev, uint32_t words, FILE *f)
+{
+	uint32_t *word;
+	int rc;
+
+	/* A port has fewer vrings than that, and the other process no right to our memory. */
+	if (words > VRING_REGS_PORT_WORDS + VRING_MAX_QIDS * VRING_REGS_RING_WORDS)
+		return -EINVAL;
+	word = calloc(words, sizeof(*word));
+	if (word == NULL)
+		return -ENOMEM;
+	rc = vring_regs_read(dev, word, words);
+	if (rc == 0 && fwrite(word, sizeof(*word), words, f) != words)
+		rc = -EIO;
+	free(word);
+	return rc;
+}
+
+/* A question, and where its answer is written. */
+struct asked {
+	const struct question *q;
+	FILE *f;
+};
+
+static int
+write_answer(struct vring_port *port, void *arg)
+{
+	const struct asked *asked = arg;
+	const struct question *q = asked->q;
+
+	switch (q->what) {
+	case WHAT_PRIV:
+		return vring_dump_priv(port->dev, asked->f);
+	case WHAT_RX_DESCS:
+		return vring_dump_rx_descs(port->dev, q->queue, q->offset, q->num, asked->f);
+	case WHAT_TX_DESCS:
+		return vring_dump_tx_descs(port->dev, q->queue, q->offset, q->num, asked->f);
+	case WHAT_REGS:
+		return write_regs(port->dev, q->words, asked->f);
+	default:
+		return -EINVAL;
+	}
+}
+
+static int
+answer_to_file(const struct question *q, int fd)
+{
+	struct asked asked = { q, fdopen(dup(fd), "w") };
+	int rc;
+
+	if (asked.f == NULL)
+		return -ENOMEM;
+	rc = vring_registry_ask(q->port_id, write_answer, &asked);
+	if (fclose(asked.f) != 0 && rc == 0)
+		rc = -ENOMEM;
+	return rc;
+}
+
+/* In EAL's thread for messages. */
+static int
+answer_question(const struct rte_mp_msg *msg, const void *peer)
+{
+	struct rte_mp_msg reply = { .len_param = sizeof(struct answer) };
+	struct answer answer = { .rc = -EINVAL };
+	struct question q;
+	int fd = memfd_create("vring", MFD_CLOEXEC), rc;
+
+	if (fd < 0) {
+		answer.rc = -errno;
+	} else if (msg->len_param == sizeof(q)) {
+		memcpy(&q, msg->param, sizeof(q));
+		answer.rc = answer_to_file(&q, fd);
+		reply.num_fds = 1;
+		reply.fds[0] = fd;
+	}
+	rte_strscpy(reply.name, CHANNEL, sizeof(reply.name));
+	memcpy(reply.param, &answer, sizeof(answer));
+	rc = rte_mp_reply(&reply, peer);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+void
+vring_secondary_serve(void)
+{
+	/* Without the channel there are no secondary processes; once is enough. */
+	(void)rte_mp_action_register(CHANNEL, answer_question);
+}
+
+/* The file of an answer, or -errno. */
+static int
+file_of_answer(const struct rte_mp_msg *reply)
+{
+	struct answer answer;
+
+	if (reply->len_param != sizeof(answer))
+		return -EPROTO;
+	memcpy(&answer, reply->param, sizeof(answer));
+	if (answer.rc == 0 && reply->num_fds == 1)
+		return reply->fds[0];
+	for (int i = 0; i < reply->num_fds; i++)
+		close(reply->fds[i]);
+	return answer.rc != 0 ? answer.rc : -EPROTO;
+}
+
+/* A file to read the answer from, or -errno. */
+static int
+ask_primary(const struct rte_eth_dev *dev, struct question q)
+{
+	const struct timespec wait = { .tv_sec = WAIT_S };
+	struct rte_mp_msg msg = { .len_param = sizeof(q) };
+	struct rte_mp_reply replies;
+	int rc = -EAGAIN;
+
+	q.port_id = dev->data->port_id;
+	rte_strscpy(msg.name, CHANNEL, sizeof(msg.name));
+	memcpy(msg.param, &q, sizeof(q));
+	if (rte_mp_request_sync(&msg, &replies, &wait) != 0)
+		return -EAGAIN;
+	if (replies.nb_received == 1)
+		rc = file_of_answer(&replies.msgs[0]);
+	free(replies.msgs);
+	return rc;
+}
+
+static int
+ask_for_text(const struct rte_eth_dev *dev, struct question q, FILE *f)
+{
+	int fd = ask_primary(dev, q), rc = 0;
+	char text[4096];
+	off_t at = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	while (rc == 0 && (n = pread(fd, text, sizeof(text), at)) > 0) {
+		at += n;
+		if (fwrite(text, 1, (size_t)n, f) != (size_t)n)
+			rc = -EIO;
+	}
+	close(fd);
+	return rc;
+}
+
+int
+vring_secondary_dump_priv(struct rte_eth_dev *dev, FILE *f)
+{
+	return ask_for_text(dev, (struct question){ .what = WHAT_PRIV }, f);
+}
+
+int
+vring_secondary_dump_rx_descs(const struct rte_eth_dev *dev, uint16_t id, uint16_t offset,
+			      uint16_t num, FILE *f)
+{
+	const struct question q = { .what = WHAT_RX_DESCS, .queue = id, .offset = offset,
+				    .num = num };
+
+	return ask_for_text(dev, q, f);
+}
+
+int
+vring_secondary_dump_tx_descs(const struct rte_eth_dev *dev, uint16_t id, uint16_t offset,
+			      uint16_t num, FILE *f)
+{
+	const struct question q = { .what = WHAT_TX_DESCS, .queue = id, .offset = offset,
+				    .num = num };
+
+	return ask_for_text(dev, q, f);
+}
+
+static int
+regs_of_primary(struct rte_eth_dev *dev, uint32_t *word, uint32_t count)
+{
+	const size_t size = count * sizeof(*word);
+	int fd = ask_primary(dev, (struct question){ .what = WHAT_REGS, .words = count }), rc;
+
+	if (fd < 0)
+		return fd;
+	rc = pread(fd, word, size, 0) == (ssize_t)size ? 0 : -EPROTO;
+	close(fd);
+	return rc;
+}
+
+int
+vring_secondary_get_reg(struct rte_eth_dev *dev, struct rte_dev_reg_info *info)
+{
+	return vring_regs_get_by(dev, info, regs_of_primary);
+}
