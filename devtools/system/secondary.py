@@ -5,6 +5,7 @@ import glob
 import os
 import re
 import signal
+import struct
 import subprocess
 
 import bed
@@ -113,6 +114,42 @@ def reset(port):
     port.works()
 
 
+def registers(port):
+    """The words that the guide has, as a file; packets move an index in it and nothing else does."""
+    def read():
+        port.ask("--dump-regs", path("regs"))
+        data = open(glob.glob(path("regs") + "*")[0], "rb").read()
+        return struct.unpack("<%dI" % (len(data) // 4), data)
+    before = read()
+    check(before == read(), "registers move by themselves")
+    check(len(before) == 8 + 8 * before[7], "%d words of %d vrings" % (len(before), before[7]))
+    check(before[0] == 0 and before[1] == 7, "role %d, state 0x%x" % before[:2])
+    rings = [before[at:at + 8] for at in range(8, len(before), 8)]
+    check([ring[0] for ring in rings[:2]] == [3, 3], "vrings are %s" % rings[:2])
+    check(all(ring[1] >= 256 for ring in rings[:2]), "vrings are %s" % rings[:2])
+    port.send()
+    after = read()
+    moved = (after[8 + 8 + 2] - before[8 + 8 + 2]) & 0xffff
+    check(moved == COUNT, "vring 1 has moved by %d for %d packets" % (moved, COUNT))
+    port.works()
+
+
+def descriptors(port):
+    for side, vring in (("rx", 1), ("tx", 0)):
+        text = port.ask("--show-%s-descriptor" % side, "0:0:4")
+        check("vring %d: split, " % vring in text, "says nothing of vring %d: %s" % (vring, text))
+        lines = re.findall(r"^  \d+: available \d+, used id \d+ len \d+, desc", text, re.M)
+        check(len(lines) == 4, "%d descriptors of 4" % len(lines))
+    port.works()
+
+
+def private(port):
+    text = port.ask("--show-port-private")
+    check(re.search("^iface: .*port", text, re.M), "says nothing of the socket: " + text)
+    check(re.search(r"^vring 1 .*enabled, split", text, re.M), "says nothing of vring 1")
+    port.works()
+
+
 def captured(port, name, argv, file):
     """Every byte of what a port receives, while one watches."""
     watcher = bed.Process(name, argv, env={**os.environ, "LD_PRELOAD": ":".join(PRELOADED)})
@@ -147,7 +184,8 @@ def pdump(port):
 def run(report):
     port = Port()
     try:
-        for case in (counters, information, reset, dumpcap, pdump):
+        for case in (counters, information, reset, registers, descriptors, private, dumpcap,
+                     pdump):
             report.case(case.__name__, case, port)
     finally:
         port.close()

@@ -6,6 +6,7 @@ import re
 import socket
 
 import bed
+import pcap
 from bed import check, path
 
 MAC = "52:54:00:00:00:99"
@@ -25,7 +26,19 @@ COMMANDS = [
     ("show port 0 rxq 0 desc used count", r"\d"),
     ("show port 0 rxq 0 desc 5 status", r"Desc status"),
     ("show port 0 txq 0 desc 5 status", r"Desc status"),
-    ("show port 0 ptypes", None),
+    ("show port 0 ptypes", r"L3_IPV6(?s:.)*L4_UDP"),
+    ("set port 0 ptype_mask 0xfff", None),
+    ("set port 0 ptype_mask 0", None),
+    ("set stat_qmap rx 0 1 0", None),
+    ("set stat_qmap tx 0 1 3", None),
+    ("set stat_qmap rx 0 1 1", None),
+    ("set stat_qmap tx 0 1 1", None),
+    ("vlan set filter on 0", None),
+    ("rx_vlan add 7 0", None),
+    ("rx_vlan rm 7 0", None),
+    ("vlan set filter off 0", None),
+    ("vlan set strip on 0", None),
+    ("vlan set strip off 0", None),
     ("show port 0 rx_offload capabilities", None),
     ("show port 0 tx_offload capabilities", r"TCP_TSO|TCP_CKSUM"),
     ("clear port stats 0", None),
@@ -283,8 +296,111 @@ def telemetry():
         testpmd.quit()
 
 
+# Frames behind their addresses, and what they are in testpmd's words.
+FRAMES = [
+    ("080045000028000000004006", "L2_ETHER L3_IPV4 L4_TCP"),
+    ("8100000708004500002800000000401100", "L2_ETHER_VLAN L3_IPV4 L4_UDP"),
+    ("8100e00886dd6000000000001140", "L2_ETHER_VLAN L3_IPV6 L4_UDP"),
+    ("88b5", "L2_ETHER"),
+]
+
+
+class Receiver:
+    """A testpmd that prints what its port 0 receives, and one that sends each frame once. Of a
+    packet without a type it prints none."""
+
+    def __init__(self, driver, peer):
+        sock = path("types")
+        frames = [bytes.fromhex("525400000022525400000011" + kind) for kind, _ in FRAMES]
+        pcap.write(path("types.pcap"), [frame.ljust(80, b"\0") for frame in frames])
+        self.testpmds = []
+        back, front = ("iface=" + sock, "path=" + sock)
+        vdev = "%s0,%s" % (driver, back if peer == "net_virtio_user" else front)
+        other = "%s0,%s" % (peer, front if peer == "net_virtio_user" else back)
+        source = [other, "net_pcap0,infinite_rx=0,rx_pcap=" + path("types.pcap")]
+        shared = ["--single-file-segments"]
+        try:
+            if peer == "net_virtio_user":
+                self.start("receiver", [vdev], True, [])
+                self.start("source", source, False, shared)
+            else:
+                self.start("source", source, False, [])
+                self.start("receiver", [vdev], True, shared)
+        except bed.Failure:
+            self.close()
+            raise
+        self.receiver, self.source = sorted(self.testpmds, key=lambda t: t.name)
+        self.receiver.wait_link(0)
+        self.receiver.cmd("set fwd rxonly")
+        self.receiver.cmd("set verbose 1")
+        self.receiver.cmd("start")
+
+    def start(self, name, vdevs, plugin, eal):
+        self.testpmds.append(bed.Testpmd(name, vdevs, plugin=plugin, memory=96, eal=eal,
+                                         cpu=len(self.testpmds)))
+
+    def told(self, wanted):
+        """Types of what arrives when each frame is sent once; as many have to."""
+        before = len(self.receiver.log())
+        self.source.cmd("set flush_rx off")
+        self.source.cmd("set fwd io retry")
+        self.source.cmd("start")
+
+        def arrived():
+            return re.findall("- nb_segs=1 (?:- hw ptype: ([A-Z0-9_ ]*?) *)?- sw ptype",
+                              self.receiver.log()[before:])
+        try:
+            bed.wait_for("", lambda: len(arrived()) >= wanted, 5)
+        except bed.Failure:
+            pass  # the caller compares
+        self.source.cmd("stop")
+        # the file is read once for each start of its port
+        self.source.cmd("port stop 1")
+        self.source.cmd("port start 1")
+        return arrived()
+
+    def close(self):
+        for testpmd in reversed(self.testpmds):
+            testpmd.quit()
+
+
+def types_and_vlans(driver, peer):
+    """Types that the application asks for, and VLANs that it does, with a driver of DPDK's."""
+    ends = Receiver(driver, peer)
+    try:
+        port = ends.receiver
+        all_types = [types for _, types in FRAMES]
+        told = ends.told(len(FRAMES))
+        check(told == [""] * len(FRAMES), "types of nobody's wish: %s" % told)
+        port.cmd("set port 0 ptype_mask 0xfff")
+        told = ends.told(len(FRAMES))
+        check(told == all_types, "types %s" % told)
+        port.cmd("set port 0 ptype_mask 0xf0")
+        told = ends.told(len(FRAMES))
+        check([re.sub(r"\bL[24]_\w+", "", types).strip() for types in told] ==
+              ["L3_IPV4", "L3_IPV4", "L3_IPV6", ""] and not re.search("L[24]_(?!UNK)", str(told)),
+              "types of layer 3 %s" % told)
+        port.cmd("set port 0 ptype_mask 0xfff")
+        port.cmd("vlan set filter on 0")
+        port.cmd("rx_vlan add 7 0")
+        told = ends.told(3)
+        check(told == all_types[:2] + all_types[3:], "with VLAN 7 come %s" % told)
+        dropped = port.xstats(0)["rx_q0_vlan_dropped"]
+        check(dropped == 1, "%d frames of other VLANs counted" % dropped)
+        port.cmd("vlan set filter off 0")
+        told = ends.told(len(FRAMES))
+        check(told == all_types, "without a filter come %s" % told)
+        received = port.stats(0)["ipackets"]
+        check(received == 5 * len(FRAMES) - 1, "%d packets" % received)
+    finally:
+        ends.close()
+
+
 def run(report):
     alone_and_connected(report)
+    if bed.DRV == "net_vring":
+        for peer in ("net_virtio_user", "net_vhost"):
+            report.case("types-and-vlans-" + peer, types_and_vlans, bed.DRV, peer)
     if bed.DRV == "net_vring":
         report.case("telemetry-of-%d-pairs" % PAIRS, telemetry)
     report.case("hot-plug-%d-times" % CYCLES, hot_plug)
