@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What an application asks for on top of the packets: their types, and those of its VLANs. */
+/* What an application asks for on top of the packets: types, hashes, those of its VLANs alone. */
+#include "rig_device_known.h"
 #include "rig_guest_net.h"
+#include "vnet_cut.h"
+#include "vnet_hash.h"
 
 #define ALL RTE_PTYPE_ALL_MASK
 #define L2 RTE_PTYPE_L2_MASK
@@ -113,6 +116,83 @@ types_without_tag(void **state)
 			 RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV6 | RTE_PTYPE_L4_SCTP);
 	rte_pktmbuf_free(m);
 	port_close(&p);
+}
+
+/* What stands behind the addresses of a frame, and the hash of each kind; both are published. */
+static const struct {
+	uint8_t bytes[60];
+	uint32_t types, hash;		/* 0: none */
+} hashed[] = {
+#define V4(proto) 0x08, 0, 0x45, 0, 0, 60, 0, 0, 0, 0, 64, proto, 0, 0, \
+		  66, 9, 149, 187, 161, 142, 100, 80, 0x0a, 0xea, 0x06, 0xe6
+#define V6(proto) 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, proto, 64, \
+		  0x3f, 0xfe, 0x25, 1, 2, 0, 0x1f, 0xff, 0, 0, 0, 0, 0, 0, 0, 7, \
+		  0x3f, 0xfe, 0x25, 1, 2, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1, \
+		  0x0a, 0xea, 0x06, 0xe6
+	{ { V4(IPPROTO_TCP) }, VIRTIO_NET_RSS_HASH_TYPE_TCPv4, 0x51ccc178 },
+	{ { V4(IPPROTO_UDP) }, VIRTIO_NET_RSS_HASH_TYPE_UDPv4, 0x51ccc178 },
+	{ { V4(IPPROTO_TCP) }, VIRTIO_NET_RSS_HASH_TYPE_IPv4, 0x323e8fc2 },
+	{ { V4(IPPROTO_TCP) }, VNET_HASH_TYPES & ~VIRTIO_NET_RSS_HASH_TYPE_TCPv4, 0x323e8fc2 },
+	{ { V4(IPPROTO_SCTP) }, VNET_HASH_TYPES, 0x323e8fc2 },
+	{ { V4(IPPROTO_UDP) }, VIRTIO_NET_RSS_HASH_TYPE_TCPv4, 0 },
+	{ { V4(IPPROTO_UDP) }, VIRTIO_NET_RSS_HASH_TYPE_IPv6, 0 },
+	{ { V6(IPPROTO_TCP) }, VIRTIO_NET_RSS_HASH_TYPE_TCPv6, 0x40207d3d },
+	{ { V6(IPPROTO_UDP) }, VNET_HASH_TYPES, 0x40207d3d },
+	{ { V6(IPPROTO_UDP) }, VIRTIO_NET_RSS_HASH_TYPE_IPv6, 0x2cc18cd5 },
+	{ { 0x08, 6 }, VNET_HASH_TYPES, 0 },
+};
+
+static void
+hashes(void **state)
+{
+	struct vnet_hash hash;
+	uint8_t key[VNET_HASH_KEY];
+
+	vnet_hash_set_key(&hash, known_key);
+	vnet_hash_get_key(&hash, key);
+	assert_memory_equal(key, known_key, sizeof(key));
+	for (unsigned int k = 0; k < RTE_DIM(hashed) * NLAYOUTS; k++) {
+		const unsigned int i = k / NLAYOUTS;
+		struct rte_mbuf *m;
+		uint8_t data[80];
+		struct port p;
+
+		port_open(&p, 16, rings[k % RTE_DIM(rings)], 2048, 1);
+		hash.types = hashed[i].types;
+		p.rxq.flags |= VNET_F_HASH;
+		p.rxq.hash = &hash;
+		frame_fill(data, sizeof(data), 0);
+		memset(data + 12, 0, sizeof(data) - 12);
+		memcpy(data + 12, hashed[i].bytes, sizeof(hashed[i].bytes));
+		assert_true(port_send(&p, NULL, data, sizeof(data), &layouts[k % NLAYOUTS]));
+		assert_int_equal(port_rx(&p, &m, 1), 1);
+		assert_int_equal(m->hash.rss, hashed[i].hash);
+		assert_int_equal(m->ol_flags, hashed[i].hash != 0 ? RTE_MBUF_F_RX_RSS_HASH : 0);
+		rte_pktmbuf_free(m);
+		port_reap(&p);
+		port_close(&p);
+	}
+}
+
+/* One that is to be cut keeps its mark, and has no hash. */
+static void
+marked_packet(void **state)
+{
+	struct rte_mbuf *m = mbuf_new(80, 0, SHAPE_LINEAR);
+	struct vnet_hash hash = { .types = VNET_HASH_TYPES };
+
+	memcpy(rte_pktmbuf_mtod_offset(m, void *, 12), hashed[0].bytes, sizeof(hashed[0].bytes));
+	vnet_hash_set_key(&hash, known_key);
+	m->hash.usr = VIRTIO_NET_HDR_GSO_TCPV4;
+	m->ol_flags = 0;
+	vnet_hash_packets(&hash, &m, 1);
+	assert_int_equal(m->hash.usr, VIRTIO_NET_HDR_GSO_TCPV4);
+	assert_int_equal(vnet_cut_marked(m), VIRTIO_NET_HDR_GSO_TCPV4);
+	m->hash.usr = 0;
+	vnet_hash_packets(&hash, &m, 1);
+	assert_int_equal(m->hash.rss, 0x51ccc178);
+	assert_int_equal(vnet_cut_marked(m), 0);
+	rte_pktmbuf_free(m);
 }
 
 #define MARK 0xb5
@@ -232,6 +312,8 @@ main(void)
 		cmocka_unit_test(types),
 		cmocka_unit_test(nobody_asks),
 		cmocka_unit_test(types_without_tag),
+		cmocka_unit_test(hashes),
+		cmocka_unit_test(marked_packet),
 		cmocka_unit_test(vlans),
 		cmocka_unit_test(short_frames),
 	};

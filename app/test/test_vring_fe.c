@@ -15,7 +15,7 @@
 #include "vhost_fe_cmd.h"
 #include "vring_fe_queue.h"
 #include "vring_fe_region.h"
-#include "vring_fe_rss.h"
+#include "vring_rss.h"
 #include "vring_qmap.h"
 
 #define PAGE 0x200000ull
@@ -133,10 +133,10 @@ test_rss(void **state)
 	rss.entries = VHOST_FE_CMD_RETA;
 	rss.keylen = VHOST_FE_CMD_KEY;
 	assert_true(vhost_fe_cmd_rss(cmd, &rss, 3) <= sizeof(cmd));
-	assert_int_equal(vring_fe_rss_types(RTE_ETH_RSS_NONFRAG_IPV4_TCP), 2);
-	assert_int_equal(vring_fe_rss_types(RTE_ETH_RSS_IP), 0x49);
-	assert_int_equal(vring_fe_rss_types(RTE_ETH_RSS_VXLAN), 0);
-	assert_true(vring_fe_rss_types(vring_fe_rss_hf(0x1ff)) == 0x1ff);
+	assert_int_equal(vring_rss_types(RTE_ETH_RSS_NONFRAG_IPV4_TCP), 2);
+	assert_int_equal(vring_rss_types(RTE_ETH_RSS_IP), 0x49);
+	assert_int_equal(vring_rss_types(RTE_ETH_RSS_VXLAN), 0);
+	assert_true(vring_rss_types(vring_rss_hf(0x1ff)) == 0x1ff);
 }
 
 /* A driver receives from the rings 2i and sends to 2i + 1. */

@@ -9,6 +9,7 @@
 
 #include <rte_dev_info.h>
 
+#include "rig_device_known.h"
 #include "rig_port.h"
 #include "vhu_msg.h"
 #include "vring_regs.h"
@@ -430,6 +431,64 @@ vlans(void **state)
 	vlans_of_port(e->be, e->fe);
 }
 
+static uint32_t
+hash_of(uint16_t from, uint16_t to)
+{
+	static const uint8_t tcp[] = {
+		0x08, 0, 0x45, 0, 0, 60, 0, 0, 0, 0, 64, IPPROTO_TCP, 0, 0,
+		66, 9, 149, 187, 161, 142, 100, 80, 0x0a, 0xea, 0x06, 0xe6,
+	};
+	struct rte_mbuf *m = carried(from, to, 0, frame_of(tcp, sizeof(tcp)));
+	const uint32_t hash = m->ol_flags & RTE_MBUF_F_RX_RSS_HASH ? m->hash.rss : 0;
+
+	rte_pktmbuf_free(m);
+	return hash;
+}
+
+/* A back-end tells hashes; which, and under which key, changes while it runs. */
+static void
+hashes(void **state)
+{
+	struct rte_eth_conf conf = {
+		.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS,
+		.rxmode.offloads = RTE_ETH_RX_OFFLOAD_RSS_HASH,
+		.rx_adv_conf.rss_conf.rss_hf = RTE_ETH_RSS_NONFRAG_IPV4_TCP,
+	};
+	struct rte_eth_rss_conf rss = { .rss_key = known_key, .rss_key_len = sizeof(known_key),
+					.rss_hf = RTE_ETH_RSS_NONFRAG_IPV4_TCP };
+	struct ends *e = *state;
+	uint8_t key[64];
+	uint32_t first;
+
+	make_ends(e, 0);
+	assert_int_equal(hash_of(e->fe, e->be), 0);
+	assert_int_equal(rte_eth_dev_stop(e->be), 0);
+	assert_int_equal(rte_eth_dev_configure(e->be, QUEUES, QUEUES, &conf), 0);
+	for (uint16_t i = 0; i < QUEUES; i++) {
+		assert_int_equal(rte_eth_rx_queue_setup(e->be, i, 256, 0, NULL, small_pool), 0);
+		assert_int_equal(rte_eth_tx_queue_setup(e->be, i, 256, 0, NULL), 0);
+	}
+	assert_int_equal(rte_eth_dev_start(e->be), 0);
+	assert_true(SPORT_BECOMES(link_is_up(e->be)));
+	first = hash_of(e->fe, e->be);
+	assert_int_not_equal(first, 0);
+	assert_int_equal(rte_eth_dev_rss_hash_update(e->be, &rss), 0);
+	assert_int_equal(hash_of(e->fe, e->be), HASH_PORTS);
+	rss = (struct rte_eth_rss_conf){ .rss_hf = RTE_ETH_RSS_IPV4 };
+	assert_int_equal(rte_eth_dev_rss_hash_update(e->be, &rss), 0);
+	assert_int_equal(hash_of(e->fe, e->be), HASH_ADDRS);
+	rss = (struct rte_eth_rss_conf){ .rss_key = key, .rss_key_len = sizeof(key) };
+	assert_int_equal(rte_eth_dev_rss_hash_conf_get(e->be, &rss), 0);
+	assert_int_equal(rss.rss_key_len, sizeof(known_key));
+	assert_memory_equal(key, known_key, sizeof(known_key));
+	assert_true(rss.rss_hf & RTE_ETH_RSS_IPV4);
+	assert_false(rss.rss_hf & RTE_ETH_RSS_NONFRAG_IPV4_TCP);
+	rss = (struct rte_eth_rss_conf){ .rss_key = key, .rss_key_len = 16,
+					 .rss_hf = RTE_ETH_RSS_IPV4 };
+	assert_int_equal(rte_eth_dev_rss_hash_update(e->be, &rss), -EINVAL);
+	assert_int_equal(hash_of(e->fe, e->be), HASH_ADDRS);
+}
+
 #define ENDS_TESTS(fn) \
 	cmocka_unit_test_setup_teardown(fn, ends_setup, ends_teardown), \
 	{ #fn "_packed", fn, ends_setup_packed, ends_teardown, NULL }
@@ -444,6 +503,7 @@ main(void)
 		ENDS_TESTS(descriptors),
 		ENDS_TESTS(counters),
 		ENDS_TESTS(vlans),
+		ENDS_TESTS(hashes),
 	};
 
 	return cmocka_run_group_tests_name("vring_surface", tests, vnet_setup, vnet_teardown);

@@ -93,8 +93,12 @@ vnet_count_burst(struct vnet_stats *stats, uint16_t n)
 #define VNET_F_CUT_UDP		(1u << 8)
 #define VNET_F_PTYPES		(1u << 9) /* rx: the application is told of the types in `ptypes` */
 #define VNET_F_VLAN_FILTER	(1u << 10) /* rx: VLANs that are not in vlan_ids are dropped */
+#define VNET_F_HASH		(1u << 11) /* rx: the application is told of hashes, see `hash` */
 /* What is done with the packets of a round once they are received: vnet_rx_after(). */
-#define VNET_F_AFTER		(VNET_F_VLAN_STRIP | VNET_F_PTYPES | VNET_F_VLAN_FILTER)
+#define VNET_F_AFTER		(VNET_F_VLAN_STRIP | VNET_F_PTYPES | VNET_F_VLAN_FILTER | \
+				 VNET_F_HASH)
+
+struct vnet_hash;
 
 /* Receive side of an ethdev queue. */
 struct vnet_rxq {
@@ -109,6 +113,7 @@ struct vnet_rxq {
 	bool iova_is_va;
 	uint32_t ptypes;		/* VNET_F_PTYPES: whole groups of RTE_PTYPE_*_MASK */
 	const uint64_t *vlan_ids;	/* VNET_F_VLAN_FILTER: a bit for each; they may change */
+	const struct vnet_hash *hash;	/* VNET_F_HASH: which */
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 

@@ -28,7 +28,7 @@ vnet_cut_mark(struct rte_mbuf *m, uint8_t gso_type)
 static inline uint32_t
 vnet_cut_marked(const struct rte_mbuf *m)
 {
-	return m->hash.usr;
+	return m->ol_flags & RTE_MBUF_F_RX_RSS_HASH ? 0 : m->hash.usr;
 }
 
 #endif /* VNET_CUT_H */

@@ -5,6 +5,7 @@
 #include <rte_net.h>
 
 #include "vnet_count.h"
+#include "vnet_hash.h"
 #include "vnet_rx_after.h"
 
 static void
@@ -80,5 +81,7 @@ vnet_rx_after(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n)
 		strip_tags(pkts, n);
 	if (rxq->flags & VNET_F_PTYPES)
 		vnet_rx_after_ptypes(rxq, pkts, n);
+	if (rxq->flags & VNET_F_HASH)
+		vnet_hash_packets(rxq->hash, pkts, n);
 	return n;
 }

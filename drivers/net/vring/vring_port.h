@@ -25,6 +25,7 @@
 #include "vhost_log.h"
 #include "virtq_ring.h"
 #include "vnet.h"
+#include "vnet_hash.h"
 #include "vring_devargs.h"
 
 /* Vrings of a port: 2i receives and 2i + 1 transmits, as the driver's side sees it. */
@@ -116,6 +117,7 @@ struct vring_port {
 	uint64_t features, protocol_features; /* negotiated */
 	uint32_t ptypes;	/* that the application is told of: RTE_PTYPE_*_MASK */
 	bool ptypes_chosen;	/* the application has said which */
+	struct vnet_hash hash;	/* back-end */
 	uint16_t guest_mtu;	/* bytes, as the front-end said; 0: it did not */
 	struct vhost_log_limit log_limit; /* of lines that a peer causes without a session's */
 	uint64_t max_ring_logged_ns;	/* when a ring over max-ring= was logged last; 0: never */

@@ -175,6 +175,9 @@ vring_queue_rx_flags(const struct vring_port *port)
 		flags |= VNET_F_VLAN_FILTER;
 	if (port->ptypes != 0)
 		flags |= VNET_F_PTYPES;
+	/* A front-end's device tells hashes, or there are none. */
+	if ((offloads & RTE_ETH_RX_OFFLOAD_RSS_HASH) && !vring_role_of(port)->own_rings)
+		flags |= VNET_F_HASH;
 	return flags;
 }
 
@@ -183,6 +186,7 @@ vring_queue_rx_mode(struct vring_rxq *rxq)
 {
 	rxq->rx.flags = vring_queue_rx_flags(rxq->q.port);
 	rxq->rx.ptypes = rxq->q.port->ptypes;
+	rxq->rx.hash = &rxq->q.port->hash;
 	rxq->rx.vlan_ids = rxq->q.port->dev->data->vlan_filter_conf.ids;
 }
 

@@ -21,15 +21,11 @@ is_up_to_date(const struct vring_port *port)
 	return true;
 }
 
-/* The queues of a port that is stopped, too: these calls are the application's own. */
 static void
-apply_mode(struct vring_port *port)
+stop_receiving(struct vring_port *port, bool *started)
 {
 	struct rte_eth_dev_data *data = port->dev->data;
-	bool started[VRING_MAX_PAIRS];
 
-	if (is_up_to_date(port))
-		return;
 	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
 		struct vring_rxq *rxq = data->rx_queues[i];
 
@@ -39,6 +35,13 @@ apply_mode(struct vring_port *port)
 		rxq->q.started = false;
 	}
 	vring_publish(port);
+}
+
+static void
+go_on_receiving(struct vring_port *port, const bool *started)
+{
+	struct rte_eth_dev_data *data = port->dev->data;
+
 	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
 		struct vring_rxq *rxq = data->rx_queues[i];
 
@@ -50,18 +53,29 @@ apply_mode(struct vring_port *port)
 	vring_publish(port);
 }
 
+/* The queues of a port that is stopped, too: these calls are the application's own. */
+static void
+apply_mode(struct vring_port *port)
+{
+	bool started[VRING_MAX_PAIRS];
+
+	stop_receiving(port, started);
+	go_on_receiving(port, started);
+}
+
 void
 vring_rxmode_update(struct vring_port *port)
 {
 	/* The queues of a stopped port are the application's, which may be releasing them. */
-	if (port->started)
+	if (port->started && !is_up_to_date(port))
 		apply_mode(port);
 }
 
 static int
 vlan_in_ctrl(void *arg)
 {
-	apply_mode(arg);
+	if (!is_up_to_date(arg))
+		apply_mode(arg);
 	return 0;
 }
 
@@ -134,4 +148,29 @@ vring_rxmode_ptypes_set(struct rte_eth_dev *dev, uint32_t mask)
 	struct ptypes_call call = { dev->data->dev_private, mask, true };
 
 	return evloop_call(call.port->loop, ptypes_in_ctrl, &call);
+}
+
+struct hash_call {
+	struct vring_port *port;
+	const struct vnet_hash *hash;
+};
+
+static int
+hash_in_ctrl(void *arg)
+{
+	const struct hash_call *call = arg;
+	bool started[VRING_MAX_PAIRS];
+
+	stop_receiving(call->port, started);
+	call->port->hash = *call->hash;
+	go_on_receiving(call->port, started);
+	return 0;
+}
+
+int
+vring_rxmode_hash_set(struct vring_port *port, const struct vnet_hash *hash)
+{
+	struct hash_call call = { port, hash };
+
+	return evloop_call(port->loop, hash_in_ctrl, &call);
 }

@@ -25,6 +25,8 @@ int vring_rxmode_vlan_filter_set(struct rte_eth_dev *dev, uint16_t id, int on);
  * has read the list finds it true.
  */
 const uint32_t *vring_rxmode_ptypes_get(struct rte_eth_dev *dev);
+/* What is hashed and how, where the application wants hashes of packets. */
+int vring_rxmode_hash_set(struct vring_port *port, const struct vnet_hash *hash);
 /* The types that the application is told of: whole groups, as ethdev has checked; 0: none. */
 int vring_rxmode_ptypes_set(struct rte_eth_dev *dev, uint32_t mask);
 

@@ -13,6 +13,7 @@
 #include "virtq_dev.h"
 #include "vring_be.h"
 #include "vring_be_info.h"
+#include "vring_be_ops.h"
 #include "vring_be_queue.h"
 #include "vring_be_zc.h"
 #include "vring_ctrl.h"
@@ -314,16 +315,10 @@ be_rx_scatter(const struct vring_port *port)
 	       (port->dev->data->dev_conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER);
 }
 
-static const struct eth_dev_ops *
-be_eth_ops(void)
-{
-	return &vring_ethdev_ops;
-}
-
 const struct vring_role vring_be_role = {
 	.name = "back-end",
 	.firmware = "vhost-user back-end, virtio 1.2",
-	.ops = be_eth_ops,
+	.ops = vring_be_ops,
 	.queue_ops = &vring_be_queue_ops,
 	.open = be_open,
 	.close = be_close,

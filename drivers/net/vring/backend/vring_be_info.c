@@ -11,6 +11,7 @@
 #include "evloop.h"
 #include "vhost_be.h"
 #include "vring_be_info.h"
+#include "vring_rss.h"
 #include "vring_telemetry.h"
 
 void
@@ -22,9 +23,11 @@ vring_be_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 	 * guest negotiates, since software does what it does not.
 	 */
 	info->rx_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_VLAN_STRIP |
-				RTE_ETH_RX_OFFLOAD_VLAN_FILTER |
+				RTE_ETH_RX_OFFLOAD_VLAN_FILTER | RTE_ETH_RX_OFFLOAD_RSS_HASH |
 				RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
 				RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_LRO;
+	info->hash_key_size = VNET_HASH_KEY;
+	info->flow_type_rss_offloads = vring_rss_hf(VNET_HASH_TYPES);
 	info->max_lro_pkt_size = UINT16_MAX;
 	info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_VLAN_INSERT |
 				RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |

@@ -10,7 +10,7 @@
 #include "vnet_drv.h"
 #include "vring_ethdev.h"
 #include "vring_fe_port.h"
-#include "vring_fe_rss.h"
+#include "vring_rss.h"
 
 static struct vhost_fe *
 session_of(struct rte_eth_dev *dev)
@@ -121,7 +121,7 @@ front_rss_update(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
 	vhost_fe_rss_wished(session, &rss);
 	if (conf->rss_key != NULL)
 		memcpy(rss.key, conf->rss_key, VHOST_FE_CMD_KEY);
-	rss.types = vring_fe_rss_types(conf->rss_hf);
+	rss.types = vring_rss_types(conf->rss_hf);
 	return vhost_fe_wish_rss(session, &rss);
 }
 
@@ -139,7 +139,7 @@ front_rss_get(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
 	if (conf->rss_key != NULL && conf->rss_key_len >= VHOST_FE_CMD_KEY)
 		memcpy(conf->rss_key, rss.key, VHOST_FE_CMD_KEY);
 	conf->rss_key_len = VHOST_FE_CMD_KEY;
-	conf->rss_hf = vring_fe_rss_hf(rss.types & limits.rss_types);
+	conf->rss_hf = vring_rss_hf(rss.types & limits.rss_types);
 	return 0;
 }
 
@@ -238,7 +238,7 @@ vring_fe_ops_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 		return;
 	info->reta_size = limits.rss_entries;
 	info->hash_key_size = VHOST_FE_CMD_KEY;
-	info->flow_type_rss_offloads = vring_fe_rss_hf(limits.rss_types);
+	info->flow_type_rss_offloads = vring_rss_hf(limits.rss_types);
 }
 
 /* Kept from here on: rss_hash_update() may change it, before the port is started as well. */
@@ -246,11 +246,9 @@ static void
 take_hash(struct vhost_fe_rss *rss, const struct rte_eth_rss_conf *conf)
 {
 
-	rss->types = vring_fe_rss_types(conf->rss_hf);
+	rss->types = vring_rss_types(conf->rss_hf);
 	rss->keylen = VHOST_FE_CMD_KEY;
-	/* Both directions of a flow have the same hash under a key that repeats after 16 bits. */
-	for (unsigned int i = 0; i < VHOST_FE_CMD_KEY; i++)
-		rss->key[i] = i % 2 ? 0x5a : 0x6d;
+	vring_rss_default_key(rss->key, VHOST_FE_CMD_KEY);
 	if (conf->rss_key != NULL && conf->rss_key_len == VHOST_FE_CMD_KEY)
 		memcpy(rss->key, conf->rss_key, VHOST_FE_CMD_KEY);
 }

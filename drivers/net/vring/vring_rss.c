@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "vring_fe_rss.h"
+#include "vring_rss.h"
 
 #include <linux/virtio_net.h>
 
@@ -24,7 +24,7 @@ static const struct {
 };
 
 uint32_t
-vring_fe_rss_types(uint64_t hf)
+vring_rss_types(uint64_t hf)
 {
 	uint32_t types = 0;
 
@@ -35,7 +35,7 @@ vring_fe_rss_types(uint64_t hf)
 }
 
 uint64_t
-vring_fe_rss_hf(uint32_t types)
+vring_rss_hf(uint32_t types)
 {
 	uint64_t hf = 0;
 
@@ -43,4 +43,11 @@ vring_fe_rss_hf(uint32_t types)
 		if (types & hash_types[i].type)
 			hf |= hash_types[i].hf;
 	return hf;
+}
+
+void
+vring_rss_default_key(uint8_t *key, unsigned int len)
+{
+	for (unsigned int i = 0; i < len; i++)
+		key[i] = i % 2 ? 0x5a : 0x6d;
 }

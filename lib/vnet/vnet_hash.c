@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <rte_byteorder.h>
+#include <rte_ip.h>
+#include <rte_net.h>
+#include <rte_thash.h>
+
+#include "vnet_hash.h"
+
+void
+vnet_hash_set_key(struct vnet_hash *hash, const uint8_t key[VNET_HASH_KEY])
+{
+	rte_be32_t word;
+
+	for (unsigned int i = 0; i < RTE_DIM(hash->key); i++) {
+		memcpy(&word, key + i * sizeof(word), sizeof(word));
+		hash->key[i] = rte_be_to_cpu_32(word);
+	}
+}
+
+void
+vnet_hash_get_key(const struct vnet_hash *hash, uint8_t key[VNET_HASH_KEY])
+{
+	for (unsigned int i = 0; i < RTE_DIM(hash->key); i++) {
+		const rte_be32_t word = rte_cpu_to_be_32(hash->key[i]);
+
+		memcpy(key + i * sizeof(word), &word, sizeof(word));
+	}
+}
+
+/* What is hashed: addresses, then ports, as words. */
+struct tuple {
+	uint32_t word[2 * 16 / 4 + 1];
+	uint32_t n;
+};
+
+static bool
+tuple_add(struct tuple *t, const struct rte_mbuf *m, uint32_t off, uint32_t bytes)
+{
+	rte_be32_t buf[RTE_DIM(t->word)], word;
+	const uint8_t *p = rte_pktmbuf_read(m, off, bytes, buf);
+
+	if (p == NULL)
+		return false;
+	for (uint32_t i = 0; i < bytes; i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		t->word[t->n++] = rte_be_to_cpu_32(word);
+	}
+	return true;
+}
+
+/* Types for these headers: that of the addresses alone, that with ports (0: they have none). */
+static void
+hash_types(uint32_t ptype, uint32_t *addrs, uint32_t *ports)
+{
+	const bool ipv6 = RTE_ETH_IS_IPV6_HDR(ptype);
+	const uint32_t l4 = ptype & RTE_PTYPE_L4_MASK;
+
+	*addrs = ipv6 ? VIRTIO_NET_RSS_HASH_TYPE_IPv6 : VIRTIO_NET_RSS_HASH_TYPE_IPv4;
+	*ports = 0;
+	if (l4 == RTE_PTYPE_L4_TCP)
+		*ports = ipv6 ? VIRTIO_NET_RSS_HASH_TYPE_TCPv6 : VIRTIO_NET_RSS_HASH_TYPE_TCPv4;
+	else if (l4 == RTE_PTYPE_L4_UDP)
+		*ports = ipv6 ? VIRTIO_NET_RSS_HASH_TYPE_UDPv6 : VIRTIO_NET_RSS_HASH_TYPE_UDPv4;
+}
+
+static bool
+tuple_of(const struct vnet_hash *hash, const struct rte_mbuf *m, struct tuple *t)
+{
+	struct rte_net_hdr_lens lens = {0};
+	const uint32_t ptype = rte_net_get_ptype(m, &lens, RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK |
+						 RTE_PTYPE_L4_MASK);
+	uint32_t addrs, ports;
+	bool has;
+
+	t->n = 0;
+	if (!RTE_ETH_IS_IPV4_HDR(ptype) && !RTE_ETH_IS_IPV6_HDR(ptype))
+		return false;
+	hash_types(ptype, &addrs, &ports);
+	if (!(hash->types & (addrs | ports)))
+		return false;
+	if (RTE_ETH_IS_IPV6_HDR(ptype))
+		has = tuple_add(t, m, lens.l2_len + offsetof(struct rte_ipv6_hdr, src_addr), 32);
+	else
+		has = tuple_add(t, m, lens.l2_len + offsetof(struct rte_ipv4_hdr, src_addr), 8);
+	if (has && (hash->types & ports) &&
+	    tuple_add(t, m, (uint32_t)lens.l2_len + lens.l3_len, 4))
+		return true;
+	return has && (hash->types & addrs);
+}
+
+void
+vnet_hash_packets(const struct vnet_hash *hash, struct rte_mbuf **pkts, uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+		struct tuple t;
+
+		/* One that is to be cut has its mark in this field. */
+		if (m->hash.usr != 0 || !tuple_of(hash, m, &t))
+			continue;
+		m->hash.rss = rte_softrss_be(t.word, t.n, (const uint8_t *)hash->key);
+		m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
+	}
+}
