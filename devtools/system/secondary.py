@@ -115,7 +115,7 @@ def reset(port):
 
 
 def registers(port):
-    """The words that the guide has, as a file; packets move an index in it and nothing else does."""
+    """The words that the guide has, as a file. Packets move an index there, and nothing else."""
     def read():
         port.ask("--dump-regs", path("regs"))
         data = open(glob.glob(path("regs") + "*")[0], "rb").read()

@@ -33,6 +33,9 @@ COMMANDS = [
     ("set stat_qmap tx 0 1 3", None),
     ("set stat_qmap rx 0 1 1", None),
     ("set stat_qmap tx 0 1 1", None),
+    ("show port 0 rss-hash", r"ipv4"),
+    ("port config 0 rss-hash-key ipv4-tcp " + "6d5a" * 20, None),
+    ("show port 0 rss-hash key", "(?i)" + "6d5a" * 20),
     ("vlan set filter on 0", None),
     ("rx_vlan add 7 0", None),
     ("rx_vlan rm 7 0", None),
@@ -305,27 +308,33 @@ FRAMES = [
 ]
 
 
+# A key and a flow whose hash is published.
+KEY = "6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa"
+FLOW = "08004500003c0000000040060000420995bba18e64500aea06e6"
+HASH = 0x51ccc178
+
+
 class Receiver:
     """A testpmd that prints what its port 0 receives, and one that sends each frame once. Of a
     packet without a type it prints none."""
 
-    def __init__(self, driver, peer):
+    def __init__(self, driver, peer, kinds, args=()):
         sock = path("types")
-        frames = [bytes.fromhex("525400000022525400000011" + kind) for kind, _ in FRAMES]
+        frames = [bytes.fromhex("525400000022525400000011" + kind) for kind in kinds]
         pcap.write(path("types.pcap"), [frame.ljust(80, b"\0") for frame in frames])
         self.testpmds = []
         back, front = ("iface=" + sock, "path=" + sock)
-        vdev = "%s0,%s" % (driver, back if peer == "net_virtio_user" else front)
+        vdev = "%s0,queues=2,%s" % (driver, back if peer == "net_virtio_user" else front)
         other = "%s0,%s" % (peer, front if peer == "net_virtio_user" else back)
         source = [other, "net_pcap0,infinite_rx=0,rx_pcap=" + path("types.pcap")]
         shared = ["--single-file-segments"]
         try:
             if peer == "net_virtio_user":
-                self.start("receiver", [vdev], True, [])
+                self.start("receiver", [vdev], True, [], args)
                 self.start("source", source, False, shared)
             else:
                 self.start("source", source, False, [])
-                self.start("receiver", [vdev], True, shared)
+                self.start("receiver", [vdev], True, shared, args)
         except bed.Failure:
             self.close()
             raise
@@ -335,20 +344,20 @@ class Receiver:
         self.receiver.cmd("set verbose 1")
         self.receiver.cmd("start")
 
-    def start(self, name, vdevs, plugin, eal):
-        self.testpmds.append(bed.Testpmd(name, vdevs, plugin=plugin, memory=96, eal=eal,
+    def start(self, name, vdevs, plugin, eal, args=()):
+        self.testpmds.append(bed.Testpmd(name, vdevs, plugin=plugin, memory=96, eal=eal, args=args,
                                          cpu=len(self.testpmds)))
 
-    def told(self, wanted):
-        """Types of what arrives when each frame is sent once; as many have to."""
+    def told(self, wanted, pattern="- nb_segs=1 (?:- hw ptype: ([A-Z0-9_ ]*?) *)?- sw ptype"):
+        """Of what arrives when each frame is sent once the types, or what the pattern finds; as
+        many have to."""
         before = len(self.receiver.log())
         self.source.cmd("set flush_rx off")
         self.source.cmd("set fwd io retry")
         self.source.cmd("start")
 
         def arrived():
-            return re.findall("- nb_segs=1 (?:- hw ptype: ([A-Z0-9_ ]*?) *)?- sw ptype",
-                              self.receiver.log()[before:])
+            return re.findall(pattern, self.receiver.log()[before:])
         try:
             bed.wait_for("", lambda: len(arrived()) >= wanted, 5)
         except bed.Failure:
@@ -366,7 +375,7 @@ class Receiver:
 
 def types_and_vlans(driver, peer):
     """Types that the application asks for, and VLANs that it does, with a driver of DPDK's."""
-    ends = Receiver(driver, peer)
+    ends = Receiver(driver, peer, [kind for kind, _ in FRAMES])
     try:
         port = ends.receiver
         all_types = [types for _, types in FRAMES]
@@ -396,9 +405,30 @@ def types_and_vlans(driver, peer):
         ends.close()
 
 
+def hashes(driver):
+    """A back-end tells hashes to an application that enables them, under its key."""
+    pattern = "- nb_segs=1 - (?:RSS hash=0x([0-9a-f]+) - RSS queue=0x0 - )?[hs]w ptype"
+    ends = Receiver(driver, "net_virtio_user", [FLOW], ["--rxq=2", "--txq=2"])
+    try:
+        port = ends.receiver
+        told = ends.told(1, pattern)
+        check(told == [""], "hashes of nobody's wish: %s" % told)
+        for command in ("stop", "port stop 0", "port config 0 rx_offload rss_hash on",
+                        "port start 0", "port config 0 rss-hash-key ipv4-tcp " + KEY):
+            wrong = complaint(port.cmd(command))
+            check(not wrong, "'%s' says '%s'" % (command, wrong))
+        port.wait_link(0)
+        port.cmd("start")
+        told = ends.told(1, pattern)
+        check(told == ["%x" % HASH], "hashes %s, %x is right" % (told, HASH))
+    finally:
+        ends.close()
+
+
 def run(report):
     alone_and_connected(report)
     if bed.DRV == "net_vring":
+        report.case("hashes", hashes, bed.DRV)
         for peer in ("net_virtio_user", "net_vhost"):
             report.case("types-and-vlans-" + peer, types_and_vlans, bed.DRV, peer)
     if bed.DRV == "net_vring":
