@@ -11,6 +11,7 @@
 #include "rig_guest_net.h"
 
 #include "virtq_dev.h"
+#include "vnet_hash.h"
 
 const unsigned int fuzz_inputs = 2000;
 
@@ -40,6 +41,9 @@ fuzz_setup(void)
 	assert_int_equal(vnet_setup(NULL), 0);
 }
 
+static const struct vnet_hash all_hashes = { .types = VNET_HASH_TYPES };
+static const uint64_t odd_vlans[64] = { [0 ... 63] = 0xaaaaaaaaaaaaaaaa };
+
 static void
 open_target(struct target *t, struct fuzz *f)
 {
@@ -65,6 +69,10 @@ open_target(struct target *t, struct fuzz *f)
 	t->p.rxq.flags |= flags & 16 ? VNET_F_LEGACY_OL : 0;
 	t->p.rxq.flags |= flags & 32 ? VNET_F_VLAN_STRIP : 0;
 	t->p.rxq.flags |= flags & 64 ? VNET_F_PARTIAL_CSUM : 0;
+	t->p.rxq.flags |= flags & 128 ? VNET_F_PTYPES | VNET_F_HASH | VNET_F_VLAN_FILTER : 0;
+	t->p.rxq.ptypes = RTE_PTYPE_ALL_MASK;
+	t->p.rxq.hash = &all_hashes;
+	t->p.rxq.vlan_ids = odd_vlans;
 }
 
 /* A piece of a buffer; what is wrong with it is for the device to find. */
