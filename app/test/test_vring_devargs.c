@@ -47,6 +47,7 @@ test_defaults(void **state)
 	assert_int_equal(args.stats, 1);
 	assert_int_equal(args.sealed, 0);
 	assert_int_equal(args.tx_retries, 0);
+	assert_int_equal(args.stall_ms, 1000);
 	assert_int_equal(args.speed, 10000);
 	assert_int_equal(args.max_ring, 32768);
 	assert_true(args.numa == UINT32_MAX);
@@ -64,6 +65,7 @@ test_all_keys(void **state)
 			       "sealed-memory=1,mac=02:00:00:00:00:09,mtu=9000,speed=100000,"
 			       "numa=1,ctrl-lcore=3,max-ring=1024,csum=partial,packed=0,"
 			       "zero-copy=1,zero-copy-min=0,tx-retries=8,reconnect-ms=250,"
+			       "stall-ms=3600000,"
 			       "sock-mode=0660,sock-group=0,stats=0"),
 			 0);
 	assert_int_equal(args.queues, 128);
@@ -84,6 +86,7 @@ test_all_keys(void **state)
 	assert_int_equal(args.zero_copy_min, 0);
 	assert_int_equal(args.tx_retries, 8);
 	assert_int_equal(args.reconnect_ms, 250);
+	assert_int_equal(args.stall_ms, 3600000);
 	assert_int_equal(args.sock_mode, 0660);
 	assert_int_equal(args.sock_gid, 0);
 	assert_int_equal(args.stats, 0);
@@ -139,6 +142,7 @@ test_wrong_values(void **state)
 	refused("path=/s,zero-copy=1", "zero-copy=", "iface");
 	refused("iface=/s,tx-retries=1001", "tx-retries=1001", "1000");
 	refused("iface=/s,reconnect-ms=9", "reconnect-ms=9", "10");
+	refused("path=/s,stall-ms=3600001", "stall-ms=3600001", "3600000");
 	refused("iface=/s,sock-mode=888", "sock-mode=888", "0777");
 	refused("iface=/s,sock-mode=1777", "sock-mode=1777", "0777");
 	refused("iface=/s,sock-mode=0", "sock-mode=0", "0777");
@@ -334,7 +338,8 @@ test_param_string(void **state)
 		"iommu-keep",
 		"linear-buffer", "ext-buffer", "legacy-ol-flags", "sealed-memory", "mac", "mtu",
 		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy",
-		"zero-copy-min", "tx-retries", "reconnect-ms", "sock-mode", "sock-group",
+		"zero-copy-min", "tx-retries", "reconnect-ms", "stall-ms", "sock-mode",
+		"sock-group",
 		"state-dir", "stats", "path", "server", "queue_size", "cq", "packed_vq",
 		"mrg_rxbuf", "in_order", "dirty-log", "iommu-pages", "ifname",
 		"vectorized",

@@ -25,8 +25,8 @@ SOCK = path("s")
 LOG_LINE = re.compile(r"(?:net_vring\d+|EAL|ETHDEV): [^\n]*\n")
 
 # numbers that differ from run to run, by name
-VARIES = re.compile(r"(connected_ms|messages|calls|calls_suppressed|guest_address"
-                    r"|frontend_address)$")
+VARIES = re.compile(r"(connected_ms|stalled_ms|unpolled_ms|messages|calls|calls_suppressed"
+                    r"|guest_address|frontend_address)$")
 # those that polls change as well
 POLLED = re.compile(r"(waiting|avail_idx|used_idx|[rt]x_bursts\.\w+|retries|management_refused)$")
 
@@ -82,6 +82,7 @@ KEYS = [
     ("tx-retries", "iface path", ("0", "1000"), ("1001",) + JUNK),
     ("reconnect-ms", "iface", ("10,client=1", "60000,client=1", "100"), ("9", "60001") + JUNK),
     ("reconnect-ms", "path", ("10", "60000"), ("9", "60001") + JUNK),
+    ("stall-ms", "iface path", ("0", "10", "3600000"), ("3600001",) + JUNK),
     ("sock-mode", "iface", ("0600", "777", "1"),
      ("0", "1000", "0999", "rw", "0600,client=1") + JUNK),
     ("sock-mode", "path", ("0600,server=1",), ("0600", "0,server=1", "0999,server=1")),

@@ -43,6 +43,7 @@ import perf  # noqa: E402
 import probe  # noqa: E402
 import scripts  # noqa: E402
 import secondary  # noqa: E402
+import stall  # noqa: E402
 import surface  # noqa: E402
 import tap  # noqa: E402
 import uml  # noqa: E402
@@ -86,6 +87,7 @@ GROUPS = {
     "docs": docs.run,
     "surface": surface.run,
     "secondary": secondary.run,
+    "stall": stall.run,
 }
 # each by its name alone: these take hours
 LONG = {

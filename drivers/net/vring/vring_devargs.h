@@ -75,6 +75,7 @@ struct vring_devargs {
 	uint32_t packed;
 	uint32_t tx_retries;	/* rounds; 0: a full ring is the caller's business */
 	uint32_t reconnect_ms;
+	uint32_t stall_ms;	/* after which a queue that stands still is told of; 0: never */
 	uint32_t stats;		/* keep size classes and casts */
 	uint32_t zero_copy;	/* attach packets of guests to mbufs of the application */
 	uint32_t zero_copy_min;	/* bytes of the shortest packet that is attached */
@@ -193,6 +194,7 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	"zero-copy-min=<bytes> " \
 	"tx-retries=<0-1000> " \
 	"reconnect-ms=<10-60000> " \
+	"stall-ms=<0-3600000> " \
 	"sock-mode=<octal> " \
 	"sock-group=<name|gid> " \
 	"state-dir=<path> " \

@@ -23,6 +23,7 @@
 #include "vring_rxmode.h"
 #include "vring_rxtx.h"
 #include "vring_secondary.h"
+#include "vring_stall.h"
 #include "vring_stats.h"
 #include "vring_xstats.h"
 
@@ -68,6 +69,7 @@ start_in_ctrl(void *arg)
 		vring_role_of(port)->start(port);
 	vring_publish(port);
 	vring_publish_link(port);
+	vring_stall_start(port);
 	return 0;
 }
 
@@ -102,6 +104,7 @@ stop_in_ctrl(void *arg)
 
 	if (!port->started)
 		return 0;
+	vring_stall_stop(port);
 	vring_publish_withdraw(port);
 	port->started = false;
 	if (vring_role_of(port)->stop != NULL)
@@ -182,6 +185,7 @@ vring_ethdev_close(struct rte_eth_dev *dev)
 	vring_role_of(port)->close(port);
 	vring_event_close(port);
 	vring_intr_close(port);
+	vring_stall_close(port);
 	for (unsigned int i = 0; i < dev->data->nb_rx_queues; i++)
 		vring_queue_rx_release(dev, i);
 	for (unsigned int i = 0; i < dev->data->nb_tx_queues; i++)

@@ -42,6 +42,7 @@ struct vring_ctrl;
 struct vring_fe;
 struct vring_intr;
 struct vring_rxq;
+struct vring_stall;
 struct vring_txq;
 
 /* Which end of the connection a port is. The index of struct vring_role in each process. */
@@ -66,6 +67,7 @@ struct vring_stats_base {
 	struct vnet_stats released;	/* of queues that were released */
 	struct vnet_stats at_reset;	/* to subtract: totals at the last reset */
 	uint16_t counter;	/* of struct rte_eth_stats that it adds to, if it has that one */
+	uint64_t stalls, stalls_at_reset; /* transmit queues: times that one stood still */
 };
 
 /* What the control thread knows of the session; copied here for other threads and processes. */
@@ -132,6 +134,7 @@ struct vring_port {
 
 	struct vring_event *event;	/* primary: vring_event.c */
 	struct vring_intr *intr;	/* primary: vring_intr.c; NULL: no rx interrupts */
+	struct vring_stall *stall;	/* primary; control: vring_stall.c */
 
 	/* Counters, readable by any process. */
 	struct vring_session_counters session;

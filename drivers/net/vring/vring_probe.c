@@ -32,6 +32,7 @@
 #include "vring_hold.h"
 #include "vring_rxtx.h"
 #include "vring_secondary.h"
+#include "vring_stall.h"
 
 /*
  * The driver interfaces of DPDK are stable within a release (year.month) only. With another release
@@ -124,6 +125,8 @@ init_port(struct rte_eth_dev *dev, const char *name, const struct vring_devargs 
 	if (rc == 0)
 		rc = vring_event_open(port);
 	if (rc == 0)
+		rc = vring_stall_open(port);
+	if (rc == 0)
 		rc = vring_queue_alloc_all(port, numa);
 	if (rc == 0)
 		rc = init_addresses(dev->data, args);
@@ -174,6 +177,7 @@ static void
 free_port(struct rte_eth_dev *dev)
 {
 	vring_event_close(dev->data->dev_private);
+	vring_stall_close(dev->data->dev_private);
 	vring_queue_free_all(dev->data->dev_private);
 	vring_port_free(dev->data->dev_private);
 	rte_eth_dev_release_port(dev);

@@ -44,6 +44,8 @@ struct vring_queue_ops {
 	/* rx: false: there is something to do already. Not beside a burst. */
 	bool (*rx_word)(const struct virtq_ring *ring, const struct virtq_cursor *cursor,
 			struct vring_word *word);
+	/* tx: what the peer has made room for since, and no burst has used. */
+	uint32_t (*tx_room)(const struct virtq_ring *ring, const struct virtq_cursor *cursor);
 	/* Notifications that were sent, and those that the peer did not want. */
 	void (*notified)(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed);
 	/* Free up to n packets that the peer is done with; NULL: they are freed when sent. */

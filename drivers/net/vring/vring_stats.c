@@ -167,6 +167,9 @@ vring_stats_reset(struct rte_eth_dev *dev)
 		stats_total(&port->rx_base[i], live_rx(dev, i), &port->rx_base[i].at_reset);
 		stats_total(&port->tx_base[i], live_tx(dev, i), &port->tx_base[i].at_reset);
 	}
+	for (uint16_t i = 0; i < port->pairs; i++)
+		port->tx_base[i].stalls_at_reset =
+			__atomic_load_n(&port->tx_base[i].stalls, __ATOMIC_RELAXED);
 	for (uint16_t i = 0; i < 2 * port->vring_pairs; i++) {
 		struct vring_port_vring *vring = &port->vring[i];
 
@@ -176,6 +179,14 @@ vring_stats_reset(struct rte_eth_dev *dev)
 	vring_role_count(port);
 	port->session_base = port->session;
 	return 0;
+}
+
+uint64_t
+vring_stats_stalls(const struct vring_port *port, uint16_t id)
+{
+	const struct vring_stats_base *base = &port->tx_base[id];
+
+	return __atomic_load_n(&base->stalls, __ATOMIC_RELAXED) - base->stalls_at_reset;
 }
 
 void

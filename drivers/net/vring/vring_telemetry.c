@@ -15,6 +15,7 @@
 #include "vhost_names.h"
 #include "vring_registry.h"
 #include "vring_role.h"
+#include "vring_stall.h"
 #include "vring_stats.h"
 #include "vring_telemetry.h"
 #include "vring_xstats.h"
@@ -123,6 +124,7 @@ answer_status(const struct question *q)
 	struct vring_port *port = q->port;
 	struct rte_tel_data *d = q->d;
 	const struct rte_eth_dev_data *data = port->dev->data;
+	const uint64_t now = evloop_now_ns();
 
 	rte_tel_data_start_dict(d);
 	rte_tel_data_add_dict_string(d, "name", port->name);
@@ -133,6 +135,8 @@ answer_status(const struct question *q)
 	vring_telemetry_hex(d, "offered", port->offered);
 	vring_telemetry_hex(d, "features", port->features);
 	vring_telemetry_hex(d, "protocol_features", port->protocol_features);
+	rte_tel_data_add_dict_u64(d, "stalled_ms", vring_stall_longest(port, true, now));
+	rte_tel_data_add_dict_u64(d, "unpolled_ms", vring_stall_longest(port, false, now));
 	rte_tel_data_add_dict_int(d, "queue_pairs", port->pairs);
 	rte_tel_data_add_dict_int(d, "rx_queues", data->nb_rx_queues);
 	rte_tel_data_add_dict_int(d, "tx_queues", data->nb_tx_queues);

@@ -18,11 +18,12 @@
 #include "vring_xstats.h"
 
 #define MAX_COUNTERS 48
-static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 10 <= MAX_COUNTERS, "counters");
+static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 11 <= MAX_COUNTERS, "counters");
 
-/* Counters of a queue that are not in struct vnet_stats but in the rings it serves. */
+/* Counters of a queue that are not in struct vnet_stats: of the rings it serves, of the port. */
 #define OF_CALLS UINT16_MAX
 #define OF_SUPPRESSED (UINT16_MAX - 1)
+#define OF_STALLS (UINT16_MAX - 2)
 
 struct counter {
 	char name[32];		/* behind "rx_qN_" or "tx_qN_" */
@@ -36,7 +37,8 @@ struct table {
 	struct counter counter[MAX_COUNTERS];
 };
 
-static struct table rx_table, tx_table;
+/* Names depend on the role, since the other end's faults are others. */
+static struct table rx_tables[VRING_ROLE_MAX], tx_tables[VRING_ROLE_MAX];
 
 static const struct {
 	const char *name;
@@ -62,16 +64,25 @@ table_add(struct table *t, const char *name, const char *suffix, size_t offset)
 
 #define ADD(t, name, field) table_add(t, name, "", offsetof(struct vnet_stats, field))
 
+/* Whether it is a device that breaks a ring so, or else a driver. */
+static bool
+error_of_device(enum virtq_error e)
+{
+	return e == VIRTQ_E_USED_JUMP || e == VIRTQ_E_USED_ID;
+}
+
 static void
-table_add_common(struct table *t, bool (*can_drop)(enum vnet_drop reason))
+table_add_common(struct table *t, enum vring_role_id role,
+		 bool (*can_drop)(enum vnet_drop reason))
 {
 	for (unsigned int i = 0; i < VNET_DROP_MAX; i++)
 		if (can_drop(i))
 			table_add(t, vnet_drop_name(i), "_dropped",
 			    offsetof(struct vnet_stats, drop) + i * sizeof(uint64_t));
 	for (unsigned int i = VIRTQ_OK + 1; i < VIRTQ_E_MAX; i++)
-		table_add(t, virtq_ring_error_name(i), "_errors",
-		    offsetof(struct vnet_stats, error) + i * sizeof(uint64_t));
+		if (error_of_device(i) == (role == VRING_ROLE_FE))
+			table_add(t, virtq_ring_error_name(i), "_errors",
+			    offsetof(struct vnet_stats, error) + i * sizeof(uint64_t));
 	table_add(t, "calls", "", OF_CALLS);
 	table_add(t, "calls_suppressed", "", OF_SUPPRESSED);
 	t->brief = t->n;
@@ -82,23 +93,31 @@ table_add_common(struct table *t, bool (*can_drop)(enum vnet_drop reason))
 		    offsetof(struct vnet_stats, size_bin) + i * sizeof(uint64_t));
 }
 
+static void
+fill_tables(struct table *rx, struct table *tx, enum vring_role_id role)
+{
+	ADD(rx, "packets", packets);
+	ADD(rx, "bytes", bytes);
+	ADD(rx, "nombuf_errors", nombuf);
+	ADD(rx, "zero_copy_packets", zero_copy);
+	ADD(rx, "sw_csum_packets", sw_csum);
+	ADD(rx, "sw_gso_packets", sw_gso);
+	table_add_common(rx, role, vnet_drop_is_rx);
+
+	ADD(tx, "packets", packets);
+	ADD(tx, "bytes", bytes);
+	ADD(tx, "sw_csum_packets", sw_csum);
+	ADD(tx, "sw_gso_packets", sw_gso);
+	ADD(tx, "retries", retries);
+	ADD(tx, "management_refused", refused);
+	table_add(tx, "stall_errors", "", OF_STALLS);
+	table_add_common(tx, role, vnet_drop_is_tx);
+}
+
 RTE_INIT(vring_xstats_init)
 {
-	ADD(&rx_table, "packets", packets);
-	ADD(&rx_table, "bytes", bytes);
-	ADD(&rx_table, "nombuf_errors", nombuf);
-	ADD(&rx_table, "zero_copy_packets", zero_copy);
-	ADD(&rx_table, "sw_csum_packets", sw_csum);
-	ADD(&rx_table, "sw_gso_packets", sw_gso);
-	table_add_common(&rx_table, vnet_drop_is_rx);
-
-	ADD(&tx_table, "packets", packets);
-	ADD(&tx_table, "bytes", bytes);
-	ADD(&tx_table, "sw_csum_packets", sw_csum);
-	ADD(&tx_table, "sw_gso_packets", sw_gso);
-	ADD(&tx_table, "retries", retries);
-	ADD(&tx_table, "management_refused", refused);
-	table_add_common(&tx_table, vnet_drop_is_tx);
+	for (unsigned int role = 0; role < VRING_ROLE_MAX; role++)
+		fill_tables(&rx_tables[role], &tx_tables[role], role);
 }
 
 static unsigned int
@@ -110,29 +129,33 @@ per_queue(const struct vring_port *port, const struct table *t)
 static unsigned int
 xstats_count(const struct vring_port *port)
 {
-	return NSESSION + port->pairs * (per_queue(port, &rx_table) + per_queue(port, &tx_table));
+	return NSESSION + port->pairs * (per_queue(port, &rx_tables[port->role]) +
+					 per_queue(port, &tx_tables[port->role]));
 }
 
 /* Where counter `id` of the port is found. table NULL: among the session's counters. */
 struct place {
 	const struct table *table;
+	bool tx;
 	unsigned int queue, index;
 };
 
 static struct place
 xstats_locate(const struct vring_port *port, unsigned int id)
 {
-	unsigned int nrx = per_queue(port, &rx_table), ntx = per_queue(port, &tx_table);
-	struct place p = { NULL, 0, id };
+	const struct table *rx = &rx_tables[port->role], *tx = &tx_tables[port->role];
+	const unsigned int nrx = per_queue(port, rx), ntx = per_queue(port, tx);
+	struct place p = { NULL, false, 0, id };
 
 	if (id < NSESSION)
 		return p;
 	id -= NSESSION;
-	p.table = id < port->pairs * nrx ? &rx_table : &tx_table;
-	if (p.table == &tx_table)
+	p.tx = id >= port->pairs * nrx;
+	p.table = p.tx ? tx : rx;
+	if (p.tx)
 		id -= port->pairs * nrx;
-	p.queue = id / (p.table == &rx_table ? nrx : ntx);
-	p.index = id % (p.table == &rx_table ? nrx : ntx);
+	p.queue = id / (p.tx ? ntx : nrx);
+	p.index = id % (p.tx ? ntx : nrx);
 	return p;
 }
 
@@ -145,29 +168,29 @@ name_of(const struct vring_port *port, unsigned int id, struct rte_eth_xstat_nam
 		rte_strscpy(name->name, session_counters[p.index].name, sizeof(name->name));
 	else
 		snprintf(name->name, sizeof(name->name), "%s_q%u_%s",
-			 p.table == &rx_table ? "rx" : "tx", p.queue,
+			 p.tx ? "tx" : "rx", p.queue,
 			 p.table->counter[p.index].name);
 }
 
 /* The counters of one queue, read at once. */
 struct reading {
 	struct vnet_stats stats;
-	uint64_t calls, suppressed;
+	uint64_t calls, suppressed, stalls;
 };
 
 static void
 read_queue(const struct rte_eth_dev *dev, const struct place *p, struct reading *r)
 {
 	const struct vring_port *port = dev->data->dev_private;
-	bool tx = p->table == &tx_table;
 
-	if (tx)
+	if (p->tx)
 		vring_stats_txq(dev, p->queue, &r->stats);
 	else
 		vring_stats_rxq(dev, p->queue, &r->stats);
-	vring_stats_calls(port, tx, p->queue, tx ? dev->data->nb_tx_queues :
+	vring_stats_calls(port, p->tx, p->queue, p->tx ? dev->data->nb_tx_queues :
 			  dev->data->nb_rx_queues,
 			  &r->calls, &r->suppressed);
+	r->stalls = p->tx ? vring_stats_stalls(port, p->queue) : 0;
 }
 
 static uint64_t
@@ -177,6 +200,8 @@ counter_value(const struct counter *c, const struct reading *r)
 		return r->calls;
 	if (c->offset == OF_SUPPRESSED)
 		return r->suppressed;
+	if (c->offset == OF_STALLS)
+		return r->stalls;
 	return *(const uint64_t *)((const char *)&r->stats + c->offset);
 }
 
@@ -185,7 +210,8 @@ vring_xstats_each(const struct rte_eth_dev *dev, bool tx, uint16_t id, vring_xst
 		  void *ctx)
 {
 	const struct vring_port *port = dev->data->dev_private;
-	const struct place p = { tx ? &tx_table : &rx_table, id, 0 };
+	const struct table *table = tx ? &tx_tables[port->role] : &rx_tables[port->role];
+	const struct place p = { table, tx, id, 0 };
 	struct reading r;
 
 	read_queue(dev, &p, &r);
@@ -208,7 +234,7 @@ static void
 xstats_values(struct rte_eth_dev *dev, const uint64_t *ids, uint64_t *out, unsigned int n)
 {
 	struct vring_port *port = dev->data->dev_private;
-	struct place last = { NULL, 0, 0 };
+	struct place last = { NULL, false, 0, 0 };
 	struct reading r;
 
 	vring_role_count(port);

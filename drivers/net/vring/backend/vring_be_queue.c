@@ -49,5 +49,6 @@ const struct vring_queue_ops vring_be_queue_ops = {
 	.tx_count = vnet_ring_count,
 	.rx_wake = be_rx_wake,
 	.rx_word = be_rx_word,
+	.tx_room = vnet_ring_count,
 	.notified = be_notified,
 };

@@ -5,7 +5,10 @@
 #include "vnet_drv.h"
 #include "vring_fe_queue.h"
 
-/* Buffers that the device has filled; receive buffers have one descriptor each. */
+/*
+ * Buffers that the device is done with. Receive buffers have one descriptor each; of those sent it
+ * is enough to know whether there is one.
+ */
 static uint32_t
 rx_count(const struct virtq_ring *ring, const struct virtq_cursor *cursor)
 {
@@ -88,6 +91,7 @@ const struct vring_queue_ops vring_fe_queue_ops = {
 	.tx_count = tx_count,
 	.rx_wake = fe_rx_wake,
 	.rx_word = fe_rx_word,
+	.tx_room = rx_count,
 	.notified = count_notifications,
 	.tx_clean = tx_clean,
 };

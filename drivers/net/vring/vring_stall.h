@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Queues that stand still: a peer that takes nothing though packets are sent to it, and packets
+ * that wait though no burst asks for them. The control thread looks at what bursts count anyway,
+ * and bursts do nothing for it.
+ */
+#ifndef VRING_STALL_H
+#define VRING_STALL_H
+
+#include "vring_port.h"
+
+int vring_stall_open(struct vring_port *port);	/* 0 or -ENOMEM */
+void vring_stall_close(struct vring_port *port);
+/* Control thread: the port has been started, or is stopped. With stall-ms=0 nothing is watched. */
+void vring_stall_start(struct vring_port *port);
+void vring_stall_stop(struct vring_port *port);
+/* Look at all queues, as the port's timer does. Control thread. */
+void vring_stall_look(struct vring_port *port, uint64_t now_ns);
+/*
+ * For how many milliseconds that transmit (receive) queue has stood still which has done so for
+ * longest; 0: none does. Control thread.
+ */
+uint64_t vring_stall_longest(const struct vring_port *port, bool tx, uint64_t now_ns);
+
+#endif /* VRING_STALL_H */
