@@ -85,6 +85,7 @@ stall_setup(void **state)
 	strcpy(port.name, "net_vring0");
 	port.args.stall_ms = LIMIT_MS;
 	port.pairs = 2;
+	port.connected = true;
 	port.tx_base = base;
 	port.dev = &ethdev;
 	ethdev.data = &data;
@@ -232,6 +233,7 @@ without_a_ring_nothing_stands_still(void **state)
 	pass(2 * LIMIT_MS, send_in_vain);
 	assert_int_equal(longest(true), 0);
 	set->n = 0;
+	set->why = VNET_DROP_NO_GUEST;
 	txq[1].q.published = set;
 	pass(2 * LIMIT_MS, send_in_vain);
 	assert_int_equal(base[1].stalls, 1);
@@ -239,6 +241,40 @@ without_a_ring_nothing_stands_still(void **state)
 	set->hold = true;
 	pass(2 * LIMIT_MS, send_in_vain);
 	assert_int_equal(base[1].stalls, 2);
+}
+
+static void
+drop_disabled(void)
+{
+	txq[1].tx.stats.drop[VNET_DROP_DISABLED]++;
+}
+
+/* A monitor that pauses its guest stops the rings. */
+static void
+paused_guest_stands_still(void **state)
+{
+	set->n = 0;
+	set->why = VNET_DROP_DISABLED;
+	pass(3 * LIMIT_MS, drop_disabled);
+	assert_int_equal(base[1].stalls, 0);	/* it has yet to load its driver */
+	txq[1].tx.stats.packets++;
+	pass(3 * LIMIT_MS, drop_disabled);
+	assert_int_equal(base[1].stalls, 1);
+	assert_int_equal(lines_with("its rings are stopped"), 1);
+	set->n = 1;
+	room = 1;
+	pass(LOOK_MS, NULL);
+	assert_int_equal(longest(true), 0);
+	set->n = 0;
+	port.admin_down = true;
+	pass(3 * LIMIT_MS, drop_disabled);
+	assert_int_equal(base[1].stalls, 1);
+	/* The next guest. */
+	port.admin_down = port.connected = false;
+	pass(LOOK_MS, drop_disabled);
+	port.connected = true;
+	pass(3 * LIMIT_MS, drop_disabled);
+	assert_int_equal(base[1].stalls, 1);
 }
 
 static void
@@ -314,6 +350,7 @@ main(void)
 		STALL_TEST(few_packets_are_enough),
 		STALL_TEST(room_ends_a_stall),
 		STALL_TEST(without_a_ring_nothing_stands_still),
+		STALL_TEST(paused_guest_stands_still),
 		STALL_TEST(unpolled_is_told_once),
 		STALL_TEST(postcopy_rings_are_left_alone),
 		STALL_TEST(timer_looks),

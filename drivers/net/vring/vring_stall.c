@@ -4,8 +4,10 @@
  * moved. It is reported once, when that has lasted for stall-ms=.
  *
  * A transmit queue is blocked when bursts fail for want of room and nothing is sent; one that has
- * nothing to send may be as blocked as before, or not, and so changes nothing. A receive queue is
- * blocked when packets wait and no burst is called.
+ * nothing to send may be as blocked as before, or not, and so changes nothing. A guest that its
+ * monitor pauses has its rings stopped, not full: that counts as well, of a guest that had taken
+ * packets. One that has yet to load its driver does not stand still. A receive queue is blocked
+ * when packets wait and no burst is called.
  */
 
 #include <errno.h>
@@ -28,6 +30,7 @@ struct watched {
 	uint64_t failed;	/* tx: rises with what it could not do */
 	uint64_t since_ns;	/* when it was first found blocked; 0: it is not */
 	uint32_t room;		/* tx: what the peer had made room for when it was last blocked */
+	bool served;		/* tx: the peer that is connected has taken packets */
 	bool reported;
 };
 
@@ -66,11 +69,22 @@ clock_text(uint64_t ms, char *text, size_t size)
 		text[0] = '\0';
 }
 
+/* Or one that is about to come back. */
+static bool
+has_ring(const struct vring_port *port, unsigned int id)
+{
+	const struct vring_txq *txq = port->dev->data->tx_queues[id];
+	const struct vring_poll_set *set = txq->q.published;
+
+	return set != NULL && (set->n > 0 || set->hold);
+}
+
 /* A peer decides when these begin and end, hence the limit. */
 static void
 report_begin(struct vring_port *port, bool tx, unsigned int id, uint64_t ms)
 {
 	const char *peer = vring_role_of(port)->own_rings ? "device" : "guest";
+	const bool stopped = tx && !has_ring(port, id);
 	char since[16];
 
 	if (!vring_log_admits(&port->log_limit, VHOST_LOG_WARNING))
@@ -78,9 +92,10 @@ report_begin(struct vring_port *port, bool tx, unsigned int id, uint64_t ms)
 	clock_text(ms, since, sizeof(since));
 	if (tx)
 		VRING_LOG(WARNING, port->name, "transmit queue %u stands still: the %s has taken "
-			  "nothing for %" PRIu64 " ms, since %s, and its ring is full. It is "
-			  "paused, hung or short of CPU: see whether it runs; what is sent to it "
-			  "until then is refused or dropped", id, peer, ms, since);
+			  "nothing for %" PRIu64 " ms, since %s, and its %s: see whether it runs; "
+			  "what is sent to it until then is refused or dropped", id, peer, ms,
+			  since, stopped ? "rings are stopped. It is paused, boots anew, or has no "
+			  "driver" : "ring is full. It is hung, short of CPU, or not scheduled");
 	else
 		VRING_LOG(WARNING, port->name, "receive queue %u is not polled: packets of the %s "
 			  "have waited for %" PRIu64 " ms, since %s, and no burst has asked for "
@@ -151,10 +166,16 @@ tx_room(const struct vring_port *port, const struct vring_poll_set *set)
 	return vring_role_queue_ops(port)->tx_room(ring->ring, ring->cursor);
 }
 
-/*
- * No set, or none with a ring: packets are dropped under a name that says why. A ring that is about
- * to come back keeps them waiting, and so may itself stand still.
- */
+/* Whether packets of the queue are for a peer that could take them, as far as the port knows. */
+static bool
+may_stand_still(const struct vring_port *port, const struct vring_poll_set *set,
+		const struct watched *w)
+{
+	if (set == NULL || set->n > 0 || set->hold)
+		return set != NULL;
+	return set->why == VNET_DROP_DISABLED && !port->admin_down && w->served;
+}
+
 static enum state
 tx_state(const struct vring_port *port, const struct vring_txq *txq, struct watched *w)
 {
@@ -162,9 +183,11 @@ tx_state(const struct vring_port *port, const struct vring_txq *txq, struct watc
 	const struct vring_poll_set *set = txq->q.published;
 	const bool moves = counter_moves(&w->moved, load_counter(&stats->packets));
 	const bool fails = counter_moves(&w->failed, load_counter(&stats->refused) +
-					 load_counter(&stats->drop[VNET_DROP_RING_FULL]));
+					 load_counter(&stats->drop[VNET_DROP_RING_FULL]) +
+					 load_counter(&stats->drop[VNET_DROP_DISABLED]));
 
-	if (moves || set == NULL || (set->n == 0 && !set->hold))
+	w->served = port->connected && (w->served || moves);
+	if (moves || !may_stand_still(port, set, w))
 		return FREE;
 	if (fails) {
 		w->room = tx_room(port, set);
