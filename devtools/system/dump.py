@@ -25,8 +25,8 @@ SOCK = path("s")
 LOG_LINE = re.compile(r"(?:net_vring\d+|EAL|ETHDEV): [^\n]*\n")
 
 # numbers that differ from run to run, by name
-VARIES = re.compile(r"(connected_ms|stalled_ms|unpolled_ms|messages|calls|calls_suppressed"
-                    r"|guest_address|frontend_address)$")
+VARIES = re.compile(r"(connected_ms|last_disconnect_ms|stalled_ms|unpolled_ms|messages|calls"
+                    r"|calls_suppressed|guest_address|frontend_address)$")
 # those that polls change as well
 POLLED = re.compile(r"(waiting|avail_idx|used_idx|[rt]x_bursts\.\w+|retries|management_refused)$")
 

@@ -131,6 +131,69 @@ def device_stops(back, options):
         device.quit()
 
 
+def in_flight(testpmd, vring):
+    return testpmd.telemetry("/net_vring/queues,0,0")["vring_%d" % vring]["in_flight"]
+
+
+def device_keeps(options):
+    """What a device has been sent and not returned is counted."""
+    sock = path("sk")
+    device = bed.Testpmd("device", ["net_vhost0,iface=%s" % sock], cpu=1)
+    testpmd = None
+    try:
+        testpmd = bed.Testpmd("port", ["net_vring0,path=%s,queue_size=128%s" % (sock, options)],
+                              memory=64, eal=["--single-file-segments"])
+        testpmd.wait_link(0)
+        check(in_flight(testpmd, 1) == 0, "%d are in flight at first" % in_flight(testpmd, 1))
+        check(in_flight(testpmd, 0) == 128, "%d buffers to receive" % in_flight(testpmd, 0))
+        testpmd.cmd("set fwd txonly")
+        testpmd.cmd("start")    # and nobody receives
+        # each packet has one entry
+        bed.wait_for("a full ring", lambda: in_flight(testpmd, 1) == 128, 5)
+        testpmd.cmd("stop")
+    finally:
+        if testpmd:
+            testpmd.quit()
+        device.quit()
+
+
+def told_why(testpmd, why):
+    """When the last connection ended and why, whatever has failed since."""
+    bed.wait_for("the end of the connection", lambda: not status(testpmd, "connected"), 10)
+    first = testpmd.telemetry("/net_vring/status,0")
+    time.sleep(1)
+    then = testpmd.telemetry("/net_vring/status,0")
+    for now in (first, then):
+        check(now["last_disconnect"] == why, "last_disconnect is %s" % now["last_disconnect"])
+        check(now["connects"] == now["disconnects"] == 1, "counts: %s" % now)
+    check(1000 <= then["last_disconnect_ms"] - first["last_disconnect_ms"] < 1000 + 1000 *
+          bed.PATIENCE, "last_disconnect_ms: %d, then %d" % (
+              first["last_disconnect_ms"], then["last_disconnect_ms"]))
+
+
+def last_disconnect():
+    """Of either end."""
+    sock = path("sl")
+    port = bed.Testpmd("port", ["net_vring0,iface=" + sock])
+    front = None
+    try:
+        check(status(port, "last_disconnect_ms") == 0, "an end before the first connection")
+        front = bed.Testpmd("front", ["net_vring0,path=" + sock], memory=64, cpu=1,
+                            eal=["--single-file-segments"])
+        front.wait_link(0)
+        check(status(front, "last_disconnect_ms") == 0, "an end while connected")
+        port.end(signal.SIGKILL)
+        told_why(front, "the back-end closed the connection")
+        port = bed.Testpmd("port2", ["net_vring0,iface=" + sock])
+        front.wait_link(0)
+        front.end(signal.SIGKILL)
+        told_why(port, "peer closed the connection")
+    finally:
+        if front:
+            front.quit()
+        port.quit()
+
+
 def unpolled(options):
     """Packets of a driver wait, and the application polls no queue yet."""
     sock = path("su")
@@ -201,6 +264,8 @@ def run(report):
         report.case("unpolled-" + layout, unpolled, options)
         for back in ("net_vhost", "net_vring"):
             report.case("device-%s-%s" % (back[4:], layout), device_stops, back, options)
+        report.case("in-flight-" + layout, device_keeps, options)
+    report.case("last-disconnect", last_disconnect)
     report.case("driver-retries", driver_stops, ",tx-retries=3", "")
     report.case("driver-iommu", driver_stops, ",iommu-support=1", "")
     report.case("not-watched", not_watched)

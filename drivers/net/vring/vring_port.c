@@ -57,3 +57,15 @@ vring_port_vring_state(const struct vring_port_vring *vring)
 		return "stopped";
 	return vring->ring->enabled ? "enabled" : "disabled";
 }
+
+uint32_t
+vring_port_in_flight(const struct vring_port_vring *vring)
+{
+	const struct virtq_cursor *c = vring->cursor;
+	const uint16_t avail = __atomic_load_n(&c->avail_idx, __ATOMIC_RELAXED);
+	const uint16_t used = __atomic_load_n(&c->used_idx, __ATOMIC_RELAXED);
+
+	if (!vring->ring->packed)
+		return (uint16_t)(avail - used);
+	return avail - used + (c->avail_wrap != c->used_wrap ? vring->ring->size : 0u);
+}

@@ -113,6 +113,7 @@ struct vring_port {
 	struct vring_fe *fe;	/* front-end */
 	bool open;		/* from the end of the probe to the beginning of the close */
 	bool connected;
+	uint64_t disconnected_ns;	/* when the last connection ended; 0: none has */
 	bool carrier;		/* the peer has nothing against the link being up */
 	bool started;		/* dev_start */
 	bool admin_down;	/* dev_set_link_down */
@@ -167,5 +168,10 @@ vring_port_is_spare(const struct vring_port *port, unsigned int qid)
 }
 /* "enabled", "disabled", "broken" or "stopped". Control thread. */
 const char *vring_port_vring_state(const struct vring_port_vring *vring);
+/*
+ * Chains (packed rings: entries) of a ring that runs which a back-end has taken and not returned,
+ * or a front-end offered and not got back. Control thread.
+ */
+uint32_t vring_port_in_flight(const struct vring_port_vring *vring);
 
 #endif /* VRING_PORT_H */

@@ -118,6 +118,14 @@ vring_telemetry_hex(struct rte_tel_data *d, const char *name, uint64_t value)
 	rte_tel_data_add_dict_string(d, name, text);
 }
 
+void
+vring_telemetry_age(struct rte_tel_data *d, const char *name, uint64_t since_ns)
+{
+	const uint64_t age = since_ns == 0 ? 0 : (evloop_now_ns() - since_ns) / 1000000;
+
+	rte_tel_data_add_dict_u64(d, name, age);
+}
+
 static int
 answer_status(const struct question *q)
 {
@@ -158,6 +166,7 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 		rte_tel_data_add_dict_string(d, "layout", ring->packed ? "packed" : "split");
 		rte_tel_data_add_dict_int(d, "size", ring->size);
 		rte_tel_data_add_dict_int(d, "waiting", vring_role_vring_waiting(port, qid));
+		rte_tel_data_add_dict_u64(d, "in_flight", vring_port_in_flight(vring));
 		rte_tel_data_add_dict_int(d, "avail_idx", vring->cursor->avail_idx);
 		rte_tel_data_add_dict_int(d, "used_idx", vring->cursor->used_idx);
 	}

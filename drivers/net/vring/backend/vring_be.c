@@ -150,6 +150,7 @@ be_connected(void *ctx, bool up, const char *why)
 
 	port->connected = up;
 	if (!up) {
+		port->disconnected_ns = evloop_now_ns();
 		cancel_rarp(port);
 		port->guest_mtu = 0;
 	}

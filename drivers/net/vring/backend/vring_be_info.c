@@ -8,7 +8,6 @@
 
 #include <rte_telemetry.h>
 
-#include "evloop.h"
 #include "vhost_be.h"
 #include "vring_be_info.h"
 #include "vring_rss.h"
@@ -52,16 +51,15 @@ vring_be_info_count(struct vring_port *port)
 }
 
 static void
-add_be_session(struct rte_tel_data *d, const struct vhost_be_info *info)
+add_be_session(struct rte_tel_data *d, const struct vring_port *port,
+	       const struct vhost_be_info *info)
 {
-	uint64_t up_ms =
-		info->connected ? (evloop_now_ns() - info->connected_since_ns) / 1000000 : 0;
-
 	rte_tel_data_add_dict_int(d, "connected", info->connected);
-	rte_tel_data_add_dict_u64(d, "connected_ms", up_ms);
+	vring_telemetry_age(d, "connected_ms", info->connected ? info->connected_since_ns : 0);
 	rte_tel_data_add_dict_u64(d, "connects", info->connects);
 	rte_tel_data_add_dict_u64(d, "disconnects", info->disconnects);
 	rte_tel_data_add_dict_string(d, "last_disconnect", info->last_disconnect);
+	vring_telemetry_age(d, "last_disconnect_ms", port->disconnected_ns);
 	rte_tel_data_add_dict_u64(d, "messages", info->messages);
 	rte_tel_data_add_dict_u64(d, "refused", info->nacks);
 	rte_tel_data_add_dict_u64(d, "framing_errors", info->framing_errors);
@@ -87,7 +85,7 @@ vring_be_info_status(struct vring_port *port, struct rte_tel_data *d)
 	vhost_be_get_info(port->be, &info);
 	rte_tel_data_add_dict_string(d, "mode", port->args.client ? "client" : "server");
 	rte_tel_data_add_dict_string(d, "socket", port->args.iface);
-	add_be_session(d, &info);
+	add_be_session(d, port, &info);
 	if (port->args.iommu)
 		add_be_iotlb(d, &info);
 }

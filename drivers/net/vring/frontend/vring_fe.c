@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <rte_arp.h>
+#include <rte_string_fns.h>
 
 #include "vnet_drv.h"
 #include "vring_fe.h"
@@ -213,6 +214,17 @@ fe_announce(void *ctx, const uint8_t mac[6], struct virtq_drv *drv, const struct
 	vring_publish(fe->port);
 }
 
+/* Attempts that fail from here on have reasons of their own. */
+static void
+note_end(struct vring_fe *fe)
+{
+	struct vhost_fe_info info;
+
+	vhost_fe_get_info(fe->session, &info);
+	rte_strscpy(fe->last_end, info.why, sizeof(fe->last_end));
+	fe->port->disconnected_ns = evloop_now_ns();
+}
+
 static void
 fe_connected(void *ctx, bool up)
 {
@@ -224,8 +236,10 @@ fe_connected(void *ctx, bool up)
 		count_one(&port->session.connects);
 		return;
 	}
-	if (port->connected)
+	if (port->connected) {
 		count_one(&port->session.disconnects);
+		note_end(fe);
+	}
 	port->connected = false;
 	port->carrier = false;
 	vring_publish(port);

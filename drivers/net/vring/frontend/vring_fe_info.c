@@ -24,20 +24,20 @@ vring_fe_info_status(struct vring_port *port, struct rte_tel_data *d)
 {
 	const struct vring_fe *fe = port->fe;
 	struct vhost_fe_info info;
-	uint64_t up_ms;
 
 	vhost_fe_get_info(fe->session, &info);
-	up_ms = port->connected ? (evloop_now_ns() - info.up_since_ns) / 1000000 : 0;
 	rte_tel_data_add_dict_string(d, "mode", mode_name(fe));
 	rte_tel_data_add_dict_string(d, fe->vdpa || fe->net ? "device" : "socket",
 				     port->args.path);
 	if (fe->net)
 		rte_tel_data_add_dict_string(d, "interface", info.tap);
 	rte_tel_data_add_dict_int(d, "connected", port->connected);
-	rte_tel_data_add_dict_u64(d, "connected_ms", up_ms);
+	vring_telemetry_age(d, "connected_ms", port->connected ? info.up_since_ns : 0);
 	rte_tel_data_add_dict_u64(d, "connects", port->session.connects);
 	rte_tel_data_add_dict_u64(d, "disconnects", port->session.disconnects);
-	rte_tel_data_add_dict_string(d, "last_disconnect", info.why);
+	rte_tel_data_add_dict_string(d, "last_disconnect", fe->last_end);
+	vring_telemetry_age(d, "last_disconnect_ms", port->disconnected_ns);
+	rte_tel_data_add_dict_string(d, "last_failure", info.why);
 	rte_tel_data_add_dict_u64(d, "memory_regions", fe->mem.n);
 	rte_tel_data_add_dict_int(d, "device_pairs", info.limits.max_pairs);
 	rte_tel_data_add_dict_int(d, "pairs_in_use", info.pairs);
