@@ -281,7 +281,11 @@ regions_come_and_go(void **state)
 				   RIG_STRIDE, 0), ACK);
 	assert_null(rig->ring[1]);
 	assert_int_equal(vhost_be_get_mem(rig->be)->nregions, 0);
+	assert_int_equal(rig->regions, 0);
+	assert_int_equal(rig->bytes, 0);
 	assert_int_equal(fe_region(rig, VHU_ADD_MEM_REG, RIG_GPA, RIG_UVA, RIG_MEM, 0), ACK);
+	assert_int_equal(rig->regions, 1);
+	assert_int_equal(rig->bytes, RIG_MEM);
 	assert_non_null(rig->ring[0]);
 	assert_non_null(rig->ring[1]);
 }

@@ -46,6 +46,7 @@ import secondary  # noqa: E402
 import stall  # noqa: E402
 import surface  # noqa: E402
 import tap  # noqa: E402
+import traces  # noqa: E402
 import uml  # noqa: E402
 import vdpa  # noqa: E402
 import vhost_net  # noqa: E402
@@ -88,6 +89,7 @@ GROUPS = {
     "surface": surface.run,
     "secondary": secondary.run,
     "stall": stall.run,
+    "trace": traces.run,
 }
 # each by its name alone: these take hours
 LONG = {

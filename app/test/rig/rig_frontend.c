@@ -106,6 +106,15 @@ rig_features(void *ctx, uint64_t features, uint64_t protocol)
 	rig->protocol = protocol;
 }
 
+static void
+rig_memory(void *ctx, uint32_t regions, uint64_t bytes)
+{
+	struct rig *rig = ctx;
+
+	rig->regions = regions;
+	rig->bytes = bytes;
+}
+
 static int
 rig_set_mtu(void *ctx, uint16_t mtu)
 {
@@ -139,6 +148,7 @@ static const struct vhost_be_ops rig_ops = {
 	.rings_publish = rig_rings_publish,
 	.ring_pause = rig_ring_pause,
 	.quiesce = rig_quiesce,
+	.memory = rig_memory,
 	.translated = rig_translated,
 	.connected = rig_connected,
 	.features = rig_features,

@@ -82,6 +82,8 @@ struct rig {
 	const char *why;
 	uint64_t features, protocol;
 	unsigned int rarps;
+	uint32_t regions;	/* of memory, as the session said last */
+	uint64_t bytes;
 	uint8_t mac[6];
 	uint16_t mtu;
 	int mtu_result;

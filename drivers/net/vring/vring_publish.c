@@ -14,6 +14,7 @@
 #include "vring_qmap.h"
 #include "vring_role.h"
 #include "vring_rxtx.h"
+#include "vring_trace.h"
 
 /* Queues whose poll set changes, and their new sets. */
 struct change {
@@ -208,6 +209,18 @@ vring_publish_withdraw(struct vring_port *port)
 }
 
 void
+vring_publish_trace(const struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
+{
+	const struct virtq_ring *old = port->vring[qid].ring;
+	const uint16_t port_id = port->dev->data->port_id;
+
+	if (ring == NULL && old != NULL)
+		vring_trace_ring_stop(port_id, qid);
+	else if (ring != NULL && (old == NULL || old->enabled != ring->enabled))
+		vring_trace_ring_start(port_id, qid, ring->size, ring->packed, ring->enabled);
+}
+
+void
 vring_publish_link(struct vring_port *port)
 {
 	struct rte_eth_link link = {
@@ -222,6 +235,7 @@ vring_publish_link(struct vring_port *port)
 		link.link_status = RTE_ETH_LINK_UP;
 	if (rte_eth_linkstatus_set(port->dev, &link) != 0)
 		return;
+	vring_trace_link(port->dev->data->port_id, link.link_status);
 	if (vring_log_admits(&port->log_limit, VHOST_LOG_INFO))
 		VRING_LOG(INFO, port->name, "link is %s", link.link_status ? "up" : "down");
 	vring_event_raise(port, VRING_EVENT_LINK);

@@ -13,6 +13,9 @@ void vring_publish(struct vring_port *port);
 void vring_publish_quiesce(struct vring_port *port);
 /* Leave every queue without rings, until vring_publish() is called. */
 void vring_publish_withdraw(struct vring_port *port);
+/* Trace that a vring's ring becomes another one, or none. Before it is set. */
+void vring_publish_trace(const struct vring_port *port, uint16_t qid,
+			 const struct virtq_ring *ring);
 /* The link's state, from the same. The application is notified if it changed. */
 void vring_publish_link(struct vring_port *port);
 

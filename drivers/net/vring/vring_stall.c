@@ -20,6 +20,7 @@
 #include "vring_role.h"
 #include "vring_rxtx.h"
 #include "vring_stall.h"
+#include "vring_trace.h"
 
 /* Between two looks, milliseconds: half of stall-ms=, within these. */
 #define LOOK_MIN_MS 10
@@ -119,8 +120,10 @@ judge_queue(struct vring_port *port, bool tx, unsigned int id, enum state state,
 
 	if (state == FREE) {
 		w->since_ns = 0;
-		if (w->reported)
+		if (w->reported) {
+			vring_trace_stall_end(port->dev->data->port_id, tx, id, ms);
 			report_end(port, tx, id, ms);
+		}
 		w->reported = false;
 	} else if (state == BLOCKED && w->since_ns == 0) {
 		w->since_ns = now;
@@ -129,6 +132,7 @@ judge_queue(struct vring_port *port, bool tx, unsigned int id, enum state state,
 		if (tx)
 			__atomic_store_n(&port->tx_base[id].stalls, port->tx_base[id].stalls + 1,
 					 __ATOMIC_RELAXED);
+		vring_trace_stall_begin(port->dev->data->port_id, tx, id, ms);
 		report_begin(port, tx, id, ms);
 	}
 }

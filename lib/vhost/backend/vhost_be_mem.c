@@ -70,6 +70,16 @@ vhost_be_mem_is_behind(const void *owner)
 	return evloop_later_is_behind(be->unmapper, MAX_WAITING);
 }
 
+static uint64_t
+memory_bytes(const struct virtq_mem *mem)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; mem != NULL && i < mem->nregions; i++)
+		bytes += mem->region[i].size;
+	return bytes;
+}
+
 void
 vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem)
 {
@@ -95,6 +105,7 @@ vhost_be_mem_swap(struct vhost_be *be, struct virtq_mem *mem)
 	be->mem = mem;
 	INFO_SET(be, nregions, mem == NULL ? 0 : mem->nregions);
 	INFO_SET(be, mem_sealed, mem != NULL && virtq_mem_is_sealed(mem));
+	be->ops->memory(be->ctx, mem == NULL ? 0 : mem->nregions, memory_bytes(mem));
 	/* No burst uses it any more: after the last reference it is unmapped. */
 	virtq_mem_put(old);
 }

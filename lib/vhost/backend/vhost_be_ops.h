@@ -32,6 +32,8 @@ struct vhost_be_ops {
 	void (*ring_pause)(void *ctx, uint16_t qid);
 	/* When this returns, each burst that had begun before has ended. */
 	void (*quiesce)(void *ctx);
+	/* The front-end's memory has changed: so many regions, bytes in all. */
+	void (*memory)(void *ctx, uint32_t regions, uint64_t bytes);
 	/* Addresses that bursts have missed may be known by now. */
 	void (*translated)(void *ctx);
 	/* A front-end came (why == NULL) or went; why is a short static text. */

@@ -23,6 +23,7 @@
 #include "vring_log.h"
 #include "vring_publish.h"
 #include "vring_qmap.h"
+#include "vring_trace.h"
 
 /* Interval at which the port looks whether an announcement was delivered. */
 #define RARP_WATCH_MS 200
@@ -57,6 +58,7 @@ set_ring(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
 
 	ring = admit_ring(port, ring);
 	vring_be_zc_begin(port, qid, ring);
+	vring_publish_trace(port, qid, ring);
 	vring->ring = ring;
 	vring->paused = false;
 	if (was != vring_qmap_alive(vring))
@@ -104,10 +106,19 @@ be_ring_pause(void *ctx, uint16_t qid)
 	const struct virtq_ring *old = port->vring[qid].ring;
 
 	vring_be_zc_begin(port, qid, NULL);
+	vring_publish_trace(port, qid, NULL);
 	port->vring[qid].paused = vring_qmap_enabled(&port->vring[qid]);
 	port->vring[qid].ring = NULL;
 	vring_publish(port);
 	vring_be_zc_follow(port, qid, old);
+}
+
+static void
+be_memory(void *ctx, uint32_t regions, uint64_t bytes)
+{
+	const struct vring_port *port = ctx;
+
+	vring_trace_memory(port->dev->data->port_id, regions, bytes);
 }
 
 static void
@@ -150,9 +161,13 @@ be_connected(void *ctx, bool up, const char *why)
 
 	port->connected = up;
 	if (!up) {
+		vring_trace_disconnect(port->dev->data->port_id, why);
 		port->disconnected_ns = evloop_now_ns();
 		cancel_rarp(port);
 		port->guest_mtu = 0;
+	} else {
+		vring_be_info_count(port);
+		vring_trace_connect(port->dev->data->port_id, port->session.connects);
 	}
 	publish_port(port);
 }
@@ -162,6 +177,7 @@ be_features(void *ctx, uint64_t device, uint64_t protocol)
 {
 	struct vring_port *port = ctx;
 
+	vring_trace_features(port->dev->data->port_id, device, protocol);
 	port->features = device;
 	port->protocol_features = protocol;
 }
@@ -212,6 +228,7 @@ static const struct vhost_be_ops session_ops = {
 	.rings_publish = be_rings_publish,
 	.ring_pause = be_ring_pause,
 	.quiesce = be_quiesce,
+	.memory = be_memory,
 	.translated = be_translated,
 	.connected = be_connected,
 	.features = be_features,

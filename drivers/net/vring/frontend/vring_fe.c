@@ -19,6 +19,7 @@
 #include "vring_publish.h"
 #include "vring_rxmode.h"
 #include "vring_rxtx.h"
+#include "vring_trace.h"
 
 /* This thread alone writes; whoever asks for statistics reads. */
 static void
@@ -126,6 +127,7 @@ fe_features(void *ctx, uint64_t features)
 			  vhost_fe_peer(fe->session));
 	port->features = features;
 	vring_rxmode_update(port);
+	vring_trace_features(port->dev->data->port_id, features, port->protocol_features);
 }
 
 static void
@@ -184,8 +186,10 @@ fe_publish(void *ctx, const struct virtq_ring *const *rings, uint16_t n)
 {
 	struct vring_fe *fe = ctx;
 
-	for (uint16_t qid = 0; qid < n; qid++)
+	for (uint16_t qid = 0; qid < n; qid++) {
+		vring_publish_trace(fe->port, qid, rings[qid]);
 		fe->port->vring[qid].ring = rings[qid];
+	}
 	set_queue_sizes(fe->port, rings);
 	vring_publish(fe->port);
 }
@@ -221,6 +225,7 @@ note_end(struct vring_fe *fe)
 	struct vhost_fe_info info;
 
 	vhost_fe_get_info(fe->session, &info);
+	vring_trace_disconnect(fe->port->dev->data->port_id, info.why);
 	rte_strscpy(fe->last_end, info.why, sizeof(fe->last_end));
 	fe->port->disconnected_ns = evloop_now_ns();
 }
@@ -234,6 +239,7 @@ fe_connected(void *ctx, bool up)
 	if (up) {
 		port->connected = true;
 		count_one(&port->session.connects);
+		vring_trace_connect(port->dev->data->port_id, port->session.connects);
 		return;
 	}
 	if (port->connected) {

@@ -27,6 +27,7 @@
 #include "vnet_drv.h"
 #include "vring_fe_port.h"
 #include "vring_publish.h"
+#include "vring_trace.h"
 
 /* Longest wait for the device to hear of a change. */
 #define WAIT_S 5
@@ -470,6 +471,9 @@ vring_fe_mem_give(struct vring_fe *fe, struct vhost_dev *dev)
 	rc = check_regions(dev, given.region, given.n);
 	if (rc == 0)
 		rc = vhost_set_mem_table(dev, given.region, given.n);
+	if (rc == 0)
+		vring_trace_memory(fe->port->dev->data->port_id, given.n,
+				   vring_fe_region_bytes(given.region, given.n));
 	if (rc == -ENOMEM && fe->vdpa)
 		rc = explain_limit(dev, given.region, given.n);
 	free(given.region);
