@@ -261,19 +261,35 @@ def type_section(blocks):
         section.close()
 
 
+def shown(argument, more):
+    """Extended statistics of a port, and fields of its status."""
+    port = bed.Testpmd("counters", [bed.vdev(0, argument + path("counters.sock") + more)],
+                       memory=64, eal=["--single-file-segments"])
+    try:
+        names = {name for name in port.xstats(0) if re.match(r"session_|[rt]x_q\d", name)}
+        return names, set(port.telemetry("/net_vring/status,0"))
+    finally:
+        port.quit()
+
+
 def counters():
-    """The guide's table of extended statistics names what a port has."""
+    """The guide's table of extended statistics names what ports of either role have, and the page
+    of advice these and what their status shows."""
     loader = importlib.machinery.SourceFileLoader("check_docs",
                                                   os.path.join(bed.ROOT, "devtools/check-docs"))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     loader.exec_module(module)
     documented = {row[0].strip("`").replace("qN", "q0")
                   for row in module.table("Extended statistics")}
-    port = bed.Testpmd("counters", [bed.vdev(0, "iface=" + path("counters.sock"))], memory=64)
-    has = {name for name in port.xstats(0) if re.match(r"session_|[rt]x_q\d", name)}
-    port.quit()
-    check(has == documented, "the guide and a port differ in: " + ", ".join(
+    advised = {name.replace("qN", "q0") for name in module.advised()}
+    ends = [shown("iface=", ",iommu-support=1"), shown("path=", ",dirty-log=1")]
+    has = ends[0][0] | ends[1][0]
+    check(has == documented, "the guide and ports differ in: " + ", ".join(
         sorted(has ^ documented)))
+    has |= ends[0][1] | ends[1][1]
+    # what a vhost-vdpa device has
+    check(advised - has == {"device", "backend_features"} and not has - advised,
+          "the advice and ports differ in: " + ", ".join(sorted(has ^ advised)))
 
 
 def run(report):
