@@ -153,7 +153,10 @@ counter_moves(uint64_t *last, uint64_t now)
 	return moves;
 }
 
-/* Rings of guests whose memory may be missing are not looked at: that would wait for a page. */
+/*
+ * Rings of guests whose memory may be missing are not looked at: that would wait for a page. Behind
+ * an IOMMU a ring is published only while its own addresses are known.
+ */
 static bool
 may_look(const struct vring_port *port)
 {

@@ -44,7 +44,7 @@ struct vring_fe {
 	bool vdpa, net;		/* a device of the kernel: vhost-vdpa, vhost-net */
 	bool mtu_given;		/* by the user or the application; theirs */
 	struct vhost_fe *session;
-	char last_end[128];	/* why the last connection ended */
+	char last_end[VHOST_WHY];	/* why the last connection ended */
 	const struct rte_memzone **zone; /* of each ring, then of the control queue */
 	struct vring_fe_mem mem;
 };
