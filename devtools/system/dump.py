@@ -28,7 +28,8 @@ LOG_LINE = re.compile(r"(?:net_vring\d+|EAL|ETHDEV): [^\n]*\n")
 VARIES = re.compile(r"(connected_ms|last_disconnect_ms|stalled_ms|unpolled_ms|messages|calls"
                     r"|calls_suppressed|guest_address|frontend_address)$")
 # those that polls change as well
-POLLED = re.compile(r"(waiting|avail_idx|used_idx|[rt]x_bursts\.\w+|retries|management_refused)$")
+POLLED = re.compile(r"(waiting|in_flight|avail_idx|used_idx|[rt]x_bursts\.\w+|retries"
+                    r"|management_refused)$")
 
 # the same in a private dump
 COUNTS = [(r"\bcallfd \d+", "callfd N"), (r"\b\d+ (calls|suppressed)\b", r"N \1"),
