@@ -103,6 +103,9 @@ stall_setup(void **state)
 	waiting = room = looks = 0;
 	now_ms = 5000;
 	vring_stall_look(&port, now_ms * 1000000);
+	/* The peer takes packets. */
+	txq[0].tx.stats.packets = txq[1].tx.stats.packets = 1;
+	vring_stall_look(&port, now_ms * 1000000);
 	rte_log_set_global_level(RTE_LOG_NOTICE);
 	return rte_openlog_stream(said);
 }
@@ -249,10 +252,31 @@ drop_disabled(void)
 	txq[1].tx.stats.drop[VNET_DROP_DISABLED]++;
 }
 
+static void
+comes_anew(void)
+{
+	port.connected = false;
+	pass(LOOK_MS, NULL);
+	port.connected = true;
+}
+
+/* Linux gives the ring of an interface that is down no buffers. */
+static void
+down_interface_is_no_stall(void **state)
+{
+	comes_anew();
+	pass(5 * LIMIT_MS, drop_in_vain);
+	assert_int_equal(base[1].stalls, 0);
+	txq[1].tx.stats.packets++;
+	pass(3 * LIMIT_MS, drop_in_vain);
+	assert_int_equal(base[1].stalls, 1);
+}
+
 /* A monitor that pauses its guest stops the rings. */
 static void
 paused_guest_stands_still(void **state)
 {
+	comes_anew();
 	set->n = 0;
 	set->why = VNET_DROP_DISABLED;
 	pass(3 * LIMIT_MS, drop_disabled);
@@ -350,6 +374,7 @@ main(void)
 		STALL_TEST(few_packets_are_enough),
 		STALL_TEST(room_ends_a_stall),
 		STALL_TEST(without_a_ring_nothing_stands_still),
+		STALL_TEST(down_interface_is_no_stall),
 		STALL_TEST(paused_guest_stands_still),
 		STALL_TEST(unpolled_is_told_once),
 		STALL_TEST(postcopy_rings_are_left_alone),

@@ -40,6 +40,10 @@ class Relay(bed.Process):
             return [said.get(port) for port in "01"] == [state, state]
         bed.wait_for("links %s of the relay" % state, last)
 
+    def received(self):
+        """Packets of port 0, so far."""
+        return bed.Testpmd.telemetry(self, "/ethdev/stats,0")["ipackets"]
+
     def counted(self, sig=signal.SIGTERM):
         """End it; for each of 0 and 1, what was received there, sent on, dropped and freed."""
         status = self.end(sig)
@@ -108,14 +112,17 @@ def relayed():
         both.close()
 
 
-def send(side, least):
-    """Have it transmit until so many have left; how many did."""
+def send(relay, side, least):
+    """Have it transmit until so many have left; how many did, all of which the relay has got."""
     side.cmd("start")
     before = side.telemetry("/ethdev/stats,0")["opackets"]
     bed.wait_for("%d frames sent" % least,
                  lambda: side.telemetry("/ethdev/stats,0")["opackets"] - before >= least, 30)
     side.cmd("stop")
-    return side.stats(0)["opackets"]
+    sent = side.stats(0)["opackets"]
+    # what is in the ring when its front-end goes is lost
+    bed.wait_for("the relay to receive %d" % sent, lambda: relay.received() >= sent)
+    return sent
 
 
 def nobody_there():
@@ -126,7 +133,7 @@ def nobody_there():
         relay.listens()
         left = front("left", args=["--forward-mode=txonly"])
         left.wait_link(0)
-        sent = send(left, FLOOD)
+        sent = send(relay, left, FLOOD)
         left.quit()
         equal("from port 0", relay.counted(), [(sent, 0, sent, 0), (0, 0, 0, 0)])
     finally:
@@ -145,13 +152,13 @@ def peer_sleeps():
             sides[-1].wait_link(0)
         left, right = sides
         relay.wait_links()
-        sent = send(left, FLOOD)
+        sent = send(relay, left, FLOOD)
         equal("while it sleeps", right.stats(0)["ipackets"], 0)
         right.cmd("start")
         bed.wait_for("what the ring had", lambda: right.stats(0)["ipackets"] >= RING // 2)
         had = right.stats(0)["ipackets"]
         check(had <= RING, "%d frames came out of a ring of %d" % (had, RING))
-        sent = send(left, 1000)
+        sent = send(relay, left, 1000)
         bed.wait_for("frames after that", lambda: right.stats(0)["ipackets"] > had)
         right.cmd("stop")
         arrived = right.stats(0)["ipackets"]

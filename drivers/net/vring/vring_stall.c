@@ -5,9 +5,9 @@
  *
  * A transmit queue is blocked when bursts fail for want of room and nothing is sent; one that has
  * nothing to send may be as blocked as before, or not, and so changes nothing. A guest that its
- * monitor pauses has its rings stopped, not full: that counts as well, of a guest that had taken
- * packets. One that has yet to load its driver does not stand still. A receive queue is blocked
- * when packets wait and no burst is called.
+ * monitor pauses has its rings stopped, not full: that counts as well. A guest that has taken
+ * nothing yet does not stand still: it has no driver, or its interface is down. A receive queue is
+ * blocked when packets wait and no burst is called.
  */
 
 #include <errno.h>
@@ -178,9 +178,10 @@ static bool
 may_stand_still(const struct vring_port *port, const struct vring_poll_set *set,
 		const struct watched *w)
 {
-	if (set == NULL || set->n > 0 || set->hold)
-		return set != NULL;
-	return set->why == VNET_DROP_DISABLED && !port->admin_down && w->served;
+	if (set == NULL || !w->served)
+		return false;
+	return set->n > 0 || set->hold ||
+	       (set->why == VNET_DROP_DISABLED && !port->admin_down);
 }
 
 static enum state
