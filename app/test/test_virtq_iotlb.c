@@ -351,10 +351,27 @@ a_page_is_expected(void **state)
 	}
 }
 
+/* A range that ends in the middle of a page, and of what is to be read. */
+static void
+nothing_is_read_beyond_a_range(void **state)
+{
+	struct viewed v;
+	uint8_t bytes[16];
+
+	viewed_open(&v, false);
+	virtq_iotlb_add(v.iotlb, 0x4000, 8, uva_of(GUEST_GPA), BOTH);
+	assert_true(virtq_iotlb_view_read(v.view, 0x4000, bytes, 8));
+	assert_false(virtq_iotlb_view_read(v.view, 0x4000, bytes, 9));
+	assert_false(virtq_iotlb_view_read(v.view, 0x4000, bytes, 16));
+	assert_false(virtq_iotlb_view_read(v.view, 0x4008, bytes, 1));
+	viewed_close(&v);
+}
+
 /* Taken away, or never said: not to be had. */
 static void
 a_page_goes_and_never_comes(void **state)
 {
+	uint32_t none = 0, one = 1;
 	struct viewed v;
 
 	viewed_open(&v, false);
@@ -367,14 +384,17 @@ a_page_goes_and_never_comes(void **state)
 
 	assert_true(virtq_iotlb_view_miss(v.view, 0x9000, true));
 	assert_int_equal(ask_all(&v, 100, NULL), 1);
-	assert_true(virtq_iotlb_view_expire(v.view, 100, false));
+	assert_true(virtq_iotlb_view_expire(v.view, 100, NULL));
 	assert_true(virtq_iotlb_view_miss(v.view, 0x9000, true));
-	assert_false(virtq_iotlb_view_expire(v.view, 101, false));
+	assert_false(virtq_iotlb_view_expire(v.view, 101, NULL));
 	assert_false(virtq_iotlb_view_miss(v.view, 0x9000, true));
 	assert_true(virtq_iotlb_view_miss(v.view, 0x9000, true)); /* asked for anew */
 	/* There is no end to waiting: it is asked for again. */
 	assert_int_equal(ask_all(&v, 150, NULL), 1);
-	assert_true(virtq_iotlb_view_expire(v.view, 151, true));
+	assert_true(virtq_iotlb_view_expire(v.view, 151, &none));
+	assert_int_equal(ask_all(&v, 152, NULL), 0);
+	assert_true(virtq_iotlb_view_expire(v.view, 151, &one));
+	assert_int_equal(one, 0);
 	assert_true(virtq_iotlb_view_miss(v.view, 0x9000, true));
 	/* What may be read only is not there for who writes. */
 	assert_int_equal(ask_all(&v, 200, NULL), 1);
@@ -426,6 +446,7 @@ main(void)
 		cmocka_unit_test(a_page_serves_its_chain),
 		cmocka_unit_test(a_page_is_expected),
 		cmocka_unit_test(a_page_goes_and_never_comes),
+		cmocka_unit_test(nothing_is_read_beyond_a_range),
 		cmocka_unit_test(the_cache_is_not_out_of_date),
 	};
 

@@ -55,7 +55,7 @@ class Kernel(inside.Loop):
 
     def restore(self):
         """What the case before has left is no concern of the next one."""
-        self.guest.run("killall -9 dpdk-testpmd iperf3 nc; rm -f /sink /tmp/pmd* /tmp/file "
+        self.guest.run("killall -9 dpdk-testpmd vm2tap iperf3 nc; rm -f /sink /tmp/pmd* /tmp/file "
                        "/tmp/got; /bin/ip -all netns delete")
         bed.wait_for("taps of former cases go", lambda: not [
             self.guest.run("/bin/ip link del " + name) for name in self.taps()], 10)
@@ -301,7 +301,8 @@ def carry_large(kernel, pmd):
         before = [pmd.xstats(port)[name] for port, name in names]
         carry(kernel, source, sink, address)
         large = [pmd.xstats(port)[name] - had for (port, name), had in zip(names, before)]
-        check(min(large) >= 100, "%d large packets came in and %d left" % tuple(large))
+        # of which the file fills 128; none of a stream of frames is one
+        check(min(large) >= 64, "%d large packets came in and %d left" % tuple(large))
 
 
 def offloaded(kernel):
@@ -469,10 +470,9 @@ def coupled_large(kernel):
             pmd.wait_link(port)
         pmd.cmd("start")
         carry_large(kernel, pmd)
-        pmd.quit()
-        relay.end()
     finally:
         pmd.quit()
+    relay.end()
 
 
 def typed(kernel, blocks):

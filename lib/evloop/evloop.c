@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "evloop_later.h"
+
 /* Events taken from the kernel at once; others wait for the next round, so none is starved. */
 #define ROUND_EVENTS 64
 
@@ -209,6 +211,7 @@ evloop_step(struct evloop *loop, int timeout_ms)
 void
 evloop_run(struct evloop *loop)
 {
+	evloop_later_home();
 	while (!__atomic_load_n(&loop->quit, __ATOMIC_ACQUIRE))
 		evloop_step(loop, -1);
 	/* Who waits for a call gets its result; who comes later is refused. */

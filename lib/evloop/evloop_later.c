@@ -2,6 +2,7 @@
 #include "evloop_later.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -119,6 +120,19 @@ do_jobs(void *arg)
 	return NULL;
 }
 
+static pthread_mutex_t home_lock = PTHREAD_MUTEX_INITIALIZER;
+static cpu_set_t home;		/* processors of the first loop's thread */
+static bool home_known;
+
+void
+evloop_later_home(void)
+{
+	pthread_mutex_lock(&home_lock);
+	if (!home_known)
+		home_known = pthread_getaffinity_np(pthread_self(), sizeof(home), &home) == 0;
+	pthread_mutex_unlock(&home_lock);
+}
+
 bool
 evloop_later_thread(void *(*fn)(void *arg), void *arg)
 {
@@ -130,6 +144,11 @@ evloop_later_thread(void *(*fn)(void *arg), void *arg)
 	if (pthread_attr_init(&attr) != 0)
 		return false;
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* Who asks may be a thread that has a processor of its own. */
+	pthread_mutex_lock(&home_lock);
+	if (home_known)
+		pthread_attr_setaffinity_np(&attr, sizeof(home), &home);
+	pthread_mutex_unlock(&home_lock);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&thread, &attr, fn, arg);

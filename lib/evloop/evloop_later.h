@@ -16,6 +16,8 @@ struct evloop_later;
  * long as what it serves. False: none is to be had. Any thread.
  */
 bool evloop_later_thread(void *(*fn)(void *arg), void *arg);
+/* Such threads run where the calling one does, whoever asks for them; the first call counts. */
+void evloop_later_home(void);
 
 /* NULL: out of memory. */
 struct evloop_later *evloop_later_new(void);

@@ -231,12 +231,12 @@ virtq_iotlb_view_miss(struct virtq_iotlb_view *view, uint64_t iova, bool write)
 bool
 virtq_iotlb_view_read(const struct virtq_iotlb_view *view, uint64_t iova, void *to, uint32_t len)
 {
-	uint64_t one = 1;
-	const uint8_t *host = virtq_iotlb_find(view->iotlb, iova, &one, false);
+	uint64_t there = len;
+	const uint8_t *host = virtq_iotlb_find(view->iotlb, iova, &there, false);
 
 	if (host == NULL)
 		host = find_asked(view, iova, false);
-	if (host == NULL || len > VIRTQ_IOTLB_PAGE - iova % VIRTQ_IOTLB_PAGE)
+	if (host == NULL || there < len || len > VIRTQ_IOTLB_PAGE - iova % VIRTQ_IOTLB_PAGE)
 		return false;
 	memcpy(to, host, len);
 	return true;
@@ -324,7 +324,7 @@ answer_page(struct virtq_iotlb_view *view, uint64_t page, uint8_t *host, bool wr
 	return asked;
 }
 
-/* The same for a range of more pages than there are slots. */
+/* The same for a range of many pages. */
 static bool
 answer_slots(struct virtq_iotlb_view *view, uint64_t iova, uint64_t last, uint8_t *host,
 	     uint8_t perm)
@@ -351,7 +351,8 @@ virtq_iotlb_view_answer(struct virtq_iotlb_view *view, uint64_t iova, uint64_t l
 	uint64_t page = (iova + VIRTQ_IOTLB_PAGE - 1) & ~(VIRTQ_IOTLB_PAGE - 1);
 	bool asked = false;
 
-	if ((last - iova) / VIRTQ_IOTLB_PAGE >= VIRTQ_IOTLB_SLOTS)
+	/* Whichever looks at fewer of them. */
+	if ((last - iova) / VIRTQ_IOTLB_PAGE >= VIRTQ_IOTLB_SLOTS / (2 * PROBES))
 		return answer_slots(view, iova, last, host, perm);
 	for (; page >= iova && page <= last && last - page >= VIRTQ_IOTLB_PAGE - 1;
 	     page += VIRTQ_IOTLB_PAGE) {
@@ -404,7 +405,7 @@ virtq_iotlb_view_drop(struct virtq_iotlb_view *view, uint64_t iova, uint64_t las
 }
 
 bool
-virtq_iotlb_view_expire(struct virtq_iotlb_view *view, uint64_t old_ns, bool again)
+virtq_iotlb_view_expire(struct virtq_iotlb_view *view, uint64_t old_ns, uint32_t *again)
 {
 	bool waits = false;
 
@@ -412,13 +413,14 @@ virtq_iotlb_view_expire(struct virtq_iotlb_view *view, uint64_t old_ns, bool aga
 		struct virtq_iotlb_slot *slot = &view->slot[i];
 		const uint64_t w = slot_load(slot), state = w & SLOT_STATE;
 
-		if (state == SLOT_ASKED && slot->asked_ns < old_ns)
-			slot_change(slot, w, (w & ~SLOT_STATE) |
-				    (again ? SLOT_NOTED : SLOT_FAILED));
+		if (state == SLOT_ASKED && slot->asked_ns < old_ns && again == NULL)
+			slot_change(slot, w, (w & ~SLOT_STATE) | SLOT_FAILED);
+		else if (state == SLOT_ASKED && slot->asked_ns < old_ns && *again > 0)
+			*again -= slot_change(slot, w, (w & ~SLOT_STATE) | SLOT_NOTED);
 		else if (state == SLOT_FAILED && slot->asked_ns + VIRTQ_IOTLB_FAILED_NS < old_ns)
 			slot_change(slot, w, 0);
 		waits |= state == SLOT_NOTED ||
-			 (state == SLOT_ASKED && (again || slot->asked_ns >= old_ns));
+			 (state == SLOT_ASKED && (again != NULL || slot->asked_ns >= old_ns));
 	}
 	return waits;
 }

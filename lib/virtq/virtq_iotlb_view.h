@@ -105,9 +105,9 @@ void virtq_iotlb_view_fail(struct virtq_iotlb_view *view, uint64_t iova);
 /* Pages were taken away. Whether a burst may still use one, until it has been waited for. */
 bool virtq_iotlb_view_drop(struct virtq_iotlb_view *view, uint64_t iova, uint64_t last);
 /*
- * What was asked for before `old_ns` is not to be had, or with `again` is missed anew. Whether
- * anything is still waited for.
+ * What was asked for before `old_ns` is not to be had; or with `again` it is missed anew, so many
+ * pages, which are counted down. Whether anything is still waited for.
  */
-bool virtq_iotlb_view_expire(struct virtq_iotlb_view *view, uint64_t old_ns, bool again);
+bool virtq_iotlb_view_expire(struct virtq_iotlb_view *view, uint64_t old_ns, uint32_t *again);
 
 #endif /* VIRTQ_IOTLB_VIEW_H */

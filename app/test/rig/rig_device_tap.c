@@ -213,13 +213,19 @@ tapk_name_ioctl(struct tapk *k, unsigned long request, struct ifreq *ifr)
 {
 	struct tapk_if *i = tapk_find(k, ifr->ifr_name);
 	struct ethtool_drvinfo *info = (void *)ifr->ifr_data;
+	struct ethtool_value *value = (void *)ifr->ifr_data;
 
 	if (i == NULL || i->elsewhere)
 		return -ENODEV;
 	switch (request) {
 	case SIOCGIFFLAGS: ifr->ifr_flags = i->up ? IFF_UP : 0; return 0;
 	case SIOCSIFMTU: i->mtu = ifr->ifr_mtu; return i->mtu > 9000 ? -EINVAL : 0;
+	case SIOCGIFHWADDR: memcpy(ifr->ifr_hwaddr.sa_data, i->mac, 6); return 0;
 	case SIOCETHTOOL:
+		if (value->cmd == ETHTOOL_GLINK) {
+			value->data = tapk_queues(k, i) > 0 && i->carrier;
+			return 0;
+		}
 		snprintf(info->driver, sizeof(info->driver), "%s", i->driver);
 		snprintf(info->bus_info, sizeof(info->bus_info), "%s", i->bus);
 		return 0;

@@ -22,14 +22,19 @@ monitor_check(const uint64_t value, const uint64_t opaque[RTE_POWER_MONITOR_OPAQ
 	return equal == (opaque[WORD_EQUAL] != 0) ? -1 : 0;
 }
 
-/* Memory of another snapshot than the last time: the core has come back from there. */
-static void
+/*
+ * Memory of another snapshot than the last time: the core has come back from there. Returns what is
+ * to be put by the caller, behind the query: who publishes may be waiting for that.
+ */
+static struct virtq_mem *
 keep_mem(struct vring_rxq *rxq, struct virtq_mem *mem)
 {
-	if (rxq->monitored == mem)
-		return;
-	virtq_mem_put(rxq->monitored);
+	struct virtq_mem *former = rxq->monitored;
+
+	if (former == mem)
+		return NULL;
 	rxq->monitored = mem == NULL ? NULL : virtq_mem_get(mem);
+	return former;
 }
 
 /* The set's one ring, or NULL with what to return. */
@@ -56,13 +61,16 @@ vring_monitor_get_addr(void *queue, struct rte_power_monitor_cond *cond)
 	struct vring_word word = { &rxq->q.rcu.ptr, sizeof(rxq->q.rcu.ptr), UINT64_MAX,
 				   (uintptr_t)set, false };
 	const struct vring_poll_entry *ring;
+	struct virtq_mem *former;
 	int rc;
 
 	ring = only_ring(rxq, set, &rc);
 	if (ring != NULL)
-		rc = ops->rx_word(ring->ring, ring->cursor, &word) ? 0 : -EAGAIN;
-	keep_mem(rxq, ring == NULL ? NULL : ring->ring->mem);
+		rc = ops->rx_word(ring->ring, ring->cursor, &word) &&
+		     !vring_rxtx_rx_starves(rxq, ring) ? 0 : -EAGAIN;
+	former = keep_mem(rxq, ring == NULL ? NULL : ring->ring->mem);
 	vring_rxtx_query_leave(&rxq->q);
+	virtq_mem_put(former);
 	cond->addr = word.addr;
 	cond->size = word.size;
 	cond->fn = monitor_check;
@@ -75,7 +83,10 @@ vring_monitor_get_addr(void *queue, struct rte_power_monitor_cond *cond)
 void
 vring_monitor_release(struct vring_rxq *rxq)
 {
+	struct virtq_mem *former;
+
 	vring_rxtx_query_enter(&rxq->q);
-	keep_mem(rxq, NULL);
+	former = keep_mem(rxq, NULL);
 	vring_rxtx_query_leave(&rxq->q);
+	virtq_mem_put(former);
 }

@@ -176,7 +176,8 @@ vring_queue_rx_flags(const struct vring_port *port)
 	if (port->ptypes != 0)
 		flags |= VNET_F_PTYPES;
 	/* A front-end's device tells hashes, or there are none. */
-	if ((offloads & RTE_ETH_RX_OFFLOAD_RSS_HASH) && !vring_role_of(port)->own_rings)
+	if ((offloads & RTE_ETH_RX_OFFLOAD_RSS_HASH) && !vring_role_of(port)->own_rings &&
+	    port->hash.types != 0)
 		flags |= VNET_F_HASH;
 	return flags;
 }

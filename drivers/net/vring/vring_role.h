@@ -41,6 +41,9 @@ struct vring_queue_ops {
 	 * something to do already. Not beside a burst.
 	 */
 	bool (*rx_wake)(const struct virtq_ring *ring, const struct virtq_cursor *cursor, bool on);
+	/* rx: the peer may be waiting for more buffers; NULL: it never does. Not beside a burst. */
+	bool (*rx_starves)(const struct vnet_rxq *rxq, const struct virtq_ring *ring,
+			   const struct virtq_cursor *cursor);
 	/* rx: false: there is something to do already. Not beside a burst. */
 	bool (*rx_word)(const struct virtq_ring *ring, const struct virtq_cursor *cursor,
 			struct vring_word *word);

@@ -254,13 +254,23 @@ wake_ring(const struct vring_queue *q, const struct vring_poll_entry *entry, boo
 }
 
 bool
+vring_rxtx_rx_starves(const struct vring_rxq *q, const struct vring_poll_entry *entry)
+{
+	const struct vring_queue_ops *ops = vring_role_queue_ops(q->q.port);
+
+	return ops->rx_starves != NULL && entry->ring != NULL &&
+	       ops->rx_starves(&q->rx, entry->ring, entry->cursor);
+}
+
+bool
 vring_rxtx_rx_wake(struct vring_rxq *q, bool on)
 {
 	const struct vring_poll_set *set = vring_rxtx_query_enter(&q->q);
 	bool idle = q->cut == NULL || vnet_cut_idle(q->cut);
 
 	for (unsigned int i = 0; set != NULL && i < set->n; i++)
-		if (!wake_ring(&q->q, &set->entry[i], on))
+		if (!wake_ring(&q->q, &set->entry[i], on) ||
+		    vring_rxtx_rx_starves(q, &set->entry[i]))
 			idle = false;
 	vring_rxtx_query_leave(&q->q);
 	return idle;

@@ -68,6 +68,8 @@ uint16_t vring_rxtx_rarp_burst(struct vnet_rxq *rx, struct virtq_cursor *cursor,
  * to sleep, since there is something to do already, or a ring has no wakefd. Not beside a burst.
  */
 bool vring_rxtx_rx_wake(struct vring_rxq *q, bool on);
+/* The peer may be waiting for buffers of the ring, which only a burst gives it. Likewise. */
+bool vring_rxtx_rx_starves(const struct vring_rxq *q, const struct vring_poll_entry *entry);
 /* The poll set, from any thread, until it is left. */
 const struct vring_poll_set *vring_rxtx_query_enter(struct vring_queue *q);
 void vring_rxtx_query_leave(struct vring_queue *q);

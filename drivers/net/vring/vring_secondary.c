@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -85,11 +86,15 @@ write_answer(struct vring_port *port, void *arg)
 static int
 answer_to_file(const struct question *q, int fd)
 {
-	struct asked asked = { q, fdopen(dup(fd), "w") };
+	const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct asked asked = { q, copy < 0 ? NULL : fdopen(copy, "w") };
 	int rc;
 
-	if (asked.f == NULL)
+	if (asked.f == NULL) {
+		if (copy >= 0)
+			close(copy);
 		return -ENOMEM;
+	}
 	rc = vring_registry_ask(q->port_id, write_answer, &asked);
 	if (fclose(asked.f) != 0 && rc == 0)
 		rc = -ENOMEM;

@@ -16,6 +16,8 @@
 
 /* Milliseconds between two looks at what lies ahead in rings that have nothing new. */
 #define IDLE_LOOK_MS 16
+/* Pages that come when they come, and are missed anew in one look. */
+#define MAX_AGAIN 64
 /* Of so many messages about translations one costs a front-end credit. */
 #define CHEAP 16
 
@@ -107,10 +109,14 @@ static void
 take_pages(struct vhost_be *be)
 {
 	const uint64_t generation = be->iotlb.map == NULL ? 0 : be->iotlb.map->generation;
+	const bool any = vhost_be_pages_look(be);
 
-	if (!vhost_be_pages_look(be) || be->iotlb.map == NULL)
+	if (be->iotlb.map == NULL)
 		return;
-	commit_map(be, generation, false, true);
+	/* Without any, too: ranges may have been forgotten, and tables wait to be freed. */
+	commit_map(be, generation, false, any);
+	if (!any)
+		return;
 	be->about = -1;
 	vhost_be_rings_update(be);
 }
@@ -151,6 +157,7 @@ look_expired(struct evloop_timer *t)
 {
 	struct vhost_be *be = t->owner;
 	const uint64_t old = evloop_now_ns() - VHOST_BE_MISS_NS;
+	uint32_t again = MAX_AGAIN;
 	bool busy = false;
 
 	vhost_be_session_serve(be, true);
@@ -161,7 +168,8 @@ look_expired(struct evloop_timer *t)
 		if (view == NULL)
 			continue;
 		/* A page that comes when it comes is not given up. */
-		busy |= virtq_iotlb_view_expire(view, old, be->iotlb.by_pages);
+		busy |= virtq_iotlb_view_expire(view, old,
+						be->iotlb.by_pages ? &again : NULL);
 		busy |= serve_ring(be, i);
 	}
 	be->about = -1;

@@ -31,6 +31,8 @@
 #define MAX_LOOKS 64
 /* A page that was touched and is not there is asked for again after so long. */
 #define AGAIN_NS 200000000ull
+/* An address that nobody translates is not to be had; the IOMMU's own tables may have to come. */
+#define UNTOLD_NS (5 * VHOST_BE_MISS_NS)
 /* Pages that wait for one thread. */
 #define MAX_WAITING 64
 
@@ -183,7 +185,8 @@ learn_around(struct vhost_be *be, const struct virtq_iotlb_range *piece,
 		to = piece->last;
 	look_at_pages(piece, from, to - from + 1, there);
 	n = (uint32_t)((to - from) / VIRTQ_IOTLB_PAGE + 1);
-	for (uint32_t i = 0; i <= n; i++) {
+	/* The rest is learnt when these tables have been freed. */
+	for (uint32_t i = 0; i <= n && be->iotlb.map->nretired < VHOST_BE_MAX_TABLES; i++) {
 		const uint64_t at = from + i * VIRTQ_IOTLB_PAGE;
 
 		if (i < n && (there[i] & 1) && !page_is_known(be, at, w->write)) {
@@ -243,6 +246,22 @@ may_do_again(uint64_t done_ns, uint64_t now)
 	return done_ns == 0 || now - done_ns > AGAIN_NS;
 }
 
+/* The IOMMU has not said where the page is. Whether that need not be waited for any more. */
+static bool
+ask_where(struct vhost_be *be, struct vhost_be_wanted *w, uint64_t now)
+{
+	if (w->first_ns != 0 && now - w->first_ns > UNTOLD_NS) {
+		refuse_page(be, w->iova);
+		return true;
+	}
+	if (may_do_again(w->asked_ns, now) && vhost_be_chan_miss(be, w->iova, w->write)) {
+		w->asked_ns = now;
+		if (w->first_ns == 0)
+			w->first_ns = now;
+	}
+	return false;
+}
+
 /* Whether the page need not be waited for any more. */
 static bool
 serve_page(struct vhost_be *be, struct vhost_be_wanted *w, uint64_t now)
@@ -254,12 +273,8 @@ serve_page(struct vhost_be *be, struct vhost_be_wanted *w, uint64_t now)
 		refuse_page(be, w->iova);
 		return true;
 	}
-	if (rc < 0) {
-		if (may_do_again(w->asked_ns, now) &&
-		    vhost_be_chan_miss(be, w->iova, w->write))
-			w->asked_ns = now;
-		return false;
-	}
+	if (rc < 0)
+		return ask_where(be, w, now);
 	if (page_is_known(be, w->iova, w->write)) {
 		answer_views(be, &piece, w->iova, VIRTQ_IOTLB_PAGE);
 		return true;

@@ -97,7 +97,7 @@ struct vhost_be_postcopy {
 struct vhost_be_wanted {
 	uint64_t iova;		/* its first address, as rings have it */
 	bool write;		/* it is to be written */
-	uint64_t asked_ns;	/* when the front-end was last asked where it is; 0: never */
+	uint64_t first_ns, asked_ns; /* when the front-end was asked where it is; 0: never */
 	uint64_t touched_ns;	/* when a thread was last sent for it; 0: never */
 };
 

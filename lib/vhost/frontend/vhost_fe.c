@@ -91,7 +91,7 @@ look_again(struct vhost_fe *fe, bool healthy)
 	if (!vhost_fe_session_kernel(fe))
 		vhu_sock_again(&fe->sock, healthy);
 	else
-		evloop_timer_set(fe->loop, &fe->again, fe->reconnect_ms);
+		evloop_timer_set(fe->loop, &fe->again, vhost_fe_kernel_delay(fe, healthy));
 }
 
 /* Reasons for which a device cannot be opened name its path, others do not. */

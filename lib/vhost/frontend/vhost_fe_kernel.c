@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Devices of the kernel, which a session opens by itself and which go without a word. */
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "vhost_fe_session.h"
+
+#define MOST_AGAIN_MS 5000
 
 /* What tells the device at the path from another that takes its place. */
 static ino_t
@@ -30,10 +33,25 @@ open_net(struct vhost_fe *fe)
 	memcpy(tap.name, fe->tap, sizeof(tap.name));
 	memcpy(tap.mac, fe->mac.addr, sizeof(tap.mac));
 	rc = vhost_net_open(fe->dev, fe->path, &tap, NULL);
-	if (rc == 0)
-		vhost_fe_session_log(fe, VHOST_LOG_NOTICE, "the kernel's end is interface %s",
-				     vhost_net_ifname(fe->dev));
-	return rc;
+	if (rc != 0 || strcmp(fe->interface, vhost_net_ifname(fe->dev)) == 0)
+		return rc;
+	snprintf(fe->interface, sizeof(fe->interface), "%s", vhost_net_ifname(fe->dev));
+	vhost_fe_session_log(fe, VHOST_LOG_NOTICE, "the kernel's end is interface %s",
+			     fe->interface);
+	return 0;
+}
+
+/* An interface comes and goes with each attempt, which others hear of. */
+uint32_t
+vhost_fe_kernel_delay(struct vhost_fe *fe, bool healthy)
+{
+	const uint32_t twice = 2 * fe->again_ms;
+
+	if (healthy || !fe->net || fe->again_ms == 0)
+		fe->again_ms = fe->reconnect_ms;
+	else
+		fe->again_ms = twice < MOST_AGAIN_MS ? twice : MOST_AGAIN_MS;
+	return fe->again_ms;
 }
 
 int

@@ -63,6 +63,8 @@ struct vhost_fe {
 	bool vdpa, net;			/* a device of the kernel: vhost-vdpa, vhost-net */
 	bool server;
 	char tap[VHOST_TAP_NAME];	/* vhost-net: name of the interface, or "" */
+	char interface[VHOST_TAP_NAME];	/* that was logged last */
+	uint32_t again_ms;		/* the last delay before it was opened again */
 	uint32_t reconnect_ms;
 	mode_t sock_mode;
 	gid_t sock_gid;
@@ -171,6 +173,8 @@ uint16_t vhost_fe_features_max_pairs(const struct vhost_fe *fe);
 uint16_t vhost_fe_features_pairs(const struct vhost_fe *fe);
 
 /* vhost_fe_kernel.c */
+/* How long to wait before the device is opened again. healthy: rings had run. */
+uint32_t vhost_fe_kernel_delay(struct vhost_fe *fe, bool healthy);
 /* Open the device at the path. 0 or -errno, with fe->dev->why. */
 int vhost_fe_kernel_open(struct vhost_fe *fe);
 /* Rings begin to run; from then on: whether the device they run on is no longer the one there. */

@@ -372,12 +372,18 @@ static int
 net_dev_start(struct vhost_dev *dev, bool start)
 {
 	struct vhost_net *n = dev->priv;
-	int rc = start ? 0 : stop_pairs(dev);
+	int rc;
 
-	vhost_tap_set_carrier(&n->tap, start);
+	/* The network stack sends nothing to queues that nobody serves. */
+	if (!start)
+		vhost_tap_set_carrier(&n->tap, false);
+	rc = start ? 0 : stop_pairs(dev);
 	if (rc == 0)
 		rc = detach_idle(n);
-	return rc == 0 && start ? vhost_tap_look(&n->tap, &n->up) : rc;
+	if (rc != 0 || !start)
+		return rc;
+	vhost_tap_set_carrier(&n->tap, true);
+	return vhost_tap_look(&n->tap, &n->up);
 }
 
 static int

@@ -102,6 +102,23 @@ is_tap(struct vhost_tap *t, const char *name)
 	       strcmp(info.bus_info, "tap") == 0;
 }
 
+/*
+ * Somebody has a queue of it, for it has a carrier. The kernel lets others join a tap of several
+ * queues, and what they set holds for all.
+ */
+static bool
+is_in_use(struct vhost_tap *t, const char *name)
+{
+	struct ethtool_value link = { .cmd = ETHTOOL_GLINK };
+	struct ifreq ifr;
+
+	if (*name == '\0' || !is_tap(t, name))
+		return false;
+	name_it(&ifr, name);
+	ifr.ifr_data = (void *)&link;
+	return tap_ioctl(t, t->socket, SIOCETHTOOL, &ifr) >= 0 && link.data != 0;
+}
+
 /* The kernel has one error for all that is wrong about a name. */
 static int
 name_refused(struct vhost_tap *t, const char *name)
@@ -244,6 +261,8 @@ vhost_tap_open(struct vhost_tap *t, struct vhost_kernel *kernel, const struct vh
 	t->socket = sys->socket(sys->ctx);
 	if (t->socket < 0)
 		return vhost_dev_fail(kernel->dev, t->socket, "socket: %s", strerror(-t->socket));
+	if (is_in_use(t, cfg->name))
+		rc = tap_refused(t, -EBUSY, cfg->name);
 	for (uint16_t i = 0; i < cfg->queues && rc == 0; i++)
 		rc = open_tap_queue(t, i, i == 0 ? cfg->name : t->name);
 	if (rc == 0)
@@ -299,6 +318,7 @@ int
 vhost_tap_attach(struct vhost_tap *t, uint16_t queue, bool on)
 {
 	struct ifreq ifr;
+	bool up;
 	int rc;
 
 	if (!t->multi || t->detached[queue] == !on)
@@ -306,12 +326,27 @@ vhost_tap_attach(struct vhost_tap *t, uint16_t queue, bool on)
 	name_it(&ifr, t->name);
 	ifr.ifr_flags = on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
 	rc = tap_ioctl(t, t->fd[queue], TUNSETQUEUE, &ifr);
+	if (rc == -EINVAL && vhost_tap_look(t, &up) == -ENODEV)
+		return -ENODEV; /* it says so of one that was deleted */
 	if (rc < 0)
 		return vhost_dev_fail(t->kernel->dev, vhost_kernel_check(t->kernel, rc),
 				      "%s: queue %u cannot be %s: %s", t->name, queue,
 				      on ? "attached" : "detached", strerror(-rc));
 	t->detached[queue] = !on;
 	return 0;
+}
+
+/* Whether the interface of that name is the tap, and not another one since the tap has moved. */
+static bool
+has_name(struct vhost_tap *t)
+{
+	struct ifreq ours, theirs;
+
+	name_it(&ours, t->name);
+	name_it(&theirs, t->name);
+	return tap_ioctl(t, t->fd[0], SIOCGIFHWADDR, &ours) >= 0 &&
+	       tap_ioctl(t, t->socket, SIOCGIFHWADDR, &theirs) >= 0 &&
+	       memcmp(ours.ifr_hwaddr.sa_data, theirs.ifr_hwaddr.sa_data, 6) == 0;
 }
 
 void
@@ -334,10 +369,13 @@ vhost_tap_look(struct vhost_tap *t, bool *up)
 		return rc;
 	/* It may have been given another name. */
 	memcpy(t->name, ifr.ifr_name, IFNAMSIZ - 1);
-	name_it(&ifr, t->name);
 	/* In another network namespace it cannot be asked. */
-	rc = tap_ioctl(t, t->socket, SIOCGIFFLAGS, &ifr);
-	*up = rc < 0 || (ifr.ifr_flags & IFF_UP);
+	*up = true;
+	if (!has_name(t))
+		return 0;
+	name_it(&ifr, t->name);
+	if (tap_ioctl(t, t->socket, SIOCGIFFLAGS, &ifr) >= 0)
+		*up = ifr.ifr_flags & IFF_UP;
 	return 0;
 }
 
@@ -369,8 +407,14 @@ int
 vhost_tap_set_mtu(struct vhost_tap *t, uint16_t mtu)
 {
 	struct ifreq ifr;
-	int rc;
+	bool up;
+	int rc = vhost_tap_look(t, &up);
 
+	if (rc == 0 && !has_name(t))
+		return vhost_dev_fail(t->kernel->dev, -EIO, "%s: MTU %u: the interface is in "
+				      "another network namespace", t->name, mtu);
+	if (rc != 0)
+		return rc;
 	name_it(&ifr, t->name);
 	ifr.ifr_mtu = mtu;
 	rc = tap_ioctl(t, t->socket, SIOCSIFMTU, &ifr);

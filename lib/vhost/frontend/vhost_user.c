@@ -141,7 +141,7 @@ user_memslots_limit(struct vhost_dev *dev)
 {
 	const struct vhost_user *u = dev->priv;
 
-	return u->slots;
+	return dev->iotlb_pages ? u->slots / 2 : u->slots; /* each is given twice */
 }
 
 /* A request without payload that concerns the session, hence is sent once. */

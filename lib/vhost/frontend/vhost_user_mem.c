@@ -220,10 +220,11 @@ int
 vhost_user_mem_set_table(struct vhost_dev *dev, const struct vhost_region *r, uint32_t n)
 {
 	struct vhost_user *u = dev->priv;
+	const uint32_t most = dev->iotlb_pages ? u->slots / 2 : u->slots;
 
-	if (n > (dev->iotlb_pages ? u->slots / 2 : u->slots))
+	if (n > most)
 		return vhost_dev_fail(dev, -ENOSPC, "%u memory regions, and the back-end takes %u: "
-				      "use larger pages or --single-file-segments", n, u->slots);
+				      "use larger pages or --single-file-segments", n, most);
 	for (uint32_t i = 0; i < n; i++) {
 		int rc = check_region(u, &r[i], &u->wanted[i]);
 

@@ -8,6 +8,7 @@
 
 #include "vring_be_ops.h"
 #include "vring_ethdev.h"
+#include "vring_log.h"
 #include "vring_port.h"
 #include "vring_rss.h"
 #include "vring_rxmode.h"
@@ -18,8 +19,11 @@ be_rss_update(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
 	struct vring_port *port = dev->data->dev_private;
 	struct vnet_hash hash = port->hash;
 
-	if (conf->rss_key != NULL && conf->rss_key_len != VNET_HASH_KEY)
+	if (conf->rss_key != NULL && conf->rss_key_len != VNET_HASH_KEY) {
+		VRING_LOG(ERR, port->name, "a key for hashes of %u bytes: allowed are %u",
+			  conf->rss_key_len, VNET_HASH_KEY);
 		return -EINVAL;
+	}
 	if (conf->rss_key != NULL)
 		vnet_hash_set_key(&hash, conf->rss_key);
 	hash.types = vring_rss_types(conf->rss_hf) & VNET_HASH_TYPES;
@@ -46,8 +50,9 @@ be_configure(struct rte_eth_dev *dev)
 	uint8_t key[VNET_HASH_KEY];
 	int rc;
 
+	/* Who wants no hashes may have a key of any length. */
 	vring_rss_default_key(key, sizeof(key));
-	if (conf.rss_key == NULL) {
+	if (conf.rss_key == NULL || conf.rss_hf == 0) {
 		conf.rss_key = key;
 		conf.rss_key_len = sizeof(key);
 	}

@@ -77,7 +77,8 @@ vring_fe_info_dump(struct vring_port *port, FILE *f)
 		fprintf(f, "interface: %s\n", info.tap);
 	fprintf(f, "connected: %s, %" PRIu64 " times so far, last end: %s\n",
 		port->connected ? "yes" : "no", port->session.connects,
-		info.why[0] != '\0' ? info.why : "none");
+		fe->last_end[0] != '\0' ? fe->last_end : "none");
+	fprintf(f, "last failure: %s\n", info.why[0] != '\0' ? info.why : "none");
 	fprintf(f, "queue pairs: %u of the %s, %u in use\n", info.limits.max_pairs,
 		vhost_fe_peer(fe->session), info.pairs);
 	fprintf(f, "control queue: %s\n", info.control_queue ? "yes" : "no");

@@ -471,12 +471,8 @@ vring_fe_mem_give(struct vring_fe *fe, struct vhost_dev *dev)
 	rc = check_regions(dev, given.region, given.n);
 	if (rc == 0)
 		rc = vhost_set_mem_table(dev, given.region, given.n);
-	if (rc == 0)
-		vring_trace_memory(fe->port->dev->data->port_id, given.n,
-				   vring_fe_region_bytes(given.region, given.n));
 	if (rc == -ENOMEM && fe->vdpa)
 		rc = explain_limit(dev, given.region, given.n);
-	free(given.region);
 	pthread_mutex_lock(&mem->lock);
 	mem->done = given.wanted;
 	mem->late = false;
@@ -484,6 +480,11 @@ vring_fe_mem_give(struct vring_fe *fe, struct vhost_dev *dev)
 		give_external(fe);
 	pthread_cond_broadcast(&mem->served);
 	pthread_mutex_unlock(&mem->lock);
+	/* Not before: it may need memory of EAL, whose lock is held by who waits for this. */
+	if (rc == 0)
+		vring_trace_memory(fe->port->dev->data->port_id, given.n,
+				   vring_fe_region_bytes(given.region, given.n));
+	free(given.region);
 	return rc;
 }
 

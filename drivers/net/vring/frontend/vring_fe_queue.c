@@ -2,6 +2,7 @@
 /* A front-end's rings, as queues use them. */
 
 #include "virtq_drv_calls.h"
+#include "vnet_count.h"
 #include "vnet_drv.h"
 #include "vring_fe_queue.h"
 
@@ -49,6 +50,17 @@ fe_rx_wake(const struct virtq_ring *ring, const struct virtq_cursor *cursor, boo
 	return true;
 }
 
+/* The device may be waiting for more buffers than it has, to put one large packet into. */
+static bool
+fe_rx_starves(const struct vnet_rxq *rxq, const struct virtq_ring *ring,
+	      const struct virtq_cursor *cursor)
+{
+	const uint16_t num_free = virtq_drv_of_const(cursor)->num_free;
+
+	return (ring->features & VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF)) && num_free > 0 &&
+	       (uint64_t)(ring->size - num_free) * rxq->room < VNET_FRAME_MAX;
+}
+
 /* The device's used index, or the entry that is used next. */
 static bool
 fe_rx_word(const struct virtq_ring *ring, const struct virtq_cursor *cursor,
@@ -90,6 +102,7 @@ const struct vring_queue_ops vring_fe_queue_ops = {
 	.rx_count = rx_count,
 	.tx_count = tx_count,
 	.rx_wake = fe_rx_wake,
+	.rx_starves = fe_rx_starves,
 	.rx_word = fe_rx_word,
 	.tx_room = rx_count,
 	.notified = count_notifications,
