@@ -231,7 +231,7 @@ vhost_be_pages_want(struct vhost_be *be, uint64_t iova, bool write)
 	return true;
 }
 
-/* No such memory: who waits for it is whole. */
+/* No such memory: who waits for it is to know. */
 static void
 refuse_page(struct vhost_be *be, uint64_t iova)
 {

@@ -55,6 +55,22 @@ vhost_kernel_check(struct vhost_kernel *k, int rc)
 }
 
 int
+vhost_kernel_open_failed(struct vhost_dev *dev, const char *path, int rc, const char *missing)
+{
+	switch (rc) {
+	case -EACCES:
+	case -EPERM:
+		return vhost_dev_fail(dev, rc, "%s: no permission", path);
+	case -ENOENT:
+	case -ENXIO:
+	case -ENODEV:
+		return vhost_dev_fail(dev, rc, "%s: there is no such device; %s", path, missing);
+	default:
+		return vhost_dev_fail(dev, rc, "%s: %s", path, strerror(-rc));
+	}
+}
+
+int
 vhost_kernel_ioctl(struct vhost_kernel *k, int fd, unsigned long request, void *arg,
 		   const char *what)
 {

@@ -23,6 +23,8 @@ extern const struct vhost_kernel_sys vhost_kernel_linux;
 
 void vhost_kernel_init(struct vhost_kernel *k, struct vhost_dev *dev,
 		       const struct vhost_kernel_sys *sys);
+/* open(2) of a path has failed; `missing`: what to do where there is no such device. Returns rc. */
+int vhost_kernel_open_failed(struct vhost_dev *dev, const char *path, int rc, const char *missing);
 /* What ioctl(2) returns where that is more than 0. */
 int vhost_kernel_ioctl(struct vhost_kernel *k, int fd, unsigned long request, void *arg,
 		       const char *what);

@@ -55,23 +55,6 @@ look_at_tap(struct evloop_timer *t)
 }
 
 static int
-net_open_failed(struct vhost_dev *dev, const char *path, int rc)
-{
-	switch (rc) {
-	case -EACCES:
-	case -EPERM:
-		return vhost_dev_fail(dev, rc, "%s: no permission", path);
-	case -ENOENT:
-	case -ENXIO:
-	case -ENODEV:
-		return vhost_dev_fail(dev, rc, "%s: there is no such device; load its module: "
-				      "modprobe vhost_net", path);
-	default:
-		return vhost_dev_fail(dev, rc, "%s: %s", path, strerror(-rc));
-	}
-}
-
-static int
 open_pairs(struct vhost_net *n, const char *path)
 {
 	const struct vhost_kernel_sys *sys = n->kernel.sys;
@@ -81,7 +64,8 @@ open_pairs(struct vhost_net *n, const char *path)
 	for (uint16_t i = 0; i < n->pairs; i++) {
 		n->fd[i] = sys->open(sys->ctx, path, O_RDWR | O_CLOEXEC);
 		if (n->fd[i] < 0)
-			return net_open_failed(dev, path, n->fd[i]);
+			return vhost_kernel_open_failed(dev, path, n->fd[i],
+							"load its module: modprobe vhost_net");
 	}
 	if (sys->ioctl(sys->ctx, n->fd[0], VHOST_GET_FEATURES, &features) < 0)
 		return vhost_dev_fail(dev, -ENOTTY, "%s is not vhost-net", path);

@@ -64,23 +64,6 @@ ask_tap(struct vhost_tap *t, unsigned long request, void *arg, const char *what)
 			      t->name, what, strerror(-rc));
 }
 
-static int
-tun_failed(struct vhost_kernel *k, int rc)
-{
-	switch (rc) {
-	case -ENOENT:
-	case -ENODEV:
-	case -ENXIO:
-		return vhost_dev_fail(k->dev, rc, TUN_DEVICE ": there is no such device; load its "
-				      "module: modprobe tun");
-	case -EACCES:
-	case -EPERM:
-		return vhost_dev_fail(k->dev, rc, TUN_DEVICE ": no permission");
-	default:
-		return vhost_dev_fail(k->dev, rc, TUN_DEVICE ": %s", strerror(-rc));
-	}
-}
-
 static bool
 name_exists(struct vhost_tap *t, const char *name)
 {
@@ -214,7 +197,8 @@ open_tap_queue(struct vhost_tap *t, uint16_t queue, const char *name)
 	int rc;
 
 	if (fd < 0)
-		return tun_failed(t->kernel, fd);
+		return vhost_kernel_open_failed(t->kernel->dev, TUN_DEVICE, fd,
+						"load its module: modprobe tun");
 	t->fd[queue] = fd;
 	rc = look_at_kernel(t, fd, &flags);
 	return rc == 0 ? set_interface(t, fd, flags, name) : rc;

@@ -46,20 +46,9 @@ config_ready(struct evloop_watch *w, uint32_t events)
 static int
 open_failed(struct vhost_dev *dev, const char *path, int rc)
 {
-	switch (rc) {
-	case -EBUSY:
+	if (rc == -EBUSY)
 		return vhost_dev_fail(dev, rc, "%s is in use by another process", path);
-	case -EACCES:
-	case -EPERM:
-		return vhost_dev_fail(dev, rc, "%s: no permission", path);
-	case -ENOENT:
-	case -ENXIO:
-	case -ENODEV:
-		return vhost_dev_fail(dev, rc, "%s: there is no such device; is it bound to "
-				      "vhost_vdpa?", path);
-	default:
-		return vhost_dev_fail(dev, rc, "%s: %s", path, strerror(-rc));
-	}
+	return vhost_kernel_open_failed(dev, path, rc, "is it bound to vhost_vdpa?");
 }
 
 /* That it is a vhost-vdpa device, and one for networks. */
