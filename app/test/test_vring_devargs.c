@@ -141,6 +141,9 @@ test_wrong_values(void **state)
 	refused("iface=/s,zero-copy-min=65536", "zero-copy-min=65536", "65535");
 	refused("path=/s,zero-copy=1", "zero-copy=", "iface");
 	refused("iface=/s,tx-retries=1001", "tx-retries=1001", "1000");
+	refused("iface=/s,tx-steering=1", "tx-steering=1", "thread or hash");
+	refused("iface=/s,tx-steering=hash,iommu-support=1", "tx-steering=hash", "iommu-support=0");
+	refused("path=/s,tx-steering=hash", "tx-steering=", "iface");
 	refused("iface=/s,reconnect-ms=9", "reconnect-ms=9", "10");
 	refused("path=/s,stall-ms=3600001", "stall-ms=3600001", "3600000");
 	refused("iface=/s,sock-mode=888", "sock-mode=888", "0777");
@@ -338,8 +341,8 @@ test_param_string(void **state)
 		"iommu-keep",
 		"linear-buffer", "ext-buffer", "legacy-ol-flags", "sealed-memory", "mac", "mtu",
 		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy",
-		"zero-copy-min", "tx-retries", "reconnect-ms", "stall-ms", "sock-mode",
-		"sock-group",
+		"zero-copy-min", "tx-retries", "tx-steering", "reconnect-ms", "stall-ms",
+		"sock-mode", "sock-group",
 		"state-dir", "stats", "path", "server", "queue_size", "cq", "packed_vq",
 		"mrg_rxbuf", "in_order", "dirty-log", "iommu-pages", "ifname",
 		"vectorized",

@@ -136,6 +136,33 @@ test_tx(void **state)
 		}
 }
 
+/* A queue that chooses for each packet has every ring, with a lock where it is not alone. */
+static void
+test_tx_all(void **state)
+{
+	for (unsigned int mask = 0; mask < 1u << PAIRS; mask++)
+		for (unsigned int n = 1; n <= 2; n++) {
+			unsigned int seen = 0;
+
+			run_pairs(mask);
+			vring_qmap_tx_all(&vring_be_queue_ops, vrings, PAIRS, n,
+					  VNET_DROP_DISABLED, sets[0]);
+			for (unsigned int k = 0; k < sets[0]->n; k++) {
+				const unsigned int qid = sets[0]->entry[k].ring->qid;
+
+				assert_int_equal(qid % 2, 0);
+				assert_ptr_equal(sets[0]->entry[k].lock,
+						 n > 1 ? &vrings[qid].lock : NULL);
+				assert_ptr_equal(sets[0]->entry[k].cursor, &cursors[qid]);
+				assert_non_null(sets[0]->entry[k].tx);
+				seen |= 1u << qid / 2;
+			}
+			assert_int_equal(seen, mask);
+			assert_int_equal(sets[0]->n, __builtin_popcount(mask));
+			assert_int_equal(sets[0]->why, VNET_DROP_DISABLED);
+		}
+}
+
 /* A disabled ring is read, so that what the guest sends ends somewhere, and never written. */
 static void
 test_disabled(void **state)
@@ -183,6 +210,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rx, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tx, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tx_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_disabled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_compare, setup, teardown),
 	};

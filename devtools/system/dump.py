@@ -81,6 +81,8 @@ KEYS = [
     ("zero-copy", "iface", ("0", "1", "1,zero-copy-min=0"), NO_SWITCH),
     ("zero-copy-min", "iface", ("0", "65535"), ("65536",) + JUNK),
     ("tx-retries", "iface path", ("0", "1000"), ("1001",) + JUNK),
+    ("tx-steering", "iface", ("thread", "hash"),
+     ("0", "hash,iommu-support=1", "hash,postcopy-support=1") + JUNK),
     ("reconnect-ms", "iface", ("10,client=1", "60000,client=1", "100"), ("9", "60001") + JUNK),
     ("reconnect-ms", "path", ("10", "60000"), ("9", "60001") + JUNK),
     ("stall-ms", "iface path", ("0", "10", "3600000"), ("3600001",) + JUNK),

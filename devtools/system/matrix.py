@@ -6,6 +6,7 @@ import itertools
 import os
 import platform
 import re
+import struct
 
 import bed
 import pcap
@@ -255,6 +256,26 @@ def folded(mode, back_queues):
         pair.close()
 
 
+def steered(mode):
+    """One queue of the application, all rings of the front-end: a flow has one, in its order."""
+    def flow(frame):
+        return frame[34:36]
+    frames = [frame[:34] + struct.pack(">H", 1000 + number % 32) + frame[36:]
+              for number, frame in enumerate(pcap.segments([200] * COUNT))]
+    pair = Pair(mode, back_queues=1, back_frames=[frames], back_options=",tx-steering=hash")
+    try:
+        pair.carry("be", "fe", COUNT)
+        got = pair.received("fe")
+        check(all(got), "of %s packets each, no packet" % list(map(len, got)))
+        for number, of_queue in enumerate(got):
+            flows = set(map(flow, of_queue))
+            pcap.compare("queue %d" % number, [f for f in frames if flow(f) in flows], of_queue)
+        account(pair, "be", COUNT, COUNT, 0)
+        pair.all_mbufs_back("be")
+    finally:
+        pair.close()
+
+
 def large(mode, largest, options="", scatter=False, counts=()):
     """Frames that the application's mbufs do not hold, in one buffer or, if it asks, in chains."""
     sizes = [size for size in pcap.EDGES + pcap.JUMBO + [20000, 40000, 65000, 65521, 65535]
@@ -324,6 +345,8 @@ def run(report):
                     ",tso=1,linear-buffer=0" if ours else "", ours)
     if bed.DRV == "net_vring":
         report.case("oversize-dropped", oversize)
+        for packed in (0, 1):
+            report.case("steered-" + ("split", "packed")[packed], steered, Mode(packed, queues=4))
         zero_copy(report)
         for bits, level in levels().items():
             for packed in (0, 1):

@@ -93,17 +93,28 @@ tuple_of(const struct vnet_hash *hash, const struct rte_mbuf *m, struct tuple *t
 	return has && (hash->types & addrs);
 }
 
+bool
+vnet_hash_packet(const struct vnet_hash *hash, const struct rte_mbuf *m, uint32_t *value)
+{
+	struct tuple t;
+
+	if (!tuple_of(hash, m, &t))
+		return false;
+	*value = rte_softrss_be(t.word, t.n, (const uint8_t *)hash->key);
+	return true;
+}
+
 void
 vnet_hash_packets(const struct vnet_hash *hash, struct rte_mbuf **pkts, uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
-		struct tuple t;
+		uint32_t value;
 
 		/* One that is to be cut has its mark in this field. */
-		if (m->hash.usr != 0 || !tuple_of(hash, m, &t))
+		if (m->hash.usr != 0 || !vnet_hash_packet(hash, m, &value))
 			continue;
-		m->hash.rss = rte_softrss_be(t.word, t.n, (const uint8_t *)hash->key);
+		m->hash.rss = value;
 		m->ol_flags |= RTE_MBUF_F_RX_RSS_HASH;
 	}
 }

@@ -6,6 +6,7 @@
 #ifndef VNET_HASH_H
 #define VNET_HASH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <linux/virtio_net.h>
@@ -26,6 +27,8 @@ struct vnet_hash {
 
 void vnet_hash_set_key(struct vnet_hash *hash, const uint8_t key[VNET_HASH_KEY]);
 void vnet_hash_get_key(const struct vnet_hash *hash, uint8_t key[VNET_HASH_KEY]);
+/* Of a packet; false: it has no type that is asked for. */
+bool vnet_hash_packet(const struct vnet_hash *hash, const struct rte_mbuf *m, uint32_t *value);
 /* Of n packets; those of no type that is asked for have none, nor have those that are to be cut. */
 void vnet_hash_packets(const struct vnet_hash *hash, struct rte_mbuf **pkts, uint16_t n);
 

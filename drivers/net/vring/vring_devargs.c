@@ -110,21 +110,45 @@ parse_speed(const struct key *key, const char *value, struct vring_devargs *args
 	return 0;
 }
 
+/* The index of a word among n, or -EINVAL. */
+static int
+find_word(const char *const *words, unsigned int n, const char *value)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (strcmp(value, words[i]) == 0)
+			return i;
+	return -EINVAL;
+}
+
 static int
 parse_csum(const struct key *key, const char *value, struct vring_devargs *args)
 {
-	static const char *const names[] = {
+	static const char *const words[] = {
 		[VRING_CSUM_OFF] = "0",
 		[VRING_CSUM_COMPLETE] = "1",
 		[VRING_CSUM_PARTIAL] = "partial",
 	};
+	const int i = find_word(words, RTE_DIM(words), value);
 
-	for (unsigned int i = 0; i < RTE_DIM(names); i++)
-		if (strcmp(value, names[i]) == 0) {
-			args->csum = i;
-			return 0;
-		}
-	return -EINVAL;
+	if (i < 0)
+		return i;
+	args->csum = i;
+	return 0;
+}
+
+static int
+parse_steering(const struct key *key, const char *value, struct vring_devargs *args)
+{
+	static const char *const words[] = {
+		[VRING_STEERING_THREAD] = "thread",
+		[VRING_STEERING_HASH] = "hash",
+	};
+	const int i = find_word(words, RTE_DIM(words), value);
+
+	if (i < 0)
+		return i;
+	args->tx_steering = i;
+	return 0;
 }
 
 static int
@@ -208,6 +232,7 @@ static const struct key keys[] = {
 	SWITCH(BACK, "zero-copy", zero_copy),
 	NUMBER(BACK, "zero-copy-min", zero_copy_min, 0, UINT16_MAX, "0 to 65535 bytes"),
 	NUMBER(EITHER, "tx-retries", tx_retries, 0, 1000, "0 to 1000 rounds"),
+	OTHER(BACK, "tx-steering", parse_steering, "thread or hash"),
 	NUMBER(EITHER, "reconnect-ms", reconnect_ms, 10, 60000, "10 to 60000 milliseconds"),
 	NUMBER(EITHER, "stall-ms", stall_ms, 0, 3600000, "0 to 3600000 milliseconds"),
 	{ EITHER, "sock-mode", parse_sock_mode, "octal permissions, 0001 to 0777", 0, 1, 0777 },
@@ -318,6 +343,9 @@ check_back(const struct vring_devargs *args)
 	if (args->client && (args->sock_mode != 0 || args->sock_gid != (gid_t)-1))
 		return "sock-mode= and sock-group= belong to a socket of our own: "
 		       "allowed with them is client=0";
+	if (args->tx_steering == VRING_STEERING_HASH && vring_devargs_hold(args))
+		return "tx-steering=hash: allowed with it is iommu-support=0 and "
+		       "postcopy-support=0, since packets are held for one ring at a time";
 	return NULL;
 }
 

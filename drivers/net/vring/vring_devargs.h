@@ -47,6 +47,11 @@ enum vring_linear {
 	VRING_LINEAR_YES,	/* one segment a packet, whatever the application enables */
 };
 
+enum vring_steering {
+	VRING_STEERING_THREAD,	/* each transmit queue has one ring */
+	VRING_STEERING_HASH,	/* each has all, and a flow has one of them */
+};
+
 struct vring_devargs {
 	char iface[VRING_PATH_LEN]; /* back-end: socket */
 	char path[VRING_PATH_LEN]; /* front-end: socket, or device of the kernel */
@@ -55,6 +60,7 @@ struct vring_devargs {
 	char state_dir[VRING_PATH_LEN]; /* back-end: of the state file; empty: the socket's */
 	struct rte_ether_addr mac; /* zero: random */
 	enum vring_csum csum;
+	enum vring_steering tx_steering; /* back-end */
 	mode_t sock_mode;	/* 0: as the umask leaves it */
 	gid_t sock_gid;		/* (gid_t)-1: as the process's */
 	bool speed_given;
@@ -193,6 +199,7 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	"zero-copy=<0|1> " \
 	"zero-copy-min=<bytes> " \
 	"tx-retries=<0-1000> " \
+	"tx-steering=<thread|hash> " \
 	"reconnect-ms=<10-60000> " \
 	"stall-ms=<0-3600000> " \
 	"sock-mode=<octal> " \

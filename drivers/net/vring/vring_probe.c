@@ -33,6 +33,7 @@
 #include "vring_rxtx.h"
 #include "vring_secondary.h"
 #include "vring_stall.h"
+#include "vring_steer.h"
 
 /*
  * The driver interfaces of DPDK are stable within a release (year.month) only. With another release
@@ -96,7 +97,11 @@ init_dev(struct rte_eth_dev *dev, const struct vring_devargs *args)
 	dev->data->dev_link.link_status = RTE_ETH_LINK_DOWN;
 	dev->dev_ops = vring_role_of(dev->data->dev_private)->ops();
 	dev->rx_pkt_burst = vring_rxtx_rx_burst;
-	dev->tx_pkt_burst = vring_devargs_hold(args) ? vring_hold_tx_burst : vring_rxtx_tx_burst;
+	dev->tx_pkt_burst = vring_rxtx_tx_burst;
+	if (args->tx_steering == VRING_STEERING_HASH)
+		dev->tx_pkt_burst = vring_steer_tx_burst;
+	else if (vring_devargs_hold(args))
+		dev->tx_pkt_burst = vring_hold_tx_burst;
 	dev->tx_pkt_prepare = vring_rxtx_tx_prepare;
 	dev->rx_queue_count = vring_rxtx_rx_queue_count;
 	dev->rx_descriptor_status = vring_rxtx_rx_descriptor_status;
@@ -120,6 +125,7 @@ init_port(struct rte_eth_dev *dev, const char *name, const struct vring_devargs 
 		port->vring_pairs = RTE_MIN(2 * port->pairs + 1, VRING_MAX_PAIRS);
 		port->offered = vring_devargs_features(args);
 	}
+	vring_steer_open(port);
 	port->dev = dev;
 	rc = vring_port_alloc(port, vring_role_of(port)->own_rings, numa);
 	if (rc == 0)

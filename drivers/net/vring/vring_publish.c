@@ -72,16 +72,21 @@ static struct vring_poll_set *
 build_tx_set(struct vring_port *port, struct vring_txq *txq)
 {
 	struct vring_poll_set *set = txq->q.poll_set[txq->q.spare];
+	const uint16_t n = port->dev->data->nb_tx_queues;
 	enum vnet_drop why = VNET_DROP_DISABLED;
+	uint16_t pairs;
 
 	if (!port->started || !txq->q.started)
 		return NULL;
 	if (!port->connected)
 		why = VNET_DROP_NO_GUEST;
 	/* Taken down by the application: no ring is served, packets are dropped and counted. */
-	vring_qmap_tx(vring_role_queue_ops(port), port->vring,
-		      port->admin_down ? 0 : port->vring_pairs, txq->q.id,
-		      port->dev->data->nb_tx_queues, why, set);
+	pairs = port->admin_down ? 0 : port->vring_pairs;
+	if (port->args.tx_steering == VRING_STEERING_HASH)
+		vring_qmap_tx_all(vring_role_queue_ops(port), port->vring, pairs, n, why, set);
+	else
+		vring_qmap_tx(vring_role_queue_ops(port), port->vring, pairs, txq->q.id, n, why,
+			      set);
 	return set;
 }
 

@@ -76,29 +76,56 @@ count_enabled(const struct vring_port_vring *vring, uint16_t pairs, unsigned int
 	return m;
 }
 
-void
-vring_qmap_tx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
-	      uint16_t pairs, uint16_t i, uint16_t n, enum vnet_drop why,
-	      struct vring_poll_set *set)
+/* A set without a ring so far, of m that are enabled. */
+static void
+begin_tx(const struct vring_queue_ops *ops, const struct vring_port_vring *vring, uint16_t pairs,
+	 unsigned int m, enum vnet_drop why, struct vring_poll_set *set)
 {
-	unsigned int m = count_enabled(vring, pairs, ops->tx);
-	struct vring_port_vring *s;
-
 	set->n = 0;
 	set->why = why;
 	set->mode = NULL;
 	set->hold = false;
 	for (unsigned int j = 0; m == 0 && j < pairs; j++)
 		set->hold |= vring[2 * j + ops->tx].paused;
-	if (m == 0)
-		return;
-	s = nth_enabled(vring, pairs, ops->tx, i % m);
-	set->n = 1;
-	set->entry[0].cursor = s->cursor;
-	set->entry[0].ring = s->ring;
+}
+
+static void
+add_tx_ring(const struct vring_queue_ops *ops, struct vring_port_vring *s, bool shared,
+	    struct vring_poll_set *set)
+{
+	struct vring_poll_entry *ring = &set->entry[set->n++];
+	const char *mode;
+
+	ring->cursor = s->cursor;
+	ring->ring = s->ring;
+	ring->lock = shared ? &s->lock : NULL;
+	ring->tx = ops->tx_select(s->ring, &mode);
+	if (set->n == 1)
+		set->mode = mode;
+}
+
+void
+vring_qmap_tx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
+	      uint16_t pairs, uint16_t i, uint16_t n, enum vnet_drop why,
+	      struct vring_poll_set *set)
+{
+	unsigned int m = count_enabled(vring, pairs, ops->tx);
+
+	begin_tx(ops, vring, pairs, m, why, set);
 	/* Queues i % m, i % m + m, ... have this ring; is there a second one? */
-	set->entry[0].lock = i % m + m < n ? &s->lock : NULL;
-	set->entry[0].tx = ops->tx_select(s->ring, &set->mode);
+	if (m > 0)
+		add_tx_ring(ops, nth_enabled(vring, pairs, ops->tx, i % m), i % m + m < n,
+			    set);
+}
+
+void
+vring_qmap_tx_all(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
+		  uint16_t pairs, uint16_t n, enum vnet_drop why, struct vring_poll_set *set)
+{
+	begin_tx(ops, vring, pairs, count_enabled(vring, pairs, ops->tx), why, set);
+	for (unsigned int j = 0; j < pairs; j++)
+		if (vring_qmap_enabled(&vring[2 * j + ops->tx]))
+			add_tx_ring(ops, &vring[2 * j + ops->tx], n > 1, set);
 }
 
 bool

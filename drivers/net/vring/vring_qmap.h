@@ -60,6 +60,13 @@ void vring_qmap_rx(const struct vring_queue_ops *ops, struct vring_port_vring *v
 void vring_qmap_tx(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
 		   uint16_t pairs, uint16_t i, uint16_t n, enum vnet_drop why,
 		   struct vring_poll_set *set);
+/*
+ * All enabled rings, for a transmit queue of n that chooses one for each packet; each has a lock if
+ * there is another queue. Likewise.
+ */
+void vring_qmap_tx_all(const struct vring_queue_ops *ops, struct vring_port_vring *vring,
+		       uint16_t pairs, uint16_t n, enum vnet_drop why,
+		       struct vring_poll_set *set);
 /* Whether two sets differ in their rings or in the locks of these. NULL: an empty set. */
 bool vring_qmap_moved(const struct vring_poll_set *a, const struct vring_poll_set *b);
 /* Whether a burst does the same with both sets. */

@@ -166,11 +166,12 @@ may_look(const struct vring_port *port)
 static uint32_t
 tx_room(const struct vring_port *port, const struct vring_poll_set *set)
 {
-	const struct vring_poll_entry *ring = &set->entry[0];
+	uint32_t room = 0;
 
-	if (set->n == 0 || !may_look(port))
-		return 0;
-	return vring_role_queue_ops(port)->tx_room(ring->ring, ring->cursor);
+	for (unsigned int i = 0; i < set->n && may_look(port); i++)
+		room += vring_role_queue_ops(port)->tx_room(set->entry[i].ring,
+							    set->entry[i].cursor);
+	return room;
 }
 
 /* Whether packets of the queue are for a peer that could take them, as far as the port knows. */

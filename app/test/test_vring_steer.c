@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Packets of one transmit queue dealt out to rings that take as many as they are told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <rte_mbuf.h>
+
+#include "vring_be_queue.h"
+#include "vring_qmap.h"
+#include "vring_role.h"
+#include "vring_rxtx.h"
+#include "vring_steer.h"
+
+#define RINGS 5
+#define PACKETS 200
+
+static struct vring_poll_set *set;
+static struct virtq_cursor cursors[RINGS];
+static uint32_t room[RINGS];
+static struct rte_mbuf *taken[RINGS][PACKETS];
+static unsigned int count[RINGS];
+static struct rte_mbuf mbufs[PACKETS], *pkts[PACKETS];
+static struct vring_port port;
+static struct vring_txq txq;
+
+const struct vring_queue_ops *
+vring_role_queue_ops(const struct vring_port *p)
+{
+	return &vring_be_queue_ops;
+}
+
+static uint16_t
+ring_tx(struct vnet_txq *q, struct virtq_cursor *cursor, const struct virtq_ring *ring,
+	struct rte_mbuf **p, uint16_t n)
+{
+	const unsigned int i = cursor - cursors;
+	const uint16_t done = RTE_MIN((uint32_t)n, room[i]);
+
+	memcpy(&taken[i][count[i]], p, done * sizeof(p[0]));
+	count[i] += done;
+	room[i] -= done;
+	return done;
+}
+
+/* n rings with room for so many packets each, and packets of `flows` flows in turn. */
+static void
+set_up(uint16_t n, uint32_t each, uint32_t flows)
+{
+	memset(&txq, 0, sizeof(txq));
+	memset(set, 0, vring_qmap_size(RINGS));
+	memset(count, 0, sizeof(count));
+	vring_steer_open(&port);
+	txq.q.port = &port;
+	txq.q.rcu.ptr = set;
+	set->n = n;
+	set->why = VNET_DROP_NO_GUEST;
+	for (unsigned int i = 0; i < n; i++) {
+		set->entry[i].cursor = &cursors[i];
+		set->entry[i].tx = ring_tx;
+		room[i] = each;
+	}
+	for (uint32_t i = 0; i < PACKETS; i++) {
+		memset(&mbufs[i], 0, sizeof(mbufs[i]));
+		mbufs[i].ol_flags = RTE_MBUF_F_RX_RSS_HASH;
+		mbufs[i].hash.rss = i % flows;
+		mbufs[i].dynfield1[0] = i;
+		mbufs[i].nb_segs = 1;
+		mbufs[i].refcnt = 2; /* who frees it leaves 1 */
+		pkts[i] = &mbufs[i];
+	}
+}
+
+/* Packets of a flow are on one ring, in their order. */
+static void
+check_flows(unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		for (unsigned int k = 0; k < count[i]; k++) {
+			assert_int_equal(taken[i][k]->hash.rss % 128 % n, i);
+			if (k > 0)
+				assert_true(taken[i][k - 1]->dynfield1[0] <
+					    taken[i][k]->dynfield1[0]);
+		}
+}
+
+static void
+flows_are_spread_and_keep_their_order(void **state)
+{
+	for (uint16_t n = 1; n <= RINGS; n++) {
+		set_up(n, PACKETS, 40);
+		assert_int_equal(vring_steer_tx_burst(&txq, pkts, PACKETS), PACKETS);
+		check_flows(n);
+		for (unsigned int i = 0; i < n; i++)
+			assert_in_range(count[i], PACKETS / n - 10, PACKETS / n + 10);
+	}
+}
+
+/* Of one full ring the packets stay the application's, whoever comes again loses none. */
+static void
+full_rings_refuse_their_own(void **state)
+{
+	uint16_t done;
+
+	set_up(3, PACKETS, 3);
+	room[1] = 7;
+	done = vring_steer_tx_burst(&txq, pkts, 48);
+	assert_int_equal(done, 48 - 16 + 7);
+	assert_int_equal(txq.tx.stats.refused, 9);
+	assert_int_equal(count[0], 16);
+	assert_int_equal(count[2], 16);
+	for (unsigned int i = done; i < 48; i++)
+		assert_int_equal(pkts[i]->hash.rss, 1);
+	room[1] = PACKETS;
+	assert_int_equal(vring_steer_tx_burst(&txq, pkts + done, 48 - done), 48 - done);
+	assert_int_equal(count[1], 16);
+	check_flows(3);
+}
+
+/* A burst longer than what is dealt out at once ends where a ring is full. */
+static void
+no_packet_is_lost_or_twice(void **state)
+{
+	uint8_t seen[PACKETS] = { 0 };
+	uint16_t done;
+
+	set_up(RINGS, 9, 17);
+	done = vring_steer_tx_burst(&txq, pkts, PACKETS);
+	assert_in_range(done, 1, RINGS * 9);
+	for (unsigned int i = 0; i < RINGS; i++)
+		for (unsigned int k = 0; k < count[i]; k++)
+			seen[taken[i][k]->dynfield1[0]]++;
+	for (unsigned int i = done; i < PACKETS; i++)
+		seen[pkts[i]->dynfield1[0]]++;
+	for (unsigned int i = 0; i < PACKETS; i++)
+		assert_int_equal(seen[i], 1);
+}
+
+/* What has no hash and no addresses has one ring as well. */
+static void
+others_go_to_the_first_ring(void **state)
+{
+	static uint8_t frame[64];
+
+	set_up(RINGS, PACKETS, 1);
+	for (unsigned int i = 0; i < 32; i++) {
+		mbufs[i].ol_flags = 0;
+		mbufs[i].hash.rss = i; /* of no meaning */
+		mbufs[i].buf_addr = frame;
+		mbufs[i].data_len = mbufs[i].pkt_len = sizeof(frame);
+	}
+	assert_int_equal(vring_steer_tx_burst(&txq, pkts, 32), 32);
+	assert_int_equal(count[0], 32);
+}
+
+/* How many were freed; each was of this flow. */
+static unsigned int
+count_freed(uint32_t flow)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < PACKETS; i++)
+		if (mbufs[i].refcnt == 1) {
+			assert_int_equal(mbufs[i].hash.rss, flow);
+			n++;
+		}
+	return n;
+}
+
+static void
+without_a_ring_they_are_dropped(void **state)
+{
+	set_up(0, 0, 1);
+	assert_int_equal(vring_steer_tx_burst(&txq, pkts, 32), 32);
+	assert_int_equal(count_freed(0), 32);
+	assert_int_equal(txq.tx.stats.drop[VNET_DROP_NO_GUEST], 32);
+	txq.q.rcu.ptr = NULL;
+	assert_int_equal(vring_steer_tx_burst(&txq, pkts, 32), 0);
+	assert_int_equal(txq.tx.stats.refused, 32);
+}
+
+/* With retries the port drops what a full ring does not take, and takes the rest of the burst. */
+static void
+retries_drop_the_ring_s_own(void **state)
+{
+	set_up(2, PACKETS, 2);
+	txq.tx.retries = 2;
+	room[1] = 4;
+	assert_int_equal(vring_steer_tx_burst(&txq, pkts, 64), 64);
+	assert_int_equal(count[0], 32);
+	assert_int_equal(count[1], 4);
+	assert_int_equal(count_freed(1), 28);
+	assert_int_equal(txq.tx.stats.drop[VNET_DROP_RING_FULL], 28);
+}
+
+static int
+group_setup(void **state)
+{
+	set = calloc(1, vring_qmap_size(RINGS));
+	return set == NULL ? -1 : 0;
+}
+
+static int
+group_teardown(void **state)
+{
+	free(set);
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(flows_are_spread_and_keep_their_order),
+		cmocka_unit_test(full_rings_refuse_their_own),
+		cmocka_unit_test(no_packet_is_lost_or_twice),
+		cmocka_unit_test(others_go_to_the_first_ring),
+		cmocka_unit_test(without_a_ring_they_are_dropped),
+		cmocka_unit_test(retries_drop_the_ring_s_own),
+	};
+
+	return cmocka_run_group_tests_name("vring_steer", tests, group_setup, group_teardown);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include <string.h>
+
+#include <rte_mbuf.h>
+
+#include "vnet_hash.h"
+#include "vring_qmap.h"
+#include "vring_rss.h"
+#include "vring_rxtx.h"
+#include "vring_steer.h"
+
+/* Packets that are dealt out at once. */
+#define STEER_BURST 64
+/* Entries of an indirection table, as network cards have; entry i: ring i modulo their number. */
+#define STEER_TABLE 128
+
+void
+vring_steer_open(struct vring_port *port)
+{
+	uint8_t key[VNET_HASH_KEY];
+
+	vring_rss_default_key(key, sizeof(key));
+	vnet_hash_set_key(&port->steer, key);
+	port->steer.types = VNET_HASH_TYPES;
+}
+
+/* One that a card has computed is as good. What has no addresses goes to the first ring. */
+static uint32_t
+steer_hash(const struct vnet_hash *hash, const struct rte_mbuf *m)
+{
+	uint32_t value;
+
+	if (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH)
+		return m->hash.rss;
+	return vnet_hash_packet(hash, m, &value) ? value : 0;
+}
+
+/* Sort packets by ring, each ring's in their order; first[i]: where those of ring i begin. */
+static void
+deal_out(const struct vring_port *port, struct rte_mbuf **pkts, uint16_t n, unsigned int rings,
+	 struct rte_mbuf **sorted, uint16_t *first)
+{
+	uint8_t ring[STEER_BURST];
+	uint16_t next[VRING_MAX_PAIRS];
+
+	memset(first, 0, (rings + 1) * sizeof(first[0]));
+	for (uint16_t i = 0; i < n; i++) {
+		ring[i] = steer_hash(&port->steer, pkts[i]) % STEER_TABLE % rings;
+		first[ring[i] + 1]++;
+	}
+	for (unsigned int i = 0; i < rings; i++) {
+		first[i + 1] += first[i];
+		next[i] = first[i];
+	}
+	for (uint16_t i = 0; i < n; i++)
+		sorted[next[ring[i]]++] = pkts[i];
+}
+
+static uint16_t
+send_on_ring(struct vring_txq *q, const struct vring_poll_entry *ring, struct rte_mbuf **pkts,
+	     uint16_t n)
+{
+	uint16_t done = vring_rxtx_tx_ring(q, ring, pkts, n);
+
+	if (done < n)
+		done += vring_rxtx_tx_full(q, ring, pkts + done, n - done);
+	return done;
+}
+
+/* At most STEER_BURST packets. */
+static uint16_t
+steer_round(struct vring_txq *q, const struct vring_poll_set *set, struct rte_mbuf **pkts,
+	    uint16_t n)
+{
+	struct rte_mbuf *sorted[STEER_BURST];
+	uint16_t first[VRING_MAX_PAIRS + 1], left = 0;
+
+	deal_out(q->q.port, pkts, n, set->n, sorted, first);
+	for (unsigned int i = 0; i < set->n; i++) {
+		const uint16_t count = first[i + 1] - first[i];
+		uint16_t done;
+
+		if (count == 0)
+			continue;
+		done = send_on_ring(q, &set->entry[i], &sorted[first[i]], count);
+		/* What was sent is not looked at again. */
+		memmove(&sorted[left], &sorted[first[i] + done],
+			(count - done) * sizeof(sorted[0]));
+		left += count - done;
+	}
+	memcpy(&pkts[n - left], sorted, left * sizeof(sorted[0]));
+	return n - left;
+}
+
+static uint16_t
+steer_burst(struct vring_txq *q, const struct vring_poll_set *set, struct rte_mbuf **pkts,
+	    uint16_t n)
+{
+	uint16_t done = 0;
+
+	while (done < n) {
+		const uint16_t part = RTE_MIN((uint16_t)(n - done), (uint16_t)STEER_BURST);
+		const uint16_t sent = steer_round(q, set, pkts + done, part);
+
+		done += sent;
+		if (sent < part)
+			break;
+	}
+	return done;
+}
+
+uint16_t
+vring_steer_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct vring_txq *q = txq;
+	const struct vring_poll_set *set = virtq_rcu_read_lock(&q->q.rcu);
+	uint16_t done = 0;
+
+	if (set == NULL) {
+		q->tx.stats.refused += n;
+	} else if (set->n == 0) {
+		vnet_tx_drop(&q->tx, pkts, n, set->why);
+		done = n;
+	} else if (set->n == 1) {
+		done = send_on_ring(q, &set->entry[0], pkts, n);
+	} else {
+		done = steer_burst(q, set, pkts, n);
+	}
+	vnet_count_burst(&q->tx.stats, done);
+	virtq_rcu_read_unlock(&q->q.rcu);
+	return done;
+}
