@@ -50,7 +50,7 @@ open_target(struct target *t, struct fuzz *f)
 	static const uint16_t sizes[] = {1, 2, 4, 8, 16, 16, 3, 7};
 	static const uint64_t bits[] = {
 		F_V1, F_MRG, F_INDIRECT, F_EVENT_IDX, F_IN_ORDER, F_CSUM | F_GUEST_CSUM,
-		F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN | F_GUEST_TSO4, 0,
+		F_HOST_TSO4 | F_HOST_TSO6 | F_HOST_ECN | F_GUEST_TSO4, F_HASH_REPORT,
 	};
 	uint8_t choice = fuzz_u8(f), flags = fuzz_u8(f);
 	uint64_t features = LAYOUT;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Packets to a guest: every ring layout, buffer layout and kind of mbuf, and nothing is lost. */
 #include "rig_guest_net.h"
+#include "vnet_hash.h"
 
 static struct frame frame;
 
@@ -9,6 +10,8 @@ static const uint64_t rings[] = {
 	F_V1 | F_INDIRECT | F_MRG,
 	F_INDIRECT,
 	F_INDIRECT | F_MRG,
+	F_V1 | F_INDIRECT | F_MRG | F_HASH_REPORT,
+	F_V1 | F_INDIRECT | F_PACKED | F_MRG | F_HASH_REPORT,
 	F_V1 | F_INDIRECT | F_PACKED,
 	F_V1 | F_INDIRECT | F_PACKED | F_MRG,
 	F_V1 | F_INDIRECT | F_PACKED | F_MRG | F_IN_ORDER,
@@ -16,6 +19,7 @@ static const uint64_t rings[] = {
 };
 
 #define NRINGS (sizeof(rings) / sizeof(rings[0]))
+#define NSPLIT 5
 
 static const uint32_t lens[] = {
 	14, 15, 60, 64, 65, 127, 128, 255, 256, 511, 512, 1023, 1024, 1514, 1518, 1519, 2034,
@@ -69,7 +73,7 @@ every_packet(uint64_t features, uint32_t regions)
 				fail_msg("%u bytes, layout %u", len, l);
 			}
 			expect_frame(&p, len, i);
-			assert_int_equal(frame.chains, mrg ? (len + 12 + 1536) / 1537 : 1);
+			assert_int_equal(frame.chains, mrg ? (len + p.hdr_len + 1536) / 1537 : 1);
 			bytes += len;
 			packets++;
 		}
@@ -82,14 +86,14 @@ every_packet(uint64_t features, uint32_t regions)
 static void
 every_packet_split(void **state)
 {
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < NSPLIT; i++)
 		every_packet(rings[i], 3);
 }
 
 static void
 every_packet_packed(void **state)
 {
-	for (uint32_t i = 4; i < NRINGS; i++)
+	for (uint32_t i = NSPLIT; i < NRINGS; i++)
 		every_packet(rings[i], 3);
 }
 
@@ -140,7 +144,7 @@ bursts(uint64_t features, uint16_t size, uint32_t bytes)
 static void
 bursts_split(void **state)
 {
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < NSPLIT; i++) {
 		bursts(rings[i], 64, 300);
 		bursts(rings[i], 256, 1600);
 	}
@@ -149,7 +153,7 @@ bursts_split(void **state)
 static void
 bursts_packed(void **state)
 {
-	for (uint32_t i = 4; i < NRINGS; i++) {
+	for (uint32_t i = NSPLIT; i < NRINGS; i++) {
 		bursts(rings[i], 64, 300);
 		bursts(rings[i], 97, 1600);
 	}
@@ -453,6 +457,70 @@ count_of_buffers(void **state)
 	}
 }
 
+/* An IPv4 packet with ports, from and to addresses of the verification suite of RSS. */
+static struct rte_mbuf *
+hash_packet(uint8_t proto)
+{
+	uint8_t data[64] = { [12] = 0x08, [14] = 0x45, [17] = 50, [22] = 64, [23] = proto };
+	static const uint8_t tuple[] = {
+		66, 9, 149, 187, 161, 142, 100, 80,	/* 66.9.149.187, 161.142.100.80 */
+		2794 >> 8, 2794 & 0xff, 1766 >> 8, 1766 & 0xff,
+	};
+
+	memcpy(data + 26, tuple, sizeof(tuple));
+	return mbuf_of(data, sizeof(data), SHAPE_LINEAR);
+}
+
+/* What a guest is told: values of the verification suite, a card's own, or that there is none. */
+static void
+hash_reports(void **state)
+{
+	static const uint8_t key[VNET_HASH_KEY] = {
+		0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67,
+		0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb,
+		0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30,
+		0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+	};
+	static const struct {
+		uint8_t proto;
+		bool card;
+		uint16_t report;
+		uint32_t value;
+	} cases[] = {
+		{ IPPROTO_TCP, false, VIRTIO_NET_HASH_REPORT_TCPv4, 0x51ccc178 },
+		{ IPPROTO_UDP, false, VIRTIO_NET_HASH_REPORT_UDPv4, 0x51ccc178 },
+		{ IPPROTO_ICMP, false, VIRTIO_NET_HASH_REPORT_IPv4, 0x323e8fc2 },
+		{ IPPROTO_TCP, true, VIRTIO_NET_HASH_REPORT_TCPv4, 0x12345678 },
+	};
+	struct vnet_hash hash = { .types = VNET_HASH_TYPES };
+
+	vnet_hash_set_key(&hash, key);
+	for (int packed = 0; packed < 2; packed++) {
+		struct port p;
+
+		port_open(&p, 64, F_V1 | F_MRG | F_HASH_REPORT | (packed ? F_PACKED : 0), 2048, 1);
+		p.txq.hash = &hash;
+		fill_ring(&p, 2048, PLAIN);
+		for (uint32_t i = 0; i < RTE_DIM(cases); i++) {
+			struct rte_mbuf *m = hash_packet(cases[i].proto);
+
+			m->hash.rss = 0x12345678;
+			m->ol_flags |= cases[i].card ? RTE_MBUF_F_RX_RSS_HASH : 0;
+			assert_int_equal(give_one(&p, m), 1);
+			assert_true(port_receive(&p, &frame));
+			assert_int_equal(frame.len, 64);
+			assert_int_equal(frame.whole.hash_report, cases[i].report);
+			assert_int_equal(frame.whole.hash_value, cases[i].value);
+			assert_int_equal(frame.whole.padding, 0);
+		}
+		assert_int_equal(give_one(&p, mbuf_new(100, 1, SHAPE_LINEAR)), 1);
+		expect_frame(&p, 100, 1);
+		assert_int_equal(frame.whole.hash_report, VIRTIO_NET_HASH_REPORT_NONE);
+		assert_int_equal(frame.whole.hash_value, 0);
+		port_close(&p);
+	}
+}
+
 static void
 names(void **state)
 {
@@ -488,6 +556,7 @@ main(void)
 		cmocka_unit_test(statistics),
 		cmocka_unit_test(drop_counts_and_frees),
 		cmocka_unit_test(count_of_buffers),
+		cmocka_unit_test(hash_reports),
 		cmocka_unit_test(names),
 	};
 

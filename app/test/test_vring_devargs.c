@@ -297,18 +297,22 @@ test_features(void **state)
 	const uint64_t packed = VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 
 	const uint64_t in_order = VIRTQ_BIT(VIRTIO_F_IN_ORDER);
+	const uint64_t hash = VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT);
 	const uint64_t all = VNET_DEV_FEATURES | VRING_BACK_CTRL_FEATURES;
 
 	parse("iface=/s");
 	assert_true(vring_devargs_features(&args) == (all & ~VNET_DEV_TSO_FEATURES));
 	parse("iface=/s,tso=1");
 	assert_true(vring_devargs_features(&args) == all);
+	parse("iface=/s,tso=1,hash-report=1");
+	assert_true(vring_devargs_features(&args) == (all | hash));
 	parse("iface=/s,csum=0,packed=0");
 	assert_true((vring_devargs_features(&args) & (csum | packed | VNET_DEV_TSO_FEATURES)) == 0);
-	assert_true(vring_devargs_fallback(&args) == (csum | packed | VNET_DEV_TSO_FEATURES));
+	assert_true(vring_devargs_fallback(&args) ==
+		    (csum | packed | hash | VNET_DEV_TSO_FEATURES));
 	parse("iface=/s,tso=1,zero-copy=1");
 	assert_true(vring_devargs_features(&args) == (all & ~in_order));
-	assert_true(vring_devargs_fallback(&args) == in_order);
+	assert_true(vring_devargs_fallback(&args) == (in_order | hash));
 }
 
 /* What net_vhost of DPDK 22.11 offers (lib/vhost/vhost.h), its arguments as ours. */
@@ -342,6 +346,7 @@ test_param_string(void **state)
 		"linear-buffer", "ext-buffer", "legacy-ol-flags", "sealed-memory", "mac", "mtu",
 		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy",
 		"zero-copy-min", "tx-retries", "tx-steering", "reconnect-ms", "stall-ms",
+		"hash-report",
 		"sock-mode", "sock-group",
 		"state-dir", "stats", "path", "server", "queue_size", "cq", "packed_vq",
 		"mrg_rxbuf", "in_order", "dirty-log", "iommu-pages", "ifname",

@@ -80,6 +80,7 @@ KEYS = [
     ("packed", "iface", ("0", "1"), NO_SWITCH),
     ("zero-copy", "iface", ("0", "1", "1,zero-copy-min=0"), NO_SWITCH),
     ("zero-copy-min", "iface", ("0", "65535"), ("65536",) + JUNK),
+    ("hash-report", "iface", ("0", "1"), NO_SWITCH),
     ("tx-retries", "iface path", ("0", "1000"), ("1001",) + JUNK),
     ("tx-steering", "iface", ("thread", "hash"),
      ("0", "hash,iommu-support=1", "hash,postcopy-support=1") + JUNK),

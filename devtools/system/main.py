@@ -24,6 +24,7 @@ import bell  # noqa: E402
 import bother  # noqa: E402
 import devargs  # noqa: E402
 import docs  # noqa: E402
+import dts  # noqa: E402
 import front  # noqa: E402
 import guests  # noqa: E402
 import in_flight  # noqa: E402
@@ -86,6 +87,7 @@ GROUPS = {
     "ovs-life": ovs_vms.life,
     "devargs": devargs.run,
     "docs": docs.run,
+    "dts": dts.run,
     "surface": surface.run,
     "secondary": secondary.run,
     "stall": stall.run,

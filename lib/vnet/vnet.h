@@ -139,6 +139,8 @@ struct vnet_txq {
 	/* Driver side, segment cache: where buffers were found, the last first; see vnet_drv.h. */
 	struct vnet_range segments[2];
 	const struct vnet_extmem *extmem; /* driver side: NULL: none */
+	/* Device side: what a guest that wants hashes is told (HASH_REPORT); NULL: nothing. */
+	const struct vnet_hash *hash;
 	struct vnet_stats stats __rte_cache_aligned;
 } __rte_cache_aligned;
 

@@ -37,7 +37,8 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *ri
 	const struct virtq_chain *c, struct rte_mbuf *m)
 {
 	const uint32_t hdr_len = ring->hdr_len, len = c->total - hdr_len;
-	struct vnet_hdr h = {.flags = 0};
+	struct vnet_any_hdr any = {.h = {.flags = 0}};
+	const struct vnet_hdr *h = &any.h;
 	struct rx_source s;
 	enum dev_rx_result r;
 
@@ -51,19 +52,19 @@ rx_slow(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *ri
 		return DEV_RX_DROPPED;
 	}
 	rx_source_init(&s, dev, c);
-	rx_source_read(&s, &h, hdr_len);
+	rx_source_read(&s, &any, hdr_len);
 	__asm__ volatile("" ::: "memory"); /* the checks are of the copy */
-	if (!vnet_offload_hdr_ok(&h, ring->features, len)) {
+	if (!vnet_offload_hdr_ok(h, ring->features, len)) {
 		rxq->stats.drop[VNET_DROP_BAD_HDR]++;
 		return DEV_RX_DROPPED;
 	}
 	vnet_rx_mbuf_init(m, rxq->rearm, 0);
-	r = rx_make_room(rxq, m, len, vnet_offload_is_cut(rxq->flags, h.gso_type));
+	r = rx_make_room(rxq, m, len, vnet_offload_is_cut(rxq->flags, h->gso_type));
 	if (r != DEV_RX_OK)
 		return r;
 	rx_fill(&s, m, len);
-	if (h.flags != 0 || h.gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		vnet_offload_rx(rxq, &h, m);
+	if (h->flags != 0 || h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		vnet_offload_rx(rxq, h, m);
 	return DEV_RX_OK;
 }
 
@@ -130,19 +131,20 @@ rx_zc_chain(struct vnet_rxq *rxq, struct vnet_zc_round *zc, const struct virtq_d
 	      const struct virtq_ring *ring, const struct virtq_chain *c, struct rte_mbuf *m)
 {
 	const uint32_t hdr_len = ring->hdr_len, len = c->total - hdr_len;
-	struct vnet_hdr h = {.flags = 0};
+	struct vnet_any_hdr any = {.h = {.flags = 0}};
+	const struct vnet_hdr *h = &any.h;
 	struct vnet_zc_buf *buf;
 	struct rx_source s;
 
 	if (c->nseg == 0 || len - rxq->zc_min > rxq->zc_max - rxq->zc_min)
 		return DEV_RX_DROPPED;
 	rx_source_init(&s, dev, c);
-	rx_source_read(&s, &h, hdr_len);
+	rx_source_read(&s, &any, hdr_len);
 	__asm__ volatile("" ::: "memory"); /* the checks are of the copy */
 	/* A checksum would have to be written to a buffer that is the guest's to write. */
-	if ((h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && !(rxq->flags & VNET_F_PARTIAL_CSUM))
+	if ((h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && !(rxq->flags & VNET_F_PARTIAL_CSUM))
 		return DEV_RX_DROPPED;
-	if (!vnet_offload_hdr_ok(&h, ring->features, len) || !rx_pieces_ok(rxq, &s, len))
+	if (!vnet_offload_hdr_ok(h, ring->features, len) || !rx_pieces_ok(rxq, &s, len))
 		return DEV_RX_DROPPED;
 	vnet_rx_mbuf_init(m, rxq->rearm, 0);
 	if (rx_chain(rxq, m, s.left) != DEV_RX_OK)
@@ -151,8 +153,8 @@ rx_zc_chain(struct vnet_rxq *rxq, struct vnet_zc_round *zc, const struct virtq_d
 	rte_mbuf_ext_refcnt_set(&buf->shinfo, m->nb_segs);
 	rx_attach_all(rxq, buf, m, &s);
 	m->pkt_len = len;
-	if (h.flags != 0 || h.gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		vnet_offload_rx(rxq, &h, m);
+	if (h->flags != 0 || h->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+		vnet_offload_rx(rxq, h, m);
 	return DEV_RX_ATTACHED;
 }
 
@@ -585,5 +587,7 @@ vnet_dev_rx_select(const struct virtq_ring *ring, uint32_t flags, const char **n
 	else if (!(f & DEV_RX_ANY_HDR) && (ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER)))
 		f |= DEV_RX_IN_ORDER;
 	*name = table[f].name;
+	if (ring->hdr_len == VNET_HDR_HASH)
+		*name = ring->packed ? "packed, hash reports" : "split, hash reports";
 	return table[f].burst;
 }

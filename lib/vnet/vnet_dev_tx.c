@@ -2,6 +2,7 @@
 /* Device side, to the guest: fetch buffers, copy mbufs into them, give them back. */
 #include "virtq_dev_log.h"
 #include "vnet_csum.h"
+#include "vnet_hash.h"
 #include "vnet_impl.h"
 
 #define DEV_TX_PACKED	(1u << 0)
@@ -130,6 +131,18 @@ tx_use_chains(struct tx_round *t, uint32_t need, uint16_t *count)
 	return DEV_TX_SENT;
 }
 
+/* The header of a ring, whatever its length. */
+static void
+tx_sink_header(struct tx_sink *s, const struct vnet_txq *txq, const struct vnet_tx_pkt *p,
+	       uint32_t hdr_len)
+{
+	struct vnet_any_hdr any = {.h = p->hdr};
+
+	if (hdr_len == VNET_HDR_HASH && txq->hash != NULL)
+		any.hash_report = vnet_hash_report(txq->hash, p->m, &any.hash_value);
+	tx_sink_write(s, &any, hdr_len);
+}
+
 static enum dev_tx_result
 tx_frame(struct tx_round *t, struct vnet_tx_pkt *p)
 {
@@ -142,7 +155,7 @@ tx_frame(struct tx_round *t, struct vnet_tx_pkt *p)
 		return r;
 	p->hdr.num_buffers = count;
 	tx_sink_open(&s, first);
-	tx_sink_write(&s, &p->hdr, t->ring->hdr_len);
+	tx_sink_header(&s, t->txq, p, t->ring->hdr_len);
 	tx_copy(&s, p);
 	t->txq->stats.sw_csum += p->sw_csum;
 	return DEV_TX_SENT;
@@ -389,6 +402,8 @@ tx_one(struct tx_round *t, struct rte_mbuf *m, const unsigned int flags)
 	struct virtq_chain *c = &t->c[t->used];
 	const uint32_t len = m->data_len;
 
+	if ((flags & DEV_TX_ANY_HDR) && hdr_len == VNET_HDR_HASH)
+		return tx_slow(t, m);
 	if (unlikely(t->used == t->have || m->nb_segs != 1 || c->nseg != 1 ||
 		     c->len < len + hdr_len))
 		return tx_slow(t, m);
@@ -534,5 +549,7 @@ vnet_dev_tx_select(const struct virtq_ring *ring, const char **name)
 	if (ring->log != NULL)
 		f |= DEV_TX_LOG;
 	*name = table[f].name;
+	if (ring->hdr_len == VNET_HDR_HASH)
+		*name = ring->packed ? "packed, hash reports" : "split, hash reports";
 	return table[f].burst;
 }

@@ -68,7 +68,8 @@ hash_types(uint32_t ptype, uint32_t *addrs, uint32_t *ports)
 		*ports = ipv6 ? VIRTIO_NET_RSS_HASH_TYPE_UDPv6 : VIRTIO_NET_RSS_HASH_TYPE_UDPv4;
 }
 
-static bool
+/* The type that is hashed; 0: none. */
+static uint32_t
 tuple_of(const struct vnet_hash *hash, const struct rte_mbuf *m, struct tuple *t)
 {
 	struct rte_net_hdr_lens lens = {0};
@@ -79,18 +80,18 @@ tuple_of(const struct vnet_hash *hash, const struct rte_mbuf *m, struct tuple *t
 
 	t->n = 0;
 	if (!RTE_ETH_IS_IPV4_HDR(ptype) && !RTE_ETH_IS_IPV6_HDR(ptype))
-		return false;
+		return 0;
 	hash_types(ptype, &addrs, &ports);
 	if (!(hash->types & (addrs | ports)))
-		return false;
+		return 0;
 	if (RTE_ETH_IS_IPV6_HDR(ptype))
 		has = tuple_add(t, m, lens.l2_len + offsetof(struct rte_ipv6_hdr, src_addr), 32);
 	else
 		has = tuple_add(t, m, lens.l2_len + offsetof(struct rte_ipv4_hdr, src_addr), 8);
 	if (has && (hash->types & ports) &&
 	    tuple_add(t, m, (uint32_t)lens.l2_len + lens.l3_len, 4))
-		return true;
-	return has && (hash->types & addrs);
+		return ports;
+	return has ? hash->types & addrs : 0;
 }
 
 bool
@@ -98,11 +99,32 @@ vnet_hash_packet(const struct vnet_hash *hash, const struct rte_mbuf *m, uint32_
 {
 	struct tuple t;
 
-	if (!tuple_of(hash, m, &t))
+	if (tuple_of(hash, m, &t) == 0)
 		return false;
 	*value = rte_softrss_be(t.word, t.n, (const uint8_t *)hash->key);
 	return true;
 }
+
+uint16_t
+vnet_hash_report(const struct vnet_hash *hash, const struct rte_mbuf *m, uint32_t *value)
+{
+	struct tuple t;
+	const uint32_t type = tuple_of(hash, m, &t);
+
+	*value = 0;
+	if (type == 0)
+		return VIRTIO_NET_HASH_REPORT_NONE;
+	if (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH)
+		*value = m->hash.rss;
+	else
+		*value = rte_softrss_be(t.word, t.n, (const uint8_t *)hash->key);
+	/* Both count the same kinds in the same order. */
+	return VIRTIO_NET_HASH_REPORT_IPv4 + __builtin_ctz(type);
+}
+
+_Static_assert(VIRTIO_NET_RSS_HASH_TYPE_IPv4 == 1 &&
+	       VIRTIO_NET_RSS_HASH_TYPE_UDPv6 == 1 << (VIRTIO_NET_HASH_REPORT_UDPv6 -
+						       VIRTIO_NET_HASH_REPORT_IPv4), "hash types");
 
 void
 vnet_hash_packets(const struct vnet_hash *hash, struct rte_mbuf **pkts, uint16_t n)

@@ -29,6 +29,16 @@ _Static_assert(sizeof(struct vnet_hdr) == 12, "virtio-net header");
 /* Bytes of a header that reports a hash. */
 #define VNET_HDR_HASH ((uint16_t)sizeof(struct virtio_net_hdr_v1_hash))
 
+/* A header as long as any. */
+struct vnet_any_hdr {
+	struct vnet_hdr h;
+	uint32_t hash_value;
+	uint16_t hash_report;	/* VIRTIO_NET_HASH_REPORT_ */
+	uint16_t padding;
+};
+
+_Static_assert(sizeof(struct vnet_any_hdr) == VNET_HDR_HASH, "VIRTIO 1.2, 5.1.6");
+
 /* 16 bytes at any address. */
 typedef uint8_t vnet_v16 __attribute__((vector_size(16), aligned(1), may_alias));
 

@@ -346,7 +346,7 @@ dev_config(const struct dev *d, const struct rd *r)
 		.callfd = d->callfd,
 		.errfd = d->errfd,
 		.wakefd = -1,
-		.hdr_len = r->features & (F_V1 | F_MRG) ? 12 : 10,
+		.hdr_len = HDR_LEN(r->features),
 	};
 }
 

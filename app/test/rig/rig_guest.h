@@ -46,6 +46,11 @@
 #define F_IN_ORDER VIRTQ_BIT(VIRTIO_F_IN_ORDER)
 #define F_V1 VIRTQ_BIT(VIRTIO_F_VERSION_1)
 #define F_MRG VIRTQ_BIT(VIRTIO_NET_F_MRG_RXBUF)
+#define F_HASH_REPORT VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT)
+
+/* Bytes before each packet: VIRTIO 1.2, 5.1.6. */
+#define HDR_LEN(features) \
+	((features) & F_HASH_REPORT ? 20 : (features) & (F_V1 | F_MRG) ? 12 : 10)
 
 /*
  * Memory of a guest. The device sees it in regions that are neighbours for the guest and lie in

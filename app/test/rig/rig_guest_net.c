@@ -63,7 +63,7 @@ port_open(struct port *p, uint16_t size, uint64_t features, uint32_t slot_bytes,
 	memset(p, 0, sizeof(*p));
 	guest_new(&p->g, (bytes / regions + GUEST_PAGE) / GUEST_PAGE * GUEST_PAGE, regions);
 	rd_init(&p->r, &p->g, size, features);
-	p->hdr_len = features & (F_V1 | F_MRG) ? 12 : 10;
+	p->hdr_len = HDR_LEN(features);
 	p->slot_bytes = slot_bytes;
 	p->buf = calloc(size, sizeof(*p->buf));
 	p->free_buf = calloc(size, sizeof(*p->free_buf));
@@ -172,7 +172,7 @@ port_send(struct port *p, const struct virtio_net_hdr_mrg_rxbuf *hdr, const void
 	at = guest_ptr(&p->g, p->buf[p->free_buf[p->nfree - 1]].gpa);
 	memset(at, 0, p->hdr_len);
 	if (hdr != NULL)
-		memcpy(at, hdr, p->hdr_len);
+		memcpy(at, hdr, RTE_MIN(p->hdr_len, sizeof(*hdr)));
 	memcpy(at + p->hdr_len, data, len);
 	return port_offer(p, p->hdr_len + len, l, false);
 }
@@ -210,9 +210,10 @@ port_receive(struct port *p, struct frame *f)
 	assert_true(d.len >= p->hdr_len && d.len <= p->slot_bytes);
 	bytes = buf_bytes(p, &p->buf[d.cookie], raw, d.len, false);
 	memset(&f->hdr, 0, sizeof(f->hdr));
-	memcpy(&f->hdr, raw, p->hdr_len);
+	memcpy(&f->hdr, raw, RTE_MIN(p->hdr_len, sizeof(f->hdr)));
+	memcpy(&f->whole, raw, p->hdr_len);
 	f->chains = p->r.features & F_MRG ? f->hdr.num_buffers : 1;
-	if (p->hdr_len == 12)
+	if (p->hdr_len >= 12)
 		assert_true(f->hdr.num_buffers >= 1);
 	for (uint32_t i = 1; i < f->chains; i++) {
 		assert_true(port_pop(p, &d));

@@ -27,13 +27,12 @@
 #define F_HOST_ECN VIRTQ_BIT(VIRTIO_NET_F_HOST_ECN)
 #define F_HOST_UFO VIRTQ_BIT(VIRTIO_NET_F_HOST_UFO)
 
-#define F_HASH_REPORT VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT)
-
 #define FRAME_MAX 66000
 #define CHAIN_PIECES 8
 
 struct frame {
 	struct virtio_net_hdr_mrg_rxbuf hdr;
+	struct virtio_net_hdr_v1_hash whole; /* F_HASH_REPORT */
 	uint32_t len;		/* of data */
 	uint32_t chains;	/* it came in */
 	uint8_t data[FRAME_MAX];

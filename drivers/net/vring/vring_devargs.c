@@ -229,6 +229,7 @@ static const struct key keys[] = {
 	NUMBER(BACK, "max-ring", max_ring, 64, VIRTQ_MAX_SIZE, "64 to 32768 entries"),
 	OTHER(EITHER, "csum", parse_csum, "0, 1 or partial"),
 	SWITCH(BACK, "packed", packed),
+	SWITCH(BACK, "hash-report", hash_report),
 	SWITCH(BACK, "zero-copy", zero_copy),
 	NUMBER(BACK, "zero-copy-min", zero_copy_min, 0, UINT16_MAX, "0 to 65535 bytes"),
 	NUMBER(EITHER, "tx-retries", tx_retries, 0, 1000, "0 to 1000 rounds"),
@@ -476,6 +477,8 @@ vring_devargs_features(const struct vring_devargs *args)
 		features &= ~VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 	if (args->iommu)
 		features |= VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
+	if (args->hash_report)
+		features |= VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT);
 	/* One packet that the application keeps would stop a ring that is used in order. */
 	if (args->zero_copy)
 		features &= ~VIRTQ_BIT(VIRTIO_F_IN_ORDER);
@@ -486,7 +489,8 @@ uint64_t
 vring_devargs_fallback(const struct vring_devargs *args)
 {
 	const uint64_t served = VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VNET_DEV_TSO_FEATURES |
-				VIRTQ_BIT(VIRTIO_F_RING_PACKED) | VIRTQ_BIT(VIRTIO_F_IN_ORDER);
+				VIRTQ_BIT(VIRTIO_F_RING_PACKED) | VIRTQ_BIT(VIRTIO_F_IN_ORDER) |
+				VIRTQ_BIT(VIRTIO_NET_F_HASH_REPORT);
 
 	return served & ~vring_devargs_features(args);
 }

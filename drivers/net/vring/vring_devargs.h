@@ -84,6 +84,7 @@ struct vring_devargs {
 	uint32_t stall_ms;	/* after which a queue that stands still is told of; 0: never */
 	uint32_t stats;		/* keep size classes and casts */
 	uint32_t zero_copy;	/* attach packets of guests to mbufs of the application */
+	uint32_t hash_report;	/* tell guests the hashes of packets */
 	uint32_t zero_copy_min;	/* bytes of the shortest packet that is attached */
 	/* Front-end. */
 	/* What path= is, as it was when the arguments were read; neither: a socket. */
@@ -198,6 +199,7 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	"packed=<0|1> " \
 	"zero-copy=<0|1> " \
 	"zero-copy-min=<bytes> " \
+	"hash-report=<0|1> " \
 	"tx-retries=<0-1000> " \
 	"tx-steering=<thread|hash> " \
 	"reconnect-ms=<10-60000> " \

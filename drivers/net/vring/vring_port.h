@@ -121,7 +121,7 @@ struct vring_port {
 	uint32_t ptypes;	/* that the application is told of: RTE_PTYPE_*_MASK */
 	bool ptypes_chosen;	/* the application has said which */
 	struct vnet_hash hash;	/* back-end */
-	struct vnet_hash steer;	/* constant: vring_steer.c */
+	struct vnet_hash tx_hash; /* of packets to the peer; constant: vring_steer.c */
 	uint16_t guest_mtu;	/* bytes, as the front-end said; 0: it did not */
 	struct vhost_log_limit log_limit; /* of lines that a peer causes without a session's */
 	uint64_t max_ring_logged_ns;	/* when a ring over max-ring= was logged last; 0: never */

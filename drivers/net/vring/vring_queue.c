@@ -338,6 +338,7 @@ vring_queue_tx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	txq->tx.flags = port->args.stats ? VNET_F_STATS : 0;
 	txq->tx.retries = port->args.tx_retries;
 	txq->tx.extmem = &port->extmem;
+	txq->tx.hash = &port->tx_hash;
 	if (vring_devargs_hold(&port->args)) {
 		txq->hold = vring_hold_new(port->dev->data->numa_node);
 		if (txq->hold == NULL) {

@@ -21,8 +21,8 @@ vring_steer_open(struct vring_port *port)
 	uint8_t key[VNET_HASH_KEY];
 
 	vring_rss_default_key(key, sizeof(key));
-	vnet_hash_set_key(&port->steer, key);
-	port->steer.types = VNET_HASH_TYPES;
+	vnet_hash_set_key(&port->tx_hash, key);
+	port->tx_hash.types = VNET_HASH_TYPES;
 }
 
 /* One that a card has computed is as good. What has no addresses goes to the first ring. */
@@ -46,7 +46,7 @@ deal_out(const struct vring_port *port, struct rte_mbuf **pkts, uint16_t n, unsi
 
 	memset(first, 0, (rings + 1) * sizeof(first[0]));
 	for (uint16_t i = 0; i < n; i++) {
-		ring[i] = steer_hash(&port->steer, pkts[i]) % STEER_TABLE % rings;
+		ring[i] = steer_hash(&port->tx_hash, pkts[i]) % STEER_TABLE % rings;
 		first[ring[i] + 1]++;
 	}
 	for (unsigned int i = 0; i < rings; i++) {

@@ -11,7 +11,7 @@
 
 struct rte_mbuf;
 
-/* The hash of a port that steers; once, when it is probed. */
+/* The hash of packets that are sent; once, when a port is probed. */
 void vring_steer_open(struct vring_port *port);
 /*
  * A burst. Packets that a full ring does not take stay the application's, like those of any burst;
