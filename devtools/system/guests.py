@@ -12,6 +12,7 @@ from bed import check, iperf, path, ping
 
 # virtio feature bits, VIRTIO 1.2 sections 5.1.3 and 6
 CSUM, HOST_TSO4, MRG_RXBUF, INDIRECT, EVENT_IDX, VERSION_1, PACKED = 0, 11, 15, 28, 29, 32, 34
+HASH_REPORT = 57
 
 NO_RX_OFFLOAD = "guest_csum=off,guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
 NO_TSO = ("gso=off,host_tso4=off,host_tso6=off,host_ecn=off,host_ufo=off,"
@@ -153,6 +154,7 @@ def one_link(network, i):
 
 
 ZERO_COPY = ",zero-copy=1" if bed.DRV == "net_vring" else ""
+HASHES = ",hash-report=1" if bed.DRV == "net_vring" else ""
 OFFLOADS = [
     Link("default", have=[VERSION_1, MRG_RXBUF, INDIRECT, EVENT_IDX], lack=[PACKED]),
     Link("tso", port=",tso=1", have=[CSUM, HOST_TSO4],
@@ -179,6 +181,9 @@ OFFLOADS = [
     Link("packed-tso", "packed=on", port=",tso=1", have=[PACKED, HOST_TSO4]),
     Link("packed-plain", "packed=on,mrg_rxbuf=off,event_idx=off,indirect_desc=off",
          have=[PACKED], lack=[MRG_RXBUF, EVENT_IDX, INDIRECT]),
+    Link("hash", "hash=on", port=HASHES, have=[HASH_REPORT] if HASHES else []),
+    Link("hash-packed-tso", "hash=on,packed=on", port=",tso=1" + HASHES,
+         have=[PACKED, HOST_TSO4] + ([HASH_REPORT] if HASHES else [])),
 ]
 
 
