@@ -321,7 +321,25 @@ unpolled_is_told_once(void **state)
 	rxq[0].rx.stats.burst_bin[5]++;
 	pass(LOOK_MS, poll_second);
 	assert_int_equal(longest(false), 0);
-	assert_int_equal(lines_with("receive queue 0 stands still no longer"), 1);
+	assert_int_equal(lines_with("receive queue 0 is polled again, after 5000 ms"), 1);
+	assert_int_equal(lines_with("stands still"), 0);
+}
+
+/* The guest stops its rings, or the port is stopped: nobody has begun to poll. */
+static void
+unpolled_ring_goes(void **state)
+{
+	waiting = 1;
+	pass(2 * LIMIT_MS, poll_second);
+	rxq[0].q.published = NULL;
+	pass(LOOK_MS, poll_second);
+	assert_int_equal(longest(false), 0);
+	assert_int_equal(lines_with("receive queue 0 has nothing to poll any more"), 1);
+	rxq[0].q.published = set;
+	pass(2 * LIMIT_MS, poll_second);
+	vring_stall_stop(&port);
+	assert_int_equal(lines_with("receive queue 0 has nothing to poll any more"), 2);
+	assert_int_equal(lines_with("polled again"), 0);
 }
 
 /* A page of the ring may be missing, and the control thread is not to wait for it. */
@@ -377,6 +395,7 @@ main(void)
 		STALL_TEST(down_interface_is_no_stall),
 		STALL_TEST(paused_guest_stands_still),
 		STALL_TEST(unpolled_is_told_once),
+		STALL_TEST(unpolled_ring_goes),
 		STALL_TEST(postcopy_rings_are_left_alone),
 		STALL_TEST(timer_looks),
 	};

@@ -213,7 +213,10 @@ def unpolled(options):
         testpmd.cmd("set fwd rxonly")
         testpmd.cmd("start")
         bed.wait_for("0 in unpolled_ms", lambda: status(testpmd, "unpolled_ms") == 0, 5)
-        check(status(testpmd, "stalled_ms") == 0, "stalled_ms is not 0")
+        bed.wait_for("a line about it",
+                     lambda: said(testpmd, "receive queue 0 is polled again, after") == 1, 5)
+        check(status(testpmd, "stalled_ms") == 0 and said(testpmd, "stands still") == 0,
+              "a queue is said to stand still")
         testpmd.cmd("stop")
         front.cmd("stop")
     finally:

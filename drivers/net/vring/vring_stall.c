@@ -45,6 +45,7 @@ enum state {
 	BLOCKED,
 	UNKNOWN,	/* as before */
 	FREE,
+	POLLED,		/* rx: free, since a burst was called */
 };
 
 static struct watched *
@@ -105,11 +106,14 @@ report_begin(struct vring_port *port, bool tx, unsigned int id, uint64_t ms)
 }
 
 static void
-report_end(struct vring_port *port, bool tx, unsigned int id, uint64_t ms)
+report_end(struct vring_port *port, bool tx, unsigned int id, enum state state, uint64_t ms)
 {
+	const char *now = tx ? "stands still no longer" :
+			  state == POLLED ? "is polled again" : "has nothing to poll any more";
+
 	if (vring_log_admits(&port->log_limit, VHOST_LOG_NOTICE))
-		VRING_LOG(NOTICE, port->name, "%s queue %u stands still no longer, after %" PRIu64
-			  " ms", tx ? "transmit" : "receive", id, ms);
+		VRING_LOG(NOTICE, port->name, "%s queue %u %s, after %" PRIu64 " ms",
+			  tx ? "transmit" : "receive", id, now, ms);
 }
 
 static void
@@ -118,11 +122,11 @@ judge_queue(struct vring_port *port, bool tx, unsigned int id, enum state state,
 	struct watched *w = watched_of(port, tx, id);
 	const uint64_t ms = w->since_ns == 0 ? 0 : ms_between(w->since_ns, now);
 
-	if (state == FREE) {
+	if (state == FREE || state == POLLED) {
 		w->since_ns = 0;
 		if (w->reported) {
 			vring_trace_stall_end(port->dev->data->port_id, tx, id, ms);
-			report_end(port, tx, id, ms);
+			report_end(port, tx, id, state, ms);
 		}
 		w->reported = false;
 	} else if (state == BLOCKED && w->since_ns == 0) {
@@ -228,7 +232,7 @@ rx_state(const struct vring_port *port, const struct vring_rxq *rxq, struct watc
 	for (unsigned int i = 0; i < VNET_BURST_BINS; i++)
 		bursts += load_counter(&rxq->rx.stats.burst_bin[i]);
 	if (counter_moves(&w->moved, bursts))
-		return FREE;
+		return POLLED;
 	return packets_wait(port, rxq->q.published) ? BLOCKED : FREE;
 }
 
