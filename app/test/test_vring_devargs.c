@@ -11,6 +11,7 @@
 #include "virtq_ring.h"
 #include "vnet.h"
 #include "vring_devargs.h"
+#include "vring_devargs_list.h"
 
 static struct vring_devargs args;
 static char err[512];
@@ -336,30 +337,55 @@ test_features_of_net_vhost(void **state)
 	assert_true((VRING_BACK_TOLERATED & vring_devargs_features(&args)) == 0);
 }
 
-/* pmdinfo shows each key that is accepted. */
+enum roles { BACK = 1, SOCKET = 2, VDPA = 4, NET = 8, FRONT = 14, ALL = 15 };
+
+#define LISTED(roles, key, parse, field, lo, hi, init, shown, allowed, ...) \
+	{ roles, key, #parse, allowed, lo, hi },
+static const struct {
+	enum roles roles;
+	const char *key, *parse, *allowed;
+	unsigned long lo, hi;
+} listed[] = { VRING_DEVARGS(LISTED) };
+
+/* pmdinfo and the refusal of an unknown key show each key that is accepted, and no other. */
 static void
 test_param_string(void **state)
 {
-	static const char *const names[] = {
-		"iface", "queues", "client", "iommu-support", "postcopy-support", "tso",
-		"iommu-keep",
-		"linear-buffer", "ext-buffer", "legacy-ol-flags", "sealed-memory", "mac", "mtu",
-		"speed", "numa", "ctrl-lcore", "max-ring", "csum", "packed", "zero-copy",
-		"zero-copy-min", "tx-retries", "tx-steering", "reconnect-ms", "stall-ms",
-		"hash-report",
-		"sock-mode", "sock-group",
-		"state-dir", "stats", "path", "server", "queue_size", "cq", "packed_vq",
-		"mrg_rxbuf", "in_order", "dirty-log", "iommu-pages", "ifname",
-		"vectorized",
-	};
-	char word[64];
-	unsigned int i;
+	char text[2048], word[64];
+	unsigned int shown = 0;
 
 	refused("iface=/s,bogus=1", "bogus", "stats");
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(word, sizeof(word), "%s=<", names[i]);
-		assert_non_null(strstr(VRING_PARAM_STRING, word));
-		assert_non_null(strstr(err, names[i]));
+	assert_null(strstr(err, "vdpa"));
+	for (const char *at = VRING_PARAM_STRING; (at = strstr(at, "=<")) != NULL; at++)
+		shown++;
+	assert_int_equal(shown, RTE_DIM(listed));
+	snprintf(text, sizeof(text), " %s", VRING_PARAM_STRING);
+	strcat(err, " ");
+	for (unsigned int i = 0; i < RTE_DIM(listed); i++) {
+		snprintf(word, sizeof(word), " %s=<", listed[i].key);
+		assert_non_null(strstr(text, word));
+		snprintf(word, sizeof(word), " %s ", listed[i].key);
+		assert_non_null(strstr(err, word));
+	}
+}
+
+/* What the list says of numbers is what is taken. */
+static void
+test_limits(void **state)
+{
+	char text[80];
+
+	for (unsigned int i = 0; i < RTE_DIM(listed); i++) {
+		const char *port = listed[i].roles & BACK ? "iface=/s" : "path=/s";
+
+		if (strcmp(listed[i].parse, "parse_number") != 0)
+			continue;
+		snprintf(text, sizeof(text), "%s,%s=%lu", port, listed[i].key, listed[i].lo);
+		assert_int_equal(parse(text), 0);
+		snprintf(text, sizeof(text), "%s,%s=%lu", port, listed[i].key, listed[i].hi);
+		assert_int_equal(parse(text), 0);
+		snprintf(text, sizeof(text), "%s,%s=%lu", port, listed[i].key, listed[i].hi + 1);
+		refused(text, listed[i].key, listed[i].allowed);
 	}
 }
 
@@ -381,6 +407,7 @@ main(void)
 		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_features_of_net_vhost),
 		cmocka_unit_test(test_param_string),
+		cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
+#include <assert.h>
 #include <errno.h>
 #include <grp.h>
 #include <stdio.h>
@@ -13,16 +14,20 @@
 
 #include "vnet.h"
 #include "vring_devargs.h"
+#include "vring_devargs_list.h"
 
 /* /dev/vhost-net; Linux, include/uapi/linux/major.h and include/linux/miscdevice.h */
 #define MISC_MAJOR 10
 #define VHOST_NET_MINOR 238
 
-/* The roles that take a key. */
+/* What a port is. Each key of a front-end is taken by all front-ends. */
 enum roles {
 	BACK = 1 << 0,
-	FRONT = 1 << 1,
-	EITHER = BACK | FRONT,
+	SOCKET = 1 << 1,
+	VDPA = 1 << 2,
+	NET = 1 << 3,
+	FRONT = SOCKET | VDPA | NET,
+	ALL = BACK | FRONT,
 };
 
 struct key {
@@ -30,7 +35,7 @@ struct key {
 	const char *name;	/* as documented; '-' and '_' are the same */
 	int (*parse)(const struct key *key, const char *value, struct vring_devargs *args);
 	const char *allowed;
-	size_t offset;		/* of a uint32_t in struct vring_devargs */
+	size_t offset;		/* of its field in struct vring_devargs */
 	uint32_t min, max;
 };
 
@@ -51,6 +56,7 @@ parse_u32(const char *value, int base, uint32_t *number)
 	return 0;
 }
 
+/* offset: of a uint32_t. */
 static int
 parse_number(const struct key *key, const char *value, struct vring_devargs *args)
 {
@@ -186,83 +192,26 @@ parse_relay(const struct key *key, const char *value, struct vring_devargs *args
 	return -ENOTSUP;
 }
 
-#define NUMBER(roles, key, field, lo, hi, text) \
-	{ roles, key, parse_number, text, offsetof(struct vring_devargs, field), lo, hi }
-#define SWITCH(roles, key, field) NUMBER(roles, key, field, 0, 1, "0 or 1")
-#define PATH(roles, key, field, text) \
-	{ roles, key, parse_path, text, offsetof(struct vring_devargs, field) }
-#define OTHER(roles, key, fn, text) { roles, key, fn, text }
-
-#define VRING_IFNAMES "the name of an interface, 1 to 15 bytes without '/', ':' and spaces"
+#define KEY_ROW(roles, key, parse, field, lo, hi, init, shown, allowed, ...) \
+	{ roles, key, parse, allowed, offsetof(struct vring_devargs, field), lo, hi },
+#define KEY_DEFAULT(roles, key, parse, field, lo, hi, init, ...) .field = init,
 
 static const struct key keys[] = {
-	PATH(BACK, "iface", iface, "the path of a socket, 1 to 107 bytes"),
-	PATH(FRONT, "path", path, "the path of a socket, of a vhost-vdpa device or of vhost-net, "
-	     "1 to 107 bytes"),
-	OTHER(FRONT, "ifname", parse_ifname, VRING_IFNAMES),
-	PATH(BACK, "state-dir", state_dir, "the path of a folder, 1 to 107 bytes"),
-	NUMBER(EITHER, "queues", queues, 1, VRING_MAX_PAIRS, "1 to 128 queue pairs"),
-	SWITCH(BACK, "client", client),
-	SWITCH(EITHER, "iommu-support", iommu),
-	SWITCH(BACK, "iommu-keep", iommu_keep),
-	SWITCH(BACK, "postcopy-support", postcopy),
-	SWITCH(BACK, "tso", tso),
-	NUMBER(BACK, "linear-buffer", linear, VRING_LINEAR_NO, VRING_LINEAR_YES, "0 or 1"),
-	SWITCH(BACK, "ext-buffer", ext_buf),
-	SWITCH(BACK, "legacy-ol-flags", legacy_ol),
-	SWITCH(BACK, "sealed-memory", sealed),
-	SWITCH(FRONT, "server", server),
-	NUMBER(FRONT, "queue_size", queue_size, 2, VIRTQ_MAX_SIZE, "2 to 32768 entries"),
-	SWITCH(FRONT, "cq", cq),
-	SWITCH(FRONT, "packed_vq", packed_vq),
-	SWITCH(FRONT, "mrg_rxbuf", mrg_rxbuf),
-	SWITCH(FRONT, "in_order", in_order),
-	SWITCH(FRONT, "vectorized", vectorized),
-	SWITCH(FRONT, "dirty-log", dirty_log),
-	SWITCH(FRONT, "iommu-pages", iommu_pages),
-	OTHER(EITHER, "mac", parse_mac, "a unicast address such as 02:00:00:00:00:01"),
-	NUMBER(EITHER, "mtu", mtu, VRING_MIN_MTU, VRING_MAX_MTU, "68 to 65509 bytes"),
-	OTHER(EITHER, "speed", parse_speed, "10, 100, 1000, 2500, 5000, 10000, 20000, 25000, "
-	      "40000, 50000, 56000, 100000 or 200000 Mbit/s"),
-	NUMBER(EITHER, "numa", numa, 0, RTE_MAX_NUMA_NODES - 1, "the number of a NUMA node"),
-	NUMBER(EITHER, "ctrl-lcore", ctrl_lcore, 0, CPU_SETSIZE - 1, "the number of a CPU"),
-	NUMBER(BACK, "max-ring", max_ring, 64, VIRTQ_MAX_SIZE, "64 to 32768 entries"),
-	OTHER(EITHER, "csum", parse_csum, "0, 1 or partial"),
-	SWITCH(BACK, "packed", packed),
-	SWITCH(BACK, "hash-report", hash_report),
-	SWITCH(BACK, "zero-copy", zero_copy),
-	NUMBER(BACK, "zero-copy-min", zero_copy_min, 0, UINT16_MAX, "0 to 65535 bytes"),
-	NUMBER(EITHER, "tx-retries", tx_retries, 0, 1000, "0 to 1000 rounds"),
-	OTHER(BACK, "tx-steering", parse_steering, "thread or hash"),
-	NUMBER(EITHER, "reconnect-ms", reconnect_ms, 10, 60000, "10 to 60000 milliseconds"),
-	NUMBER(EITHER, "stall-ms", stall_ms, 0, 3600000, "0 to 3600000 milliseconds"),
-	{ EITHER, "sock-mode", parse_sock_mode, "octal permissions, 0001 to 0777", 0, 1, 0777 },
-	OTHER(EITHER, "sock-group", parse_sock_group, "the name or number of a group that exists"),
-	SWITCH(EITHER, "stats", stats),
-	OTHER(EITHER, "vdpa", parse_relay, NULL),
+	VRING_DEVARGS(KEY_ROW)
+	{ .roles = ALL, .name = "vdpa", .parse = parse_relay },
 };
 
 static const struct vring_devargs defaults = {
-	.csum = VRING_CSUM_COMPLETE,
-	.sock_gid = (gid_t)-1,
-	.queues = 1,
-	.linear = VRING_LINEAR_YES,
-	.legacy_ol = VRING_LEGACY_AUTO,
-	.ext_buf = 1,
-	.speed = RTE_ETH_SPEED_NUM_10G,
-	.numa = UINT32_MAX,
-	.ctrl_lcore = UINT32_MAX,
-	.max_ring = VIRTQ_MAX_SIZE,
-	.packed = 1,
-	.zero_copy_min = 512,
-	.reconnect_ms = 100,
-	.stall_ms = 1000,
-	.stats = 1,
-	.queue_size = 256,
-	.cq = VRING_CQ_AUTO,
-	.mrg_rxbuf = VRING_MRG_AUTO,
-	.in_order = 1,
+	VRING_DEVARGS(KEY_DEFAULT)
 };
+
+/* The list has numbers, so that messages and the guide have them. */
+static_assert(VRING_MAX_PAIRS == 128, "queues=");
+static_assert(VIRTQ_MAX_SIZE == 32768, "queue_size=, max-ring=");
+static_assert(VRING_MIN_MTU == 68 && VRING_MAX_MTU == 65509, "mtu=");
+static_assert(VRING_LINEAR_NO == 0 && VRING_LINEAR_YES == 1, "linear-buffer=");
+static_assert(VRING_PATH_LEN == 107 + 1, "paths");
+static_assert(VRING_IFNAME_LEN == 15 + 1, "VRING_IFNAMES");
 
 static bool
 same_key(const char *a, const char *b)

@@ -165,48 +165,4 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	 VIRTQ_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | VIRTQ_BIT(VIRTIO_NET_F_SPEED_DUPLEX) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_STANDBY))
 
-/* What RTE_PMD_REGISTER_PARAM_STRING shows; a literal, since it lands in a section. */
-#define VRING_PARAM_STRING \
-	"iface=<path> " \
-	"path=<path> " \
-	"ifname=<name> " \
-	"queues=<1-128> " \
-	"client=<0|1> " \
-	"iommu-support=<0|1> " \
-	"iommu-keep=<0|1> " \
-	"postcopy-support=<0|1> " \
-	"tso=<0|1> " \
-	"linear-buffer=<0|1> " \
-	"ext-buffer=<0|1> " \
-	"legacy-ol-flags=<0|1> " \
-	"sealed-memory=<0|1> " \
-	"server=<0|1> " \
-	"queue_size=<2-32768> " \
-	"cq=<0|1> " \
-	"packed_vq=<0|1> " \
-	"mrg_rxbuf=<0|1> " \
-	"in_order=<0|1> " \
-	"vectorized=<0|1> " \
-	"dirty-log=<0|1> " \
-	"iommu-pages=<0|1> " \
-	"mac=<xx:xx:xx:xx:xx:xx> " \
-	"mtu=<68-65509> " \
-	"speed=<Mbit/s> " \
-	"numa=<node> " \
-	"ctrl-lcore=<cpu> " \
-	"max-ring=<64-32768> " \
-	"csum=<0|1|partial> " \
-	"packed=<0|1> " \
-	"zero-copy=<0|1> " \
-	"zero-copy-min=<bytes> " \
-	"hash-report=<0|1> " \
-	"tx-retries=<0-1000> " \
-	"tx-steering=<thread|hash> " \
-	"reconnect-ms=<10-60000> " \
-	"stall-ms=<0-3600000> " \
-	"sock-mode=<octal> " \
-	"sock-group=<name|gid> " \
-	"state-dir=<path> " \
-	"stats=<0|1>"
-
 #endif /* VRING_DEVARGS_H */

@@ -22,6 +22,7 @@
 #include "virtq_sigbus.h"
 #include "vring_be.h"
 #include "vring_ctrl.h"
+#include "vring_devargs_list.h"
 #include "vring_ethdev.h"
 #include "vring_event.h"
 #include "vring_fe.h"
