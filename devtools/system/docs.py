@@ -3,8 +3,9 @@
 
 A section is what stands below one heading. Each has an empty /run, network and process tree of its
 own. Of its blocks marked "console", lines that begin with "testpmd> " go to the testpmd started
-last; a testpmd, QEMU, l2relay or l3fwd-power runs until the section ends; all else has to end well
-before the next line. The end of a section quits its testpmds, and is a Ctrl-C for its l2relay.
+last, those with "Pktgen:/> " to pktgen; a testpmd, pktgen, QEMU, l2relay or l3fwd-power runs until
+the section ends; all else has to end well before the next line. The end of a section quits its
+testpmds and pktgen, and is a Ctrl-C for its l2relay.
 Programs are those of this machine. Some stand behind a wrapper that adds what a machine of two
 CPUs without the installed driver needs: see WRAPPERS.
 """
@@ -33,10 +34,12 @@ PAGES = {
 }
 # change the machine or take long; the tests as a whole do the same
 NOT_TYPED = ("devtools/", "meson ", "ninja ", "DESTDIR=", "apt ", "echo 512 > /sys/")
-TESTPMD, QEMU, RELAY = "dpdk-testpmd", "qemu-system-x86_64", "l2relay"
-STAY = (TESTPMD, QEMU, "build/examples/l2relay/" + RELAY, "build/l3fwd-power")
-PROMPT = bed.Console.PROMPT
+TESTPMD, QEMU, RELAY, PKTGEN = "dpdk-testpmd", "qemu-system-x86_64", "l2relay", "pktgen"
+STAY = (TESTPMD, QEMU, "build/examples/l2relay/" + RELAY, "build/l3fwd-power", PKTGEN)
+PROMPT, PKTGEN_PROMPT = bed.Console.PROMPT, "Pktgen:/> "
+PROMPTS = {TESTPMD: PROMPT, PKTGEN: PKTGEN_PROMPT}
 COMPLAINT = re.compile(r"^(?:Bad arguments|Command not found|Ambiguous command|EAL: .*\b[Ee]rror\b"
+                       r"|.*\*\* command not found|.*Invalid line: <"
                        r"|net_vring.*(?:[Ff]ailed|[Cc]annot|allowed)).*", re.M)
 
 WRAPPERS = {
@@ -46,6 +49,7 @@ WRAPPERS = {
                           '"${@/accel=kvm/accel=tcg}"',
     "vring-perf": 'exec "$ROOT/build/app/vring-perf/vring-perf" --plugin "$PLUGIN" "$@" '
                   '--rounds 1 --slice 20 --distance 0',
+    "pktgen": 'TERM=xterm exec stdbuf -oL "$PKTGEN" -d "$PLUGIN" -m 448 "$@"',
     "ping": 'exec busybox ping "$@"',
     "update-alternatives": '[ "$1 $2" = "--set ovs-vswitchd" ] && [ $# = 3 ] && [ -x "$3" ]',
     "systemctl": """[ "$*" = "restart openvswitch-switch" ] || exit 1
@@ -111,6 +115,13 @@ class Console(bed.Console, bed.Process):
     """A testpmd that a page starts."""
 
 
+class Screen(bed.Process):
+    """Pktgen, which draws around its prompt."""
+
+    def prompts_seen(self):
+        return self.log().count(PKTGEN_PROMPT)
+
+
 class Section:
     """Namespaces of a section and the programs that run in them."""
 
@@ -161,12 +172,12 @@ class Section:
     def stay(self, text):
         self.count += 1
         what = os.path.basename(text.split()[0])
-        program = (Console if what == TESTPMD else bed.Process)(
+        program = {TESTPMD: Console, PKTGEN: Screen}.get(what, bed.Process)(
             "docs-%d" % self.count, self.inside("exec " + text), stdin=subprocess.PIPE,
             env=self.env)
         self.staying.append(program)
         program.what = what
-        if what == TESTPMD:
+        if what in PROMPTS:
             program.prompts = 0
             self.prompt(program)
         elif what == RELAY:
@@ -178,11 +189,12 @@ class Section:
 
     def prompt(self, program):
         program.prompts += 1
-        bed.wait_for("prompt of testpmd", lambda: not program.alive() or
+        bed.wait_for("prompt of " + program.what, lambda: not program.alive() or
                      program.prompts_seen() >= program.prompts, 30)
 
-    def testpmd(self, line):
-        program = [program for program in self.staying if program.what == TESTPMD][-1]
+    def type(self, what, line):
+        """Into the testpmd started last, or pktgen."""
+        program = [program for program in self.staying if program.what == what][-1]
         program.child.stdin.write((line + "\n").encode())
         program.child.stdin.flush()
         if line == "quit":
@@ -191,13 +203,14 @@ class Section:
             self.prompt(program)
 
     def leave(self, program):
-        """A testpmd ends well and did not complain of anything."""
+        """A testpmd or pktgen ends well and did not complain of anything."""
         program.child.wait(20)
         self.staying.remove(program)
         complaint = COMPLAINT.search(program.log())
         status = program.end()
-        check(complaint is None, "testpmd: %s" % (complaint and complaint.group()))
-        check(status == 0, "testpmd ended with status %d: %s" % (status, program.last_line()))
+        check(complaint is None, "%s: %s" % (program.what, complaint and complaint.group()))
+        check(status == 0, "%s ended with status %d: %s" % (program.what, status,
+                                                            program.last_line()))
 
     def interrupt(self, program):
         """What Ctrl-C does to a relay: it prints its counters and ends well."""
@@ -214,8 +227,9 @@ class Section:
         lines = [line for block in blocks for line in commands(block)]
         self.restarts = any("systemctl" in line for line in lines)
         for line in lines:
-            if line.startswith(PROMPT):
-                self.testpmd(line[len(PROMPT):])
+            what = [what for what, prompt in PROMPTS.items() if line.startswith(prompt)]
+            if what:
+                self.type(what[0], line[len(PROMPTS[what[0]]):])
             elif line.startswith(STAY):
                 self.stay(line)
             elif not line.startswith(NOT_TYPED):
@@ -228,8 +242,8 @@ class Section:
             self.ports_of_switch()
         # front-ends first: net_virtio_user may end its process when its back-end is gone
         for program in list(reversed(self.staying)):
-            if program.what == TESTPMD:
-                self.testpmd_quit(program)
+            if program.what in PROMPTS:
+                self.quit(program)
             elif program.what == RELAY:
                 self.interrupt(program)
 
@@ -241,7 +255,7 @@ class Section:
         for line in listed.split("\n"):
             check(re.fullmatch(r'\w+,\d+,(\[\]|"")', line), "the switch says " + line)
 
-    def testpmd_quit(self, program):
+    def quit(self, program):
         program.child.stdin.write(b"quit\n")
         program.child.stdin.flush()
         self.leave(program)
