@@ -286,13 +286,19 @@ def shown(argument, more):
         port.quit()
 
 
-def counters():
-    """The guide's table of extended statistics names what ports of either role have, and the page
-    of advice these and what their status shows."""
+def check_docs():
+    """devtools/check-docs, which reads tables of pages."""
     loader = importlib.machinery.SourceFileLoader("check_docs",
                                                   os.path.join(bed.ROOT, "devtools/check-docs"))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     loader.exec_module(module)
+    return module
+
+
+def counters():
+    """The guide's table of extended statistics names what ports of either role have, and the page
+    of advice these and what their status shows."""
+    module = check_docs()
     documented = {row[0].strip("`").replace("qN", "q0")
                   for row in module.table("Extended statistics")}
     advised = {name.replace("qN", "q0") for name in module.advised()}

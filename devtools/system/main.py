@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import bed  # noqa: E402
 import bell  # noqa: E402
 import bother  # noqa: E402
+import coming  # noqa: E402
 import devargs  # noqa: E402
 import docs  # noqa: E402
 import dts  # noqa: E402
@@ -88,6 +89,7 @@ GROUPS = {
     "ovs-vms": ovs_vms.run,
     "ovs-life": ovs_vms.life,
     "devargs": devargs.run,
+    "coming": coming.run,
     "docs": docs.run,
     "dts": dts.run,
     "surface": surface.run,

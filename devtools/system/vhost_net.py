@@ -7,6 +7,7 @@ import re
 import shlex
 
 import bed
+import coming
 import docs
 import inside
 import pcap
@@ -475,6 +476,37 @@ def coupled_large(kernel):
     relay.end()
 
 
+def came(kernel):
+    """A port and an interface for each row of the guide's table for those who come from
+    net_virtio_user: all start, and the kernel's pings come back through each."""
+    devices = []
+    for number, (_, ours) in enumerate(coming.kernel_rows()):
+        key, value = ours.split("=")
+        given = {"path": DEVICE, "iface": TAP}
+        if key == "ifname":
+            del given["iface"]
+        given[key] = value
+        text = ",".join(map("=".join, given.items())).replace(TAP, "tap%d" % number)
+        devices.append("net_vring%d,%s" % (number, text))
+    pmd = testpmd(kernel.guest, devices, args=["--forward-mode=icmpecho"], memory=128,
+                  mbufs=LARGE_MBUFS)
+    try:
+        ports = range(len(devices))
+        kernel.guest.must("; ".join(
+            "/bin/ip addr add 10.1.{0}.1/24 dev tap{0}; /bin/ip link set tap{0} up".format(number)
+            for number in ports))
+        bed.wait_for("the links of all ports", lambda: len(re.findall(
+            r"^\d+ .*\bup\b", pmd.cmd("show port summary all"), re.M)) == len(devices), 10, 0.5)
+        pmd.cmd("start")
+        for number, device in enumerate(devices):
+            try:
+                kernel.ping(2, "10.1.%d.2" % number)
+            except bed.Failure as failure:
+                raise bed.Failure("%s: %s" % (device, failure))
+    finally:
+        pmd.quit()
+
+
 def typed(kernel, blocks):
     """What the guide tells to type, one section of it."""
     pmd = None
@@ -524,6 +556,8 @@ def run(report):
         case("refusals", refusals)
         case("vm2tap", coupled)
         case("vm2tap-tcp", coupled_large)
+        if FRONT == "net_vring":
+            case("coming-from-net_virtio_user", came)
         for title, blocks in docs.sections(HOWTO):
             case("typed-" + re.sub(r"\W+", "-", title.lower()), typed, blocks)
     finally:
