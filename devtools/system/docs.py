@@ -10,6 +10,7 @@ Programs are those of this machine. Some stand behind a wrapper that adds what a
 CPUs without the installed driver needs: see WRAPPERS.
 """
 
+import glob
 import importlib.machinery
 import importlib.util
 import os
@@ -31,7 +32,10 @@ PAGES = {
     "l2relay": "doc/guides/howto/l2relay.rst",
     "l3fwd_power": "doc/guides/howto/l3fwd_power.rst",
     "vring_perf": "doc/guides/howto/vring_perf.rst",
+    "vring_probe": "doc/guides/howto/vring_probe.rst",
 }
+# typed by the groups fe-vhost-net and pktgen
+ELSEWHERE = ("doc/guides/howto/exceptional_path.rst", "doc/guides/howto/pktgen.rst")
 # change the machine or take long; the tests as a whole do the same
 NOT_TYPED = ("devtools/", "meson ", "ninja ", "DESTDIR=", "apt ", "echo 512 > /sys/")
 TESTPMD, QEMU, RELAY, PKTGEN = "dpdk-testpmd", "qemu-system-x86_64", "l2relay", "pktgen"
@@ -50,6 +54,7 @@ WRAPPERS = {
     "vring-perf": 'exec "$ROOT/build/app/vring-perf/vring-perf" --plugin "$PLUGIN" "$@" '
                   '--rounds 1 --slice 20 --distance 0',
     "pktgen": 'TERM=xterm exec stdbuf -oL "$PKTGEN" -d "$PLUGIN" -m 448 "$@"',
+    "vring-probe": 'exec "$ROOT/build/app/vring-probe/vring-probe" "$@"',
     "ping": 'exec busybox ping "$@"',
     "update-alternatives": '[ "$1 $2" = "--set ovs-vswitchd" ] && [ $# = 3 ] && [ -x "$3" ]',
     "systemctl": """[ "$*" = "restart openvswitch-switch" ] || exit 1
@@ -312,8 +317,19 @@ def counters():
           "the advice and ports differ in: " + ", ".join(sorted(has ^ advised)))
 
 
+def all_pages():
+    """Each page for users that has something to type is typed."""
+    pages = ["README.md"] + [
+        os.path.relpath(file, bed.ROOT) for folder in ("nics", "howto")
+        for file in glob.glob(os.path.join(bed.ROOT, "doc/guides", folder, "*.rst"))]
+    missing = [page for page in pages if sections(page)
+               and page not in ELSEWHERE + tuple(PAGES.values())]
+    check(not missing, "nobody types " + ", ".join(missing))
+
+
 def run(report):
     report.case("counters", counters)
+    report.case("all-pages", all_pages)
     for name, page in PAGES.items():
         for title, blocks in sections(page):
             typed = [line for block in blocks for line in commands(block)
