@@ -119,8 +119,12 @@ mem_of(const uint32_t *pages, uint32_t n)
 	struct virtq_mem *mem;
 
 	for (uint32_t i = 0; i < n; i++)
-		region[i] = (struct virtq_region){ .gpa = i * 0x10000000ull, .uva = i * 0x10000000ull,
-						   .size = pages[i] * PAGE, .host = memory[i] };
+		region[i] = (struct virtq_region){
+			.gpa = i * 0x10000000ull,
+			.uva = i * 0x10000000ull,
+			.size = pages[i] * PAGE,
+			.host = memory[i],
+		};
 	assert_int_equal(virtq_mem_new(region, n, &mem), 0);
 	return mem;
 }
@@ -292,7 +296,7 @@ pages_in_core(uint8_t *at, unsigned int n)
 	return found;
 }
 
-/* This machine's kernel brings no page in, finds those that are there, and keeps a file's policy. */
+/* This machine's kernel brings no page in, and finds those that are there. */
 static void
 a_look_brings_nothing_in(void **state)
 {

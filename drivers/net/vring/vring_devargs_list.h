@@ -92,7 +92,7 @@
 		"200000 Mbit/s", "the device's, or 10000", \
 		"Speed that the link claims, which limits nothing.") \
 	ARG(ALL, "numa", parse_number, numa, 0, RTE_MAX_NUMA_NODES - 1, UINT32_MAX, "<node>", \
-		"the number of a NUMA node", "where the process runs", \
+		"the number of a NUMA node", "the guest's, or where the process runs", \
 		"Node of the port's own memory, and the one that it reports.") \
 	ARG(ALL, "ctrl-lcore", parse_number, ctrl_lcore, 0, CPU_SETSIZE - 1, UINT32_MAX, \
 		"<cpu>", "the number of a CPU", "any but the lcores", \

@@ -15,6 +15,8 @@
 #include "vring_intr.h"
 #include "vring_log.h"
 #include "vring_monitor.h"
+#include "vring_move.h"
+#include "vring_numa.h"
 #include "vring_publish.h"
 #include "vring_queue.h"
 #include "vring_registry.h"
@@ -70,6 +72,7 @@ start_in_ctrl(void *arg)
 	vring_publish(port);
 	vring_publish_link(port);
 	vring_stall_start(port);
+	vring_numa_start(port);
 	return 0;
 }
 
@@ -93,6 +96,7 @@ port_start(struct rte_eth_dev *dev)
 			  "have to be", dev->data->nb_rx_queues, dev->data->nb_tx_queues);
 		return -EINVAL;
 	}
+	vring_numa_place(port);
 	return vring_ctrl_call(port, start_in_ctrl);
 }
 
@@ -105,6 +109,7 @@ stop_in_ctrl(void *arg)
 	if (!port->started)
 		return 0;
 	vring_stall_stop(port);
+	vring_numa_stop(port);
 	vring_publish_withdraw(port);
 	port->started = false;
 	if (vring_role_of(port)->stop != NULL)
@@ -186,12 +191,14 @@ vring_ethdev_close(struct rte_eth_dev *dev)
 	vring_event_close(port);
 	vring_intr_close(port);
 	vring_stall_close(port);
+	vring_numa_close(port);
 	for (unsigned int i = 0; i < dev->data->nb_rx_queues; i++)
 		vring_queue_rx_release(dev, i);
 	for (unsigned int i = 0; i < dev->data->nb_tx_queues; i++)
 		vring_queue_tx_release(dev, i);
 	vring_ctrl_put(port);
 	vring_queue_pools_free(port);
+	vring_move_free(port);
 	vring_queue_free_all(port);
 	vring_port_free(port);
 	return 0;

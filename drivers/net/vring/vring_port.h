@@ -32,6 +32,8 @@
 #define VRING_MAX_QIDS (2 * VRING_MAX_PAIRS)
 /* MAC addresses of a port, its own included; only a vhost-vdpa device may filter by them. */
 #define VRING_MAX_MACS 16
+/* Blocks of memory that move to another node. */
+#define VRING_PORT_MOVES 4
 /* Largest frame taken from a guest unless mtu= asks for more; also OVS's limit. */
 #define VRING_MAX_FRAME 9728
 
@@ -41,6 +43,7 @@ struct virtq_drv;
 struct vring_ctrl;
 struct vring_fe;
 struct vring_intr;
+struct vring_numa;
 struct vring_rxq;
 struct vring_stall;
 struct vring_txq;
@@ -68,6 +71,8 @@ struct vring_stats_base {
 	struct vnet_stats at_reset;	/* to subtract: totals at the last reset */
 	uint16_t counter;	/* of struct rte_eth_stats that it adds to, if it has that one */
 	uint64_t stalls, stalls_at_reset; /* transmit queues: times that one stood still */
+	/* Times that it was found polled on another node than that of the guest's memory. */
+	uint64_t far, far_at_reset;
 };
 
 /* What the control thread knows of the session; copied here for other threads and processes. */
@@ -120,6 +125,7 @@ struct vring_port {
 	uint64_t features, protocol_features; /* negotiated */
 	uint32_t ptypes;	/* that the application is told of: RTE_PTYPE_*_MASK */
 	bool ptypes_chosen;	/* the application has said which */
+	bool asks_pollers;	/* bursts are to say on which node they run: vring_poller.h */
 	struct vnet_hash hash;	/* back-end */
 	struct vnet_hash tx_hash; /* of packets to the peer; constant: vring_steer.c */
 	uint16_t guest_mtu;	/* bytes, as the front-end said; 0: it did not */
@@ -137,6 +143,7 @@ struct vring_port {
 	struct vring_event *event;	/* primary: vring_event.c */
 	struct vring_intr *intr;	/* primary: vring_intr.c; NULL: no rx interrupts */
 	struct vring_stall *stall;	/* primary; control: vring_stall.c */
+	struct vring_numa *numa;	/* primary: vring_numa.c; NULL: the rings are the port's */
 
 	/* Counters, readable by any process. */
 	struct vring_session_counters session;
@@ -152,6 +159,9 @@ struct vring_port {
 	struct vring_rxq *rxqs;	/* one a pair */
 	struct vring_txq *txqs;
 	uint8_t *poll_sets;	/* of the receive queues, then of the transmit queues: two each */
+
+	int placed;		/* NUMA node of these and of the state of the rings */
+	void *former[VRING_PORT_MOVES]; /* primary: as they were before, see vring_move.h */
 };
 
 /*

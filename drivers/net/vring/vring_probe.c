@@ -27,6 +27,7 @@
 #include "vring_event.h"
 #include "vring_fe.h"
 #include "vring_log.h"
+#include "vring_numa.h"
 #include "vring_queue.h"
 #include "vring_registry.h"
 #include "vring_role.h"
@@ -128,11 +129,14 @@ init_port(struct rte_eth_dev *dev, const char *name, const struct vring_devargs 
 	}
 	vring_steer_open(port);
 	port->dev = dev;
+	port->placed = numa;
 	rc = vring_port_alloc(port, vring_role_of(port)->own_rings, numa);
 	if (rc == 0)
 		rc = vring_event_open(port);
 	if (rc == 0)
 		rc = vring_stall_open(port);
+	if (rc == 0 && !vring_role_of(port)->own_rings)
+		rc = vring_numa_open(port);
 	if (rc == 0)
 		rc = vring_queue_alloc_all(port, numa);
 	if (rc == 0)
@@ -185,6 +189,7 @@ free_port(struct rte_eth_dev *dev)
 {
 	vring_event_close(dev->data->dev_private);
 	vring_stall_close(dev->data->dev_private);
+	vring_numa_close(dev->data->dev_private);
 	vring_queue_free_all(dev->data->dev_private);
 	vring_port_free(dev->data->dev_private);
 	rte_eth_dev_release_port(dev);

@@ -10,6 +10,7 @@
 #include "vring_hold.h"
 #include "vring_intr.h"
 #include "vring_log.h"
+#include "vring_poller.h"
 #include "vring_publish.h"
 #include "vring_qmap.h"
 #include "vring_role.h"
@@ -63,6 +64,8 @@ build_rx_set(struct vring_port *port, struct vring_rxq *rxq, bool announce)
 		return NULL;
 	vring_qmap_rx(vring_role_queue_ops(port), port->vring, rx_pairs(port), rxq->q.id,
 		      port->dev->data->nb_rx_queues, rxq->rx.flags, set);
+	if (port->asks_pollers)
+		vring_poller_ask_rx(set);
 	if (announce)
 		add_announcement(set);
 	return set;
@@ -87,6 +90,8 @@ build_tx_set(struct vring_port *port, struct vring_txq *txq)
 	else
 		vring_qmap_tx(vring_role_queue_ops(port), port->vring, pairs, txq->q.id, n, why,
 			      set);
+	if (port->asks_pollers)
+		vring_poller_ask_tx(set);
 	return set;
 }
 

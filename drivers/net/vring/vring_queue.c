@@ -100,24 +100,51 @@ largest_frame(const struct vring_port *port)
 	return port->args.tso ? UINT16_MAX : port->max_mtu + VRING_FRAME_OVERHEAD;
 }
 
+static struct rte_mempool *
+create_extbuf_pool(const struct vring_port *port, int node)
+{
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	pool_name(name, sizeof(name), "big");
+	return vnet_extbuf_pool_create(name, EXTBUF_COUNT,
+				       RTE_MIN(largest_frame(port) + EXTBUF_SPARE, UINT16_MAX),
+				       node);
+}
+
 static void
 make_extbuf_pool(struct vring_port *port, struct rte_mempool *pool)
 {
 	uint32_t room = rte_pktmbuf_data_room_size(pool);
-	char name[RTE_MEMPOOL_NAMESIZE];
 
 	if (port->extbuf_pool != NULL || vring_role_of(port)->own_rings || !port->args.ext_buf ||
 	    rx_scatters(port) || room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
 		return;
-	pool_name(name, sizeof(name), "big");
-	port->extbuf_pool =
-		vnet_extbuf_pool_create(name, EXTBUF_COUNT,
-					RTE_MIN(largest_frame(port) + EXTBUF_SPARE, UINT16_MAX),
-					port->dev->data->numa_node);
+	port->extbuf_pool = create_extbuf_pool(port, port->dev->data->numa_node);
 	if (port->extbuf_pool == NULL)
 		VRING_LOG(WARNING, port->name, "no buffers for frames over %u bytes, which are "
 			  "dropped (%s): more hugepages or larger mbufs would help",
 			  room - RTE_PKTMBUF_HEADROOM, rte_strerror(rte_errno));
+}
+
+void
+vring_queue_pools_move(struct vring_port *port, int node)
+{
+	const struct rte_eth_dev_data *data = port->dev->data;
+	struct rte_mempool *former = port->extbuf_pool, *pool;
+
+	if (former == NULL || former->socket_id == node)
+		return;
+	pool = create_extbuf_pool(port, node);
+	if (pool == NULL)
+		return; /* large packets go on crossing between nodes */
+	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
+		struct vring_rxq *rxq = data->rx_queues[i];
+
+		if (rxq != NULL && rxq->rx.extbuf_pool != NULL)
+			rxq->rx.extbuf_pool = pool;
+	}
+	port->extbuf_pool = pool;
+	retire_pool(port, former);
 }
 
 /*
@@ -191,17 +218,23 @@ vring_queue_rx_mode(struct vring_rxq *rxq)
 	rxq->rx.vlan_ids = rxq->q.port->dev->data->vlan_filter_conf.ids;
 }
 
-int
-vring_queue_alloc_all(struct vring_port *port, int numa)
+size_t
+vring_queue_sets_size(const struct vring_port *port)
 {
 	const size_t n = 2 * port->pairs * RTE_DIM(port->rxqs->q.poll_set);
 
+	return n * vring_qmap_size(port->vring_pairs);
+}
+
+int
+vring_queue_alloc_all(struct vring_port *port, int numa)
+{
 	port->rxqs = rte_zmalloc_socket("vring_rxqs", port->pairs * sizeof(*port->rxqs),
 					RTE_CACHE_LINE_SIZE, numa);
 	port->txqs = rte_zmalloc_socket("vring_txqs", port->pairs * sizeof(*port->txqs),
 					RTE_CACHE_LINE_SIZE, numa);
-	port->poll_sets = rte_zmalloc_socket("vring_sets", n * vring_qmap_size(port->vring_pairs),
-					RTE_CACHE_LINE_SIZE, numa);
+	port->poll_sets = rte_zmalloc_socket("vring_sets", vring_queue_sets_size(port),
+					     RTE_CACHE_LINE_SIZE, numa);
 	return port->rxqs == NULL || port->txqs == NULL || port->poll_sets == NULL ? -ENOMEM : 0;
 }
 
@@ -213,21 +246,27 @@ vring_queue_free_all(struct vring_port *port)
 	rte_free(port->poll_sets);
 }
 
-/* A queue that is zeroed; `index`: its number among all queues, receive queues first. */
-static void
-init_queue(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t nb_desc,
-	   unsigned int index)
+void
+vring_queue_place_sets(struct vring_port *port, struct vring_queue *q, unsigned int index)
 {
 	const size_t size = vring_qmap_size(port->vring_pairs);
 	uint8_t *set = port->poll_sets + RTE_DIM(q->poll_set) * index * size;
 
+	memset(set, 0, RTE_DIM(q->poll_set) * size);
+	for (unsigned int i = 0; i < RTE_DIM(q->poll_set); i++)
+		q->poll_set[i] = (void *)(set + i * size);
+}
+
+/* A queue that is zeroed. */
+static void
+init_queue(struct vring_queue *q, struct vring_port *port, uint16_t id, uint16_t nb_desc,
+	   unsigned int index)
+{
 	q->port = port;
 	q->id = id;
 	q->nb_desc = vring_role_of(port)->own_rings ? port->args.queue_size : nb_desc;
 	rte_spinlock_init(&q->query_lock);
-	memset(set, 0, RTE_DIM(q->poll_set) * size);
-	for (unsigned int i = 0; i < RTE_DIM(q->poll_set); i++)
-		q->poll_set[i] = (void *)(set + i * size);
+	vring_queue_place_sets(port, q, index);
 }
 
 static void

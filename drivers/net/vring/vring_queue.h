@@ -11,9 +11,17 @@
 
 #include "vring_port.h"
 
+struct vring_queue;
+
 /* Memory for the queues of port->pairs; 0 or -ENOMEM, and then to be freed as well. */
 int vring_queue_alloc_all(struct vring_port *port, int numa);
 void vring_queue_free_all(struct vring_port *port);
+/* Bytes of the poll sets of all queues. */
+size_t vring_queue_sets_size(const struct vring_port *port);
+/* Give a queue its own, emptied; `index`: its number among all queues, receive queues first. */
+void vring_queue_place_sets(struct vring_port *port, struct vring_queue *q, unsigned int index);
+/* Of a port that is stopped: have the port's pools on that node, if there is memory for them. */
+void vring_queue_pools_move(struct vring_port *port, int node);
 /* Free the port's pools, or keep those that the application still holds buffers of for later. */
 void vring_queue_pools_free(struct vring_port *port);
 /* VNET_F_ flags of receive queues, as the port is configured. */

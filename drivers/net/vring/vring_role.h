@@ -89,6 +89,11 @@ struct vring_role {
 	 * port: what that waits for is cut short. NULL: it never waits.
 	 */
 	void (*hurry)(struct vring_port *port);
+	/*
+	 * Control thread: the state of the rings has moved in memory, see vring_move.h. NULL: it
+	 * never does.
+	 */
+	void (*moved)(struct vring_port *port);
 	/* Control thread: the port has been started. NULL: nothing to do. */
 	void (*start)(struct vring_port *port);
 	/* Control thread: the port is stopped, its rings are withdrawn. NULL: nothing to do. */

@@ -26,6 +26,7 @@ struct vring_queue {
 	bool deferred;			/* not started with the port */
 	bool started;			/* control */
 	uint8_t spare;			/* control: which of poll_set[] is not published */
+	uint32_t poller;		/* vring_poller.c */
 	struct vring_port *port;
 	struct vring_poll_set *poll_set[2];
 	struct vring_poll_set *published;	/* control: NULL or one of poll_set[] */

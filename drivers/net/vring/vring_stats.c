@@ -158,6 +158,12 @@ vring_stats_map(struct rte_eth_dev *dev, uint16_t id, uint8_t counter, uint8_t i
 	return 0;
 }
 
+static void
+reset_far(struct vring_stats_base *base)
+{
+	base->far_at_reset = __atomic_load_n(&base->far, __ATOMIC_RELAXED);
+}
+
 int
 vring_stats_reset(struct rte_eth_dev *dev)
 {
@@ -167,9 +173,12 @@ vring_stats_reset(struct rte_eth_dev *dev)
 		stats_total(&port->rx_base[i], live_rx(dev, i), &port->rx_base[i].at_reset);
 		stats_total(&port->tx_base[i], live_tx(dev, i), &port->tx_base[i].at_reset);
 	}
-	for (uint16_t i = 0; i < port->pairs; i++)
+	for (uint16_t i = 0; i < port->pairs; i++) {
 		port->tx_base[i].stalls_at_reset =
 			__atomic_load_n(&port->tx_base[i].stalls, __ATOMIC_RELAXED);
+		reset_far(&port->rx_base[i]);
+		reset_far(&port->tx_base[i]);
+	}
 	for (uint16_t i = 0; i < 2 * port->vring_pairs; i++) {
 		struct vring_port_vring *vring = &port->vring[i];
 
@@ -187,6 +196,14 @@ vring_stats_stalls(const struct vring_port *port, uint16_t id)
 	const struct vring_stats_base *base = &port->tx_base[id];
 
 	return __atomic_load_n(&base->stalls, __ATOMIC_RELAXED) - base->stalls_at_reset;
+}
+
+uint64_t
+vring_stats_far(const struct vring_port *port, bool tx, uint16_t id)
+{
+	const struct vring_stats_base *base = &(tx ? port->tx_base : port->rx_base)[id];
+
+	return __atomic_load_n(&base->far, __ATOMIC_RELAXED) - base->far_at_reset;
 }
 
 void

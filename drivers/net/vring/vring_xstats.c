@@ -18,12 +18,13 @@
 #include "vring_xstats.h"
 
 #define MAX_COUNTERS 48
-static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 11 <= MAX_COUNTERS, "counters");
+static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 12 <= MAX_COUNTERS, "counters");
 
 /* Counters of a queue that are not in struct vnet_stats: of the rings it serves, of the port. */
 #define OF_CALLS UINT16_MAX
 #define OF_SUPPRESSED (UINT16_MAX - 1)
 #define OF_STALLS (UINT16_MAX - 2)
+#define OF_FAR (UINT16_MAX - 3)
 
 struct counter {
 	char name[32];		/* behind "rx_qN_" or "tx_qN_" */
@@ -83,6 +84,8 @@ table_add_common(struct table *t, enum vring_role_id role,
 		if (error_of_device(i) == (role == VRING_ROLE_FE))
 			table_add(t, virtq_ring_error_name(i), "_errors",
 			    offsetof(struct vnet_stats, error) + i * sizeof(uint64_t));
+	if (role == VRING_ROLE_BE)
+		table_add(t, "numa_errors", "", OF_FAR);
 	table_add(t, "calls", "", OF_CALLS);
 	table_add(t, "calls_suppressed", "", OF_SUPPRESSED);
 	t->brief = t->n;
@@ -175,7 +178,7 @@ name_of(const struct vring_port *port, unsigned int id, struct rte_eth_xstat_nam
 /* The counters of one queue, read at once. */
 struct reading {
 	struct vnet_stats stats;
-	uint64_t calls, suppressed, stalls;
+	uint64_t calls, suppressed, stalls, far;
 };
 
 static void
@@ -191,6 +194,7 @@ read_queue(const struct rte_eth_dev *dev, const struct place *p, struct reading 
 			  dev->data->nb_rx_queues,
 			  &r->calls, &r->suppressed);
 	r->stalls = p->tx ? vring_stats_stalls(port, p->queue) : 0;
+	r->far = vring_stats_far(port, p->tx, p->queue);
 }
 
 static uint64_t
@@ -202,6 +206,8 @@ counter_value(const struct counter *c, const struct reading *r)
 		return r->suppressed;
 	if (c->offset == OF_STALLS)
 		return r->stalls;
+	if (c->offset == OF_FAR)
+		return r->far;
 	return *(const uint64_t *)((const char *)&r->stats + c->offset);
 }
 

@@ -367,6 +367,12 @@ vhost_be_get_ring(const struct vhost_be *be, uint16_t qid)
 	return qid < be->nrings ? be->vring[qid].ring : NULL;
 }
 
+void
+vhost_be_move(struct vhost_be *be, struct virtq_dev *const *vq)
+{
+	memcpy(be->vq, vq, be->nrings * sizeof(be->vq[0]));
+}
+
 struct virtq_mem *
 vhost_be_get_mem(const struct vhost_be *be)
 {

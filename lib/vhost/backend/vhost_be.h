@@ -69,5 +69,10 @@ void vhost_be_get_info(const struct vhost_be *be, struct vhost_be_info *info);
 const struct virtq_ring *vhost_be_get_ring(const struct vhost_be *be, uint16_t qid);
 /* The current memory snapshot, or NULL. Loop thread; take a reference to keep it. */
 struct virtq_mem *vhost_be_get_mem(const struct vhost_be *be);
+/*
+ * The owner has moved the state of all rings, as they are, to these addresses. Loop thread, while
+ * no burst holds a ring.
+ */
+void vhost_be_move(struct vhost_be *be, struct virtq_dev *const *vq);
 
 #endif /* VHOST_BE_H */

@@ -21,6 +21,7 @@
 #include "vring_event.h"
 #include "vring_hold.h"
 #include "vring_log.h"
+#include "vring_numa.h"
 #include "vring_publish.h"
 #include "vring_qmap.h"
 #include "vring_trace.h"
@@ -116,9 +117,10 @@ be_ring_pause(void *ctx, uint16_t qid)
 static void
 be_memory(void *ctx, uint32_t regions, uint64_t bytes)
 {
-	const struct vring_port *port = ctx;
+	struct vring_port *port = ctx;
 
 	vring_trace_memory(port->dev->data->port_id, regions, bytes);
+	vring_numa_memory(port, vhost_be_get_mem(port->be));
 }
 
 static void
@@ -254,6 +256,22 @@ name_state_file(const struct vring_devargs *args, char *name, size_t len)
 			*c = '_';
 }
 
+static void
+list_devs(const struct vring_port *port, struct virtq_dev *dev[VRING_MAX_QIDS])
+{
+	for (unsigned int qid = 0; qid < 2u * port->vring_pairs; qid++)
+		dev[qid] = virtq_dev_of(port->vring[qid].cursor);
+}
+
+static void
+be_moved(struct vring_port *port)
+{
+	struct virtq_dev *dev[VRING_MAX_QIDS];
+
+	list_devs(port, dev);
+	vhost_be_move(port->be, dev);
+}
+
 struct open_call {
 	struct vring_port *port;
 	char *err;
@@ -289,8 +307,7 @@ open_be_session(void *arg)
 		.loop = port->loop,
 	};
 
-	for (unsigned int qid = 0; qid < 2u * port->vring_pairs; qid++)
-		dev[qid] = virtq_dev_of(port->vring[qid].cursor);
+	list_devs(port, dev);
 	name_state_file(args, state, sizeof(state));
 	port->carrier = true;
 	port->rarp.watch.expired = watch_rarp;
@@ -342,6 +359,7 @@ const struct vring_role vring_be_role = {
 	.close = be_close,
 	.info = vring_be_info,
 	.rx_scatter = be_rx_scatter,
+	.moved = be_moved,
 	.count = vring_be_info_count,
 	.status = vring_be_info_status,
 	.memory = vring_be_info_memory,

@@ -10,6 +10,7 @@
 
 #include "vhost_be.h"
 #include "vring_be_info.h"
+#include "vring_numa.h"
 #include "vring_rss.h"
 #include "vring_telemetry.h"
 
@@ -86,6 +87,8 @@ vring_be_info_status(struct vring_port *port, struct rte_tel_data *d)
 	rte_tel_data_add_dict_string(d, "mode", port->args.client ? "client" : "server");
 	rte_tel_data_add_dict_string(d, "socket", port->args.iface);
 	add_be_session(d, port, &info);
+	rte_tel_data_add_dict_int(d, "memory_numa", vring_numa_node(port));
+	rte_tel_data_add_dict_int(d, "queues_numa", port->placed);
 	if (port->args.iommu)
 		add_be_iotlb(d, &info);
 }
@@ -119,6 +122,8 @@ vring_be_info_dump(struct vring_port *port, FILE *f)
 	fprintf(f, "messages: %" PRIu64 ", refused %" PRIu64 ", framing errors %" PRIu64 "\n",
 		info.messages, info.nacks, info.framing_errors);
 	fprintf(f, "memory regions: %u\n", info.nregions);
+	fprintf(f, "NUMA nodes: guest's memory %d, queues %d, port %d\n", vring_numa_node(port),
+		port->placed, port->dev->data->numa_node);
 	fprintf(f, "device status: 0x%02x\n", info.status);
 }
 

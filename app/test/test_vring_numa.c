@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A port of either end in one process, on a machine with two nodes that the test makes up: where
+ * the guest's memory is, where the port's goes, and whether the lcore is there.
+ */
+#include "rig_guest_net.h"
+
+#include <numa.h>
+#include <numaif.h>
+#include <rte_bus_vdev.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_malloc.h>
+
+#include "evloop.h"
+#include "vnet_extbuf.h"
+
+#define BACK "net_vring0"
+#define FRONT "net_vring1"
+#define WAIT_MS 20000
+#define PACKETS 200
+#define HURRY 20	/* times faster than it is */
+
+static int guest_node, lcore_node, empty_node, last_node; /* atomic; -1: none */
+static char sock[64];
+static uint16_t back, front;
+static FILE *said;
+/* Of each kind of memory: how often it was taken since the last look, and on which node at last. */
+static struct {
+	const char *type;
+	unsigned int times;
+	int node;
+} taken[] = { { "vring_devs" }, { "vring_rxqs" }, { "vring_txqs" }, { "vring_sets" },
+	      { "vring_hold" }, { "vnet_cut" } };
+
+static int
+load_node(const int *node)
+{
+	return __atomic_load_n(node, __ATOMIC_RELAXED);
+}
+
+static void
+set_node(int *node, int value)
+{
+	__atomic_store_n(node, value, __ATOMIC_RELAXED);
+}
+
+int __wrap_numa_available(void);
+int __wrap_numa_max_node(void);
+long __wrap_move_pages(int pid, unsigned long n, void **pages, const int *nodes, int *status,
+		       int flags);
+long __wrap_get_mempolicy(int *mode, unsigned long *mask, unsigned long bits, void *addr,
+			  unsigned int flags);
+unsigned int __wrap_rte_socket_id(void);
+void *__real_rte_malloc_socket(const char *type, size_t size, unsigned int align, int socket);
+void *__wrap_rte_malloc_socket(const char *type, size_t size, unsigned int align, int socket);
+void *__real_rte_zmalloc_socket(const char *type, size_t size, unsigned int align, int socket);
+void *__wrap_rte_zmalloc_socket(const char *type, size_t size, unsigned int align, int socket);
+struct rte_mempool *__real_vnet_extbuf_pool_create(const char *name, unsigned int n, uint32_t size,
+						   int socket);
+struct rte_mempool *__wrap_vnet_extbuf_pool_create(const char *name, unsigned int n, uint32_t size,
+						   int socket);
+void __real_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_t ms);
+void __wrap_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_t ms);
+
+int
+__wrap_numa_available(void)
+{
+	return 0;
+}
+
+int
+__wrap_numa_max_node(void)
+{
+	return load_node(&last_node);
+}
+
+long
+__wrap_move_pages(int pid, unsigned long n, void **pages, const int *nodes, int *status, int flags)
+{
+	assert_null(nodes);
+	for (unsigned long i = 0; i < n; i++)
+		status[i] = load_node(&guest_node) < 0 ? -ENOENT : load_node(&guest_node);
+	return 0;
+}
+
+long
+__wrap_get_mempolicy(int *mode, unsigned long *mask, unsigned long bits, void *addr,
+		     unsigned int flags)
+{
+	*mode = MPOL_DEFAULT;
+	return 0;
+}
+
+unsigned int
+__wrap_rte_socket_id(void)
+{
+	return (unsigned int)load_node(&lcore_node);
+}
+
+static bool
+note_taken(const char *type, int socket)
+{
+	for (unsigned int i = 0; i < RTE_DIM(taken); i++)
+		if (strcmp(taken[i].type, type) == 0) {
+			taken[i].times++;
+			taken[i].node = socket;
+		}
+	return socket != load_node(&empty_node);
+}
+
+void *
+__wrap_rte_malloc_socket(const char *type, size_t size, unsigned int align, int socket)
+{
+	if (!note_taken(type, socket))
+		return NULL;
+	return __real_rte_malloc_socket(type, size, align, socket);
+}
+
+void *
+__wrap_rte_zmalloc_socket(const char *type, size_t size, unsigned int align, int socket)
+{
+	if (!note_taken(type, socket))
+		return NULL;
+	return __real_rte_zmalloc_socket(type, size, align, socket);
+}
+
+/* EAL without hugepages has one node, and makes no pools for others. */
+struct rte_mempool *
+__wrap_vnet_extbuf_pool_create(const char *name, unsigned int n, uint32_t size, int socket)
+{
+	struct rte_mempool *pool = __real_vnet_extbuf_pool_create(name, n, size, 0);
+
+	if (pool != NULL)
+		pool->socket_id = socket;
+	return pool;
+}
+
+void
+__wrap_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_t ms)
+{
+	__real_evloop_timer_set(loop, timer, ms / HURRY);
+}
+
+#define BECOMES(condition) \
+	({ \
+		uint64_t end_ = evloop_now_ns() + WAIT_MS * 1000000ull; \
+		bool true_; \
+		while (!(true_ = (condition)) && evloop_now_ns() < end_) \
+			usleep(100); \
+		true_; \
+	})
+
+static void
+open_port(const char *name, const char *end, const char *more, uint16_t *id)
+{
+	const struct rte_eth_conf conf = { 0 };
+	char args[128];
+
+	snprintf(args, sizeof(args), "%s=%s,%s", end, sock, more);
+	assert_int_equal(rte_vdev_init(name, args), 0);
+	assert_int_equal(rte_eth_dev_get_port_by_name(name, id), 0);
+	/* A front-end asks the back-end what it has; the control thread is done with that here. */
+	assert_int_equal(rte_eth_dev_set_link_up(*id), 0);
+	assert_int_equal(rte_eth_dev_configure(*id, 1, 1, &conf), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(*id, 0, 64, 0, NULL, small_pool), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(*id, 0, 64, 0, NULL), 0);
+	assert_int_equal(rte_eth_dev_start(*id), 0);
+}
+
+static void
+close_port(const char *name, uint16_t id)
+{
+	assert_int_equal(rte_eth_dev_stop(id), 0);
+	assert_int_equal(rte_vdev_uninit(name), 0);
+}
+
+static bool
+has_link(uint16_t id)
+{
+	struct rte_eth_link link;
+
+	assert_int_equal(rte_eth_link_get_nowait(id, &link), 0);
+	return link.link_status == RTE_ETH_LINK_UP;
+}
+
+static void
+open_both(const char *back_args, const char *front_args)
+{
+	open_port(BACK, "iface", back_args, &back);
+	open_port(FRONT, "path", front_args, &front);
+	assert_true(BECOMES(has_link(front) && has_link(back)));
+}
+
+static void
+close_both(void)
+{
+	close_port(FRONT, front);
+	close_port(BACK, back);
+}
+
+static void
+restart(uint16_t id)
+{
+	assert_int_equal(rte_eth_dev_stop(id), 0);
+	assert_int_equal(rte_eth_dev_start(id), 0);
+	assert_true(BECOMES(has_link(front) && has_link(back)));
+}
+
+/* One after the other, each byte compared. */
+static void
+pass_packets(uint16_t from, uint16_t to)
+{
+	for (unsigned int i = 0; i < PACKETS; i++) {
+		const uint32_t len = 60 + 7 * i;
+		struct rte_mbuf *m = mbuf_new(len, i, SHAPE_LINEAR);
+
+		assert_true(BECOMES(rte_eth_tx_burst(from, 0, &m, 1) == 1));
+		assert_true(BECOMES(rte_eth_rx_burst(to, 0, &m, 1) == 1));
+		expect_bytes(mbuf_bytes(m), m->pkt_len, len, i);
+		rte_pktmbuf_free(m);
+	}
+}
+
+static void
+pass_both_ways(void)
+{
+	pass_packets(front, back);
+	pass_packets(back, front);
+}
+
+static uint64_t
+counted(uint16_t id, const char *name)
+{
+	uint64_t key, value;
+
+	assert_int_equal(rte_eth_xstats_get_id_by_name(id, name, &key), 0);
+	assert_int_equal(rte_eth_xstats_get_by_id(id, &key, &value, 1), 1);
+	return value;
+}
+
+static void
+forget_taken(void)
+{
+	for (unsigned int i = 0; i < RTE_DIM(taken); i++)
+		taken[i].times = 0;
+}
+
+/* Each kind of memory was taken so often since the last time, and at last on that node. */
+static void
+expect_taken(unsigned int times, int node)
+{
+	for (unsigned int i = 0; i < RTE_DIM(taken); i++) {
+		assert_int_equal(taken[i].times, times);
+		if (times > 0)
+			assert_int_equal(taken[i].node, node);
+	}
+	forget_taken();
+}
+
+static unsigned int
+lines_with(const char *what)
+{
+	static char text[65536];
+	ssize_t n = pread(fileno(said), text, sizeof(text) - 1, 0);
+	unsigned int times = 0;
+
+	assert_true(n >= 0);
+	text[n] = '\0';
+	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+		times++;
+	return times;
+}
+
+/* The dump of its private state has this. */
+static bool
+says(uint16_t id, const char *what)
+{
+	static char text[16384];
+	FILE *f = fmemopen(text, sizeof(text), "w");
+
+	assert_non_null(f);
+	assert_int_equal(rte_eth_dev_priv_dump(id, f), 0);
+	fclose(f);
+	return strstr(text, what) != NULL;
+}
+
+static int
+numa_setup(void **state)
+{
+	guest_node = empty_node = -1;
+	lcore_node = 0;
+	last_node = 1;
+	said = tmpfile();
+	if (said == NULL)
+		return -1;
+	rte_log_set_global_level(RTE_LOG_NOTICE);
+	return rte_openlog_stream(said);
+}
+
+static int
+numa_teardown(void **state)
+{
+	rte_openlog_stream(NULL);
+	fclose(said);
+	expect_no_mbuf_lost();
+	return 0;
+}
+
+static const char *const layouts_of[] = { "queue_size=64", "queue_size=64,packed_vq=1" };
+
+/*
+ * The node is found, reported, and moved to when the port is started; to the front-end all is as
+ * before, and so are the counters.
+ */
+static void
+port_moves_at_start(void **state)
+{
+	for (unsigned int i = 0; i < RTE_DIM(layouts_of); i++) {
+		set_node(&guest_node, 1);
+		open_both("packed=1,iommu-support=1", layouts_of[i]);
+		assert_true(BECOMES(rte_eth_dev_socket_id(back) == 1));
+		pass_both_ways();
+		forget_taken();
+		for (unsigned int k = 1; k <= 4; k++) {
+			const int node = k % 2;
+
+			set_node(&guest_node, node);
+			restart(back);
+			assert_int_equal(rte_eth_dev_socket_id(back), node);
+			expect_taken(1, node);
+			pass_both_ways();
+			assert_int_equal(counted(back, "rx_q0_packets"), (k + 1) * PACKETS);
+			assert_int_equal(counted(back, "tx_q0_packets"), (k + 1) * PACKETS);
+		}
+		restart(back);
+		expect_taken(0, 0);
+		restart(front);
+		pass_both_ways();
+		close_both();
+	}
+}
+
+static void
+expect_pool(const char *name, int node)
+{
+	const struct rte_mempool *pool = rte_mempool_lookup(name);
+
+	assert_non_null(pool);
+	assert_int_equal(pool->socket_id, node);
+}
+
+/* The big buffers of a port go with it, and those that the application holds stay what they are. */
+static void
+big_buffers_move(void **state)
+{
+	struct rte_mbuf *m = mbuf_new(1500, 7, SHAPE_LINEAR), *held, *other;
+	struct rte_mempool *pool;
+
+	pool = rte_pktmbuf_pool_create("tiny", 63, 0, 0, RTE_PKTMBUF_HEADROOM + 256, 0);
+	assert_non_null(pool);
+	open_both("packed=1,ext-buffer=1", "queue_size=64");
+	assert_int_equal(rte_eth_dev_stop(back), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(back, 0, 64, 0, NULL, pool), 0);
+	assert_int_equal(rte_eth_dev_start(back), 0);
+	assert_true(BECOMES(has_link(front) && has_link(back)));
+	assert_true(BECOMES(rte_eth_tx_burst(front, 0, &m, 1) == 1));
+	assert_true(BECOMES(rte_eth_rx_burst(back, 0, &held, 1) == 1));
+	expect_pool("vring_big_0", 0);
+	set_node(&guest_node, 1);
+	restart(back);
+	m = mbuf_new(1500, 8, SHAPE_LINEAR);
+	assert_true(BECOMES(rte_eth_tx_burst(front, 0, &m, 1) == 1));
+	assert_true(BECOMES(rte_eth_rx_burst(back, 0, &other, 1) == 1));
+	expect_pool("vring_big_1", 1);
+	expect_bytes(mbuf_bytes(held), held->pkt_len, 1500, 7);
+	expect_bytes(mbuf_bytes(other), other->pkt_len, 1500, 8);
+	rte_pktmbuf_free(held);
+	rte_pktmbuf_free(other);
+	close_both();
+	rte_mempool_free(pool);
+}
+
+/* As long as nothing is known nothing moves, and then it is found without a message. */
+static void
+unknown_stays_unknown(void **state)
+{
+	open_both("packed=1", "queue_size=64");
+	pass_both_ways();
+	usleep(3000000 / HURRY);
+	forget_taken();
+	restart(back);
+	assert_int_equal(rte_eth_dev_socket_id(back), 0);
+	expect_taken(0, 0);
+	assert_true(says(back, "guest's memory -1, queues 0, port 0\n"));
+	set_node(&guest_node, 1);
+	assert_true(BECOMES(rte_eth_dev_socket_id(back) == 1));
+	assert_true(says(back, "guest's memory 1, queues 0, port 1\n"));
+	/* Another guest, of which nothing is known. */
+	set_node(&guest_node, -1);
+	close_port(FRONT, front);
+	assert_true(BECOMES(says(back, "guest's memory -1, queues 0, port 1\n")));
+	set_node(&guest_node, 0);
+	open_port(FRONT, "path", "queue_size=64", &front);
+	assert_true(BECOMES(rte_eth_dev_socket_id(back) == 0));
+	close_both();
+}
+
+/* numa= is the user's word. What is told of lcores is about the guest's memory all the same. */
+static void
+argument_wins(void **state)
+{
+	set_node(&guest_node, 1);
+	open_both("packed=1,numa=0", "queue_size=64");
+	assert_true(BECOMES(says(back, "guest's memory 1, queues 0, port 0\n")));
+	forget_taken();
+	restart(back);
+	assert_int_equal(rte_eth_dev_socket_id(back), 0);
+	expect_taken(0, 0);
+	assert_true(BECOMES((pass_both_ways(), counted(back, "rx_q0_numa_errors") == 1)));
+	close_both();
+}
+
+static void
+no_memory_there(void **state)
+{
+	set_node(&guest_node, 1);
+	set_node(&empty_node, 1);
+	open_both("packed=1,iommu-support=1", "queue_size=64");
+	for (unsigned int i = 0; i < 3; i++) {
+		restart(back);
+		pass_both_ways();
+		assert_int_equal(rte_eth_dev_socket_id(back), 1);
+		assert_true(says(back, "guest's memory 1, queues 0, port 1\n"));
+	}
+	assert_int_equal(lines_with("net_vring0: no memory on NUMA node 1"), 1);
+	set_node(&empty_node, -1);
+	restart(back);
+	assert_true(says(back, "guest's memory 1, queues 1, port 1\n"));
+	pass_both_ways();
+	close_both();
+}
+
+#define FAR "net_vring0: %s queue 0 is polled by an lcore of NUMA node %d, and the memory of " \
+	    "its guest is on node %d"
+
+static bool
+told_of(const char *queue, int poller, int node, unsigned int times)
+{
+	char line[160];
+
+	snprintf(line, sizeof(line), FAR, queue, poller, node);
+	return lines_with(line) == times;
+}
+
+static bool
+are_far(uint64_t rx, uint64_t tx)
+{
+	pass_both_ways();
+	return counted(back, "rx_q0_numa_errors") == rx && counted(back, "tx_q0_numa_errors") == tx;
+}
+
+/* Time enough for the port to ask twice. */
+static void
+poll_for_long(void)
+{
+	const uint64_t end = evloop_now_ns() + 12000000000ull / HURRY;
+
+	while (evloop_now_ns() < end)
+		pass_both_ways();
+}
+
+static void
+far_lcores_are_told_of_once(void **state)
+{
+	set_node(&guest_node, 1);
+	open_both("packed=1", "queue_size=64");
+	assert_true(BECOMES(are_far(1, 1)));
+	poll_for_long();
+	assert_true(are_far(1, 1));
+	assert_true(told_of("receive", 0, 1, 1));
+	assert_true(told_of("transmit", 0, 1, 1));
+	/* Another lcore, and then the first one again. */
+	set_node(&lcore_node, 1);
+	poll_for_long();
+	assert_true(are_far(1, 1));
+	set_node(&lcore_node, 0);
+	assert_true(BECOMES(are_far(2, 2)));
+	assert_int_equal(rte_eth_xstats_reset(back), 0);
+	assert_true(are_far(0, 0));
+	/* One that belongs to no node. */
+	set_node(&lcore_node, SOCKET_ID_ANY);
+	poll_for_long();
+	assert_true(are_far(0, 0));
+	close_both();
+}
+
+/* Nobody is asked where there is nothing to compare. */
+static void
+one_node_is_enough(void **state)
+{
+	set_node(&last_node, 0);
+	set_node(&guest_node, 0);
+	set_node(&lcore_node, 1);	/* which would be far, were it asked */
+	open_both("packed=1", "queue_size=64");
+	poll_for_long();
+	assert_true(are_far(0, 0));
+	close_both();
+}
+
+static int
+set_up(void **state)
+{
+	snprintf(sock, sizeof(sock), "/tmp/vring-numa-%d.sock", getpid());
+	return vnet_setup(state);
+}
+
+int
+main(void)
+{
+#define NUMA_TEST(fn) cmocka_unit_test_setup_teardown(fn, numa_setup, numa_teardown)
+	const struct CMUnitTest tests[] = {
+		NUMA_TEST(big_buffers_move),
+		NUMA_TEST(port_moves_at_start),
+		NUMA_TEST(unknown_stays_unknown),
+		NUMA_TEST(argument_wins),
+		NUMA_TEST(no_memory_there),
+		NUMA_TEST(far_lcores_are_told_of_once),
+		NUMA_TEST(one_node_is_enough),
+	};
+
+	return cmocka_run_group_tests_name("vring_numa", tests, set_up, vnet_teardown);
+}
