@@ -11,6 +11,7 @@
 #define SIZE 16
 #define IOVA 0x100000000ul
 #define ROUNDS 20000
+#define DEFERRED_ROUNDS 2000 /* of which each may take as long as a call is put off */
 #define LONG_MS 1000	/* nobody is kept waiting for so long */
 
 /* Both sides of one ring. */
@@ -23,6 +24,7 @@ struct pair {
 	struct virtq_drv *drv;
 	struct virtq_dev *dev;
 	struct virtq_ring *drv_ring, *dev_ring;
+	int rounds;
 	uint64_t seed;
 };
 
@@ -33,7 +35,7 @@ pair_open(struct pair *p, uint64_t features)
 					.errfd = -1, .wakefd = -1};
 	struct virtq_region all;
 
-	*p = (struct pair){.packed = features & F_PACKED, .seed = 7};
+	*p = (struct pair){.packed = features & F_PACKED, .rounds = ROUNDS, .seed = 7};
 	p->fd = cfg.callfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	virtq_drv_layout(SIZE, p->packed, &p->l);
 	p->mem = aligned_alloc(4096, p->l.bytes);
@@ -139,7 +141,7 @@ serve(void *arg)
 {
 	struct pair *p = arg;
 
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < p->rounds; i++) {
 		wait_a_while(p);
 		while (!use_one(p))
 			sched_yield();
@@ -181,9 +183,9 @@ driver_sleeps(struct pair *p)
 {
 	unsigned int slept = 0;
 
-	for (int i = 0; i < ROUNDS;) {
+	for (int i = 0; i < p->rounds;) {
 		if (take_back(p)) {
-			if (++i < ROUNDS)
+			if (++i < p->rounds)
 				offer(p);
 			continue;
 		}
@@ -237,6 +239,55 @@ no_call_is_lost(void **state)
 		assert_in_range(p.dev->calls, 1, 2 * slept + 2);
 		pair_close(&p);
 	}
+}
+
+static uint64_t
+clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void *
+caller_main(void *caller)
+{
+	virtq_caller_run(caller);
+	return NULL;
+}
+
+/* Nor is one that a thread sends, now or later. */
+static void
+no_deferred_call_is_lost(void **state)
+{
+	static const struct virtq_caller_rule rules[] = {{true, 0}, {false, 40}, {true, 20}};
+	struct virtq_caller *caller = virtq_caller_new(clock_ns, 1000000000);
+	pthread_t thread, device;
+
+	assert_int_equal(pthread_create(&thread, NULL, caller_main, caller), 0);
+	for (int i = 0; i < 12; i++) {
+		unsigned int slept;
+		struct pair p;
+
+		pair_open(&p, forms[i % 4]);
+		p.rounds = DEFERRED_ROUNDS;
+		p.drv_ring->callfd = -1;
+		virtq_caller_begin(caller, &p.dev->call, rules[i / 4]);
+		virtq_caller_fd(caller, &p.dev->call, p.fd);
+		p.dev->caller = caller;
+		offer(&p);
+		assert_int_equal(pthread_create(&device, NULL, serve, &p), 0);
+		slept = driver_sleeps(&p);
+		pthread_join(device, NULL);
+		virtq_caller_end(caller, &p.dev->call);
+		assert_true(slept > DEFERRED_ROUNDS / 100);
+		assert_true(p.dev->call.deferred > DEFERRED_ROUNDS / 100);
+		pair_close(&p);
+	}
+	virtq_caller_quit(caller);
+	pthread_join(thread, NULL);
+	virtq_caller_free(caller);
 }
 
 /* Asked for once, one comes; with an event index just one. What is there already is said. */
@@ -319,6 +370,7 @@ main(void)
 		cmocka_unit_test(one_call_a_time),
 		cmocka_unit_test(no_kick_is_lost),
 		cmocka_unit_test(no_call_is_lost),
+		cmocka_unit_test(no_deferred_call_is_lost),
 	};
 
 	return cmocka_run_group_tests_name("virtq_sleep", tests, NULL, NULL);

@@ -76,7 +76,10 @@ void
 virtq_dev_call(struct virtq_dev *dev, const struct virtq_ring *ring)
 {
 	dev->calls++;
-	virtq_notify(ring->callfd);
+	if (dev->caller != NULL)
+		virtq_caller_post(dev->caller, &dev->call, ring->callfd);
+	else
+		virtq_notify(ring->callfd);
 }
 
 bool
@@ -475,6 +478,8 @@ virtq_dev_reset(struct virtq_dev *dev)
 	dev->kept = false;
 	dev->saved = NULL;
 	dev->inflight = NULL;
+	dev->caller = NULL;
+	virtq_caller_reset(&dev->call);
 }
 
 static int

@@ -18,6 +18,7 @@
 
 #include <stddef.h>
 
+#include "virtq_caller.h"
 #include "virtq_ring.h"
 #include "virtq_shared.h"
 
@@ -83,7 +84,7 @@ struct virtq_dev {
 	uint64_t tlb_generation;
 	struct virtq_scratch scratch; /* of the burst in progress */
 	bool kept;		/* where it stands is noted: in `saved` or `inflight` */
-	uint64_t calls;		/* notifications sent */
+	uint64_t calls;		/* notifications wanted: sent, or coalesced with another one */
 	uint64_t calls_suppressed; /* notifications that the driver did not want */
 	/* Where to keep the position, as after a reset both NULL; set while no burst holds the
 	 * ring. With in-flight tracking the other one is not needed. */
@@ -92,6 +93,9 @@ struct virtq_dev {
 	uint64_t taken;		/* split, with in-flight tracking: chains since the start */
 	struct virtq_seg segs[VIRTQ_MAX_SEGS]; /* scratch of the burst in progress */
 	struct virtq_chain chains[VIRTQ_MAX_CHAINS]; /* scratch for packets of very many chains */
+	/* Who sends calls in place of the burst, set as `saved`; NULL: nobody does. */
+	struct virtq_caller *caller;
+	struct virtq_call call;	/* for `caller` */
 } __attribute__((aligned(VIRTQ_CACHE_LINE)));
 
 _Static_assert(offsetof(struct virtq_dev, cursor) == 0, "found by its cursor");

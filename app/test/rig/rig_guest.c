@@ -360,6 +360,7 @@ dev_start(struct dev *d, const struct rd *r)
 	d->vq = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*d->vq));
 	memset(d->vq, 0xa5, sizeof(*d->vq)); /* nothing relies on zeroes but the counters */
 	d->vq->calls = d->vq->calls_suppressed = 0;
+	d->vq->call.coalesced = d->vq->call.deferred = 0;
 	d->vq->cursor.owner = NULL;
 	cfg = dev_config(d, r);
 	assert_int_equal(virtq_ring_new(&cfg, r->g->mem, &d->ring), 0);
