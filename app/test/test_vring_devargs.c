@@ -49,6 +49,8 @@ test_defaults(void **state)
 	assert_int_equal(args.sealed, 0);
 	assert_int_equal(args.tx_retries, 0);
 	assert_int_equal(args.stall_ms, 1000);
+	assert_int_equal(args.call_thread, 0);
+	assert_int_equal(args.call_us, 0);
 	assert_int_equal(args.speed, 10000);
 	assert_int_equal(args.max_ring, 32768);
 	assert_true(args.numa == UINT32_MAX);
@@ -66,7 +68,7 @@ test_all_keys(void **state)
 			       "sealed-memory=1,mac=02:00:00:00:00:09,mtu=9000,speed=100000,"
 			       "numa=1,ctrl-lcore=3,max-ring=1024,csum=partial,packed=0,"
 			       "zero-copy=1,zero-copy-min=0,tx-retries=8,reconnect-ms=250,"
-			       "stall-ms=3600000,"
+			       "stall-ms=3600000,call-thread=1,call-us=10000,"
 			       "sock-mode=0660,sock-group=0,stats=0"),
 			 0);
 	assert_int_equal(args.queues, 128);
@@ -88,6 +90,8 @@ test_all_keys(void **state)
 	assert_int_equal(args.tx_retries, 8);
 	assert_int_equal(args.reconnect_ms, 250);
 	assert_int_equal(args.stall_ms, 3600000);
+	assert_int_equal(args.call_thread, 1);
+	assert_int_equal(args.call_us, 10000);
 	assert_int_equal(args.sock_mode, 0660);
 	assert_int_equal(args.sock_gid, 0);
 	assert_int_equal(args.stats, 0);
@@ -147,6 +151,8 @@ test_wrong_values(void **state)
 	refused("path=/s,tx-steering=hash", "tx-steering=", "iface");
 	refused("iface=/s,reconnect-ms=9", "reconnect-ms=9", "10");
 	refused("path=/s,stall-ms=3600001", "stall-ms=3600001", "3600000");
+	refused("iface=/s,call-us=10001", "call-us=10001", "0 to 10000 microseconds");
+	refused("iface=/s,call-thread=2", "call-thread=2", "0 or 1");
 	refused("iface=/s,sock-mode=888", "sock-mode=888", "0777");
 	refused("iface=/s,sock-mode=1777", "sock-mode=1777", "0777");
 	refused("iface=/s,sock-mode=0", "sock-mode=0", "0777");
@@ -184,7 +190,7 @@ test_roles(void **state)
 	};
 	static const char *const back[] = {
 		"client=1", "tso=1", "linear-buffer=0", "ext-buffer=0", "legacy-ol-flags=1",
-		"max-ring=256", "packed=0",
+		"max-ring=256", "packed=0", "call-thread=1", "call-us=50",
 	};
 	char text[64];
 	unsigned int i;

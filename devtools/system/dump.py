@@ -26,7 +26,8 @@ LOG_LINE = re.compile(r"(?:net_vring\d+|EAL|ETHDEV): [^\n]*\n")
 
 # numbers that differ from run to run, by name
 VARIES = re.compile(r"(connected_ms|last_disconnect_ms|stalled_ms|unpolled_ms|messages|calls"
-                    r"|calls_suppressed|guest_address|frontend_address)$")
+                    r"|calls_suppressed|calls_coalesced|calls_deferred|guest_address"
+                    r"|frontend_address)$")
 # those that polls change as well
 POLLED = re.compile(r"(waiting|in_flight|avail_idx|used_idx|[rt]x_bursts\.\w+|retries"
                     r"|management_refused)$")
@@ -81,6 +82,8 @@ KEYS = [
     ("zero-copy", "iface", ("0", "1", "1,zero-copy-min=0"), NO_SWITCH),
     ("zero-copy-min", "iface", ("0", "65535"), ("65536",) + JUNK),
     ("hash-report", "iface", ("0", "1"), NO_SWITCH),
+    ("call-thread", "iface", ("0", "1"), NO_SWITCH),
+    ("call-us", "iface", ("0", "10000"), ("10001",) + JUNK),
     ("tx-retries", "iface path", ("0", "1000"), ("1001",) + JUNK),
     ("tx-steering", "iface", ("thread", "hash"),
      ("0", "hash,iommu-support=1", "hash,postcopy-support=1") + JUNK),

@@ -86,6 +86,8 @@ struct vring_devargs {
 	uint32_t zero_copy;	/* attach packets of guests to mbufs of the application */
 	uint32_t hash_report;	/* tell guests the hashes of packets */
 	uint32_t zero_copy_min;	/* bytes of the shortest packet that is attached */
+	uint32_t call_thread;	/* a thread calls guests in place of bursts */
+	uint32_t call_us;	/* microseconds between two calls of a ring; 0: no matter */
 	/* Front-end. */
 	/* What path= is, as it was when the arguments were read; neither: a socket. */
 	bool vdpa;		/* a vhost-vdpa device */

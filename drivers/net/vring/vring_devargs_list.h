@@ -108,6 +108,11 @@
 		"1: the application gets packets of the guest where they lie in its memory.") \
 	VRING_ARG_NUMBER(ARG, BACK, "zero-copy-min", zero_copy_min, 0, 65535, "bytes", 512, \
 		"With zero-copy=1 shorter packets are copied.") \
+	VRING_ARG_SWITCH(ARG, BACK, "call-thread", call_thread, 0, \
+		"1: under load a thread of the port's calls the guest in place of the lcore that " \
+		"sends.") \
+	VRING_ARG_NUMBER(ARG, BACK, "call-us", call_us, 0, 10000, "microseconds", 0, \
+		"Between two calls of a ring there are at least so many microseconds; 0: none.") \
 	VRING_ARG_NUMBER(ARG, ALL, "tx-retries", tx_retries, 0, 1000, "rounds", 0, \
 		"How often a burst tries where a ring is full, before it drops; 0: it returns " \
 		"less than it was given.") \

@@ -30,7 +30,7 @@ dump_vring(FILE *f, const struct vring_port *port, unsigned int qid)
 {
 	const struct vring_port_vring *vring = &port->vring[qid];
 	const struct virtq_ring *ring = vring->ring;
-	uint64_t sent, suppressed;
+	struct vring_notified n;
 
 	fprintf(f, "vring %u (guest %s): %s", qid, qid % 2 ? "tx" : "rx",
 		vring_port_vring_state(vring));
@@ -38,8 +38,8 @@ dump_vring(FILE *f, const struct vring_port *port, unsigned int qid)
 		fprintf(f, ", %s, %u entries, %u waiting, callfd %d",
 			ring->packed ? "packed" : "split", ring->size,
 			vring_role_vring_waiting(port, qid), ring->callfd);
-	vring_role_queue_ops(port)->notified(vring->cursor, &sent, &suppressed);
-	fprintf(f, ", %" PRIu64 " calls, %" PRIu64 " suppressed\n", sent, suppressed);
+	n = vring_role_queue_ops(port)->notified(vring->cursor);
+	fprintf(f, ", %" PRIu64 " calls, %" PRIu64 " suppressed\n", n.sent, n.suppressed);
 }
 
 /* Something to print, in the control thread. */

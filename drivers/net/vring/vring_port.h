@@ -38,6 +38,7 @@
 #define VRING_MAX_FRAME 9728
 
 struct vhost_be;
+struct virtq_caller;
 struct virtq_dev;
 struct virtq_drv;
 struct vring_ctrl;
@@ -55,14 +56,22 @@ enum vring_role_id {
 	VRING_ROLE_MAX
 };
 
+/* Notifications of a ring, sent or not. */
+struct vring_notified {
+	uint64_t sent;
+	uint64_t suppressed;	/* the peer did not want them */
+	/* Back-end. */
+	uint64_t coalesced;	/* another one stands for them */
+	uint64_t deferred;	/* of `sent`: by a thread */
+};
+
 /* A vring of the device. */
 struct vring_port_vring {
 	struct virtq_cursor *cursor;	/* of this end; always there */
 	const struct virtq_ring *ring;	/* control: NULL while it does not run */
 	bool paused;		/* control: it does not, but is about to go on */
 	rte_spinlock_t lock;		/* for queues that share the ring */
-	/* Notifications at the last reset. */
-	uint64_t calls_base, suppressed_base;
+	struct vring_notified notified_base; /* at the last reset */
 };
 
 /* Counters of an ethdev queue that outlive the queue. */
@@ -115,6 +124,7 @@ struct vring_port {
 
 	/* Control. */
 	struct vhost_be *be;	/* back-end */
+	struct virtq_caller *caller; /* back-end: who sends calls; NULL: the bursts do */
 	struct vring_fe *fe;	/* front-end */
 	bool open;		/* from the end of the probe to the beginning of the close */
 	bool connected;

@@ -46,7 +46,7 @@ ring_words(const struct vring_port *port, unsigned int qid, uint32_t *word)
 	const struct vring_port_vring *vring = &port->vring[qid];
 	const struct virtq_cursor *cursor = vring->cursor;
 	const uint32_t wraps = vring->ring != NULL && vring->ring->packed ? 1u << 15 : 0;
-	uint64_t sent, suppressed;
+	const struct vring_notified n = vring_role_queue_ops(port)->notified(cursor);
 
 	word[VRING_REGS_RING_STATE] = state_bits(vring);
 	word[VRING_REGS_RING_AVAIL] = cursor->avail_idx | (cursor->avail_wrap ? wraps : 0);
@@ -56,9 +56,9 @@ ring_words(const struct vring_port *port, unsigned int qid, uint32_t *word)
 		word[VRING_REGS_RING_SIZE] = vring->ring->size;
 		word[VRING_REGS_RING_WAITING] = vring_role_vring_waiting(port, qid);
 	}
-	vring_role_queue_ops(port)->notified(cursor, &sent, &suppressed);
-	word[VRING_REGS_RING_NOTIFIED] = (uint32_t)(sent - vring->calls_base);
-	word[VRING_REGS_RING_SUPPRESSED] = (uint32_t)(suppressed - vring->suppressed_base);
+	word[VRING_REGS_RING_NOTIFIED] = (uint32_t)(n.sent - vring->notified_base.sent);
+	word[VRING_REGS_RING_SUPPRESSED] =
+		(uint32_t)(n.suppressed - vring->notified_base.suppressed);
 }
 
 static int

@@ -49,8 +49,7 @@ struct vring_queue_ops {
 			struct vring_word *word);
 	/* tx: what the peer has made room for since, and no burst has used. */
 	uint32_t (*tx_room)(const struct virtq_ring *ring, const struct virtq_cursor *cursor);
-	/* Notifications that were sent, and those that the peer did not want. */
-	void (*notified)(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed);
+	struct vring_notified (*notified)(const struct virtq_cursor *cursor);
 	/* Free up to n packets that the peer is done with; NULL: they are freed when sent. */
 	uint16_t (*tx_clean)(struct vnet_txq *txq, struct virtq_cursor *cursor,
 			     const struct virtq_ring *ring, uint16_t n);

@@ -182,8 +182,7 @@ vring_stats_reset(struct rte_eth_dev *dev)
 	for (uint16_t i = 0; i < 2 * port->vring_pairs; i++) {
 		struct vring_port_vring *vring = &port->vring[i];
 
-		vring_role_queue_ops(port)->notified(vring->cursor, &vring->calls_base,
-						     &vring->suppressed_base);
+		vring->notified_base = vring_role_queue_ops(port)->notified(vring->cursor);
 	}
 	vring_role_count(port);
 	port->session_base = port->session;
@@ -206,21 +205,23 @@ vring_stats_far(const struct vring_port *port, bool tx, uint16_t id)
 	return __atomic_load_n(&base->far, __ATOMIC_RELAXED) - base->far_at_reset;
 }
 
-void
-vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
-		  uint64_t *calls, uint64_t *suppressed)
+struct vring_notified
+vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n)
 {
 	const struct vring_queue_ops *ops = vring_role_queue_ops(port);
 	unsigned int step = n == 0 ? port->pairs : n;
+	struct vring_notified sum = { .sent = 0 };
 
-	*calls = *suppressed = 0;
 	for (unsigned int j = id; id < step && j < port->vring_pairs; j += step) {
 		const struct vring_port_vring *vring =
 			&port->vring[2 * j + (tx ? ops->tx : ops->rx)];
-		uint64_t sent, unwanted;
+		const struct vring_notified *base = &vring->notified_base;
+		const struct vring_notified now = ops->notified(vring->cursor);
 
-		ops->notified(vring->cursor, &sent, &unwanted);
-		*calls += sent - vring->calls_base;
-		*suppressed += unwanted - vring->suppressed_base;
+		sum.sent += now.sent - base->sent;
+		sum.suppressed += now.suppressed - base->suppressed;
+		sum.coalesced += now.coalesced - base->coalesced;
+		sum.deferred += now.deferred - base->deferred;
 	}
+	return sum;
 }

@@ -24,7 +24,7 @@ uint64_t vring_stats_stalls(const struct vring_port *port, uint16_t id);
 /* Times that a queue was found polled on another node than its guest's since then: vring_numa.h. */
 uint64_t vring_stats_far(const struct vring_port *port, bool tx, uint16_t id);
 /* Notifications of the rings that queue `id` of `n` serves. */
-void vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id, uint16_t n,
-		       uint64_t *calls, uint64_t *suppressed);
+struct vring_notified vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id,
+					uint16_t n);
 
 #endif /* VRING_STATS_H */

@@ -159,7 +159,7 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 {
 	const struct vring_port_vring *vring = &port->vring[qid];
 	const struct virtq_ring *ring = vring->ring;
-	uint64_t sent, suppressed;
+	struct vring_notified n;
 
 	rte_tel_data_add_dict_string(d, "state", vring_port_vring_state(vring));
 	if (ring != NULL) {
@@ -173,9 +173,13 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 	if (vring->cursor->broken != VIRTQ_OK)
 		rte_tel_data_add_dict_string(d, "error",
 					     virtq_ring_error_name(vring->cursor->broken));
-	vring_role_queue_ops(port)->notified(vring->cursor, &sent, &suppressed);
-	rte_tel_data_add_dict_u64(d, "calls", sent);
-	rte_tel_data_add_dict_u64(d, "calls_suppressed", suppressed);
+	n = vring_role_queue_ops(port)->notified(vring->cursor);
+	rte_tel_data_add_dict_u64(d, "calls", n.sent);
+	rte_tel_data_add_dict_u64(d, "calls_suppressed", n.suppressed);
+	if (port->role == VRING_ROLE_BE) {
+		rte_tel_data_add_dict_u64(d, "calls_coalesced", n.coalesced);
+		rte_tel_data_add_dict_u64(d, "calls_deferred", n.deferred);
+	}
 }
 
 /* Of every ring so little that all rings of all pairs go into an answer. */

@@ -18,13 +18,15 @@
 #include "vring_xstats.h"
 
 #define MAX_COUNTERS 48
-static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 12 <= MAX_COUNTERS, "counters");
+static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 14 <= MAX_COUNTERS, "counters");
 
 /* Counters of a queue that are not in struct vnet_stats: of the rings it serves, of the port. */
 #define OF_CALLS UINT16_MAX
 #define OF_SUPPRESSED (UINT16_MAX - 1)
 #define OF_STALLS (UINT16_MAX - 2)
 #define OF_FAR (UINT16_MAX - 3)
+#define OF_COALESCED (UINT16_MAX - 4)
+#define OF_DEFERRED (UINT16_MAX - 5)
 
 struct counter {
 	char name[32];		/* behind "rx_qN_" or "tx_qN_" */
@@ -114,6 +116,11 @@ fill_tables(struct table *rx, struct table *tx, enum vring_role_id role)
 	ADD(tx, "retries", retries);
 	ADD(tx, "management_refused", refused);
 	table_add(tx, "stall_errors", "", OF_STALLS);
+	/* Of receive queues, whose guests hardly ever want a call, telemetry alone has these. */
+	if (role == VRING_ROLE_BE) {
+		table_add(tx, "calls_coalesced", "", OF_COALESCED);
+		table_add(tx, "calls_deferred", "", OF_DEFERRED);
+	}
 	table_add_common(tx, role, vnet_drop_is_tx);
 }
 
@@ -178,7 +185,8 @@ name_of(const struct vring_port *port, unsigned int id, struct rte_eth_xstat_nam
 /* The counters of one queue, read at once. */
 struct reading {
 	struct vnet_stats stats;
-	uint64_t calls, suppressed, stalls, far;
+	struct vring_notified notified;
+	uint64_t stalls, far;
 };
 
 static void
@@ -190,9 +198,8 @@ read_queue(const struct rte_eth_dev *dev, const struct place *p, struct reading 
 		vring_stats_txq(dev, p->queue, &r->stats);
 	else
 		vring_stats_rxq(dev, p->queue, &r->stats);
-	vring_stats_calls(port, p->tx, p->queue, p->tx ? dev->data->nb_tx_queues :
-			  dev->data->nb_rx_queues,
-			  &r->calls, &r->suppressed);
+	r->notified = vring_stats_calls(port, p->tx, p->queue, p->tx ? dev->data->nb_tx_queues :
+					dev->data->nb_rx_queues);
 	r->stalls = p->tx ? vring_stats_stalls(port, p->queue) : 0;
 	r->far = vring_stats_far(port, p->tx, p->queue);
 }
@@ -200,15 +207,22 @@ read_queue(const struct rte_eth_dev *dev, const struct place *p, struct reading 
 static uint64_t
 counter_value(const struct counter *c, const struct reading *r)
 {
-	if (c->offset == OF_CALLS)
-		return r->calls;
-	if (c->offset == OF_SUPPRESSED)
-		return r->suppressed;
-	if (c->offset == OF_STALLS)
+	switch (c->offset) {
+	case OF_CALLS:
+		return r->notified.sent;
+	case OF_SUPPRESSED:
+		return r->notified.suppressed;
+	case OF_COALESCED:
+		return r->notified.coalesced;
+	case OF_DEFERRED:
+		return r->notified.deferred;
+	case OF_STALLS:
 		return r->stalls;
-	if (c->offset == OF_FAR)
+	case OF_FAR:
 		return r->far;
-	return *(const uint64_t *)((const char *)&r->stats + c->offset);
+	default:
+		return *(const uint64_t *)((const char *)&r->stats + c->offset);
+	}
 }
 
 void

@@ -12,6 +12,7 @@
 #include "vhu_msg.h"
 #include "virtq_dev.h"
 #include "vring_be.h"
+#include "vring_be_calls.h"
 #include "vring_be_info.h"
 #include "vring_be_ops.h"
 #include "vring_be_queue.h"
@@ -59,11 +60,20 @@ set_ring(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring)
 
 	ring = admit_ring(port, ring);
 	vring_be_zc_begin(port, qid, ring);
+	vring_be_calls_begin(port, qid, ring);
 	vring_publish_trace(port, qid, ring);
 	vring->ring = ring;
 	vring->paused = false;
 	if (was != vring_qmap_alive(vring))
 		vring_event_raise(port, VRING_EVENT_QUEUE);
+}
+
+/* Bursts use the ring that was set, and `old` no more. */
+static void
+follow_ring(struct vring_port *port, uint16_t qid, const struct virtq_ring *old)
+{
+	vring_be_zc_follow(port, qid, old); /* may call the guest */
+	vring_be_calls_follow(port, qid);
 }
 
 static void
@@ -81,7 +91,7 @@ be_ring_publish(void *ctx, uint16_t qid, const struct virtq_ring *ring)
 
 	set_ring(port, qid, ring);
 	publish_port(port);
-	vring_be_zc_follow(port, qid, old);
+	follow_ring(port, qid, old);
 }
 
 static void
@@ -96,7 +106,7 @@ be_rings_publish(void *ctx, const struct virtq_ring *const *rings, uint16_t n)
 	}
 	publish_port(port);
 	for (uint16_t qid = 0; qid < n; qid++)
-		vring_be_zc_follow(port, qid, old[qid]);
+		follow_ring(port, qid, old[qid]);
 }
 
 /* The guest notices nothing, so the application is told nothing. */
@@ -111,7 +121,7 @@ be_ring_pause(void *ctx, uint16_t qid)
 	port->vring[qid].paused = vring_qmap_enabled(&port->vring[qid]);
 	port->vring[qid].ring = NULL;
 	vring_publish(port);
-	vring_be_zc_follow(port, qid, old);
+	follow_ring(port, qid, old);
 }
 
 static void
@@ -320,8 +330,14 @@ static int
 be_open(struct vring_port *port, char *err, size_t errlen)
 {
 	struct open_call call = { port, err, errlen };
+	int rc = vring_be_calls_open(port, err, errlen);
 
-	return evloop_call(port->loop, open_be_session, &call);
+	if (rc != 0)
+		return rc;
+	rc = evloop_call(port->loop, open_be_session, &call);
+	if (rc != 0)
+		vring_be_calls_close(port);
+	return rc;
 }
 
 static int
@@ -340,6 +356,7 @@ static void
 be_close(struct vring_port *port)
 {
 	vring_ctrl_call(port, close_be_session);
+	vring_be_calls_close(port);
 }
 
 /* OVS enables scatter yet aborts on a chain of mbufs: so the user decides, by linear-buffer=. */

@@ -4,11 +4,14 @@
 #include "virtq_dev_kicks.h"
 #include "vring_be_queue.h"
 
-static void
-be_notified(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed)
+static struct vring_notified
+be_notified(const struct virtq_cursor *cursor)
 {
-	*sent = virtq_dev_of_const(cursor)->calls;
-	*suppressed = virtq_dev_of_const(cursor)->calls_suppressed;
+	const struct virtq_dev *dev = virtq_dev_of_const(cursor);
+	const uint64_t coalesced = dev->call.coalesced;
+
+	return (struct vring_notified){ dev->calls - coalesced, dev->calls_suppressed, coalesced,
+					dev->call.deferred };
 }
 
 static bool

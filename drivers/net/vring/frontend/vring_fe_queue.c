@@ -80,11 +80,12 @@ fe_rx_word(const struct virtq_ring *ring, const struct virtq_cursor *cursor,
 	return !drv->batch && drv->num_free < ring->size;
 }
 
-static void
-count_notifications(const struct virtq_cursor *cursor, uint64_t *sent, uint64_t *suppressed)
+static struct vring_notified
+count_notifications(const struct virtq_cursor *cursor)
 {
-	*sent = virtq_drv_of_const(cursor)->kicks;
-	*suppressed = virtq_drv_of_const(cursor)->kicks_suppressed;
+	const struct virtq_drv *drv = virtq_drv_of_const(cursor);
+
+	return (struct vring_notified){ .sent = drv->kicks, .suppressed = drv->kicks_suppressed };
 }
 
 static uint16_t
