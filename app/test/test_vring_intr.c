@@ -90,11 +90,17 @@ open_front(void)
 }
 
 static void
-open_both(const char *args)
+open_both_with(const char *back_args, const char *args)
 {
 	front_args = args;
-	back = open_port(BACK, "iface", "packed=1");
+	back = open_port(BACK, "iface", back_args);
 	open_front();
+}
+
+static void
+open_both(const char *args)
+{
+	open_both_with("packed=1", args);
 }
 
 static void
@@ -319,6 +325,80 @@ no_wake_up_is_lost(void **state)
 	}
 }
 
+static uint64_t
+counter_of(uint16_t id, const char *name)
+{
+	uint64_t number, value;
+
+	assert_int_equal(rte_eth_xstats_get_id_by_name(id, name, &number), 0);
+	assert_int_equal(rte_eth_xstats_get_by_id(id, &number, &value, 1), 1);
+	return value;
+}
+
+static const char *const callers[] = {"call-thread=1", "call-us=60", "call-thread=1,call-us=30"};
+
+/* The back-end has a thread call who sleeps. */
+static void
+no_deferred_wake_up_is_lost(void **state)
+{
+	for (unsigned int i = 0; i < RTE_DIM(forms) * RTE_DIM(callers); i++) {
+		uint64_t sent, deferred;
+
+		open_both_with(callers[i / RTE_DIM(forms)], forms[i % RTE_DIM(forms)]);
+		expect_each_wakes(front, back);
+		sent = counter_of(back, "tx_q0_calls");
+		deferred = counter_of(back, "tx_q0_calls_deferred");
+		assert_in_range(deferred, 1, sent);
+		close_both();
+	}
+}
+
+/* Sends until it is to stop; the application at the other end sleeps and wakes, or is not there. */
+static void *
+send_all_the_time(void *arg)
+{
+	const uint32_t *stop = arg;
+
+	while (__atomic_load_n(stop, __ATOMIC_RELAXED) == 0) {
+		struct rte_mbuf *m = mbuf_new(100, 1, SHAPE_LINEAR);
+
+		if (rte_eth_tx_burst(back, 0, &m, 1) == 0)
+			rte_pktmbuf_free(m);
+	}
+	return NULL;
+}
+
+/* Rings that end while calls of theirs wait to be sent, those of a front-end that ends, too. */
+static void
+rings_end_with_calls_deferred(void **state)
+{
+	for (unsigned int i = 0; i < RTE_DIM(forms) * RTE_DIM(callers); i++) {
+		uint32_t stop = 0;
+		pthread_t thread;
+
+		open_both_with(callers[i / RTE_DIM(forms)], forms[i % RTE_DIM(forms)]);
+		assert_int_equal(pthread_create(&thread, NULL, send_all_the_time, &stop), 0);
+		for (int k = 0; k < 20; k++) {
+			for (int n = 0; n < 5; n++) {
+				assert_int_equal(rte_eth_dev_rx_intr_enable(front, 0), 0);
+				assert_true(is_ready(front, WAIT_MS));
+				while (drop_one(front))
+					;
+			}
+			if (k % 5 == 4) {
+				close_port(FRONT, front);
+				open_front();
+				continue;
+			}
+			assert_int_equal(rte_eth_dev_stop(front), 0);
+			assert_int_equal(rte_eth_dev_start(front), 0);
+		}
+		__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+		pthread_join(thread, NULL);
+		close_both();
+	}
+}
+
 static int
 set_up(void **state)
 {
@@ -334,6 +414,8 @@ main(void)
 		cmocka_unit_test(rings_stop_and_start),
 		cmocka_unit_test(no_room_to_wait),
 		cmocka_unit_test(no_wake_up_is_lost),
+		cmocka_unit_test(no_deferred_wake_up_is_lost),
+		cmocka_unit_test(rings_end_with_calls_deferred),
 	};
 
 	return cmocka_run_group_tests_name("vring_intr", tests, set_up, vnet_teardown);

@@ -93,13 +93,14 @@ class Peer:
 
     TAP = "vrintr0"
 
-    def __init__(self, device, plugin=False):
+    def __init__(self, device, plugin=False, link=True):
         self.pmd = bed.Testpmd("peer", [device, "net_tap0,iface=" + self.TAP], plugin=plugin,
                                cpu=1, memory=96, eal=["--single-file-segments"] + matrix.QUIET,
                                args=["--port-topology=paired"])
         try:
             check("probe failed" not in self.pmd.log(), "testpmd has no " + device)
-            self.pmd.wait_link(0, 20)
+            if link:
+                self.pmd.wait_link(0, 20)
             with open("/proc/sys/net/ipv6/conf/%s/disable_ipv6" % self.TAP, "w") as off:
                 off.write("1")
             self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
@@ -200,6 +201,32 @@ def front_end(back, options):
             process.end()
 
 
+def driver(options, driver_options):
+    """DPDK's driver, called by a thread of the port's and at intervals: each packet wakes it, and
+    so does each that comes soon after another one."""
+    sock = path("i")
+    if os.path.exists(sock):
+        os.unlink(sock)
+    peer = Peer("net_vring0,iface=%s%s" % (sock, options), plugin=True, link=False)
+    sleeper = None
+    try:
+        sleeper = Sleeper("net_virtio_user0,path=%s,queue_size=256,cq=1%s" % (sock, driver_options),
+                          plugin=False)
+        sleeper.wait_loop()
+        wakes_with_each(sleeper, peer)
+        taken = sorted(peer.bounce() for _ in range(ROUNDS))
+        # it looks by itself every 10 ms
+        check(taken[ROUNDS // 2] < 0.006 * bed.PATIENCE, "half of the packets that come one after "
+              "the other are under way for %.1f ms and more" % (1e3 * taken[ROUNDS // 2]))
+        check(peer.pmd.xstats(0)["tx_q0_calls_deferred"] > 0, "no calls are deferred")
+        sleeper.sleeps("after them")
+        wakes_with_each(sleeper, peer)
+        sleeper.close()
+    finally:
+        for process in filter(None, (sleeper, peer)):
+            process.end()
+
+
 def guest():
     """A Linux guest, which goes by event indexes."""
     sock = path("i")
@@ -283,5 +310,8 @@ def run(report):
         for packed in (0, 1):
             report.case("front-end-%s-%s" % (back[4:], ("split", "packed")[packed]), front_end,
                         back, ",packed_vq=%d" % packed)
+    for packed in (0, 1):
+        report.case("driver-" + ("split", "packed")[packed], driver,
+                    ",call-thread=1,call-us=3000", ",packed_vq=%d" % packed)
     report.case("guest", guest)
     report.case("latency", latency)

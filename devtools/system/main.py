@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 import bed  # noqa: E402
 import bell  # noqa: E402
 import bother  # noqa: E402
+import calls  # noqa: E402
 import coming  # noqa: E402
 import devargs  # noqa: E402
 import docs  # noqa: E402
@@ -66,6 +67,7 @@ GROUPS = {
     "fe-memory": memory.run,
     "in-flight": in_flight.run,
     "interrupts": interrupts.run,
+    "calls": calls.run,
     "probe": probe.run,
     "perf": perf.run,
     "pktgen": pktgen.run,
@@ -104,7 +106,7 @@ LONG = {
     "long-restart": long.run_guest_kills,
 }
 # with limits of a second or two, or rates that are compared
-ALONE = ("fe-kill-fast", "interrupts", "perf", "bother", "ovs-vms", "restart-qemu10",
+ALONE = ("fe-kill-fast", "interrupts", "calls", "perf", "bother", "ovs-vms", "restart-qemu10",
          "restart-qemu7")
 # the longest, which begin first; of those with emulated processors one beside one without
 FIRST = ("fe-vdpa", "front", "matrix", "guests-qemu10", "guests-qemu7", "remap")
