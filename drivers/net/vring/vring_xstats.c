@@ -18,15 +18,14 @@
 #include "vring_xstats.h"
 
 #define MAX_COUNTERS 48
-static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 14 <= MAX_COUNTERS, "counters");
+static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 13 <= MAX_COUNTERS, "counters");
 
 /* Counters of a queue that are not in struct vnet_stats: of the rings it serves, of the port. */
 #define OF_CALLS UINT16_MAX
 #define OF_SUPPRESSED (UINT16_MAX - 1)
 #define OF_STALLS (UINT16_MAX - 2)
 #define OF_FAR (UINT16_MAX - 3)
-#define OF_COALESCED (UINT16_MAX - 4)
-#define OF_DEFERRED (UINT16_MAX - 5)
+#define OF_DEFERRED (UINT16_MAX - 4)
 
 struct counter {
 	char name[32];		/* behind "rx_qN_" or "tx_qN_" */
@@ -116,11 +115,9 @@ fill_tables(struct table *rx, struct table *tx, enum vring_role_id role)
 	ADD(tx, "retries", retries);
 	ADD(tx, "management_refused", refused);
 	table_add(tx, "stall_errors", "", OF_STALLS);
-	/* Of receive queues, whose guests hardly ever want a call, telemetry alone has these. */
-	if (role == VRING_ROLE_BE) {
-		table_add(tx, "calls_coalesced", "", OF_COALESCED);
+	/* What else is known of calls has telemetry alone: four pairs just fit into its answer. */
+	if (role == VRING_ROLE_BE)
 		table_add(tx, "calls_deferred", "", OF_DEFERRED);
-	}
 	table_add_common(tx, role, vnet_drop_is_tx);
 }
 
@@ -212,8 +209,6 @@ counter_value(const struct counter *c, const struct reading *r)
 		return r->notified.sent;
 	case OF_SUPPRESSED:
 		return r->notified.suppressed;
-	case OF_COALESCED:
-		return r->notified.coalesced;
 	case OF_DEFERRED:
 		return r->notified.deferred;
 	case OF_STALLS:
