@@ -418,7 +418,7 @@ argument_wins(void **state)
 	restart(back);
 	assert_int_equal(rte_eth_dev_socket_id(back), 0);
 	expect_taken(0, 0);
-	assert_true(BECOMES((pass_both_ways(), counted(back, "rx_q0_numa_errors") == 1)));
+	assert_true(BECOMES((pass_both_ways(), counted(back, "rx_q0_numa_errors") == 2)));
 	close_both();
 }
 
@@ -458,7 +458,7 @@ static bool
 are_far(uint64_t rx, uint64_t tx)
 {
 	pass_both_ways();
-	return counted(back, "rx_q0_numa_errors") == rx && counted(back, "tx_q0_numa_errors") == tx;
+	return counted(back, "rx_q0_numa_errors") == rx + tx;
 }
 
 /* Time enough for the port to ask twice. */

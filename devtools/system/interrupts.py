@@ -218,7 +218,8 @@ def driver(options, driver_options):
         # it looks by itself every 10 ms
         check(taken[ROUNDS // 2] < 0.006 * bed.PATIENCE, "half of the packets that come one after "
               "the other are under way for %.1f ms and more" % (1e3 * taken[ROUNDS // 2]))
-        check(peer.pmd.xstats(0)["tx_q0_calls_deferred"] > 0, "no calls are deferred")
+        ring = peer.pmd.telemetry("/net_vring/queues,0,0")["vring_0"]
+        check(ring["calls_deferred"] > 0, "no calls are deferred")
         sleeper.sleeps("after them")
         wakes_with_each(sleeper, peer)
         sleeper.close()

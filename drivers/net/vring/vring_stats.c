@@ -197,12 +197,16 @@ vring_stats_stalls(const struct vring_port *port, uint16_t id)
 	return __atomic_load_n(&base->stalls, __ATOMIC_RELAXED) - base->stalls_at_reset;
 }
 
-uint64_t
-vring_stats_far(const struct vring_port *port, bool tx, uint16_t id)
+static uint64_t
+far_since_reset(const struct vring_stats_base *base)
 {
-	const struct vring_stats_base *base = &(tx ? port->tx_base : port->rx_base)[id];
-
 	return __atomic_load_n(&base->far, __ATOMIC_RELAXED) - base->far_at_reset;
+}
+
+uint64_t
+vring_stats_far(const struct vring_port *port, uint16_t id)
+{
+	return far_since_reset(&port->rx_base[id]) + far_since_reset(&port->tx_base[id]);
 }
 
 struct vring_notified

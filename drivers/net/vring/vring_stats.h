@@ -21,8 +21,8 @@ void vring_stats_txq(const struct rte_eth_dev *dev, uint16_t id, struct vnet_sta
 void vring_stats_keep(struct vring_stats_base *base, const struct vnet_stats *live);
 /* Times that a transmit queue stood still since the last reset: vring_stall.h. */
 uint64_t vring_stats_stalls(const struct vring_port *port, uint16_t id);
-/* Times that a queue was found polled on another node than its guest's since then: vring_numa.h. */
-uint64_t vring_stats_far(const struct vring_port *port, bool tx, uint16_t id);
+/* Times that either queue `id` was found polled on another node than its guest's: vring_numa.h. */
+uint64_t vring_stats_far(const struct vring_port *port, uint16_t id);
 /* Notifications of the rings that queue `id` of `n` serves. */
 struct vring_notified vring_stats_calls(const struct vring_port *port, bool tx, uint16_t id,
 					uint16_t n);

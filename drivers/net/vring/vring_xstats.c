@@ -18,14 +18,13 @@
 #include "vring_xstats.h"
 
 #define MAX_COUNTERS 48
-static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 13 <= MAX_COUNTERS, "counters");
+static_assert(VNET_DROP_MAX + VIRTQ_E_MAX + VNET_SIZE_BINS + 12 <= MAX_COUNTERS, "counters");
 
 /* Counters of a queue that are not in struct vnet_stats: of the rings it serves, of the port. */
 #define OF_CALLS UINT16_MAX
 #define OF_SUPPRESSED (UINT16_MAX - 1)
 #define OF_STALLS (UINT16_MAX - 2)
 #define OF_FAR (UINT16_MAX - 3)
-#define OF_DEFERRED (UINT16_MAX - 4)
 
 struct counter {
 	char name[32];		/* behind "rx_qN_" or "tx_qN_" */
@@ -85,8 +84,6 @@ table_add_common(struct table *t, enum vring_role_id role,
 		if (error_of_device(i) == (role == VRING_ROLE_FE))
 			table_add(t, virtq_ring_error_name(i), "_errors",
 			    offsetof(struct vnet_stats, error) + i * sizeof(uint64_t));
-	if (role == VRING_ROLE_BE)
-		table_add(t, "numa_errors", "", OF_FAR);
 	table_add(t, "calls", "", OF_CALLS);
 	table_add(t, "calls_suppressed", "", OF_SUPPRESSED);
 	t->brief = t->n;
@@ -106,6 +103,9 @@ fill_tables(struct table *rx, struct table *tx, enum vring_role_id role)
 	ADD(rx, "zero_copy_packets", zero_copy);
 	ADD(rx, "sw_csum_packets", sw_csum);
 	ADD(rx, "sw_gso_packets", sw_gso);
+	/* Of both queues of this number: four pairs just fit into the answer of telemetry. */
+	if (role == VRING_ROLE_BE)
+		table_add(rx, "numa_errors", "", OF_FAR);
 	table_add_common(rx, role, vnet_drop_is_rx);
 
 	ADD(tx, "packets", packets);
@@ -115,9 +115,6 @@ fill_tables(struct table *rx, struct table *tx, enum vring_role_id role)
 	ADD(tx, "retries", retries);
 	ADD(tx, "management_refused", refused);
 	table_add(tx, "stall_errors", "", OF_STALLS);
-	/* What else is known of calls has telemetry alone: four pairs just fit into its answer. */
-	if (role == VRING_ROLE_BE)
-		table_add(tx, "calls_deferred", "", OF_DEFERRED);
 	table_add_common(tx, role, vnet_drop_is_tx);
 }
 
@@ -198,7 +195,7 @@ read_queue(const struct rte_eth_dev *dev, const struct place *p, struct reading 
 	r->notified = vring_stats_calls(port, p->tx, p->queue, p->tx ? dev->data->nb_tx_queues :
 					dev->data->nb_rx_queues);
 	r->stalls = p->tx ? vring_stats_stalls(port, p->queue) : 0;
-	r->far = vring_stats_far(port, p->tx, p->queue);
+	r->far = p->tx ? 0 : vring_stats_far(port, p->queue);
 }
 
 static uint64_t
@@ -209,8 +206,6 @@ counter_value(const struct counter *c, const struct reading *r)
 		return r->notified.sent;
 	case OF_SUPPRESSED:
 		return r->notified.suppressed;
-	case OF_DEFERRED:
-		return r->notified.deferred;
 	case OF_STALLS:
 		return r->stalls;
 	case OF_FAR:
