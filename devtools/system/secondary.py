@@ -150,13 +150,24 @@ def private(port):
     port.works()
 
 
-def captured(port, name, argv, file):
-    """Every byte of what a port receives, while one watches."""
-    watcher = bed.Process(name, argv, env={**os.environ, "LD_PRELOAD": ":".join(PRELOADED)})
+def watching(name, argv, plugin=True):
+    """A process that captures, once it does."""
+    watcher = bed.Process(name, argv, env={
+        **os.environ, "LD_PRELOAD": ":".join(PRELOADED if plugin else PRELOADED[:-1])})
     try:
         bed.wait_for("capture by " + name, lambda: re.search(
             r"Packets captured|core \(\d+\), capture", watcher.log()), 20)
         check(watcher.alive(), "%s ended: %s" % (name, watcher.last_line()))
+    except bed.Failure:
+        watcher.end(signal.SIGKILL)
+        raise
+    return watcher
+
+
+def captured(port, name, argv, file):
+    """Every byte of what a port receives, while one watches."""
+    watcher = watching(name, argv)
+    try:
         port.send()
         status = watcher.end(signal.SIGINT, 20)
     finally:
@@ -173,12 +184,21 @@ def dumpcap(port):
         file)
 
 
+def pdump_argv(primary, device, file, plugin=True):
+    """dpdk-pdump that writes what a port of a primary receives."""
+    return ["stdbuf", "-oL", "dpdk-pdump", "--file-prefix", primary.prefix, "--lcores", "0@0",
+            "--no-pci", *(bed.plugin_options() if plugin else []), "--", "--pdump",
+            "device_id=%s,queue=*,rx-dev=%s,mbuf-size=8000" % (device, file)]
+
+
+def pdump_of(primary, device, file, plugin):
+    """The same as a process, once it captures."""
+    return watching("pdump", pdump_argv(primary, device, file, plugin), plugin)
+
+
 def pdump(port):
     file = path("pdump.pcap")
-    captured(port, "pdump", [
-        "stdbuf", "-oL", "dpdk-pdump", "--file-prefix", port.primary.prefix, "--lcores", "0@0",
-        "--no-pci", *bed.plugin_options(), "--", "--pdump",
-        "device_id=%s,queue=*,rx-dev=%s" % (NAME, file)], file)
+    captured(port, "pdump", pdump_argv(port.primary, NAME, file), file)
 
 
 def run(report):
