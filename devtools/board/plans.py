@@ -2,5 +2,6 @@
 """DPDK's test plans for vhost and virtio, in the order of the board."""
 
 import loopback
+import pvp_user
 
-PLANS = loopback.PLANS
+PLANS = loopback.PLANS + pvp_user.PLANS + [pvp_user.SMOKE]

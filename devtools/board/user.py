@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Topologies of two testpmds: a back-end, and a front-end that needs no virtual machine."""
 
+import copy
 import os
 import re
+import signal
 import time
 
 import bed
@@ -16,9 +18,19 @@ MAC = "52:54:00:00:00:11"
 class Path:
     """A way through DPDK's front-end: ring layout, mergeable buffers, order, vector code."""
 
-    def __init__(self, name, packed=0, mrg=0, in_order=0, vectorized=0, ring=1024):
+    def __init__(self, name, packed=0, mrg=0, in_order=0, vectorized=0, ring=1024, args=(),
+                 back=""):
+        """args: what has net_virtio_user not use its vector code after all; back: options with
+        which a back-end lets it."""
         self.name, self.packed, self.mrg = name, packed, mrg
         self.in_order, self.vectorized, self.ring = in_order, vectorized, ring
+        self.args, self.back = list(args), back
+
+    def sized(self, ring):
+        """The same path with rings of another size."""
+        path = copy.copy(self)
+        path.ring = ring
+        return path
 
     def options(self):
         return "packed_vq=%d,mrg_rxbuf=%d,in_order=%d%s,queue_size=%d" % (
@@ -36,52 +48,84 @@ PACKED_PLAIN = Path("packed ring, not mergeable", 1)
 PACKED_ORDER = Path("packed ring, in order, mergeable", 1, mrg=1, in_order=1)
 PACKED_ORDER_PLAIN = Path("packed ring, in order, not mergeable", 1, in_order=1)
 PACKED_VECTOR = Path("packed ring, vector code", 1, in_order=1, vectorized=1)
+# receive offloads for which net_virtio_user turns back from its vector code
+SPLIT_STRIP = Path("split ring, not mergeable, VLAN stripping", vectorized=1,
+                   args=["--enable-hw-vlan-strip"])
+PACKED_LRO = Path("packed ring, in order, not mergeable, LRO", 1, in_order=1, vectorized=1,
+                  args=["--rx-offloads=0x10"], back=",tso=1")
 
 
 class Loop:
     """testpmd `back` and testpmd `front`, port 0 of the one connected to port 0 of the other."""
 
+    # options of a testpmd at an end
+    options = {"back": {"cpu": 0, "memory": 128, "mbufs": 8192},
+               "front": {"cpu": 1, "memory": 128}}
+    eal = {"back": matrix.QUIET,
+           "front": ["--single-file-segments", "--force-max-simd-bitwidth=512"] + matrix.QUIET}
+
     def __init__(self, drivers, path, queues=1, server=False, back_options="", front_options="",
-                 back_args=(), front_args=()):
-        """server: whether the front-end listens; else the back-end does."""
+                 back_args=(), front_args=(), application=None):
+        """server: whether the front-end listens; else the back-end does. application: queues that
+        the back-end's configures, if not all."""
         self.drivers, self.path, self.queues, self.server = drivers, path, queues, server
         self.back_options, self.front_options = back_options, front_options
+        self.application = application
         self.args = {"back": list(back_args), "front": list(front_args)}
         self.sock = bed.path("loop")
         self.back = self.front = None
-        if os.path.exists(self.sock):
-            os.unlink(self.sock)
+        self.listens, self.connects = ("front", "back") if server else ("back", "front")
         try:
-            for end in ("front", "back") if server else ("back", "front"):
-                getattr(self, "start_" + end)(wait=not server)
-            for end in (self.back, self.front):
-                end.wait_prompt()
-            self.connected()
+            self.start_both()
         except BaseException:
             self.close(True)
             raise
 
+    def start_both(self):
+        # a front-end that listens waits in its probe
+        for end in (self.listens, self.connects):
+            self.start(end, wait=not self.server)
+        for end in (self.back, self.front):
+            end.wait_prompt()
+        self.connected()
+
+    def device(self, end):
+        """The port at the socket, as devargs."""
+        if end == "back":
+            return "%s0,iface=%s,queues=%d%s%s%s" % (
+                self.drivers.back, self.sock, self.queues, ",client=1" if self.server else "",
+                self.path.back, self.back_options)
+        return "%s0,path=%s,mac=%s,queues=%d,%s%s%s" % (
+            self.drivers.front, self.sock, MAC, self.queues, self.path.options(),
+            ",server=1" if self.server else "", self.front_options)
+
+    def devices(self, end):
+        """All of a testpmd's ports."""
+        return [self.device(end)]
+
+    def used(self):
+        """Queues that the back-end's application has."""
+        return self.application or self.queues
+
     def arguments(self, end):
-        return ["--rxq=%d" % self.queues, "--txq=%d" % self.queues,
-                "--txd=%d" % self.path.ring, "--rxd=%d" % self.path.ring] + self.args[end]
+        # descriptors of a back-end's queues mean nothing: the front-end has the rings
+        ring = self.path.ring if end == "front" else 1024
+        queues = self.used() if end == "back" else self.queues
+        foreign = end == "front" and not Drivers.plugin(self.drivers.front)
+        return ["--rxq=%d" % queues, "--txq=%d" % queues, "--txd=%d" % ring,
+                "--rxd=%d" % ring] + self.args[end] + (self.path.args if foreign else [])
 
-    def start_back(self, wait=True):
-        driver = self.drivers.back
-        self.back = bed.Testpmd(
-            "back", ["%s0,iface=%s,queues=%d%s%s" % (
-                driver, self.sock, self.queues, ",client=1" if self.server else "",
-                self.back_options)], cpu=0, memory=128, mbufs=8192, eal=matrix.QUIET, wait=wait,
-            plugin=Drivers.plugin(driver), args=self.arguments("back"))
+    def mbufs(self):
+        """The front-end's. Its rings keep those that were sent until they need the room."""
+        return max(16384, 4 * self.queues * self.path.ring)
 
-    def start_front(self, wait=True):
-        driver = self.drivers.front
-        self.front = bed.Testpmd(
-            "front", ["%s0,path=%s,mac=%s,queues=%d,%s%s%s" % (
-                driver, self.sock, MAC, self.queues, self.path.options(),
-                ",server=1" if self.server else "", self.front_options)],
-            cpu=1, memory=128, mbufs=16384, wait=wait, plugin=Drivers.plugin(driver),
-            eal=["--single-file-segments", "--force-max-simd-bitwidth=512"] + matrix.QUIET,
-            args=self.arguments("front"))
+    def start(self, end, wait=True):
+        options = dict({"mbufs": self.mbufs()}, **self.options[end])
+        if end == self.listens and os.path.exists(self.sock):
+            os.unlink(self.sock)
+        setattr(self, end, bed.Testpmd(
+            end, self.devices(end), wait=wait, eal=self.eal[end], args=self.arguments(end),
+            plugin=Drivers.plugin(getattr(self.drivers, end)), **options))
 
     def connected(self):
         self.back.wait_link(0)
@@ -90,7 +134,7 @@ class Loop:
     def moved(self, before=None):
         """What the back-end has received, of each queue; since `before` if there is one."""
         xstats = self.back.xstats(0)
-        now = [xstats.get("rx_q%d_packets" % queue, 0) for queue in range(self.queues)]
+        now = [xstats.get("rx_q%d_packets" % queue, 0) for queue in range(self.used())]
         return [a - b for a, b in zip(now, before)] if before else now
 
     def close(self, failed):  # pylint: disable=unused-argument
@@ -100,17 +144,18 @@ class Loop:
 
 
 def sizes(*lengths, burst=32, answers="mac"):
-    """A step: packets of each length go round and round, on every queue."""
+    """A step: packets of each length go round and round, on every queue. A length with commas is
+    that of each segment of a chain."""
     def step(loop):
         for end in (loop.back, loop.front):
             end.cmd("set fwd " + answers)
         loop.front.cmd("start")
         for length in lengths:
-            loop.back.cmd("set txpkts %d" % length)
+            loop.back.cmd("set txpkts %s" % length)
             loop.back.cmd("set burst %d" % burst)
             before = loop.moved()
             loop.back.cmd("start tx_first %d" % burst)
-            bed.wait_for("packets of %d bytes that go round on each queue" % length,
+            bed.wait_for("packets of %s bytes that go round on each queue" % length,
                          lambda: min(loop.moved(before)) > 20 * burst, 10)
             loop.back.cmd("stop")
         loop.front.cmd("stop")
@@ -127,6 +172,32 @@ def restart(end, wait=0.2):
         check(loop.back.stats(0) == before, "packets move through a stopped port")
         here.cmd("port start 0")
         loop.connected()
+    return step
+
+
+def anew(**changes):
+    """A step: both end, and start again with the changed attributes."""
+    def step(loop):
+        for end in (loop.front, loop.back):
+            end.quit()
+        vars(loop).update(changes)
+        loop.start_both()
+    return step
+
+
+def relaunch(end, **changes):
+    """A step: `end` is killed while the other forwards, and its link goes down there; one that is
+    started then, with changed attributes if there are any, is connected again."""
+    def step(loop):
+        other = loop.front if end == "back" else loop.back
+        other.cmd("set fwd mac")
+        other.cmd("start")
+        getattr(loop, end).end(signal.SIGKILL)
+        other.wait_link(0, up=False)
+        vars(loop).update(changes)
+        loop.start(end)
+        loop.connected()
+        other.cmd("stop")
     return step
 
 
