@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """DPDK's test plans for vhost and virtio, in the order of the board."""
 
+import counted
 import loopback
 import pvp_user
 
-PLANS = loopback.PLANS + pvp_user.PLANS + [pvp_user.SMOKE]
+PLANS = loopback.PLANS + pvp_user.PLANS + [counted.PORTS, counted.XSTATS, pvp_user.SMOKE]
