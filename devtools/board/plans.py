@@ -4,5 +4,7 @@
 import counted
 import loopback
 import pvp_user
+import vm2vm_user
 
 PLANS = loopback.PLANS + pvp_user.PLANS + [counted.PORTS, counted.XSTATS, pvp_user.SMOKE]
+PLANS += vm2vm_user.PLANS
