@@ -1,34 +1,31 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Stock dpdk-testpmd in a guest of an image that has it (devtools/guest/vdpa-image)."""
+"""DPDK in a guest: stock dpdk-testpmd, which an image has (devtools/guest/vdpa-image), and what is
+brought there, l3fwd-power."""
 
 import base64
 import shlex
+import time
 
 import bed
+import interrupts
+from bed import check
+
+GUEST_IDLE_PERCENT = 60     # of a processor that is emulated, for all lcores
 
 
-class GuestTestpmd(bed.Console):
-    """An interactive dpdk-testpmd in a guest."""
+class GuestProgram:
+    """A program in a guest, whose output comes here bit by bit."""
 
-    count = 0
+    # drivers that are libraries of others as well, from the place where EAL looks for them
+    LIBRARIES = "export LD_LIBRARY_PATH=$(echo /usr/lib/*/dpdk/pmds-*); "
 
-    def __init__(self, guest, eal, args=(), memory=64, mbufs=4096, huge=True,
-                 memlock="unlimited", wait=True, lcores="0@0,1@1", prefix=()):
-        GuestTestpmd.count += 1
-        self.guest, self.name = guest, "pmd%d" % GuestTestpmd.count
-        self.mbufs = mbufs
+    def __init__(self, guest, name, argv, memlock="unlimited", setup=""):
+        self.guest, self.name = guest, name
         self.text, self.taken = "", 0
-        argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores]
-        argv += ["--no-telemetry", "--file-prefix", self.name, "-m", str(memory)]
-        argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
-        argv += list(eal)
-        argv += ["--", "-i", "--total-num-mbufs=%d" % mbufs, "--no-mlockall"] + list(args)
         self.pid = int(guest.must(
-            "ulimit -l %s; mkfifo /tmp/%s.in; %s <> /tmp/%s.in > /tmp/%s.out 2>&1 & echo $!" % (
-                memlock, self.name, " ".join(map(shlex.quote, argv)), self.name, self.name)))
-        self.prompts = 1
-        if wait:
-            self.wait_prompt()
+            "ulimit -l %s; rm -f /tmp/%s.in; mkfifo /tmp/%s.in; "
+            "%s%s <> /tmp/%s.in > /tmp/%s.out 2>&1 & echo $!" % (
+                memlock, name, name, setup, " ".join(map(shlex.quote, argv)), name, name)))
 
     def log(self, first="true"):
         said = self.guest.must("%s; tail -c +%d /tmp/%s.out | base64 -w 0; echo" % (
@@ -44,6 +41,36 @@ class GuestTestpmd(bed.Console):
 
     def alive(self):
         return self.guest.run("kill -0 %d" % self.pid)[0] == 0
+
+    def still(self):
+        check(self.alive(), "%s ended: %s" % (self.name, self.last_line()))
+        return True
+
+    def keep_log(self):
+        with open(bed.path("guest-%s.log" % self.name), "w") as file:
+            file.write(self.log())
+
+
+class GuestTestpmd(bed.Console, GuestProgram):
+    """An interactive dpdk-testpmd in a guest."""
+
+    count = 0
+    log = GuestProgram.log
+
+    def __init__(self, guest, eal, args=(), memory=64, mbufs=4096, huge=True,
+                 memlock="unlimited", wait=True, lcores="0@0,1@1", prefix=()):
+        GuestTestpmd.count += 1
+        name = "pmd%d" % GuestTestpmd.count
+        self.mbufs = mbufs
+        argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores]
+        argv += ["--no-telemetry", "--file-prefix", name, "-m", str(memory)]
+        argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
+        argv += list(eal)
+        argv += ["--", "-i", "--total-num-mbufs=%d" % mbufs, "--no-mlockall"] + list(args)
+        GuestProgram.__init__(self, guest, name, argv, memlock)
+        self.prompts = 1
+        if wait:
+            self.wait_prompt()
 
     def send(self, line):
         self.guest.must("echo %s > /tmp/%s.in" % (shlex.quote(line), self.name))
@@ -77,6 +104,45 @@ class GuestTestpmd(bed.Console):
                 self.guest.run("kill -9 %d" % self.pid)
         self.keep_log()
 
-    def keep_log(self):
-        with open(bed.path("guest-%s.log" % self.name), "w") as file:
-            file.write(self.log())
+
+class GuestPower(interrupts.Power, GuestProgram):
+    """l3fwd-power in a guest, to which overlay.initrd() brought PROGRAM as /bin/l3fwd-power. Its
+    lcores share the first processor there."""
+
+    def __init__(self, guest, eal, args="-P --interrupt-only", queues=(1,), memory=64):
+        self.lcores = sum(queues)
+        super().__init__(guest, "l3fwd-power", [
+            "stdbuf", "-oL", "l3fwd-power", "--lcores", ",".join(
+                "%d@0" % lcore for lcore in range(self.lcores)), "--no-telemetry", "--in-memory",
+            "-m", str(memory)] + list(eal) + ["--"] + interrupts.power_arguments(queues, args),
+            setup=self.LIBRARIES)
+
+    def wait_loop(self):
+        bed.wait_for("main loop of l3fwd-power",
+                     lambda: self.still() and self.loops() == self.lcores, 30, 0.1)
+
+    def percent(self, seconds):
+        """What all of its lcores take of the processor."""
+        def ticks():
+            said = self.guest.must("cat /proc/%d/task/*/stat; cat /proc/uptime" % self.pid)
+            *tasks, up = said.splitlines()
+            return (sum(sum(map(int, task.rpartition(")")[2].split()[11:13])) for task in tasks),
+                    float(up.split()[0]))
+        before, began = ticks()
+        time.sleep(seconds)
+        after, ended = ticks()
+        return (after - before) / (ended - began)
+
+    def sleeps(self, when, seconds):
+        percent = self.percent(seconds)
+        check(percent < GUEST_IDLE_PERCENT, "%s l3fwd-power takes %.1f %% of a processor" % (
+            when, percent))
+
+    def close(self):
+        """End it as one does who is at its terminal."""
+        self.still()
+        self.end("INT")
+
+    def end(self, signal="KILL"):
+        self.guest.run("kill -%s %d" % (signal, self.pid))
+        bed.wait_for("the end of l3fwd-power", lambda: not self.alive(), 10, 0.1)

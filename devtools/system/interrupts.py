@@ -21,7 +21,10 @@ PROGRAM = os.path.join(bed.CACHE, "l3fwd-power")
 IDLE_PERCENT = 5   # of a processor, that a program which sleeps may take
 PACKETS = 20       # one at a time
 ROUNDS = 200       # of a figure
-WAKES = re.compile(r"is waked up from rx interrupt on port (\d) queue (\d)")
+UMWAIT = os.path.join(bed.ROOT, "build/app/test/umwait.so")
+# port and queue, or of UMWAIT the lcore
+WAKES = re.compile(r"is waked up from rx interrupt on port (\d+) queue (\d+)|"
+                   r"umwait: lcore (\d+) is woken by a store")
 
 
 def build_program():
@@ -38,43 +41,77 @@ def build_program():
     os.rename(PROGRAM + ".new", PROGRAM)
 
 
-class Sleeper(bed.Process):
-    """l3fwd-power with one port and one lcore. What it receives it sends back."""
+def power_arguments(queues, mode):
+    """Arguments for ports with these numbers of queues: each queue has an lcore of its own, which
+    sends back what it receives, by the queue of the lcore's number."""
+    lcores = [(port, queue) for port, count in enumerate(queues) for queue in range(count)]
+    return ["-p", hex((1 << len(queues)) - 1), "--config=" + ",".join(
+        "(%d,%d,%d)" % (port, queue, lcore) for lcore, (port, queue) in enumerate(lcores)),
+        "--parse-ptype"] + mode.split()
 
-    def __init__(self, device, mode="--interrupt-only", plugin=True):
+
+def waits(umwait):
+    """Options of a Sleeper that waits for interrupts or with UMWAIT."""
+    if not umwait:
+        return {"mode": "--interrupt-only"}
+    return {"mode": "--pmd-mgmt=monitor", "env": dict(os.environ, LD_PRELOAD=UMWAIT)}
+
+
+class Power:
+    """What l3fwd-power tells by its log(); of UMWAIT it is umwait.so that tells."""
+
+    def loops(self):
+        """How many lcores have come to where they wait for packets."""
+        return len(re.findall("entering main .*loop", self.log()))
+
+    def wakes(self, port=None, queue=None):
+        """Interrupts or stores that have ended a sleep: of all queues, a port or one queue."""
+        return sum(port in (None, int(at or 0)) and queue in (None, int(of or lcore))
+                   for at, of, lcore in WAKES.findall(self.log()))
+
+
+class Sleeper(Power, bed.Process):
+    """l3fwd-power, an lcore a queue; lcores share the processors."""
+
+    def __init__(self, *devices, mode="-P --interrupt-only", plugin=True, queues=(1,), memory=96,
+                 **options):
+        """queues: of each port."""
         self.prefix = os.path.basename(bed.RUN) + "-sleeper"
-        argv = ["stdbuf", "-oL", PROGRAM, "--lcores", "0@%d" % bed.CPUS[0], "--no-pci",
-                "--in-memory", "-m", "96", "--single-file-segments", "--file-prefix", self.prefix]
+        self.lcores = sum(queues)
+        argv = ["stdbuf", "-oL", PROGRAM, "--lcores", ",".join(
+            "%d@%d" % (lcore, bed.CPUS[lcore % len(bed.CPUS)]) for lcore in range(self.lcores)),
+            "--no-pci", "--in-memory", "-m", str(memory), "--single-file-segments",
+            "--file-prefix", self.prefix]
         argv += bed.plugin_options() if plugin else []
-        argv += ["--vdev", device, "--", "-p", "1", "-P", "--config=(0,0,0)", "--parse-ptype",
-                 mode]
-        super().__init__("sleeper", argv)
+        for device in devices:
+            argv += ["--vdev", device]
+        super().__init__("sleeper", argv + ["--"] + power_arguments(queues, mode), **options)
 
     def wait_loop(self):
         """It waits for a link for nine seconds, then begins without one."""
-        bed.wait_for("main loop of l3fwd-power", lambda: self.still() and
-                     "entering main" in self.log(), 30)
+        bed.wait_for("main loop of l3fwd-power",
+                     lambda: self.still() and self.loops() == self.lcores, 30)
 
     def still(self):
         check(self.alive(), "l3fwd-power ended: " + self.last_line())
         return True
 
-    def wakes(self):
-        return len(WAKES.findall(self.log()))
-
     def percent(self, seconds=2.0):
-        """What it takes of a processor."""
+        """What the busiest of its threads takes of a processor."""
         def ticks():
-            with open("/proc/%d/stat" % self.pid) as stat:
-                return sum(map(int, stat.read().rpartition(")")[2].split()[11:13]))
+            taken = {}
+            for task in os.listdir("/proc/%d/task" % self.pid):
+                with open("/proc/%d/task/%s/stat" % (self.pid, task)) as stat:
+                    taken[task] = sum(map(int, stat.read().rpartition(")")[2].split()[11:13]))
+            return taken
         began, before = time.monotonic(), ticks()
         time.sleep(seconds)
-        return (100 * (ticks() - before) / os.sysconf("SC_CLK_TCK") /
-                (time.monotonic() - began))
+        most = max(now - before.get(task, 0) for task, now in ticks().items())
+        return 100 * most / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
 
-    def sleeps(self, when):
-        percent = self.percent()
-        check(percent < IDLE_PERCENT, "%s it takes %.1f %% of a processor" % (when, percent))
+    def sleeps(self, when, seconds=2.0):
+        percent = self.percent(seconds)
+        check(percent < IDLE_PERCENT, "%s an lcore takes %.1f %% of a processor" % (when, percent))
 
     def close(self):
         """End it; it has to end well."""

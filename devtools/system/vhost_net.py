@@ -18,8 +18,6 @@ DEVICE = "/dev/vhost-net"
 TAP = "tapv0"
 MAC = "52:54:00:00:00:21"
 OURS, TESTPMD = "10.1.0.1", "10.1.0.2"
-# net_virtio_user's key for the name of the tap
-KEY = "ifname" if FRONT == "net_vring" else "iface"
 PINGS = 20
 LARGE_MBUFS = 20480
 SOCKET = "/run/vm0.sock"
@@ -29,18 +27,26 @@ HOWTO = "doc/guides/howto/exceptional_path.rst"
 
 
 def arguments(name=TAP, more=""):
-    return "path=%s,%s=%s%s" % (DEVICE, KEY, name, more)
+    return "path=%s,ifname=%s%s" % (DEVICE, name, more)
+
+
+def spelled(driver, text):
+    """net_virtio_user has another key for the name of the tap."""
+    return text if driver == "net_vring" else text.replace(",ifname=", ",iface=")
 
 
 class Kernel(inside.Loop):
     """The guest; its taps return each frame where the kernel's traffic control is told to."""
 
-    def __init__(self):
+    front = FRONT
+
+    def __init__(self, more=(), frames=None):
+        """more: other programs, each a path here and a path there; frames: as of inside.Loop."""
         sizes = [size for size in pcap.EDGES if size <= 1514]
-        super().__init__("vhost-net", arguments(), {
+        super().__init__("vhost-net", spelled(FRONT, arguments()), {
             "ordinary": pcap.packets(inside.COUNT, largest=1514, sizes=sizes),
-            "large": pcap.packets(inside.COUNT // 2, seed=2, largest=9000)
-        }, [(VM2TAP, "/bin/vm2tap")])
+            "large": pcap.packets(inside.COUNT // 2, seed=2, largest=9000), **(frames or {})
+        }, [(VM2TAP, "/bin/vm2tap"), *more])
         # the kernel says nothing by itself
         self.guest.must("for f in all default; do "
                         "echo 1 > /proc/sys/net/ipv6/conf/$f/disable_ipv6; done")
@@ -56,8 +62,8 @@ class Kernel(inside.Loop):
 
     def restore(self):
         """What the case before has left is no concern of the next one."""
-        self.guest.run("killall -9 dpdk-testpmd vm2tap iperf3 nc; rm -f /sink /tmp/pmd* /tmp/file "
-                       "/tmp/got; /bin/ip -all netns delete")
+        self.guest.run("killall -9 dpdk-testpmd l3fwd-power vm2tap iperf3 nc; "
+                       "rm -f /sink /tmp/pmd* /tmp/file /tmp/got; /bin/ip -all netns delete")
         bed.wait_for("taps of former cases go", lambda: not [
             self.guest.run("/bin/ip link del " + name) for name in self.taps()], 10)
 
@@ -65,7 +71,8 @@ class Kernel(inside.Loop):
         return re.findall(r"^\d+: ([^:@ ]+).*\n.*link/ether", self.guest.must("/bin/ip link"), re.M)
 
     def testpmd(self, vdevs, **options):
-        return testpmd(self.guest, ["%s%d,%s" % (FRONT, number, text)
+        return testpmd(self.guest, ["%s%d,%s" % (self.front, number,
+                                                  spelled(self.front, text))
                                     for number, text in enumerate(vdevs)], **options)
 
     def echo(self, more="", **options):
