@@ -65,14 +65,17 @@ class Loop:
            "front": ["--single-file-segments", "--force-max-simd-bitwidth=512"] + matrix.QUIET}
 
     def __init__(self, drivers, path, queues=1, server=False, back_options="", front_options="",
-                 back_args=(), front_args=(), application=None):
+                 back_args=(), front_args=(), application=None, sock=None, front_sock=None,
+                 front_process=None):
         """server: whether the front-end listens; else the back-end does. application: queues that
-        the back-end's configures, if not all."""
+        the back-end's configures, if not all. front_sock: where the front-end has the socket;
+        front_process: more for its Testpmd."""
         self.drivers, self.path, self.queues, self.server = drivers, path, queues, server
         self.back_options, self.front_options = back_options, front_options
         self.application = application
         self.args = {"back": list(back_args), "front": list(front_args)}
-        self.sock = bed.path("loop")
+        self.sock = sock or bed.path("loop")
+        self.front_sock, self.front_process = front_sock or self.sock, front_process or {}
         self.back = self.front = None
         self.listens, self.connects = ("front", "back") if server else ("back", "front")
         try:
@@ -96,7 +99,7 @@ class Loop:
                 self.drivers.back, self.sock, self.queues, ",client=1" if self.server else "",
                 self.path.back, self.back_options)
         return "%s0,path=%s,mac=%s,queues=%d,%s%s%s" % (
-            self.drivers.front, self.sock, MAC, self.queues, self.path.options(),
+            self.drivers.front, self.front_sock, MAC, self.queues, self.path.options(),
             ",server=1" if self.server else "", self.front_options)
 
     def devices(self, end):
@@ -121,6 +124,8 @@ class Loop:
 
     def start(self, end, wait=True):
         options = dict({"mbufs": self.mbufs()}, **self.options[end])
+        if end == "front":
+            options.update(self.front_process)
         if end == self.listens and os.path.exists(self.sock):
             os.unlink(self.sock)
         setattr(self, end, bed.Testpmd(
@@ -207,3 +212,21 @@ def burst_mode(end, says):
         said = re.search("Burst mode: (.*)", getattr(loop, end).cmd("show rxq info 0 0"))
         check(said and says in said.group(1), "burst mode %s" % (said and said.group(1)))
     return step
+
+
+def link_changes(loop):
+    """A step: a front-end leaves and another one comes, then the back-end leaves; the other end has
+    an event each time."""
+    def heard(end):
+        return bed.Process.log(end).count("Port 0: link state change event")
+
+    def change(end, up, action):
+        before = heard(end)
+        action()
+        end.wait_link(0, up=up)
+        bed.wait_for("event of %s" % end.name, lambda: heard(end) > before, 5)
+    change(loop.back, False, loop.front.quit)
+    change(loop.back, True, loop.start_front)
+    loop.connected()
+    change(loop.front, False, loop.back.quit)
+    loop.back = None
