@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """DPDK's test plans for vhost and virtio, in the order of the board."""
 
+import bonding
 import container
 import counted
 import exceptional
 import interrupt_plans
 import loopback
 import pvp_user
+import pvp_vm
+import vm2vm_pmd
 import vm2vm_user
 
 ORDER = (
@@ -25,5 +28,6 @@ ORDER = (
 )
 PLANS = sorted(
     loopback.PLANS + pvp_user.PLANS + [counted.PORTS, counted.XSTATS, pvp_user.SMOKE] +
-    vm2vm_user.PLANS + interrupt_plans.PLANS + exceptional.PLANS + container.PLANS,
+    vm2vm_user.PLANS + interrupt_plans.PLANS + exceptional.PLANS + container.PLANS +
+    pvp_vm.PLANS + bonding.PLANS + pvp_vm.QUEUES + vm2vm_pmd.PLANS,
     key=lambda plan: ORDER.index(plan.name))
