@@ -70,6 +70,8 @@ class Nic:
         host.cmd("port stop %d" % self.port)
         for queue in range(self.queues):
             pcap.write(self.file(queue, "in"), frames[queue] if queue < len(frames) else [])
+            # of a queue that the port does not have now
+            pcap.write(self.file(queue, "out"), [])
         host.cmd("port start %d" % self.port)
 
     def received(self, host):
@@ -199,6 +201,12 @@ class Machines:
         check(path.burst in pmd.log(), "DPDK in the guest does not say '%s': %s" % (
             path.burst, pmd.log()[-200:]))
         return pmd
+
+
+def must(pmd, command):
+    """One command of testpmd that says of nothing that it failed."""
+    said = pmd.cmd(command, 30)
+    check(not re.search("[Ff]ail|[Ee]rror", said), "%s: %s" % (command, said))
 
 
 def forward(pmd, mode, ports):

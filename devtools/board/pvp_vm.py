@@ -7,7 +7,7 @@ import time
 import bed
 import pcap
 from bed import check
-from cards import PATHS, Machines, forward, through
+from cards import PATHS, Machines, forward, must, through
 from case import Case, Plan
 
 EACH = 40           # frames of each length: in all fewer than a ring is deep
@@ -34,7 +34,7 @@ class Pvp:
         self.seen = [None] * len(self.pmds)     # what their ports have counted so far
         try:
             if self.here < queues:
-                change_queues(self.machines.host, self.here)
+                change_queues(self.host, self.here, self.nic)
             for number in range(len(self.pmds)):
                 self.enter(number)
         except BaseException:
@@ -94,14 +94,19 @@ class Pvp:
         if failed:
             Machines.finish()
         elif self.here < self.queues:
-            change_queues(self.host, self.queues)
+            change_queues(self.host, self.queues, self.nic)
 
 
-def change_queues(pmd, count):
-    for command in ("stop", "port stop all", "port config all rxq %d" % count,
-                    "port config all txq %d" % count, "port start all"):
-        said = pmd.cmd(command)
-        check("ail" not in said, "%s: %s" % (command, said))
+def change_queues(pmd, count, nic=None):
+    """The ports of a testpmd get so many queues. A NIC's stand-in has as many at most as it had
+    when it was last configured, hence a new one takes its place."""
+    commands = ["stop", "port stop all", "port config all rxq %d" % count,
+                "port config all txq %d" % count, "port start all"]
+    if nic is not None:
+        commands[2:2] = ["port detach %d" % nic.port]
+        commands[-1:-1] = ["port attach " + nic.devargs()]
+    for command in commands:
+        must(pmd, command)
 
 
 def traffic(*lengths):
@@ -164,7 +169,7 @@ def guest_queues(pvp):
 def host_queues(pvp):
     """A step: the host's testpmd takes one queue more."""
     pvp.here = pvp.queues
-    change_queues(pvp.host, pvp.queues)
+    change_queues(pvp.host, pvp.queues, pvp.nic)
     pvp.host.wait_link(pvp.port(0))
 
 

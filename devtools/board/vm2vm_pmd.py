@@ -8,7 +8,7 @@ import bed
 import matrix
 import pcap
 from bed import check
-from cards import CARDS, PATHS, Machines, address, forward, settle
+from cards import CARDS, PATHS, Machines, address, forward, must, settle
 from case import Case, Plan
 
 TAKES, SENDS = 0, 1         # guests
@@ -109,8 +109,7 @@ def payload(name, prepare=()):
         for pmd in (takes, sends):
             pmd.cmd("set flush_rx off")
         for command in prepare:
-            said = takes.cmd(command)
-            check("ail" not in said, "%s: %s" % (command, said))
+            must(takes, command)
         two.host.wait_link(port)
         for pmd in (takes, sends):
             pmd.cmd("start")
