@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Plan in which DPDK in a guest bonds three of its four cards."""
 
+import time
+
 import bed
 import pcap
 from bed import check
@@ -22,7 +24,6 @@ def bond(pmd, mode, port):
     for command in ["add bonding slave %d %d" % (link, port) for link in LINKS] + [
             "port start %d" % port]:
         must(pmd, command)
-    pmd.wait_link(port)
 
 
 class Bonded:
@@ -51,6 +52,7 @@ class Bonded:
         forward(self.pmd, "mac", [ALONE, BOND])
         for port in range(4):
             self.host.wait_link(port)
+        self.pmd.wait_link(BOND)
 
     def leave(self):
         self.pmd.quit()
@@ -129,21 +131,30 @@ def mode_works(mode):
 
 def aggregates(bonded):
     """A step: the mode that needs a partner has one in the host; frames go between the bonds."""
-    partner = len(bonded.nics) + 4
-    bond(bonded.host, LACP, partner)
+    host, partner = bonded.host, len(bonded.nics) + 4
     nics = [nic.port for nic in bonded.nics]
     ports = [partner, nics[0], ALONE, nics[ALONE]]
-    forward(bonded.host, "mac", ports)
+
+    def agreed():
+        # testpmd calls a bond, which then sends its LACPDUs, when it has packets for it
+        for nic in (0, ALONE):
+            bonded.nics[nic].load(host, [bonded.frames[nic]])
+        forward(host, "mac", ports)
+        time.sleep(1)
+        host.cmd("stop")
+        return all(pmd.cmd("show bonding lacp info %d" % port).count("DISTRIBUTING") >= 6
+                   for pmd, port in ((host, partner), (bonded.pmd, BOND)))
+
+    bond(host, LACP, partner)
     bonded.enter(LACP)
-    bed.wait_for("agreement on three links, there and here", lambda: all(
-        pmd.cmd("show bonding lacp info %d" % port).count("DISTRIBUTING") >= 6
-        for pmd, port in ((bonded.pmd, BOND), (bonded.host, partner))), 20, 0.5)
-    bonded.host.cmd("stop")
+    host.wait_link(partner)
+    bed.wait_for("agreement on three links, there and here", agreed, 30)
+    bonded.send([], ports, 0)   # what is still on its way
     for source, sink in ((ALONE, 0), (0, ALONE)):
         got = bonded.send([nics[source]], ports, len(bonded.frames[source]))
         same("from card %d to %d" % (source, sink), bonded.sent(source, sink), got[sink])
     bonded.leave()
-    bonded.host.quit()
+    host.quit()
     bonded.machines.host_on()
 
 
