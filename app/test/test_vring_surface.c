@@ -489,6 +489,36 @@ hashes(void **state)
 	assert_int_equal(hash_of(e->fe, e->be), HASH_ADDRS);
 }
 
+static uint16_t
+mtu_of(uint16_t id)
+{
+	uint16_t mtu;
+
+	assert_int_equal(rte_eth_dev_get_mtu(id, &mtu), 0);
+	return mtu;
+}
+
+/* A back-end's MTU is what the front-end says, unless its application has chosen one. */
+static void
+mtus(void **state)
+{
+	const struct rte_eth_conf conf = { 0 };
+	struct ends *e = *state;
+
+	make_ends(e, 0);
+	assert_int_equal(mtu_of(e->be), RTE_ETHER_MTU);
+	assert_int_equal(rte_eth_dev_set_mtu(e->fe, 4000), 0);
+	assert_true(SPORT_BECOMES(mtu_of(e->be) == 4000));
+	assert_int_equal(rte_eth_dev_stop(e->be), 0);
+	assert_int_equal(rte_eth_dev_configure(e->be, QUEUES, QUEUES, &conf), 0);
+	assert_int_equal(mtu_of(e->be), 4000);
+	assert_int_equal(rte_eth_dev_set_mtu(e->be, 3000), 0);
+	assert_int_equal(rte_eth_dev_set_mtu(e->fe, 5000), 0);
+	assert_int_equal(mtu_of(e->be), 3000);
+	assert_int_equal(rte_eth_dev_configure(e->be, QUEUES, QUEUES, &conf), 0);
+	assert_int_equal(mtu_of(e->be), 5000);
+}
+
 #define ENDS_TESTS(fn) \
 	cmocka_unit_test_setup_teardown(fn, ends_setup, ends_teardown), \
 	{ #fn "_packed", fn, ends_setup_packed, ends_teardown, NULL }
@@ -504,6 +534,7 @@ main(void)
 		ENDS_TESTS(counters),
 		ENDS_TESTS(vlans),
 		ENDS_TESTS(hashes),
+		ENDS_TESTS(mtus),
 	};
 
 	return cmocka_run_group_tests_name("vring_surface", tests, vnet_setup, vnet_teardown);

@@ -38,6 +38,9 @@ port_configure(struct rte_eth_dev *dev)
 	/* ethdev sets its default where the application asks for no MTU: mtu= overrides that. */
 	if (port->args.mtu != 0 && dev->data->mtu == RTE_ETHER_MTU)
 		dev->data->mtu = (uint16_t)port->args.mtu;
+	port->mtu_chosen = port->args.mtu != 0 || dev->data->mtu != RTE_ETHER_MTU;
+	if (port->role == VRING_ROLE_BE && port->guest_mtu != 0 && !port->mtu_chosen)
+		dev->data->mtu = port->guest_mtu;
 	return vring_intr_configure(port);
 }
 
@@ -252,6 +255,9 @@ port_link_update(struct rte_eth_dev *dev, int wait)
 static int
 port_mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
 {
+	struct vring_port *port = dev->data->dev_private;
+
+	port->mtu_chosen = true;
 	return 0;
 }
 

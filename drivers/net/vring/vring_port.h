@@ -139,6 +139,7 @@ struct vring_port {
 	struct vnet_hash hash;	/* back-end */
 	struct vnet_hash tx_hash; /* of packets to the peer; constant: vring_steer.c */
 	uint16_t guest_mtu;	/* bytes, as the front-end said; 0: it did not */
+	bool mtu_chosen;	/* by mtu= or the application: a back-end leaves it then */
 	struct vhost_log_limit log_limit; /* of lines that a peer causes without a session's */
 	uint64_t max_ring_logged_ns;	/* when a ring over max-ring= was logged last; 0: never */
 	struct vring_zc_watch zc_watch;

@@ -121,6 +121,7 @@ init_port(struct rte_eth_dev *dev, const char *name, const struct vring_devargs 
 	port->args = *args;
 	port->role = vring_devargs_front(args) ? VRING_ROLE_FE : VRING_ROLE_BE;
 	port->pairs = port->vring_pairs = args->queues;
+	port->mtu_chosen = args->mtu != 0;
 	port->max_mtu = RTE_MAX((uint32_t)VRING_MAX_FRAME - VRING_FRAME_OVERHEAD, args->mtu);
 	if (port->role == VRING_ROLE_BE) {
 		/* Who takes GET_QUEUE_NUM for rings finds all of them, and one for control. */

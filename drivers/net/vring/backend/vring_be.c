@@ -198,7 +198,7 @@ static int
 be_set_mtu(void *ctx, uint16_t mtu)
 {
 	struct vring_port *port = ctx;
-	const uint32_t most = port->args.tso ? UINT16_MAX - VRING_FRAME_OVERHEAD : port->max_mtu;
+	const uint32_t most = port->args.tso ? UINT16_MAX : port->max_mtu;
 
 	if (mtu > most) {
 		if (vring_log_admits(&port->log_limit, VHOST_LOG_WARNING))
@@ -207,6 +207,8 @@ be_set_mtu(void *ctx, uint16_t mtu)
 		return -EINVAL;
 	}
 	port->guest_mtu = mtu;
+	if (!port->mtu_chosen)
+		port->dev->data->mtu = mtu;
 	if (vring_log_admits(&port->log_limit, VHOST_LOG_INFO))
 		VRING_LOG(INFO, port->name, "the guest's MTU is %u", mtu);
 	return 0;
