@@ -142,17 +142,17 @@ for _signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(_signal, lambda number, frame: sys.exit(128 + number))
 
 
-def vdev(number, options):
-    return "%s%d,%s" % (DRV, number, options)
+def vdev(number, options, driver=DRV):
+    return "%s%d,%s" % (driver, number, options)
 
 
 def plugin_options():
     return ["-d", PLUGIN] if DRV == "net_vring" else []
 
 
-def idle_options(module=IDLE_POLL):
+def idle_options(module=IDLE_POLL, always=False):
     """Where other work runs beside, polling is what takes most of it away and needs least."""
-    return ["-d", module, "--vdev", "idle_poll0"] if PATIENCE > 1 else []
+    return ["-d", module, "--vdev", "idle_poll0"] if always or PATIENCE > 1 else []
 
 
 def lcores(cpu):

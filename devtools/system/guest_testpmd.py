@@ -13,6 +13,17 @@ from bed import check
 GUEST_IDLE_PERCENT = 60     # of a processor that is emulated, for all lcores
 
 
+def take_card(guest, pages=50):
+    """Hugepages, and the guest's one virtio card for DPDK in place of the kernel."""
+    guest.must(
+        "mkdir -p /dev/hugepages /var/run; echo %d > /proc/sys/vm/nr_hugepages; "
+        "mount -t hugetlbfs none /dev/hugepages; "
+        "cd $(dirname $(grep -l 0x1af4 /sys/bus/pci/devices/*/vendor)); "
+        "echo uio_pci_generic > driver_override; basename $PWD > driver/unbind; "
+        "basename $PWD > /sys/bus/pci/drivers_probe; "
+        "readlink driver | grep -q uio_pci_generic" % pages)
+
+
 class GuestProgram:
     """A program in a guest, whose output comes here bit by bit."""
 

@@ -34,8 +34,9 @@ class Network:
     """Guests a and b, link i of them between ports 2i and 2i+1 of one testpmd."""
 
     def __init__(self, links, qemu, cpus=1, memory=256, memory_options="", args=(), queues=1,
-                 nvdimm=0):
+                 nvdimm=0, driver=bed.DRV):
         self.links, self.qemu, self.args, self.queues = links, qemu, list(args), queues
+        self.driver = driver
         self.nvdimm = nvdimm    # MiB of it in an ordinary file, beside the guests' memory
         self.guest_options = dict(qemu=qemu, cpus=cpus, memory=memory,
                                   memory_options=memory_options)
@@ -68,9 +69,9 @@ class Network:
             for end in (0, 1):
                 ports.append(bed.vdev(2 * i + end, "iface=%s,queues=%d%s%s" % (
                     self.sock(i, end), self.queues, ",client=1" if link.listens else "",
-                    link.port)))
+                    link.port), self.driver))
         self.switch = bed.Testpmd("switch", ports, args=["--auto-start"] + self.args, memory=128,
-                                  mbufs=8192)
+                                  mbufs=8192, plugin=self.driver == "net_vring")
 
     def boot(self, end):
         nics = []

@@ -83,8 +83,12 @@ class Echo(threading.Thread):
         frame = (raw(migrate.MAC) + raw(SOURCE) + struct.pack(">HI", pcap.ETHERTYPE, number) +
                  os.urandom(40 + number * 7 % 1400))
         self.sent.append(frame)
-        for sock in self.sockets:
+        for sock in self.towards():
             sock.send(frame)
+
+    def towards(self):
+        """Where a frame is sent."""
+        return self.sockets
 
     def listen(self, seconds):
         ready, _, _ = select.select(self.sockets, [], [], max(seconds, 0))
@@ -98,10 +102,13 @@ class Echo(threading.Thread):
         if kind == RARP and frame[6:12] == raw(migrate.MAC):
             self.announced.append(tap)
         elif kind == pcap.ETHERTYPE:
-            if number < len(self.sent) and frame == self.sent[number]:
+            if number < len(self.sent) and self.same(frame, self.sent[number]):
                 self.back.append((number, tap))
             else:
                 self.foreign.append(frame)
+
+    def same(self, frame, sent):
+        return frame == sent
 
     def wait_back(self, tap, count):
         """So many more have come back by this tap."""
@@ -124,32 +131,28 @@ class Migration(migrate.Migration):
     other one's."""
 
     TAPS = ("vtap0", "vtap1")
+    sender = Echo
     blob_mib = 4    # testpmd leaves other programs half of the guest's processor
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, **options):
         self.pmd = None
         programs = [(bed.IDLE_POLL, IDLE_POLL)] if bed.PATIENCE > 1 else []
         self.guest_options = {
             "image": "guest-vdpa", "memory": 384,
             "initrd": overlay.initrd("guest-vdpa", "dpdk", programs)}
-        super().__init__(*arguments)
+        super().__init__(*arguments, **options)
 
     def switch_on(self):
         devices = []
         for i, tap in enumerate(self.TAPS):
-            devices += [bed.vdev(i, self.devargs(i)), "net_tap%d,iface=%s" % (i, tap)]
+            devices += [bed.vdev(i, self.devargs(i), self.driver), "net_tap%d,iface=%s" % (i, tap)]
         self.switch = bed.Testpmd("switch", devices, args=[
             "--auto-start", "--forward-mode=io", "--rxq=%d" % self.queues,
-            "--txq=%d" % self.queues], memory=128, mbufs=8192, prefix=["unshare", "-n"])
+            "--txq=%d" % self.queues], memory=128, mbufs=8192, prefix=["unshare", "-n"],
+            plugin=self.driver == "net_vring")
 
     def prepare(self):
-        self.guest.must(
-            "mkdir -p /dev/hugepages /var/run; echo 50 > /proc/sys/vm/nr_hugepages; "
-            "mount -t hugetlbfs none /dev/hugepages; "
-            "cd $(dirname $(grep -l 0x1af4 /sys/bus/pci/devices/*/vendor)); "
-            "echo uio_pci_generic > driver_override; basename $PWD > driver/unbind; "
-            "basename $PWD > /sys/bus/pci/drivers_probe; "
-            "readlink driver | grep -q uio_pci_generic")
+        guest_testpmd.take_card(self.guest)
         self.pmd = guest_testpmd.GuestTestpmd(
             self.guest, bed.idle_options(IDLE_POLL), memory=80, lcores="0@0,1@0", mbufs=MBUFS,
             args=["--auto-start", "--forward-mode=noisy", "--mbuf-size=%d" % MBUF_SIZE,
@@ -159,7 +162,7 @@ class Migration(migrate.Migration):
         self.wait_carrier()
 
     def negotiated(self, feature):
-        if bed.DRV != "net_vring":
+        if self.driver != "net_vring":
             return True
         return feature in self.switch.telemetry("/net_vring/features,0")["negotiated"]
 
@@ -175,7 +178,7 @@ class Migration(migrate.Migration):
         return still
 
     def there_and_back(self, times):
-        echo = Echo(self.switch.pid, self.TAPS)
+        echo = self.sender(self.switch.pid, self.TAPS)
         echo.start()
         try:
             echo.entered.wait()
