@@ -6,9 +6,12 @@ import container
 import counted
 import exceptional
 import interrupt_plans
+import kernel_vms
 import loopback
+import moving
 import pvp_user
 import pvp_vm
+import reconnect
 import vm2vm_pmd
 import vm2vm_user
 
@@ -29,5 +32,6 @@ ORDER = (
 PLANS = sorted(
     loopback.PLANS + pvp_user.PLANS + [counted.PORTS, counted.XSTATS, pvp_user.SMOKE] +
     vm2vm_user.PLANS + interrupt_plans.PLANS + exceptional.PLANS + container.PLANS +
-    pvp_vm.PLANS + bonding.PLANS + pvp_vm.QUEUES + vm2vm_pmd.PLANS,
+    pvp_vm.PLANS + bonding.PLANS + pvp_vm.QUEUES + vm2vm_pmd.PLANS +
+    reconnect.PLANS + kernel_vms.MTU + moving.PLANS + kernel_vms.VM2VM,
     key=lambda plan: ORDER.index(plan.name))
