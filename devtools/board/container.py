@@ -51,5 +51,6 @@ PLANS = [Plan("virtio_user_for_container_networking", [
     Case(number, "a front-end in a container, %d queue%s: frames of 64 to 1518 bytes" % (
         queues, "s" if queues > 1 else ""), Contained,
          [contained, user.sizes(64, 128, 256, 512, 1024, 1518)], (BACK, FRONT),
-         "unshare for a container's runtime", path=user.SPLIT, queues=queues)
+         "unshare for a container's runtime, the back-end's own packets", path=user.SPLIT,
+         queues=queues)
     for number, queues in ((1, 1), (2, 2))], daily=(2,))]

@@ -29,7 +29,6 @@ USER = Plan("vhost_user_interrupt", [
     for number, (packed, queues) in enumerate(((0, 1), (0, 4), (1, 1), (1, 4)), 1)], daily=(4,))
 
 
-
 def front_cases(packed):
     """Of a ring layout."""
     first, ring = 3 * packed + 1, RINGS[packed]
@@ -39,10 +38,11 @@ def front_cases(packed):
              "sleeps without" % ring, Asleep,
              [sleeps, carries(64), sleeps, carries(64), sleeps, singles], BOTH, PCAP,
              end="front", packed=packed),
-        Case(first + 1, "%s ring if there is one: an lcore of the front-end is woken by packets of "
-             "the kernel's vhost-net, and sleeps without" % ring, TapAsleep,
+        Case(first + 1, "%s ring asked for: an lcore of the front-end is woken by packets of the "
+             "kernel's vhost-net, and sleeps without" % ring, TapAsleep,
              [sleeps, taps.pings, sleeps, taps.pings], (FRONT,),
-             "vhost-net in a QEMU guest", packed=packed),
+             "vhost-net in a QEMU guest%s" % (", which has split rings only" if packed else ""),
+             packed=packed),
         Case(first + 2, "%s ring: each end hears that the link of the other goes down, and that it "
              "is up again" % ring, user.Loop, [user.sizes(64), user.link_changes], BOTH,
              path=path),

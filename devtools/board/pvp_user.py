@@ -284,11 +284,11 @@ PLANS = [
              [Library.loaded, round_and_round], stands_in="net_ring for the NIC",
              path=user.SPLIT)], daily=(1,)),
     Plan("pvp_virtio_user_2M_hugepages", [
-        Case(number, "%s in pages of 2 MiB: frames of 64 to 1518 bytes" % way.name, Pvp,
+        Case(number, "%s; memory in pages of 2 MiB: frames of 64 to 1518 bytes" % way.name, Pvp,
              [shared_pages(2048), ALL], BOTH, FILES, path=way)
         for number, way in enumerate((user.SPLIT, user.PACKED), 1)], daily=(1,)),
     Plan("pvp_virtio_user_4k_pages", [
-        Case(number, "%s in pages of 4 KiB: frames of 64 to 1518 bytes" % way.name, Pages,
+        Case(number, "%s; memory in pages of 4 KiB: frames of 64 to 1518 bytes" % way.name, Pages,
              [shared_pages(4), ALL], BOTH, FILES, path=way)
         for number, way in enumerate((user.SPLIT, user.PACKED), 1)], daily=(2,)),
 ]
