@@ -4,6 +4,7 @@
  * through those before it stays counted.
  */
 #include "rig_port.h"
+#include "vring_stats.h"
 
 #define BOTH_ARGS "queues=2,reconnect-ms=10"
 #define QUEUES 2
@@ -43,14 +44,15 @@ static void
 expect_counts(struct sport *p, const struct counts *c)
 {
 	uint64_t packets = 0, bytes = 0;
-	struct rte_eth_stats st;
+	struct vring_compat_queue_stats queues = {0};
+	struct rte_eth_stats st = {0};
 
-	assert_int_equal(rte_eth_stats_get(p->id, &st), 0);
+	assert_int_equal(vring_stats_get(&rte_eth_devices[p->id], &st, &queues), 0);
 	for (uint16_t i = 0; i < QUEUES; i++) {
-		assert_int_equal(st.q_ipackets[i], c->packets[i]);
-		assert_int_equal(st.q_opackets[i], c->packets[i]);
-		assert_int_equal(st.q_ibytes[i], c->bytes[i]);
-		assert_int_equal(st.q_obytes[i], c->bytes[i]);
+		assert_int_equal(queues.q_ipackets[i], c->packets[i]);
+		assert_int_equal(queues.q_opackets[i], c->packets[i]);
+		assert_int_equal(queues.q_ibytes[i], c->bytes[i]);
+		assert_int_equal(queues.q_obytes[i], c->bytes[i]);
 		packets += c->packets[i];
 		bytes += c->bytes[i];
 	}

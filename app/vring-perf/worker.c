@@ -118,7 +118,8 @@ wait_links(const struct perf_worker *w, const struct perf_end *e)
 
 		for (int ms = 0; ms < LINK_PATIENCE_MS && link.link_status == 0; ms += 10) {
 			usleep(10000);
-			rte_eth_link_get_nowait(e->ports[i], &link);
+			if (rte_eth_link_get_nowait(e->ports[i], &link) != 0)
+				break;
 		}
 		if (link.link_status != 0)
 			continue;

@@ -11,20 +11,18 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_lcore.h>
-
+#include "vring_compat.h"
 #include "vring_ctrl.h"
 #include "vring_log.h"
 
 struct vring_ctrl {
 	unsigned int ports;
 	struct evloop *loop;
-	pthread_t thread;
+	rte_thread_t thread;
 	uint32_t cpu;		/* pinned to, UINT32_MAX: not */
 };
 
@@ -35,7 +33,7 @@ static struct vring_ctrl shared;
  * The thread has the signal mask of whoever probed the first port. A fault that is blocked ends the
  * process, whatever handler there is.
  */
-static void *
+static vring_compat_ret
 ctrl_main(void *loop)
 {
 	sigset_t faults;
@@ -44,7 +42,7 @@ ctrl_main(void *loop)
 	sigaddset(&faults, SIGBUS);
 	pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
 	evloop_run(loop);
-	return NULL;
+	return 0;
 }
 
 static int
@@ -54,7 +52,7 @@ ctrl_start(struct vring_ctrl *ctrl)
 
 	if (rc != 0)
 		return rc;
-	rc = rte_ctrl_thread_create(&ctrl->thread, "vring-ctrl", NULL, ctrl_main, ctrl->loop);
+	rc = vring_compat_thread(&ctrl->thread, "vring-ctrl", ctrl_main, ctrl->loop);
 	if (rc != 0)
 		evloop_free(ctrl->loop);
 	ctrl->cpu = UINT32_MAX;
@@ -65,7 +63,7 @@ static void
 ctrl_stop(struct vring_ctrl *ctrl)
 {
 	evloop_quit(ctrl->loop);
-	pthread_join(ctrl->thread, NULL);
+	rte_thread_join(ctrl->thread, NULL);
 	evloop_free(ctrl->loop);
 	ctrl->loop = NULL;
 	if (ctrl != &shared)
@@ -76,13 +74,13 @@ ctrl_stop(struct vring_ctrl *ctrl)
 static int
 ctrl_pin(struct vring_ctrl *ctrl, const char *name, uint32_t cpu)
 {
-	cpu_set_t set;
+	rte_cpuset_t set;
 
 	if (cpu == UINT32_MAX || cpu == ctrl->cpu)
 		return 0;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	if (pthread_setaffinity_np(ctrl->thread, sizeof(set), &set) != 0) {
+	if (rte_thread_set_affinity_by_id(ctrl->thread, &set) != 0) {
 		VRING_LOG(ERR, name, "ctrl-lcore=%u: allowed is a CPU that this process may use",
 			  cpu);
 		return -EINVAL;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vring_compat.h"
 #include "vring_ctrl.h"
 #include "vring_dump.h"
 #include "vring_ethdev.h"
@@ -301,6 +302,9 @@ port_fw_version(struct rte_eth_dev *dev, char *text, size_t size)
 	return (size_t)len < size ? 0 : len + 1;
 }
 
+VRING_COMPAT_PTYPES_GET(port_ptypes, vring_rxmode_ptypes_get)
+VRING_COMPAT_STATS_GET(port_stats, vring_stats_get)
+
 const struct eth_dev_ops vring_ethdev_ops = {
 	.dev_configure = port_configure,
 	.dev_start = port_start,
@@ -337,11 +341,11 @@ const struct eth_dev_ops vring_ethdev_ops = {
 	.txq_info_get = vring_queue_txq_info_get,
 	.rx_burst_mode_get = vring_queue_rx_burst_mode_get,
 	.tx_burst_mode_get = vring_queue_tx_burst_mode_get,
-	.dev_supported_ptypes_get = vring_rxmode_ptypes_get,
+	.dev_supported_ptypes_get = port_ptypes,
 	.dev_ptypes_set = vring_rxmode_ptypes_set,
 	.fw_version_get = port_fw_version,
 	.tx_done_cleanup = vring_rxtx_tx_done_cleanup,
-	.stats_get = vring_stats_get,
+	.stats_get = port_stats,
 	.stats_reset = vring_stats_reset,
 	.queue_stats_mapping_set = vring_stats_map,
 	.xstats_get = vring_xstats_get,
@@ -361,9 +365,9 @@ const struct eth_dev_ops vring_ethdev_secondary_ops = {
 	.link_update = port_link_update,
 	.rxq_info_get = vring_queue_rxq_info_get,
 	.txq_info_get = vring_queue_txq_info_get,
-	.dev_supported_ptypes_get = vring_rxmode_ptypes_get,
+	.dev_supported_ptypes_get = port_ptypes,
 	.fw_version_get = port_fw_version,
-	.stats_get = vring_stats_get,
+	.stats_get = port_stats,
 	.stats_reset = vring_stats_reset,
 	.xstats_get = vring_xstats_get,
 	.xstats_get_by_id = vring_xstats_get_by_id,

@@ -9,9 +9,9 @@
 
 #include <rte_errno.h>
 #include <rte_malloc.h>
-#include <rte_version.h>
 
 #include "vnet_isa.h"
+#include "vring_compat.h"
 #include "vring_hold.h"
 #include "vring_log.h"
 #include "vring_monitor.h"
@@ -147,13 +147,6 @@ vring_queue_pools_move(struct vring_port *port, int node)
 	retire_pool(port, former);
 }
 
-/*
- * Applications that enable TCP_TSO take merged packets with Tx flags for what they are: Open
- * vSwitch up to 3.5, which asks for nothing on receive. From 3.6 on it drops what has Tx flags.
- * Those releases need DPDK 24.11.
- */
-#define READS_TX_FLAGS (RTE_VERSION < RTE_VERSION_NUM(24, 11, 0, 0))
-
 /* What becomes of packets that a guest leaves to the port to cut. */
 static uint32_t
 merged_flags(const struct vring_port *port)
@@ -168,7 +161,7 @@ merged_flags(const struct vring_port *port)
 	if (conf->rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO)
 		return flags;
 	flags |= VNET_F_CUT_TCP;
-	if (READS_TX_FLAGS && sends && port->args.legacy_ol == VRING_LEGACY_AUTO)
+	if (VRING_COMPAT_READS_TX_FLAGS && sends && port->args.legacy_ol == VRING_LEGACY_AUTO)
 		flags |= VNET_F_LEGACY_SEG;
 	return flags;
 }

@@ -117,7 +117,7 @@ ptypes_in_ctrl(void *arg)
 }
 
 const uint32_t *
-vring_rxmode_ptypes_get(struct rte_eth_dev *dev)
+vring_rxmode_ptypes_get(struct rte_eth_dev *dev, size_t *n)
 {
 	/* Those of rte_net_get_ptype(). */
 	static const uint32_t all[] = {
@@ -136,10 +136,14 @@ vring_rxmode_ptypes_get(struct rte_eth_dev *dev)
 	};
 	static const uint32_t none[] = { RTE_PTYPE_UNKNOWN };
 	struct ptypes_call call = { dev->data->dev_private, RTE_PTYPE_ALL_MASK, false };
+	bool any;
 
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
-		return call.port->ptypes != 0 ? all : none;
-	return evloop_call(call.port->loop, ptypes_in_ctrl, &call) == 0 ? all : none;
+		any = call.port->ptypes != 0;
+	else
+		any = evloop_call(call.port->loop, ptypes_in_ctrl, &call) == 0;
+	*n = any ? RTE_DIM(all) - 1 : 0;
+	return any ? all : none;
 }
 
 int

@@ -22,9 +22,9 @@ int vring_rxmode_vlan_filter_set(struct rte_eth_dev *dev, uint16_t id, int on);
 /*
  * The types that packets have. Classifying costs each packet a look at its headers, so it begins
  * when an application that has not chosen asks for this list: who never asks pays nothing, and who
- * has read the list finds it true.
+ * has read the list finds it true. RTE_PTYPE_UNKNOWN follows the n types.
  */
-const uint32_t *vring_rxmode_ptypes_get(struct rte_eth_dev *dev);
+const uint32_t *vring_rxmode_ptypes_get(struct rte_eth_dev *dev, size_t *n);
 /* What is hashed and how, where the application wants hashes of packets. */
 int vring_rxmode_hash_set(struct vring_port *port, const struct vnet_hash *hash);
 /* The types that the application is told of: whole groups, as ethdev has checked; 0: none. */

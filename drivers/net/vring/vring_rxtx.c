@@ -276,7 +276,7 @@ vring_rxtx_rx_wake(struct vring_rxq *q, bool on)
 	return idle;
 }
 
-uint32_t
+vring_compat_count
 vring_rxtx_rx_queue_count(void *rxq)
 {
 	struct vring_rxq *q = rxq;

@@ -13,6 +13,7 @@
 
 #include "virtq_rcu.h"
 #include "vnet.h"
+#include "vring_compat.h"
 #include "vring_port.h"
 #include "vring_qmap.h"
 
@@ -75,7 +76,7 @@ bool vring_rxtx_rx_starves(const struct vring_rxq *q, const struct vring_poll_en
 const struct vring_poll_set *vring_rxtx_query_enter(struct vring_queue *q);
 void vring_rxtx_query_leave(struct vring_queue *q);
 int vring_rxtx_tx_done_cleanup(void *txq, uint32_t n);
-uint32_t vring_rxtx_rx_queue_count(void *rxq);
+vring_compat_count vring_rxtx_rx_queue_count(void *rxq);
 int vring_rxtx_rx_descriptor_status(void *rxq, uint16_t offset);
 int vring_rxtx_tx_descriptor_status(void *txq, uint16_t offset);
 

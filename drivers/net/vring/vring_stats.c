@@ -96,7 +96,8 @@ sum_counters(const uint64_t *counters, unsigned int n)
 }
 
 static void
-add_rx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
+add_rx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats,
+	struct vring_compat_queue_stats *queues)
 {
 	const struct vring_port *port = dev->data->dev_private;
 	const uint16_t counter = port->rx_base[id].counter;
@@ -110,15 +111,16 @@ add_rx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 	/* What the application does not want is no error. */
 	s.drop[VNET_DROP_VLAN] = 0;
 	stats->ierrors += sum_counters(s.drop, VNET_DROP_MAX) - s.drop[VNET_DROP_DISABLED];
-	if (counter >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
+	if (queues == NULL || counter >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
 		return;
-	stats->q_ipackets[counter] += s.packets;
-	stats->q_ibytes[counter] += s.bytes;
-	stats->q_errors[counter] += sum_counters(s.drop, VNET_DROP_MAX);
+	queues->q_ipackets[counter] += s.packets;
+	queues->q_ibytes[counter] += s.bytes;
+	queues->q_errors[counter] += sum_counters(s.drop, VNET_DROP_MAX);
 }
 
 static void
-add_tx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
+add_tx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats,
+	struct vring_compat_queue_stats *queues)
 {
 	const struct vring_port *port = dev->data->dev_private;
 	const uint16_t counter = port->tx_base[id].counter;
@@ -128,21 +130,22 @@ add_tx(const struct rte_eth_dev *dev, uint16_t id, struct rte_eth_stats *stats)
 	stats->opackets += s.packets;
 	stats->obytes += s.bytes;
 	stats->oerrors += sum_counters(s.drop, VNET_DROP_MAX);
-	if (counter >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
+	if (queues == NULL || counter >= RTE_ETHDEV_QUEUE_STAT_CNTRS)
 		return;
-	stats->q_opackets[counter] += s.packets;
-	stats->q_obytes[counter] += s.bytes;
+	queues->q_opackets[counter] += s.packets;
+	queues->q_obytes[counter] += s.bytes;
 }
 
 /* All pairs of the port. Pairs that the application does not use any more count as well. */
 int
-vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
+vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats,
+		struct vring_compat_queue_stats *queues)
 {
 	const struct vring_port *port = dev->data->dev_private;
 
 	for (uint16_t i = 0; i < port->pairs; i++) {
-		add_rx(dev, i, stats);
-		add_tx(dev, i, stats);
+		add_rx(dev, i, stats, queues);
+		add_tx(dev, i, stats, queues);
 	}
 	return 0;
 }

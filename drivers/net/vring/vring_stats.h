@@ -8,9 +8,12 @@
 #include <ethdev_driver.h>
 
 #include "vnet.h"
+#include "vring_compat.h"
 #include "vring_port.h"
 
-int vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
+/* `queues`, where not NULL, are the basic counters that queues are mapped to; it may be `stats`. */
+int vring_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats,
+		    struct vring_compat_queue_stats *queues);
 int vring_stats_reset(struct rte_eth_dev *dev);
 /* queue_stats_mapping_set: what queue `id` counts goes to this counter of the basic ones. */
 int vring_stats_map(struct rte_eth_dev *dev, uint16_t id, uint8_t counter, uint8_t is_rx);

@@ -9,10 +9,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include <rte_telemetry.h>
-
 #include "evloop.h"
 #include "vhost_names.h"
+#include "vring_compat.h"
 #include "vring_registry.h"
 #include "vring_role.h"
 #include "vring_stall.h"
@@ -123,7 +122,7 @@ vring_telemetry_age(struct rte_tel_data *d, const char *name, uint64_t since_ns)
 {
 	const uint64_t age = since_ns == 0 ? 0 : (evloop_now_ns() - since_ns) / 1000000;
 
-	rte_tel_data_add_dict_u64(d, name, age);
+	rte_tel_data_add_dict_uint(d, name, age);
 }
 
 static int
@@ -143,8 +142,8 @@ answer_status(const struct question *q)
 	vring_telemetry_hex(d, "offered", port->offered);
 	vring_telemetry_hex(d, "features", port->features);
 	vring_telemetry_hex(d, "protocol_features", port->protocol_features);
-	rte_tel_data_add_dict_u64(d, "stalled_ms", vring_stall_longest(port, true, now));
-	rte_tel_data_add_dict_u64(d, "unpolled_ms", vring_stall_longest(port, false, now));
+	rte_tel_data_add_dict_uint(d, "stalled_ms", vring_stall_longest(port, true, now));
+	rte_tel_data_add_dict_uint(d, "unpolled_ms", vring_stall_longest(port, false, now));
 	rte_tel_data_add_dict_int(d, "queue_pairs", port->pairs);
 	rte_tel_data_add_dict_int(d, "rx_queues", data->nb_rx_queues);
 	rte_tel_data_add_dict_int(d, "tx_queues", data->nb_tx_queues);
@@ -166,7 +165,7 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 		rte_tel_data_add_dict_string(d, "layout", ring->packed ? "packed" : "split");
 		rte_tel_data_add_dict_int(d, "size", ring->size);
 		rte_tel_data_add_dict_int(d, "waiting", vring_role_vring_waiting(port, qid));
-		rte_tel_data_add_dict_u64(d, "in_flight", vring_port_in_flight(vring));
+		rte_tel_data_add_dict_uint(d, "in_flight", vring_port_in_flight(vring));
 		rte_tel_data_add_dict_int(d, "avail_idx", vring->cursor->avail_idx);
 		rte_tel_data_add_dict_int(d, "used_idx", vring->cursor->used_idx);
 	}
@@ -174,11 +173,11 @@ add_ring(struct rte_tel_data *d, const struct vring_port *port, unsigned int qid
 		rte_tel_data_add_dict_string(d, "error",
 					     virtq_ring_error_name(vring->cursor->broken));
 	n = vring_role_queue_ops(port)->notified(vring->cursor);
-	rte_tel_data_add_dict_u64(d, "calls", n.sent);
-	rte_tel_data_add_dict_u64(d, "calls_suppressed", n.suppressed);
+	rte_tel_data_add_dict_uint(d, "calls", n.sent);
+	rte_tel_data_add_dict_uint(d, "calls_suppressed", n.suppressed);
 	if (port->role == VRING_ROLE_BE) {
-		rte_tel_data_add_dict_u64(d, "calls_coalesced", n.coalesced);
-		rte_tel_data_add_dict_u64(d, "calls_deferred", n.deferred);
+		rte_tel_data_add_dict_uint(d, "calls_coalesced", n.coalesced);
+		rte_tel_data_add_dict_uint(d, "calls_deferred", n.deferred);
 	}
 }
 
@@ -209,7 +208,7 @@ all_rings(const struct vring_port *port, struct rte_tel_data *d)
 static void
 add_counter(void *ctx, const char *name, uint64_t value)
 {
-	rte_tel_data_add_dict_u64(ctx, name, value);
+	rte_tel_data_add_dict_uint(ctx, name, value);
 }
 
 /* What queue pair N of the application has counted, and vrings 2N and 2N + 1. */
@@ -250,7 +249,7 @@ add_hist(struct rte_tel_data *d, const char *title, const uint64_t *bin, unsigne
 	if (hist == NULL)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < n; i++)
-		rte_tel_data_add_dict_u64(hist, name(i), bin[i]);
+		rte_tel_data_add_dict_uint(hist, name(i), bin[i]);
 	put_dict(d, title, hist);
 	return 0;
 }
@@ -317,7 +316,7 @@ vring_telemetry_region(struct rte_tel_data *d, unsigned int i, uint64_t guest, u
 		return;
 	vring_telemetry_hex(region, "guest_address", guest);
 	vring_telemetry_hex(region, "frontend_address", frontend);
-	rte_tel_data_add_dict_u64(region, "bytes", bytes);
+	rte_tel_data_add_dict_uint(region, "bytes", bytes);
 	snprintf(name, sizeof(name), "region_%u", i);
 	put_dict(d, name, region);
 }

@@ -6,10 +6,9 @@
 
 #include <inttypes.h>
 
-#include <rte_telemetry.h>
-
 #include "vhost_be.h"
 #include "vring_be_info.h"
+#include "vring_compat.h"
 #include "vring_numa.h"
 #include "vring_rss.h"
 #include "vring_telemetry.h"
@@ -57,14 +56,14 @@ add_be_session(struct rte_tel_data *d, const struct vring_port *port,
 {
 	rte_tel_data_add_dict_int(d, "connected", info->connected);
 	vring_telemetry_age(d, "connected_ms", info->connected ? info->connected_since_ns : 0);
-	rte_tel_data_add_dict_u64(d, "connects", info->connects);
-	rte_tel_data_add_dict_u64(d, "disconnects", info->disconnects);
+	rte_tel_data_add_dict_uint(d, "connects", info->connects);
+	rte_tel_data_add_dict_uint(d, "disconnects", info->disconnects);
 	rte_tel_data_add_dict_string(d, "last_disconnect", info->last_disconnect);
 	vring_telemetry_age(d, "last_disconnect_ms", port->disconnected_ns);
-	rte_tel_data_add_dict_u64(d, "messages", info->messages);
-	rte_tel_data_add_dict_u64(d, "refused", info->nacks);
-	rte_tel_data_add_dict_u64(d, "framing_errors", info->framing_errors);
-	rte_tel_data_add_dict_u64(d, "memory_regions", info->nregions);
+	rte_tel_data_add_dict_uint(d, "messages", info->messages);
+	rte_tel_data_add_dict_uint(d, "refused", info->nacks);
+	rte_tel_data_add_dict_uint(d, "framing_errors", info->framing_errors);
+	rte_tel_data_add_dict_uint(d, "memory_regions", info->nregions);
 	rte_tel_data_add_dict_int(d, "memory_sealed", info->mem_sealed);
 	vring_telemetry_hex(d, "device_status", info->status);
 }
@@ -72,10 +71,10 @@ add_be_session(struct rte_tel_data *d, const struct vring_port *port,
 static void
 add_be_iotlb(struct rte_tel_data *d, const struct vhost_be_info *info)
 {
-	rte_tel_data_add_dict_u64(d, "iotlb_ranges", info->iotlb_ranges);
-	rte_tel_data_add_dict_u64(d, "iotlb_misses", info->iotlb_misses);
-	rte_tel_data_add_dict_u64(d, "iotlb_updates", info->iotlb_updates);
-	rte_tel_data_add_dict_u64(d, "iotlb_invalidations", info->iotlb_invalidations);
+	rte_tel_data_add_dict_uint(d, "iotlb_ranges", info->iotlb_ranges);
+	rte_tel_data_add_dict_uint(d, "iotlb_misses", info->iotlb_misses);
+	rte_tel_data_add_dict_uint(d, "iotlb_updates", info->iotlb_updates);
+	rte_tel_data_add_dict_uint(d, "iotlb_invalidations", info->iotlb_invalidations);
 }
 
 void
@@ -102,8 +101,8 @@ vring_be_info_memory(struct vring_port *port, struct rte_tel_data *d)
 
 	for (unsigned int i = 0; i < n; i++)
 		bytes += mem->region[i].size;
-	rte_tel_data_add_dict_u64(d, "regions", n);
-	rte_tel_data_add_dict_u64(d, "bytes", bytes);
+	rte_tel_data_add_dict_uint(d, "regions", n);
+	rte_tel_data_add_dict_uint(d, "bytes", bytes);
 	for (unsigned int i = 0; i < n; i++)
 		vring_telemetry_region(d, i, mem->region[i].gpa, mem->region[i].uva,
 				       mem->region[i].size);

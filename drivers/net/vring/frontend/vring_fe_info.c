@@ -4,8 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include <rte_telemetry.h>
-
+#include "vring_compat.h"
 #include "vring_fe_port.h"
 #include "vring_telemetry.h"
 
@@ -33,12 +32,12 @@ vring_fe_info_status(struct vring_port *port, struct rte_tel_data *d)
 		rte_tel_data_add_dict_string(d, "interface", info.tap);
 	rte_tel_data_add_dict_int(d, "connected", port->connected);
 	vring_telemetry_age(d, "connected_ms", port->connected ? info.up_since_ns : 0);
-	rte_tel_data_add_dict_u64(d, "connects", port->session.connects);
-	rte_tel_data_add_dict_u64(d, "disconnects", port->session.disconnects);
+	rte_tel_data_add_dict_uint(d, "connects", port->session.connects);
+	rte_tel_data_add_dict_uint(d, "disconnects", port->session.disconnects);
 	rte_tel_data_add_dict_string(d, "last_disconnect", fe->last_end);
 	vring_telemetry_age(d, "last_disconnect_ms", port->disconnected_ns);
 	rte_tel_data_add_dict_string(d, "last_failure", info.why);
-	rte_tel_data_add_dict_u64(d, "memory_regions", fe->mem.n);
+	rte_tel_data_add_dict_uint(d, "memory_regions", fe->mem.n);
 	rte_tel_data_add_dict_int(d, "device_pairs", info.limits.max_pairs);
 	rte_tel_data_add_dict_int(d, "pairs_in_use", info.pairs);
 	rte_tel_data_add_dict_int(d, "control_queue", info.control_queue);
@@ -48,7 +47,7 @@ vring_fe_info_status(struct vring_port *port, struct rte_tel_data *d)
 	if (fe->vdpa)
 		vring_telemetry_hex(d, "backend_features", info.backend);
 	if (port->args.dirty_log)
-		rte_tel_data_add_dict_u64(d, "dirty_pages", info.dirty_pages);
+		rte_tel_data_add_dict_uint(d, "dirty_pages", info.dirty_pages);
 }
 
 void
@@ -57,8 +56,8 @@ vring_fe_info_memory(struct vring_port *port, struct rte_tel_data *d)
 	struct vring_fe_mem *mem = &port->fe->mem;
 
 	pthread_mutex_lock(&mem->lock);
-	rte_tel_data_add_dict_u64(d, "regions", mem->n);
-	rte_tel_data_add_dict_u64(d, "bytes", vring_fe_region_bytes(mem->region, mem->n));
+	rte_tel_data_add_dict_uint(d, "regions", mem->n);
+	rte_tel_data_add_dict_uint(d, "bytes", vring_fe_region_bytes(mem->region, mem->n));
 	for (uint32_t i = 0; i < mem->n; i++)
 		vring_telemetry_region(d, i, mem->region[i].iova, (uintptr_t)mem->region[i].addr,
 				       mem->region[i].size);
