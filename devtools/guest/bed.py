@@ -24,13 +24,14 @@ CACHE = os.path.join(ROOT, ".cache")
 
 # the driver under test; a stand-in of DPDK's own needs no plugin
 DRV = os.environ.get("DRV", "net_vring")
+BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 PLUGIN = os.environ.get(
-    "PLUGIN", os.path.join(ROOT, "build/drivers/net/vring/librte_net_vring.so"))
+    "PLUGIN", os.path.join(BUILD, "drivers/net/vring/librte_net_vring.so"))
 
 # sends from memory that came while its port was running
-GROW_POOL = os.path.join(ROOT, "build/app/test/grow-pool")
+GROW_POOL = os.path.join(BUILD, "app/test/grow-pool")
 # has threads that poll in vain sleep a little
-IDLE_POLL = os.path.join(ROOT, "build/app/test/idle-poll.so")
+IDLE_POLL = os.path.join(BUILD, "app/test/idle-poll.so")
 
 # short, since the path of a unix socket has at most 107 bytes, and below no world-writable
 # directory, since EAL insists on that for whatever it loads

@@ -45,6 +45,7 @@ import ovs_vms  # noqa: E402
 import perf  # noqa: E402
 import pktgen  # noqa: E402
 import probe  # noqa: E402
+import reach  # noqa: E402
 import scripts  # noqa: E402
 import secondary  # noqa: E402
 import stall  # noqa: E402
@@ -99,8 +100,9 @@ GROUPS = {
     "stall": stall.run,
     "trace": traces.run,
 }
-# each by its name alone: these take hours
+# each by its name alone: those take hours, and reach is a little of the others for devtools/reach
 LONG = {
+    "reach": reach.run,
     "long-migrate": long.run_moves,
     "long-kill": long.run_kills,
     "long-restart": long.run_guest_kills,
