@@ -219,8 +219,13 @@ class Console:
         text = self.cmd("show port xstats %d" % port)
         return {k: int(v) for k, v in re.findall(r"^(\w+): (\d+)\s*$", text, re.M)}
 
-    def mbufs_available(self, pool="mb_pool_0"):
+    def dump_mempool(self, pool="mb_pool_0"):
         text = self.cmd("dump_mempool " + pool)
+        # since 26.03 it is two words
+        return self.cmd("dump mempool " + pool) if "Command not found" in text else text
+
+    def mbufs_available(self, pool="mb_pool_0"):
+        text = self.dump_mempool(pool)
         total = sum(int(n) for n in re.findall(
             r"(?:common_pool_count|total_cache_count|cache_count\[\d+\])=(\d+)", text))
         twice = sum(int(n) for n in re.findall(r"total_cache_count=(\d+)", text))
