@@ -9,7 +9,7 @@ struct headers {
 	struct rte_ether_hdr eth;
 	struct rte_ipv4_hdr ip;
 	struct rte_tcp_hdr tcp;
-} __rte_packed __rte_aligned(2);
+} __attribute__((packed, aligned(2)));
 
 #define HEADERS ((uint32_t)sizeof(struct headers))
 
