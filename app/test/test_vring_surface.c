@@ -353,9 +353,9 @@ counters(void **state)
 	st = queue_stats(e->be);
 	assert_int_equal(st.q_ipackets[0], 3);
 	assert_int_equal(st.q_ipackets[1], 2);
-	assert_int_equal(rte_eth_dev_set_rx_queue_stats_mapping(e->be, 0, 7), 0);
-	assert_int_equal(rte_eth_dev_set_rx_queue_stats_mapping(e->be, 1, 7), 0);
-	assert_int_equal(rte_eth_dev_set_tx_queue_stats_mapping(e->fe, 1, 0), 0);
+	assert_int_equal(vring_stats_map(&rte_eth_devices[e->be], 0, 7, true), 0);
+	assert_int_equal(vring_stats_map(&rte_eth_devices[e->be], 1, 7, true), 0);
+	assert_int_equal(vring_stats_map(&rte_eth_devices[e->fe], 1, 0, false), 0);
 	st = queue_stats(e->be);
 	assert_int_equal(st.q_ipackets[0], 0);
 	assert_int_equal(st.q_ipackets[1], 0);
@@ -366,9 +366,8 @@ counters(void **state)
 	st = queue_stats(e->fe);
 	assert_int_equal(st.q_opackets[0], 5);
 	assert_int_equal(st.q_opackets[1], 0);
-	assert_int_equal(rte_eth_dev_set_rx_queue_stats_mapping(e->be, 0,
-								RTE_ETHDEV_QUEUE_STAT_CNTRS),
-			 -EINVAL);
+	assert_int_equal(vring_stats_map(&rte_eth_devices[e->be], 0, RTE_ETHDEV_QUEUE_STAT_CNTRS,
+					 true), -EINVAL);
 }
 
 /* Send a frame of each of three kinds; returns those that arrive, as bits. */
