@@ -89,6 +89,13 @@ typedef int vring_compat_count;
 	}
 #endif
 
+/* What pmdinfogen looks for. */
+#if VRING_COMPAT_BEFORE(25, 7)
+#define VRING_COMPAT_EXPORT_NAME(name) RTE_PMD_EXPORT_NAME(name, __COUNTER__)
+#else
+#define VRING_COMPAT_EXPORT_NAME(name) RTE_PMD_EXPORT_NAME(name)
+#endif
+
 /*
  * Applications that enable TCP_TSO take merged packets with Tx flags for what they are: Open
  * vSwitch up to 3.5, which asks for nothing on receive. From 3.6 on it drops what has Tx flags.

@@ -21,6 +21,7 @@
 #include "virtq_rcu.h"
 #include "virtq_sigbus.h"
 #include "vring_be.h"
+#include "vring_compat.h"
 #include "vring_ctrl.h"
 #include "vring_devargs_list.h"
 #include "vring_ethdev.h"
@@ -38,21 +39,21 @@
 #include "vring_steer.h"
 
 /*
- * The driver interfaces of DPDK are stable within a release (year.month) only. With another release
- * calls would reach the wrong functions.
+ * The driver interfaces of DPDK are stable within a release (year.month) only, struct
+ * rte_vdev_driver among them. With another release calls would reach the wrong functions.
  */
-static int
-check_version(const char *name)
+static bool
+is_release_right(void)
 {
 	int year, month;
 
 	if (sscanf(rte_version(), RTE_VER_PREFIX " %d.%d", &year, &month) == 2 &&
 	    year == RTE_VER_YEAR && month == RTE_VER_MONTH)
-		return 0;
-	VRING_LOG(ERR, name, "built for DPDK %d.%02d but loaded by %s: "
+		return true;
+	VRING_LOG(ERR, "net_vring", "built for DPDK %d.%02d but loaded by %s: "
 		  "a net_vring built for that release is needed",
 		  RTE_VER_YEAR, RTE_VER_MONTH, rte_version());
-	return -ENOTSUP;
+	return false;
 }
 
 /* Counters and information only: rings, sockets and control thread are the primary's. */
@@ -273,9 +274,6 @@ probe_vdev(struct rte_vdev_device *vdev)
 	char err[512];
 	int rc;
 
-	rc = check_version(name);
-	if (rc != 0)
-		return rc;
 	if (rte_eal_process_type() == RTE_PROC_SECONDARY)
 		return attach_secondary(vdev, name);
 	rc = vring_devargs_parse(rte_vdev_device_args(vdev), &args, err, sizeof(err));
@@ -331,20 +329,24 @@ dma_unmap_vdev(struct rte_vdev_device *vdev, void *addr, uint64_t iova, size_t l
 	return move_dma_memory(vdev, addr, len, false);
 }
 
-/* In secondary processes as well, which ask a role for what it says of itself. */
-RTE_INIT(vring_probe_init)
-{
-	vring_role_register(VRING_ROLE_BE, &vring_be_role);
-	vring_role_register(VRING_ROLE_FE, &vring_fe_role);
-}
-
 static struct rte_vdev_driver vring_driver = {
+	.driver.name = "net_vring",
 	.probe = probe_vdev,
 	.remove = remove_vdev,
 	.dma_map = dma_map_vdev,
 	.dma_unmap = dma_unmap_vdev,
 };
 
-RTE_PMD_REGISTER_VDEV(net_vring, vring_driver);
+/* In secondary processes as well, which ask a role for what it says of itself. */
+RTE_INIT(vring_probe_init)
+{
+	if (!is_release_right())
+		return;
+	vring_role_register(VRING_ROLE_BE, &vring_be_role);
+	vring_role_register(VRING_ROLE_FE, &vring_fe_role);
+	rte_vdev_register(&vring_driver);
+}
+
+VRING_COMPAT_EXPORT_NAME(net_vring);
 RTE_PMD_REGISTER_PARAM_STRING(net_vring, VRING_PARAM_STRING);
 RTE_PMD_REGISTER_KMOD_DEP(net_vring, "* vhost_vdpa | * vhost_net & tun");
