@@ -529,6 +529,10 @@ mtus(void **state)
 	assert_int_equal(mtu_of(e->be), 3000);
 	assert_int_equal(rte_eth_dev_configure(e->be, QUEUES, QUEUES, &conf), 0);
 	assert_int_equal(mtu_of(e->be), 5000);
+	/* The next guest does not inherit it. */
+	assert_int_equal(rte_eth_dev_stop(e->fe), 0);
+	assert_int_equal(rte_vdev_uninit("net_vring1"), 0);
+	assert_true(SPORT_BECOMES(mtu_of(e->be) == RTE_ETHER_MTU));
 }
 
 #define ENDS_TESTS(fn) \

@@ -30,19 +30,38 @@
 #include "vring_stats.h"
 #include "vring_xstats.h"
 
+struct mtu_call {
+	struct vring_port *port;
+	bool chosen;
+};
+
+/* The control thread alone takes over a guest's MTU, and so knows whether it may. */
+static int
+mtu_in_ctrl(void *arg)
+{
+	const struct mtu_call *call = arg;
+	struct vring_port *port = call->port;
+
+	port->mtu_chosen = call->chosen;
+	if (port->role == VRING_ROLE_BE && !call->chosen && port->guest_mtu != 0)
+		port->dev->data->mtu = port->guest_mtu;
+	return 0;
+}
+
 static int
 port_configure(struct rte_eth_dev *dev)
 {
 	struct vring_port *port = dev->data->dev_private;
+	struct mtu_call call = { port, port->args.mtu != 0 ||
+				       dev->data->dev_conf.rxmode.mtu != RTE_ETHER_MTU };
+	int rc;
 
 	dev->data->scattered_rx = (vring_queue_rx_flags(port) & VNET_F_SCATTER) != 0;
 	/* ethdev sets its default where the application asks for no MTU: mtu= overrides that. */
 	if (port->args.mtu != 0 && dev->data->mtu == RTE_ETHER_MTU)
 		dev->data->mtu = (uint16_t)port->args.mtu;
-	port->mtu_chosen = port->args.mtu != 0 || dev->data->mtu != RTE_ETHER_MTU;
-	if (port->role == VRING_ROLE_BE && port->guest_mtu != 0 && !port->mtu_chosen)
-		dev->data->mtu = port->guest_mtu;
-	return vring_intr_configure(port);
+	rc = evloop_call(port->loop, mtu_in_ctrl, &call);
+	return rc != 0 ? rc : vring_intr_configure(port);
 }
 
 static void
@@ -229,8 +248,8 @@ port_info(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 	};
 
 	info->min_mtu = VRING_MIN_MTU;
-	info->max_mtu = port->max_mtu;
-	info->max_rx_pktlen = port->max_mtu + VRING_FRAME_OVERHEAD;
+	info->max_mtu = __atomic_load_n(&port->max_mtu, __ATOMIC_RELAXED);
+	info->max_rx_pktlen = info->max_mtu + VRING_FRAME_OVERHEAD;
 	info->max_rx_queues = port->pairs;
 	info->max_tx_queues = port->pairs;
 	info->max_mac_addrs = VRING_MAX_MACS;
@@ -256,10 +275,9 @@ port_link_update(struct rte_eth_dev *dev, int wait)
 static int
 port_mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
 {
-	struct vring_port *port = dev->data->dev_private;
+	struct mtu_call call = { dev->data->dev_private, true };
 
-	port->mtu_chosen = true;
-	return 0;
+	return evloop_call(call.port->loop, mtu_in_ctrl, &call);
 }
 
 /* A port delivers whatever its peer sends, so these modes are always on. */

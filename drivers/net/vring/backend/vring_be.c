@@ -166,6 +166,18 @@ cancel_rarp(struct vring_port *port)
 	port->rarp.wanted = false;
 }
 
+/* What the next guest finds is the application's. */
+static void
+forget_mtu(struct vring_port *port)
+{
+	struct rte_eth_dev_data *data = port->dev->data;
+
+	port->guest_mtu = 0;
+	if (!port->mtu_chosen)
+		data->mtu = data->dev_conf.rxmode.mtu != 0 ? data->dev_conf.rxmode.mtu :
+							     RTE_ETHER_MTU;
+}
+
 static void
 be_connected(void *ctx, bool up, const char *why)
 {
@@ -176,7 +188,7 @@ be_connected(void *ctx, bool up, const char *why)
 		vring_trace_disconnect(port->dev->data->port_id, why);
 		port->disconnected_ns = evloop_now_ns();
 		cancel_rarp(port);
-		port->guest_mtu = 0;
+		forget_mtu(port);
 	} else {
 		vring_be_info_count(port);
 		vring_trace_connect(port->dev->data->port_id, port->session.connects);
@@ -207,8 +219,12 @@ be_set_mtu(void *ctx, uint16_t mtu)
 		return -EINVAL;
 	}
 	port->guest_mtu = mtu;
-	if (!port->mtu_chosen)
+	if (!port->mtu_chosen) {
+		/* The application may say it again. */
+		if (mtu > port->max_mtu)
+			__atomic_store_n(&port->max_mtu, mtu, __ATOMIC_RELAXED);
 		port->dev->data->mtu = mtu;
+	}
 	if (vring_log_admits(&port->log_limit, VHOST_LOG_INFO))
 		VRING_LOG(INFO, port->name, "the guest's MTU is %u", mtu);
 	return 0;
