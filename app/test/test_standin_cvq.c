@@ -258,7 +258,7 @@ announcement(struct sport *p, const char *args)
 		assert_memory_equal(mbuf_bytes(m) + 6, &own, 6);
 		assert_memory_equal(mbuf_bytes(m) + 12, "\x80\x35", 2);
 		rte_pktmbuf_free(m);
-		assert_true(SPORT_BECOMES(SPORT_READ(p, commands[3][0]) == i));
+		assert_true(BECOMES(SPORT_READ(p, commands[3][0]) == i));
 		assert_int_equal(SPORT_READ(p, vdpa).config.status, VIRTIO_NET_S_LINK_UP);
 		assert_int_equal(SPORT_READ(p, refusals), 0);
 		assert_true(reaches(p, &own, 0));

@@ -91,7 +91,7 @@ refused(struct sport *p, const char *args)
 	feel(p, STANDIN_SERVES, 0, 0);
 	starts = SPORT_READ(p, vdpa.starts);
 	standin_needs_reset(&p->s);
-	assert_true(SPORT_BECOMES(SPORT_READ(p, vdpa.starts) == starts + 1 && sport_link(p)));
+	assert_true(BECOMES(SPORT_READ(p, vdpa.starts) == starts + 1 && sport_link(p)));
 	after = told(p);
 	assert_memory_equal(&before, &after, sizeof(before));
 	expect_traffic(p);
@@ -124,7 +124,7 @@ BOTH(mumbled)
 static void
 refused_at_start(struct sport *p, const char *args)
 {
-	listen_to_port();
+	watch_log();
 	feel(p, STANDIN_REFUSES, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_RSS_CONFIG);
 	{
 		const struct sport_config c = {
@@ -136,12 +136,12 @@ refused_at_start(struct sport *p, const char *args)
 		sport_create(p, &c);
 	}
 	assert_int_equal(rte_eth_dev_start(p->id), 0);
-	assert_true(SPORT_BECOMES(SPORT_READ(p, refusals) >= 3));
+	assert_true(BECOMES(SPORT_READ(p, refusals) >= 3));
 	assert_false(sport_link(p));
 	/* said once, however often it is tried */
 	assert_int_equal(heard("control queue: command 4/1 refused"), 1);
 	feel(p, STANDIN_SERVES, 0, 0);
-	assert_true(SPORT_BECOMES(sport_link(p)));
+	assert_true(BECOMES(sport_link(p)));
 	expect_traffic(p);
 	sport_close(p);
 }
@@ -154,17 +154,16 @@ unanswered(struct sport *p, const char *args, enum standin_mood mood)
 	uint64_t began;
 
 	open_with(p, args);
-	listen_to_port();
+	watch_log();
 	feel(p, mood, 0, 0);
 	began = evloop_now_ns();
 	assert_int_equal(rte_eth_promiscuous_disable(p->id), 0);
 	assert_true(evloop_now_ns() - began < SPORT_WAIT_MS * 1000000ull);
 	/* The call may return before the control thread has ended the session. */
-	assert_true(SPORT_BECOMES(!sport_link(p)));
-	assert_true(SPORT_BECOMES(heard("session ended: control queue: no answer to command 0/0") ==
-				  1));
+	assert_true(BECOMES(!sport_link(p)));
+	assert_true(BECOMES(heard("session ended: control queue: no answer to command 0/0") == 1));
 	feel(p, STANDIN_SERVES, 0, 0);
-	assert_true(SPORT_BECOMES(sport_link(p)));
+	assert_true(BECOMES(sport_link(p)));
 	/* The device that came back was told. */
 	assert_false(told(p).promisc);
 	assert_true(told(p).allmulti);
@@ -189,14 +188,14 @@ BOTH(lying)
 static void
 unheard(struct sport *p, const char *args)
 {
-	listen_to_port();
+	watch_log();
 	open_with(p, args);
 	feel(p, STANDIN_REFUSES, VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK);
 	standin_ask_announce(&p->s);
-	assert_true(SPORT_BECOMES(SPORT_READ(p, refusals) >= 1));
+	assert_true(BECOMES(SPORT_READ(p, refusals) >= 1));
 	feel(p, STANDIN_SERVES, 0, 0);
-	assert_true(SPORT_BECOMES(sport_link(p) && SPORT_READ(p, vdpa.config.status) ==
-				  VIRTIO_NET_S_LINK_UP));
+	assert_true(BECOMES(sport_link(p) && SPORT_READ(p, vdpa.config.status) ==
+			    VIRTIO_NET_S_LINK_UP));
 	sport_close(p);
 }
 BOTH(unheard)

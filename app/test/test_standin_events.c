@@ -50,9 +50,9 @@ test_told_of_the_link(void **state)
 
 	open_with_events(p);
 	assert_int_equal(rte_eth_dev_start(p->id), 0);
-	assert_true(SPORT_BECOMES(times(&app.ended) == 1));
+	assert_true(BECOMES(times(&app.ended) == 1));
 	assert_int_equal(rte_eth_dev_set_link_down(p->id), 0);
-	assert_true(SPORT_BECOMES(times(&app.ended) == 2));
+	assert_true(BECOMES(times(&app.ended) == 2));
 	assert_false(sport_link(p));
 	assert_int_equal(rte_eth_dev_callback_unregister(p->id, RTE_ETH_EVENT_INTR_LSC,
 							 link_changed, NULL), 0);
@@ -72,13 +72,13 @@ test_close_under_the_lock_of_a_call_back(void **state)
 	alarm(30);
 	pthread_mutex_lock(&app.lock);
 	assert_int_equal(rte_eth_dev_start(p->id), 0);
-	assert_true(SPORT_BECOMES(times(&app.begun) == 1));
+	assert_true(BECOMES(times(&app.begun) == 1));
 	start = evloop_now_ns();
 	assert_int_equal(rte_vdev_uninit(SPORT_NAME), 0);
 	assert_true(evloop_now_ns() - start < 5000000000ull);
 	assert_int_equal(times(&app.ended), 0);
 	pthread_mutex_unlock(&app.lock);
-	assert_true(SPORT_BECOMES(times(&app.ended) == 1));
+	assert_true(BECOMES(times(&app.ended) == 1));
 	alarm(0);
 	sport_idle();
 	/* The end of the link was nobody's business any more. */
@@ -97,7 +97,7 @@ test_close_in_a_call_back(void **state)
 	pthread_mutex_lock(&app.lock);
 	assert_int_equal(rte_eth_dev_start(p->id), 0);
 	pthread_mutex_unlock(&app.lock);
-	assert_true(SPORT_BECOMES(times(&app.ended) == 1));
+	assert_true(BECOMES(times(&app.ended) == 1));
 	alarm(0);
 	sport_idle();
 	assert_int_equal(times(&app.begun), 1);

@@ -35,7 +35,7 @@ expect_sent(struct sport *p, uint8_t *area, bool copied)
 	assert_non_null(m);
 	expect_bytes(mbuf_bytes(m), m->pkt_len, 700, 3);
 	rte_pktmbuf_free(m);
-	assert_true(SPORT_BECOMES(rte_eth_tx_done_cleanup(p->id, 0, 0) >= 0 && freed == 1));
+	assert_true(BECOMES(rte_eth_tx_done_cleanup(p->id, 0, 0) >= 0 && freed == 1));
 }
 
 static bool

@@ -71,7 +71,7 @@ each_packet_wakes(struct sport *p, const char *args)
 		wake_with_packet(p, i % 2, i);
 	/* One that was there before is seen. */
 	sport_send(p, 0, mbuf_new(100, 0, SHAPE_LINEAR));
-	assert_true(SPORT_BECOMES(rte_eth_rx_queue_count(p->id, 0) == 1));
+	assert_true(BECOMES(rte_eth_rx_queue_count(p->id, 0) == 1));
 	enable(p, 1);
 	assert_false(is_ready(p, 1, 0));
 	enable(p, 0);
@@ -105,8 +105,8 @@ descriptors_stay(struct sport *p, const char *args)
 			standin_needs_reset(&p->s);
 			/* Whoever sleeps looks at the rings that there are now. */
 			assert_true(is_ready(p, 0, SPORT_WAIT_MS));
-			assert_true(SPORT_BECOMES(SPORT_READ(p, vdpa.starts) > starts));
-			assert_true(SPORT_BECOMES(sport_link(p)));
+			assert_true(BECOMES(SPORT_READ(p, vdpa.starts) > starts));
+			assert_true(BECOMES(sport_link(p)));
 		} else if (i % 3 == 1) {
 			assert_int_equal(rte_eth_dev_stop(p->id), 0);
 			assert_true(is_ready(p, 0, 0));
@@ -114,7 +114,7 @@ descriptors_stay(struct sport *p, const char *args)
 			assert_false(is_ready(p, 0, 0));
 			assert_int_equal(rte_eth_dev_start(p->id), 0);
 			assert_true(is_ready(p, 0, SPORT_WAIT_MS));
-			assert_true(SPORT_BECOMES(sport_link(p)));
+			assert_true(BECOMES(sport_link(p)));
 		} else {
 			sport_reopen(p, &c);
 		}

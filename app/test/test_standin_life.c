@@ -93,7 +93,7 @@ stream_run(struct stream *t, uint32_t more)
 }
 
 /* Traffic goes on while something is waited for. */
-#define STREAM_UNTIL(t, condition) SPORT_BECOMES((stream_step(t), (condition)))
+#define STREAM_UNTIL(t, condition) BECOMES((stream_step(t), (condition)))
 
 static void
 stream_end(struct stream *t)
@@ -182,9 +182,9 @@ link_state(struct sport *p, const char *args)
 	open_with(p, &t, args, 1);
 	for (int i = 0; i < 3; i++) {
 		standin_set_link(&p->s, false);
-		assert_true(SPORT_BECOMES(!sport_link(p)));
+		assert_true(BECOMES(!sport_link(p)));
 		standin_set_link(&p->s, true);
-		assert_true(SPORT_BECOMES(sport_link(p)));
+		assert_true(BECOMES(sport_link(p)));
 		stream_run(&t, 300);
 	}
 	stream_end(&t);
@@ -346,7 +346,7 @@ refusal(struct sport *p, const char *args)
 	const struct sport_config c = { .args = args };
 	struct stream t = { .p = p, .pool = small_pool };
 
-	listen_to_port();
+	watch_log();
 	p->s.vdpa.drops_features_ok = true;
 	sport_create(p, &c);
 	assert_int_equal(rte_eth_dev_start(p->id), 0);
@@ -475,7 +475,7 @@ background_stop(struct background *b, pthread_t thread)
 	assert_true(b->t.received > 100);
 	rte_pktmbuf_free(b->t.m);
 	b->t.m = NULL;
-	assert_true(SPORT_BECOMES((stream_receive(&b->t), b->t.received == b->t.sent)));
+	assert_true(BECOMES((stream_receive(&b->t), b->t.received == b->t.sent)));
 }
 
 static void
@@ -514,11 +514,11 @@ growth(struct sport *p, const char *args)
 		rte_pktmbuf_free(grown.m);
 		grown.m = NULL;
 		/* The device gives all back before the memory goes. */
-		assert_true(SPORT_BECOMES((rte_eth_tx_done_cleanup(p->id, 1, 0),
-					   rte_mempool_full(g.pool))));
+		assert_true(BECOMES((rte_eth_tx_done_cleanup(p->id, 1, 0),
+				     rte_mempool_full(g.pool))));
 		shrink(p, &g);
 	}
-	assert_true(SPORT_BECOMES((stream_receive(&grown), grown.received == grown.sent)));
+	assert_true(BECOMES((stream_receive(&grown), grown.received == grown.sent)));
 	background_stop(&b, thread);
 	expect_none_dropped(p, b.t.sent + grown.sent);
 	sport_close(p);
@@ -549,8 +549,8 @@ neighbours(struct sport *p, const char *args)
 	}
 	background_stop(&b, thread);
 	expect_none_dropped(p, b.t.sent);
-	assert_true(SPORT_BECOMES((rte_eth_tx_done_cleanup(p->id, 0, 0),
-				   rte_mempool_full(g.pool))));
+	assert_true(BECOMES((rte_eth_tx_done_cleanup(p->id, 0, 0),
+			     rte_mempool_full(g.pool))));
 	shrink(p, &g);
 	munmap(addr + GROWTH, GROWTH);
 	sport_close(p);

@@ -240,7 +240,7 @@ test_other_limits(void **state)
 		p->s.vdpa.gone = true;
 		standin_tell(&p->s);
 		standin_unlock(&p->s);
-		assert_true(SPORT_BECOMES(!sport_link(p)));
+		assert_true(BECOMES(!sport_link(p)));
 		standin_lock(&p->s);
 		p->s.vdpa.features = (p->s.vdpa.features & ~F_RSS) | rows[i].features;
 		p->s.vdpa.config.rss_max_indirection_table_length = htole16(rows[i].entries);
@@ -248,7 +248,7 @@ test_other_limits(void **state)
 		p->s.vdpa.config.max_virtqueue_pairs = htole16(rows[i].pairs);
 		p->s.vdpa.gone = false;
 		standin_unlock(&p->s);
-		assert_true(SPORT_BECOMES(sport_link(p)));
+		assert_true(BECOMES(sport_link(p)));
 		w = SPORT_READ(p, wishes);
 		assert_int_equal(w.hash_types, rows[i].features ? all & rows[i].types : 0);
 		if (rows[i].features == 0)
@@ -341,7 +341,7 @@ test_renegotiated(void **state)
 		sport_create(p, &c);
 		assert_int_equal(rte_eth_dev_start(p->id), 0);
 		for (unsigned int i = 0; i < RTE_DIM(rx_offloads); i++) {
-			assert_true(SPORT_BECOMES(sport_link(p)));
+			assert_true(BECOMES(sport_link(p)));
 			assert_int_equal(SPORT_READ(p, vdpa).acked & (F_GUEST_CSUM | F_LRO),
 					 guest_offloads[i]);
 			assert_false(SPORT_READ(p, vdpa).acked & F_CTRL_GUEST_OFFLOADS);
@@ -450,8 +450,8 @@ test_chains(void **state)
 			rte_pktmbuf_free(m);
 		}
 		if (!scatter) {
-			assert_true(SPORT_BECOMES(rte_eth_rx_burst(p->id, 0, &m, 1) == 0 &&
-				sport_xstat(p, "rx_q0_oversize_dropped") == 10));
+			assert_true(BECOMES(rte_eth_rx_burst(p->id, 0, &m, 1) == 0 &&
+					    sport_xstat(p, "rx_q0_oversize_dropped") == 10));
 		}
 		assert_int_equal(sport_dropped(p), scatter ? 0 : 10);
 		sport_close(p);

@@ -217,7 +217,7 @@ refused_once(struct sport *p, const char *args)
 	struct counts counts = {.dropped = 0};
 
 	assert_non_null(tiny);
-	listen_to_port();
+	watch_log();
 	sport_open(p, &c);
 	traffic(p, &counts, 0, 50);
 	traffic(p, &counts, 1, 50);

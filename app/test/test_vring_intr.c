@@ -11,7 +11,7 @@
 #include <rte_ethdev.h>
 #include <rte_interrupts.h>
 
-#include "evloop.h"
+#include "rig_watch.h"
 #include "vring_registry.h"
 #include "vring_stats.h"
 
@@ -39,15 +39,6 @@ __wrap_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 static char sock[64];
 static const char *front_args;
 static uint16_t back, front;
-
-#define BECOMES(condition) \
-	({ \
-		uint64_t end_ = evloop_now_ns() + WAIT_MS * 1000000ull; \
-		bool true_; \
-		while (!(true_ = (condition)) && evloop_now_ns() < end_) \
-			usleep(100); \
-		true_; \
-	})
 
 static uint16_t
 open_port(const char *name, const char *end, const char *more)
@@ -327,16 +318,6 @@ no_wake_up_is_lost(void **state)
 	}
 }
 
-static uint64_t
-counter_of(uint16_t id, const char *name)
-{
-	uint64_t number, value;
-
-	assert_int_equal(rte_eth_xstats_get_id_by_name(id, name, &number), 0);
-	assert_int_equal(rte_eth_xstats_get_by_id(id, &number, &value, 1), 1);
-	return value;
-}
-
 static const char *const callers[] = {"call-thread=1", "call-us=60", "call-thread=1,call-us=30"};
 
 static int
@@ -355,7 +336,7 @@ no_deferred_wake_up_is_lost(void **state)
 
 		open_both_with(callers[i / RTE_DIM(forms)], forms[i % RTE_DIM(forms)]);
 		expect_each_wakes(front, back);
-		sent = counter_of(back, "tx_q0_calls");
+		sent = watch_xstat(back, "tx_q0_calls");
 		assert_int_equal(vring_registry_ask(back, read_deferred, &deferred), 0);
 		assert_in_range(deferred, 1, sent);
 		close_both();

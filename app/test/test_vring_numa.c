@@ -10,22 +10,19 @@
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
-#include <rte_log.h>
 #include <rte_malloc.h>
 
-#include "evloop.h"
+#include "rig_watch.h"
 #include "vnet_extbuf.h"
 
 #define BACK "net_vring0"
 #define FRONT "net_vring1"
-#define WAIT_MS 20000
 #define PACKETS 200
 #define HURRY 20	/* times faster than it is */
 
 static int guest_node, lcore_node, empty_node, last_node; /* atomic; -1: none */
 static char sock[64];
 static uint16_t back, front;
-static FILE *said;
 /* Of each kind of memory: how often it was taken since the last look, and on which node at last. */
 static struct {
 	const char *type;
@@ -143,15 +140,6 @@ __wrap_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_
 	__real_evloop_timer_set(loop, timer, ms / HURRY);
 }
 
-#define BECOMES(condition) \
-	({ \
-		uint64_t end_ = evloop_now_ns() + WAIT_MS * 1000000ull; \
-		bool true_; \
-		while (!(true_ = (condition)) && evloop_now_ns() < end_) \
-			usleep(100); \
-		true_; \
-	})
-
 static void
 open_port(const char *name, const char *end, const char *more, uint16_t *id)
 {
@@ -230,16 +218,6 @@ pass_both_ways(void)
 	pass_packets(back, front);
 }
 
-static uint64_t
-counted(uint16_t id, const char *name)
-{
-	uint64_t key, value;
-
-	assert_int_equal(rte_eth_xstats_get_id_by_name(id, name, &key), 0);
-	assert_int_equal(rte_eth_xstats_get_by_id(id, &key, &value, 1), 1);
-	return value;
-}
-
 static void
 forget_taken(void)
 {
@@ -257,20 +235,6 @@ expect_taken(unsigned int times, int node)
 			assert_int_equal(taken[i].node, node);
 	}
 	forget_taken();
-}
-
-static unsigned int
-lines_with(const char *what)
-{
-	static char text[65536];
-	ssize_t n = pread(fileno(said), text, sizeof(text) - 1, 0);
-	unsigned int times = 0;
-
-	assert_true(n >= 0);
-	text[n] = '\0';
-	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
-		times++;
-	return times;
 }
 
 /* The dump of its private state has this. */
@@ -292,18 +256,14 @@ numa_setup(void **state)
 	guest_node = empty_node = -1;
 	lcore_node = 0;
 	last_node = 1;
-	said = tmpfile();
-	if (said == NULL)
-		return -1;
-	rte_log_set_global_level(RTE_LOG_NOTICE);
-	return rte_openlog_stream(said);
+	watch_log();
+	return 0;
 }
 
 static int
 numa_teardown(void **state)
 {
-	rte_openlog_stream(NULL);
-	fclose(said);
+	watch_log_end();
 	expect_no_mbuf_lost();
 	return 0;
 }
@@ -331,8 +291,8 @@ port_moves_at_start(void **state)
 			assert_int_equal(rte_eth_dev_socket_id(back), node);
 			expect_taken(1, node);
 			pass_both_ways();
-			assert_int_equal(counted(back, "rx_q0_packets"), (k + 1) * PACKETS);
-			assert_int_equal(counted(back, "tx_q0_packets"), (k + 1) * PACKETS);
+			assert_int_equal(watch_xstat(back, "rx_q0_packets"), (k + 1) * PACKETS);
+			assert_int_equal(watch_xstat(back, "tx_q0_packets"), (k + 1) * PACKETS);
 		}
 		restart(back);
 		expect_taken(0, 0);
@@ -418,7 +378,7 @@ argument_wins(void **state)
 	restart(back);
 	assert_int_equal(rte_eth_dev_socket_id(back), 0);
 	expect_taken(0, 0);
-	assert_true(BECOMES((pass_both_ways(), counted(back, "rx_q0_numa_errors") == 2)));
+	assert_true(BECOMES((pass_both_ways(), watch_xstat(back, "rx_q0_numa_errors") == 2)));
 	close_both();
 }
 
@@ -434,7 +394,7 @@ no_memory_there(void **state)
 		assert_int_equal(rte_eth_dev_socket_id(back), 1);
 		assert_true(says(back, "guest's memory 1, queues 0, port 1\n"));
 	}
-	assert_int_equal(lines_with("net_vring0: no memory on NUMA node 1"), 1);
+	assert_int_equal(heard("net_vring0: no memory on NUMA node 1"), 1);
 	set_node(&empty_node, -1);
 	restart(back);
 	assert_true(says(back, "guest's memory 1, queues 1, port 1\n"));
@@ -451,14 +411,14 @@ told_of(const char *queue, int poller, int node, unsigned int times)
 	char line[160];
 
 	snprintf(line, sizeof(line), FAR, queue, poller, node);
-	return lines_with(line) == times;
+	return heard(line) == times;
 }
 
 static bool
 are_far(uint64_t rx, uint64_t tx)
 {
 	pass_both_ways();
-	return counted(back, "rx_q0_numa_errors") == rx + tx;
+	return watch_xstat(back, "rx_q0_numa_errors") == rx + tx;
 }
 
 /* Time enough for the port to ask twice. */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Queues that stand still: told of once each time, and of no others. Time is the test's own. */
 #include "rig_guest_net.h"
+#include "rig_watch.h"
 
-#include <rte_log.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vring_qmap.h"
 #include "vring_role.h"
@@ -26,7 +25,6 @@ static struct virtq_ring ring;
 static uint32_t waiting, room;	/* what a look at the ring would find */
 static unsigned int looks;	/* at the ring */
 static uint64_t now_ms;
-static FILE *said;
 
 static uint32_t
 count_waiting(const struct virtq_ring *r, const struct virtq_cursor *cursor)
@@ -60,20 +58,6 @@ vring_role_queue_ops(const struct vring_port *p)
 	return &queue_ops;
 }
 
-static unsigned int
-lines_with(const char *what)
-{
-	static char text[8192];
-	ssize_t n = pread(fileno(said), text, sizeof(text) - 1, 0);
-	unsigned int times = 0;
-
-	assert_true(n >= 0);
-	text[n] = '\0';
-	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
-		times++;
-	return times;
-}
-
 static int
 stall_setup(void **state)
 {
@@ -93,9 +77,7 @@ stall_setup(void **state)
 	data.rx_queues = rxqs;
 	data.tx_queues = txqs;
 	set = calloc(1, vring_qmap_size(1));
-	said = tmpfile();
-	if (set == NULL || said == NULL || evloop_new(&port.loop) != 0 ||
-	    vring_stall_open(&port) != 0)
+	if (set == NULL || evloop_new(&port.loop) != 0 || vring_stall_open(&port) != 0)
 		return -1;
 	set->n = 1;
 	set->entry[0].ring = &ring;
@@ -106,18 +88,17 @@ stall_setup(void **state)
 	/* The peer takes packets. */
 	txq[0].tx.stats.packets = txq[1].tx.stats.packets = 1;
 	vring_stall_look(&port, now_ms * 1000000);
-	rte_log_set_global_level(RTE_LOG_NOTICE);
-	return rte_openlog_stream(said);
+	watch_log();
+	return 0;
 }
 
 static int
 stall_teardown(void **state)
 {
-	rte_openlog_stream(NULL);
+	watch_log_end();
 	vring_stall_stop(&port);
 	vring_stall_close(&port);
 	evloop_free(port.loop);
-	fclose(said);
 	free(set);
 	return 0;
 }
@@ -167,16 +148,16 @@ told_once_a_stall(void **state)
 	pass(10 * LIMIT_MS, send_in_vain);
 	assert_int_equal(base[1].stalls, 1);
 	assert_int_equal(base[0].stalls, 0);
-	assert_int_equal(lines_with("net_vring0: transmit queue 1 stands still: the guest"), 1);
+	assert_int_equal(heard("net_vring0: transmit queue 1 stands still: the guest"), 1);
 	assert_in_range(longest(true), 10 * LIMIT_MS, 11 * LIMIT_MS);
 	assert_int_equal(longest(false), 0);
 	txq[1].tx.stats.packets++;
 	pass(LOOK_MS, NULL);
 	assert_int_equal(longest(true), 0);
-	assert_int_equal(lines_with("transmit queue 1 stands still no longer"), 1);
+	assert_int_equal(heard("transmit queue 1 stands still no longer"), 1);
 	pass(2 * LIMIT_MS, drop_in_vain);
 	assert_int_equal(base[1].stalls, 2);
-	assert_int_equal(lines_with("transmit queue 1 stands still: the guest"), 2);
+	assert_int_equal(heard("transmit queue 1 stands still: the guest"), 2);
 }
 
 static void
@@ -184,7 +165,7 @@ device_is_named(void **state)
 {
 	role.own_rings = true;
 	pass(2 * LIMIT_MS, send_in_vain);
-	assert_int_equal(lines_with("stands still: the device"), 1);
+	assert_int_equal(heard("stands still: the device"), 1);
 }
 
 /* A guest that is slow, and one that has no packets sent to it, do not stand still. */
@@ -198,7 +179,7 @@ slow_and_idle_are_no_stalls(void **state)
 	send_some();
 	pass(LOOK_MS, NULL);
 	assert_int_equal(base[1].stalls, 0);
-	assert_int_equal(lines_with("stands still"), 0);
+	assert_int_equal(heard("stands still"), 0);
 }
 
 /* One packet now and then is enough to notice, for none of them went. */
@@ -284,7 +265,7 @@ paused_guest_stands_still(void **state)
 	txq[1].tx.stats.packets++;
 	pass(3 * LIMIT_MS, drop_disabled);
 	assert_int_equal(base[1].stalls, 1);
-	assert_int_equal(lines_with("its rings are stopped"), 1);
+	assert_int_equal(heard("its rings are stopped"), 1);
 	set->n = 1;
 	room = 1;
 	pass(LOOK_MS, NULL);
@@ -311,18 +292,18 @@ static void
 unpolled_is_told_once(void **state)
 {
 	pass(5 * LIMIT_MS, poll_second);
-	assert_int_equal(lines_with("not polled"), 0);
+	assert_int_equal(heard("not polled"), 0);
 	waiting = 1;
 	pass(5 * LIMIT_MS, poll_second);
-	assert_int_equal(lines_with("receive queue 0 is not polled"), 1);
-	assert_int_equal(lines_with("receive queue 1"), 0);
+	assert_int_equal(heard("receive queue 0 is not polled"), 1);
+	assert_int_equal(heard("receive queue 1"), 0);
 	assert_in_range(longest(false), 4 * LIMIT_MS, 5 * LIMIT_MS);
 	assert_int_equal(longest(true), 0);
 	rxq[0].rx.stats.burst_bin[5]++;
 	pass(LOOK_MS, poll_second);
 	assert_int_equal(longest(false), 0);
-	assert_int_equal(lines_with("receive queue 0 is polled again, after 5000 ms"), 1);
-	assert_int_equal(lines_with("stands still"), 0);
+	assert_int_equal(heard("receive queue 0 is polled again, after 5000 ms"), 1);
+	assert_int_equal(heard("stands still"), 0);
 }
 
 /* The guest stops its rings, or the port is stopped: nobody has begun to poll. */
@@ -334,12 +315,12 @@ unpolled_ring_goes(void **state)
 	rxq[0].q.published = NULL;
 	pass(LOOK_MS, poll_second);
 	assert_int_equal(longest(false), 0);
-	assert_int_equal(lines_with("receive queue 0 has nothing to poll any more"), 1);
+	assert_int_equal(heard("receive queue 0 has nothing to poll any more"), 1);
 	rxq[0].q.published = set;
 	pass(2 * LIMIT_MS, poll_second);
 	vring_stall_stop(&port);
-	assert_int_equal(lines_with("receive queue 0 has nothing to poll any more"), 2);
-	assert_int_equal(lines_with("polled again"), 0);
+	assert_int_equal(heard("receive queue 0 has nothing to poll any more"), 2);
+	assert_int_equal(heard("polled again"), 0);
 }
 
 /* A page of the ring may be missing, and the control thread is not to wait for it. */
@@ -354,7 +335,7 @@ postcopy_rings_are_left_alone(void **state)
 	pass(LIMIT_MS, NULL);
 	assert_int_equal(looks, 0);
 	assert_int_equal(base[1].stalls, 1);
-	assert_int_equal(lines_with("not polled"), 0);
+	assert_int_equal(heard("not polled"), 0);
 }
 
 /* The port's own timer looks, while it is started. */

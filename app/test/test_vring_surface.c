@@ -61,7 +61,7 @@ make_ends(struct ends *e, uint64_t rx_offloads)
 	e->fe = make_port("net_vring1", args, rx_offloads);
 	assert_int_equal(rte_eth_dev_start(e->be), 0);
 	assert_int_equal(rte_eth_dev_start(e->fe), 0);
-	assert_true(SPORT_BECOMES(link_is_up(e->be) && link_is_up(e->fe)));
+	assert_true(BECOMES(link_is_up(e->be) && link_is_up(e->fe)));
 }
 
 static int
@@ -121,8 +121,8 @@ carried(uint16_t from, uint16_t to, uint16_t queue, struct rte_mbuf *m)
 {
 	struct rte_mbuf *got;
 
-	assert_true(SPORT_BECOMES(rte_eth_tx_burst(from, queue, &m, 1) == 1));
-	assert_true(SPORT_BECOMES(rte_eth_rx_burst(to, queue, &got, 1) == 1));
+	assert_true(BECOMES(rte_eth_tx_burst(from, queue, &m, 1) == 1));
+	assert_true(BECOMES(rte_eth_rx_burst(to, queue, &got, 1) == 1));
 	return got;
 }
 
@@ -164,7 +164,7 @@ types_of_port(uint16_t from, uint16_t to)
 	assert_int_equal(rte_eth_dev_stop(to), 0);
 	assert_int_equal(rte_eth_rx_queue_setup(to, 0, 256, 0, NULL, small_pool), 0);
 	assert_int_equal(rte_eth_dev_start(to), 0);
-	assert_true(SPORT_BECOMES(link_is_up(to) && link_is_up(from)));
+	assert_true(BECOMES(link_is_up(to) && link_is_up(from)));
 	assert_int_equal(type_of(from, to), RTE_PTYPE_L2_ETHER);
 }
 
@@ -323,7 +323,7 @@ descriptors(void **state)
 	assert_int_equal(rte_eth_rx_burst(e->be, 1, &m, 1), 1);
 	rte_pktmbuf_free(m);
 	assert_int_equal(rte_eth_dev_stop(e->fe), 0);
-	assert_true(SPORT_BECOMES(!link_is_up(e->be)));
+	assert_true(BECOMES(!link_is_up(e->be)));
 	dumped(text, sizeof(text), e->fe, true, 0, 0, 8);
 	assert_string_equal(text, "no ring\n");
 }
@@ -389,7 +389,7 @@ arrive(uint16_t from, uint16_t to)
 	m = frame_of(last, sizeof(last));
 	assert_int_equal(rte_eth_tx_burst(from, 0, &m, 1), 1);
 	for (bool over = false; !over;) {
-		assert_true(SPORT_BECOMES(rte_eth_rx_burst(to, 0, &m, 1) == 1));
+		assert_true(BECOMES(rte_eth_rx_burst(to, 0, &m, 1) == 1));
 		data = rte_pktmbuf_mtod(m, const uint8_t *);
 		over = data[13] == last[1];
 		for (unsigned int i = 0; i < RTE_DIM(kinds); i++)
@@ -397,16 +397,6 @@ arrive(uint16_t from, uint16_t to)
 		rte_pktmbuf_free(m);
 	}
 	return which;
-}
-
-static uint64_t
-xstat_of(uint16_t id, const char *name)
-{
-	uint64_t number, value;
-
-	assert_int_equal(rte_eth_xstats_get_id_by_name(id, name, &number), 0);
-	assert_int_equal(rte_eth_xstats_get_by_id(id, &number, &value, 1), 1);
-	return value;
 }
 
 /* The set of VLANs, and whether it is in force, change while the port runs. */
@@ -427,7 +417,7 @@ vlans_of_port(uint16_t from, uint16_t to)
 	assert_int_equal(arrive(from, to), 7);
 	assert_int_equal(rte_eth_dev_set_vlan_offload(to, mode), 0);
 	assert_int_equal(arrive(from, to), 3);
-	assert_int_equal(xstat_of(to, "rx_q0_vlan_dropped"), 2 + 1 + 0 + 1 + 0 + 1);
+	assert_int_equal(watch_xstat(to, "rx_q0_vlan_dropped"), 2 + 1 + 0 + 1 + 0 + 1);
 	assert_int_equal(rte_eth_stats_get(to, &st), 0);
 	assert_int_equal(st.ierrors + st.imissed, 0);
 	assert_int_equal(st.ipackets, 6 * 4 - 5);
@@ -481,7 +471,7 @@ hashes(void **state)
 		assert_int_equal(rte_eth_tx_queue_setup(e->be, i, 256, 0, NULL), 0);
 	}
 	assert_int_equal(rte_eth_dev_start(e->be), 0);
-	assert_true(SPORT_BECOMES(link_is_up(e->be)));
+	assert_true(BECOMES(link_is_up(e->be)));
 	first = hash_of(e->fe, e->be);
 	assert_int_not_equal(first, 0);
 	assert_int_equal(rte_eth_dev_rss_hash_update(e->be, &rss), 0);
@@ -520,7 +510,7 @@ mtus(void **state)
 	make_ends(e, 0);
 	assert_int_equal(mtu_of(e->be), RTE_ETHER_MTU);
 	assert_int_equal(rte_eth_dev_set_mtu(e->fe, 4000), 0);
-	assert_true(SPORT_BECOMES(mtu_of(e->be) == 4000));
+	assert_true(BECOMES(mtu_of(e->be) == 4000));
 	assert_int_equal(rte_eth_dev_stop(e->be), 0);
 	assert_int_equal(rte_eth_dev_configure(e->be, QUEUES, QUEUES, &conf), 0);
 	assert_int_equal(mtu_of(e->be), 4000);

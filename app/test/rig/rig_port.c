@@ -125,31 +125,6 @@ sport_close(struct sport *p)
 	sport_remove();
 }
 
-FILE *said;
-
-void
-listen_to_port(void)
-{
-	said = tmpfile();
-	assert_non_null(said);
-	rte_log_set_global_level(RTE_LOG_NOTICE);
-	assert_int_equal(rte_openlog_stream(said), 0);
-}
-
-unsigned int
-heard(const char *what)
-{
-	static char text[16384];
-	ssize_t n = pread(fileno(said), text, sizeof(text) - 1, 0);
-	unsigned int times = 0;
-
-	assert_true(n >= 0);
-	text[n] = '\0';
-	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
-		times++;
-	return times;
-}
-
 int
 sport_teardown(void **state)
 {
@@ -160,11 +135,7 @@ sport_teardown(void **state)
 		sport_remove();
 	standin_free(&p->s);
 	free(p);
-	rte_openlog_stream(NULL);
-	rte_log_set_global_level(RTE_LOG_ERR);
-	if (said != NULL)
-		fclose(said);
-	said = NULL;
+	watch_log_end();
 	expect_all_mbufs();
 	expect_pool_whole(dev_pool, DEV_MBUFS);
 	return 0;
@@ -182,17 +153,13 @@ sport_dropped(const struct sport *p)
 uint64_t
 sport_xstat(const struct sport *p, const char *name)
 {
-	uint64_t id, value;
-
-	assert_int_equal(rte_eth_xstats_get_id_by_name(p->id, name, &id), 0);
-	assert_int_equal(rte_eth_xstats_get_by_id(p->id, &id, &value, 1), 1);
-	return value;
+	return watch_xstat(p->id, name);
 }
 
 void
 sport_send(struct sport *p, uint16_t queue, struct rte_mbuf *m)
 {
-	assert_true(SPORT_BECOMES(rte_eth_tx_burst(p->id, queue, &m, 1) == 1));
+	assert_true(BECOMES(rte_eth_tx_burst(p->id, queue, &m, 1) == 1));
 }
 
 struct rte_mbuf *
@@ -200,7 +167,7 @@ sport_receive(struct sport *p, uint16_t queue)
 {
 	struct rte_mbuf *m = NULL;
 
-	return SPORT_BECOMES(rte_eth_rx_burst(p->id, queue, &m, 1) == 1) ? m : NULL;
+	return BECOMES(rte_eth_rx_burst(p->id, queue, &m, 1) == 1) ? m : NULL;
 }
 
 /* The device has taken so many packets since it was made and holds none. */
@@ -225,7 +192,7 @@ sport_returns(struct sport *p, struct rte_mbuf *m, uint16_t from, uint16_t to)
 	uint16_t n = 0;
 
 	sport_send(p, from, m);
-	assert_true(SPORT_BECOMES(sport_served(p, taken + 1)));
+	assert_true(BECOMES(sport_served(p, taken + 1)));
 	for (uint16_t i = 0; i < p->queues; i++)
 		if (rte_eth_rx_burst(p->id, i, &got, 1) == 1) {
 			n += i == to ? 1 : 100;

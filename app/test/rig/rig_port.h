@@ -11,10 +11,10 @@
 #include <rte_alarm.h>
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
-#include <rte_log.h>
 
 #include "rig_device_net.h"
 #include "rig_device_link.h"
+#include "rig_watch.h"
 
 #define SPORT_NAME "net_vring0"
 #define SPORT_WAIT_MS 5000
@@ -52,16 +52,6 @@ void sport_configure(struct sport *p, const struct sport_config *c);
 void sport_create(struct sport *p, const struct sport_config *c);
 bool sport_link(const struct sport *p);
 
-/* Whether the condition comes true in time. */
-#define SPORT_BECOMES(condition) \
-	({ \
-		uint64_t end_ = evloop_now_ns() + SPORT_WAIT_MS * 1000000ull; \
-		bool true_; \
-		while (!(true_ = (condition)) && evloop_now_ns() < end_) \
-			usleep(100); \
-		true_; \
-	})
-
 void sport_open(struct sport *p, const struct sport_config *c);
 /* Stopped, configured anew and started. */
 void sport_reopen(struct sport *p, const struct sport_config *c);
@@ -69,12 +59,6 @@ void sport_close(struct sport *p);
 /* Wait until EAL's thread is idle. */
 void sport_idle(void);
 
-/* What the port says from here on, for the user to read. */
-extern FILE *said;
-
-void listen_to_port(void);
-/* How often it has said this. */
-unsigned int heard(const char *what);
 /* A port that a test has left open, after a failure; then the device, then all mbufs are home. */
 int sport_teardown(void **state);
 
