@@ -85,8 +85,10 @@
 	VRING_ARG_TEXT(ARG, ALL, "mac", parse_mac, mac, {{0}}, "<xx:xx:xx:xx:xx:xx>", \
 		"a unicast address such as 02:00:00:00:00:01", "the device's, or random", \
 		"Address that the port tells the application, and the device if there is one.") \
-	VRING_ARG_NUMBER_OR(ARG, ALL, "mtu", mtu, 68, 65509, "bytes", 0, "1500", \
-		"Initial MTU of the port, and its upper limit if that is over 9702.") \
+	VRING_ARG_NUMBER_OR(ARG, ALL, "mtu", mtu, 68, 65509, "bytes", 0, \
+		"the guest's, or 1500", \
+		"Initial MTU of the port. The limit of a later one is 9702, or this where it is " \
+		"more; the guest's may be up to 65535 with tso=1.") \
 	VRING_ARG_TEXT(ARG, ALL, "speed", parse_speed, speed, 10000, "<Mbit/s>", \
 		"10, 100, 1000, 2500, 5000, 10000, 20000, 25000, 40000, 50000, 56000, 100000 or " \
 		"200000 Mbit/s", "the device's, or 10000", \
