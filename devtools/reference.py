@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Usage: devtools/reference.py [--names]
+"""Usage: devtools/reference.py
 
 Writes doc/guides/nics/vring_devargs.rst, the table of all device arguments, from the list in the
 driver's sources (VRING_DEVARGS). devtools/check-docs finds a page that is not what this would
-write. With --names it prints their names, and writes nothing.
+write.
 """
 
 import os
@@ -104,8 +104,6 @@ def page():
 def main():
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__.strip())
-    elif "--names" in sys.argv[1:]:
-        print("\n".join(argument.key for argument in arguments()))
     else:
         text = page()
         with open(os.path.join(ROOT, PAGE), "w", encoding="utf-8") as file:
