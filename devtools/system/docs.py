@@ -34,7 +34,7 @@ PAGES = {
     "vring_perf": "doc/guides/howto/vring_perf.rst",
     "vring_probe": "doc/guides/howto/vring_probe.rst",
 }
-# typed by the groups fe-vhost-net and pktgen
+# typed by the groups fe-vhost-net, and pktgen where there is its source
 ELSEWHERE = ("doc/guides/howto/exceptional_path.rst", "doc/guides/howto/pktgen.rst")
 # change the machine or take long; the tests as a whole do the same
 NOT_TYPED = ("devtools/", "meson ", "ninja ", "DESTDIR=", "apt ", "echo 512 > /sys/")

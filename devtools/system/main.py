@@ -149,6 +149,11 @@ class Report:
             print("# %s: %.1f s" % (full, time.monotonic() - began), flush=True)
         return reason is None
 
+    def leave_out(self, why):
+        """Say that what is selected of the group cannot be run on this machine."""
+        self.count += 1
+        print("# %s: left out: %s" % (self.group, why), flush=True)
+
 
 def keep_logs(name):
     """Put aside what the processes of a failed case said."""
@@ -161,7 +166,8 @@ def keep_logs(name):
 
 
 def run_group(name, part):
-    """Run a group's cases with this part in their name: how many ran, how many failed."""
+    """Run a group's cases with this part in their name: how many ran, or were left out aloud, and
+    how many failed."""
     report = Report(name, part)
     began = time.monotonic()
     try:

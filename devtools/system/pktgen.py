@@ -189,22 +189,31 @@ def jumbo(role):
         pktgen.end()
 
 
+def cases():
+    """Name, function and arguments of each but the build."""
+    found = [("both-ways-split", both_ways, ""), ("both-ways-packed", both_ways, ",packed_vq=1"),
+             ("net_virtio_user", foreign, "iface", "net_virtio_user0,path=%s",
+              ["--single-file-segments"]),
+             ("net_vhost", foreign, "path", "net_vhost0,iface=%s", []),
+             ("no-peer", no_peer), ("speed", speed)]
+    found += [("jumbo-" + role, jumbo, role) for role in ("back-end", "front-end")]
+    found += [("typed-" + re.sub(r"\W+", "-", title.lower()), docs.type_section, blocks)
+              for title, blocks in docs.sections(HOWTO) if title != "Build it"]
+    return found
+
+
 def run(report):
+    chosen = [case for case in cases() if report.part in case[0]]
+    if not chosen and report.part not in "build":
+        return
     if not os.path.exists(os.path.join(SOURCE, "app/pktgen.c")):
-        print("# left out: pktgen, whose source is not in %s (PKTGEN_DIR)" % SOURCE, flush=True)
+        report.leave_out("its source is not in %s (PKTGEN_DIR)" % SOURCE)
         return
-    if not report.case("build", build):
-        return
+    if report.part in "build":
+        if not report.case("build", build):
+            return
+    else:
+        build()
     os.environ["PKTGEN"] = PROGRAM  # for the wrapper of docs.py
-    report.case("both-ways-split", both_ways, "")
-    report.case("both-ways-packed", both_ways, ",packed_vq=1")
-    report.case("net_virtio_user", foreign, "iface", "net_virtio_user0,path=%s",
-                ["--single-file-segments"])
-    report.case("net_vhost", foreign, "path", "net_vhost0,iface=%s", [])
-    report.case("no-peer", no_peer)
-    report.case("speed", speed)
-    for role in ("back-end", "front-end"):
-        report.case("jumbo-" + role, jumbo, role)
-    for title, blocks in docs.sections(HOWTO):
-        if title != "Build it":
-            report.case("typed-" + re.sub(r"\W+", "-", title.lower()), docs.type_section, blocks)
+    for case in chosen:
+        report.case(*case)
