@@ -21,16 +21,17 @@ VALUES = {"iface": "SOCK", "path": "SOCK", "queues": "2", "queue_size": "512", "
 # arguments of net_virtio_user that its table for sockets leaves to the one for the kernel
 OF_KERNEL = {"iface"}
 # of net_vhost, which dpdk-pmdinfo.py does not show
-UNTOLD = {"net_vhost": {"legacy-ol-flags"}, "net_virtio_user": set()}
+UNTOLD = {"net_vhost": {"legacy-ol-flags"}}
 
 
-def keys_of(driver):
-    """Arguments of a driver of DPDK's own, as dpdk-pmdinfo.py shows them."""
-    for file in glob.glob("/usr/lib/*/dpdk/pmds-*/librte_net_v*.so"):
+def keys_of(driver, files="/usr/lib/*/dpdk/pmds-*/librte_net_v*.so"):
+    """Arguments of a driver, of DPDK's own if nothing else is said, as dpdk-pmdinfo.py shows
+    them."""
+    for file in glob.glob(files):
         said = subprocess.run(["dpdk-pmdinfo.py", file], check=True, stdout=subprocess.PIPE).stdout
         for shown in json.loads(said or "[]"):
             if shown["name"] == driver:
-                return set(re.findall(r"([\w-]+)=", shown["params"])) | UNTOLD[driver]
+                return set(re.findall(r"([\w-]+)=", shown["params"])) | UNTOLD.get(driver, set())
     raise bed.Failure("dpdk-pmdinfo.py knows no " + driver)
 
 
@@ -52,19 +53,43 @@ def starts(host, options):
         host.detach()
 
 
+def said_of(table):
+    """What the second column says of each word between quotes in the first one."""
+    return {key: row[1] for row in table for text in literals(row[0])
+            for key in re.findall(r"[\w-]+", text.split("=/")[0])}
+
+
+def instead(key, cell):
+    """Arguments to give in place of another driver's: the same, those between quotes, or none."""
+    given = [text for text in literals(cell) if re.fullmatch(r"[\w-]+=[\w:/-]+", text)]
+    if cell.startswith("the same"):
+        given.insert(0, "%s=%s" % (key, VALUES.get(key, "1")))
+    return given
+
+
 def complete(driver, table):
-    """Each argument of the driver is named there, and the port has it or the row says that not."""
-    named = {key for row in table for key in re.findall(r"[\w-]+", " ".join(literals(row[0])))}
-    missing = keys_of(driver) - named
+    """Each argument of the driver is named there, with arguments that the port has, or the row
+    says that it has none."""
+    ours, told = keys_of("net_vring", bed.PLUGIN), said_of(table)
+    check(ours, "net_vring has no arguments")
+    missing = keys_of(driver) - set(told)
     check(not missing, "not in the table: " + ", ".join(sorted(missing)))
+    for key in sorted(keys_of(driver)):
+        given = {text.split("=")[0] for text in instead(key, told[key])}
+        check(given <= ours, "%s: the port has no %s" % (key, ", ".join(sorted(given - ours))))
+        none = told[key].startswith("Not there")
+        check(given or none, "%s: nothing to give instead: %s" % (key, told[key]))
+        check(not none or key not in ours, key + ": the port has it")
 
 
 def from_driver(report, host, driver, first):
     table = rows(GUIDE, HEADING % driver)
     report.case(driver, complete, driver, table)
+    told = said_of(table)
     for key in sorted(keys_of(driver) - {first} - (OF_KERNEL if first == "path" else set())):
-        report.case("%s-%s" % (driver, key), starts, host,
-                    "%s=SOCK,%s=%s" % (first, key, VALUES.get(key, "1")))
+        for i, given in enumerate(instead(key, told.get(key, ""))):
+            name = key if not i else re.sub(r"\W+", "-", given)
+            report.case("%s-%s" % (driver, name), starts, host, "%s=SOCK,%s" % (first, given))
 
 
 def from_ovs(report, host):
