@@ -2,7 +2,6 @@
 """Plan in which the back-end or the virtual machines end and come back under traffic. The back-end
 is the one that connects; QEMU listens."""
 
-import os
 import re
 import signal
 import time
