@@ -36,6 +36,8 @@ class Path:
         self.args = PLAIN if kind == "normal" else ()
         packed = version == "1.1"
         # the vector code for packed rings wants them in order and AVX-512, which no card here has
+        self.stands_in = "the standard burst for the vector one, which needs AVX-512 and " \
+            "a ring in order" if packed and kind == "vector" else ""
         self.burst = "using %s%s Rx path" % (
             "packed ring " if packed else "",
             {"mergeable": "mergeable buffer", "normal": "standard",

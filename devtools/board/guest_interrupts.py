@@ -119,7 +119,8 @@ class Sleepers(Wired):
 
 
 def pings(place):
-    """A step: what a guest sends by a queue ends sleeps of that queue's lcore, and of no other."""
+    """A step: enough of what a guest sends by a queue ends sleeps of that queue's lcore, and none
+    ends one of another lcore."""
     every = [(port, queue) for port in range(len(place.ends)) for queue in range(place.queues)]
     for port, queue in every:
         place.choose(port, queue)

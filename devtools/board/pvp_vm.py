@@ -192,11 +192,11 @@ PLANS = [
     Plan("pvp_qemu_multi_paths_port_restart", [
         Case(number, "%s: frames of 64 to 1518 bytes, a stopped port passes nothing, a restarted "
              "one all" % path.name, Pvp, [traffic(*ALL), restart_port, traffic(64)],
-             stands_in=STANDS_IN, path=path)
+             stands_in="; ".join(filter(None, (path.stands_in, STANDS_IN))), path=path)
         for number, path in enumerate(each_path(), 1)] + [
             Case(10, "%s: the port restarts ten times, frames pass after each" % TWO.name, Pvp,
                  [traffic(64)] + [restart_port, traffic(64)] * 10, stands_in=STANDS_IN,
-                 path=TWO)], daily=(9,)),
+                 path=TWO)], daily=(6,)),
     Plan("virtio_pvp_regression", [
         Case(number, "%s: two queues; the back-end restarts, then the machine is killed and one of "
              "the other QEMU (7.2, 10) comes" % path.name, Pvp,

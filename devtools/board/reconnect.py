@@ -318,8 +318,9 @@ def cases(topology, first, what, stands_in, **given):
                  stands_in=stands_in, **given)
             for number, (asks, steps) in enumerate((
                 (": the back-end ends and starts, traffic returns", [back(None)]),
-                (": the VM ends and is booted again, traffic returns", [vms()]),
-                (": either five times, quit or killed", again)))]
+                (": the VM is killed and booted again, traffic returns", [vms()]),
+                (": the back-end ends five times, quit and killed in turn, then the VM five times, "
+                 "killed", again)))]
 
 
 WIRE = "net_af_packet and a veth pair for the NIC, TCG for KVM"

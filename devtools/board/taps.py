@@ -107,7 +107,7 @@ class TapAsleep(Kernel):
 
 
 def pings(kernel):
-    """A step: each of the kernel's pings ends a sleep, and comes back to the tap."""
+    """A step: enough of the kernel's pings end a sleep, and each comes back to the tap."""
     woken, back = kernel.sleeper.wakes(), kernel.counted("rx_packets")
     # nobody answers, since l3fwd-power sends them on to a router that is not there
     kernel.guest.run("ping -I %s -c %d -i 0.05 -W 1 %s" % (TAP, PINGS, NEIGHBOUR), 30)
