@@ -2,12 +2,11 @@
 """Plans in which a guest's DPDK returns what comes in at a NIC of the host."""
 
 import signal
-import time
 
 import bed
 import pcap
 from bed import check
-from cards import PATHS, Machines, forward, must, through
+from cards import PATHS, Machines, forward, must, settle, through
 from case import Case, Plan
 
 EACH = 40           # frames of each length: in all fewer than a ring is deep
@@ -118,16 +117,49 @@ def traffic(*lengths):
     return step
 
 
-def restart_port(pvp):
-    """A step: the port stops, nothing comes to the guest or from it, and the port starts."""
+def heard(pvp):
+    """Have the host's testpmd take what the guest sends; it has taken some."""
     host, port = pvp.host, pvp.port(0)
-    host.cmd("port stop %d" % port)
+    before = host.stats(port)["ipackets"]
+    for command in ("set portlist %d" % port, "set fwd rxonly", "start"):
+        must(host, command)
+    bed.wait_for("packets that the guest sends", lambda: host.stats(port)["ipackets"] > before, 5)
+
+
+def restart_port(pvp):
+    """A step: the port stops while the guest sends, takes and counts nothing, so that the guest
+    comes to a standstill, and takes packets again once it starts."""
+    host, guest, port = pvp.host, pvp.pmds[0], pvp.port(0)
+    for command in ("stop", "set fwd txonly", "start"):
+        must(guest, command)
+    heard(pvp)
+    must(host, "stop")
+    must(host, "port stop %d" % port)
+    check("Not all ports were started" in host.cmd("start"), "the port is not stopped")
     before = host.stats(port)
-    time.sleep(0.2)
-    check((host.stats(port), pvp.counts(0)) == (before, pvp.seen[0]),
-          "packets move through a stopped port")
-    host.cmd("port start %d" % port)
+    sent = still(lambda: pvp.counts(0)[1])
+    check(host.stats(port) == before, "a stopped port counts packets")
+    must(host, "port start %d" % port)
     host.wait_link(port)
+    heard(pvp)
+    must(guest, "stop")
+    check(pvp.counts(0)[1] > sent, "the guest sends nothing to a restarted port")
+    settle(lambda: host.stats(port)["ipackets"])
+    must(host, "stop")
+    for command in ("set fwd mac", "start"):
+        must(guest, command)
+    pvp.seen[0] = pvp.counts(0)
+
+
+def still(sent):
+    """How many packets a guest has sent once it sends no more."""
+    seen = [None]
+
+    def same():
+        seen.append(sent())
+        return seen[-1] == seen[-2]
+    bed.wait_for("standstill of a guest before a stopped port", same, 5, 0.2)
+    return seen[-1]
 
 
 def restart_host(pvp):
