@@ -13,7 +13,7 @@ import matrix
 import overlay
 import pcap
 from bed import check
-from case import Drivers
+from case import Drivers, Kept
 
 IDLE_POLL = "/plugin/idle-poll.so"
 FIRST_SLOT = 8      # on the PCI bus, of the cards
@@ -84,11 +84,9 @@ class Nic:
         return got
 
 
-class Machines:
+class Machines(Kept):
     """Guests, each with a card of each kind, and the testpmd `host`: the cards' ports first, those
     of one guest after those of the other, then the NICs."""
-
-    kept = {}       # by what they are
 
     def __init__(self, drivers, qemus=(10,), cards=CARDS, queues=1, listen=False, nics=1,
                  data=()):
@@ -113,19 +111,7 @@ class Machines:
 
     @classmethod
     def of(cls, drivers, **given):
-        """Those that there are, if they are what is wanted and alive."""
-        key = (drivers.back, repr(sorted(given.items())))
-        there = cls.kept.get(key)
-        if there is None or not there.alive():
-            cls.finish()
-            there = cls.kept[key] = cls(drivers, **given)
-        return there
-
-    @classmethod
-    def finish(cls):
-        for machines in cls.kept.values():
-            machines.end()
-        cls.kept.clear()
+        return cls.keep((drivers.back, given), lambda: cls(drivers, **given))
 
     def alive(self):
         return all(one is not None and one.alive() for one in self.guests + [self.host])

@@ -64,6 +64,47 @@ class Case:
                 raise bed.Failure("%s and %s: %s" % (drivers.back, drivers.front, failure))
 
 
+class Topology:
+    """What a case is run on, at the least."""
+
+    def close(self, failed):
+        """The case is over."""
+
+
+class Kept(Topology):
+    """What is slow to set up, and is kept for the next case. Each class keeps one, which end()
+    ends."""
+
+    kept, wanted = None, None
+
+    def __init_subclass__(cls, **given):
+        super().__init_subclass__(**given)
+        cls.kept = None
+
+    @classmethod
+    def keep(cls, wanted, make):
+        """What there is, if it was made for what is wanted now and is alive, else what make()
+        makes."""
+        if cls.kept is None or cls.wanted != wanted or not cls.kept.alive():
+            cls.finish()
+            cls.kept, cls.wanted = make(), wanted
+        return cls.kept
+
+    @classmethod
+    def finish(cls):
+        kept, cls.kept = cls.kept, None
+        if kept is not None:
+            kept.end()
+
+    def alive(self):
+        return True
+
+    def close(self, failed):
+        """What failed may have left it in any state."""
+        if failed:
+            self.finish()
+
+
 # name; cases: in order; daily: numbers of those that every run of all tests has
 Plan = collections.namedtuple("Plan", "name cases daily")
 

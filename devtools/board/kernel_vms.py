@@ -7,36 +7,10 @@ import signal
 import bed
 import guests
 from bed import check
-from case import Case, Drivers, Plan
+from case import Case, Drivers, Kept, Plan
 
 OFFLOADS = "csum=on,guest_csum=on,host_tso4=on,guest_tso4=on,guest_ecn=on"
 SEGMENTS = 44   # of 1,448 bytes: just below 64 KiB
-
-
-class Kept:
-    """What is kept from one case to the next, as long as the back-end's driver is the same."""
-
-    kept = None
-
-    @classmethod
-    def of(cls, drivers, **given):
-        if cls.kept and cls.kept.drivers.back != drivers.back:
-            cls.finish()
-        if not cls.kept:
-            cls.kept = cls(drivers)
-        for name, value in given.items():
-            setattr(cls.kept, name, value)
-        return cls.kept
-
-    @classmethod
-    def finish(cls):
-        kept, cls.kept = cls.kept, None
-        if kept:
-            kept.end()
-
-    def close(self, failed):
-        if failed:
-            self.finish()
 
 
 class Vm2vm(Kept):
@@ -49,11 +23,22 @@ class Vm2vm(Kept):
                  ("packed", "mrg_rxbuf=on,packed=on," + OFFLOADS, [guests.PACKED], []))]
     link = None     # the name of one
 
+    @classmethod
+    def of(cls, drivers, link):
+        there = cls.keep(drivers.back, lambda: cls(drivers))
+        there.link = link
+        return there
+
     def __init__(self, drivers):
-        self.drivers = drivers
         large = ["--enable-scatter", "--enable-lro"] if Drivers.plugin(drivers.back) else []
         self.network = guests.Network(self.LINKS, 10, driver=drivers.back, args=large)
-        self.vms = (self.network.a, self.network.b)
+
+    @property
+    def vms(self):
+        return self.network.a, self.network.b
+
+    def alive(self):
+        return all(one.alive() for one in (*self.vms, self.network.switch))
 
     def number(self):
         return [link.name for link in self.LINKS].index(self.link)
@@ -65,7 +50,7 @@ class Vm2vm(Kept):
 def negotiated(place):
     """A step: the cards are of the kind that the case is about."""
     number = place.number()
-    link = Vm2vm.LINKS[number]
+    link = place.LINKS[number]
     for vm in place.vms:
         bits = vm.features("n%d" % number)
         check(link.have <= bits and not link.lack & bits, "guest %s: features are %s" % (
@@ -115,6 +100,10 @@ class Mtus(Kept):
     three ports, which answers pings."""
 
     VALUES = (9000, 68, 65535)
+
+    @classmethod
+    def of(cls, drivers):
+        return cls.keep(drivers.back, lambda: cls(drivers))
 
     def __init__(self, drivers):
         self.drivers = drivers

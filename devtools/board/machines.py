@@ -5,7 +5,7 @@ each case connects one to those that it is about."""
 import os
 
 import bed
-from case import Drivers
+from case import Drivers, Kept
 
 # of the device, by the name of the card, which ends with its number of queues
 CARDS = {
@@ -22,34 +22,28 @@ def queues(card):
     return int(card.rpartition("-")[2])
 
 
-class Booted:
+class Booted(Kept):
     """Guests with these cards. A class that inherits from this one has guests of its own."""
 
     guests = {}             # name -> names of its cards
     options = {}            # of bed.Guest
-    kept = None
 
     @classmethod
     def of(cls, drivers, **given):
         """What is made of the guests for one case."""
-        if "kept" not in vars(cls) or cls.kept is None or not cls.kept.alive():
-            cls.kept = Machines(cls.guests, drivers.back, cls.options)
+        def make():
+            machines = Machines(cls.guests, drivers.back, cls.options)
             try:
-                cls.prepare(cls.kept)
+                cls.prepare(machines)
             except BaseException:
-                cls.finish()
+                machines.end()
                 raise
-        return cls(cls.kept, drivers, **given)
+            return machines
+        return cls(cls.keep(None, make), drivers, **given)
 
     @classmethod
     def prepare(cls, machines):
         """What is to be done once."""
-
-    @classmethod
-    def finish(cls):
-        if cls.kept:
-            cls.kept.end()
-        cls.kept = None
 
 
 class Machines:

@@ -9,10 +9,11 @@ import time
 import bed
 import guest_testpmd
 import guests
+import kernel_vms
 import migrate_dpdk
 import overlay
 from bed import check
-from case import Case, Drivers, Plan
+from case import Case, Drivers, Kept, Plan
 
 CARD = "mrg_rxbuf=on,rx_queue_size=1024,tx_queue_size=1024"
 PACKED = CARD + ",packed=on"
@@ -93,30 +94,19 @@ class Vm:
         self.guest.end(signal.SIGKILL)
 
 
-class Pvp:
+class Pvp(Kept):
     """Frames go from the generator through the back-end to one virtual machine, or through two,
     and return to it."""
 
-    kept = None
-
     @classmethod
     def of(cls, drivers, card, vms):
-        if cls.kept and (cls.kept.drivers.back, cls.kept.card) != (drivers.back, card):
-            cls.finish()
-        if not cls.kept:
-            cls.kept = cls(drivers, card)
+        there = cls.keep((drivers.back, card), lambda: cls(drivers, card))
         try:
-            cls.kept.arrange(vms)
+            there.arrange(vms)
         except BaseException:
             cls.finish()
             raise
-        return cls.kept
-
-    @classmethod
-    def finish(cls):
-        if cls.kept:
-            cls.kept.end()
-        cls.kept = None
+        return there
 
     def __init__(self, drivers, card):
         self.drivers, self.card = drivers, card
@@ -189,10 +179,6 @@ class Pvp:
     def files(self):
         return self.back.fds()
 
-    def close(self, failed):
-        if failed:
-            self.finish()
-
     def end(self):
         self.cable.end()
         for vm in self.vms:
@@ -203,34 +189,17 @@ class Pvp:
             self.back.quit()
 
 
-class Vm2vm:
+class Vm2vm(kernel_vms.Vm2vm):
     """Two virtual machines whose kernels have cards of either ring layout, each two cards joined
     by the back-end."""
 
-    kept = None
     LINKS = [guests.Link(name, card, port=",tso=1", listens=True, have=[guests.HOST_TSO4])
              for name, card in (("split", CARD), ("packed", PACKED))]
 
     @classmethod
     def of(cls, drivers, link):
         Pvp.finish()    # what polls
-        if cls.kept and cls.kept.drivers.back != drivers.back:
-            cls.finish()
-        if not cls.kept:
-            cls.kept = cls(drivers)
-        cls.kept.link = link
-        return cls.kept
-
-    @classmethod
-    def finish(cls):
-        if cls.kept:
-            cls.kept.network.close()
-        cls.kept = None
-
-    def __init__(self, drivers):
-        self.drivers, self.link = drivers, 0
-        large = ["--enable-scatter", "--enable-lro"] if Drivers.plugin(drivers.back) else []
-        self.network = guests.Network(self.LINKS, 10, driver=drivers.back, args=large)
+        return super().of(drivers, link)
 
     def files(self):
         return self.network.switch.fds()
@@ -241,7 +210,7 @@ class Vm2vm:
 
     def restart_back(self, sig):
         """While a TCP connection lasts, which goes on."""
-        network, there = self.network, self.network.address(self.link, 1)
+        network, there = self.network, self.network.address(self.number(), 1)
         network.a.must("rm -f /tmp/iperf; (iperf3 -c %s -t 5 -f m > /tmp/iperf 2>&1; "
                        "echo status $? >> /tmp/iperf) > /dev/null 2>&1 &" % there)
         time.sleep(1)
@@ -268,22 +237,18 @@ class Vm2vm:
 
     def carries(self, what):
         """TCP both ways in packets over the MTU; a file that is fetched is the same."""
-        network, link = self.network, self.LINKS[self.link]
+        kernel_vms.negotiated(self)
+        network, number = self.network, self.number()
         a, b = network.a, network.b
-        missing = link.have - a.features("n%d" % self.link)
-        check(not missing, "feature bits %s were not negotiated" % sorted(missing))
-        lost = bed.ping(a, network.address(self.link, 1), 5, 0.1)
+        there = network.address(number, 1)
+        lost = bed.ping(a, there, 5, 0.1)
         check(lost == 0, "%d of 5 pings lost %s" % (lost, what))
-        guests.flows(a, network.address(self.link, 1))
-        guests.flows(a, network.address(self.link, 1), "-R")
-        guests.blob(b, a, network.address(self.link, 1))
-        for port in (2 * self.link, 2 * self.link + 1):
-            large = self.network.switch.xstats(port).get("rx_q0_size_1519_max_packets")
+        guests.flows(a, there)
+        guests.flows(a, there, "-R")
+        guests.blob(b, a, there)
+        for port in (2 * number, 2 * number + 1):
+            large = network.switch.xstats(port).get("rx_q0_size_1519_max_packets")
             check(large, "port %d has received no packet over the MTU %s" % (port, what))
-
-    def close(self, failed):
-        if failed:
-            self.finish()
 
 
 def carries(place):
@@ -331,5 +296,5 @@ PLANS = [
         cases(Pvp, first, layout + ", DPDK in a VM", WIRE, card=card, vms=1) +
         cases(Pvp, first + 3, layout + ", DPDK in two VMs", WIRE, card=card, vms=2) +
         cases(Vm2vm, first + 6, layout + ", TCP of two kernels with TSO", "TCG for KVM",
-              link=int(card == PACKED))], daily=(1,)),
+              link="packed" if card == PACKED else "split")], daily=(1,)),
 ]

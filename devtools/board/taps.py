@@ -9,6 +9,7 @@ import interrupts
 import pcap
 import vhost_net
 from bed import check
+from case import Kept
 from migrate_dpdk import raw
 from vhost_net import MAC, TAP
 
@@ -33,10 +34,8 @@ def flows(queue, destination=MAC, source=ABSENT, hops=0):
     return [frame(queue * FRAMES + i, destination, source, hops) for i in range(FRAMES)]
 
 
-class Kernel(vhost_net.Kernel):
+class Kernel(Kept, vhost_net.Kernel):
     """One guest for all cases, those with DPDK's front-end among them."""
-
-    kept = None
 
     def __init__(self):
         interrupts.build_program()
@@ -45,17 +44,16 @@ class Kernel(vhost_net.Kernel):
 
     @classmethod
     def of(cls, drivers):
-        if cls.kept is None or not cls.kept.guest.alive():
-            cls.kept = cls()
-        cls.kept.restore()
-        cls.kept.front = drivers.front
-        return cls.kept
+        there = cls.keep(None, cls)
+        there.restore()
+        there.front = drivers.front
+        return there
 
-    @classmethod
-    def finish(cls):
-        if cls.kept:
-            cls.kept.guest.end()
-        cls.kept = None
+    def alive(self):
+        return self.guest.alive()
+
+    def end(self):
+        self.guest.end()
 
     def routes(self):
         """Set that up."""
@@ -67,16 +65,9 @@ class Kernel(vhost_net.Kernel):
             "/bin/ip route add {3} via {2} dev {0} onlink".format(
                 TAP, ADDRESS, ROUTER, ROUTED, ABSENT))
 
-    def close(self, failed):
-        """What failed may have left the guest in any state."""
-        if failed:
-            self.finish()
-
 
 class TapAsleep(Kernel):
     """l3fwd-power, one queue."""
-
-    kept = None
 
     @classmethod
     def of(cls, drivers, packed):
