@@ -9,7 +9,7 @@ import interrupts
 import matrix
 import pcap
 from bed import check
-from case import Drivers
+from case import Drivers, Topology
 
 MAC = "52:54:00:00:00:11"
 ROUNDS = 10         # of single packets, or of single packets on each queue
@@ -90,7 +90,40 @@ class Source:
         return got
 
 
-class Asleep:
+class Sleeping(Topology):
+    """l3fwd-power, `sleeper`, which has to end well; what sends to it, `source`, if not a kernel.
+    Each of its lcores has one of `queues`."""
+
+    source = sleeper = None
+
+    def meet(self, source, sleeper):
+        """Start both, by two functions."""
+        try:
+            self.source = source()
+            self.sleeper = sleeper()
+            self.source.pmd.wait_prompt()
+            self.source.pmd.wait_link(0, 30)
+            self.sleeper.wait_loop()
+        except BaseException:
+            self.close(True)
+            raise
+
+    def close(self, failed):
+        try:
+            if self.sleeper and failed:
+                self.sleeper.end()
+            elif self.sleeper:
+                self.sleeper.close()
+        except BaseException:
+            failed = True
+            raise
+        finally:
+            if self.source:
+                self.source.pmd.quit()
+            super().close(failed)
+
+
+class Asleep(Sleeping):
     """What sleeps is the client, and testpmd listens."""
 
     def __init__(self, drivers, end, queues=1, packed=0, umwait=False):
@@ -99,36 +132,23 @@ class Asleep:
         self.queues, sock = queues, bed.path("asleep")
         if os.path.exists(sock):
             os.unlink(sock)
-        self.source = self.sleeper = None
         device = {
             "back": "%s0,iface=%s,queues=%d" % (drivers.back, sock, queues),
             "front": "%s0,path=%s,queues=%d,queue_size=256,packed_vq=%d,mac=%s" % (
                 drivers.front, sock, queues, packed, MAC)}
         driver = {"back": drivers.back, "front": drivers.front}
         other = "front" if end == "back" else "back"
-        try:
-            self.source = Source(device[other] + (",server=1" if other == "front" else ""), queues,
-                                 Drivers.plugin(driver[other]), wait=False)
+
+        def source():
+            return Source(device[other] + (",server=1" if other == "front" else ""), queues,
+                          Drivers.plugin(driver[other]), wait=False)
+
+        def sleeper():
             bed.wait_for("socket of testpmd", lambda: os.path.exists(sock), 20)
-            self.sleeper = interrupts.Sleeper(
+            return interrupts.Sleeper(
                 device[end] + (",client=1" if end == "back" else ""),
                 plugin=Drivers.plugin(driver[end]), queues=(queues,), **interrupts.waits(umwait))
-            self.source.pmd.wait_prompt()
-            self.source.pmd.wait_link(0, 20)
-            self.sleeper.wait_loop()
-        except BaseException:
-            self.close(True)
-            raise
-
-    def close(self, failed):
-        try:
-            if self.sleeper and not failed:
-                self.sleeper.close()
-        finally:
-            if self.source:
-                self.source.pmd.quit()
-            if self.sleeper:
-                self.sleeper.end()
+        self.meet(source, sleeper)
 
 
 def enough(times, packets):

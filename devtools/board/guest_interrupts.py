@@ -79,18 +79,16 @@ class Wired(Booted):
         finally:
             if self.end:
                 self.end.end()
-            if failed:
-                type(self).finish()
+            super().close(failed)
 
 
-class Sleepers(Wired):
-    """l3fwd-power with a port for each guest's card. `sleeper` and `queues` are as of Asleep."""
+class Sleepers(asleep.Sleeping, Wired):
+    """l3fwd-power with a port for each guest's card."""
 
     guests = {"a": ("split-1", "packed-1", "split-16", "packed-16"), "b": ("split-1", "packed-1")}
 
     def __init__(self, machines, drivers, card, names="a"):
         interrupts.build_program()
-        self.sleeper = None
         super().__init__(machines, drivers, [(name, card) for name in names])
 
     def connect(self):
@@ -109,13 +107,6 @@ class Sleepers(Wired):
             self.guest(i).must("cd /sys/class/net/%s/queues; for n in $(seq 0 %d); do "
                                "echo $((n == %d)) > tx-$n/xps_cpus; done" % (
                                    self.interface(i), self.queues - 1, queue))
-
-    def close(self, failed):
-        try:
-            if not failed:
-                self.sleeper.close()
-        finally:
-            super().close(failed)
 
 
 def pings(place):

@@ -10,8 +10,8 @@ from case import Drivers
 from machines import Booted, queues
 
 
-class GuestAsleep(Booted):
-    """`source`, `sleeper` and `queues` are as of Asleep. The kernel has vfio-pci give the card to
+class GuestAsleep(asleep.Sleeping, Booted):
+    """In a guest. The kernel has vfio-pci give the card to
     DPDK. That wants an IOMMU; the cards lie before it, so addresses are the guest's physical ones,
     as without one."""
 
@@ -41,28 +41,9 @@ class GuestAsleep(Booted):
 
     def __init__(self, machines, drivers, card):
         self.queues = queues(card)
-        self.source = self.sleeper = None
-        try:
-            self.source = asleep.Source(
-                machines.device(drivers.back, 0, "d", card), self.queues,
-                Drivers.plugin(drivers.back), memory=192)
-            self.sleeper = guest_testpmd.GuestPower(
+        self.meet(
+            lambda: asleep.Source(machines.device(drivers.back, 0, "d", card), self.queues,
+                                  Drivers.plugin(drivers.back), memory=192),
+            lambda: guest_testpmd.GuestPower(
                 machines.guest["d"], ["-a", machines.address[card], "--iova-mode=pa"],
-                queues=(self.queues,), memory=176 if self.queues > 4 else 64)
-            self.source.pmd.wait_link(0, 30)
-            self.sleeper.wait_loop()
-        except BaseException:
-            self.close(True)
-            raise
-
-    def close(self, failed):
-        try:
-            if not failed:
-                self.sleeper.close()
-            elif self.sleeper:
-                self.sleeper.end()
-        finally:
-            if self.source:
-                self.source.pmd.quit()
-            if failed:
-                type(self).finish()
+                queues=(self.queues,), memory=176 if self.queues > 4 else 64))

@@ -66,8 +66,8 @@ class Kernel(Kept, vhost_net.Kernel):
                 TAP, ADDRESS, ROUTER, ROUTED, ABSENT))
 
 
-class TapAsleep(Kernel):
-    """l3fwd-power, one queue."""
+class TapAsleep(asleep.Sleeping, Kernel):
+    """One queue."""
 
     @classmethod
     def of(cls, drivers, packed):
@@ -88,13 +88,6 @@ class TapAsleep(Kernel):
 
     def counted(self, what):
         return int(self.attribute("statistics/" + what))
-
-    def close(self, failed):
-        try:
-            if not failed:
-                self.sleeper.close()
-        finally:
-            super().close(failed)
 
 
 def pings(kernel):
