@@ -160,9 +160,12 @@ class Loop:
 
     def connected(self):
         for end in ("back", "front"):
-            testpmd = getattr(self, end)
-            testpmd.wait_link(0)
-            self.path.taken(testpmd, getattr(self.drivers, end))
+            getattr(self, end).wait_link(0)
+            self.on_path(end)
+
+    def on_path(self, end):
+        """Fail unless an end is on the path, as far as it says."""
+        self.path.taken(getattr(self, end), getattr(self.drivers, end))
 
     def moved(self, before=None):
         """What the back-end has received, of each queue; since `before` if there is one."""
