@@ -522,7 +522,7 @@ mtus(void **state)
 	/* The next guest does not inherit it. */
 	assert_int_equal(rte_eth_dev_stop(e->fe), 0);
 	assert_int_equal(rte_vdev_uninit("net_vring1"), 0);
-	assert_true(SPORT_BECOMES(mtu_of(e->be) == RTE_ETHER_MTU));
+	assert_true(BECOMES(mtu_of(e->be) == RTE_ETHER_MTU));
 }
 
 #define ENDS_TESTS(fn) \
