@@ -14,6 +14,7 @@ from bed import check, path
 
 INTERVAL = 10000    # microseconds, the most there is: emulated guests are slow
 NAP = 50            # of the thread
+RESTARTS = 2
 PACKETS, APART = 1000, 0.0015   # of a load: so many, so many seconds apart
 LINKS = (           # arguments, options of the card, microseconds between two interrupts
     ("plain", "", "", 0),
@@ -23,6 +24,7 @@ LINKS = (           # arguments, options of the card, microseconds between two i
     ("both-packed", ",call-thread=1,call-us=%d" % INTERVAL, "packed=on", INTERVAL),
     ("both-no-event-idx", ",call-thread=1,call-us=%d" % INTERVAL, "event_idx=off", INTERVAL),
 )
+STREAMS = (1, 2)    # LINKS that carry packets while ports stop and start
 
 
 class Bench:
@@ -39,11 +41,12 @@ class Bench:
                                mbufs=16384)
         try:
             self.guest = bed.Guest("vm", nics, qemu=10)
-            self.names = []
+            self.interfaces, self.names = [], []
             for i in range(len(LINKS)):
                 name = self.guest.interface(self.mac(i))
                 self.guest.must("ip addr add 10.9.%d.2/24 dev %s; ip link set %s up" % (
                     i, name, name))
+                self.interfaces.append(name)
                 self.names.append(self.guest.must(
                     "basename $(readlink /sys/class/net/%s/device)" % name).strip())
                 self.pmd.wait_link(2 * i)
@@ -70,8 +73,9 @@ class Bench:
         check(match, "the guest knows no interrupts of card %d" % i)
         return int(match.group(1))
 
-    def xstats(self, i):
-        return self.pmd.xstats(2 * i)
+    def ring(self, i):
+        """What telemetry says of the one by which the guest receives."""
+        return self.pmd.telemetry("/net_vring/queues,%d,0" % (2 * i))["vring_0"]
 
     def ping(self, i, count=10, options="-i 0.05"):
         """The shortest and the mean round trip from the guest and back, microseconds."""
@@ -132,7 +136,7 @@ def few_interrupts(bench, i, us):
           flush=True)
     check(plain > 1.5 * most, "%d interrupts without an interval: no load" % plain)
     check(count <= most, "%d interrupts in %.2f s, elsewhere %d" % (count, seconds, plain))
-    ring = bench.pmd.telemetry("/net_vring/queues,%d,0" % (2 * i))["vring_0"]
+    ring = bench.ring(i)
     check(ring["calls_coalesced"] + ring["calls_suppressed"] > 0, "each packet has had a call")
     check(ring["calls_deferred"] > 0, "no call was deferred")
 
@@ -154,12 +158,11 @@ def flows(bench, i):
 
 def thread_calls(bench, i):
     """Under load calls are left to the thread."""
-    before = bench.xstats(i)
+    before = bench.ring(i)
     paced(bench, i)
     flows(bench, i)
-    after = bench.xstats(i)
-    sent, deferred = [after["tx_q0_calls" + kind] - before["tx_q0_calls" + kind]
-                      for kind in ("", "_deferred")]
+    after = bench.ring(i)
+    sent, deferred = [after[kind] - before[kind] for kind in ("calls", "calls_deferred")]
     check(deferred > 0, "none of %d calls was left to the thread" % sent)
 
 
@@ -185,12 +188,49 @@ def sleeps(bench):
     check(ticks <= 2, "%d ticks while nothing happens" % ticks)
 
 
+class Stream:
+    """TCP to the guest by one of LINKS, until it ends."""
+
+    def __init__(self, bench, i):
+        self.bench, self.i = bench, i
+        bench.guest.must("iperf3 -s -1 -D -p %d > /dev/null; usleep 300000" % (5210 + i))
+        self.client = bed.Process("stream-%s" % LINKS[i][0], [
+            "iperf3", "-c", "10.9.%d.2" % i, "-p", str(5210 + i), "-t", "600"])
+
+    def counts(self):
+        """Calls that were deferred, and packets that the guest has heard of."""
+        return (self.bench.ring(self.i)["calls_deferred"], int(self.bench.guest.must(
+            "cat /sys/class/net/%s/statistics/rx_packets" % self.bench.interfaces[self.i])))
+
+    def wait_deferred(self):
+        """Until packets arrive that are called for later."""
+        before = self.counts()
+
+        def goes_on():
+            check(self.client.alive(), "iperf3 ended: " + self.client.last_line())
+            return all(now > old for now, old in zip(self.counts(), before))
+        bed.wait_for("deferred calls on " + LINKS[self.i][0], goes_on, 20, 0.05)
+
+
 def restarts(bench):
     """Rings that stop and start under load, and the guest hears of all that comes after."""
-    for command in ("stop", "port stop all", "port start all", "start"):
-        bench.pmd.cmd(command)
+    streams = []
+    try:
+        for i in STREAMS:
+            streams.append(Stream(bench, i))
+        for _ in range(RESTARTS):
+            for stream in streams:
+                stream.wait_deferred()
+            for command in ("stop", "port stop all", "port start all", "start"):
+                bench.pmd.cmd(command)
+            for i in range(len(LINKS)):
+                bench.pmd.wait_link(2 * i)
+        for stream in streams:
+            stream.wait_deferred()
+    finally:
+        for stream in streams:
+            stream.client.end()
     for i in range(len(LINKS)):
-        bench.pmd.wait_link(2 * i)
         bench.ping(i)
 
 
