@@ -6,7 +6,6 @@ import time
 
 import bed
 import interrupts
-import matrix
 import pcap
 from bed import check
 from case import Drivers, Topology
@@ -30,7 +29,7 @@ class Source:
             self.file(queue, "source"), self.file(queue, "sink")) for queue in range(queues))
         self.pmd = bed.Testpmd(
             "source", [device, "net_pcap1," + files], plugin=plugin, cpu=1, mbufs=16384,
-            eal=["--single-file-segments"] + matrix.QUIET,
+            eal=["--single-file-segments", "--log-level=pmd.net.virtio.init:info"],
             args=["--rxq=%d" % queues, "--txq=%d" % queues] + list(args), **options)
 
     @staticmethod
@@ -96,14 +95,17 @@ class Sleeping(Topology):
 
     source = sleeper = None
 
-    def meet(self, source, sleeper):
-        """Start both, by two functions."""
+    def meet(self, source, sleeper, driver, packed):
+        """Start both, by two functions; driver: of the source; packed: the layout of the rings."""
         try:
             self.source = source()
             self.sleeper = sleeper()
             self.source.pmd.wait_prompt()
             self.source.pmd.wait_link(0, 30)
             self.sleeper.wait_loop()
+            time.sleep(0.1 * bed.PATIENCE)  # a first interrupt may be of the start itself
+            check(Drivers.packed(self.source.pmd, driver) == bool(packed),
+                  "the rings are of the other layout")
         except BaseException:
             self.close(True)
             raise
@@ -148,7 +150,7 @@ class Asleep(Sleeping):
             return interrupts.Sleeper(
                 device[end] + (",client=1" if end == "back" else ""),
                 plugin=Drivers.plugin(driver[end]), queues=(queues,), **interrupts.waits(umwait))
-        self.meet(source, sleeper)
+        self.meet(source, sleeper, driver[other], packed)
 
 
 def enough(times, packets):

@@ -3,7 +3,10 @@
 
 import collections
 
+import re
+
 import bed
+import guests
 
 # which of the two drivers the port under test takes the place of
 BACK, FRONT = "back-end", "front-end"
@@ -23,6 +26,22 @@ class Drivers:
     def plugin(driver):
         """Whether testpmd has to load the plugin for a driver."""
         return driver == "net_vring"
+
+    @staticmethod
+    def packed(pmd, driver, port=0, sock=""):
+        """Whether the rings of a testpmd's port are packed, as its driver says: one of DPDK's in
+        the log, where it has to be let say so, of the port with this socket if there are more."""
+        if driver == "net_vring":
+            return "VIRTIO_F_RING_PACKED" in pmd.telemetry(
+                "/net_vring/features,%d" % port)["negotiated"]
+        said = bed.Process.log(pmd)
+        if driver == PEERS[FRONT]:
+            found = re.findall(r"using (packed ring )?[\w ]+ Rx path on port %d" % port, said)
+            bed.check(found, "%s does not say what rings it uses" % driver)
+            return bool(found[-1])
+        found = re.findall(re.escape(sock) + r"\W+ negotiated Virtio features: 0x(\w+)", said)
+        bed.check(found, "%s does not say what it has negotiated" % driver)
+        return bool(int(found[-1], 16) >> guests.PACKED & 1)
 
 
 class Case:

@@ -46,4 +46,5 @@ class GuestAsleep(asleep.Sleeping, Booted):
                                   Drivers.plugin(drivers.back), memory=192),
             lambda: guest_testpmd.GuestPower(
                 machines.guest["d"], ["-a", machines.address[card], "--iova-mode=pa"],
-                queues=(self.queues,), memory=176 if self.queues > 4 else 64))
+                queues=(self.queues,), memory=176 if self.queues > 4 else 64),
+            drivers.back, "packed" in card)

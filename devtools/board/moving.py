@@ -9,7 +9,7 @@ import guests
 import migrate
 import migrate_dpdk
 from bed import check
-from case import Case, Plan
+from case import Case, Drivers, Plan
 
 QUEUES = 4
 FLOWS = 48      # addresses pinged: more than enough for each queue to have some
@@ -83,10 +83,10 @@ class KernelQueues(Kernel):
 def layout(place):
     """A step: the ring is of the layout that the case is about."""
     if isinstance(place, Dpdk):
-        check(place.negotiated("VIRTIO_F_RING_PACKED") or not place.packed, "split ring")
+        packed = Drivers.packed(place.switch, place.driver)
     else:
-        check((guests.PACKED in place.guest.features("eth0")) == bool(place.packed),
-              "the ring is of the other layout")
+        packed = guests.PACKED in place.guest.features("eth0")
+    check(packed == bool(place.packed), "the ring is of the other layout")
 
 
 def moves(place):

@@ -168,7 +168,11 @@ class Pvp(Kept):
         self.set_going(self.vms)
 
     def carries(self, what):
-        """The generator gets back what it sends, and every port has had a part in it."""
+        """The generator gets back what it sends, and every port has had a part in it, by rings of
+        the layout that the case is about."""
+        for i in range(self.ports):
+            check(Drivers.packed(self.back, self.drivers.back, i + 1, self.sock(i)) ==
+                  (self.card == PACKED), "the ring of VM %d is of the other layout %s" % (i, what))
         before = [self.back.stats(port) for port in range(self.ports + 1)]
         self.cable.generator.complete(what)
         for port, old in enumerate(before):
@@ -193,8 +197,10 @@ class Vm2vm(kernel_vms.Vm2vm):
     """Two virtual machines whose kernels have cards of either ring layout, each two cards joined
     by the back-end."""
 
-    LINKS = [guests.Link(name, card, port=",tso=1", listens=True, have=[guests.HOST_TSO4])
-             for name, card in (("split", CARD), ("packed", PACKED))]
+    LINKS = [guests.Link(name, card, port=",tso=1", listens=True,
+                         have=[guests.HOST_TSO4] + have, lack=lack)
+             for name, card, have, lack in (("split", CARD, [], [guests.PACKED]),
+                                            ("packed", PACKED, [guests.PACKED], []))]
 
     @classmethod
     def of(cls, drivers, link):
