@@ -12,8 +12,11 @@
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 
+#include "evloop.h"
 #include "rig_watch.h"
+#include "virtq_dev.h"
 #include "vnet_extbuf.h"
+#include "vring_port.h"
 
 #define BACK "net_vring0"
 #define FRONT "net_vring1"
@@ -302,6 +305,52 @@ port_moves_at_start(void **state)
 	}
 }
 
+/* Its guest is called twice within less than call-us=: one of these calls waits. */
+static void
+call_twice(struct vring_port *port)
+{
+	virtq_dev_call(&port->devs[0], port->vring[0].ring);
+	virtq_dev_call(&port->devs[0], port->vring[0].ring);
+}
+
+static bool
+waits(const struct virtq_dev *dev)
+{
+	return __atomic_load_n(&dev->call.wanted, __ATOMIC_RELAXED) != 0;
+}
+
+/*
+ * A call that waits for its time is sent before the state of its ring moves. The thread that it
+ * waited with forgets the former state, and sends those that come later.
+ */
+static void
+calls_move(void **state)
+{
+	struct vring_port *port;
+
+	set_node(&guest_node, 1);
+	open_both("packed=1,call-us=10000", "queue_size=64");
+	assert_true(BECOMES(rte_eth_dev_socket_id(back) == 1));
+	port = rte_eth_devices[back].data->dev_private;
+	for (int k = 0; k < 3; k++) {
+		const struct virtq_dev *former = port->devs;
+		uint64_t sent;
+
+		call_twice(port);
+		set_node(&guest_node, 1 - k % 2);
+		restart(back);
+		assert_ptr_not_equal(port->devs, former);
+		assert_int_equal(former->call.fd, -1);
+		assert_int_equal(port->devs->call.fd, port->vring[0].ring->callfd);
+		assert_false(waits(port->devs));
+		sent = port->devs->call.last;
+		call_twice(port);
+		assert_true(BECOMES(!waits(port->devs)));
+		assert_true(port->devs->call.last > sent);
+	}
+	close_both();
+}
+
 static void
 expect_pool(const char *name, int node)
 {
@@ -483,6 +532,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		NUMA_TEST(big_buffers_move),
 		NUMA_TEST(port_moves_at_start),
+		NUMA_TEST(calls_move),
 		NUMA_TEST(unknown_stays_unknown),
 		NUMA_TEST(argument_wins),
 		NUMA_TEST(no_memory_there),

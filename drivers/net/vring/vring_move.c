@@ -104,6 +104,7 @@ change_blocks(struct move *m)
 {
 	struct vring_port *port = m->port;
 
+	vring_role_of(port)->moving(port);
 	for (unsigned int i = 0; i < VRING_PORT_MOVES; i++) {
 		memcpy(m->fresh[i], *m->block[i].at, m->block[i].size);
 		port->former[i] = *m->block[i].at;

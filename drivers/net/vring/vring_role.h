@@ -89,9 +89,10 @@ struct vring_role {
 	 */
 	void (*hurry)(struct vring_port *port);
 	/*
-	 * Control thread: the state of the rings has moved in memory, see vring_move.h. NULL: it
-	 * never does.
+	 * Control thread, no burst holds a ring: the state of the rings is about to move in memory,
+	 * see vring_move.h, and has. NULL: it never does.
 	 */
+	void (*moving)(struct vring_port *port);
 	void (*moved)(struct vring_port *port);
 	/* Control thread: the port has been started. NULL: nothing to do. */
 	void (*start)(struct vring_port *port);

@@ -298,6 +298,7 @@ be_moved(struct vring_port *port)
 
 	list_devs(port, dev);
 	vhost_be_move(port->be, dev);
+	vring_be_calls_moved(port);
 }
 
 struct open_call {
@@ -394,6 +395,7 @@ const struct vring_role vring_be_role = {
 	.close = be_close,
 	.info = vring_be_info,
 	.rx_scatter = be_rx_scatter,
+	.moving = vring_be_calls_moving,
 	.moved = be_moved,
 	.count = vring_be_info_count,
 	.status = vring_be_info_status,

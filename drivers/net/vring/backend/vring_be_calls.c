@@ -125,3 +125,21 @@ vring_be_calls_follow(struct vring_port *port, uint16_t qid)
 	if (port->caller != NULL && vring->ring == NULL)
 		virtq_caller_end(port->caller, &virtq_dev_of(vring->cursor)->call);
 }
+
+void
+vring_be_calls_moving(struct vring_port *port)
+{
+	for (unsigned int qid = 0; port->caller != NULL && qid < 2u * port->vring_pairs; qid++)
+		if (port->vring[qid].ring != NULL)
+			virtq_caller_end(port->caller,
+					 &virtq_dev_of(port->vring[qid].cursor)->call);
+}
+
+void
+vring_be_calls_moved(struct vring_port *port)
+{
+	for (unsigned int qid = 0; port->caller != NULL && qid < 2u * port->vring_pairs; qid++)
+		if (port->vring[qid].ring != NULL)
+			virtq_caller_fd(port->caller, &virtq_dev_of(port->vring[qid].cursor)->call,
+					port->vring[qid].ring->callfd);
+}

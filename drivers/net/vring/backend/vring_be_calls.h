@@ -20,5 +20,11 @@ void vring_be_calls_close(struct vring_port *port);
 void vring_be_calls_begin(struct vring_port *port, uint16_t qid, const struct virtq_ring *ring);
 /* Control thread: it was. */
 void vring_be_calls_follow(struct vring_port *port, uint16_t qid);
+/*
+ * Control thread, no burst holds a ring: the state of the rings, calls included, is about to move
+ * in memory, and has. What waits is sent before.
+ */
+void vring_be_calls_moving(struct vring_port *port);
+void vring_be_calls_moved(struct vring_port *port);
 
 #endif /* VRING_BE_CALLS_H */
