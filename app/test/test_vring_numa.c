@@ -24,6 +24,7 @@
 #define HURRY 20	/* times faster than it is */
 
 static int guest_node, lcore_node, empty_node, last_node; /* atomic; -1: none */
+static int eal_nodes;	/* atomic: how many EAL has, from node 0 on */
 static char sock[64];
 static uint16_t back, front;
 /* Of each kind of memory: how often it was taken since the last look, and on which node at last. */
@@ -52,7 +53,9 @@ long __wrap_move_pages(int pid, unsigned long n, void **pages, const int *nodes,
 		       int flags);
 long __wrap_get_mempolicy(int *mode, unsigned long *mask, unsigned long bits, void *addr,
 			  unsigned int flags);
+unsigned int __wrap_rte_socket_count(void);
 unsigned int __wrap_rte_socket_id(void);
+int __wrap_rte_socket_id_by_idx(unsigned int idx);
 void *__real_rte_malloc_socket(const char *type, size_t size, unsigned int align, int socket);
 void *__wrap_rte_malloc_socket(const char *type, size_t size, unsigned int align, int socket);
 void *__real_rte_zmalloc_socket(const char *type, size_t size, unsigned int align, int socket);
@@ -97,6 +100,18 @@ unsigned int
 __wrap_rte_socket_id(void)
 {
 	return (unsigned int)load_node(&lcore_node);
+}
+
+unsigned int
+__wrap_rte_socket_count(void)
+{
+	return (unsigned int)load_node(&eal_nodes);
+}
+
+int
+__wrap_rte_socket_id_by_idx(unsigned int idx)
+{
+	return (int)idx < load_node(&eal_nodes) ? (int)idx : -1;
 }
 
 static bool
@@ -144,6 +159,13 @@ __wrap_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_
 }
 
 static void
+set_up_queues(uint16_t id, struct rte_mempool *pool)
+{
+	assert_int_equal(rte_eth_rx_queue_setup(id, 0, 64, 0, NULL, pool), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(id, 0, 64, 0, NULL), 0);
+}
+
+static void
 open_port(const char *name, const char *end, const char *more, uint16_t *id)
 {
 	const struct rte_eth_conf conf = { 0 };
@@ -155,8 +177,7 @@ open_port(const char *name, const char *end, const char *more, uint16_t *id)
 	/* A front-end asks the back-end what it has; the control thread is done with that here. */
 	assert_int_equal(rte_eth_dev_set_link_up(*id), 0);
 	assert_int_equal(rte_eth_dev_configure(*id, 1, 1, &conf), 0);
-	assert_int_equal(rte_eth_rx_queue_setup(*id, 0, 64, 0, NULL, small_pool), 0);
-	assert_int_equal(rte_eth_tx_queue_setup(*id, 0, 64, 0, NULL), 0);
+	set_up_queues(*id, small_pool);
 	assert_int_equal(rte_eth_dev_start(*id), 0);
 }
 
@@ -259,6 +280,7 @@ numa_setup(void **state)
 	guest_node = empty_node = -1;
 	lcore_node = 0;
 	last_node = 1;
+	eal_nodes = 2;
 	watch_log();
 	return 0;
 }
@@ -444,10 +466,43 @@ no_memory_there(void **state)
 		assert_true(says(back, "guest's memory 1, queues 0, port 1\n"));
 	}
 	assert_int_equal(heard("net_vring0: no memory on NUMA node 1"), 1);
+	/* Queues are set up where the port is, and no line says that there is no memory. */
+	assert_int_equal(rte_eth_dev_stop(back), 0);
+	forget_taken();
+	set_up_queues(back, small_pool);
+	for (unsigned int i = 0; i < RTE_DIM(taken); i++)
+		assert_true(taken[i].times == 0 || taken[i].node == 0);
+	assert_int_equal(rte_eth_dev_start(back), 0);
+	assert_true(BECOMES(has_link(front) && has_link(back)));
+	pass_both_ways();
 	set_node(&empty_node, -1);
 	restart(back);
 	assert_true(says(back, "guest's memory 1, queues 1, port 1\n"));
 	pass_both_ways();
+	close_both();
+}
+
+/* A node that EAL does not have: applications would take pools there, and get none. */
+static void
+no_lcore_there(void **state)
+{
+	set_node(&guest_node, 1);
+	set_node(&eal_nodes, 1);
+	open_both("packed=1", "queue_size=64");
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_true(BECOMES(says(back, "guest's memory 1, queues 0, port 0\n")));
+		assert_int_equal(rte_eth_dev_socket_id(back), 0);
+		forget_taken();
+		restart(back);
+		expect_taken(0, 0);
+		pass_both_ways();
+		close_port(FRONT, front);
+		assert_true(BECOMES(says(back, "guest's memory -1,")));
+		open_port(FRONT, "path", "queue_size=64", &front);
+		assert_true(BECOMES(has_link(front) && has_link(back)));
+	}
+	assert_int_equal(heard("net_vring0: the guest's memory is on NUMA node 1, of which "
+				    "DPDK knows no lcore"), 1);
 	close_both();
 }
 
@@ -536,6 +591,7 @@ main(void)
 		NUMA_TEST(unknown_stays_unknown),
 		NUMA_TEST(argument_wins),
 		NUMA_TEST(no_memory_there),
+		NUMA_TEST(no_lcore_there),
 		NUMA_TEST(far_lcores_are_told_of_once),
 		NUMA_TEST(one_node_is_enough),
 	};

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <rte_lcore.h>
+
 #include "virtq_node.h"
 #include "vring_ctrl.h"
 #include "vring_log.h"
@@ -29,8 +31,32 @@ struct vring_numa {
 	struct evloop_timer timer;
 	int node;		/* of the guest's memory, or -1 */
 	int refused;		/* where there was no memory for the port, or -1 */
+	int foreign;		/* the one that EAL does not have and that was told of, or -1 */
 	bool far[];		/* told of: receive queues, then transmit queues, of port->pairs */
 };
+
+/* Whether applications can take memory there, as they do at the node that a port reports. */
+static bool
+eal_has(int node)
+{
+	for (unsigned int i = 0; i < rte_socket_count(); i++)
+		if (rte_socket_id_by_idx(i) == node)
+			return true;
+	return false;
+}
+
+static void
+report_node(struct vring_port *port, int node)
+{
+	if (eal_has(node)) {
+		port->dev->data->numa_node = node;
+	} else if (port->numa->foreign != node) {
+		port->numa->foreign = node;
+		VRING_LOG(WARNING, port->name, "the guest's memory is on NUMA node %d, of which "
+			  "DPDK knows no lcore: the port stays one of node %d", node,
+			  port->dev->data->numa_node);
+	}
+}
 
 static void
 found_node(struct vring_port *port, int node)
@@ -41,7 +67,7 @@ found_node(struct vring_port *port, int node)
 	if (!news)
 		return;
 	if (port->args.numa == UINT32_MAX)
-		port->dev->data->numa_node = node;
+		report_node(port, node);
 	if (vring_log_admits(&port->log_limit, VHOST_LOG_INFO))
 		VRING_LOG(INFO, port->name, "the guest's memory is on NUMA node %d", node);
 }
@@ -183,7 +209,7 @@ vring_numa_open(struct vring_port *port)
 	if (numa == NULL)
 		return -ENOMEM;
 	numa->port = port;
-	numa->node = numa->refused = VIRTQ_NODE_UNKNOWN;
+	numa->node = numa->refused = numa->foreign = VIRTQ_NODE_UNKNOWN;
 	numa->timer.owner = numa;
 	numa->timer.expired = numa_expired;
 	port->numa = numa;

@@ -119,7 +119,7 @@ make_extbuf_pool(struct vring_port *port, struct rte_mempool *pool)
 	if (port->extbuf_pool != NULL || vring_role_of(port)->own_rings || !port->args.ext_buf ||
 	    rx_scatters(port) || room >= RTE_PKTMBUF_HEADROOM + largest_frame(port))
 		return;
-	port->extbuf_pool = create_extbuf_pool(port, port->dev->data->numa_node);
+	port->extbuf_pool = create_extbuf_pool(port, port->placed);
 	if (port->extbuf_pool == NULL)
 		VRING_LOG(WARNING, port->name, "no buffers for frames over %u bytes, which are "
 			  "dropped (%s): more hugepages or larger mbufs would help",
@@ -342,7 +342,7 @@ vring_queue_rx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	if (!rx_scatters(port))
 		rxq->rx.extbuf_pool = port->extbuf_pool;
 	if (rxq->rx.flags & VNET_F_CUT_UDP) {
-		rxq->cut = vnet_cut_new(port->dev->data->numa_node);
+		rxq->cut = vnet_cut_new(port->placed);
 		if (rxq->cut == NULL) {
 			VRING_LOG(ERR, port->name, "rx queue %u: no memory", id);
 			return -ENOMEM;
@@ -372,7 +372,7 @@ vring_queue_tx_setup(struct rte_eth_dev *dev, uint16_t id, uint16_t nb_desc,
 	txq->tx.extmem = &port->extmem;
 	txq->tx.hash = &port->tx_hash;
 	if (vring_devargs_hold(&port->args)) {
-		txq->hold = vring_hold_new(port->dev->data->numa_node);
+		txq->hold = vring_hold_new(port->placed);
 		if (txq->hold == NULL) {
 			VRING_LOG(ERR, port->name, "tx queue %u: no memory", id);
 			return -ENOMEM;
