@@ -14,6 +14,16 @@ static struct vring_port port, other;
 static struct virtq_dev *devs;
 static struct virtq_ring ring[2];
 
+static int refused;	/* what io_setup(2) says */
+
+int __wrap_virtq_notify_init(void);
+
+int
+__wrap_virtq_notify_init(void)
+{
+	return refused;
+}
+
 static unsigned int
 count_threads(void)
 {
@@ -178,6 +188,25 @@ one_thread(void **state)
 	}
 }
 
+/* Where a guest could make the thread wait there is none, and bursts call as without arguments. */
+static void
+no_thread_that_could_wait(void **state)
+{
+	const unsigned int before = count_threads();
+
+	refused = -ENOSYS;
+	open_calls(&port, 1, CALL_US);
+	refused = 0;
+	assert_null(port.caller);
+	expect_threads(before);
+	publish(0, &ring[0]);
+	assert_null(devs[0].caller);
+	assert_int_equal(call(0), 1);
+	assert_int_equal(call(0), 1);
+	publish(0, NULL);
+	vring_be_calls_close(&port);
+}
+
 #define CALLS_TEST(fn) cmocka_unit_test_setup_teardown(fn, calls_setup, calls_teardown)
 
 int
@@ -188,6 +217,7 @@ main(void)
 		CALLS_TEST(a_ring_is_replaced),
 		CALLS_TEST(an_application_stops),
 		CALLS_TEST(one_thread),
+		CALLS_TEST(no_thread_that_could_wait),
 	};
 
 	return cmocka_run_group_tests_name("vring_be_calls", tests, vnet_setup, vnet_teardown);

@@ -4,12 +4,15 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <rte_cycles.h>
 #include <rte_lcore.h>
 
 #include "virtq_dev.h"
+#include "virtq_notify.h"
 #include "vring_be_calls.h"
+#include "vring_log.h"
 
 static struct {
 	pthread_mutex_t lock;
@@ -63,12 +66,28 @@ caller_pin(uint32_t cpu)
 	pthread_setaffinity_np(shared.thread, sizeof(set), &set);
 }
 
+/*
+ * Without asynchronous requests a guest can make whoever calls it wait. Its own lcore may; the
+ * thread is everybody's, and control threads wait for it.
+ */
+static bool
+may_share(const struct vring_port *port)
+{
+	const int rc = virtq_notify_init();
+
+	if (rc != 0)
+		VRING_LOG(WARNING, port->name, "call-thread= and call-us= are ignored: the thread "
+			  "needs asynchronous requests of the kernel (io_setup: %s)",
+			  strerror(-rc));
+	return rc == 0;
+}
+
 int
 vring_be_calls_open(struct vring_port *port, char *err, size_t errlen)
 {
 	int rc = 0;
 
-	if (port->args.call_thread == 0 && port->args.call_us == 0)
+	if ((port->args.call_thread == 0 && port->args.call_us == 0) || !may_share(port))
 		return 0;
 	pthread_mutex_lock(&shared.lock);
 	if (shared.ports == 0)

@@ -12,7 +12,10 @@
 #include "virtq_ring.h"
 #include "vring_port.h"
 
-/* The application's thread. 0 or -errno, with one line in err. */
+/*
+ * The application's thread. 0 or -errno, with one line in err. Where a guest could make the thread
+ * wait there is none, and one line in the log: port->caller is NULL.
+ */
 int vring_be_calls_open(struct vring_port *port, char *err, size_t errlen);
 /* After the session has ended. */
 void vring_be_calls_close(struct vring_port *port);
