@@ -91,16 +91,18 @@ struct virtq_dev {
 	struct virtq_saved *saved; /* packed */
 	void *inflight;		/* the ring's part, see virtq_tracked.h */
 	uint64_t taken;		/* split, with in-flight tracking: chains since the start */
-	struct virtq_seg segs[VIRTQ_MAX_SEGS]; /* scratch of the burst in progress */
-	struct virtq_chain chains[VIRTQ_MAX_CHAINS]; /* scratch for packets of very many chains */
 	/* Who sends calls in place of the burst, set as `saved`; NULL: nobody does. */
 	struct virtq_caller *caller;
+	struct virtq_seg segs[VIRTQ_MAX_SEGS]; /* scratch of the burst in progress */
+	struct virtq_chain chains[VIRTQ_MAX_CHAINS]; /* scratch for packets of very many chains */
 	struct virtq_call call;	/* for `caller` */
 } __attribute__((aligned(VIRTQ_CACHE_LINE)));
 
 _Static_assert(offsetof(struct virtq_dev, cursor) == 0, "found by its cursor");
 _Static_assert(offsetof(struct virtq_dev, calls) == VIRTQ_CACHE_LINE || VIRTQ_CACHE_LINE != 64,
 	       "what each burst uses: one line");
+_Static_assert(offsetof(struct virtq_dev, caller) / VIRTQ_CACHE_LINE ==
+	       offsetof(struct virtq_dev, calls) / VIRTQ_CACHE_LINE, "a call: one more line");
 
 /* The device's state that a cursor is the first member of. */
 static inline struct virtq_dev *
