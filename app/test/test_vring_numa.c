@@ -5,41 +5,22 @@
  */
 #include "rig_guest_net.h"
 
-#include <numa.h>
-#include <numaif.h>
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
-#include <rte_malloc.h>
 
 #include "evloop.h"
+#include "rig_nodes.h"
 #include "rig_watch.h"
 #include "virtq_dev.h"
-#include "vnet_extbuf.h"
 #include "vring_port.h"
 
 #define BACK "net_vring0"
 #define FRONT "net_vring1"
 #define PACKETS 200
-#define HURRY 20	/* times faster than it is */
 
-static int guest_node, lcore_node, empty_node, last_node; /* atomic; -1: none */
-static int eal_nodes;	/* atomic: how many EAL has, from node 0 on */
 static char sock[64];
 static uint16_t back, front;
-/* Of each kind of memory: how often it was taken since the last look, and on which node at last. */
-static struct {
-	const char *type;
-	unsigned int times;
-	int node;
-} taken[] = { { "vring_devs" }, { "vring_rxqs" }, { "vring_txqs" }, { "vring_sets" },
-	      { "vring_hold" }, { "vnet_cut" } };
-
-static int
-load_node(const int *node)
-{
-	return __atomic_load_n(node, __ATOMIC_RELAXED);
-}
 
 static void
 set_node(int *node, int value)
@@ -47,116 +28,6 @@ set_node(int *node, int value)
 	__atomic_store_n(node, value, __ATOMIC_RELAXED);
 }
 
-int __wrap_numa_available(void);
-int __wrap_numa_max_node(void);
-long __wrap_move_pages(int pid, unsigned long n, void **pages, const int *nodes, int *status,
-		       int flags);
-long __wrap_get_mempolicy(int *mode, unsigned long *mask, unsigned long bits, void *addr,
-			  unsigned int flags);
-unsigned int __wrap_rte_socket_count(void);
-unsigned int __wrap_rte_socket_id(void);
-int __wrap_rte_socket_id_by_idx(unsigned int idx);
-void *__real_rte_malloc_socket(const char *type, size_t size, unsigned int align, int socket);
-void *__wrap_rte_malloc_socket(const char *type, size_t size, unsigned int align, int socket);
-void *__real_rte_zmalloc_socket(const char *type, size_t size, unsigned int align, int socket);
-void *__wrap_rte_zmalloc_socket(const char *type, size_t size, unsigned int align, int socket);
-struct rte_mempool *__real_vnet_extbuf_pool_create(const char *name, unsigned int n, uint32_t size,
-						   int socket);
-struct rte_mempool *__wrap_vnet_extbuf_pool_create(const char *name, unsigned int n, uint32_t size,
-						   int socket);
-void __real_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_t ms);
-void __wrap_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_t ms);
-
-int
-__wrap_numa_available(void)
-{
-	return 0;
-}
-
-int
-__wrap_numa_max_node(void)
-{
-	return load_node(&last_node);
-}
-
-long
-__wrap_move_pages(int pid, unsigned long n, void **pages, const int *nodes, int *status, int flags)
-{
-	assert_null(nodes);
-	for (unsigned long i = 0; i < n; i++)
-		status[i] = load_node(&guest_node) < 0 ? -ENOENT : load_node(&guest_node);
-	return 0;
-}
-
-long
-__wrap_get_mempolicy(int *mode, unsigned long *mask, unsigned long bits, void *addr,
-		     unsigned int flags)
-{
-	*mode = MPOL_DEFAULT;
-	return 0;
-}
-
-unsigned int
-__wrap_rte_socket_id(void)
-{
-	return (unsigned int)load_node(&lcore_node);
-}
-
-unsigned int
-__wrap_rte_socket_count(void)
-{
-	return (unsigned int)load_node(&eal_nodes);
-}
-
-int
-__wrap_rte_socket_id_by_idx(unsigned int idx)
-{
-	return (int)idx < load_node(&eal_nodes) ? (int)idx : -1;
-}
-
-static bool
-note_taken(const char *type, int socket)
-{
-	for (unsigned int i = 0; i < RTE_DIM(taken); i++)
-		if (strcmp(taken[i].type, type) == 0) {
-			taken[i].times++;
-			taken[i].node = socket;
-		}
-	return socket != load_node(&empty_node);
-}
-
-void *
-__wrap_rte_malloc_socket(const char *type, size_t size, unsigned int align, int socket)
-{
-	if (!note_taken(type, socket))
-		return NULL;
-	return __real_rte_malloc_socket(type, size, align, socket);
-}
-
-void *
-__wrap_rte_zmalloc_socket(const char *type, size_t size, unsigned int align, int socket)
-{
-	if (!note_taken(type, socket))
-		return NULL;
-	return __real_rte_zmalloc_socket(type, size, align, socket);
-}
-
-/* EAL without hugepages has one node, and makes no pools for others. */
-struct rte_mempool *
-__wrap_vnet_extbuf_pool_create(const char *name, unsigned int n, uint32_t size, int socket)
-{
-	struct rte_mempool *pool = __real_vnet_extbuf_pool_create(name, n, size, 0);
-
-	if (pool != NULL)
-		pool->socket_id = socket;
-	return pool;
-}
-
-void
-__wrap_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_t ms)
-{
-	__real_evloop_timer_set(loop, timer, ms / HURRY);
-}
 
 static void
 set_up_queues(uint16_t id, struct rte_mempool *pool)
@@ -245,18 +116,18 @@ pass_both_ways(void)
 static void
 forget_taken(void)
 {
-	for (unsigned int i = 0; i < RTE_DIM(taken); i++)
-		taken[i].times = 0;
+	for (unsigned int i = 0; i < RIG_NODES_TAKEN; i++)
+		rig_nodes_taken[i].times = 0;
 }
 
 /* Each kind of memory was taken so often since the last time, and at last on that node. */
 static void
 expect_taken(unsigned int times, int node)
 {
-	for (unsigned int i = 0; i < RTE_DIM(taken); i++) {
-		assert_int_equal(taken[i].times, times);
+	for (unsigned int i = 0; i < RIG_NODES_TAKEN; i++) {
+		assert_int_equal(rig_nodes_taken[i].times, times);
 		if (times > 0)
-			assert_int_equal(taken[i].node, node);
+			assert_int_equal(rig_nodes_taken[i].node, node);
 	}
 	forget_taken();
 }
@@ -277,10 +148,7 @@ says(uint16_t id, const char *what)
 static int
 numa_setup(void **state)
 {
-	guest_node = empty_node = -1;
-	lcore_node = 0;
-	last_node = 1;
-	eal_nodes = 2;
+	rig_nodes = (struct rig_nodes){ .guest = -1, .empty = -1, .last = 1, .eal = 2 };
 	watch_log();
 	return 0;
 }
@@ -303,7 +171,7 @@ static void
 port_moves_at_start(void **state)
 {
 	for (unsigned int i = 0; i < RTE_DIM(layouts_of); i++) {
-		set_node(&guest_node, 1);
+		set_node(&rig_nodes.guest, 1);
 		open_both("packed=1,iommu-support=1", layouts_of[i]);
 		assert_true(BECOMES(rte_eth_dev_socket_id(back) == 1));
 		pass_both_ways();
@@ -311,7 +179,7 @@ port_moves_at_start(void **state)
 		for (unsigned int k = 1; k <= 4; k++) {
 			const int node = k % 2;
 
-			set_node(&guest_node, node);
+			set_node(&rig_nodes.guest, node);
 			restart(back);
 			assert_int_equal(rte_eth_dev_socket_id(back), node);
 			expect_taken(1, node);
@@ -350,7 +218,7 @@ calls_move(void **state)
 {
 	struct vring_port *port;
 
-	set_node(&guest_node, 1);
+	set_node(&rig_nodes.guest, 1);
 	open_both("packed=1,call-us=10000", "queue_size=64");
 	assert_true(BECOMES(rte_eth_dev_socket_id(back) == 1));
 	port = rte_eth_devices[back].data->dev_private;
@@ -359,7 +227,7 @@ calls_move(void **state)
 		uint64_t sent;
 
 		call_twice(port);
-		set_node(&guest_node, 1 - k % 2);
+		set_node(&rig_nodes.guest, 1 - k % 2);
 		restart(back);
 		assert_ptr_not_equal(port->devs, former);
 		assert_int_equal(former->call.fd, -1);
@@ -399,7 +267,7 @@ big_buffers_move(void **state)
 	assert_true(BECOMES(rte_eth_tx_burst(front, 0, &m, 1) == 1));
 	assert_true(BECOMES(rte_eth_rx_burst(back, 0, &held, 1) == 1));
 	expect_pool("vring_big_0", 0);
-	set_node(&guest_node, 1);
+	set_node(&rig_nodes.guest, 1);
 	restart(back);
 	m = mbuf_new(1500, 8, SHAPE_LINEAR);
 	assert_true(BECOMES(rte_eth_tx_burst(front, 0, &m, 1) == 1));
@@ -419,20 +287,20 @@ unknown_stays_unknown(void **state)
 {
 	open_both("packed=1", "queue_size=64");
 	pass_both_ways();
-	usleep(3000000 / HURRY);
+	usleep(3000000 / RIG_NODES_HURRY);
 	forget_taken();
 	restart(back);
 	assert_int_equal(rte_eth_dev_socket_id(back), 0);
 	expect_taken(0, 0);
 	assert_true(says(back, "guest's memory -1, queues 0, port 0\n"));
-	set_node(&guest_node, 1);
+	set_node(&rig_nodes.guest, 1);
 	assert_true(BECOMES(rte_eth_dev_socket_id(back) == 1));
 	assert_true(says(back, "guest's memory 1, queues 0, port 1\n"));
 	/* Another guest, of which nothing is known. */
-	set_node(&guest_node, -1);
+	set_node(&rig_nodes.guest, -1);
 	close_port(FRONT, front);
 	assert_true(BECOMES(says(back, "guest's memory -1, queues 0, port 1\n")));
-	set_node(&guest_node, 0);
+	set_node(&rig_nodes.guest, 0);
 	open_port(FRONT, "path", "queue_size=64", &front);
 	assert_true(BECOMES(rte_eth_dev_socket_id(back) == 0));
 	close_both();
@@ -442,7 +310,7 @@ unknown_stays_unknown(void **state)
 static void
 argument_wins(void **state)
 {
-	set_node(&guest_node, 1);
+	set_node(&rig_nodes.guest, 1);
 	open_both("packed=1,numa=0", "queue_size=64");
 	assert_true(BECOMES(says(back, "guest's memory 1, queues 0, port 0\n")));
 	forget_taken();
@@ -456,8 +324,8 @@ argument_wins(void **state)
 static void
 no_memory_there(void **state)
 {
-	set_node(&guest_node, 1);
-	set_node(&empty_node, 1);
+	set_node(&rig_nodes.guest, 1);
+	set_node(&rig_nodes.empty, 1);
 	open_both("packed=1,iommu-support=1", "queue_size=64");
 	for (unsigned int i = 0; i < 3; i++) {
 		restart(back);
@@ -470,12 +338,12 @@ no_memory_there(void **state)
 	assert_int_equal(rte_eth_dev_stop(back), 0);
 	forget_taken();
 	set_up_queues(back, small_pool);
-	for (unsigned int i = 0; i < RTE_DIM(taken); i++)
-		assert_true(taken[i].times == 0 || taken[i].node == 0);
+	for (unsigned int i = 0; i < RIG_NODES_TAKEN; i++)
+		assert_true(rig_nodes_taken[i].times == 0 || rig_nodes_taken[i].node == 0);
 	assert_int_equal(rte_eth_dev_start(back), 0);
 	assert_true(BECOMES(has_link(front) && has_link(back)));
 	pass_both_ways();
-	set_node(&empty_node, -1);
+	set_node(&rig_nodes.empty, -1);
 	restart(back);
 	assert_true(says(back, "guest's memory 1, queues 1, port 1\n"));
 	pass_both_ways();
@@ -486,8 +354,8 @@ no_memory_there(void **state)
 static void
 no_lcore_there(void **state)
 {
-	set_node(&guest_node, 1);
-	set_node(&eal_nodes, 1);
+	set_node(&rig_nodes.guest, 1);
+	set_node(&rig_nodes.eal, 1);
 	open_both("packed=1", "queue_size=64");
 	for (unsigned int i = 0; i < 3; i++) {
 		assert_true(BECOMES(says(back, "guest's memory 1, queues 0, port 0\n")));
@@ -525,11 +393,18 @@ are_far(uint64_t rx, uint64_t tx)
 	return watch_xstat(back, "rx_q0_numa_errors") == rx + tx;
 }
 
+static unsigned int
+load_times(const unsigned int *times)
+{
+	return __atomic_load_n(times, __ATOMIC_RELAXED);
+}
+
 /* Time enough for the port to ask twice. */
 static void
 poll_for_long(void)
 {
-	const uint64_t end = evloop_now_ns() + 12000000000ull / HURRY;
+	const uint64_t end = evloop_now_ns() + 12000000000ull / RIG_NODES_HURRY +
+			     120000000000ull / RIG_NODES_HURRY_MORE;
 
 	while (evloop_now_ns() < end)
 		pass_both_ways();
@@ -538,7 +413,7 @@ poll_for_long(void)
 static void
 far_lcores_are_told_of_once(void **state)
 {
-	set_node(&guest_node, 1);
+	set_node(&rig_nodes.guest, 1);
 	open_both("packed=1", "queue_size=64");
 	assert_true(BECOMES(are_far(1, 1)));
 	poll_for_long();
@@ -546,17 +421,40 @@ far_lcores_are_told_of_once(void **state)
 	assert_true(told_of("receive", 0, 1, 1));
 	assert_true(told_of("transmit", 0, 1, 1));
 	/* Another lcore, and then the first one again. */
-	set_node(&lcore_node, 1);
+	set_node(&rig_nodes.lcore, 1);
 	poll_for_long();
 	assert_true(are_far(1, 1));
-	set_node(&lcore_node, 0);
+	set_node(&rig_nodes.lcore, 0);
 	assert_true(BECOMES(are_far(2, 2)));
 	assert_int_equal(rte_eth_xstats_reset(back), 0);
 	assert_true(are_far(0, 0));
 	/* One that belongs to no node. */
-	set_node(&lcore_node, SOCKET_ID_ANY);
+	set_node(&rig_nodes.lcore, SOCKET_ID_ANY);
 	poll_for_long();
 	assert_true(are_far(0, 0));
+	close_both();
+}
+
+/* Questions become rare soon after the start, and frequent again when rings have changed. */
+static void
+questions_become_rare(void **state)
+{
+	set_node(&rig_nodes.guest, 1);
+	open_both("packed=1", "queue_size=64");
+	for (unsigned int i = 0; i < 2; i++) {
+		const unsigned int before = load_times(&rig_nodes.questions);
+		const unsigned int slept = load_times(&rig_nodes.naps);
+		unsigned int asked;
+
+		assert_true(BECOMES(load_times(&rig_nodes.questions) >= before + 3));
+		assert_in_range(load_times(&rig_nodes.naps), slept, slept + 1);
+		assert_true(BECOMES(load_times(&rig_nodes.naps) >= slept + 3));
+		asked = load_times(&rig_nodes.questions) - before;
+		assert_in_range(asked, 5, load_times(&rig_nodes.naps) - slept + 5);
+		close_port(FRONT, front);
+		open_port(FRONT, "path", "queue_size=64", &front);
+		assert_true(BECOMES(has_link(front) && has_link(back)));
+	}
 	close_both();
 }
 
@@ -564,9 +462,9 @@ far_lcores_are_told_of_once(void **state)
 static void
 one_node_is_enough(void **state)
 {
-	set_node(&last_node, 0);
-	set_node(&guest_node, 0);
-	set_node(&lcore_node, 1);	/* which would be far, were it asked */
+	set_node(&rig_nodes.last, 0);
+	set_node(&rig_nodes.guest, 0);
+	set_node(&rig_nodes.lcore, 1);	/* which would be far, were it asked */
 	open_both("packed=1", "queue_size=64");
 	poll_for_long();
 	assert_true(are_far(0, 0));
@@ -593,6 +491,7 @@ main(void)
 		NUMA_TEST(no_memory_there),
 		NUMA_TEST(no_lcore_there),
 		NUMA_TEST(far_lcores_are_told_of_once),
+		NUMA_TEST(questions_become_rare),
 		NUMA_TEST(one_node_is_enough),
 	};
 

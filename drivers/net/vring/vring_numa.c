@@ -18,9 +18,15 @@
 #include "vring_poller.h"
 #include "vring_publish.h"
 
-/* Between two looks while the node is not known, and between two questions to the bursts. */
+/* Between two looks while the node is not known. */
 #define LOOK_MS 1000
-#define ASK_MS 5000
+/*
+ * Between two questions to the bursts: the first ones after rings have changed, and all later ones.
+ * Each is published to all queues.
+ */
+#define ASK_SOON_MS 5000
+#define ASK_MS 60000
+#define ASK_SOON_TIMES 3
 /* For so long a question is asked. */
 #define ANSWER_MS 200
 /* Rings that a look is about, at most. */
@@ -32,6 +38,7 @@ struct vring_numa {
 	int node;		/* of the guest's memory, or -1 */
 	int refused;		/* where there was no memory for the port, or -1 */
 	int foreign;		/* the one that EAL does not have and that was told of, or -1 */
+	unsigned int asks_soon;	/* questions until they become rare */
 	bool far[];		/* told of: receive queues, then transmit queues, of port->pairs */
 };
 
@@ -58,6 +65,24 @@ report_node(struct vring_port *port, int node)
 	}
 }
 
+static bool
+is_running(const struct vring_port *port)
+{
+	return port->started && !port->asks_pollers;
+}
+
+void
+vring_numa_rings(struct vring_port *port)
+{
+	struct vring_numa *numa = port->numa;
+
+	if (numa == NULL)
+		return;
+	if (numa->asks_soon == 0 && is_running(port) && numa->node >= 0)
+		evloop_timer_set(port->loop, &numa->timer, ASK_SOON_MS);
+	numa->asks_soon = ASK_SOON_TIMES;
+}
+
 static void
 found_node(struct vring_port *port, int node)
 {
@@ -66,6 +91,7 @@ found_node(struct vring_port *port, int node)
 	port->numa->node = node;
 	if (!news)
 		return;
+	vring_numa_rings(port);
 	if (port->args.numa == UINT32_MAX)
 		report_node(port, node);
 	if (vring_log_admits(&port->log_limit, VHOST_LOG_INFO))
@@ -184,16 +210,18 @@ may_ask(const struct vring_port *port)
 static void
 numa_expired(struct evloop_timer *timer)
 {
-	struct vring_port *port = ((struct vring_numa *)timer->owner)->port;
-	unsigned int next = ASK_MS;
+	struct vring_numa *numa = timer->owner;
+	struct vring_port *port = numa->port;
+	unsigned int next = numa->asks_soon > 0 ? ASK_SOON_MS : ASK_MS;
 
 	if (port->asks_pollers) {
 		ask_pollers(port, false);
 		compare_queues(port);
-	} else if (port->numa->node < 0) {
+	} else if (numa->node < 0) {
 		renew_node(port);
 		next = LOOK_MS;
 	} else if (may_ask(port)) {
+		numa->asks_soon -= numa->asks_soon > 0;
 		ask_pollers(port, true);
 		next = ANSWER_MS;
 	}
@@ -255,8 +283,10 @@ vring_numa_place(struct vring_port *port)
 void
 vring_numa_start(struct vring_port *port)
 {
-	if (port->numa != NULL)
-		evloop_timer_set(port->loop, &port->numa->timer, LOOK_MS);
+	if (port->numa == NULL)
+		return;
+	port->numa->asks_soon = ASK_SOON_TIMES;
+	evloop_timer_set(port->loop, &port->numa->timer, LOOK_MS);
 }
 
 void

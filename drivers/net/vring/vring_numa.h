@@ -16,6 +16,8 @@ int vring_numa_open(struct vring_port *port);
 void vring_numa_close(struct vring_port *port);
 /* The guest's memory has changed; NULL: there is none. Control thread. */
 void vring_numa_memory(struct vring_port *port, const struct virtq_mem *mem);
+/* Rings have come, gone or changed: the bursts are asked soon. Control thread. */
+void vring_numa_rings(struct vring_port *port);
 /* The node of the guest's memory, or -1: not known. Control thread. */
 int vring_numa_node(const struct vring_port *port);
 /* The port is about to be started: move it to the node it reports. Application's thread. */

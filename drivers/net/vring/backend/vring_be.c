@@ -91,6 +91,7 @@ be_ring_publish(void *ctx, uint16_t qid, const struct virtq_ring *ring)
 
 	set_ring(port, qid, ring);
 	publish_port(port);
+	vring_numa_rings(port);
 	follow_ring(port, qid, old);
 }
 
@@ -105,6 +106,7 @@ be_rings_publish(void *ctx, const struct virtq_ring *const *rings, uint16_t n)
 		set_ring(port, qid, rings[qid]);
 	}
 	publish_port(port);
+	vring_numa_rings(port);
 	for (uint16_t qid = 0; qid < n; qid++)
 		follow_ring(port, qid, old[qid]);
 }
