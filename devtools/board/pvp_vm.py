@@ -144,7 +144,7 @@ def restart_port(pvp):
     heard(pvp)
     must(guest, "stop")
     check(pvp.counts(0)[1] > sent, "the guest sends nothing to a restarted port")
-    settle(lambda: host.stats(port)["ipackets"])
+    settle(lambda: host.stats(port)["ipackets"], 0.1)
     must(host, "stop")
     for command in ("set fwd mac", "start"):
         must(guest, command)
