@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
+
 #include <rte_mbuf.h>
 
 #include "vring_be_queue.h"
@@ -158,6 +160,44 @@ others_go_to_the_first_ring(void **state)
 	assert_int_equal(count[0], 32);
 }
 
+/*
+ * Flows whose addresses differ in the same bits are spread all the same: under a key that repeats
+ * each 16 bits they would have one hash. And the key is no constant.
+ */
+static void
+nobody_aims_at_a_ring(void **state)
+{
+	static uint8_t frames[PACKETS][64];
+	uint8_t key[VNET_HASH_KEY], zero[VNET_HASH_KEY] = { 0 };
+	unsigned int most = 0, same = 0;
+
+	set_up(4, PACKETS, 1);
+	for (unsigned int i = 0; i < PACKETS; i++) {
+		uint8_t *frame = frames[i];
+
+		memset(frame, 0, sizeof(frames[i]));
+		frame[12] = 0x08;
+		frame[14] = 0x45;
+		frame[17] = 50;
+		frame[22] = 64;
+		frame[23] = IPPROTO_ICMP;
+		frame[26] = frame[28] = (uint8_t)i; /* two halves of an address that cancel out */
+		frame[27] = frame[29] = (uint8_t)(7 * i);
+		mbufs[i].ol_flags = 0;
+		mbufs[i].buf_addr = frame;
+		mbufs[i].data_len = mbufs[i].pkt_len = sizeof(frames[i]);
+	}
+	assert_int_equal(vring_steer_tx_burst(&txq, pkts, PACKETS), PACKETS);
+	for (unsigned int i = 0; i < 4; i++)
+		most = RTE_MAX(most, count[i]);
+	assert_in_range(most, PACKETS / 4, PACKETS - PACKETS / 8);
+	vnet_hash_get_key(&port.tx_hash, key);
+	assert_memory_not_equal(key, zero, sizeof(key));
+	for (unsigned int i = 2; i < sizeof(key); i++)
+		same += key[i] == key[i - 2];
+	assert_in_range(same, 0, sizeof(key) / 4);
+}
+
 /* How many were freed; each was of this flow. */
 static unsigned int
 count_freed(uint32_t flow)
@@ -219,6 +259,7 @@ main(void)
 		cmocka_unit_test(flows_are_spread_and_keep_their_order),
 		cmocka_unit_test(full_rings_refuse_their_own),
 		cmocka_unit_test(no_packet_is_lost_or_twice),
+		cmocka_unit_test(nobody_aims_at_a_ring),
 		cmocka_unit_test(others_go_to_the_first_ring),
 		cmocka_unit_test(without_a_ring_they_are_dropped),
 		cmocka_unit_test(retries_drop_the_ring_s_own),

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include <rte_mbuf.h>
+#include <rte_random.h>
 
 #include "vnet_hash.h"
 #include "vring_qmap.h"
-#include "vring_rss.h"
 #include "vring_rxtx.h"
 #include "vring_steer.h"
 
@@ -15,12 +15,17 @@
 /* Entries of an indirection table, as network cards have; entry i: ring i modulo their number. */
 #define STEER_TABLE 128
 
+/*
+ * The key is known to nobody outside, so that nobody can aim at one ring. Each port has one of its
+ * own: a guest that is told hashes may find out its port's.
+ */
 void
 vring_steer_open(struct vring_port *port)
 {
 	uint8_t key[VNET_HASH_KEY];
 
-	vring_rss_default_key(key, sizeof(key));
+	for (unsigned int i = 0; i < sizeof(key); i++)
+		key[i] = (uint8_t)rte_rand();
 	vnet_hash_set_key(&port->tx_hash, key);
 	port->tx_hash.types = VNET_HASH_TYPES;
 }
