@@ -124,6 +124,34 @@ full_rings_refuse_their_own(void **state)
 	check_flows(3);
 }
 
+/* Who looks up what was sent finds each packet of the burst once, those that were sent first. */
+static void
+all_packets_are_still_there(void **state)
+{
+	static const uint16_t counts[] = { 4, 63, 64, 65, PACKETS };
+
+	for (unsigned int c = 0; c < RTE_DIM(counts); c++) {
+		bool seen[PACKETS] = { false }, sent[PACKETS] = { false };
+		uint16_t done;
+
+		set_up(2, PACKETS, 2);
+		room[0] = counts[c] / 4;
+		done = vring_steer_tx_burst(&txq, pkts, counts[c]);
+		assert_in_range(done, 1, counts[c] - 1);
+		for (unsigned int i = 0; i < 2; i++)
+			for (unsigned int k = 0; k < count[i]; k++)
+				sent[taken[i][k]->dynfield1[0]] = true;
+		for (unsigned int i = 0; i < counts[c]; i++) {
+			const uint32_t number = pkts[i]->dynfield1[0];
+
+			assert_in_range(number, 0, counts[c] - 1);
+			assert_false(seen[number]);
+			seen[number] = true;
+			assert_int_equal(sent[number], i < done);
+		}
+	}
+}
+
 /* A burst longer than what is dealt out at once ends where a ring is full. */
 static void
 no_packet_is_lost_or_twice(void **state)
@@ -258,6 +286,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flows_are_spread_and_keep_their_order),
 		cmocka_unit_test(full_rings_refuse_their_own),
+		cmocka_unit_test(all_packets_are_still_there),
 		cmocka_unit_test(no_packet_is_lost_or_twice),
 		cmocka_unit_test(nobody_aims_at_a_ring),
 		cmocka_unit_test(others_go_to_the_first_ring),

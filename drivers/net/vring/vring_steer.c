@@ -79,7 +79,7 @@ steer_round(struct vring_txq *q, const struct vring_poll_set *set, struct rte_mb
 	    uint16_t n)
 {
 	struct rte_mbuf *sorted[STEER_BURST];
-	uint16_t first[VRING_MAX_PAIRS + 1], left = 0;
+	uint16_t first[VRING_MAX_PAIRS + 1], left = 0, sent = 0;
 
 	deal_out(q->q.port, pkts, n, set->n, sorted, first);
 	for (unsigned int i = 0; i < set->n; i++) {
@@ -89,13 +89,15 @@ steer_round(struct vring_txq *q, const struct vring_poll_set *set, struct rte_mb
 		if (count == 0)
 			continue;
 		done = send_on_ring(q, &set->entry[i], &sorted[first[i]], count);
-		/* What was sent is not looked at again. */
+		/* All are in `sorted`, none is lost. What was sent is not looked at. */
+		memcpy(&pkts[sent], &sorted[first[i]], done * sizeof(pkts[0]));
+		sent += done;
 		memmove(&sorted[left], &sorted[first[i] + done],
 			(count - done) * sizeof(sorted[0]));
 		left += count - done;
 	}
-	memcpy(&pkts[n - left], sorted, left * sizeof(sorted[0]));
-	return n - left;
+	memcpy(&pkts[sent], sorted, left * sizeof(sorted[0]));
+	return sent;
 }
 
 static uint16_t

@@ -15,7 +15,8 @@ struct rte_mbuf;
 void vring_steer_open(struct vring_port *port);
 /*
  * A burst. Packets that a full ring does not take stay the application's, like those of any burst;
- * they are moved to the end of pkts, those of a flow in their order.
+ * they are moved to the end of pkts, those of a flow in their order. Those that were sent are
+ * before them, where the application may still look for them.
  */
 uint16_t vring_steer_tx_burst(void *txq, struct rte_mbuf **pkts, uint16_t n);
 
