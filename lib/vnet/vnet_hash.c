@@ -105,6 +105,16 @@ vnet_hash_packet(const struct vnet_hash *hash, const struct rte_mbuf *m, uint32_
 	return true;
 }
 
+/* What a card has hashed is not known: addresses at least, of whatever headers it looked at. */
+static uint16_t
+report_of_card(uint32_t type)
+{
+	const uint32_t ipv4 = VIRTIO_NET_RSS_HASH_TYPE_IPv4 | VIRTIO_NET_RSS_HASH_TYPE_TCPv4 |
+			      VIRTIO_NET_RSS_HASH_TYPE_UDPv4;
+
+	return type & ipv4 ? VIRTIO_NET_HASH_REPORT_IPv4 : VIRTIO_NET_HASH_REPORT_IPv6;
+}
+
 uint16_t
 vnet_hash_report(const struct vnet_hash *hash, const struct rte_mbuf *m, uint32_t *value)
 {
@@ -114,10 +124,11 @@ vnet_hash_report(const struct vnet_hash *hash, const struct rte_mbuf *m, uint32_
 	*value = 0;
 	if (type == 0)
 		return VIRTIO_NET_HASH_REPORT_NONE;
-	if (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH)
+	if (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH) {
 		*value = m->hash.rss;
-	else
-		*value = rte_softrss_be(t.word, t.n, (const uint8_t *)hash->key);
+		return report_of_card(type);
+	}
+	*value = rte_softrss_be(t.word, t.n, (const uint8_t *)hash->key);
 	/* Both count the same kinds in the same order. */
 	return VIRTIO_NET_HASH_REPORT_IPv4 + __builtin_ctz(type);
 }

@@ -30,8 +30,8 @@ void vnet_hash_get_key(const struct vnet_hash *hash, uint8_t key[VNET_HASH_KEY])
 /* Of a packet; false: it has no type that is asked for. */
 bool vnet_hash_packet(const struct vnet_hash *hash, const struct rte_mbuf *m, uint32_t *value);
 /*
- * VIRTIO_NET_HASH_REPORT_ of a packet, and its hash: the one that a network card has computed, else
- * as vnet_hash_packet(). _NONE: it has no addresses, and *value is 0.
+ * VIRTIO_NET_HASH_REPORT_ of a packet, and its hash: the one that a network card has computed, and
+ * then _IPv4 or _IPv6, else as vnet_hash_packet(). _NONE: it has no addresses, and *value is 0.
  */
 uint16_t vnet_hash_report(const struct vnet_hash *hash, const struct rte_mbuf *m, uint32_t *value);
 /* Of n packets; those of no type that is asked for have none, nor have those that are to be cut. */
