@@ -399,14 +399,14 @@ load_times(const unsigned int *times)
 	return __atomic_load_n(times, __ATOMIC_RELAXED);
 }
 
-/* Time enough for the port to ask twice. */
+/* Until the port has asked twice, and compared; or for so long that it would have. */
 static void
 poll_for_long(void)
 {
-	const uint64_t end = evloop_now_ns() + 12000000000ull / RIG_NODES_HURRY +
-			     120000000000ull / RIG_NODES_HURRY_MORE;
+	const unsigned int before = load_times(&rig_nodes.questions);
+	const uint64_t end = evloop_now_ns() + 4000000000ull;
 
-	while (evloop_now_ns() < end)
+	while (evloop_now_ns() < end && load_times(&rig_nodes.questions) < before + 3)
 		pass_both_ways();
 }
 

@@ -141,8 +141,12 @@ __wrap_vnet_extbuf_pool_create(const char *name, unsigned int n, uint32_t size, 
 void
 __wrap_evloop_timer_set(struct evloop *loop, struct evloop_timer *timer, uint64_t ms)
 {
-	if (ms == ANSWER_MS)
+	if (ms == ANSWER_MS) {
+		/* The lcore has to get to it. */
 		__atomic_add_fetch(&rig_nodes.questions, 1, __ATOMIC_RELAXED);
+		__real_evloop_timer_set(loop, timer, ms / 2);
+		return;
+	}
 	if (ms >= RIG_NODES_LONG_MS)
 		__atomic_add_fetch(&rig_nodes.naps, 1, __ATOMIC_RELAXED);
 	__real_evloop_timer_set(loop, timer,
