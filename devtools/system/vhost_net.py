@@ -309,8 +309,10 @@ def carry_large(kernel, pmd):
         before = [pmd.xstats(port)[name] for port, name in names]
         carry(kernel, source, sink, address)
         large = [pmd.xstats(port)[name] - had for (port, name), had in zip(names, before)]
-        # of which the file fills 128; none of a stream of frames is one
-        check(min(large) >= 64, "%d large packets came in and %d left" % tuple(large))
+        # Of which the file fills 128, less what TCP sends in single segments where the guest has no
+        # time; none of a stream of frames is one. Whatever comes in large leaves so.
+        check(min(large) >= 32 and large[1] >= large[0] * 9 // 10,
+              "%d large packets came in and %d left" % tuple(large))
 
 
 def offloaded(kernel):
