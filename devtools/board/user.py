@@ -228,8 +228,10 @@ def restart(end):
         check("Done" in said, "port start 0: " + said)
         loop.connected()
         receives()
-        for testpmd in (there, here):
-            testpmd.cmd("stop")
+        there.cmd("stop")
+        # or the next step finds them in the ring
+        bed.wait_for("the last packets of the other end", lambda: not moved(), 5)
+        here.cmd("stop")
     return step
 
 
