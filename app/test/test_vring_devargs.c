@@ -63,6 +63,10 @@ test_all_keys(void **state)
 {
 	static const uint8_t mac[] = { 2, 0, 0, 0, 0, 9 };
 
+	assert_int_equal(parse("iface=/s,queues=010,mtu=01500,tx-retries=0x10"), 0);
+	assert_int_equal(args.queues, 10);
+	assert_int_equal(args.mtu, 1500);
+	assert_int_equal(args.tx_retries, 16);
 	assert_int_equal(parse("iface=/s,queues=128,client=0,iommu-support=1,postcopy-support=1,"
 			       "tso=1,linear-buffer=0,ext-buffer=0,legacy-ol-flags=1,"
 			       "sealed-memory=1,mac=02:00:00:00:00:09,mtu=9000,speed=100000,"
@@ -146,6 +150,7 @@ test_wrong_values(void **state)
 	refused("iface=/s,zero-copy-min=65536", "zero-copy-min=65536", "65535");
 	refused("path=/s,zero-copy=1", "zero-copy=", "iface");
 	refused("iface=/s,tx-retries=1001", "tx-retries=1001", "1000");
+	refused("iface=/s,tx-retries=0x", "tx-retries=0x", "1000");
 	refused("iface=/s,tx-steering=1", "tx-steering=1", "thread or hash");
 	refused("iface=/s,tx-steering=hash,iommu-support=1", "tx-steering=hash", "iommu-support=0");
 	refused("path=/s,tx-steering=hash", "tx-steering=", "iface");

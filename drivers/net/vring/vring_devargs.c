@@ -60,9 +60,11 @@ parse_u32(const char *value, int base, uint32_t *number)
 static int
 parse_number(const struct key *key, const char *value, struct vring_devargs *args)
 {
+	/* A leading zero makes no octal number: nobody means 832 by 01500. */
+	const int base = value[0] == '0' && (value[1] | 0x20) == 'x' ? 16 : 10;
 	uint32_t n;
 
-	if (parse_u32(value, 0, &n) != 0 || n < key->min || n > key->max)
+	if (parse_u32(value, base, &n) != 0 || n < key->min || n > key->max)
 		return -EINVAL;
 	memcpy((char *)args + key->offset, &n, sizeof(n));
 	return 0;

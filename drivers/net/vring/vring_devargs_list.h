@@ -114,14 +114,15 @@
 		"1: under load a thread of the port's calls the guest in place of the lcore that " \
 		"sends.") \
 	VRING_ARG_NUMBER(ARG, BACK, "call-us", call_us, 0, 10000, "microseconds", 0, \
-		"Between two calls of a ring there are at least so many microseconds; 0: none.") \
+		"Between two calls of a ring there are at least so many microseconds; 0: no such " \
+		"wait.") \
 	VRING_ARG_NUMBER(ARG, ALL, "tx-retries", tx_retries, 0, 1000, "rounds", 0, \
 		"How often a burst tries where a ring is full, before it drops; 0: it returns " \
 		"less than it was given.") \
 	VRING_ARG_TEXT(ARG, BACK, "tx-steering", parse_steering, tx_steering, \
 		VRING_STEERING_THREAD, "<thread|hash>", "thread or hash", "thread", \
 		"How packets find their ring of the guest: by the queue that sends them, or by " \
-		"their hash.") \
+		"their hash; hash not with iommu-support=1 or postcopy-support=1.") \
 	VRING_ARG_SWITCH(ARG, BACK, "hash-report", hash_report, 0, \
 		"1: offer to tell guests the hash of each packet.") \
 	VRING_ARG_NUMBER(ARG, ALL, "reconnect-ms", reconnect_ms, 10, 60000, "milliseconds", 100, \
