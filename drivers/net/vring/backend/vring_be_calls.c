@@ -12,13 +12,14 @@
 #include "virtq_dev.h"
 #include "virtq_notify.h"
 #include "vring_be_calls.h"
+#include "vring_compat.h"
 #include "vring_log.h"
 
 static struct {
 	pthread_mutex_t lock;
 	unsigned int ports;
 	struct virtq_caller *caller;
-	pthread_t thread;
+	rte_thread_t thread;
 } shared = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
@@ -29,11 +30,11 @@ read_clock(void)
 	return rte_get_timer_cycles();
 }
 
-static void *
+static vring_compat_ret
 caller_main(void *caller)
 {
 	virtq_caller_run(caller);
-	return NULL;
+	return 0;
 }
 
 /* Lock held. */
@@ -45,7 +46,7 @@ caller_start(void)
 	shared.caller = virtq_caller_new(read_clock, rte_get_timer_hz());
 	if (shared.caller == NULL)
 		return -ENOMEM;
-	rc = rte_ctrl_thread_create(&shared.thread, "vring-call", NULL, caller_main, shared.caller);
+	rc = vring_compat_thread(&shared.thread, "vring-call", caller_main, shared.caller);
 	if (rc != 0) {
 		virtq_caller_free(shared.caller);
 		shared.caller = NULL;
@@ -57,13 +58,13 @@ caller_start(void)
 static void
 caller_pin(uint32_t cpu)
 {
-	cpu_set_t set;
+	rte_cpuset_t set;
 
 	if (cpu == UINT32_MAX)
 		return;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	pthread_setaffinity_np(shared.thread, sizeof(set), &set);
+	rte_thread_set_affinity_by_id(shared.thread, &set);
 }
 
 /*
@@ -113,7 +114,7 @@ vring_be_calls_close(struct vring_port *port)
 	pthread_mutex_lock(&shared.lock);
 	if (--shared.ports == 0) {
 		virtq_caller_quit(shared.caller);
-		pthread_join(shared.thread, NULL);
+		rte_thread_join(shared.thread, NULL);
 		virtq_caller_free(shared.caller);
 		shared.caller = NULL;
 	}
