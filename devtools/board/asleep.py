@@ -25,10 +25,10 @@ class Source:
         self.queues = queues
         for queue in range(queues):
             pcap.write(self.file(queue, "source"), [])
-        files = ",".join("rx_pcap=%s,tx_pcap=%s" % (
-            self.file(queue, "source"), self.file(queue, "sink")) for queue in range(queues))
+        sources, sinks = ([self.file(queue, kind) for queue in range(queues)]
+                          for kind in ("source", "sink"))
         self.pmd = bed.Testpmd(
-            "source", [device, "net_pcap1," + files], plugin=plugin, cpu=1, mbufs=16384,
+            "source", [device, pcap.port(1, sources, sinks)], plugin=plugin, cpu=1, mbufs=16384,
             eal=["--single-file-segments", "--log-level=pmd.net.virtio.init:info"],
             args=["--rxq=%d" % queues, "--txq=%d" % queues] + list(args), **options)
 

@@ -62,9 +62,8 @@ class Nic:
     def devargs(self):
         for queue in range(self.queues):
             pcap.write(self.file(queue, "in"), [])
-        return "net_pcap%d,%s" % (self.port, ",".join(
-            ["rx_pcap=" + self.file(queue, "in") for queue in range(self.queues)] +
-            ["tx_pcap=" + self.file(queue, "out") for queue in range(self.queues)]))
+        return pcap.port(self.port, *([self.file(queue, end) for queue in range(self.queues)]
+                                      for end in ("in", "out")))
 
     def load(self, host, frames):
         """Frames of each queue, which come in when forwarding starts. A file is read once in each

@@ -34,8 +34,7 @@ class Pvp(Loop):
 
     def nic(self):
         """Devargs of the NIC."""
-        return "net_pcap1," + ",".join("rx_pcap=%s,tx_pcap=%s" % self.files(queue)
-                                       for queue in range(self.queues))
+        return pcap.port(1, *zip(*map(self.files, range(self.queues))))
 
     @staticmethod
     def files(queue):

@@ -108,8 +108,8 @@ def routed(queues):
         pmd = inside.testpmd(kernel.guest, [
             "%s0,%s" % (kernel.front, vhost_net.spelled(kernel.front, vhost_net.arguments(
                 more=",mac=%s,queues=%d,queue_size=1024" % (MAC, queues)))),
-            "net_pcap1," + ",".join("rx_pcap=/flows%d.pcap,tx_pcap=/tmp/pmd-sink%d" % (
-                (queue,) * 2) for queue in range(queues))],
+            pcap.port(1, *([name % queue for queue in range(queues)]
+                           for name in ("/flows%d.pcap", "/tmp/pmd-sink%d")))],
             args=["--rxq=%d" % queues, "--txq=%d" % queues, "--txd=1024", "--rxd=1024"])
         try:
             kernel.routes()

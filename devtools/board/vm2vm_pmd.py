@@ -99,7 +99,7 @@ def payload(name, prepare=()):
     prepare: commands for the testpmd that takes them.
     """
     def step(two):
-        vdevs = "net_pcap0,tx_pcap=" + SINK, "net_pcap0,rx_pcap=/%s.pcap" % name
+        vdevs = pcap.port(0, sinks=[SINK]), pcap.port(0, ["/%s.pcap" % name])
         two.enter(*({"args": ["--forward-mode=io"], "vdevs": [device]}
                     for device in vdevs))
         takes, sends = two.pmds

@@ -57,7 +57,7 @@ class Relay:
 
     def start_sender(self, number):
         pcap.write(bed.path("sent.pcap"), [])
-        self.start_front("sender", number, ["net_pcap1,rx_pcap=" + bed.path("sent.pcap")])
+        self.start_front("sender", number, [pcap.port(1, [bed.path("sent.pcap")])])
 
     def send(self, frames):
         """How many of the frames went into the ring."""

@@ -59,6 +59,13 @@ def segments(sizes, seed=1):
     return made
 
 
+def port(number, sources=(), sinks=()):
+    """Devargs of a net_pcap that receives of each queue what is in a file, and writes what it
+    sends of each to another."""
+    return "net_pcap%d,%s" % (number, ",".join(
+        ["rx_pcap=" + source for source in sources] + ["tx_pcap=" + sink for sink in sinks]))
+
+
 def write(name, frames):
     with open(name, "wb") as out:
         out.write(_HEADER.pack(_MAGICS[0], 2, 4, 0, 0, 65535, 1))
