@@ -63,7 +63,7 @@ class Loop:
         """A testpmd that sends the frames of a file and writes what comes back to /sink."""
         pmd = testpmd(self.guest, [
             "%s0,%s%s" % (FRONT, self.arguments, options),
-            "net_pcap0,rx_pcap=/%s.pcap,tx_pcap=/sink" % source], **arguments)
+            pcap.port(0, ["/%s.pcap" % source], ["/sink"])], **arguments)
         self.comes(pmd)
         return pmd
 

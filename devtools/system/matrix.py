@@ -71,9 +71,9 @@ class Ends:
         for queue, frames in enumerate(self.frames[side]):
             source = path("%s-%d.source" % (side, queue))
             pcap.write(source, frames)
-            sources.append("rx_pcap=" + source)
-            sinks.append("tx_pcap=" + path("%s-%d.sink" % (side, queue)))
-        return ["net_pcap1," + ",".join(sinks), "net_pcap2," + ",".join(sources)]
+            sources.append(source)
+            sinks.append(path("%s-%d.sink" % (side, queue)))
+        return [pcap.port(1, sinks=sinks), pcap.port(2, sources)]
 
     def prepare(self, side):
         """Have a testpmd wait where a ring is full, so that only its peer drops."""
