@@ -99,7 +99,7 @@ what_a_burst_misses_is_asked_for(void **state)
 	assert_int_equal(miss.iova, RIG_IOVA + BUFFERS);
 	assert_int_equal(miss.perm, VIRTQ_IOTLB_READ);
 	assert_false(iommu_asked(&miss));
-	evloop_timer_cancel(&rig->be->iotlb.look); /* tells of translations, too, whenever it looks */
+	evloop_timer_cancel(&rig->be->iotlb.look); /* it tells of them, too */
 	told = rig->translations;
 	assert_int_equal(iommu_say_page(rig, RIG_IOVA + BUFFERS), ACK);
 	assert_int_equal(rig->translations, told + 1);
