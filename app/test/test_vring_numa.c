@@ -148,7 +148,14 @@ says(uint16_t id, const char *what)
 static int
 numa_setup(void **state)
 {
-	rig_nodes = (struct rig_nodes){ .guest = -1, .empty = -1, .last = 1, .eal = 2 };
+	/* The sanitizer does not see that the threads of ports before have ended. */
+	set_node(&rig_nodes.guest, -1);
+	set_node(&rig_nodes.lcore, 0);
+	set_node(&rig_nodes.empty, -1);
+	set_node(&rig_nodes.last, 1);
+	set_node(&rig_nodes.eal, 2);
+	__atomic_store_n(&rig_nodes.questions, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&rig_nodes.naps, 0, __ATOMIC_RELAXED);
 	watch_log();
 	return 0;
 }
@@ -206,7 +213,7 @@ call_twice(struct vring_port *port)
 static bool
 waits(const struct virtq_dev *dev)
 {
-	return __atomic_load_n(&dev->call.wanted, __ATOMIC_RELAXED) != 0;
+	return __atomic_load_n(&dev->call.wanted, __ATOMIC_ACQUIRE) != 0;
 }
 
 /*
@@ -439,18 +446,19 @@ far_lcores_are_told_of_once(void **state)
 static void
 questions_become_rare(void **state)
 {
+	unsigned int before = 0, slept = 0, asked;
+
 	set_node(&rig_nodes.guest, 1);
 	open_both("packed=1", "queue_size=64");
 	for (unsigned int i = 0; i < 2; i++) {
-		const unsigned int before = load_times(&rig_nodes.questions);
-		const unsigned int slept = load_times(&rig_nodes.naps);
-		unsigned int asked;
-
 		assert_true(BECOMES(load_times(&rig_nodes.questions) >= before + 3));
 		assert_in_range(load_times(&rig_nodes.naps), slept, slept + 1);
 		assert_true(BECOMES(load_times(&rig_nodes.naps) >= slept + 3));
 		asked = load_times(&rig_nodes.questions) - before;
 		assert_in_range(asked, 5, load_times(&rig_nodes.naps) - slept + 5);
+		/* Before the rings change: those that follow at once are counted. */
+		before = load_times(&rig_nodes.questions);
+		slept = load_times(&rig_nodes.naps);
 		close_port(FRONT, front);
 		open_port(FRONT, "path", "queue_size=64", &front);
 		assert_true(BECOMES(has_link(front) && has_link(back)));
