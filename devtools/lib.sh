@@ -15,6 +15,9 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PASSED=0
 FAILED=0
+WORD=
+MATCHED=
+_NO_CASE=5	# status of a program where no case has WORD in its name
 _cleanups=()
 export STEPS_SINCE=${STEPS_SINCE:-$EPOCHSECONDS}
 
@@ -170,6 +173,51 @@ not_ok()
 	shift
 	FAILED=$((FAILED + 1))
 	printf 'not ok %s - %s\n' "$name" "$*"
+}
+
+# try NAME COMMAND [ARG]...: one test case that is a command. Of its output the steps are shown,
+# and the end if it fails.
+try()
+{
+	local name=$1 log
+
+	shift
+	log=$(mktemp)
+	if "$@" 2>&1 | tee "$log" | sed -un '/^\[ *[0-9]*s\] /p'; then
+		ok "$name"
+	else
+		tail -n 40 "$log" | sed 's/^/# /'
+		not_ok "$name" "$(basename "$1") failed, see above"
+	fi
+	rm -f "$log"
+}
+
+# counted NAME COMMAND [ARG]...: many test cases, which COMMAND reports as it goes in lines
+# "ok CASE" and "not ok CASE - REASON". All its output is shown but the totals. Where the script has
+# set WORD, which the names of the cases are to contain, none may do so, and MATCHED becomes 1 if
+# one does.
+counted()
+{
+	local name=$1 cases=$((PASSED + FAILED)) failed=$FAILED status=0 line
+
+	shift
+	while IFS= read -r line; do
+		case $line in
+		"ok "*) PASSED=$((PASSED + 1)) ;;
+		"not ok "*) FAILED=$((FAILED + 1)) ;;
+		"# "*": left out: "*) MATCHED=1 ;;
+		esac
+		[[ $line =~ ^[0-9]+\ passed,\ [0-9]+\ failed$ ]] || printf '%s\n' "$line"
+	done < <("$@" 2>&1)
+	wait $! || status=$?
+	[ "$cases" -eq $((PASSED + FAILED)) ] || MATCHED=1
+	if [ "$status" -eq $_NO_CASE ] && [ -n "$WORD" ]; then
+		:	# it may be elsewhere
+	elif [ "$status" -ne 0 ] && [ "$FAILED" -eq "$failed" ]; then
+		not_ok "$name" "ended with status $status"
+	elif [ "$cases" -eq $((PASSED + FAILED)) ] && [ -z "$WORD" ]; then
+		not_ok "$name" "ran no case"
+	fi
 }
 
 # totals: the last line of a test script. Its status is what the script should end with.
