@@ -4,13 +4,14 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "rig_guest.h"
 #include "virtq_caller.h"
 
 #define MHZ 1000ul	/* ticks in a microsecond */
 #define FIRST (5 * VIRTQ_CALLER_LINGER_US * MHZ) /* when a test begins */
-#define LONG_MS 2000
+#define LONG_MS 20000	/* one that is lost never comes */
 #define RINGS 3
 
 static uint64_t fake_now;
@@ -21,13 +22,20 @@ fake_clock(void)
 	return fake_now;
 }
 
+/* Nanoseconds. */
 static uint64_t
-real_clock(void)
+ns_of(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	assert_int_equal(clock_gettime(clock, &t), 0);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t
+real_clock(void)
+{
+	return ns_of(CLOCK_MONOTONIC);
 }
 
 /* A thread that is the test itself, with rings that it calls for. */
@@ -338,26 +346,75 @@ the_last_call_comes(void **state)
 	close(f.fd);
 }
 
-/* With nothing to call the thread takes no processor. */
+/* Whether the kernel has a thread that waits, and not one that waits for a processor. */
+static bool
+waits(pid_t tid)
+{
+	char path[64], line[256] = "";
+	const char *state;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_non_null(fgets(line, sizeof(line), file));
+	fclose(file);
+	state = strrchr(line, ')');
+	assert_non_null(state);
+	return state[2] == 'S';
+}
+
+/* Returns when the thread has taken no processor for a moment although it could have had one. */
+static void
+expect_rest(clockid_t clock, pid_t tid)
+{
+	for (int ms = 0; ms < LONG_MS; ms += 20) {
+		const uint64_t before = ns_of(clock);
+		const bool waited = waits(tid);
+
+		usleep(20000);
+		if (waited && ns_of(clock) == before && waits(tid))
+			return;
+	}
+	fail_msg("the thread does not sleep");
+}
+
+struct sleeper {
+	struct virtq_caller *caller;
+	pid_t tid;		/* atomic */
+};
+
+static void *
+sleeper_main(void *arg)
+{
+	struct sleeper *s = arg;
+
+	__atomic_store_n(&s->tid, gettid(), __ATOMIC_RELEASE);
+	virtq_caller_run(s->caller);
+	return NULL;
+}
+
+/* With nothing to call the thread takes no processor. On a busy machine it may begin late. */
 static void
 the_thread_sleeps(void **state)
 {
-	struct virtq_caller *caller = virtq_caller_new(real_clock, 1000000000);
-	struct timespec before, after;
+	struct sleeper s = {virtq_caller_new(real_clock, 1000000000), 0};
 	pthread_t thread;
 	clockid_t clock;
+	uint64_t before;
+	pid_t tid;
 
-	assert_int_equal(pthread_create(&thread, NULL, caller_main, caller), 0);
+	assert_int_equal(pthread_create(&thread, NULL, sleeper_main, &s), 0);
 	assert_int_equal(pthread_getcpuclockid(thread, &clock), 0);
-	usleep(20000);
-	clock_gettime(clock, &before);
+	while ((tid = __atomic_load_n(&s.tid, __ATOMIC_ACQUIRE)) == 0)
+		usleep(1000);
+	expect_rest(clock, tid);
+	before = ns_of(clock);
 	usleep(200000);
-	clock_gettime(clock, &after);
-	assert_int_equal(before.tv_sec, after.tv_sec);
-	assert_int_equal(before.tv_nsec, after.tv_nsec);
-	virtq_caller_quit(caller);
+	assert_int_equal(ns_of(clock), before);
+	virtq_caller_quit(s.caller);
 	pthread_join(thread, NULL);
-	virtq_caller_free(caller);
+	virtq_caller_free(s.caller);
 }
 
 int
