@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_mbuf.h>
 #include <rte_random.h>
@@ -24,8 +25,10 @@ vring_steer_open(struct vring_port *port)
 {
 	uint8_t key[VNET_HASH_KEY];
 
-	for (unsigned int i = 0; i < sizeof(key); i++)
-		key[i] = (uint8_t)rte_rand();
+	/* The kernel's random bytes: nobody foresees them, and they need no start of EAL. */
+	if (getentropy(key, sizeof(key)) != 0)
+		for (unsigned int i = 0; i < sizeof(key); i++)
+			key[i] = (uint8_t)rte_rand();
 	vnet_hash_set_key(&port->tx_hash, key);
 	port->tx_hash.types = VNET_HASH_TYPES;
 }
