@@ -4,34 +4,40 @@
 #include "rig_guest_net.h"
 #include "vnet_cut.h"
 #include "vnet_hash.h"
+#include "vnet_ptype.h"
 
 #define ALL RTE_PTYPE_ALL_MASK
 #define L2 RTE_PTYPE_L2_MASK
 #define L3 RTE_PTYPE_L3_MASK
 #define L4 RTE_PTYPE_L4_MASK
 
-/* What stands behind the addresses, and the types of it. */
+/* What stands behind the addresses, and the types of it; 0: those that the release says. */
 static const struct {
 	uint8_t bytes[64];
 	uint32_t type;
 } kinds[] = {
 	{ { 0x88, 0xb5 }, RTE_PTYPE_L2_ETHER },
-	{ { 0x81, 0x00, 0, 7, 0x88, 0xb5 }, RTE_PTYPE_L2_ETHER_VLAN },
-	{ { 0x88, 0xa8, 0, 7, 0x81, 0, 0, 8, 0x88, 0xb5 }, RTE_PTYPE_L2_ETHER_QINQ },
+	{ { 0x81, 0x00, 0, 7, 0x88, 0xb5 }, 0 },
+	{ { 0x88, 0xa8, 0, 7, 0x81, 0, 0, 8, 0x88, 0xb5 }, 0 },
 	{ { 0x08, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, IPPROTO_TCP, [34] = 0x50 },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_TCP },
 	{ { 0x08, 0, 0x46, 0, 0, 32, 0, 0, 0, 0, 64, IPPROTO_UDP },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4_EXT | RTE_PTYPE_L4_UDP },
 	{ { 0x08, 0, 0x45, 0, 0, 40, 0, 0, 0x20, 0, 64, IPPROTO_UDP },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_FRAG },
-	{ { 0x81, 0, 0, 7, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, IPPROTO_SCTP },
-	  RTE_PTYPE_L2_ETHER_VLAN | RTE_PTYPE_L3_IPV6 | RTE_PTYPE_L4_SCTP },
+	{ { 0x81, 0, 0, 7, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, IPPROTO_SCTP }, 0 },
 	{ { 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, IPPROTO_HOPOPTS, [42] = IPPROTO_UDP },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV6_EXT | RTE_PTYPE_L4_UDP },
 	{ { 0x08, 0, 0x45, 0, 0, 60, 0, 0, 0, 0, 64, IPPROTO_IPIP,
 	    [22] = 0x45, [31] = IPPROTO_UDP },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_TUNNEL_IP |
 	  RTE_PTYPE_INNER_L3_IPV4 | RTE_PTYPE_INNER_L4_UDP },
+#define TO_PORT(port) 0x08, 0, 0x45, 0, 0, 60, 0, 0, 0, 0, 64, IPPROTO_UDP, \
+		      [24] = (port) >> 8, (port) & 255
+	{ { TO_PORT(RTE_VXLAN_DEFAULT_PORT), [50] = 0x08, 0, 0x45 }, 0 },
+	{ { TO_PORT(RTE_GENEVE_DEFAULT_PORT) }, 0 },
+	{ { TO_PORT(RTE_GTPC_UDP_PORT) }, 0 },
+	{ { TO_PORT(RTE_GTPU_UDP_PORT), [31] = 0xff, [38] = 0x45 }, 0 },
 };
 
 static const uint64_t rings[] = {F_INDIRECT, F_PACKED | F_INDIRECT};
@@ -57,6 +63,21 @@ receive_kind(struct port *p, unsigned int k, const struct layout *l)
 	return m;
 }
 
+static uint32_t
+type_of_kind(unsigned int k)
+{
+	struct rte_mbuf *m;
+	uint32_t type;
+	uint8_t data[80];
+
+	fill_kind(data, k);
+	m = mbuf_of(data, sizeof(data), SHAPE_LINEAR);
+	type = rte_net_get_ptype(m, NULL, ALL);
+	rte_pktmbuf_free(m);
+	assert_true(kinds[k].type == 0 || type == kinds[k].type);
+	return type;
+}
+
 /* Types of the groups that are asked for and of no others, whatever way a packet came. */
 static void
 types(void **state)
@@ -75,7 +96,7 @@ types(void **state)
 			struct rte_mbuf *m = receive_kind(&p, k / NLAYOUTS,
 							  &layouts[k % NLAYOUTS]);
 
-			assert_int_equal(m->packet_type, kinds[k / NLAYOUTS].type & mask);
+			assert_int_equal(m->packet_type, type_of_kind(k / NLAYOUTS) & mask);
 			rte_pktmbuf_free(m);
 		}
 		port_close(&p);

@@ -127,8 +127,8 @@ vnet_csum_of(uint64_t sum)
 
 /*
  * The packet type of a frame whose checksum is that of a plain TCP or UDP packet, as
- * rte_net_get_ptype() of DPDK 22.11 has it, which looks for no tunnel behind a port number; 0: it
- * is no such frame. l4: offset of the L4 header, csum: of the checksum in it.
+ * rte_net_get_ptype() says it who is asked for VNET_PTYPE_OUTER; 0: it is no such frame.
+ * l4: offset of the L4 header, csum: of the checksum in it.
  */
 static inline uint32_t
 vnet_plain_type(const uint8_t *frame, uint32_t len, uint32_t l4, uint32_t csum)

@@ -14,6 +14,7 @@
 #include "vnet_cut.h"
 #include "vnet_dev_rx_room.h"
 #include "vnet_mbuf.h"
+#include "vnet_ptype.h"
 
 /* Bytes of an IPv6 fragment header. RFC 8200, section 4.5 */
 #define FRAGMENT_HDR 8
@@ -56,7 +57,7 @@ cut_begin_udp(struct vnet_cut *cut, struct rte_mbuf *m)
 {
 	struct vnet_tx_pkt *p = &cut->p;
 	struct rte_net_hdr_lens lens = {0};
-	const uint32_t type = rte_net_get_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
+	const uint32_t type = rte_net_get_ptype(m, &lens, VNET_PTYPE_OUTER);
 	const uint32_t l4 = (uint32_t)lens.l2_len + lens.l3_len;
 	const bool ipv6 = RTE_ETH_IS_IPV6_HDR(type);
 	const void *data;

@@ -6,6 +6,7 @@
 #include "virtq_dev.h"
 #include "vnet_csum.h"
 #include "vnet_impl.h"
+#include "vnet_ptype.h"
 
 /* Where a checksum is due. */
 struct rx_csum {
@@ -58,7 +59,9 @@ rx_csum(struct vnet_rxq *rxq, struct rte_mbuf *m, struct rx_csum c, bool whole, 
 	uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
 	uint32_t type = vnet_plain_type(frame, m->data_len, c.start, c.offset);
 
-	if (unlikely(type == 0 || (rxq->flags & VNET_F_LEGACY_OL))) {
+	if (unlikely(type == 0 || (rxq->flags & VNET_F_LEGACY_OL) ||
+		     (VNET_COMPAT_UDP_TUNNELS &&
+		      vnet_ptype_may_be_tunnel(type, frame + c.start)))) {
 		vnet_offload_rx(rxq, &h, m);
 		return;
 	}

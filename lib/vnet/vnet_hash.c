@@ -10,6 +10,7 @@
 #include <rte_thash.h>
 
 #include "vnet_hash.h"
+#include "vnet_ptype.h"
 
 void
 vnet_hash_set_key(struct vnet_hash *hash, const uint8_t key[VNET_HASH_KEY])
@@ -73,8 +74,7 @@ static uint32_t
 tuple_of(const struct vnet_hash *hash, const struct rte_mbuf *m, struct tuple *t)
 {
 	struct rte_net_hdr_lens lens = {0};
-	const uint32_t ptype = rte_net_get_ptype(m, &lens, RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK |
-						 RTE_PTYPE_L4_MASK);
+	const uint32_t ptype = rte_net_get_ptype(m, &lens, VNET_PTYPE_OUTER);
 	uint32_t addrs, ports;
 	bool has;
 

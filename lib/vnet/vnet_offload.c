@@ -14,6 +14,7 @@
 #include "vnet_cut.h"
 #include "vnet_impl.h"
 #include "vnet_mbuf.h"
+#include "vnet_ptype.h"
 
 /*
  * The features of which one lets the driver send this kind of large packet; 0: there is none. GSO
@@ -156,7 +157,7 @@ vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf 
 	const bool merged = h->gso_type != VIRTIO_NET_HDR_GSO_NONE;
 	struct rte_net_hdr_lens lens = {0};
 
-	m->packet_type = rte_net_get_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
+	m->packet_type = vnet_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
 	if (!(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) /* then it is not large either */
 		return;
 	if (rx_is_legacy(rxq->flags, h->gso_type) &&
@@ -201,7 +202,7 @@ tx_request_of_merged(struct rte_mbuf *m, uint64_t features, struct tx_request *r
 
 	if (m->tso_segsz == 0)
 		return;
-	type = rte_net_get_ptype(m, &lens, RTE_PTYPE_ALL_MASK);
+	type = rte_net_get_ptype(m, &lens, VNET_PTYPE_OUTER);
 	r->ipv6 = RTE_ETH_IS_IPV6_HDR(type);
 	if ((type & RTE_PTYPE_L4_MASK) != RTE_PTYPE_L4_TCP)
 		return;

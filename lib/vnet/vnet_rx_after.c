@@ -2,10 +2,10 @@
 #include <string.h>
 
 #include <rte_ether.h>
-#include <rte_net.h>
 
 #include "vnet_count.h"
 #include "vnet_hash.h"
+#include "vnet_ptype.h"
 #include "vnet_rx_after.h"
 
 static void
@@ -30,7 +30,7 @@ vnet_rx_after_ptypes(const struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_
 	const uint32_t layers = layers_of(rxq->ptypes);
 
 	for (uint16_t i = 0; i < n; i++)
-		pkts[i]->packet_type = rte_net_get_ptype(pkts[i], NULL, layers) & rxq->ptypes;
+		pkts[i]->packet_type = vnet_ptype(pkts[i], NULL, layers) & rxq->ptypes;
 }
 
 /*

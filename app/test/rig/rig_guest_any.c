@@ -80,6 +80,17 @@ any_ip6(struct any *f, uint64_t *x)
 	any_put(f, f->l2_len + 6u, &proto, 1);
 }
 
+/* A port of VXLAN, VXLAN-GPE, GENEVE or GTP: packet types of UDP are more than L4 then. */
+static void
+any_tunnel(struct any *f, uint64_t *x)
+{
+	static const uint16_t ports[] = {4789, 4790, 6081, 2123, 2152};
+	const uint32_t l4 = f->l2_len + f->l3_len, kind = any_of(x, 3);
+
+	if (kind != 0)
+		any_put16(f, l4 + (kind == 1 ? 0 : 2), ports[rd_random(x) % RTE_DIM(ports)]);
+}
+
 void
 any_frame(struct any *f, uint32_t len, uint64_t *x)
 {
@@ -103,6 +114,7 @@ any_frame(struct any *f, uint32_t len, uint64_t *x)
 		any_ip6(f, x);
 	else
 		any_ip4(f, x);
+	any_tunnel(f, x);
 	/* Or of a type that the rest belies. */
 	any_put16(f, f->l2_len - 2u, types[f->v6 ^ any_of(x, RTE_DIM(types))]);
 }

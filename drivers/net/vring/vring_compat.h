@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What differs between the releases of DPDK that the driver is built for, 22.11 and later: the one
- * place that asks for the release. The rest of the driver is written for the newest.
+ * What differs between the releases of DPDK that the driver is built for, 22.11 and later. This and
+ * vnet_compat.h are all that asks for the release. The rest is written for the newest.
  */
 #ifndef VRING_COMPAT_H
 #define VRING_COMPAT_H
@@ -13,9 +13,10 @@
 #include <rte_lcore.h>
 #include <rte_telemetry.h>
 #include <rte_thread.h>
-#include <rte_version.h>
 
-#define VRING_COMPAT_BEFORE(year, month) (RTE_VERSION < RTE_VERSION_NUM(year, month, 0, 0))
+#include "vnet_compat.h"
+
+#define VRING_COMPAT_BEFORE VNET_COMPAT_BEFORE
 
 #if VRING_COMPAT_BEFORE(23, 3)
 #define rte_tel_data_add_dict_uint rte_tel_data_add_dict_u64

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
+#include "vnet_compat.h"
 #include "vring_ctrl.h"
 #include "vring_publish.h"
 #include "vring_queue.h"
@@ -126,6 +127,7 @@ vring_rxmode_ptypes_get(struct rte_eth_dev *dev, size_t *n)
 		RTE_PTYPE_L3_IPV6, RTE_PTYPE_L3_IPV6_EXT,
 		RTE_PTYPE_L4_TCP, RTE_PTYPE_L4_UDP, RTE_PTYPE_L4_SCTP, RTE_PTYPE_L4_FRAG,
 		RTE_PTYPE_TUNNEL_IP, RTE_PTYPE_TUNNEL_GRE, RTE_PTYPE_TUNNEL_NVGRE,
+		VNET_COMPAT_UDP_TUNNEL_TYPES
 		RTE_PTYPE_INNER_L2_ETHER, RTE_PTYPE_INNER_L2_ETHER_VLAN,
 		RTE_PTYPE_INNER_L2_ETHER_QINQ,
 		RTE_PTYPE_INNER_L3_IPV4, RTE_PTYPE_INNER_L3_IPV4_EXT,
