@@ -126,12 +126,16 @@ rig_faults_go_on(bool on)
 void
 rig_faults_begin(const struct rig_fault *fault)
 {
+	struct rig_fault next = { .kind = RIG_FAULTS_NONE };
+
 	rig_faults_go_on(false);
 	for (uint32_t i = 0; i < NFUNCTIONS; i++)
 		for (uint32_t j = 0; j < 2; j++)
 			__atomic_store_n(&counts[i][j], 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&hits, 0, __ATOMIC_RELAXED);
-	armed = fault != NULL ? *fault : (struct rig_fault){ .kind = RIG_FAULTS_NONE };
+	if (fault != NULL)
+		next = *fault;
+	__atomic_store(&armed, &next, __ATOMIC_RELAXED);
 	rig_faults_go_on(true);
 }
 
@@ -145,6 +149,7 @@ rig_faults_hits(void)
 static enum rig_faults_kind
 next_call(uint16_t function, const void *place)
 {
+	struct rig_fault fault;
 	uint32_t n;
 
 	if (tested == 0 || !__atomic_load_n(&counting, __ATOMIC_SEQ_CST))
@@ -152,26 +157,44 @@ next_call(uint16_t function, const void *place)
 	n = __atomic_fetch_add(&counts[function][elsewhere], 1, __ATOMIC_RELAXED);
 	if (n < MOST)
 		__atomic_store_n(&places[function][elsewhere][n], place, __ATOMIC_RELAXED);
-	if (armed.kind == RIG_FAULTS_NONE || armed.function != function ||
-	    armed.elsewhere != elsewhere ||
-	    (armed.kind == RIG_FAULTS_LASTING ? n < armed.n : n != armed.n))
+	__atomic_load(&armed, &fault, __ATOMIC_RELAXED);
+	if (fault.kind == RIG_FAULTS_NONE || fault.function != function ||
+	    fault.elsewhere != elsewhere ||
+	    (fault.kind == RIG_FAULTS_LASTING ? n < fault.n : n != fault.n))
 		return RIG_FAULTS_NONE;
 	__atomic_add_fetch(&hits, 1, __ATOMIC_RELAXED);
-	errno = armed.kind == RIG_FAULTS_SIGNAL ? EINTR :
-		armed.kind == RIG_FAULTS_LATER ? EAGAIN : functions[function].error;
-	return armed.kind;
+	errno = fault.kind == RIG_FAULTS_SIGNAL ? EINTR :
+		fault.kind == RIG_FAULTS_LATER ? EAGAIN : functions[function].error;
+	return fault.kind;
+}
+
+/* Those that are remembered. */
+static uint32_t
+calls_seen(uint16_t function, bool where)
+{
+	const uint32_t n = __atomic_load_n(&counts[function][where], __ATOMIC_RELAXED);
+
+	return n < MOST ? n : MOST;
+}
+
+static const void *
+calling_place(uint16_t function, bool where, uint32_t n)
+{
+	return __atomic_load_n(&places[function][where][n], __ATOMIC_RELAXED);
 }
 
 /* Of the calls of one place so many, the first and the last among them. */
 static bool
 is_planned(uint16_t function, bool where, uint32_t n, uint32_t most)
 {
-	const void *place = places[function][where][n];
+	const void *place = calling_place(function, where, n);
 	uint32_t total = 0, before = 0;
 
-	for (uint32_t i = 0; i < counts[function][where] && i < MOST; i++) {
-		total += places[function][where][i] == place;
-		before += i < n && places[function][where][i] == place;
+	for (uint32_t i = 0; i < calls_seen(function, where); i++) {
+		const bool same = calling_place(function, where, i) == place;
+
+		total += same;
+		before += i < n && same;
 	}
 	/* The calls at which the share of those that are planned reaches another whole number. */
 	return total <= most || before == 0 ||
@@ -182,10 +205,10 @@ is_planned(uint16_t function, bool where, uint32_t n, uint32_t most)
 static bool
 is_again(const struct rig_fault *at)
 {
-	const void *const *place = places[at->function][at->elsewhere];
+	const void *place = calling_place(at->function, at->elsewhere, at->n);
 
 	for (uint32_t i = 0; i < at->n; i++)
-		if (place[i] == place[at->n])
+		if (calling_place(at->function, at->elsewhere, i) == place)
 			return true;
 	return false;
 }
@@ -212,7 +235,7 @@ rig_faults_plan(struct rig_fault fault[RIG_FAULTS_MAX], uint32_t most)
 
 	for (uint16_t f = 0; f < NFUNCTIONS; f++) {
 		for (int where = 0; where < 2; where++) {
-			for (uint16_t i = 0; i < counts[f][where] && i < MOST; i++)
+			for (uint16_t i = 0; i < calls_seen(f, where); i++)
 				if (is_planned(f, where, i, most) &&
 				    n + RIG_FAULTS_KINDS <= RIG_FAULTS_MAX)
 					n += plan_call(&fault[n], (struct rig_fault){

@@ -30,8 +30,8 @@ struct rig_fault {
 	uint16_t function;
 	uint16_t n;
 	bool elsewhere;		/* in another thread than the loop's */
-	enum rig_faults_kind kind;
-};
+	enum rig_faults_kind kind : 8;
+} __attribute__((aligned(8)));	/* one atomic word */
 
 #define RIG_FAULTS_MAX 4096
 
