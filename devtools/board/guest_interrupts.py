@@ -3,6 +3,7 @@
 back-end, and a back-end's packets the guest."""
 
 import re
+import signal
 import time
 
 import asleep
@@ -159,13 +160,19 @@ class Interrupted(Wired):
         return [int(count) for count in re.findall(r"rx_queue_?\d+_packets: (\d+)", said)]
 
     def send(self, i):
-        """Single packets, as fast as can be, on each queue; what each has of them is exact. The
-        interrupts of each queue, and of how many the back-end has told."""
+        """Single packets on each queue, more than the guest takes meanwhile, for its machine stands
+        still; what each queue has of them is exact. The interrupts of each queue, and of how many
+        the back-end has told."""
         for command in ("set portlist %d" % i, "set fwd rxonly", "set burst 1"):
             self.end.cmd(command)
         before = self.received(i), self.interrupts(i), self.notified(i)
-        self.end.cmd("start tx_first %d" % PACKETS, 60)
-        self.end.cmd("stop")
+        machine = self.guest(i).child
+        machine.send_signal(signal.SIGSTOP)
+        try:
+            self.end.cmd("start tx_first %d" % PACKETS, 60)
+            self.end.cmd("stop")
+        finally:
+            machine.send_signal(signal.SIGCONT)
         want = [count + PACKETS for count in before[0]]
         bed.wait_for("%d packets by each of %d queues" % (PACKETS, self.queues),
                      lambda: self.received(i) == want, 10, 0.1)
