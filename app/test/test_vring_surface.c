@@ -126,10 +126,12 @@ carried(uint16_t from, uint16_t to, uint16_t queue, struct rte_mbuf *m)
 	return got;
 }
 
+/* Of UDP, to a port or none. */
 static uint32_t
-type_of(uint16_t from, uint16_t to)
+type_of_udp(uint16_t from, uint16_t to, uint16_t udp_port)
 {
-	static const uint8_t udp[] = {0x08, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, IPPROTO_UDP};
+	const uint8_t udp[] = {0x08, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, IPPROTO_UDP,
+			       [24] = udp_port >> 8, udp_port & 255};
 	struct rte_mbuf *m = carried(from, to, 0, frame_of(udp, sizeof(udp)));
 	const uint32_t type = m->packet_type;
 
@@ -137,7 +139,32 @@ type_of(uint16_t from, uint16_t to)
 	return type;
 }
 
+static uint32_t
+type_of(uint16_t from, uint16_t to)
+{
+	return type_of_udp(from, to, 0);
+}
+
 #define IS_UDP (RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_UDP)
+
+/* The tunnels that the release sees in UDP are among the types that the port lists. */
+static void
+tunnels_of_port(uint16_t from, uint16_t to)
+{
+	static const uint16_t ports[] = {4789, 4790, 6081, 2123, 2152};
+	uint32_t types[64];
+	const int n = rte_eth_dev_get_supported_ptypes(to, RTE_PTYPE_TUNNEL_MASK, types,
+						       RTE_DIM(types));
+
+	for (unsigned int i = 0; i < RTE_DIM(ports); i++) {
+		const uint32_t type = type_of_udp(from, to, ports[i]);
+		bool listed = type == IS_UDP;
+
+		for (int k = 0; k < n && !listed; k++)
+			listed = types[k] == (type & RTE_PTYPE_TUNNEL_MASK);
+		assert_true(listed);
+	}
+}
 
 /* Who does not ask for types has none; who asks which there are has them; and who says, those. */
 static void
@@ -150,6 +177,7 @@ types_of_port(uint16_t from, uint16_t to)
 	n = rte_eth_dev_get_supported_ptypes(to, RTE_PTYPE_L4_MASK, types, RTE_DIM(types));
 	assert_int_equal(n, 4);
 	assert_int_equal(type_of(from, to), IS_UDP);
+	tunnels_of_port(from, to);
 	assert_int_equal(rte_eth_dev_set_ptypes(to, RTE_PTYPE_L3_MASK, set, RTE_DIM(set)), 0);
 	assert_int_equal(set[0], RTE_PTYPE_L3_IPV4);
 	assert_int_equal(type_of(from, to), RTE_PTYPE_L3_IPV4);

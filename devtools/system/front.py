@@ -179,9 +179,9 @@ def restarts(back, packed):
         bench.close()
 
 
-def reconnects(back, server, how=signal.SIGKILL):
+def reconnects(back, server, how=signal.SIGKILL, packed=0):
     """The back-end dies under traffic and is replaced: the port finds the next one."""
-    bench = Bench(back, server=server)
+    bench = Bench(back, ",packed_vq=%d" % packed, server=server)
     try:
         fds = bench.fe.fds()
         for _ in range(3):
