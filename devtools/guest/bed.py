@@ -65,6 +65,12 @@ def wait_for(what, condition, seconds=10.0, every=0.02):
         time.sleep(every)
 
 
+def wait_count(what, count, wanted, seconds=10.0, every=0.02):
+    """Wait until count() is wanted; more than that is as wrong as less."""
+    wait_for(what, lambda: count() >= wanted, seconds, every)
+    check(count() == wanted, "%s: %s, not %s" % (what, count(), wanted))
+
+
 def path(name):
     return os.path.join(RUN, name)
 

@@ -177,8 +177,7 @@ def cut_short(bench):
     before = bench.status("disconnects")
     os.ftruncate(bench.fd, 0)
     bench.send()
-    bed.wait_for("the end of the session",
-                 lambda: bench.status("disconnects") == before + 1, 3)
+    bed.wait_count("ends of the session", lambda: bench.status("disconnects"), before + 1, 3)
     check("notifier" in bench.status("last_disconnect"), bench.status("last_disconnect"))
     bench.port.wait_link(0)
     bench.back.kicked()

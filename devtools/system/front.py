@@ -131,7 +131,7 @@ class Bench:
         self.be.cmd("clear port stats 0")
         self.be.cmd("set fwd rxonly")
         self.be.cmd("start")
-        bed.wait_for("the announcement", lambda: self.be.stats(0)["ipackets"] == 1, 5)
+        bed.wait_count("announcements", lambda: self.be.stats(0)["ipackets"], 1, 5)
         self.be.cmd("stop")
 
     def flow(self, source, sink, seconds=0.3):
@@ -147,8 +147,7 @@ class Bench:
                      lambda: source.stats(0)["opackets"] > 1000, 10)
         source.cmd("stop")
         sent = source.stats(0)["opackets"]
-        bed.wait_for("the last of %d packets" % sent,
-                     lambda: sink.stats(0)["ipackets"] == sent, 3)
+        bed.wait_count("all packets", lambda: sink.stats(0)["ipackets"], sent, 3)
         sink.cmd("stop")
 
     def both_ways(self):
@@ -221,8 +220,7 @@ def memory_changes(back):
             check(size() == before, "%d bytes before, %d after" % (before, size()))
         bench.fe.cmd("stop")
         sent = bench.fe.stats(0)["opackets"]
-        bed.wait_for("the rest of the packets",
-                     lambda: bench.be.stats(0)["ipackets"] == sent, 3)
+        bed.wait_count("the rest of the packets", lambda: bench.be.stats(0)["ipackets"], sent, 3)
         bench.be.cmd("stop")
         bench.both_ways()
         bench.all_mbufs_back()
@@ -400,8 +398,7 @@ def counts_rings(protocol, ends):
         bench.fe.cmd("stop")
         for count in (3, 4):
             bench.back.hang_up()
-            bed.wait_for("another connection", lambda count=count: bench.back.lives == (
-                count if ends else count - 1), 5)
+            bed.wait_count("connections", lambda: bench.back.lives, count if ends else count - 1, 5)
             bench.fe.wait_link(0)
     finally:
         bench.close()

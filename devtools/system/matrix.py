@@ -96,8 +96,8 @@ class Ends:
         here.cmd("set portlist 0,2")
         here.cmd("start")
         offered = sum(map(len, self.frames[source]))
-        bed.wait_for("%s reads its file" % source,
-                     lambda: here.stats(2)["ipackets"] == offered, 10)
+        bed.wait_count("frames of the file of %s" % source, lambda: here.stats(2)["ipackets"],
+                       offered)
         try:
             bed.wait_for("", lambda: there.stats(1)["opackets"] >= expected, 3)
         except bed.Failure:

@@ -142,7 +142,7 @@ def no_peer():
     try:
         pktgen.send("set 0 count %d" % SENT[0])
         pktgen.send("start 0")
-        bed.wait_for("drops", lambda: pktgen.xstat(0, "tx_q0_no_guest_dropped") == SENT[0], 10)
+        bed.wait_count("drops", lambda: pktgen.xstat(0, "tx_q0_no_guest_dropped"), SENT[0])
         check(pktgen.counts(0) == (0, 0), "counted as sent: %s" % (pktgen.counts(0),))
         check("<--Down-->" in pktgen.log(), "the link is not shown to be down")
         peer = bed.Testpmd("peer", ["net_virtio_user0,path=" + sock], plugin=False, cpu=1,

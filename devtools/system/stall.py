@@ -53,8 +53,8 @@ def stands_still(testpmd, peer, stop, go_on):
             testpmd, SENDS % peer))
         go_on()
         bed.wait_for("the end of the stall", lambda: status(testpmd, "stalled_ms") == 0, 5)
-        bed.wait_for("a line about it",
-                     lambda: said(testpmd, "transmit queue 0 stands still no longer") == times, 5)
+        bed.wait_count("lines about it",
+                       lambda: said(testpmd, "transmit queue 0 stands still no longer"), times, 5)
     testpmd.cmd("stop")
     check(stalls(testpmd) == 2, "%d stalls are counted after all" % stalls(testpmd))
     check(names(testpmd) == before, "names of counters have changed")
@@ -213,8 +213,8 @@ def unpolled(options):
         testpmd.cmd("set fwd rxonly")
         testpmd.cmd("start")
         bed.wait_for("0 in unpolled_ms", lambda: status(testpmd, "unpolled_ms") == 0, 5)
-        bed.wait_for("a line about it",
-                     lambda: said(testpmd, "receive queue 0 is polled again, after") == 1, 5)
+        bed.wait_count("lines about it",
+                       lambda: said(testpmd, "receive queue 0 is polled again, after"), 1, 5)
         check(status(testpmd, "stalled_ms") == 0 and said(testpmd, "stands still") == 0,
               "a queue is said to stand still")
         testpmd.cmd("stop")
