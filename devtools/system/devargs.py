@@ -215,6 +215,23 @@ def no_permission(_):
         host.testpmd.quit()
 
 
+def other_release():
+    """An application of another release goes on without the driver; one line says why."""
+    module = os.path.join(bed.BUILD, "app/test/other-release.so")
+    check(os.path.exists(module), "no %s: devtools/build makes it" % module)
+    host = Host(env=dict(os.environ, LD_PRELOAD=module))
+    try:
+        said = [line for line in host.testpmd.log().splitlines() if "net_vring" in line]
+        check(len(said) == 1 and re.search(
+            r"built for DPDK \d\d\.\d\d but loaded by DPDK 21\.11\.0: .*is needed", said[0]),
+            "%d lines: %s" % (len(said), said))
+        check(not host.attach("iface=" + path("other"))[1], "attached")
+        no_debris(host, path("other"))
+        check("net_null0" in host.testpmd.cmd("show device info all"), "testpmd does not answer")
+    finally:
+        host.testpmd.quit()
+
+
 def run(report):
     host = Host()
     try:
@@ -229,3 +246,4 @@ def run(report):
     finally:
         host.testpmd.quit()
     report.case("no-permission", no_permission, None)
+    report.case("other-release", other_release)

@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 import subprocess
 
 import bed
@@ -102,10 +103,10 @@ class Bridge(Switch, matrix.Ends):
         for number in (0, 1):
             self.add(number)
 
-    def add(self, number):
+    def add(self, number, more=""):
         self.vsctl("add-port", "br0", "p%d" % number, "--", "set", "Interface", "p%d" % number,
                    "type=dpdk", "options:dpdk-devargs=%s" % bed.vdev(
-                       number, "iface=" + self.sock(number)))
+                       number, "iface=" + self.sock(number) + more))
 
     def sock(self, number):
         return path("o%d" % number)
@@ -129,6 +130,11 @@ class Bridge(Switch, matrix.Ends):
             args=["--txd=1024", "--rxd=1024"])
         self.prepare(side)
         self.wait_state(number, "up")
+
+    def statistics(self, number):
+        """What the switch shows of a port."""
+        return {name: int(value) for name, value in re.findall(
+            r"(\w+)=(\d+)", self.get(number, "statistics"))}
 
     def exchange(self):
         self.carry("a", "b", COUNT)
@@ -180,6 +186,45 @@ def port_again(bridge):
     carries(bridge)
 
 
+def reasons(bridge):
+    """What is sent to a port that has no guest, or one that stands still, the switch shows with its
+    reason; what the port has delivered and what it has dropped is what was offered."""
+    for side in list(bridge.side):
+        bridge.leave(side)
+    bridge.vsctl("del-port", "br0", "p1")
+    bridge.add(1, ",tx-retries=1")
+    bridge.front("a")
+    before = bridge.statistics(0)["rx_packets"]
+
+    def counted(pattern):
+        """Of p1, by all counters with such names."""
+        return sum(value for name, value in bridge.statistics(1).items()
+                   if re.fullmatch(pattern, name))
+
+    def offer(reason):
+        """From guest a, until some are dropped for that reason."""
+        bridge.side["a"].cmd("set fwd txonly")
+        bridge.side["a"].cmd("start")
+        bed.wait_for("tx_q0_%s_dropped" % reason,
+                     lambda: counted("tx_q0_%s_dropped" % reason), 15, 0.2)
+        bridge.side["a"].cmd("stop")
+        sent = bridge.side["a"].stats(0)["opackets"]
+        bed.wait_count("packets from guest a",
+                       lambda: bridge.statistics(0)["rx_packets"] - before, sent)
+        bed.wait_count("packets that p1 has delivered or dropped",
+                       lambda: counted(r"tx_packets|tx_q\d+_\w+_dropped"), sent)
+    bridge.wait_state(1, "down")
+    offer("no_guest")
+    check(counted("tx_packets|tx_q0_ring_full_dropped") == 0, "delivered with no guest")
+    bridge.front("b")
+    bridge.side["b"].child.send_signal(signal.SIGSTOP)
+    try:
+        offer("ring_full")
+    finally:
+        bridge.side["b"].child.send_signal(signal.SIGCONT)
+    check(counted("tx_packets") > 0, "nothing was delivered")
+
+
 def static_keys(bridge, before):
     """The switch asks for the names of counters once, without a peer."""
     check("rx_q0_packets" in before, "no rx_q0_packets without a peer: " + ", ".join(before))
@@ -213,5 +258,7 @@ def run(report):
                 bridge.front("b")
         report.case("static-statistics", static_keys, bridge, before)
         report.case("clean-log", clean_log, bridge)
+        # of which the log tells
+        report.case("reasons", reasons, bridge)
     finally:
         bridge.close()

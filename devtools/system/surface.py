@@ -328,13 +328,13 @@ class Receiver:
     """A testpmd that prints what its port 0 receives, and one that sends each frame once. Of a
     packet without a type it prints none."""
 
-    def __init__(self, driver, peer, kinds, args=()):
+    def __init__(self, driver, peer, kinds, args=(), options=""):
         sock = path("types")
         frames = [bytes.fromhex("525400000022525400000011" + kind) for kind in kinds]
         pcap.write(path("types.pcap"), [frame.ljust(80, b"\0") for frame in frames])
         self.testpmds = []
         back, front = ("iface=" + sock, "path=" + sock)
-        vdev = "%s0,queues=2,%s" % (driver, back if peer == "net_virtio_user" else front)
+        vdev = "%s0,queues=2,%s%s" % (driver, back if peer == "net_virtio_user" else front, options)
         other = "%s0,%s" % (peer, front if peer == "net_virtio_user" else back)
         source = [other, "net_pcap0,infinite_rx=0,rx_pcap=" + path("types.pcap")]
         shared = ["--single-file-segments"]
@@ -435,10 +435,30 @@ def hashes(driver):
         ends.close()
 
 
+# of frames from a guest; the last ones where it may leave packets to the port to cut
+SIZES = (80, 1514, 2048, 2049, 4096, 9014, 9018)
+MERGED_SIZES = SIZES + (20000, 40000, 65535)
+
+
+def one_segment(options, sizes):
+    """Whatever a guest sends is one segment, in mbufs of testpmd's own size."""
+    ends = Receiver("net_vring", "net_virtio_user",
+                    ["88b5" + "00" * (size - 14) for size in sizes], options=options)
+    try:
+        told = ends.told(len(sizes), r"length=(\d+) - nb_segs=(\d+) ")
+        check(told == [(str(size), "1") for size in sizes],
+              "lengths and segments of %s: %s" % (list(sizes), told))
+    finally:
+        ends.close()
+
+
 def run(report):
     alone_and_connected(report)
     if bed.DRV == "net_vring":
         report.case("hashes", hashes, bed.DRV)
+        report.case("one-segment-1500", one_segment, "", SIZES)
+        report.case("one-segment-9000", one_segment, ",mtu=9000", SIZES)
+        report.case("one-segment-tso", one_segment, ",tso=1", MERGED_SIZES)
         for peer in ("net_virtio_user", "net_vhost"):
             report.case("types-and-vlans-" + peer, types_and_vlans, bed.DRV, peer)
     if bed.DRV == "net_vring":
