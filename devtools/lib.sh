@@ -127,15 +127,16 @@ _hugetlbfs_release()
 	umount /dev/hugepages 2>/dev/null || true	# where another process uses it by now
 }
 
-# hugepages_reserve N: see to it that N hugepages of 2 MiB are free, and that hugetlbfs is
+# hugepages_reserve N [beside]: see to it that N hugepages of 2 MiB are free, and that hugetlbfs is
 # mounted. At exit as many are given back as were added: the former number, and right as
-# well where two scripts overlap.
+# well where two scripts overlap. "beside": those that are free are for another script that runs.
 hugepages_reserve()
 {
 	local before after free
 
 	[ -d $_HUGE ] || die "this machine has no hugepages of 2 MiB"
 	free=$(cat $_HUGE/free_hugepages)
+	[ "${2-}" != beside ] || free=0
 	before=$(cat $_HUGE/nr_hugepages)
 	if [ "$free" -lt "$1" ]; then
 		need_root

@@ -22,7 +22,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CACHE = os.path.join(ROOT, ".cache")
 
-# the driver under test; a stand-in of DPDK's own needs no plugin
+# the driver under test; a stand-in of DPDK's own needs no plugin, nor does one that is installed,
+# where PLUGIN is empty: nothing of BUILD is used then
 DRV = os.environ.get("DRV", "net_vring")
 BUILD = os.environ.get("BUILD", os.path.join(ROOT, "build"))
 PLUGIN = os.environ.get(
@@ -154,12 +155,17 @@ def vdev(number, options, driver=DRV):
 
 
 def plugin_options():
-    return ["-d", PLUGIN] if DRV == "net_vring" else []
+    return ["-d", PLUGIN] if DRV == "net_vring" and PLUGIN else []
+
+
+def program(name):
+    """vring-perf or vring-probe, as it was built or as it is installed."""
+    return os.path.join(BUILD, "app", name, name) if PLUGIN else name
 
 
 def idle_options(module=IDLE_POLL, always=False):
     """Where other work runs beside, polling is what takes most of it away and needs least."""
-    return ["-d", module, "--vdev", "idle_poll0"] if always or PATIENCE > 1 else []
+    return ["-d", module, "--vdev", "idle_poll0"] if always or PATIENCE > 1 and PLUGIN else []
 
 
 def lcores(cpu):

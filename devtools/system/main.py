@@ -42,6 +42,7 @@ import migrate_dpdk  # noqa: E402
 import move  # noqa: E402
 import ovs  # noqa: E402
 import ovs_vms  # noqa: E402
+import packaged  # noqa: E402
 import perf  # noqa: E402
 import pktgen  # noqa: E402
 import probe  # noqa: E402
@@ -100,9 +101,11 @@ GROUPS = {
     "stall": stall.run,
     "trace": traces.run,
 }
-# each by its name alone: those take hours, and reach is a little of the others for devtools/reach
+# each by its name alone: those take hours, reach is a little of the others for devtools/reach, and
+# packaged is for devtools/package
 LONG = {
     "reach": reach.run,
+    "packaged": packaged.run,
     "long-migrate": long.run_moves,
     "long-kill": long.run_kills,
     "long-restart": long.run_guest_kills,

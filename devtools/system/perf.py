@@ -17,7 +17,7 @@ import xml.etree.ElementTree
 import bed
 from bed import check, path
 
-PROGRAM = os.path.join(bed.ROOT, "build/app/vring-perf/vring-perf")
+PROGRAM = bed.program("vring-perf")
 TINY = ("--rounds", "1", "--slice", "20")
 PATHS = ("rx", "tx", "fwd", "vm", "latency")
 PERCENTILES = ("p50_ns", "p90_ns", "p99_ns", "p99_9_ns")

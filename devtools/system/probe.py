@@ -10,7 +10,7 @@ import subprocess
 import bed
 from bed import check, path
 
-PROGRAM = os.path.join(bed.ROOT, "build/app/vring-probe/vring-probe")
+PROGRAM = bed.program("vring-probe")
 FOUND, NOTHING, USAGE, IN_USE, NO_TRAFFIC = range(5)
 
 
