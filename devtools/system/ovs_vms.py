@@ -22,10 +22,12 @@ ROUNDS = range(3, 13)
 class Pair:
     """Link 0 of guests a and b: ports p0 and p1, link 1: ports v0 and v1."""
 
-    def __init__(self, tso, mtu, links=(0, 1), queues=1):
+    def __init__(self, tso, mtu, links=(0, 1), queues=1, other=""):
+        """other: of the cards of guest b."""
         self.tso, self.mtu, self.links, self.queues = tso, mtu, links, queues
+        self.other = other
         self.guests = []
-        self.switch = ovs.Switch("vms%d-%d" % (tso, mtu), [
+        self.switch = ovs.Switch("vms%d-%d-%d" % (tso, mtu, queues), [
             "userspace-tso-enable=%s" % ("true" if tso else "false")])
         try:
             for link in links:
@@ -54,9 +56,11 @@ class Pair:
                           "mtu_request=%d" % self.mtu, *options)
 
     def boot(self, end):
+        device = ",".join(filter(None, ["mq=on" if self.queues > 1 else "",
+                                        self.other if end == 1 else ""]))
         return bed.Guest("vm" + "ab"[end], [
             bed.Nic(path("w" + self.name(link, end)), self.mac(link, end), "server=on,wait=off",
-                    "queues=%d" % self.queues, "mq=on" if self.queues > 1 else "")
+                    "queues=%d" % self.queues, device)
             for link in self.links], qemu=10, memory=320, wait=False)
 
     def mac(self, link, end):
@@ -136,6 +140,25 @@ def run(report):
                 pair.close()
 
 
+def guest_changes_queues(pair):
+    """Guests change their number of queues; the switch polls one. TCP passes by each."""
+    a = pair.guests[0]
+    name = a.interface(pair.mac(0, 0))
+    for count in (1, 4, 2):
+        for end, guest in enumerate(pair.guests):
+            guest.must("ethtool -L %s combined %d" % (guest.interface(pair.mac(0, end)), count))
+        for queue in range(count):
+            sent = r"tx_queue_?%d_packets: (\d+)" % queue
+            a.must("cd /sys/class/net/%s/queues; for n in $(seq 0 %d); do "
+                   "echo $((n == %d)) > tx-$n/xps_cpus; done" % (name, count - 1, queue))
+            before = int(re.search(sent, a.must("ethtool -S " + name)).group(1))
+            guests.flows(a, pair.address(0, 1))
+            moved = int(re.search(sent, a.must("ethtool -S " + name)).group(1)) - before
+            check(moved > 60, "queue %d of %d sent %d packets" % (queue, count, moved))
+        lost = ping(a, pair.address(0, 1), 10, 0.1)
+        check(lost == 0, "%d of 10 pings lost with %d queues" % (lost, count))
+
+
 def changes_queues(pair):
     """The number of queues that the switch polls changes while packets flow."""
     a = pair.guests[0]
@@ -176,11 +199,51 @@ def restarts_switch(pair):
     carries(pair)
 
 
+def sent_by(guest, mac):
+    """Bytes and packets."""
+    return list(map(int, guest.must("cd /sys/class/net/%s/statistics; cat tx_bytes tx_packets" %
+                                    guest.interface(mac)).split()))
+
+
+def checksums(pair):
+    """Packets that guest a has left to the port, large and without checksums, come to guest b no
+    larger than its MTU and with right ones."""
+    a, b = pair.guests
+    name = b.interface(pair.mac(0, 1))
+    b.must("echo root:x:0:0::/: > /etc/passwd; ethtool -K %s gro off; "
+           "timeout 30 tcpdump -Z root -n -v -p -c 500 -i %s 'tcp and dst host %s and greater 1000'"
+           " > /tmp/seen 2>&1 < /dev/null & sleep 1" % (name, name, pair.address(0, 1)))
+    before = sent_by(a, pair.mac(0, 0))
+    guests.flows(a, pair.address(0, 1))
+    sent = [now - had for now, had in zip(sent_by(a, pair.mac(0, 0)), before)]
+    bed.wait_for("500 packets", lambda: b.run("grep '500 packets captured' /tmp/seen")[0] == 0, 20,
+                 0.5)
+    seen = b.must("cat /tmp/seen", 60)
+    check(seen.count("(correct)") == 500 and "incorrect" not in seen,
+          "%d of 500 checksums are right" % seen.count("(correct)"))
+    largest = max(map(int, re.findall(r"length (\d+)\)", seen)))
+    check(largest <= pair.mtu, "a packet of %d bytes came" % largest)
+    check(sent[0] > pair.mtu * sent[1], "guest a has sent %d packets of %d bytes in all" % (
+        sent[1], sent[0]))
+
+
+def fallback(report):
+    """Guest a may leave segmentation to the port, and guest b wants none left to it."""
+    pair = Pair(True, 1500, (0,), other=guests.NO_RX_OFFLOAD)
+    try:
+        report.case("to-one-without-offloads", carries, pair)
+        report.case("checksums", checksums, pair)
+        report.case("log-of-that", clean, pair)
+    finally:
+        pair.close()
+
+
 def life(report):
-    pair = Pair(True, 1500, (0,), queues=2)
+    fallback(report)
+    pair = Pair(True, 1500, (0,), queues=4)
     try:
         report.case("carries", carries, pair)
-        for function in (changes_queues, restarts_guest, restarts_switch):
+        for function in (guest_changes_queues, changes_queues, restarts_guest, restarts_switch):
             report.case(function.__name__.replace("_", "-"), function, pair)
         report.case("log", clean, pair)
     finally:

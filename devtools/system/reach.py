@@ -63,8 +63,7 @@ def flow(source, sink):
     bed.wait_for("packets", lambda: sender.stats(out)["opackets"] > 1000, 10)
     sender.cmd("stop")
     sent = sender.stats(out)["opackets"]
-    bed.wait_for("the last of %d packets" % sent,
-                 lambda: sink[0].stats(sink[1])["ipackets"] == sent, 5)
+    bed.wait_count("all packets", lambda: sink[0].stats(sink[1])["ipackets"], sent, 5)
     sink[0].cmd("stop")
 
 
