@@ -396,10 +396,11 @@ class Agent(Process):
 
 
 class Guest(Agent):
-    """A guest under TCG, its command agent on one socket and QMP on another."""
+    """A guest under TCG, its command agent on one socket and QMP on another. With several nodes
+    each has its part of the processors and of the memory."""
 
     def __init__(self, name, nics, qemu=7, cpus=1, memory=256, memory_options="", extra=(),
-                 wait=True, image="guest", initrd=None, append=""):
+                 wait=True, image="guest", initrd=None, append="", nodes=1):
         self.sockets = {kind: path("%s.%s" % (name, kind)) for kind in ("cmd", "qmp")}
         for stale in self.sockets.values():
             if os.path.exists(stale):
@@ -408,9 +409,8 @@ class Guest(Agent):
         # ends at times when one of them maps cards while another starts
         accel = "tcg,thread=single" if cpus > 1 and (qemu == 7 or nics) else "tcg"
         argv = qemu_argv(qemu) + [
-            "-machine", "q35,memory-backend=m0", "-accel", accel, "-cpu", "max",
-            "-smp", str(cpus), "-m", "%d%s" % (memory, memory_options),
-            "-object", "memory-backend-memfd,id=m0,size=%dM,share=on" % memory,
+            "-machine", "q35" + (",memory-backend=m0" if nodes == 1 else ""), "-accel", accel,
+            "-cpu", "max", "-smp", str(cpus), "-m", "%d%s" % (memory, memory_options),
             "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", os.path.join(CACHE, image, "vmlinux"),
             "-initrd", initrd or os.path.join(CACHE, image, "initrd"),
@@ -420,6 +420,12 @@ class Guest(Agent):
             "-serial", "file:" + path(name + ".console"),
             "-serial", "unix:%s,server=on,wait=off" % self.sockets["cmd"],
             "-qmp", "unix:%s,server=on,wait=off" % self.sockets["qmp"]]
+        for i in range(nodes):
+            argv += ["-object", "memory-backend-memfd,id=m%d,size=%dM,share=on" % (
+                i, memory // nodes)]
+            if nodes > 1:
+                argv += ["-numa", "node,nodeid=%d,cpus=%d-%d,memdev=m%d" % (
+                    i, i * cpus // nodes, (i + 1) * cpus // nodes - 1, i)]
         argv += list(extra)
         for i, nic in enumerate(nics):
             device = nic.device

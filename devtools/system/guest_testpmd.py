@@ -3,6 +3,7 @@
 brought there, l3fwd-power."""
 
 import base64
+import json
 import shlex
 import time
 
@@ -69,12 +70,14 @@ class GuestTestpmd(bed.Console, GuestProgram):
     log = GuestProgram.log
 
     def __init__(self, guest, eal, args=(), memory=64, mbufs=4096, huge=True,
-                 memlock="unlimited", wait=True, lcores="0@0,1@1", prefix=()):
+                 memlock="unlimited", wait=True, lcores="0@0,1@1", prefix=(), telemetry=False):
+        """telemetry: it answers; overlay.initrd() brought socat there as /bin/socat."""
         GuestTestpmd.count += 1
         name = "pmd%d" % GuestTestpmd.count
         self.mbufs = mbufs
         argv = list(prefix) + ["stdbuf", "-oL", "dpdk-testpmd", "--lcores", lcores]
-        argv += ["--no-telemetry", "--file-prefix", name, "-m", str(memory)]
+        argv += ["--file-prefix", name, "-m", str(memory)]
+        argv += [] if telemetry else ["--no-telemetry"]
         argv += ["--in-memory"] if huge else ["--no-huge", "--no-shconf"]
         argv += list(eal)
         argv += ["--", "-i", "--total-num-mbufs=%d" % mbufs, "--no-mlockall"] + list(args)
@@ -98,6 +101,14 @@ class GuestTestpmd(bed.Console, GuestProgram):
                      self.PROMPT, self.prompts))
         self.wait_prompt(1)
         return self.text[before:].replace(line, "", 1).replace(self.PROMPT, "").strip()
+
+    def telemetry(self, command):
+        """As of a testpmd of this machine."""
+        said = self.guest.must(
+            "printf %%s %s | socat -b 65536 -t 5 - "
+            "UNIX-CONNECT:/var/run/dpdk/%s/dpdk_telemetry.v2,type=5; echo" % (command, self.name))
+        # behind what the socket says to whoever connects
+        return json.loads(said[said.index('{"/'):])[command.split(",")[0]]
 
     def fds(self):
         return int(self.guest.must("ls /proc/%d/fd | wc -l" % self.pid))

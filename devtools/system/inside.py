@@ -19,11 +19,12 @@ MBUFS = 4096        # of a testpmd there
 COUNT = 200         # fewer than the device's rings are deep, since it drops what finds no buffer
 
 
-def testpmd(guest, vdevs, eal=(), **options):
-    """dpdk-testpmd there with these devices, the driver under test among its drivers."""
+def testpmd(guest, vdevs, eal=(), idle=False, **options):
+    """dpdk-testpmd there with these devices, the driver under test among its drivers. idle: it
+    sleeps between polls in vain, even where no other work runs beside."""
     ours = any(device.startswith("net_vring") for device in vdevs)
     words = ["--no-pci"] + (["-d", PLUGIN] if ours else [])
-    words += bed.idle_options(IDLE_POLL) + list(eal)
+    words += bed.idle_options(IDLE_POLL, idle) + list(eal)
     words += [word for device in vdevs for word in ("--vdev", device)]
     pmd = guest_testpmd.GuestTestpmd(guest, words, **options)
     pmd.ours = ours

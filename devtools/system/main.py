@@ -40,6 +40,7 @@ import iommu  # noqa: E402
 import migrate  # noqa: E402
 import migrate_dpdk  # noqa: E402
 import move  # noqa: E402
+import numa  # noqa: E402
 import ovs  # noqa: E402
 import ovs_vms  # noqa: E402
 import packaged  # noqa: E402
@@ -63,6 +64,7 @@ GROUPS = {
     "fe-bell": bell.run,
     "fe-vdpa": vdpa.run,
     "fe-vhost-net": vhost_net.run,
+    "numa": numa.run,
     "fe-kill": kill.run,
     "fe-kill-fast": kill.fast,
     "fe-scripts": scripts.run,
