@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "virtq_arch.h"
 #include "virtq_compat.h"
 
 #define virtq_likely(x) __builtin_expect(!!(x), 1)
@@ -134,27 +135,7 @@ virtq_store64_release(void *p, uint64_t v)
 static inline void
 virtq_barrier_event(void)
 {
-#if defined(__x86_64__)
-	/* A locked no-op is cheaper than mfence and orders normal memory as well. */
-	__asm__ volatile("lock addl $0, -128(%%rsp)" ::: "memory", "cc");
-#else
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-#endif
-}
-
-/*
- * Ask for a line that is about to be written. The builtin asks for a shared copy on the baseline
- * processor, and the store then pays a second trip to the other core; processors that lack the
- * instruction ignore it.
- */
-static inline void
-virtq_prefetch_write(const void *p)
-{
-#if defined(__x86_64__)
-	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
-#else
-	__builtin_prefetch(p, 1, 3);
-#endif
+	virtq_arch_mb();
 }
 
 /* Bytes [p, p + len) will be read soon. */
@@ -170,7 +151,7 @@ VIRTQ_INLINE void
 virtq_prefetch_write_range(const void *p, uint32_t len)
 {
 	for (uint32_t off = 0; off < len; off += VIRTQ_CACHE_LINE)
-		virtq_prefetch_write((const uint8_t *)p + off);
+		virtq_arch_prefetch_write((const uint8_t *)p + off);
 }
 
 /*

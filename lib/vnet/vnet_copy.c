@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vnet_impl.h"
 
-#ifndef VNET_COPY_INLINE
+#ifdef VNET_ISA_COPY_CALLS
 void
 vnet_copy_long(void *to, const void *from, uint32_t len)
 {

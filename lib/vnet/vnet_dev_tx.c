@@ -309,10 +309,10 @@ tx_prefetch(const void *ctx, uint16_t i, const struct virtq_chain *c)
 	if (tx_header_apart(c->addr, 12))
 		rte_prefetch0(c->addr);
 	else
-		virtq_prefetch_write(c->addr);
-	virtq_prefetch_write(data);
+		virtq_arch_prefetch_write(c->addr);
+	virtq_arch_prefetch_write(data);
 	if (in_line + pkts[i]->data_len > RTE_CACHE_LINE_SIZE)
-		virtq_prefetch_write(data + RTE_CACHE_LINE_SIZE);
+		virtq_arch_prefetch_write(data + RTE_CACHE_LINE_SIZE);
 }
 
 /* A header of a packet in one buffer, in two words. */

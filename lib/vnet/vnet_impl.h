@@ -10,6 +10,7 @@
 #include "vnet.h"
 #include "vnet_count.h"
 #include "vnet_extbuf.h"
+#include "vnet_isa_x86.h"
 #include "vnet_rx_after.h"
 #include "vnet_zc_buf.h"
 
@@ -42,19 +43,15 @@ _Static_assert(sizeof(struct vnet_any_hdr) == VNET_HDR_HASH, "VIRTIO 1.2, 5.1.6"
 /* 16 bytes at any address. */
 typedef uint8_t vnet_v16 __attribute__((vector_size(16), aligned(1), may_alias));
 
-/*
- * rte_memcpy(). With SSE alone it is hundreds of instructions and a jump table wherever it is
- * inlined, so that a file of bursts takes the compiler minutes; there it is one function.
- */
-#if defined(__AVX2__) || !defined(__SSE__)
-#define VNET_COPY_INLINE
+/* rte_memcpy(), of which the processor says whether it is inlined. */
+#ifdef VNET_ISA_COPY_CALLS
+void vnet_copy_long(void *to, const void *from, uint32_t len);
+#else
 static inline void
 vnet_copy_long(void *to, const void *from, uint32_t len)
 {
 	rte_memcpy(to, from, len);
 }
-#else
-void vnet_copy_long(void *to, const void *from, uint32_t len);
 #endif
 
 /*
