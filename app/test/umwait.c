@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <rte_cpuflags.h>
+#include <rte_cycles.h>
 #include <rte_lcore.h>
 #include <rte_power_intrinsics.h>
 
