@@ -8,7 +8,7 @@
 #include "vnet_isa.h"
 
 #define SLOTS 64
-#define SLOT_BYTES (ANY_MAX + 101)	/* odd, so that addresses are of all kinds */
+#define SLOT_BYTES (ANY_MAX + RTE_CACHE_LINE_SIZE + 37)	/* odd: addresses are of all kinds */
 #define POISON 0xa5
 
 static const uint64_t csum_rings[] = {
