@@ -141,7 +141,8 @@ virtq_iotlb_view_begin(struct virtq_iotlb_view *view, uint32_t pos)
 
 	__atomic_store_n(&view->stood, pos, __ATOMIC_RELAXED);
 	if (moved || __atomic_load_n(&view->news, __ATOMIC_RELAXED) != 0) {
-		__atomic_store_n(&view->news, 0, __ATOMIC_SEQ_CST);
+		/* Not a store, which later loads of the slots may overtake. */
+		__atomic_exchange_n(&view->news, 0, __ATOMIC_ACQUIRE);
 		forget_behind(view, pos);
 	}
 	if (generation == view->generation)
