@@ -285,6 +285,7 @@ test_wanted(void **state)
 	const uint64_t in_order = VIRTQ_BIT(VIRTIO_F_IN_ORDER);
 	const uint64_t packed = VIRTQ_BIT(VIRTIO_F_RING_PACKED);
 	const uint64_t iommu = VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
+	const uint64_t order = VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM);
 	const uint64_t all = mrg | in_order | packed | VRING_FRONT_CSUM_FEATURES;
 	uint64_t got;
 
@@ -292,12 +293,15 @@ test_wanted(void **state)
 	got = vring_devargs_wanted(&args, all);
 	assert_true((got & all) == (all & ~packed));
 	assert_true((got & (VHOST_FE_CTRL_FEATURES | iommu)) == 0);
+	assert_true(got & order);
+	parse("path=/dev/vhost-net");
+	assert_true(vring_devargs_wanted(&args, all) & order);
 	parse("path=/s,packed_vq=1,mrg_rxbuf=0,in_order=0,csum=0");
 	assert_true((vring_devargs_wanted(&args, all) & all) == packed);
 	parse("path=/dev/vhost-vdpa-77");
 	got = vring_devargs_wanted(&args, all);
 	assert_true((got & VHOST_FE_CTRL_FEATURES) == VHOST_FE_CTRL_FEATURES);
-	assert_true(got & iommu);
+	assert_true((got & (iommu | order)) == (iommu | order));
 	parse("path=/dev/vhost-vdpa-77,cq=0");
 	assert_true((vring_devargs_wanted(&args, all) & VHOST_FE_CTRL_FEATURES) == 0);
 }
@@ -346,6 +350,7 @@ test_features_of_net_vhost(void **state)
 	/* None is in doubt, and none that only a front-end can keep is offered. */
 	assert_true((vring_devargs_fallback(&args) & vring_devargs_features(&args)) == 0);
 	assert_true((VRING_BACK_TOLERATED & vring_devargs_features(&args)) == 0);
+	assert_true(VRING_BACK_TOLERATED & VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM));
 }
 
 enum roles { BACK = 1, SOCKET = 2, VDPA = 4, NET = 8, FRONT = 14, ALL = 15 };

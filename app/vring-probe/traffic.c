@@ -355,7 +355,7 @@ bring_up(struct traffic *t)
 		.dev = dev,
 		.pairs = 1,
 		.queue_size = SIZE,
-		.features = VIRTQ_BIT(VIRTIO_F_VERSION_1) |
+		.features = VIRTQ_BIT(VIRTIO_F_VERSION_1) | VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM) |
 			    (vhost_force_iommu(dev) ? VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) : 0),
 		.drv = t->drv,
 		.ops = &traffic_ops,

@@ -158,10 +158,15 @@ virtq_drv_break(struct virtq_drv *drv, enum virtq_error e)
 void
 virtq_drv_notify_device(const struct virtq_ring *ring)
 {
-	if (ring->notifier != NULL)
-		__atomic_store_n((uint16_t *)ring->notifier, ring->qid, __ATOMIC_RELEASE);
-	else
+	uint16_t *notifier = ring->notifier;
+
+	if (notifier == NULL) {
 		virtq_notify(ring->callfd);
+		return;
+	}
+	/* A register, whatever was negotiated: the device then looks at what was published. */
+	virtq_arch_dma_wmb();
+	virtq_store16(notifier, ring->qid);
 }
 
 void

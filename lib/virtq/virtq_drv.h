@@ -148,6 +148,43 @@ virtq_drv_freelist_pop(struct virtq_drv *drv)
 	return id;
 }
 
+/*
+ * ORDER_PLATFORM: the device need not be a processor. What follows orders memory for such a one, on
+ * top of what does so for processors. VIRTIO 1.2, 6.1.
+ */
+VIRTQ_INLINE bool
+virtq_drv_is_dma(const struct virtq_ring *ring)
+{
+	return VIRTQ_ARCH_DMA &&
+	       virtq_unlikely(ring->features & VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM));
+}
+
+/* With barrier A, before the store. */
+VIRTQ_INLINE void
+virtq_drv_dma_wmb(const struct virtq_ring *ring)
+{
+	if (virtq_drv_is_dma(ring))
+		virtq_arch_dma_wmb();
+}
+
+/* With barrier B, after the load. */
+VIRTQ_INLINE void
+virtq_drv_dma_rmb(const struct virtq_ring *ring)
+{
+	if (virtq_drv_is_dma(ring))
+		virtq_arch_dma_rmb();
+}
+
+/* Barrier C. */
+VIRTQ_INLINE void
+virtq_drv_barrier_event(const struct virtq_ring *ring)
+{
+	if (virtq_drv_is_dma(ring))
+		virtq_arch_dma_mb();
+	else
+		virtq_barrier_event();
+}
+
 VIRTQ_INLINE void
 virtq_drv_freelist_push(struct virtq_drv *drv, uint16_t id, bool empty)
 {
@@ -258,10 +295,12 @@ virtq_drv_add_packed(struct virtq_drv *drv, const struct virtq_ring *ring, void 
 	virtq_drv_count(drv, ring, n);
 	drv->num_free_ids--;
 	/* The first of a batch is made available last: the device looks at no other before it. */
-	if (drv->unpublished++ == 0)
+	if (drv->unpublished++ == 0) {
 		drv->first = (struct virtq_drv_head){head, head_flags};
-	else
+	} else {
+		virtq_drv_dma_wmb(ring);
 		virtq_store16_release(&ring->pdesc[head].flags, head_flags);
+	}
 }
 
 /*
@@ -288,6 +327,7 @@ virtq_drv_publish(struct virtq_drv *drv, const struct virtq_ring *ring, bool pac
 	if (drv->unpublished == 0)
 		return false;
 	drv->unpublished = 0;
+	virtq_drv_dma_wmb(ring);
 	if (packed)
 		virtq_store16_release(&ring->pdesc[drv->first.idx].flags, drv->first.flags);
 	else
@@ -329,7 +369,7 @@ virtq_drv_kick(struct virtq_drv *drv, const struct virtq_ring *ring, bool packed
 {
 	if (ring->callfd < 0 && ring->notifier == NULL)
 		return;
-	virtq_barrier_event(); /* Barrier C */
+	virtq_drv_barrier_event(ring); /* Barrier C */
 	if (packed ? virtq_drv_needs_kick_packed(drv, ring) : virtq_drv_needs_kick_split(drv, ring))
 		virtq_drv_notify(drv, ring);
 	else
@@ -346,6 +386,7 @@ virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_ring *ring)
 	uint16_t n;
 
 	drv->used_seen = virtq_load16_acquire(&ring->used->idx);
+	virtq_drv_dma_rmb(ring);
 	n = drv->used_seen - drv->cursor.used_idx;
 	if (virtq_unlikely(n > (uint16_t)(ring->size - drv->num_free))) {
 		virtq_drv_break(drv, VIRTQ_E_USED_JUMP);
@@ -354,7 +395,10 @@ virtq_drv_used_split(struct virtq_drv *drv, const struct virtq_ring *ring)
 	return n;
 }
 
-/* Packed: whether an entry is used. wrap: the counter at its place; *meta: its one copy. */
+/*
+ * Packed: whether an entry is used. wrap: the counter at its place; *meta: its one copy. Whoever
+ * then reads its buffer calls virtq_drv_dma_rmb() before.
+ */
 VIRTQ_INLINE bool
 virtq_drv_used_packed(const struct vring_packed_desc *d, bool wrap, uint64_t *meta)
 {

@@ -26,6 +26,7 @@ struct virtq_drv_bulk {
 	uint16_t at;		/* packed: the next entry of the ring */
 	uint16_t phase;		/* packed: flags that make it available */
 	uint16_t n;		/* buffers so far */
+	const struct virtq_ring *ring;
 };
 
 VIRTQ_INLINE struct virtq_drv_bulk
@@ -39,6 +40,7 @@ virtq_drv_bulk_begin(const struct virtq_drv *drv, const struct virtq_ring *ring)
 		.id = drv->free_first,
 		.at = drv->cursor.avail_idx,
 		.phase = virtq_drv_packed_phase(drv->cursor.avail_wrap),
+		.ring = ring,
 	};
 }
 
@@ -63,6 +65,7 @@ virtq_drv_bulk_put(const struct virtq_drv *drv, struct virtq_drv_bulk *b, uint64
 		phase ^= VIRTQ_PACKED_PHASES;
 	virtq_store64(&b->pdesc[b->at].addr, iova);
 	/* Barrier A, for the device that has got this far. */
+	virtq_drv_dma_wmb(b->ring);
 	virtq_store64_release(&b->pdesc[b->at].len,
 			      len | (uint64_t)b->id << 32 | (uint64_t)(flags | phase) << 48);
 	if (++b->id == b->size)
@@ -188,7 +191,11 @@ virtq_drv_used_entry(const struct virtq_drv *drv, const struct virtq_ring *ring,
 		at = &ring->pdesc[virtq_drv_used_place(drv, ring, ahead, &wrap)];
 	else
 		at = &ring->used->ring[(drv->cursor.used_idx + ahead) & ring->mask];
-	return virtq_drv_read_used(at, wrap, id, len, packed);
+	if (!virtq_drv_read_used(at, wrap, id, len, packed))
+		return false;
+	if (packed)
+		virtq_drv_dma_rmb(ring);
+	return true;
 }
 
 /* Used entries from the next one on that follow each other in memory. */
@@ -210,7 +217,10 @@ virtq_drv_used_begin(const struct virtq_drv *drv, const struct virtq_ring *ring,
 	};
 }
 
-/* As virtq_drv_used_entry(), for i < left. */
+/*
+ * As virtq_drv_used_entry(), for i < left. Packed: a device that is no processor is asked before,
+ * with virtq_drv_used_dma().
+ */
 VIRTQ_INLINE bool
 virtq_drv_used_next(const struct virtq_drv_used *u, uint32_t i, uint32_t *id, uint32_t *len,
 		    bool packed)
@@ -219,6 +229,21 @@ virtq_drv_used_next(const struct virtq_drv_used *u, uint32_t i, uint32_t *id, ui
 				     sizeof(struct vring_used_elem);
 
 	return virtq_drv_read_used((const uint8_t *)u->first + i * size, u->wrap, id, len, packed);
+}
+
+/* Packed: n of them, n <= left; with ORDER_PLATFORM only as many as are used. */
+VIRTQ_INLINE uint16_t
+virtq_drv_used_dma(const struct virtq_ring *ring, const struct virtq_drv_used *u, uint16_t n)
+{
+	uint32_t id, len;
+	uint16_t i = 0;
+
+	if (!virtq_drv_is_dma(ring))
+		return n;
+	while (i < n && virtq_drv_used_next(u, i, &id, &len, true))
+		i++;
+	virtq_drv_dma_rmb(ring);
+	return i;
 }
 
 /* Split: ids and lengths of four of them, for i + 4 <= left. */

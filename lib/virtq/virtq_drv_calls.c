@@ -32,6 +32,7 @@ virtq_drv_calls_on(const struct virtq_drv *drv, const struct virtq_ring *ring)
 	if (ring->packed) {
 		virtq_store16(&ring->driver_event->off_wrap,
 			      (uint16_t)(at->used_idx | at->used_wrap << 15));
+		virtq_drv_dma_wmb(ring);
 		virtq_store16_release(&ring->driver_event->flags,
 				      event_idx ? VRING_PACKED_EVENT_FLAG_DESC :
 						  VRING_PACKED_EVENT_FLAG_ENABLE);
@@ -40,7 +41,8 @@ virtq_drv_calls_on(const struct virtq_drv *drv, const struct virtq_ring *ring)
 		if (event_idx)
 			store_used_event(ring, at->used_idx);
 	}
-	virtq_barrier_event(); /* Barrier C, the other way round: what came before is seen */
+	/* Barrier C, the other way round: what came before is seen. */
+	virtq_drv_barrier_event(ring);
 	return nothing_used(drv, ring);
 }
 

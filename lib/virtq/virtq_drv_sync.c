@@ -48,6 +48,7 @@ virtq_drv_sync_done(struct virtq_drv *drv, const struct virtq_ring *ring)
 					   drv->cursor.used_wrap,
 					   &meta))
 			return 0;
+		virtq_drv_dma_rmb(ring);
 		id = (uint16_t)(meta >> 32);
 	} else {
 		if (virtq_drv_used_split(drv, ring) == 0)

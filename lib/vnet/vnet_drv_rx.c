@@ -333,6 +333,8 @@ drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_rin
 		have = drv_have_split(rxq, drv, ring, n);
 	}
 	batch.n = RTE_MIN(RTE_MIN(n, have), left);
+	if (flags & DRV_RX_PACKED)
+		batch.n = virtq_drv_used_dma(ring, &batch.used, batch.n);
 	if (batch.n == 0 || !virtq_drv_used_next(&batch.used, 0, &id, &len, flags & DRV_RX_PACKED))
 		return 0;
 	/* They will be offered again when the burst ends. On split rings this does not pay. */

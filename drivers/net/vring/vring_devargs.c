@@ -461,8 +461,8 @@ vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets)
 	if (!args->in_order)
 		features &= ~VIRTQ_BIT(VIRTIO_F_IN_ORDER);
 	if (!vring_devargs_vdpa(args)) {
-		features &= ~(VRING_FRONT_VDPA_FEATURES | VHOST_FE_CTRL_FEATURES);
-		return features | (args->iommu ? VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) : 0);
+		features &= ~VHOST_FE_CTRL_FEATURES;
+		return args->iommu ? features : features & ~VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM);
 	}
 	if (args->cq == 0)
 		features &= ~VHOST_FE_CTRL_FEATURES;

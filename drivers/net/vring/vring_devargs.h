@@ -140,10 +140,7 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	(VIRTQ_BIT(VIRTIO_NET_F_MAC) | VIRTQ_BIT(VIRTIO_NET_F_STATUS) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_MTU) | VIRTQ_BIT(VIRTIO_NET_F_MQ) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_SPEED_DUPLEX) | VHOST_FE_CTRL_FEATURES | \
-	 VRING_FRONT_VDPA_FEATURES)
-/* Of devices behind an IOMMU: addresses and barriers are the platform's. */
-#define VRING_FRONT_VDPA_FEATURES \
-	(VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM) | VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM))
+	 VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM) | VIRTQ_BIT(VIRTIO_F_ACCESS_PLATFORM))
 #define VRING_FRONT_CSUM_FEATURES \
 	(VIRTQ_BIT(VIRTIO_NET_F_CSUM) | VIRTQ_BIT(VIRTIO_NET_F_GUEST_CSUM) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO4) | VIRTQ_BIT(VIRTIO_NET_F_HOST_TSO6) | \
@@ -159,12 +156,13 @@ uint64_t vring_devargs_wanted(const struct vring_devargs *args, uint64_t packets
 	 VIRTQ_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))
 /*
  * Not offered, since the front-end alone can keep them: a guest would look into a configuration
- * space that the port does not have. What a front-end sends of them is its own business.
+ * space that the port does not have. What a front-end sends of them is its own business. With
+ * ORDER_PLATFORM, which a guest may have from another device, it takes more care than is needed.
  */
 #define VRING_BACK_TOLERATED \
 	(VIRTQ_BIT(VIRTIO_NET_F_MAC) | VIRTQ_BIT(VIRTIO_NET_F_STATUS) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_CTRL_VLAN) | VIRTQ_BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | \
 	 VIRTQ_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | VIRTQ_BIT(VIRTIO_NET_F_SPEED_DUPLEX) | \
-	 VIRTQ_BIT(VIRTIO_NET_F_STANDBY))
+	 VIRTQ_BIT(VIRTIO_NET_F_STANDBY) | VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM))
 
 #endif /* VRING_DEVARGS_H */
