@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import bed
 import matrix
@@ -194,6 +195,13 @@ def reasons(bridge):
     bridge.vsctl("del-port", "br0", "p1")
     bridge.add(1, ",tx-retries=1")
     bridge.front("a")
+
+    def at_rest():
+        """The switch shows what was so up to a second ago: packets of an earlier case may come."""
+        first = bridge.statistics(0)
+        time.sleep(2)
+        return bridge.statistics(0) == first
+    bed.wait_for("the statistics of p0 at rest", at_rest, 15)
     before = bridge.statistics(0)["rx_packets"]
 
     def counted(pattern):
