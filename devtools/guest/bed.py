@@ -5,6 +5,7 @@ Everything started here ends with this process: see stop_all().
 """
 
 import atexit
+import contextlib
 import ctypes
 import json
 import math
@@ -114,6 +115,9 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.child.kill()
         status = self.child.wait()
+        if self.child.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self.child.stdin.close()
         if self in _started:
             _started.remove(self)
         return status
@@ -276,7 +280,7 @@ class Testpmd(Console, Process):
         try:
             self.child.stdin.write((line + "\n").encode())
             self.child.stdin.flush()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # by its own end, or by end()
             raise Failure("%s ended: %s" % (self.name, self.last_line()))
 
     def quit(self):
