@@ -19,6 +19,7 @@ WORD=
 MATCHED=
 _NO_CASE=5	# status of a program where no case has WORD in its name
 _cleanups=()
+_CALLED_IN=$PWD
 export STEPS_SINCE=${STEPS_SINCE:-$EPOCHSECONDS}
 
 for _arg; do
@@ -67,6 +68,12 @@ trap _run_cleanups EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
+
+# absolute PATH: as the caller of the script means it, who may be elsewhere.
+absolute()
+{
+	(cd "$_CALLED_IN" && realpath -m -- "$1")
+}
 
 # need_root: end unless the script runs as root.
 need_root()
