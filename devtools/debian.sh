@@ -61,6 +61,34 @@ debian_enter()
 			DEBIAN_FRONTEND=noninteractive PATIENCE="${PATIENCE:-1}" \
 			STEPS_SINCE="$STEPS_SINCE" chroot "$tree" "$@"' bash "$@"
 }
+export -f debian_enter	# run_inside calls it from another shell
+
+# run_inside PID_FILE COMMAND...: in a process group of its own, which end_inside ends.
+run_inside()
+{
+	local status=0
+
+	# shellcheck disable=SC2016	# for the inner shell to expand
+	setsid --wait bash -c 'echo $$ >"$1"; shift; "$@"' bash "$@" </dev/null || status=$?
+	: >"$1"
+	return $status
+}
+
+# end_inside PID_FILE: on_exit, since the signal that ends a script may be for the script alone. The
+# file comes from mktemp: one that is kept might name the process of somebody else.
+end_inside()
+{
+	local pid
+
+	pid=$(cat "$1")
+	rm -f "$1"
+	[ -n "$pid" ] && kill -TERM -- "-$pid" 2>/dev/null || return 0
+	for _ in {1..100}; do
+		kill -0 -- "-$pid" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	kill -KILL -- "-$pid"
+}
 
 # debian_base SUITE
 debian_base()
