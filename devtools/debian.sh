@@ -31,6 +31,15 @@ debian_suite()
 	esac
 }
 
+# _no_services TREE: what is installed there starts no service, and stops none.
+_no_services()
+{
+	rm -f "$1/usr/sbin/policy-rc.d"		# may be a link to a file out here
+	printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
+	chmod 755 "$1/usr/sbin/policy-rc.d"
+}
+export -f _no_services
+
 # debian_enter TREE [--copy DIR] [--bind ro|rw FROM TO]... COMMAND...: run it there, in name spaces
 # of its own: what is mounted and what runs ends with it. With --copy it runs in a copy of the
 # tree, which ends with it as well; DIR is an empty directory. The machine's FROM is TO there.
@@ -46,6 +55,7 @@ debian_enter()
 			mount -t overlay overlay "$2/tree" \
 				-o "lowerdir=${tree:-/},upperdir=$2/upper,workdir=$2/work"
 			tree=$2/tree
+			_no_services "$tree"
 			shift 2
 		fi
 		while [ "$1" = --bind ]; do
@@ -103,10 +113,9 @@ debian_base()
 	rm -rf "$place/base.new"
 	debootstrap --variant=minbase "$1" "$place/base.new" "$uri" >"$place/base.log" 2>&1 ||
 		die "debootstrap: $(tail -n 1 "$place/base.log"), see $place/base.log"
-	# What is installed there starts no service, and waits for no disk.
+	# What is installed there waits for no disk.
 	echo force-unsafe-io >"$place/base.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
-	printf '#!/bin/sh\nexit 101\n' >"$place/base.new/usr/sbin/policy-rc.d"
-	chmod 755 "$place/base.new/usr/sbin/policy-rc.d"
+	_no_services "$place/base.new"
 	mv "$place/base.new" "$place/base"
 }
 
