@@ -11,21 +11,22 @@
 #define L3 RTE_PTYPE_L3_MASK
 #define L4 RTE_PTYPE_L4_MASK
 
-/* What stands behind the addresses, and the types of it; 0: those that the release says. */
+/* What stands behind the addresses, and the types of it; 0: of a tunnel, as the release says. */
 static const struct {
 	uint8_t bytes[64];
 	uint32_t type;
 } kinds[] = {
 	{ { 0x88, 0xb5 }, RTE_PTYPE_L2_ETHER },
-	{ { 0x81, 0x00, 0, 7, 0x88, 0xb5 }, 0 },
-	{ { 0x88, 0xa8, 0, 7, 0x81, 0, 0, 8, 0x88, 0xb5 }, 0 },
+	{ { 0x81, 0x00, 0, 7, 0x88, 0xb5 }, VNET_COMPAT_PTYPE_VLAN },
+	{ { 0x88, 0xa8, 0, 7, 0x81, 0, 0, 8, 0x88, 0xb5 }, RTE_PTYPE_L2_ETHER_QINQ },
 	{ { 0x08, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, IPPROTO_TCP, [34] = 0x50 },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_TCP },
 	{ { 0x08, 0, 0x46, 0, 0, 32, 0, 0, 0, 0, 64, IPPROTO_UDP },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4_EXT | RTE_PTYPE_L4_UDP },
 	{ { 0x08, 0, 0x45, 0, 0, 40, 0, 0, 0x20, 0, 64, IPPROTO_UDP },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_FRAG },
-	{ { 0x81, 0, 0, 7, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, IPPROTO_SCTP }, 0 },
+	{ { 0x81, 0, 0, 7, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, IPPROTO_SCTP },
+	  VNET_COMPAT_PTYPE_VLAN | RTE_PTYPE_L3_IPV6 | RTE_PTYPE_L4_SCTP },
 	{ { 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, IPPROTO_HOPOPTS, [42] = IPPROTO_UDP },
 	  RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV6_EXT | RTE_PTYPE_L4_UDP },
 	{ { 0x08, 0, 0x45, 0, 0, 60, 0, 0, 0, 0, 64, IPPROTO_IPIP,

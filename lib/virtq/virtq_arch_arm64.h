@@ -7,42 +7,25 @@
 #ifndef VIRTQ_ARCH_ARM64_H
 #define VIRTQ_ARCH_ARM64_H
 
-/* Whether a device needs other barriers than a processor. */
-#define VIRTQ_ARCH_DMA 1
-
-/* Everything before, then everything after, as another processor sees it. */
-static inline void
-virtq_arch_mb(void)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
-
-/* The same as a device sees it, which has memory in common with this processor. */
+#define virtq_arch_dma_mb virtq_arch_dma_mb
 static inline void
 virtq_arch_dma_mb(void)
 {
 	__asm__ volatile("dmb osh" ::: "memory");
 }
 
-/* Loads before, then loads and stores after. */
+#define virtq_arch_dma_rmb virtq_arch_dma_rmb
 static inline void
 virtq_arch_dma_rmb(void)
 {
 	__asm__ volatile("dmb oshld" ::: "memory");
 }
 
-/* Stores before, then stores after, be it to memory or to a register of the device. */
+#define virtq_arch_dma_wmb virtq_arch_dma_wmb
 static inline void
 virtq_arch_dma_wmb(void)
 {
 	__asm__ volatile("dmb oshst" ::: "memory");
-}
-
-/* Ask for a line that is about to be written. */
-static inline void
-virtq_arch_prefetch_write(const void *p)
-{
-	__builtin_prefetch(p, 1, 3);
 }
 
 #endif /* VIRTQ_ARCH_ARM64_H */

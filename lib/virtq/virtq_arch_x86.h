@@ -6,10 +6,9 @@
 #ifndef VIRTQ_ARCH_X86_H
 #define VIRTQ_ARCH_X86_H
 
-/* Whether a device needs other barriers than a processor. */
 #define VIRTQ_ARCH_DMA 0
 
-/* Everything before, then everything after, as another processor sees it. */
+#define virtq_arch_mb virtq_arch_mb
 static inline void
 virtq_arch_mb(void)
 {
@@ -17,21 +16,14 @@ virtq_arch_mb(void)
 	__asm__ volatile("lock addl $0, -128(%%rsp)" ::: "memory", "cc");
 }
 
-/* The same as a device sees it, which has memory in common with this processor. */
-static inline void
-virtq_arch_dma_mb(void)
-{
-	virtq_arch_mb();
-}
-
-/* Loads before, then loads and stores after. */
+#define virtq_arch_dma_rmb virtq_arch_dma_rmb
 static inline void
 virtq_arch_dma_rmb(void)
 {
 	__asm__ volatile("" ::: "memory");
 }
 
-/* Stores before, then stores after, be it to memory or to a register of the device. */
+#define virtq_arch_dma_wmb virtq_arch_dma_wmb
 static inline void
 virtq_arch_dma_wmb(void)
 {
@@ -39,10 +31,10 @@ virtq_arch_dma_wmb(void)
 }
 
 /*
- * Ask for a line that is about to be written. The builtin asks for a shared copy on the baseline
- * processor, and the store then pays a second trip to the other core; processors that lack the
- * instruction ignore it.
+ * The builtin asks for a shared copy on the baseline processor, and the store then pays a second
+ * trip to the other core; processors that lack the instruction ignore it.
  */
+#define virtq_arch_prefetch_write virtq_arch_prefetch_write
 static inline void
 virtq_arch_prefetch_write(const void *p)
 {

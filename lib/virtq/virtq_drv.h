@@ -149,8 +149,8 @@ virtq_drv_freelist_pop(struct virtq_drv *drv)
 }
 
 /*
- * ORDER_PLATFORM: the device need not be a processor. What follows orders memory for such a one, on
- * top of what does so for processors. VIRTIO 1.2, 6.1.
+ * ORDER_PLATFORM: the device need not be a processor. What follows orders memory for such a device,
+ * on top of what does so for processors. VIRTIO 1.2, 6.1.
  */
 VIRTQ_INLINE bool
 virtq_drv_is_dma(const struct virtq_ring *ring)

@@ -22,4 +22,11 @@
 #endif
 #define VNET_COMPAT_READS_BEHIND_GTP (VNET_COMPAT_UDP_TUNNELS && VNET_COMPAT_BEFORE(26, 7))
 
+/* The type of Ethernet with one tag: 26.07 or-s both, which makes it that of two tags. */
+#if VNET_COMPAT_BEFORE(26, 7)
+#define VNET_COMPAT_PTYPE_VLAN RTE_PTYPE_L2_ETHER_VLAN
+#else
+#define VNET_COMPAT_PTYPE_VLAN RTE_PTYPE_L2_ETHER_QINQ
+#endif
+
 #endif /* VNET_COMPAT_H */

@@ -126,8 +126,8 @@ vnet_csum_of(uint64_t sum)
 }
 
 /*
- * The packet type of a frame whose checksum is that of a plain TCP or UDP packet, as
- * rte_net_get_ptype() says it who is asked for VNET_PTYPE_OUTER; 0: it is no such frame.
+ * The packet type of a frame whose checksum is that of a plain TCP or UDP packet: the type that
+ * rte_net_get_ptype() returns for VNET_PTYPE_OUTER; 0: it is no such frame.
  * l4: offset of the L4 header, csum: of the checksum in it.
  */
 static inline uint32_t

@@ -18,7 +18,7 @@
 
 #include "vnet_compat.h"
 
-/* Who looks for no tunnel is spared the search. */
+/* Layers without tunnels: the search for them is left out. */
 #define VNET_PTYPE_OUTER (RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK)
 
 struct rte_mbuf;
