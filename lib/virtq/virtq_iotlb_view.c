@@ -141,7 +141,7 @@ virtq_iotlb_view_begin(struct virtq_iotlb_view *view, uint32_t pos)
 
 	__atomic_store_n(&view->stood, pos, __ATOMIC_RELAXED);
 	if (moved || __atomic_load_n(&view->news, __ATOMIC_RELAXED) != 0) {
-		/* Not a store, which later loads of the slots may overtake. */
+		/* Barrier E. Not a store, which later loads of the slots may overtake. */
 		__atomic_exchange_n(&view->news, 0, __ATOMIC_ACQUIRE);
 		forget_behind(view, pos);
 	}
@@ -223,6 +223,7 @@ virtq_iotlb_view_miss(struct virtq_iotlb_view *view, uint64_t iova, bool write)
 		slot_change(&view->slot[i], word, 0);
 		return false;
 	}
+	/* Barrier E: it is noted before. */
 	if (i < 0 && take_slot(view, key | SLOT_NOTED, view->stood, 0, true) &&
 	    __atomic_exchange_n(&view->signalled, 1, __ATOMIC_SEQ_CST) == 0)
 		virtq_notify(view->missfd);
@@ -246,6 +247,7 @@ virtq_iotlb_view_read(const struct virtq_iotlb_view *view, uint64_t iova, void *
 void
 virtq_iotlb_view_look(struct virtq_iotlb_view *view)
 {
+	/* Barrier E: what is noted is looked at afterwards. */
 	__atomic_store_n(&view->signalled, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -303,7 +305,7 @@ answer_slot(struct virtq_iotlb_view *view, struct virtq_iotlb_slot *slot, uint64
 		return;
 	slot->host = host;
 	slot_change(slot, word, (word & ~SLOT_STATE) | SLOT_KNOWN);
-	__atomic_store_n(&view->news, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&view->news, 1, __ATOMIC_SEQ_CST); /* Barrier E */
 }
 
 /* The page was asked for, with or without `write`. */

@@ -36,8 +36,8 @@ void virtq_log_put(struct virtq_log *log);
 bool virtq_log_failed(const struct virtq_log *log);
 
 /*
- * Between the writes and the marks for them: a page that is found marked may be sent at once, and
- * has to be sent with what was written.
+ * Barrier D, between the writes and the marks for them: a page that is found marked may be sent at
+ * once, and has to be sent with what was written.
  */
 static inline void
 virtq_log_barrier(void)

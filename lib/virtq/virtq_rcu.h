@@ -44,6 +44,7 @@ virtq_rcu_read_lock(struct virtq_rcu *rcu)
 static inline void
 virtq_rcu_read_unlock(struct virtq_rcu *rcu)
 {
+	/* Barrier G: what the burst did is over for whoever sees this. */
 	__atomic_store_n(&rcu->busy, 0, __ATOMIC_RELEASE);
 }
 

@@ -196,7 +196,7 @@ vring_intr_follow(struct vring_port *port)
 			if (!watch_instead(intr, j, want[j]))
 				deaf = true;
 		__atomic_store_n(&q->deaf, deaf, __ATOMIC_RELAXED);
-		/* As who asks: either it sees that the queue is deaf, or we that it has asked. */
+		/* Barrier F: who asks sees that the queue is deaf, or we that it has asked. */
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&q->asked, __ATOMIC_RELAXED))
 			wake_queue(q);
@@ -218,7 +218,7 @@ vring_intr_rx_enable(struct rte_eth_dev *dev, uint16_t id)
 	q = &port->intr->queue[id];
 	virtq_notify_take(q->wakefd);
 	__atomic_store_n(&q->asked, 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* Barrier F */
 	if (!vring_rxtx_rx_wake(dev->data->rx_queues[id], true) ||
 	    __atomic_load_n(&q->deaf, __ATOMIC_RELAXED))
 		wake_queue(q);
