@@ -110,8 +110,10 @@ debian_base()
 	need_packages debootstrap util-linux
 	step "installing Debian's $1"
 	mkdir -p "$place"
-	rm -rf "$place/base.new"
-	debootstrap --variant=minbase "$1" "$place/base.new" "$uri" >"$place/base.log" 2>&1 ||
+	rm -rf --one-file-system "$place/base.new"
+	# It mounts /proc and /sys there, and leaves them if it is interrupted.
+	unshare --mount debootstrap --variant=minbase "$1" "$place/base.new" "$uri" \
+		>"$place/base.log" 2>&1 ||
 		die "debootstrap: $(tail -n 1 "$place/base.log"), see $place/base.log"
 	# What is installed there waits for no disk.
 	echo force-unsafe-io >"$place/base.new/etc/dpkg/dpkg.cfg.d/unsafe-io"
@@ -127,7 +129,7 @@ debian_build()
 	[ ! -d "$place/build" ] || return 0
 	debian_base "$1"
 	step "installing DPDK in Debian's $1"
-	rm -rf "$place/build.new"
+	rm -rf --one-file-system "$place/build.new"
 	cp -a "$place/base" "$place/build.new"
 	debian_enter "$place/build.new" apt-get -qq install -y --no-install-recommends \
 		python3 dpdk dpdk-dev libdpdk-dev >"$log" 2>&1 ||
