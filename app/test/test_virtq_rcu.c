@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include "virtq_rcu.h"
+#include "rig_expect.h"
 #include "rig_guest.h"
 #include "virtq_dev.h"
 
@@ -37,15 +38,6 @@ struct bed {
 	uint32_t stop_driver, stop_device; /* atomic */
 	uint32_t failed;	/* atomic; what a thread found wrong, as a line number */
 };
-
-/* A thread cannot leave a test; the first thing that is wrong ends the run. */
-#define EXPECT(b, cond) \
-	do { \
-		uint32_t none_ = 0; \
-		if (!(cond)) \
-			__atomic_compare_exchange_n(&(b)->failed, &none_, __LINE__, false, \
-						    __ATOMIC_RELAXED, __ATOMIC_RELAXED); \
-	} while (0)
 
 static bool
 going(struct bed *b, const uint32_t *stop)

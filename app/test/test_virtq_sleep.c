@@ -4,26 +4,19 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "rig_guest.h"
+#include "rig_loop.h"
 #include "virtq_dev_kicks.h"
 #include "virtq_drv_calls.h"
 
 #define SIZE 16
-#define IOVA 0x100000000ul
 #define ROUNDS 20000
 #define DEFERRED_ROUNDS 2000 /* of which each may take as long as a call is put off */
 #define LONG_MS 1000	/* nobody is kept waiting for so long */
 
 /* Both sides of one ring. */
 struct pair {
-	bool packed;
+	struct rig_loop s;
 	int fd;			/* of the side that sleeps */
-	uint8_t *mem;
-	struct virtq_drv_layout l;
-	struct virtq_mem *shared;
-	struct virtq_drv *drv;
-	struct virtq_dev *dev;
-	struct virtq_ring *drv_ring, *dev_ring;
 	int rounds;
 	uint64_t seed;
 };
@@ -31,51 +24,26 @@ struct pair {
 static void
 pair_open(struct pair *p, uint64_t features)
 {
-	struct virtq_ring_config cfg = {.size = SIZE, .features = features, .enabled = true,
-					.errfd = -1, .wakefd = -1};
-	struct virtq_region all;
-
-	*p = (struct pair){.packed = features & F_PACKED, .rounds = ROUNDS, .seed = 7};
-	p->fd = cfg.callfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	virtq_drv_layout(SIZE, p->packed, &p->l);
-	p->mem = aligned_alloc(4096, p->l.bytes);
-	memset(p->mem, 0, p->l.bytes);
-	p->drv = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*p->drv));
-	p->dev = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*p->dev));
-	memset(p->drv, 0, sizeof(*p->drv));
-	memset(p->dev, 0, sizeof(*p->dev));
-	assert_int_equal(virtq_drv_init(p->drv, p->mem, IOVA, &cfg, &p->drv_ring), 0);
-	all = (struct virtq_region){.gpa = IOVA, .size = p->l.bytes, .uva = (uintptr_t)p->mem,
-				    .host = p->mem};
-	assert_int_equal(virtq_mem_new(&all, 1, &p->shared), 0);
-	cfg.desc_uva = (uintptr_t)p->mem;
-	cfg.avail_uva = (uintptr_t)p->mem + p->l.avail;
-	cfg.used_uva = (uintptr_t)p->mem + p->l.used;
-	assert_int_equal(virtq_ring_new(&cfg, p->shared, &p->dev_ring), 0);
-	assert_int_equal(virtq_dev_set_base(p->dev, p->dev_ring, virtq_fresh_base(p->packed)), 0);
+	*p = (struct pair){.rounds = ROUNDS, .seed = 7};
+	p->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	rig_loop_open(&p->s, SIZE, features, 0, p->fd, p->fd);
 }
 
 static void
 pair_close(struct pair *p)
 {
-	virtq_drv_fini(p->drv);
-	virtq_ring_free(p->drv_ring);
-	virtq_ring_free(p->dev_ring);
-	virtq_mem_put(p->shared);
-	free(p->drv);
-	free(p->dev);
-	free(p->mem);
+	rig_loop_close(&p->s);
 	close(p->fd);
 }
 
 static void
 offer(struct pair *p)
 {
-	const struct virtq_drv_seg seg = {IOVA + p->l.header, 8};
+	const struct virtq_drv_seg seg = {LOOP_IOVA + p->s.l.header, 8};
 
-	virtq_drv_add(p->drv, p->drv_ring, p, &seg, 1, 0, p->packed);
-	virtq_drv_publish(p->drv, p->drv_ring, p->packed);
-	virtq_drv_kick(p->drv, p->drv_ring, p->packed);
+	virtq_drv_add(p->s.drv, p->s.drv_ring, p, &seg, 1, 0, p->s.packed);
+	virtq_drv_publish(p->s.drv, p->s.drv_ring, p->s.packed);
+	virtq_drv_kick(p->s.drv, p->s.drv_ring, p->s.packed);
 }
 
 static bool
@@ -84,33 +52,33 @@ take_back(struct pair *p)
 	uint64_t meta;
 	uint16_t id;
 
-	if (p->packed) {
-		if (!virtq_drv_used_packed(&p->drv_ring->pdesc[p->drv->cursor.used_idx],
-					   p->drv->cursor.used_wrap, &meta))
+	if (p->s.packed) {
+		if (!virtq_drv_used_packed(&p->s.drv_ring->pdesc[p->s.drv->cursor.used_idx],
+					   p->s.drv->cursor.used_wrap, &meta))
 			return false;
 		id = (uint16_t)(meta >> 32);
 	} else {
-		if (virtq_drv_used_split(p->drv, p->drv_ring) == 0)
+		if (virtq_drv_used_split(p->s.drv, p->s.drv_ring) == 0)
 			return false;
-		id = (uint16_t)virtq_load32(&p->drv_ring->used->ring[p->drv->cursor.used_idx %
+		id = (uint16_t)virtq_load32(&p->s.drv_ring->used->ring[p->s.drv->cursor.used_idx %
 								     SIZE].id);
 	}
-	virtq_drv_pop_used(p->drv, p->drv_ring, id, p->packed);
+	virtq_drv_pop_used(p->s.drv, p->s.drv_ring, id, p->s.packed);
 	return true;
 }
 
 static bool
 use_one(struct pair *p)
 {
-	struct virtq_fetch f = virtq_dev_fetch_begin(p->dev, NULL);
+	struct virtq_fetch f = virtq_dev_fetch_begin(p->s.dev, NULL);
 	struct virtq_chain c;
 
-	virtq_dev_begin(p->dev, p->dev_ring);
-	if (virtq_dev_fetch(p->dev, p->dev_ring, &f, &c, 1, p->packed, false,
+	virtq_dev_begin(p->s.dev, p->s.dev_ring);
+	if (virtq_dev_fetch(p->s.dev, p->s.dev_ring, &f, &c, 1, p->s.packed, false,
 			    virtq_dev_prefetch_nothing) == 0)
 		return false;
-	virtq_dev_complete(p->dev, p->dev_ring, &c, 1, p->packed, false, false);
-	virtq_dev_notify(p->dev, p->dev_ring, p->packed);
+	virtq_dev_complete(p->s.dev, p->s.dev_ring, &c, 1, p->s.packed, false, false);
+	virtq_dev_notify(p->s.dev, p->s.dev_ring, p->s.packed);
 	return true;
 }
 
@@ -169,11 +137,11 @@ device_sleeps(struct pair *p)
 			continue;
 		}
 		fd_count(p->fd);
-		if (virtq_dev_kicks_on(p->dev, p->dev_ring)) {
+		if (virtq_dev_kicks_on(p->s.dev, p->s.dev_ring)) {
 			slept++;
 			assert_true(wait_for_fd(p));
 		}
-		virtq_dev_kicks_off(p->dev, p->dev_ring);
+		virtq_dev_kicks_off(p->s.dev, p->s.dev_ring);
 	}
 	return slept;
 }
@@ -190,11 +158,11 @@ driver_sleeps(struct pair *p)
 			continue;
 		}
 		fd_count(p->fd);
-		if (virtq_drv_calls_on(p->drv, p->drv_ring)) {
+		if (virtq_drv_calls_on(p->s.drv, p->s.drv_ring)) {
 			slept++;
 			assert_true(wait_for_fd(p));
 		}
-		virtq_drv_calls_off(p->drv, p->drv_ring);
+		virtq_drv_calls_off(p->s.drv, p->s.drv_ring);
 	}
 	return slept;
 }
@@ -210,13 +178,13 @@ no_kick_is_lost(void **state)
 		struct pair p;
 
 		pair_open(&p, forms[i]);
-		p.dev_ring->callfd = -1; /* the other side polls */
+		p.s.dev_ring->callfd = -1; /* the other side polls */
 		assert_int_equal(pthread_create(&driver, NULL, drive, &p), 0);
 		slept = device_sleeps(&p);
 		pthread_join(driver, NULL);
 		assert_true(slept > ROUNDS / 100);
 		/* While it was awake it was not kicked, but for kicks that were under way. */
-		assert_in_range(p.drv->kicks, 1, 2 * slept + 1);
+		assert_in_range(p.s.drv->kicks, 1, 2 * slept + 1);
 		pair_close(&p);
 	}
 }
@@ -230,13 +198,13 @@ no_call_is_lost(void **state)
 		struct pair p;
 
 		pair_open(&p, forms[i]);
-		p.drv_ring->callfd = -1;
+		p.s.drv_ring->callfd = -1;
 		offer(&p);
 		assert_int_equal(pthread_create(&device, NULL, serve, &p), 0);
 		slept = driver_sleeps(&p);
 		pthread_join(device, NULL);
 		assert_true(slept > ROUNDS / 100);
-		assert_in_range(p.dev->calls, 1, 2 * slept + 2);
+		assert_in_range(p.s.dev->calls, 1, 2 * slept + 2);
 		pair_close(&p);
 	}
 }
@@ -272,17 +240,17 @@ no_deferred_call_is_lost(void **state)
 
 		pair_open(&p, forms[i % 4]);
 		p.rounds = DEFERRED_ROUNDS;
-		p.drv_ring->callfd = -1;
-		virtq_caller_begin(caller, &p.dev->call, rules[i / 4]);
-		virtq_caller_fd(caller, &p.dev->call, p.fd);
-		p.dev->caller = caller;
+		p.s.drv_ring->callfd = -1;
+		virtq_caller_begin(caller, &p.s.dev->call, rules[i / 4]);
+		virtq_caller_fd(caller, &p.s.dev->call, p.fd);
+		p.s.dev->caller = caller;
 		offer(&p);
 		assert_int_equal(pthread_create(&device, NULL, serve, &p), 0);
 		slept = driver_sleeps(&p);
 		pthread_join(device, NULL);
-		virtq_caller_end(caller, &p.dev->call);
+		virtq_caller_end(caller, &p.s.dev->call);
 		assert_true(slept > DEFERRED_ROUNDS / 100);
-		assert_true(p.dev->call.deferred > DEFERRED_ROUNDS / 100);
+		assert_true(p.s.dev->call.deferred > DEFERRED_ROUNDS / 100);
 		pair_close(&p);
 	}
 	virtq_caller_quit(caller);
@@ -300,25 +268,25 @@ one_kick_a_time(void **state)
 
 		pair_open(&p, forms[i]);
 		for (int lap = 0; lap < 3 * SIZE; lap++) {
-			virtq_dev_kicks_off(p.dev, p.dev_ring);
+			virtq_dev_kicks_off(p.s.dev, p.s.dev_ring);
 			offer(&p);
 			assert_int_equal(fd_count(p.fd), 0);
-			assert_false(virtq_dev_kicks_on(p.dev, p.dev_ring));
+			assert_false(virtq_dev_kicks_on(p.s.dev, p.s.dev_ring));
 			assert_true(use_one(&p));
 			assert_true(take_back(&p));
 			fd_count(p.fd);
-			assert_true(virtq_dev_kicks_on(p.dev, p.dev_ring));
+			assert_true(virtq_dev_kicks_on(p.s.dev, p.s.dev_ring));
 			for (int n = 0; n < 3; n++) {
 				offer(&p);
 				assert_int_equal(fd_count(p.fd), n == 0 || !event_idx ? 1 : 0);
 			}
-			p.dev_ring->callfd = -1;
+			p.s.dev_ring->callfd = -1;
 			while (use_one(&p))
 				assert_true(take_back(&p));
 		}
-		p.dev->cursor.broken = VIRTQ_E_BAD_HEAD;
+		p.s.dev->cursor.broken = VIRTQ_E_BAD_HEAD;
 		offer(&p);
-		assert_true(virtq_dev_kicks_on(p.dev, p.dev_ring)); /* nothing comes of it */
+		assert_true(virtq_dev_kicks_on(p.s.dev, p.s.dev_ring)); /* nothing comes of it */
 		pair_close(&p);
 	}
 }
@@ -331,21 +299,21 @@ one_call_a_time(void **state)
 		struct pair p;
 
 		pair_open(&p, forms[i]);
-		p.drv_ring->callfd = -1;
-		assert_false(virtq_drv_calls_on(p.drv, p.drv_ring)); /* no buffer is out */
+		p.s.drv_ring->callfd = -1;
+		assert_false(virtq_drv_calls_on(p.s.drv, p.s.drv_ring)); /* no buffer is out */
 		offer(&p);
 		use_one(&p); /* the first one is called for whatever is said */
 		take_back(&p);
 		for (int lap = 0; lap < 3 * SIZE; lap++) {
 			fd_count(p.fd);
-			virtq_drv_calls_off(p.drv, p.drv_ring);
+			virtq_drv_calls_off(p.s.drv, p.s.drv_ring);
 			for (int n = 0; n < 4; n++)
 				offer(&p);
 			assert_true(use_one(&p));
 			assert_int_equal(fd_count(p.fd), 0);
-			assert_false(virtq_drv_calls_on(p.drv, p.drv_ring));
+			assert_false(virtq_drv_calls_on(p.s.drv, p.s.drv_ring));
 			assert_true(take_back(&p));
-			assert_true(virtq_drv_calls_on(p.drv, p.drv_ring));
+			assert_true(virtq_drv_calls_on(p.s.drv, p.s.drv_ring));
 			for (int n = 0; n < 3; n++) {
 				assert_true(use_one(&p));
 				assert_int_equal(fd_count(p.fd), n == 0 || !event_idx ? 1 : 0);
@@ -354,10 +322,10 @@ one_call_a_time(void **state)
 				;
 		}
 		offer(&p);
-		p.drv->batch = true; /* more was used with it, and not taken yet */
-		assert_false(virtq_drv_calls_on(p.drv, p.drv_ring));
-		p.drv->batch = false;
-		assert_true(virtq_drv_calls_on(p.drv, p.drv_ring));
+		p.s.drv->batch = true; /* more was used with it, and not taken yet */
+		assert_false(virtq_drv_calls_on(p.s.drv, p.s.drv_ring));
+		p.s.drv->batch = false;
+		assert_true(virtq_drv_calls_on(p.s.drv, p.s.drv_ring));
 		pair_close(&p);
 	}
 }

@@ -8,13 +8,13 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "rig_guest.h"
+#include "rig_expect.h"
+#include "rig_loop.h"
 #include "virtq_dev_kicks.h"
 #include "virtq_drv_bulk.h"
 #include "virtq_drv_calls.h"
 
 #define SIZE 16
-#define IOVA 0x100000000ul
 #define WORDS 8			/* of 64 bits, in each buffer */
 #define BUF (8 * WORDS)		/* bytes */
 #define PACKETS 300000
@@ -24,14 +24,8 @@
 
 /* One ring. Of what follows `failed` the first part is the driver's, the other the device's. */
 struct bed {
-	bool packed, write;	/* write: buffers for the device to write */
-	uint32_t packets;
-	uint8_t *mem;
-	struct virtq_drv_layout l;
-	struct virtq_mem *shared;
-	struct virtq_drv *drv;
-	struct virtq_dev *dev;
-	struct virtq_ring *drv_ring, *dev_ring;
+	struct rig_loop s;
+	bool write;		/* buffers for the device to write */
 	int kickfd, callfd;
 	uint32_t failed;	/* atomic; what a thread found wrong first, as a line number */
 	uint32_t offered, taken;
@@ -42,19 +36,10 @@ struct bed {
 	uint64_t dev_seed;
 };
 
-/* A thread cannot leave a test; the first thing that is wrong ends both. */
-#define EXPECT(b, cond) \
-	do { \
-		uint32_t none_ = 0; \
-		if (!(cond)) \
-			__atomic_compare_exchange_n(&(b)->failed, &none_, __LINE__, false, \
-						    __ATOMIC_RELAXED, __ATOMIC_RELAXED); \
-	} while (0)
-
 static bool
 goes_on(const struct bed *b, uint32_t done)
 {
-	return done < b->packets && __atomic_load_n(&b->failed, __ATOMIC_RELAXED) == 0;
+	return done < PACKETS && __atomic_load_n(&b->failed, __ATOMIC_RELAXED) == 0;
 }
 
 static void
@@ -74,52 +59,23 @@ has_number(const uint64_t *word, uint32_t number)
 }
 
 static void
-bed_open(struct bed *b, uint64_t features, bool write, uint32_t packets)
+bed_open(struct bed *b, uint64_t features, bool write)
 {
-	struct virtq_ring_config cfg = {.size = SIZE, .features = features, .enabled = true,
-					.errfd = -1, .wakefd = -1};
-	struct virtq_region all;
-	uint64_t bytes;
-
-	*b = (struct bed){.packed = features & F_PACKED, .write = write, .packets = packets,
-			  .drv_seed = 7, .dev_seed = 11};
+	*b = (struct bed){.write = write, .drv_seed = 7, .dev_seed = 11};
 	b->kickfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	b->callfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	virtq_drv_layout(SIZE, b->packed, &b->l);
-	bytes = b->l.bytes + 4096;
-	b->mem = aligned_alloc(4096, bytes);
-	memset(b->mem, 0, bytes);
+	rig_loop_open(&b->s, SIZE, features, 4096, b->kickfd, b->callfd);
 	for (; b->nspare < SIZE; b->nspare++)
-		b->spare[b->nspare] = (uint64_t *)(void *)(b->mem + b->l.bytes + b->nspare * BUF);
-	b->drv = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*b->drv));
-	b->dev = aligned_alloc(VIRTQ_CACHE_LINE, sizeof(*b->dev));
-	memset(b->drv, 0, sizeof(*b->drv));
-	memset(b->dev, 0, sizeof(*b->dev));
-	cfg.callfd = b->kickfd;
-	assert_int_equal(virtq_drv_init(b->drv, b->mem, IOVA, &cfg, &b->drv_ring), 0);
-	all = (struct virtq_region){.gpa = IOVA, .size = bytes, .uva = (uintptr_t)b->mem,
-				    .host = b->mem};
-	assert_int_equal(virtq_mem_new(&all, 1, &b->shared), 0);
-	cfg.callfd = b->callfd;
-	cfg.desc_uva = (uintptr_t)b->mem;
-	cfg.avail_uva = (uintptr_t)b->mem + b->l.avail;
-	cfg.used_uva = (uintptr_t)b->mem + b->l.used;
-	assert_int_equal(virtq_ring_new(&cfg, b->shared, &b->dev_ring), 0);
-	assert_int_equal(virtq_dev_set_base(b->dev, b->dev_ring, virtq_fresh_base(b->packed)), 0);
+		b->spare[b->nspare] = (uint64_t *)(void *)(b->s.mem + b->s.l.bytes +
+							   b->nspare * BUF);
 }
 
 static void
 bed_close(struct bed *b)
 {
-	while (virtq_drv_detach(b->drv, SIZE) != NULL)
+	while (virtq_drv_detach(b->s.drv, SIZE) != NULL)
 		;
-	virtq_drv_fini(b->drv);
-	virtq_ring_free(b->drv_ring);
-	virtq_ring_free(b->dev_ring);
-	virtq_mem_put(b->shared);
-	free(b->drv);
-	free(b->dev);
-	free(b->mem);
+	rig_loop_close(&b->s);
 	close(b->kickfd);
 	close(b->callfd);
 }
@@ -149,14 +105,14 @@ sleep_on(struct bed *b, int fd)
 static uint64_t
 buffer_iova(const struct bed *b, const uint64_t *buf)
 {
-	return IOVA + (uintptr_t)buf - (uintptr_t)b->mem;
+	return LOOP_IOVA + (uintptr_t)buf - (uintptr_t)b->s.mem;
 }
 
 /* As a burst does it. */
 static void
 offer_bulk(struct bed *b, uint32_t n, uint16_t flags, bool packed)
 {
-	struct virtq_drv_bulk bulk = virtq_drv_bulk_begin(b->drv, b->drv_ring);
+	struct virtq_drv_bulk bulk = virtq_drv_bulk_begin(b->s.drv, b->s.drv_ring);
 
 	while (bulk.n < n) {
 		uint64_t *buf = b->spare[--b->nspare];
@@ -164,10 +120,10 @@ offer_bulk(struct bed *b, uint32_t n, uint16_t flags, bool packed)
 		if (!b->write)
 			put_number(buf, b->offered);
 		b->offered++;
-		b->drv->cookie[bulk.id] = buf;
-		virtq_drv_bulk_put(b->drv, &bulk, buffer_iova(b, buf), BUF, flags, packed);
+		b->s.drv->cookie[bulk.id] = buf;
+		virtq_drv_bulk_put(b->s.drv, &bulk, buffer_iova(b, buf), BUF, flags, packed);
 	}
-	virtq_drv_bulk_end(b->drv, b->drv_ring, &bulk, flags, packed);
+	virtq_drv_bulk_end(b->s.drv, b->s.drv_ring, &bulk, flags, packed);
 }
 
 /* A chain of two. */
@@ -181,7 +137,7 @@ offer_chain(struct bed *b, uint16_t flags, bool packed)
 	if (!b->write)
 		put_number(buf, b->offered);
 	b->offered++;
-	virtq_drv_add(b->drv, b->drv_ring, buf, seg, 2, flags, packed);
+	virtq_drv_add(b->s.drv, b->s.drv_ring, buf, seg, 2, flags, packed);
 }
 
 /* Some of those that there is room for. */
@@ -189,21 +145,21 @@ static bool
 offer_some(struct bed *b, bool packed)
 {
 	const uint16_t flags = b->write ? VRING_DESC_F_WRITE : 0;
-	uint32_t n = b->packets - b->offered;
+	uint32_t n = PACKETS - b->offered;
 
 	if (n > b->nspare)
 		n = b->nspare;
-	if (rd_random(&b->drv_seed) % 4 == 0 && n > 0 && b->drv->num_free >= 2) {
+	if (rd_random(&b->drv_seed) % 4 == 0 && n > 0 && b->s.drv->num_free >= 2) {
 		offer_chain(b, flags, packed);
 	} else {
-		if (n > b->drv->num_free)
-			n = b->drv->num_free;
+		if (n > b->s.drv->num_free)
+			n = b->s.drv->num_free;
 		if (n > 0)
 			offer_bulk(b, 1 + rd_random(&b->drv_seed) % n, flags, packed);
 	}
-	if (!virtq_drv_publish(b->drv, b->drv_ring, packed))
+	if (!virtq_drv_publish(b->s.drv, b->s.drv_ring, packed))
 		return false;
-	virtq_drv_kick(b->drv, b->drv_ring, packed);
+	virtq_drv_kick(b->s.drv, b->s.drv_ring, packed);
 	return true;
 }
 
@@ -211,9 +167,9 @@ offer_some(struct bed *b, bool packed)
 static bool
 look_used(struct bed *b, uint32_t *id, uint32_t *len, bool packed)
 {
-	if (!packed && virtq_drv_used_split(b->drv, b->drv_ring) == 0)
+	if (!packed && virtq_drv_used_split(b->s.drv, b->s.drv_ring) == 0)
 		return false;
-	return virtq_drv_used_entry(b->drv, b->drv_ring, 0, id, len, packed);
+	return virtq_drv_used_entry(b->s.drv, b->s.drv_ring, 0, id, len, packed);
 }
 
 static bool
@@ -225,16 +181,16 @@ take_back(struct bed *b, bool packed)
 	while (look_used(b, &id, &len, packed)) {
 		uint64_t *buf;
 
-		EXPECT(b, virtq_drv_outstanding(b->drv, b->drv_ring, id));
+		EXPECT(b, virtq_drv_outstanding(b->s.drv, b->s.drv_ring, id));
 		if (!goes_on(b, b->taken))
 			return false;
-		buf = virtq_drv_pop_used(b->drv, b->drv_ring, (uint16_t)id, packed);
+		buf = virtq_drv_pop_used(b->s.drv, b->s.drv_ring, (uint16_t)id, packed);
 		EXPECT(b, len == (b->write ? BUF : 0));
 		EXPECT(b, has_number(buf, b->taken));
 		b->spare[b->nspare++] = buf;
 		b->taken++;
 	}
-	EXPECT(b, b->drv->cursor.broken == VIRTQ_OK);
+	EXPECT(b, b->s.drv->cursor.broken == VIRTQ_OK);
 	return b->taken != before;
 }
 
@@ -253,11 +209,11 @@ drive_ring(struct bed *b, bool packed)
 		if (rest != SLEEP)
 			continue;
 		fd_count(b->callfd);
-		if (virtq_drv_calls_on(b->drv, b->drv_ring)) {
+		if (virtq_drv_calls_on(b->s.drv, b->s.drv_ring)) {
 			b->drv_naps++;
 			sleep_on(b, b->callfd);
 		}
-		virtq_drv_calls_off(b->drv, b->drv_ring);
+		virtq_drv_calls_off(b->s.drv, b->s.drv_ring);
 	}
 }
 
@@ -266,7 +222,7 @@ drive(void *arg)
 {
 	struct bed *b = arg;
 
-	if (b->packed)
+	if (b->s.packed)
 		drive_ring(b, true);
 	else
 		drive_ring(b, false);
@@ -278,7 +234,7 @@ static void
 use_chain(struct bed *b, struct virtq_chain *c)
 {
 	const struct virtq_seg whole = {c->addr, c->len};
-	const struct virtq_seg *seg = c->nseg > 1 ? &b->dev->segs[c->seg] : &whole;
+	const struct virtq_seg *seg = c->nseg > 1 ? &b->s.dev->segs[c->seg] : &whole;
 	uint64_t word[WORDS];
 	uint32_t at = 0;
 
@@ -298,20 +254,20 @@ use_chain(struct bed *b, struct virtq_chain *c)
 static bool
 use_some(struct bed *b, bool packed, bool write)
 {
-	struct virtq_fetch f = virtq_dev_fetch_begin(b->dev, NULL);
+	struct virtq_fetch f = virtq_dev_fetch_begin(b->s.dev, NULL);
 	struct virtq_chain c[SIZE];
 	uint16_t n = 1 + rd_random(&b->dev_seed) % SIZE;
 
-	virtq_dev_begin(b->dev, b->dev_ring);
-	n = virtq_dev_fetch(b->dev, b->dev_ring, &f, c, n, packed, write,
+	virtq_dev_begin(b->s.dev, b->s.dev_ring);
+	n = virtq_dev_fetch(b->s.dev, b->s.dev_ring, &f, c, n, packed, write,
 			    virtq_dev_prefetch_nothing);
 	EXPECT(b, f.err == VIRTQ_OK);
 	if (n == 0)
 		return false;
 	for (uint16_t i = 0; i < n; i++)
 		use_chain(b, &c[i]);
-	virtq_dev_complete(b->dev, b->dev_ring, c, n, packed, write, false);
-	virtq_dev_notify(b->dev, b->dev_ring, packed);
+	virtq_dev_complete(b->s.dev, b->s.dev_ring, c, n, packed, write, false);
+	virtq_dev_notify(b->s.dev, b->s.dev_ring, packed);
 	return true;
 }
 
@@ -329,11 +285,11 @@ serve_ring(struct bed *b, bool packed, bool write)
 		if (rest != SLEEP)
 			continue;
 		fd_count(b->kickfd);
-		if (virtq_dev_kicks_on(b->dev, b->dev_ring)) {
+		if (virtq_dev_kicks_on(b->s.dev, b->s.dev_ring)) {
 			b->dev_naps++;
 			sleep_on(b, b->kickfd);
 		}
-		virtq_dev_kicks_off(b->dev, b->dev_ring);
+		virtq_dev_kicks_off(b->s.dev, b->s.dev_ring);
 	}
 }
 
@@ -342,9 +298,9 @@ serve(void *arg)
 {
 	struct bed *b = arg;
 
-	if (b->packed && b->write)
+	if (b->s.packed && b->write)
 		serve_ring(b, true, true);
-	else if (b->packed)
+	else if (b->s.packed)
 		serve_ring(b, true, false);
 	else
 		serve_ring(b, false, b->write);
@@ -352,13 +308,13 @@ serve(void *arg)
 }
 
 static void
-exchange(uint64_t features, uint32_t packets)
+exchange(uint64_t features)
 {
 	for (int write = 0; write < 2; write++) {
 		pthread_t driver, device;
 		struct bed b;
 
-		bed_open(&b, features, write, packets);
+		bed_open(&b, features, write);
 		assert_int_equal(pthread_create(&driver, NULL, drive, &b), 0);
 		assert_int_equal(pthread_create(&device, NULL, serve, &b), 0);
 		pthread_join(driver, NULL);
@@ -366,8 +322,8 @@ exchange(uint64_t features, uint32_t packets)
 		if (b.failed != 0)
 			fail_msg("line %u: %u offered, %u used, %u taken back", b.failed, b.offered,
 				 b.used, b.taken);
-		assert_int_equal(b.taken, packets);
-		assert_true(b.drv_naps > packets / 1000 && b.dev_naps > packets / 1000);
+		assert_int_equal(b.taken, PACKETS);
+		assert_true(b.drv_naps > PACKETS / 1000 && b.dev_naps > PACKETS / 1000);
 		bed_close(&b);
 	}
 }
@@ -375,38 +331,38 @@ exchange(uint64_t features, uint32_t packets)
 static void
 split(void **state)
 {
-	exchange(0, PACKETS);
+	exchange(0);
 }
 
 static void
 split_event_idx(void **state)
 {
-	exchange(F_EVENT_IDX, PACKETS);
+	exchange(F_EVENT_IDX);
 }
 
 static void
 packed(void **state)
 {
-	exchange(F_PACKED, PACKETS);
+	exchange(F_PACKED);
 }
 
 static void
 packed_event_idx(void **state)
 {
-	exchange(F_PACKED | F_EVENT_IDX, PACKETS);
+	exchange(F_PACKED | F_EVENT_IDX);
 }
 
 /* The driver orders as for a device that is no processor. */
 static void
 split_order_platform(void **state)
 {
-	exchange(F_EVENT_IDX | F_ORDER, PACKETS);
+	exchange(F_EVENT_IDX | F_ORDER);
 }
 
 static void
 packed_order_platform(void **state)
 {
-	exchange(F_PACKED | F_EVENT_IDX | F_ORDER, PACKETS);
+	exchange(F_PACKED | F_EVENT_IDX | F_ORDER);
 }
 
 int
