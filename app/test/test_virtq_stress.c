@@ -20,7 +20,6 @@
 #define PACKETS 300000
 #define LOOKS 64		/* of which one ends in sleep */
 #define LONG_MS 10000		/* nobody is kept waiting for so long, however slow the machine */
-#define F_ORDER VIRTQ_BIT(VIRTIO_F_ORDER_PLATFORM)
 
 /* One ring. Of what follows `failed` the first part is the driver's, the other the device's. */
 struct bed {

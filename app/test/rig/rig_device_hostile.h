@@ -27,6 +27,10 @@ static const uint64_t rings[] = {
 	F_V1 | F_MRG | F_PACKED | F_HASH_REPORT,
 	F_V1 | F_IN_ORDER | F_HASH_REPORT,
 	F_V1 | F_MRG | F_PACKED | F_IN_ORDER | F_HASH_REPORT,
+	F_V1 | F_MRG | F_ORDER,
+	F_V1 | F_IN_ORDER | F_ORDER,
+	F_V1 | F_MRG | F_PACKED | F_ORDER,
+	F_V1 | F_PACKED | F_IN_ORDER | F_ORDER,
 };
 
 #define NRINGS (sizeof(rings) / sizeof(rings[0]))
