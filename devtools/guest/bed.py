@@ -95,8 +95,10 @@ class Process:
         self.pid = self.child.pid
         _started.append(self)
 
-    def log(self):
+    def log(self, start=0):
+        """What it has said, from a byte of its log on."""
         with open(self.log_path, errors="replace") as log:
+            log.seek(start)
             return log.read()
 
     def last_line(self):
@@ -186,14 +188,31 @@ class Console:
     EVENT = "Port [0-9]+: [a-z ]+ event"
     MESSAGE = EVENT + "|(net_vring[0-9]+: |VHOST_[A-Z]+: |EAL: |virtio_user).*"
 
-    def log(self):
-        return re.sub(self.EVENT + "\n", "", super().log())
+    # bytes of the log that need not be looked at again, and the prompts in them
+    settled, settled_prompts = 0, 0
+
+    def log(self, start=0):
+        return re.sub(self.EVENT + "\n", "", super().log(start))
 
     def without_messages(self, text):
         return re.sub("(%s)\n" % self.MESSAGE, "", text)
 
+    def count_prompts(self, text):
+        return self.without_messages(text).replace("\n", "").count(self.PROMPT)
+
     def prompts_seen(self):
-        return self.without_messages(self.log()).replace("\n", "").count(self.PROMPT)
+        return self.settled_prompts + self.count_prompts(self.log(self.settled))
+
+    def settle(self):
+        """Leave behind what was said up to here, unless more prompts are to come. Its bytes."""
+        with open(self.log_path, "rb") as log:
+            log.seek(self.settled)
+            said = log.read()
+        end = self.settled + len(said)
+        seen = self.settled_prompts + self.count_prompts(said.decode(errors="replace"))
+        if seen == self.prompts:
+            self.settled, self.settled_prompts = end, seen
+        return end
 
     def wait_prompt(self, seconds=30):
         def done():
@@ -201,15 +220,15 @@ class Console:
                 # with no prompt there is none to wait for
                 raise Failure("%s ended: %s" % (self.name, self.last_line()))
             return self.prompts_seen() >= self.prompts
-        wait_for("prompt of testpmd %s" % self.name, done, seconds)
+        wait_for("prompt of testpmd %s" % self.name, done, seconds, 0.005)
 
     def cmd(self, line, seconds=15):
         """Run one command and return what it printed."""
-        before = len(self.log())
+        before = self.settle()
         self.prompts += 1
         self.send(line)
         self.wait_prompt(seconds)
-        return self.log()[before:].replace(line, "", 1).replace(self.PROMPT, "").strip()
+        return self.log(before).replace(line, "", 1).replace(self.PROMPT, "").strip()
 
     def link_up(self, port):
         return "Link status: up" in self.cmd("show port info %d" % port)

@@ -208,14 +208,12 @@ class Host(bed.Testpmd):
     def told(self, line):
         """All that is printed from a command up to the next prompt."""
         def new():
-            with open(self.log_path, errors="replace") as log:
-                log.seek(before)
-                return log.read()
+            return bed.Process.log(self, before)
 
         def done():
             if not self.alive():
                 raise bed.Failure("%s ended: %s" % (self.name, self.last_line()))
-            return self.PROMPT in self.without_messages(new()).replace("\n", "")
+            return self.count_prompts(new()) > 0
         before = os.path.getsize(self.log_path)
         self.send(line)
         self.prompts += 1

@@ -86,6 +86,9 @@ class GuestTestpmd(bed.Console, GuestProgram):
         if wait:
             self.wait_prompt()
 
+    def prompts_seen(self):
+        return self.count_prompts(self.log())
+
     def send(self, line):
         self.guest.must("echo %s > /tmp/%s.in" % (shlex.quote(line), self.name))
 

@@ -120,7 +120,7 @@ class Bridge(Switch, matrix.Ends):
 
     def wait_state(self, number, state):
         bed.wait_for("link_state=%s of p%d" % (state, number),
-                     lambda: self.get(number, "link_state") == state, 8, 0.1)
+                     lambda: self.get(number, "link_state") == state, 5, 0.1)
 
     def front(self, side):
         number = "ab".index(side)
