@@ -94,7 +94,7 @@ vnet_count_burst(struct vnet_stats *stats, uint16_t n)
 #define VNET_F_PTYPES		(1u << 9) /* rx: the application is told of the types in `ptypes` */
 #define VNET_F_VLAN_FILTER	(1u << 10) /* rx: VLANs that are not in vlan_ids are dropped */
 #define VNET_F_HASH		(1u << 11) /* rx: the application is told of hashes, see `hash` */
-/* What is done with the packets of a round once they are received: vnet_rx_after(). */
+/* What is done with the packets of a burst once they are received: vnet_rx_after(). */
 #define VNET_F_AFTER		(VNET_F_VLAN_STRIP | VNET_F_PTYPES | VNET_F_VLAN_FILTER | \
 				 VNET_F_HASH)
 

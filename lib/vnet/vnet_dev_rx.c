@@ -282,7 +282,7 @@ rx_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *r
 	virtq_dev_notify(dev, ring, flags & DEV_RX_PACKED);
 	if (unlikely(fetch.err != VIRTQ_OK && i == have))
 		rx_break(rxq, dev, ring, fetch.err);
-	out = vnet_rx_account(rxq, pkts, out, bytes);
+	vnet_rx_account(rxq, pkts, out, bytes);
 	virtq_dev_prefetch_next(dev, ring, n, flags & DEV_RX_PACKED);
 	return out;
 }
@@ -447,7 +447,7 @@ rx_zc_round(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring
 	rx_zc_pushed(dev, ring, used, pushed, flags);
 	if (unlikely(fetch.err != VIRTQ_OK && i == have))
 		rx_break(rxq, dev, ring, fetch.err);
-	done.out = vnet_rx_account(rxq, pkts, done.out, done.bytes);
+	vnet_rx_account(rxq, pkts, done.out, done.bytes);
 	virtq_dev_prefetch_next(dev, ring, n, flags & DEV_RX_PACKED);
 	return done.out;
 }
@@ -468,7 +468,7 @@ rx_burst(struct vnet_rxq *rxq, struct virtq_dev *dev, const struct virtq_ring *r
 		if (got < want)
 			break;
 	}
-	return done;
+	return vnet_rx_end(rxq, pkts, done);
 }
 
 #define DEV_RX_INSTANCE(name, flags) \

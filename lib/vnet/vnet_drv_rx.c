@@ -341,12 +341,13 @@ drv_rx_plain(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_rin
 	if (flags & DRV_RX_PACKED)
 		virtq_drv_bulk_own(drv, ring, batch.n, true);
 	r = take(&batch);
+	if (likely(r.n > 0)) {
+		drv_pop_sequence(drv, ring, (uint16_t)r.n, flags & DRV_RX_PACKED);
+		/* Before buffers are offered: what lines are still to come does so meanwhile. */
+		vnet_rx_account_classes(rxq, pkts, (uint16_t)r.n, r.classes);
+	}
 	*rest = r.odd || (r.n == left && have > left);
-	if (unlikely(r.n == 0))
-		return 0;
-	drv_pop_sequence(drv, ring, (uint16_t)r.n, flags & DRV_RX_PACKED);
-	/* Before buffers are offered: what lines are still to come does so meanwhile. */
-	return vnet_rx_account_classes(rxq, pkts, (uint16_t)r.n, r.classes);
+	return (uint16_t)r.n;
 }
 
 /* The mergeable packet that a round stopped before. */
@@ -380,11 +381,8 @@ drv_rx_others(struct vnet_rxq *rxq, struct virtq_drv *drv, const struct virtq_ri
 		got += drv_rx_one_merged(rxq, drv, ring, pkts + got, &bytes, &incomplete);
 		*again = !incomplete;
 	}
-	if (got > 0) {
-		n = vnet_rx_account(rxq, pkts, got, bytes);
-		*again &= n == got; /* what is dropped makes no burst longer */
-		got = n;
-	}
+	if (got > 0)
+		vnet_rx_account(rxq, pkts, got, bytes);
 	return got;
 }
 
@@ -449,7 +447,7 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct vir
 		if (likely(drv->flowing))
 			drv_rx_prefetch_next(drv, ring, RTE_MIN(n, (uint16_t)VNET_BURST));
 	}
-	return done;
+	return vnet_rx_end(rxq, pkts, done);
 }
 
 uint16_t

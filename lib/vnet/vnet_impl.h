@@ -118,30 +118,38 @@ bool vnet_offload_is_cut(uint32_t flags, uint8_t gso_type);
 /* Carry a checked header over into the mbuf that holds the packet. */
 void vnet_offload_rx(struct vnet_rxq *rxq, const struct vnet_hdr *h, struct rte_mbuf *m);
 
-/* n packets were received. Returns how many of them are delivered; the others are dropped. */
-static inline uint16_t
+/* A round has received n packets. Those that are looked at again are counted in vnet_rx_end(). */
+static inline void
 vnet_rx_account(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t bytes)
 {
 	if (unlikely(rxq->flags & VNET_F_AFTER))
-		return vnet_rx_after(rxq, pkts, n);
+		return;
 	rxq->stats.packets += n;
 	rxq->stats.bytes += bytes;
 	if (rxq->flags & VNET_F_STATS)
 		vnet_count_classes(&rxq->stats, pkts, n);
-	return n;
 }
 
 /* The same where bytes and classes were counted along the way. */
-static inline uint16_t
+static inline void
 vnet_rx_account_classes(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n, uint64_t classes)
 {
 	if (unlikely(rxq->flags & VNET_F_AFTER))
-		return vnet_rx_after(rxq, pkts, n);
+		return;
 	rxq->stats.packets += n;
 	rxq->stats.bytes += vnet_size_classes_bytes(classes);
 	if (rxq->flags & VNET_F_STATS)
 		vnet_count_size_classes(&rxq->stats, pkts, n, classes);
-	return n;
+}
+
+/*
+ * A burst has received n packets. Returns how many of them are delivered; the others are dropped.
+ * Asked for once a burst: what a call returns among the rounds costs each packet some cycles.
+ */
+static inline uint16_t
+vnet_rx_end(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n)
+{
+	return unlikely(rxq->flags & VNET_F_AFTER) ? vnet_rx_after(rxq, pkts, n) : n;
 }
 
 /* A raw mbuf becomes a packet of one segment of len bytes; rearm: its queue's. */

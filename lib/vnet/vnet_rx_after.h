@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What applications ask for that needs another look at each packet of a round. Either role.
+ * What applications ask for that needs another look at each packet of a burst. Either role.
  */
 #ifndef VNET_RX_AFTER_H
 #define VNET_RX_AFTER_H
