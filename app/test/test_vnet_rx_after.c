@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What an application asks for on top of the packets: types, hashes, those of its VLANs alone. */
+#include "rig_device_feed.h"
 #include "rig_device_known.h"
 #include "rig_guest_net.h"
 #include "vnet_cut.h"
@@ -251,58 +252,131 @@ static const uint64_t wanted_vlans[64] = {
 	[0] = VIRTQ_BIT(7), [1] = VIRTQ_BIT(0), [63] = VIRTQ_BIT(63),
 };
 
+/* The k-th frame of a burst. */
+static void
+fill_kth(uint8_t *data, unsigned int k)
+{
+	fill_tagged(data, tagged[k % RTE_DIM(tagged)].type, tagged[k % RTE_DIM(tagged)].tci);
+}
+
+static bool
+is_kth_wanted(unsigned int k)
+{
+	return tagged[k % RTE_DIM(tagged)].wanted;
+}
+
 static unsigned int
-count_wanted(void)
+count_wanted(unsigned int frames)
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < RTE_DIM(tagged); i++)
-		n += tagged[i].wanted;
+	for (unsigned int k = 0; k < frames; k++)
+		n += is_kth_wanted(k);
 	return n;
 }
 
-/* Of a burst what is wanted remains, in order; the rest is counted, under its own name alone. */
+/* Those of so many frames that are wanted, in order; they are freed. */
+static void
+expect_wanted(struct rte_mbuf **pkts, unsigned int frames, bool strip)
+{
+	for (unsigned int k = 0; k < frames; k++) {
+		const uint16_t type = tagged[k % RTE_DIM(tagged)].type;
+		const bool stripped = strip && type == 0x8100;
+		uint8_t data[80];
+
+		if (!is_kth_wanted(k))
+			continue;
+		fill_kth(data, k);
+		assert_int_equal((*pkts)->pkt_len, stripped ? 76 : 80);
+		if (stripped)
+			assert_int_equal((*pkts)->vlan_tci, tagged[k % RTE_DIM(tagged)].tci);
+		else
+			assert_memory_equal(rte_pktmbuf_mtod(*pkts, void *), data, 80);
+		rte_pktmbuf_free(*pkts++);
+	}
+}
+
+/* The rest is counted under its own name alone. */
+static void
+expect_filtered(const struct vnet_stats *stats, unsigned int frames)
+{
+	const unsigned int n = count_wanted(frames);
+
+	assert_int_equal(stats->packets, n);
+	assert_int_equal(stats->bytes, n * 80);
+	assert_int_equal(stats->size_bin[1], n);
+	assert_int_equal(stats->drop[VNET_DROP_VLAN], frames - n);
+}
+
+/* Of one burst, be it of a round or of several. */
+#define LONG_BURST 100
 static void
 vlans(void **state)
 {
-	for (unsigned int i = 0; i < 2 * RTE_DIM(rings); i++) {
-		const bool strip = i >= RTE_DIM(rings);
-		struct rte_mbuf *pkts[RTE_DIM(tagged)];
-		uint16_t n = 0;
+	static const uint16_t bursts[] = {RTE_DIM(tagged), LONG_BURST};
+
+	for (unsigned int i = 0; i < 4 * RTE_DIM(rings); i++) {
+		const bool strip = i & 1;
+		const uint16_t frames = bursts[i >> 1 & 1];
+		struct rte_mbuf *pkts[LONG_BURST];
 		struct port p;
 
-		port_open(&p, 16, rings[i % RTE_DIM(rings)], 2048, 1);
+		port_open(&p, 512, rings[i >> 2], 2048, 1);
 		p.rxq.flags |= VNET_F_VLAN_FILTER | VNET_F_STATS | (strip ? VNET_F_VLAN_STRIP : 0);
 		p.rxq.vlan_ids = wanted_vlans;
-		for (unsigned int k = 0; k < RTE_DIM(tagged); k++) {
+		for (unsigned int k = 0; k < frames; k++) {
 			uint8_t data[80];
 
-			fill_tagged(data, tagged[k].type, tagged[k].tci);
+			fill_kth(data, k);
 			assert_true(port_send(&p, NULL, data, sizeof(data),
 					      &layouts[k % NLAYOUTS]));
 		}
-		assert_int_equal(port_rx(&p, pkts, RTE_DIM(tagged)), count_wanted());
-		for (unsigned int k = 0; k < RTE_DIM(tagged); k++) {
-			const bool tag = tagged[k].type == 0x8100;
-			uint8_t data[80];
-
-			if (!tagged[k].wanted)
-				continue;
-			fill_tagged(data, tagged[k].type, tagged[k].tci);
-			assert_int_equal(pkts[n]->pkt_len, strip && tag ? 76 : 80);
-			if (strip && tag)
-				assert_int_equal(pkts[n]->vlan_tci, tagged[k].tci);
-			else
-				assert_memory_equal(rte_pktmbuf_mtod(pkts[n], void *), data, 80);
-			rte_pktmbuf_free(pkts[n++]);
-		}
-		assert_int_equal(p.rxq.stats.packets, n);
-		assert_int_equal(p.rxq.stats.bytes, n * 80);
-		assert_int_equal(p.rxq.stats.size_bin[1], n);
-		assert_int_equal(p.rxq.stats.drop[VNET_DROP_VLAN], RTE_DIM(tagged) - n);
-		assert_int_equal(port_reap(&p), RTE_DIM(tagged));
+		assert_int_equal(port_rx(&p, pkts, frames), count_wanted(frames));
+		expect_wanted(pkts, frames, strip);
+		expect_filtered(&p.rxq.stats, frames);
+		assert_int_equal(port_reap(&p), frames);
 		port_close(&p);
 	}
+}
+
+/* A driver's ring that has moved on by `before`. */
+static void
+driver_vlans(uint64_t features, uint16_t before, bool strip)
+{
+	struct rte_mbuf *pkts[LONG_BURST];
+	static struct feed r;
+	uint16_t got;
+
+	feed_open(&r, 128, features, small_pool);
+	for (uint16_t k = 0; k < before; k++)
+		feed_use(&r, 0, NULL, 80, 80);
+	assert_int_equal(feed_receive(&r, pkts, LONG_BURST), before);
+	rte_pktmbuf_free_bulk(pkts, before);
+	rdev_held_fetch_all(&r.held, &r.l.rdev);
+	memset(&r.l.rxq.stats, 0, sizeof(r.l.rxq.stats));
+	r.l.rxq.flags |= VNET_F_VLAN_FILTER | VNET_F_STATS | (strip ? VNET_F_VLAN_STRIP : 0);
+	r.l.rxq.vlan_ids = wanted_vlans;
+	for (unsigned int k = 0; k < LONG_BURST; k++)
+		fill_kth(feed_use(&r, 0, NULL, 80, 80), k);
+	got = link_rx(&r.l, pkts, LONG_BURST);
+	assert_int_equal(got, count_wanted(LONG_BURST));
+	expect_wanted(pkts, LONG_BURST, strip);
+	expect_filtered(&r.l.rxq.stats, LONG_BURST);
+	/* What was dropped is there to be offered again. */
+	assert_int_equal(r.l.rxq.stats.nombuf, 0);
+	link_close(&r.l);
+	expect_all_mbufs();
+}
+
+/* The same on the driver's side, over the end of the ring as well. */
+static void
+vlans_of_a_driver(void **state)
+{
+	static const uint64_t features[] = {F_V1, F_V1 | F_MRG, F_V1 | F_PACKED,
+					    F_V1 | F_MRG | F_PACKED};
+
+	for (unsigned int i = 0; i < 4 * RTE_DIM(features); i++)
+		driver_vlans(features[i >> 2], i & 1 ? 60 : 0, i & 2);
 }
 
 /* A frame that ends within the tag has none. */
@@ -337,6 +411,7 @@ main(void)
 		cmocka_unit_test(hashes),
 		cmocka_unit_test(marked_packet),
 		cmocka_unit_test(vlans),
+		cmocka_unit_test(vlans_of_a_driver),
 		cmocka_unit_test(short_frames),
 	};
 

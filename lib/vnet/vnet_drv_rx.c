@@ -423,7 +423,7 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct vir
 	const uint32_t hdr_len = drv_hdr_len(ring->hdr_len, flags);
 	const uint64_t shortages = rxq->stats.nombuf;
 	struct virtq_drv *drv = virtq_drv_of(cursor);
-	uint16_t done = 0, offered = 0;
+	uint16_t done = 0, offered = 0, delivered;
 	bool again = true;
 
 	while (again && done < n && likely(cursor->broken == VIRTQ_OK)) {
@@ -437,6 +437,8 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct vir
 			got = drv_rx_others(rxq, drv, ring, to, want, &again, flags);
 		done += got;
 	}
+	/* What is dropped is free for the ring. */
+	delivered = vnet_rx_end(rxq, pkts, done);
 	while (cursor->broken == VIRTQ_OK && rxq->stats.nombuf == shortages &&
 	       drv_rx_wants_buffers(rxq, drv, ring, done == 0, flags & DRV_RX_MERGE))
 		offered += drv_refill(rxq, drv, ring, hdr_len, flags & DRV_RX_PACKED);
@@ -447,7 +449,7 @@ drv_rx_burst(struct vnet_rxq *rxq, struct virtq_cursor *cursor, const struct vir
 		if (likely(drv->flowing))
 			drv_rx_prefetch_next(drv, ring, RTE_MIN(n, (uint16_t)VNET_BURST));
 	}
-	return vnet_rx_end(rxq, pkts, done);
+	return delivered;
 }
 
 uint16_t

@@ -149,7 +149,7 @@ vnet_rx_account_classes(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n
 static inline uint16_t
 vnet_rx_end(struct vnet_rxq *rxq, struct rte_mbuf **pkts, uint16_t n)
 {
-	return unlikely(rxq->flags & VNET_F_AFTER) ? vnet_rx_after(rxq, pkts, n) : n;
+	return n > 0 && unlikely(rxq->flags & VNET_F_AFTER) ? vnet_rx_after(rxq, pkts, n) : n;
 }
 
 /* A raw mbuf becomes a packet of one segment of len bytes; rearm: its queue's. */
