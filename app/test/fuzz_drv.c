@@ -31,7 +31,8 @@ static void
 open_target(struct target *t, struct fuzz *f)
 {
 	static const uint64_t bits[] = {F_V1, F_MRG, F_INDIRECT, F_EVENT_IDX, F_IN_ORDER,
-					F_CSUM | F_GUEST_CSUM, F_HOST_TSO4, F_GUEST_TSO4};
+					F_CSUM | F_GUEST_CSUM, F_HOST_TSO4,
+					F_GUEST_TSO4 | F_ORDER};
 	static const uint16_t sizes[] = {16, 4, 8, 2};
 	static struct rdev_held held;
 	uint8_t choice = fuzz_u8(f);
