@@ -189,7 +189,7 @@ class Console:
     MESSAGE = EVENT + "|(net_vring[0-9]+: |VHOST_[A-Z]+: |EAL: |virtio_user).*"
 
     # bytes of the log that need not be looked at again, and the prompts in them
-    settled, settled_prompts = 0, 0
+    read_to, prompts_read = 0, 0
 
     def log(self, start=0):
         return re.sub(self.EVENT + "\n", "", super().log(start))
@@ -201,17 +201,17 @@ class Console:
         return self.without_messages(text).replace("\n", "").count(self.PROMPT)
 
     def prompts_seen(self):
-        return self.settled_prompts + self.count_prompts(self.log(self.settled))
+        return self.prompts_read + self.count_prompts(self.log(self.read_to))
 
-    def settle(self):
+    def skip_read(self):
         """Leave behind what was said up to here, unless more prompts are to come. Its bytes."""
         with open(self.log_path, "rb") as log:
-            log.seek(self.settled)
+            log.seek(self.read_to)
             said = log.read()
-        end = self.settled + len(said)
-        seen = self.settled_prompts + self.count_prompts(said.decode(errors="replace"))
+        end = self.read_to + len(said)
+        seen = self.prompts_read + self.count_prompts(said.decode(errors="replace"))
         if seen == self.prompts:
-            self.settled, self.settled_prompts = end, seen
+            self.read_to, self.prompts_read = end, seen
         return end
 
     def wait_prompt(self, seconds=30):
@@ -224,7 +224,7 @@ class Console:
 
     def cmd(self, line, seconds=15):
         """Run one command and return what it printed."""
-        before = self.settle()
+        before = self.skip_read()
         self.prompts += 1
         self.send(line)
         self.wait_prompt(seconds)

@@ -119,8 +119,9 @@ class Bridge(Switch, matrix.Ends):
         return sorted(re.findall(r"(\w+)=", self.get(number, "statistics")))
 
     def wait_state(self, number, state):
+        # it looks every five seconds
         bed.wait_for("link_state=%s of p%d" % (state, number),
-                     lambda: self.get(number, "link_state") == state, 5, 0.1)
+                     lambda: self.get(number, "link_state") == state, 6, 0.1)
 
     def front(self, side):
         number = "ab".index(side)
