@@ -21,11 +21,12 @@
 
 #define RINGS 5
 #define PACKETS 200
+#define BURSTS 20
 
 static struct vring_poll_set *set;
 static struct virtq_cursor cursors[RINGS];
 static uint32_t room[RINGS];
-static struct rte_mbuf *taken[RINGS][PACKETS];
+static struct rte_mbuf *taken[RINGS][PACKETS + 1];
 static unsigned int count[RINGS];
 static struct rte_mbuf mbufs[PACKETS], *pkts[PACKETS];
 static struct vring_port port;
@@ -78,13 +79,46 @@ set_up(uint16_t n, uint32_t each, uint32_t flows)
 	}
 }
 
+/* The ring that takes a packet of this hash; no trace of it is left. */
+static unsigned int
+ring_of(uint32_t hash)
+{
+	struct rte_mbuf m = { .ol_flags = RTE_MBUF_F_RX_RSS_HASH, .nb_segs = 1 }, *p = &m;
+	unsigned int i = 0;
+	uint32_t before[RINGS];
+
+	m.hash.rss = hash;
+	memcpy(before, room, sizeof(before));
+	assert_int_equal(vring_steer_tx_burst(&txq, &p, 1), 1);
+	while (room[i] == before[i])
+		i++;
+	room[i]++;
+	count[i]--;
+	return i;
+}
+
+/* As set_up(), with flow i on ring i. */
+static void
+set_up_aimed(uint16_t n, uint32_t each)
+{
+	uint32_t hash[RINGS];
+
+	set_up(n, each, n);
+	for (unsigned int i = 0; i < n; i++)
+		for (hash[i] = 0; ring_of(hash[i]) != i; hash[i]++)
+			assert_in_range(hash[i], 0, 1000);
+	memset(&txq.tx.stats, 0, sizeof(txq.tx.stats));
+	for (uint32_t i = 0; i < PACKETS; i++)
+		mbufs[i].hash.rss = hash[i % n];
+}
+
 /* Packets of a flow are on one ring, in their order. */
 static void
 check_flows(unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
 		for (unsigned int k = 0; k < count[i]; k++) {
-			assert_int_equal(taken[i][k]->hash.rss % 128 % n, i);
+			assert_int_equal(ring_of(taken[i][k]->hash.rss), i);
 			if (k > 0)
 				assert_true(taken[i][k - 1]->dynfield1[0] <
 					    taken[i][k]->dynfield1[0]);
@@ -92,15 +126,64 @@ check_flows(unsigned int n)
 }
 
 static void
-flows_are_spread_and_keep_their_order(void **state)
+flows_keep_their_order(void **state)
 {
 	for (uint16_t n = 1; n <= RINGS; n++) {
-		set_up(n, PACKETS, 40);
+		set_up(n, PACKETS + 1, 40);
 		assert_int_equal(vring_steer_tx_burst(&txq, pkts, PACKETS), PACKETS);
 		check_flows(n);
-		for (unsigned int i = 0; i < n; i++)
-			assert_in_range(count[i], PACKETS / n - 10, PACKETS / n + 10);
 	}
+}
+
+/* As many hashes as BURSTS have packets; the k-th is k steps. */
+static void
+check_spread(uint16_t n, uint32_t step)
+{
+	const unsigned int even = BURSTS * PACKETS / n;
+	unsigned int total[RINGS] = { 0 };
+	uint32_t hash = 0;
+
+	for (int b = 0; b < BURSTS; b++) {
+		memset(count, 0, sizeof(count));
+		for (unsigned int i = 0; i < PACKETS; i++, hash += step)
+			mbufs[i].hash.rss = hash;
+		assert_int_equal(vring_steer_tx_burst(&txq, pkts, PACKETS), PACKETS);
+		for (unsigned int i = 0; i < n; i++)
+			total[i] += count[i];
+	}
+	/* Seven times the standard deviation of what is random, or more. */
+	for (unsigned int i = 0; i < n; i++)
+		assert_in_range(total[i], even - even / 4, even + even / 4);
+}
+
+/*
+ * What a card has dealt out to one of 4 receive queues, or by one entry of its table of 128, has
+ * those low bits in common; others differ in the low bits alone.
+ */
+static void
+hashes_with_equal_bits_are_spread(void **state)
+{
+	static const uint32_t steps[] = { 1, 4, 128, 1 << 20 };
+
+	for (uint16_t n = 1; n <= RINGS; n++)
+		for (unsigned int s = 0; s < RTE_DIM(steps); s++) {
+			set_up(n, BURSTS * PACKETS, 1);
+			check_spread(n, steps[s]);
+		}
+}
+
+static void
+each_port_spreads_in_its_own_way(void **state)
+{
+	unsigned int ring[PACKETS], same = 0;
+
+	set_up(4, PACKETS, 1);
+	for (unsigned int i = 0; i < PACKETS; i++)
+		ring[i] = ring_of(i);
+	set_up(4, PACKETS, 1);
+	for (unsigned int i = 0; i < PACKETS; i++)
+		same += ring_of(i) == ring[i];
+	assert_in_range(same, 1, PACKETS / 2);
 }
 
 /* Of one full ring the packets stay the application's, whoever comes again loses none. */
@@ -109,7 +192,7 @@ full_rings_refuse_their_own(void **state)
 {
 	uint16_t done;
 
-	set_up(3, PACKETS, 3);
+	set_up_aimed(3, PACKETS);
 	room[1] = 7;
 	done = vring_steer_tx_burst(&txq, pkts, 48);
 	assert_int_equal(done, 48 - 16 + 7);
@@ -117,7 +200,7 @@ full_rings_refuse_their_own(void **state)
 	assert_int_equal(count[0], 16);
 	assert_int_equal(count[2], 16);
 	for (unsigned int i = done; i < 48; i++)
-		assert_int_equal(pkts[i]->hash.rss, 1);
+		assert_int_equal(pkts[i]->hash.rss, mbufs[1].hash.rss);
 	room[1] = PACKETS;
 	assert_int_equal(vring_steer_tx_burst(&txq, pkts + done, 48 - done), 48 - done);
 	assert_int_equal(count[1], 16);
@@ -134,7 +217,7 @@ all_packets_are_still_there(void **state)
 		bool seen[PACKETS] = { false }, sent[PACKETS] = { false };
 		uint16_t done;
 
-		set_up(2, PACKETS, 2);
+		set_up_aimed(2, PACKETS);
 		room[0] = counts[c] / 4;
 		done = vring_steer_tx_burst(&txq, pkts, counts[c]);
 		assert_in_range(done, 1, counts[c] - 1);
@@ -188,18 +271,12 @@ others_go_to_the_first_ring(void **state)
 	assert_int_equal(count[0], 32);
 }
 
-/*
- * Flows whose addresses differ in the same bits are spread all the same: under a key that repeats
- * each 16 bits they would have one hash. And the key is no constant.
- */
+/* Send packets without a hash to 4 rings: addresses alone, of which each has its own. */
 static void
-nobody_aims_at_a_ring(void **state)
+send_addresses(void)
 {
 	static uint8_t frames[PACKETS][64];
-	uint8_t key[VNET_HASH_KEY], zero[VNET_HASH_KEY] = { 0 };
-	unsigned int most = 0, same = 0;
 
-	set_up(4, PACKETS, 1);
 	for (unsigned int i = 0; i < PACKETS; i++) {
 		uint8_t *frame = frames[i];
 
@@ -217,13 +294,42 @@ nobody_aims_at_a_ring(void **state)
 	}
 	assert_int_equal(vring_steer_tx_burst(&txq, pkts, PACKETS), PACKETS);
 	for (unsigned int i = 0; i < 4; i++)
-		most = RTE_MAX(most, count[i]);
-	assert_in_range(most, PACKETS / 4, PACKETS - PACKETS / 8);
+		assert_in_range(count[i], 1, PACKETS / 2);
+}
+
+/*
+ * Flows whose addresses differ in the same bits are spread all the same: under a key that repeats
+ * each 16 bits they would have one hash. And the key is no constant.
+ */
+static void
+nobody_aims_at_a_ring(void **state)
+{
+	uint8_t key[VNET_HASH_KEY], zero[VNET_HASH_KEY] = { 0 };
+	unsigned int same = 0;
+
+	set_up(4, PACKETS, 1);
+	send_addresses();
 	vnet_hash_get_key(&port.tx_hash, key);
 	assert_memory_not_equal(key, zero, sizeof(key));
 	for (unsigned int i = 2; i < sizeof(key); i++)
 		same += key[i] == key[i - 2];
 	assert_in_range(same, 0, sizeof(key) / 4);
+}
+
+/* A random key may be such that the low bits of hashes are all the same, or the high ones. */
+static void
+no_key_spreads_badly(void **state)
+{
+	static const uint8_t keys[][VNET_HASH_KEY] = {
+		{ 0xff, 0xff, 0xff },
+		{ 0, 0, 0, 0, 0x7f, 0xff, 0xff },
+	};
+
+	for (unsigned int i = 0; i < RTE_DIM(keys); i++) {
+		set_up(4, PACKETS, 1);
+		vnet_hash_set_key(&port.tx_hash, keys[i]);
+		send_addresses();
+	}
 }
 
 /* How many were freed; each was of this flow. */
@@ -256,13 +362,13 @@ without_a_ring_they_are_dropped(void **state)
 static void
 retries_drop_the_ring_s_own(void **state)
 {
-	set_up(2, PACKETS, 2);
+	set_up_aimed(2, PACKETS);
 	txq.tx.retries = 2;
 	room[1] = 4;
 	assert_int_equal(vring_steer_tx_burst(&txq, pkts, 64), 64);
 	assert_int_equal(count[0], 32);
 	assert_int_equal(count[1], 4);
-	assert_int_equal(count_freed(1), 28);
+	assert_int_equal(count_freed(mbufs[1].hash.rss), 28);
 	assert_int_equal(txq.tx.stats.drop[VNET_DROP_RING_FULL], 28);
 }
 
@@ -284,11 +390,14 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(flows_are_spread_and_keep_their_order),
+		cmocka_unit_test(flows_keep_their_order),
+		cmocka_unit_test(hashes_with_equal_bits_are_spread),
+		cmocka_unit_test(each_port_spreads_in_its_own_way),
 		cmocka_unit_test(full_rings_refuse_their_own),
 		cmocka_unit_test(all_packets_are_still_there),
 		cmocka_unit_test(no_packet_is_lost_or_twice),
 		cmocka_unit_test(nobody_aims_at_a_ring),
+		cmocka_unit_test(no_key_spreads_badly),
 		cmocka_unit_test(others_go_to_the_first_ring),
 		cmocka_unit_test(without_a_ring_they_are_dropped),
 		cmocka_unit_test(retries_drop_the_ring_s_own),

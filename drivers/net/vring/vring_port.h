@@ -138,6 +138,7 @@ struct vring_port {
 	bool asks_pollers;	/* bursts are to say on which node they run: vring_poller.h */
 	struct vnet_hash hash;	/* back-end */
 	struct vnet_hash tx_hash; /* of packets to the peer; constant: vring_steer.c */
+	uint32_t tx_secret;	/* what a hash is mixed with before it chooses a ring; likewise */
 	uint16_t guest_mtu;	/* bytes, as the front-end said; 0: it did not */
 	bool mtu_chosen;	/* by mtu= or the application: a back-end leaves it then */
 	struct vhost_log_limit log_limit; /* of lines that a peer causes without a session's */

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <rte_jhash.h>
 #include <rte_mbuf.h>
 #include <rte_random.h>
 
@@ -13,35 +14,42 @@
 
 /* Packets that are dealt out at once. */
 #define STEER_BURST 64
-/* Entries of an indirection table, as network cards have; entry i: ring i modulo their number. */
-#define STEER_TABLE 128
 
 /*
- * The key is known to nobody outside, so that nobody can aim at one ring. Each port has one of its
- * own: a guest that is told hashes may find out its port's.
+ * Key and secret are known to nobody outside, so that nobody can aim at one ring. Each port has
+ * its own: a guest that is told hashes may find out its port's key.
  */
 void
 vring_steer_open(struct vring_port *port)
 {
-	uint8_t key[VNET_HASH_KEY];
+	uint8_t drawn[VNET_HASH_KEY + sizeof(port->tx_secret)];
 
 	/* The kernel's random bytes: nobody foresees them, and they need no start of EAL. */
-	if (getentropy(key, sizeof(key)) != 0)
-		for (unsigned int i = 0; i < sizeof(key); i++)
-			key[i] = (uint8_t)rte_rand();
-	vnet_hash_set_key(&port->tx_hash, key);
+	if (getentropy(drawn, sizeof(drawn)) != 0)
+		for (unsigned int i = 0; i < sizeof(drawn); i++)
+			drawn[i] = (uint8_t)rte_rand();
+	vnet_hash_set_key(&port->tx_hash, drawn);
+	memcpy(&port->tx_secret, drawn + VNET_HASH_KEY, sizeof(port->tx_secret));
 	port->tx_hash.types = VNET_HASH_TYPES;
 }
 
-/* One that a card has computed is as good. What has no addresses goes to the first ring. */
-static uint32_t
-steer_hash(const struct vnet_hash *hash, const struct rte_mbuf *m)
+/*
+ * A hash that a card has computed is as good. What has no addresses goes to the first ring.
+ *
+ * Of either hash no bits alone can choose. Those of a card have chosen a receive queue already, and
+ * all packets of one queue have them in common. Toeplitz is linear: under some keys, ports in a row
+ * differ in too few of its bits. So all bits go into each bit of what chooses.
+ */
+static unsigned int
+steer_ring(const struct vring_port *port, const struct rte_mbuf *m, unsigned int rings)
 {
-	uint32_t value;
+	uint32_t hash;
 
 	if (m->ol_flags & RTE_MBUF_F_RX_RSS_HASH)
-		return m->hash.rss;
-	return vnet_hash_packet(hash, m, &value) ? value : 0;
+		hash = m->hash.rss;
+	else if (!vnet_hash_packet(&port->tx_hash, m, &hash))
+		return 0;
+	return (uint64_t)rte_jhash_1word(hash, port->tx_secret) * rings >> 32;
 }
 
 /* Sort packets by ring, each ring's in their order; first[i]: where those of ring i begin. */
@@ -54,7 +62,7 @@ deal_out(const struct vring_port *port, struct rte_mbuf **pkts, uint16_t n, unsi
 
 	memset(first, 0, (rings + 1) * sizeof(first[0]));
 	for (uint16_t i = 0; i < n; i++) {
-		ring[i] = steer_hash(&port->tx_hash, pkts[i]) % STEER_TABLE % rings;
+		ring[i] = (uint8_t)steer_ring(port, pkts[i], rings);
 		first[ring[i] + 1]++;
 	}
 	for (unsigned int i = 0; i < rings; i++) {
