@@ -39,6 +39,8 @@ ROWS = [
     ("orderings_device_looks_split", [LOAD16], [FOR_ANY_DEVICE]),
     ("orderings_device_fetches_packed", [LOAD64], [FOR_ANY_DEVICE]),
     ("virtq_dev_ahead", 2 * [LOAD16], [FOR_ANY_DEVICE]),
+    ("fetch_split", [LOAD16], [FOR_ANY_DEVICE]),
+    ("fetch_packed", [LOAD64], [FOR_ANY_DEVICE]),
     # B
     ("orderings_device_uses_split", [STORE16], [FOR_ANY_DEVICE]),
     ("orderings_device_uses_packed", [STORE64], [FOR_ANY_DEVICE]),
@@ -60,6 +62,7 @@ ROWS = [
     ("virtq_dev_log_used", [PROCESSOR], []),
     ("virtq_dev_log_returned", [PROCESSOR], []),
     ("virtq_dev_log_events", [PROCESSOR], []),
+    ("cvq_answer", [PROCESSOR], []),
     # E
     ("virtq_iotlb_view_miss", [EXCHANGE], []),
     ("virtq_iotlb_view_look", [STORE32], []),

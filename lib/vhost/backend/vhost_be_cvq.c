@@ -86,13 +86,17 @@ add_table(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c
 	return ring->packed && n > 0;
 }
 
-/* 1: a command, 0: none, -1: what is there is no chain of one. */
-static int
+/*
+ * 1: a command, 0: none, -1: what is there is no chain of one. Functions that
+ * devtools/orderings.py looks at are not inlined here.
+ */
+static __attribute__((noinline)) int
 fetch_split(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c)
 {
 	const uint16_t at = vq->cursor.avail_idx;
 	uint16_t i;
 
+	/* Barrier A: pairs with the driver's before it moves the index. */
 	if (virtq_load16_acquire(&ring->avail->idx) == at)
 		return 0;
 	i = virtq_load16(&ring->avail->ring[at & ring->mask]);
@@ -114,11 +118,12 @@ fetch_split(struct virtq_dev *vq, const struct virtq_ring *ring, struct command 
 	}
 }
 
-static int
+static __attribute__((noinline)) int
 fetch_packed(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c)
 {
 	struct virtq_pos at = virtq_dev_pos(vq);
 	const uint16_t first = at.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED;
+	/* Barrier A: pairs with the driver's release of the flags. */
 	const uint64_t meta = virtq_load64_acquire(&ring->pdesc[at.idx].len);
 
 	if ((meta >> 48 & VIRTQ_PACKED_PHASES) != first)
@@ -177,7 +182,7 @@ answer_of(const uint8_t head[4], bool whole)
 }
 
 /* Its last byte is where the answer goes. False: there is none, or nothing to answer. */
-static bool
+static __attribute__((noinline)) bool
 cvq_answer(struct virtq_dev *vq, const struct virtq_ring *ring, const struct command *c)
 {
 	uint8_t head[4] = { 0 }, *p;
