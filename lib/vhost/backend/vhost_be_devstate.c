@@ -31,7 +31,7 @@ _Static_assert(sizeof(struct wire_head) == 24, "goes to other hosts");
 _Static_assert(sizeof(((struct vhost_be_devstate *)NULL)->bytes) >=
 	       sizeof(struct wire_head) + 256 * sizeof(uint64_t), "room for all rings");
 
-static const char magic[8] = "vringdev";
+static const char magic[] = "vringdev";	/* its end is not sent */
 
 /* Reads of a pipe (64 KB, unless its owner says more) in one go. */
 #define MAX_READS 64
@@ -67,7 +67,7 @@ write_state(const struct vhost_be *be, struct vhost_be_devstate *s)
 	};
 	uint8_t *at = s->bytes + sizeof(head);
 
-	memcpy(head.magic, magic, sizeof(magic));
+	memcpy(head.magic, magic, sizeof(head.magic));
 	for (uint16_t i = 0; i < be->nrings; i++, at += sizeof(uint64_t)) {
 		const uint64_t word = ring_word(&be->vring[i]);
 
@@ -88,7 +88,7 @@ check_state(const struct vhost_be *be, struct vhost_be_devstate *s, struct wire_
 	if (s->length < sizeof(*head))
 		return "too short";
 	memcpy(head, s->bytes, sizeof(*head));
-	if (memcmp(head->magic, magic, sizeof(magic)) != 0 || head->version != VERSION)
+	if (memcmp(head->magic, magic, sizeof(head->magic)) != 0 || head->version != VERSION)
 		return "of another device, or another version";
 	if (s->length != sizeof(*head) + (uint64_t)head->rings * sizeof(uint64_t))
 		return "not of the length that it says";
