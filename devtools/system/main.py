@@ -11,6 +11,7 @@ done in a time.
 """
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -185,7 +186,9 @@ def run_group(name, part):
     finally:
         bed.stop_all()
     if os.environ.get("TIMES"):
-        print("# group %s: %.1f s" % (name, time.monotonic() - began), flush=True)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print("# group %s: %.1f s, of processors %.1f s" % (
+            name, time.monotonic() - began, used.ru_utime + used.ru_stime), flush=True)
     return report.count, report.failed
 
 
