@@ -241,7 +241,7 @@ test_iommu(void **state)
 		"net_vring0,path=/run/s,packed_vq=0,mrg_rxbuf=1,in_order=0,queue_size=256,"
 		"queues=1");
 	perf_pool(&o, &mbufs, &room);
-	assert_in_range(mbufs, 2047, 2304);
+	assert_uint_in_range(mbufs, 2047, 2304);
 	assert_int_equal(parse("--compare net_vring net_vhost --iommu 1"), 0);
 	vdev_is(0, PERF_FRONTEND, false, 0,
 		"net_vring0,path=/run/s,packed_vq=0,mrg_rxbuf=1,in_order=0,queue_size=256,queues=1,"

@@ -209,7 +209,7 @@ balanced(void)
 			open[depth++] = *p;
 		else if (!string && (*p == '}' || *p == ']'))
 			assert_int_equal(open[--depth], *p == '}' ? '{' : '[');
-		assert_in_range(depth, 0, 30);
+		assert_uint_in_range(depth, 0, 30);
 	}
 	assert_int_equal(depth, 0);
 	assert_false(string);

@@ -46,7 +46,7 @@ stream_check(struct stream *t, struct rte_mbuf *m)
 	uint32_t number;
 
 	memcpy(&number, rte_pktmbuf_mtod_offset(m, void *, 14), sizeof(number));
-	assert_in_range(number, t->next, t->sent);
+	assert_uint_in_range(number, t->next, t->sent);
 	numbered_fill(expected, number);
 	assert_int_equal(m->pkt_len, numbered_len(number));
 	assert_memory_equal(rte_pktmbuf_mtod(m, void *), expected, m->pkt_len);

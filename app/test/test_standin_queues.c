@@ -65,7 +65,7 @@ expect_counts(struct sport *p, const struct counts *c)
 }
 
 static void
-stop(struct sport *p)
+stop_port(struct sport *p)
 {
 	assert_int_equal(rte_eth_dev_stop(p->id), 0);
 }
@@ -83,7 +83,7 @@ reconfigure(struct sport *p, const char *args, uint16_t queues, struct rte_mempo
 {
 	const struct sport_config c = {.args = args, .queues = queues, .pool = pool};
 
-	stop(p);
+	stop_port(p);
 	sport_configure(p, &c);
 	start(p);
 }
@@ -121,7 +121,7 @@ fewer_and_more(struct sport *p, const char *args)
 			expect_counts(p, &counts);
 		}
 	}
-	stop(p);
+	stop_port(p);
 	expect_counts(p, &counts);
 	start(p);
 	traffic(p, &counts, 0, 10);
@@ -143,7 +143,7 @@ one_anew(struct sport *p, const char *args)
 
 		traffic(p, &counts, 0, 50);
 		traffic(p, &counts, 1, 70);
-		stop(p);
+		stop_port(p);
 		if (i & 2)
 			assert_int_equal(rte_eth_rx_queue_setup(p->id, q, 256, 0, NULL, p->pool),
 					 0);
@@ -186,7 +186,7 @@ not_deferred_any_more(struct sport *p, const char *args)
 	sport_open(p, &c);
 	traffic(p, &counts, 1, 50);
 	drops(p, &counts, 1, 30);
-	stop(p);
+	stop_port(p);
 	assert_int_equal(rte_eth_tx_queue_setup(p->id, 1, 256, 0, &late), 0);
 	start(p);
 	m = mbuf_new(100, 0, SHAPE_LINEAR);
@@ -195,7 +195,7 @@ not_deferred_any_more(struct sport *p, const char *args)
 	drops(p, &counts, 0, 20);
 	traffic(p, &counts, 0, 50);
 	expect_counts(p, &counts);
-	stop(p);
+	stop_port(p);
 	assert_int_equal(rte_eth_tx_queue_setup(p->id, 1, 256, 0, NULL), 0);
 	assert_int_equal(rte_eth_tx_queue_info_get(p->id, 1, &info), 0);
 	assert_int_equal(info.conf.tx_deferred_start, 0);
@@ -221,7 +221,7 @@ refused_once(struct sport *p, const char *args)
 	sport_open(p, &c);
 	traffic(p, &counts, 0, 50);
 	traffic(p, &counts, 1, 50);
-	stop(p);
+	stop_port(p);
 	assert_int_equal(rte_eth_rx_queue_setup(p->id, 1, 256, 0, NULL, tiny), -EINVAL);
 	expect_counts(p, &counts);
 	assert_int_equal(rte_eth_dev_start(p->id), -EINVAL);

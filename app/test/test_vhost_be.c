@@ -394,7 +394,7 @@ flood_has_to_rest(void **state)
 	}
 	ms = (evloop_now_ns() - start) / 1000000;
 	vhost_be_get_info(rig->be, &info);
-	assert_in_range(info.messages, VHU_CONN_CREDIT,
+	assert_uint_in_range(info.messages, VHU_CONN_CREDIT,
 			VHU_CONN_CREDIT + ms * VHU_CONN_PER_SECOND / 1000 + 1);
 	assert_int_equal(rig->downs, 0);
 }

@@ -279,7 +279,7 @@ stuck_descriptors_are_bounded(void **state)
 	for (int i = 0; i < 10; i++)
 		evloop_step(rig->loop, 5);
 	now = evloop_later_pending();
-	assert_in_range(now, 1, EVLOOP_CLOSE_MOST);
+	assert_uint_in_range(now, 1, EVLOOP_CLOSE_MOST);
 	assert_int_equal(rig->downs, 0);
 	fe_get(other, VHU_GET_FEATURES);
 	/* Its end is noticed although nothing is read from it, and the next one is welcome. */

@@ -331,8 +331,8 @@ restarts_are_limited(void **state)
 		evloop_step(p->loop, 1);
 	}
 	most = (evloop_now_ns() - began) / 500000000 + 2;
-	assert_in_range(p->stops, 2, most);
-	assert_in_range(lines_with(p->log, "set up anew"), 2, most);
+	assert_uint_in_range(p->stops, 2, most);
+	assert_uint_in_range(lines_with(p->log, "set up anew"), 2, most);
 	for (int i = 0; i < 100; i++)
 		evloop_step(p->loop, 10);
 	in_back_end(p->rig, check_rings_run);
@@ -353,7 +353,7 @@ looks_are_limited(void **state)
 		evloop_step(p->loop, 1);
 	}
 	vhost_be_get_info(p->rig->be, &after);
-	assert_in_range(after.messages - before.messages, 2,
+	assert_uint_in_range(after.messages - before.messages, 2,
 			(evloop_now_ns() - began) / 50000000 + 2);
 	assert_int_equal(p->downs, 0);
 }
@@ -368,7 +368,7 @@ lines_are_limited(void **state)
 	p->log[0] = '\0';
 	for (int i = 0; i < 1000; i++)
 		vhost_fe_session_log(p->fe, VHOST_LOG_WARNING, "again");
-	assert_in_range(lines_with(p->log, "again"), 1, 2 * VHOST_LOG_LINES);
+	assert_uint_in_range(lines_with(p->log, "again"), 1, 2 * VHOST_LOG_LINES);
 }
 
 #define FE_TEST(fn) cmocka_unit_test_setup_teardown(fn, pair_setup, pair_teardown)

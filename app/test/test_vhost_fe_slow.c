@@ -16,7 +16,7 @@ one_deadline_for_all_answers(void **state)
 	__atomic_store_n(&b->m->delay_ms, 90, __ATOMIC_RELAXED);
 	start = evloop_now_ns();
 	vhost_fe_start(b->p->fe);
-	assert_in_range(ms_since(start), 250, 1500);
+	assert_uint_in_range(ms_since(start), 250, 1500);
 	assert_null(b->p->ring[0]);
 	assert_non_null(strstr(b->p->log, "the back-end took more than 300 ms in all"));
 	__atomic_store_n(&b->m->delay_ms, 0, __ATOMIC_RELAXED);
@@ -47,10 +47,10 @@ stop_cuts_a_start_short(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, hurry_soon, b->p->fe), 0);
 	vhost_fe_start(b->p->fe);
 	pthread_join(thread, NULL);
-	assert_in_range(ms_since(start), 100, 1000);
+	assert_uint_in_range(ms_since(start), 100, 1000);
 	assert_non_null(strstr(b->p->log, "when it was not waited for any longer"));
 	vhost_fe_stop(b->p->fe);
-	assert_in_range(ms_since(start), 100, 1200);
+	assert_uint_in_range(ms_since(start), 100, 1200);
 	/* That was the stop's; what begins now has all its time. */
 	__atomic_store_n(&b->m->delay_ms, 20, __ATOMIC_RELAXED);
 	vhost_fe_start(b->p->fe);

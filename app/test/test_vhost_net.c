@@ -168,7 +168,7 @@ each_call_fails(void **state)
 				assert_int_equal(k->fd[i].kind, TAPK_FREE);
 		}
 	/* Offloads that are tried, the carrier, whose the name is, whether it is up: no other. */
-	assert_in_range(harmless / (sizeof(errors) / sizeof(errors[0])), 8, 18);
+	assert_uint_in_range(harmless / (sizeof(errors) / sizeof(errors[0])), 8, 18);
 }
 
 static void

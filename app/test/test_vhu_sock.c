@@ -470,7 +470,7 @@ flooding_peer_delays_nobody(void **state)
 			evloop_step(rig->loop, 0);
 		answered(&a, now);
 		/* At most one wakeup of the other, besides that in which the question came. */
-		assert_in_range(bad->many_publishes - served, 0, 2 * VHU_CONN_MAX_MESSAGES);
+		assert_uint_in_range(bad->many_publishes - served, 0, 2 * VHU_CONN_MAX_MESSAGES);
 	}
 	__atomic_store_n(&f.stop, true, __ATOMIC_RELAXED);
 	while (pthread_tryjoin_np(thread, NULL) != 0) /* its last send has to end */
@@ -507,7 +507,7 @@ flood_over_reconnects_is_limited(void **state)
 	most = VHU_CONN_CREDIT + VHU_CONN_RESERVE +
 	       (evloop_now_ns() - began) * VHU_CONN_PER_SECOND / 1000000000 + 2;
 	print_message("# %u messages were served\n", (unsigned int)info.messages);
-	assert_in_range(info.messages, VHU_CONN_CREDIT, most);
+	assert_uint_in_range(info.messages, VHU_CONN_CREDIT, most);
 	/* One that asks little is served soon. */
 	rig_connect(rig);
 	fe_send_on(rig->fe, VHU_GET_FEATURES, 0, NULL, 0, NULL, 0);

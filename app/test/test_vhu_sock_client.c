@@ -142,7 +142,7 @@ client_is_not_hurried_for_ever(void **state)
 		unlink(rig->path);
 	}
 	/* Ten times at most, each with a delay that grows from there; not 500 times. */
-	assert_in_range(rig->ups, 1, 60);
+	assert_uint_in_range(rig->ups, 1, 60);
 }
 
 /* A peer that takes connections only to close them is not called on all the time. */
@@ -166,7 +166,7 @@ client_backs_off(void **state)
 		evloop_step(rig->loop, 1);
 	}
 	/* 50, 100, 200, 400, 800 ms apart. */
-	assert_in_range(rig->ups, 4, 6);
+	assert_uint_in_range(rig->ups, 4, 6);
 	close(fd);
 	unlink(rig->path);
 }

@@ -53,7 +53,7 @@ chain_of_the_whole_ring(void **state)
 	assert_int_equal(c[0].entries, SIZE);
 	assert_int_equal(c[0].id, 7);
 	assert_int_equal(c[0].fault, VIRTQ_FAULT_TOO_LONG);
-	assert_in_range(translated, 0, 2 * VIRTQ_MAX_SEGS);
+	assert_uint_in_range(translated, 0, 2 * VIRTQ_MAX_SEGS);
 	dev_stop(&d);
 	rd_fini(&r);
 	guest_free(&g);
@@ -103,15 +103,15 @@ tables_of_nothing(void **state)
 		while (n < 64) {
 			uint16_t got = fetch(&d, packed, c);
 
-			assert_in_range(got, 1, VIRTQ_FETCH_MAX);
-			assert_in_range(translated, 0, 6 * VIRTQ_MAX_SEGS);
+			assert_uint_in_range(got, 1, VIRTQ_FETCH_MAX);
+			assert_uint_in_range(translated, 0, 6 * VIRTQ_MAX_SEGS);
 			for (uint16_t i = 0; i < got; i++)
 				assert_int_equal(c[i].fault, VIRTQ_FAULT_UNMAPPED);
 			virtq_dev_complete(d.vq, d.ring, c, got, packed, false, false);
 			n += got;
 			rounds++;
 		}
-		assert_in_range(rounds, 2, 64);
+		assert_uint_in_range(rounds, 2, 64);
 		dev_stop(&d);
 		rd_fini(&r);
 		guest_free(&g);

@@ -52,7 +52,7 @@ start(bool packed)
 }
 
 static int
-stop(void **state)
+stop_ring(void **state)
 {
 	virtq_drv_fini(drv);
 	virtq_ring_free(ring);
@@ -151,12 +151,12 @@ test_lies(void **state)
 	serve_split(1, 0);
 	assert_int_equal(virtq_drv_sync_done(drv, ring), -EIO);
 	assert_int_equal(send_one(), -EIO);
-	stop(state);
+	stop_ring(state);
 	start(false);
 	assert_int_equal(send_one(), 0);
 	serve_split(0, SIZE);
 	assert_int_equal(virtq_drv_sync_done(drv, ring), -EIO);
-	stop(state);
+	stop_ring(state);
 	start(true);
 	assert_int_equal(send_one(), 0);
 	serve_packed(1000);
@@ -167,9 +167,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_split, stop),
-		cmocka_unit_test_teardown(test_packed, stop),
-		cmocka_unit_test_teardown(test_lies, stop),
+		cmocka_unit_test_teardown(test_split, stop_ring),
+		cmocka_unit_test_teardown(test_packed, stop_ring),
+		cmocka_unit_test_teardown(test_lies, stop_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,9 +208,9 @@ regions_count_by_size(void **state)
 	fill_nodes(1, 0, PAGES, ON_1);
 	fill_nodes(2, 0, PAGES, ON_1);
 	assert_int_equal(node_of_memory(300, 100, 100), 0);
-	assert_in_range(asked[0], 60, 90);
-	assert_in_range(asked[1], 20, 30);
-	assert_in_range(asked[2], 20, 30);
+	assert_uint_in_range(asked[0], 60, 90);
+	assert_uint_in_range(asked[1], 20, 30);
+	assert_uint_in_range(asked[2], 20, 30);
 	assert_int_equal(node_of_memory(300, 250, 250), 1);
 	assert_int_equal(node_of_memory(1, 0, 0), 0);
 	assert_int_equal(node_of_memory(1, 1, 1), 1);
@@ -317,7 +317,7 @@ a_look_brings_nothing_in(void **state)
 	assert_int_equal(virtq_node_of_mem(mem), VIRTQ_NODE_UNKNOWN);
 	assert_int_equal(pages_in_core(region.host, PAGES), 0);
 	memset(region.host, 1, PAGES * PAGE);
-	assert_in_range(virtq_node_of_mem(mem), 0, 1023);
+	assert_uint_in_range(virtq_node_of_mem(mem), 0, 1023);
 	virtq_mem_put(mem);
 	munmap(region.host, PAGES * PAGE);
 	close(fd);

@@ -179,7 +179,7 @@ cut_file_is_two_mappings(void **state)
 			*p = 0x5a;
 			assert_int_equal(*p, 0x5a);
 		}
-		assert_in_range(mappings_in(host, pages * PAGE), 1, 3);
+		assert_uint_in_range(mappings_in(host, pages * PAGE), 1, 3);
 		assert_int_equal(host[0], 1);
 		virtq_mem_map_put(map);
 		assert_int_equal(mappings_of("memfd:mem"), 0);

@@ -184,7 +184,7 @@ no_kick_is_lost(void **state)
 		pthread_join(driver, NULL);
 		assert_true(slept > ROUNDS / 100);
 		/* While it was awake it was not kicked, but for kicks that were under way. */
-		assert_in_range(p.s.drv->kicks, 1, 2 * slept + 1);
+		assert_uint_in_range(p.s.drv->kicks, 1, 2 * slept + 1);
 		pair_close(&p);
 	}
 }
@@ -204,7 +204,7 @@ no_call_is_lost(void **state)
 		slept = driver_sleeps(&p);
 		pthread_join(device, NULL);
 		assert_true(slept > ROUNDS / 100);
-		assert_in_range(p.s.dev->calls, 1, 2 * slept + 2);
+		assert_uint_in_range(p.s.dev->calls, 1, 2 * slept + 2);
 		pair_close(&p);
 	}
 }

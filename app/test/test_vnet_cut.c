@@ -45,7 +45,7 @@ cut_receive(struct port *p, uint16_t burst)
 	uint16_t all = 0, got;
 
 	while ((got = cut_burst(p, pkts + all, RTE_MIN(burst, MOST - all))) > 0) {
-		assert_in_range(got, 1, burst);
+		assert_uint_in_range(got, 1, burst);
 		all += got;
 	}
 	return all;

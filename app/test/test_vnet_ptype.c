@@ -52,7 +52,7 @@ ports_of_tunnels(void **state)
 		assert_int_equal(type & VNET_PTYPE_OUTER, plain_udp);
 		tunnels += type != plain_udp;
 	}
-	assert_in_range(tunnels, 0, 8);
+	assert_uint_in_range(tunnels, 0, 8);
 }
 
 static void

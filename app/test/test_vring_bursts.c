@@ -80,7 +80,7 @@ classes(const struct vnet_stats *stats)
 	unsigned int mask = 0;
 
 	for (unsigned int i = 0; i < VNET_BURST_BINS; i++) {
-		assert_in_range(stats->burst_bin[i], 0, 1);
+		assert_uint_in_range(stats->burst_bin[i], 0, 1);
 		mask |= (unsigned int)stats->burst_bin[i] << i;
 	}
 	return mask;

@@ -60,7 +60,7 @@ events_have_a_rate(void **state)
 	for (int i = 0; i < 100; i++)
 		vring_event_raise(&port, i % 2 ? VRING_EVENT_LINK : VRING_EVENT_QUEUE);
 	assert_int_equal(alarms, 2);
-	assert_in_range(alarm_us, 20000, 50000);
+	assert_uint_in_range(alarm_us, 20000, 50000);
 	alarm_fn(alarm_arg);
 	/* After a while the next one comes at once again. */
 	usleep(60000);

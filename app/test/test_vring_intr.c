@@ -338,7 +338,7 @@ no_deferred_wake_up_is_lost(void **state)
 		expect_each_wakes(front, back);
 		sent = watch_xstat(back, "tx_q0_calls");
 		assert_int_equal(vring_registry_ask(back, read_deferred, &deferred), 0);
-		assert_in_range(deferred, 1, sent);
+		assert_uint_in_range(deferred, 1, sent);
 		close_both();
 	}
 }

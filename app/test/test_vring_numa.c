@@ -452,10 +452,10 @@ questions_become_rare(void **state)
 	open_both("packed=1", "queue_size=64");
 	for (unsigned int i = 0; i < 2; i++) {
 		assert_true(BECOMES(load_times(&rig_nodes.questions) >= before + 3));
-		assert_in_range(load_times(&rig_nodes.naps), slept, slept + 1);
+		assert_uint_in_range(load_times(&rig_nodes.naps), slept, slept + 1);
 		assert_true(BECOMES(load_times(&rig_nodes.naps) >= slept + 3));
 		asked = load_times(&rig_nodes.questions) - before;
-		assert_in_range(asked, 5, load_times(&rig_nodes.naps) - slept + 5);
+		assert_uint_in_range(asked, 5, load_times(&rig_nodes.naps) - slept + 5);
 		/* Before the rings change: those that follow at once are counted. */
 		before = load_times(&rig_nodes.questions);
 		slept = load_times(&rig_nodes.naps);

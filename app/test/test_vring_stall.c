@@ -149,7 +149,7 @@ told_once_a_stall(void **state)
 	assert_int_equal(base[1].stalls, 1);
 	assert_int_equal(base[0].stalls, 0);
 	assert_int_equal(heard("net_vring0: transmit queue 1 stands still: the guest"), 1);
-	assert_in_range(longest(true), 10 * LIMIT_MS, 11 * LIMIT_MS);
+	assert_uint_in_range(longest(true), 10 * LIMIT_MS, 11 * LIMIT_MS);
 	assert_int_equal(longest(false), 0);
 	txq[1].tx.stats.packets++;
 	pass(LOOK_MS, NULL);
@@ -297,7 +297,7 @@ unpolled_is_told_once(void **state)
 	pass(5 * LIMIT_MS, poll_second);
 	assert_int_equal(heard("receive queue 0 is not polled"), 1);
 	assert_int_equal(heard("receive queue 1"), 0);
-	assert_in_range(longest(false), 4 * LIMIT_MS, 5 * LIMIT_MS);
+	assert_uint_in_range(longest(false), 4 * LIMIT_MS, 5 * LIMIT_MS);
 	assert_int_equal(longest(true), 0);
 	rxq[0].rx.stats.burst_bin[5]++;
 	pass(LOOK_MS, poll_second);

@@ -106,7 +106,7 @@ set_up_aimed(uint16_t n, uint32_t each)
 	set_up(n, each, n);
 	for (unsigned int i = 0; i < n; i++)
 		for (hash[i] = 0; ring_of(hash[i]) != i; hash[i]++)
-			assert_in_range(hash[i], 0, 1000);
+			assert_uint_in_range(hash[i], 0, 1000);
 	memset(&txq.tx.stats, 0, sizeof(txq.tx.stats));
 	for (uint32_t i = 0; i < PACKETS; i++)
 		mbufs[i].hash.rss = hash[i % n];
@@ -153,7 +153,7 @@ check_spread(uint16_t n, uint32_t step)
 	}
 	/* Seven times the standard deviation of what is random, or more. */
 	for (unsigned int i = 0; i < n; i++)
-		assert_in_range(total[i], even - even / 4, even + even / 4);
+		assert_uint_in_range(total[i], even - even / 4, even + even / 4);
 }
 
 /*
@@ -183,7 +183,7 @@ each_port_spreads_in_its_own_way(void **state)
 	set_up(4, PACKETS, 1);
 	for (unsigned int i = 0; i < PACKETS; i++)
 		same += ring_of(i) == ring[i];
-	assert_in_range(same, 1, PACKETS / 2);
+	assert_uint_in_range(same, 1, PACKETS / 2);
 }
 
 /* Of one full ring the packets stay the application's, whoever comes again loses none. */
@@ -220,14 +220,14 @@ all_packets_are_still_there(void **state)
 		set_up_aimed(2, PACKETS);
 		room[0] = counts[c] / 4;
 		done = vring_steer_tx_burst(&txq, pkts, counts[c]);
-		assert_in_range(done, 1, counts[c] - 1);
+		assert_uint_in_range(done, 1, counts[c] - 1);
 		for (unsigned int i = 0; i < 2; i++)
 			for (unsigned int k = 0; k < count[i]; k++)
 				sent[taken[i][k]->dynfield1[0]] = true;
 		for (unsigned int i = 0; i < counts[c]; i++) {
 			const uint32_t number = pkts[i]->dynfield1[0];
 
-			assert_in_range(number, 0, counts[c] - 1);
+			assert_uint_in_range(number, 0, counts[c] - 1);
 			assert_false(seen[number]);
 			seen[number] = true;
 			assert_int_equal(sent[number], i < done);
@@ -244,7 +244,7 @@ no_packet_is_lost_or_twice(void **state)
 
 	set_up(RINGS, 9, 17);
 	done = vring_steer_tx_burst(&txq, pkts, PACKETS);
-	assert_in_range(done, 1, RINGS * 9);
+	assert_uint_in_range(done, 1, RINGS * 9);
 	for (unsigned int i = 0; i < RINGS; i++)
 		for (unsigned int k = 0; k < count[i]; k++)
 			seen[taken[i][k]->dynfield1[0]]++;
@@ -294,7 +294,7 @@ send_addresses(void)
 	}
 	assert_int_equal(vring_steer_tx_burst(&txq, pkts, PACKETS), PACKETS);
 	for (unsigned int i = 0; i < 4; i++)
-		assert_in_range(count[i], 1, PACKETS / 2);
+		assert_uint_in_range(count[i], 1, PACKETS / 2);
 }
 
 /*
@@ -313,7 +313,7 @@ nobody_aims_at_a_ring(void **state)
 	assert_memory_not_equal(key, zero, sizeof(key));
 	for (unsigned int i = 2; i < sizeof(key); i++)
 		same += key[i] == key[i - 2];
-	assert_in_range(same, 0, sizeof(key) / 4);
+	assert_uint_in_range(same, 0, sizeof(key) / 4);
 }
 
 /* A random key may be such that the low bits of hashes are all the same, or the high ones. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "rig_device_feed.h"
+#include "rig_hash.h"
 
 uint32_t
 feed_hash(uint32_t seed)
@@ -16,12 +17,14 @@ feed_report(uint32_t seed)
 struct virtio_net_hdr_v1_hash
 feed_header(uint32_t seed)
 {
-	return (struct virtio_net_hdr_v1_hash){
+	struct virtio_net_hdr_v1_hash hdr = {
 		.hdr.num_buffers = 1,
-		.hash_value = feed_hash(seed),
 		.hash_report = feed_report(seed),
 		.padding = 0xffff, /* nobody looks at it */
 	};
+
+	hash_put(&hdr, feed_hash(seed));
+	return hdr;
 }
 
 void

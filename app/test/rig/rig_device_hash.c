@@ -7,6 +7,8 @@
 
 #include <rte_mbuf.h>
 
+#include "rig_hash.h"
+
 #define HDR ((uint32_t)sizeof(struct virtio_net_hdr_v1_hash))
 
 static struct rdev
@@ -77,15 +79,15 @@ standin_hash_give(struct vnet_txq *txq, struct virtq_cursor *vq, const struct vi
 	uint16_t i;
 
 	for (i = 0; i < n && rdev_fetch(&d, &c); i++) {
-		const struct virtio_net_hdr_v1_hash hdr = {
+		struct virtio_net_hdr_v1_hash hdr = {
 			.hdr.num_buffers = 1,
-			.hash_value = htole32(pkts[i]->hash.rss),
 			.hash_report = htole16((uint16_t)pkts[i]->hash.fdir.hi),
 		};
 		const uint32_t len = HDR + pkts[i]->pkt_len;
 		uint8_t *to = mapped(ring, c.sg[0].addr, c.sg[0].len);
 
 		assert_true(len <= c.sg[0].len);
+		hash_put(&hdr, pkts[i]->hash.rss);
 		memcpy(to, &hdr, HDR);
 		memcpy(to + HDR, rte_pktmbuf_mtod(pkts[i], void *), pkts[i]->pkt_len);
 		rdev_use(&d, &c, len);

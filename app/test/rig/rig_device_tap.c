@@ -24,7 +24,7 @@ tapk_call(struct tapk *k, uint16_t what)
 static struct tapk_fd *
 tapk_at(struct tapk *k, int fd)
 {
-	assert_in_range(fd, TAPK_FD, TAPK_FD + TAPK_FDS - 1);
+	assert_uint_in_range(fd, TAPK_FD, TAPK_FD + TAPK_FDS - 1);
 	assert_int_not_equal(k->fd[fd - TAPK_FD].kind, TAPK_FREE);
 	return &k->fd[fd - TAPK_FD];
 }

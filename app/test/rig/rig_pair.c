@@ -6,7 +6,7 @@ own_ring_alloc(void *ctx, uint16_t qid, uint64_t bytes)
 {
 	struct pair *p = ctx;
 
-	assert_in_range(bytes, 1, FE_ROOM);
+	assert_uint_in_range(bytes, 1, FE_ROOM);
 	if (p->no_rings && qid == RIG_RINGS - 1)
 		return NULL;
 	p->allocs++;
@@ -18,7 +18,7 @@ own_ring_free(void *ctx, uint16_t qid)
 {
 	struct pair *p = ctx;
 
-	assert_in_range(qid, 0, RIG_RINGS - 1);
+	assert_uint_in_range(qid, 0, RIG_RINGS - 1);
 	p->frees++;
 }
 
