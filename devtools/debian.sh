@@ -67,9 +67,12 @@ debian_enter()
 		mount --rbind /sys "$tree/sys"
 		mount --rbind /dev "$tree/dev"
 		mount -t tmpfs tmpfs "$tree/run"
-		exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+		# Not as the first process of the name space, which timeout(1) refuses to be.
+		status=0
+		env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
 			DEBIAN_FRONTEND=noninteractive PATIENCE="${PATIENCE:-1}" \
-			STEPS_SINCE="$STEPS_SINCE" chroot "$tree" "$@"' bash "$@"
+			STEPS_SINCE="$STEPS_SINCE" chroot "$tree" "$@" || status=$?
+		exit $status' bash "$@"
 }
 export -f debian_enter	# run_inside calls it from another shell
 
