@@ -132,30 +132,23 @@ is_marked(const struct logged *t, uint64_t page)
 	return t->bits[page / 8] & 1u << page % 8;
 }
 
-/* Nothing outside of the guest's memory is marked. */
+/* Takes the marks away: nothing outside of the guest's memory is marked. */
 static void
 compare(struct logged *t)
 {
-	uint32_t all = 0, within = 0;
-	uint64_t word;
-
 	for (uint64_t at = 0; at < t->p.g.size; at += GUEST_PAGE) {
 		const bool changed = memcmp(t->before + at, t->p.g.base + at, GUEST_PAGE) != 0;
-		const bool marked = is_marked(t, FIRST_PAGE + (t->shift + at) / GUEST_PAGE);
+		const uint64_t page = FIRST_PAGE + (t->shift + at) / GUEST_PAGE;
+		const bool marked = is_marked(t, page);
 
+		t->bits[page / 8] &= (uint8_t)~(1u << page % 8);
 		assert_true(marked || !changed);
 		t->changed += changed;
-		within += marked;
+		t->marked += marked;
 	}
-	/* Most words of it are 0. */
-	for (uint64_t i = 0; i < t->bytes; i += sizeof(word)) {
-		word = 0;
-		memcpy(&word, t->bits + i, RTE_MIN(sizeof(word), t->bytes - i));
-		if (word != 0)
-			all += __builtin_popcountll(word);
-	}
-	assert_int_equal(all, within);
-	t->marked += within;
+	/* Each byte is like the one before it, and the first is 0. */
+	assert_int_equal(t->bits[0], 0);
+	assert_int_equal(memcmp(t->bits, t->bits + 1, t->bytes - 1), 0);
 }
 
 /* Packets to the guest, of any size and shape, into buffers of any. */
@@ -316,6 +309,7 @@ zero_copy(void **state)
 
 		zc_open(&t.p, SIZE, rings[i], 2048, 0);
 		zc = t.p.d.vq->cursor.owner;
+		zc->wait = 0; /* rounds may be shorter than a chain waits for those before it */
 		log_open(&t);
 		switch_log(&t, t.log, true, VNET_F_ZERO_COPY);
 		for (uint32_t k = 0; k < ROUNDS; k++) {
