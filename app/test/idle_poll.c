@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * For system tests beside other work: a thread of a stock application that polls and finds nothing
- * lets others have its processor for a moment. EAL loads it as a driver, -d idle-poll.so
- * --vdev idle_poll0, and it adds a call-back to each receive queue that there is.
+ * lets others have its processor for a moment, and for longer the longer it has found nothing. EAL
+ * loads it as a driver, -d idle-poll.so --vdev idle_poll0, and it adds a call-back to each receive
+ * queue that there is.
  */
 #include <unistd.h>
 
@@ -13,20 +14,24 @@
 enum {
 	POLLS = 256,		/* in vain, then the first sleep */
 	BETWEEN = 128,		/* and then that many from one to the next */
-	SLEEP_US = 100,
+	SLEEP_US = 100,		/* the first, each other twice as long */
+	LONGEST_US = 2000,
 	LOOK_US = 20000,	/* from one look for new queues to the next */
 };
 
 static uint16_t
 rest(uint16_t port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n, uint16_t max, void *arg)
 {
-	static __thread unsigned int polls;
+	static __thread unsigned int polls, sleep_us;
 
 	if (n > 0) {
 		polls = 0;
+		sleep_us = SLEEP_US;
 	} else if (++polls >= POLLS) {
 		polls = POLLS - BETWEEN;
-		usleep(SLEEP_US);
+		sleep_us = RTE_MAX(sleep_us, (unsigned int)SLEEP_US);
+		usleep(sleep_us);
+		sleep_us = RTE_MIN(2 * sleep_us, (unsigned int)LONGEST_US);
 	}
 	return n;
 }

@@ -45,7 +45,7 @@ class Switch:
                 "dpdk-init=true", "pmd-cpu-mask=%#x" % (1 << cpu),
                 "dpdk-lcore-mask=%#x" % (1 << bed.CPUS[0]), "dpdk-alloc-mem=256",
                 "per-port-memory=false", "stats-update-interval=1000",
-                "pmd-maxsleep=%d" % (100 if bed.PATIENCE > 1 else 0),
+                "pmd-maxsleep=%d" % (1000 if bed.PATIENCE > 1 else 0),
                 # it makes its pool as large as it can, and others need memory as well
                 "dpdk-extra=--no-pci --in-memory --socket-limit 640 " +
                 " ".join(bed.plugin_options())) + tuple(settings)))
