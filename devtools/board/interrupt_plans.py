@@ -69,7 +69,7 @@ EVENT = Plan("vhost_event_idx_interrupt", [
          card="%s-%d" % (ring, queues), names=names)
     for number, (ring, queues, names) in enumerate((
         ("split", 1, "a"), ("split", 16, "a"), ("split", 1, "ab"),
-        ("packed", 1, "a"), ("packed", 16, "a"), ("packed", 1, "ab")), 1)], daily=(5,))
+        ("packed", 1, "a"), ("packed", 16, "a"), ("packed", 1, "ab")), 1)], daily=(4,))
 
 
 GUEST = Plan("vhost_virtio_pmd_interrupt", [
