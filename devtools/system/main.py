@@ -117,7 +117,8 @@ LONG = {
 ALONE = ("fe-kill-fast", "interrupts", "calls", "perf", "bother", "ovs-vms", "restart-qemu10",
          "restart-qemu7")
 # the longest, which begin first; of those with emulated processors one beside one without
-FIRST = ("fe-vdpa", "front", "matrix", "guests-qemu10", "guests-qemu7", "remap")
+FIRST = ("fe-vdpa", "front", "fe-vhost-net", "matrix", "dts", "guests-qemu10", "guests-qemu7",
+         "remap")
 LANES = int(os.environ.get("LANES", 1))  # groups at a time
 # the status that says that no case has FILTER in its name
 NO_CASE = 5
