@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * For system tests beside other work: a thread of a stock application that polls and finds nothing
- * lets others have its processor for a moment, and for longer the longer it has found nothing. EAL
- * loads it as a driver, -d idle-poll.so --vdev idle_poll0, and it adds a call-back to each receive
- * queue that there is.
+ * lets others have its processor for a moment, and for longer the longer it has found nothing. One
+ * that waits for a time sleeps meanwhile. EAL loads it as a driver, -d idle-poll.so
+ * --vdev idle_poll0, and it adds a call-back to each receive queue that there is.
  */
 #include <unistd.h>
 
 #include <bus_vdev_driver.h>
 #include <ethdev_driver.h>
 #include <rte_alarm.h>
+#include <rte_cycles.h>
 
 enum {
 	POLLS = 256,		/* in vain, then the first sleep */
@@ -54,6 +55,7 @@ look_for_queues(void *arg)
 static int
 idle_probe(struct rte_vdev_device *vdev)
 {
+	rte_delay_us_callback_register(rte_delay_us_sleep);
 	return rte_eal_alarm_set(LOOK_US, look_for_queues, NULL);
 }
 
@@ -61,6 +63,7 @@ static int
 idle_remove(struct rte_vdev_device *vdev)
 {
 	rte_eal_alarm_cancel(look_for_queues, NULL);
+	rte_delay_us_callback_register(rte_delay_us_block);
 	return 0;
 }
 
