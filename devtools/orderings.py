@@ -39,8 +39,8 @@ ROWS = [
     ("orderings_device_looks_split", [LOAD16], [FOR_ANY_DEVICE]),
     ("orderings_device_fetches_packed", [LOAD64], [FOR_ANY_DEVICE]),
     ("virtq_dev_ahead", 2 * [LOAD16], [FOR_ANY_DEVICE]),
-    ("fetch_split", [LOAD16], [FOR_ANY_DEVICE]),
-    ("fetch_packed", [LOAD64], [FOR_ANY_DEVICE]),
+    ("cvq_fetch_split", [LOAD16], [FOR_ANY_DEVICE]),
+    ("cvq_fetch_packed", [LOAD64], [FOR_ANY_DEVICE]),
     # B
     ("orderings_device_uses_split", [STORE16], [FOR_ANY_DEVICE]),
     ("orderings_device_uses_packed", [STORE64], [FOR_ANY_DEVICE]),

@@ -14,6 +14,13 @@
 #include "virtq_dev_log.h"
 #include "virtq_notify.h"
 
+/* What devtools/orderings.py looks at keeps its name, and its instructions are there alone. */
+#if __has_attribute(noipa)
+#define ALONE __attribute__((noipa))
+#else
+#define ALONE __attribute__((noinline))
+#endif
+
 /* Pieces of a command, and commands served in one go. */
 enum { MAX_PIECES = 8, MAX_COMMANDS = 64 };
 /* Between two looks at the queue; without a kick to wait for, between all of them. */
@@ -86,17 +93,14 @@ add_table(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c
 	return ring->packed && n > 0;
 }
 
-/*
- * 1: a command, 0: none, -1: what is there is no chain of one. Functions that
- * devtools/orderings.py looks at are not inlined here.
- */
-static __attribute__((noinline)) int
-fetch_split(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c)
+/* 1: a command, 0: none, -1: what is there is no chain of one. */
+static ALONE int
+cvq_fetch_split(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c)
 {
 	const uint16_t at = vq->cursor.avail_idx;
 	uint16_t i;
 
-	/* Barrier A: pairs with the driver's before it moves the index. */
+	/* Barrier A: pairs with the driver's barrier before it moves avail->idx. */
 	if (virtq_load16_acquire(&ring->avail->idx) == at)
 		return 0;
 	i = virtq_load16(&ring->avail->ring[at & ring->mask]);
@@ -118,8 +122,8 @@ fetch_split(struct virtq_dev *vq, const struct virtq_ring *ring, struct command 
 	}
 }
 
-static __attribute__((noinline)) int
-fetch_packed(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c)
+static ALONE int
+cvq_fetch_packed(struct virtq_dev *vq, const struct virtq_ring *ring, struct command *c)
 {
 	struct virtq_pos at = virtq_dev_pos(vq);
 	const uint16_t first = at.wrap ? VIRTQ_PACKED_AVAIL : VIRTQ_PACKED_USED;
@@ -182,7 +186,7 @@ answer_of(const uint8_t head[4], bool whole)
 }
 
 /* Its last byte is where the answer goes. False: there is none, or nothing to answer. */
-static __attribute__((noinline)) bool
+static ALONE bool
 cvq_answer(struct virtq_dev *vq, const struct virtq_ring *ring, const struct command *c)
 {
 	uint8_t head[4] = { 0 }, *p;
@@ -199,7 +203,7 @@ cvq_answer(struct virtq_dev *vq, const struct virtq_ring *ring, const struct com
 		return false;
 	*(volatile uint8_t *)p = answer_of(head, whole);
 	if (ring->log != NULL) {
-		virtq_log_barrier();
+		virtq_log_barrier(); /* Barrier D */
 		virtq_log_mark(ring->log, virtq_mem_gpa_of(ring->mem, p), 1);
 	}
 	return true;
@@ -219,7 +223,7 @@ serve_commands(struct vhost_be *be)
 		virtq_dev_begin(vq, ring);
 		virtq_dev_kicks_on(vq, ring);
 		/* Buffers of a data ring whose partner is still to come are left alone. */
-		if ((ring->packed ? fetch_packed : fetch_split)(vq, ring, &c) <= 0 ||
+		if ((ring->packed ? cvq_fetch_packed : cvq_fetch_split)(vq, ring, &c) <= 0 ||
 		    !cvq_answer(vq, ring, &c))
 			return !virtq_dev_missed(vq);
 		c.chain.written = 1;
