@@ -15,7 +15,7 @@
 enum {
 	POLLS = 256,		/* in vain, then the first sleep */
 	BETWEEN = 128,		/* and then that many from one to the next */
-	SLEEP_US = 100,		/* the first, each other twice as long */
+	SLEEP_US = 100,		/* the first; each next one is twice as long */
 	LONGEST_US = 2000,
 	LOOK_US = 20000,	/* from one look for new queues to the next */
 };

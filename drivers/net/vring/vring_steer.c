@@ -16,8 +16,8 @@
 #define STEER_BURST 64
 
 /*
- * Key and secret are known to nobody outside, so that nobody can aim at one ring. Each port has
- * its own: a guest that is told hashes may find out its port's key.
+ * Key and secret are known to nobody outside, so that nobody can choose the ring of a flow. Each
+ * port has its own: a guest that is told hashes may find out those of its port.
  */
 void
 vring_steer_open(struct vring_port *port)
@@ -36,9 +36,9 @@ vring_steer_open(struct vring_port *port)
 /*
  * A hash that a card has computed is as good. What has no addresses goes to the first ring.
  *
- * Of either hash no bits alone can choose. Those of a card have chosen a receive queue already, and
- * all packets of one queue have them in common. Toeplitz is linear: under some keys, ports in a row
- * differ in too few of its bits. So all bits go into each bit of what chooses.
+ * No few bits of either hash may choose alone. Those of a card have chosen a receive queue already,
+ * and all packets of one queue have them in common. Toeplitz is linear: under some keys, ports in a
+ * row differ in too few of its bits. So all bits go into each bit of what chooses.
  */
 static unsigned int
 steer_ring(const struct vring_port *port, const struct rte_mbuf *m, unsigned int rings)

@@ -31,7 +31,7 @@ _Static_assert(sizeof(struct wire_head) == 24, "goes to other hosts");
 _Static_assert(sizeof(((struct vhost_be_devstate *)NULL)->bytes) >=
 	       sizeof(struct wire_head) + 256 * sizeof(uint64_t), "room for all rings");
 
-static const char magic[] = "vringdev";	/* its end is not sent */
+static const char magic[] = "vringdev";	/* without its NUL there */
 
 /* Reads of a pipe (64 KB, unless its owner says more) in one go. */
 #define MAX_READS 64
