@@ -14,10 +14,10 @@
 
 enum {
 	POLLS = 256,		/* in vain, then the first sleep */
-	BETWEEN = 128,		/* and then that many from one to the next */
+	BETWEEN = 32,		/* and then that many from one to the next */
 	SLEEP_US = 100,		/* the first; each next one is twice as long */
-	LONGEST_US = 2000,
-	LOOK_US = 20000,	/* from one look for new queues to the next */
+	LONGEST_US = 10000,
+	LOOK_US = 100000,	/* from one look for new queues to the next */
 };
 
 static uint16_t
