@@ -94,16 +94,18 @@ class GuestTestpmd(bed.Console, GuestProgram):
 
     def cmd(self, line, seconds=15):
         """As with a testpmd of this machine, but in one exchange with the guest."""
-        before = len(self.log())
+        before = len(self.text)
         self.prompts += 1
-        # as prompts_seen(), without an exchange each time
-        self.log("echo %s > /tmp/%s.in; end=$(($(date +%%s)+%d)); while [ $(date +%%s) -lt $end ] "
-                 "&& [ $(sed -E 's/(%s)$//' /tmp/%s.out | tr -d '\\n' | grep -o '%s' | wc -l) "
-                 "-lt %d ]; do usleep 20000; done" % (
-                     shlex.quote(line), self.name, seconds, self.MESSAGE, self.name,
-                     self.PROMPT, self.prompts))
+        # Prompts in what is new; where a message stands within one the time passes, and then
+        # wait_prompt() finds it. Each process is dear to an emulated processor.
+        new = (self.prompts - self.count_prompts(self.text)) * ("*'%s'" % self.PROMPT)
+        self.log("echo %s > /tmp/%s.in; n=%d; while [ $((n-=1)) -gt 0 ]; do "
+                 "case $(tail -c +%d /tmp/%s.out) in %s*) break;; esac; usleep 20000; done" % (
+                     shlex.quote(line), self.name, seconds * 50, self.taken + 1, self.name, new))
         self.wait_prompt(1)
-        return self.text[before:].replace(line, "", 1).replace(self.PROMPT, "").strip()
+        said = self.text[before:]
+        said = said[said.find(line) + len(line):] if line in said else said
+        return said.replace(self.PROMPT, "").strip()
 
     def telemetry(self, command):
         """As of a testpmd of this machine."""
