@@ -183,6 +183,7 @@ random_bursts(uint64_t features, uint16_t size, bool receive, uint32_t packets)
 
 	if (receive && (features & F_MRG))
 		most = size >= 8 ? 5000 : 2000;
+	packets = rd_rounds(packets);
 	link_open(&l, size, features, receive, small_pool);
 	if (receive)
 		assert_int_equal(vnet_drv_rx_fill(&l.rxq, l.drv, l.ring), size);

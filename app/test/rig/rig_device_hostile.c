@@ -114,7 +114,7 @@ scribbled(uint64_t features, bool receive, uint16_t size)
 	link_open(&l, size, features, receive, small_pool);
 	s = receive ? &l.rxq.stats : &l.txq.stats;
 	restart(&l, size, features);
-	for (int i = 0; i < 1500; i++) {
+	for (uint32_t i = rd_rounds(1500); i > 0; i--) {
 		for (uint32_t k = rd_random(&x) % 8; k > 0; k--)
 			scribble(&l, &x);
 		burst(&l, &x);

@@ -390,3 +390,11 @@ rd_random(uint64_t *state)
 	*state = *state * 6364136223846793005ul + 1442695040888963407ul;
 	return (uint32_t)(*state >> 33);
 }
+
+uint32_t
+rd_rounds(uint32_t n)
+{
+	const char *share = getenv("RIG_SHARE");
+
+	return share == NULL ? n : n / (uint32_t)strtoul(share, NULL, 10);
+}

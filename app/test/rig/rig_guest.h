@@ -167,5 +167,7 @@ void dev_stop(struct dev *d);
 uint64_t fd_count(int fd);
 /* Numbers that look random and are the same in every run. */
 uint32_t rd_random(uint64_t *state);
+/* Of so many rounds at random, or packets: all, or one in RIG_SHARE of the environment. */
+uint32_t rd_rounds(uint32_t n);
 
 #endif /* RIG_GUEST_H */
