@@ -228,6 +228,20 @@ counted()
 	fi
 }
 
+# install_driver DIR: what "meson install" makes of build/, below DIR. "ninja uninstall" goes by the
+# log of the last one, which stays that of the machine.
+install_driver()
+{
+	local log=build/meson-logs/install-log.txt status=0
+
+	rm -f "$log.kept"
+	[ ! -e "$log" ] || mv "$log" "$log.kept"
+	DESTDIR=$1 meson install -C build --no-rebuild --quiet --tags driver || status=$?
+	rm -f "$log"
+	[ ! -e "$log.kept" ] || mv "$log.kept" "$log"
+	return $status
+}
+
 # totals: the last line of a test script. Its status is what the script should end with.
 totals()
 {
