@@ -13,7 +13,7 @@ import bed
 BEGAN = time.monotonic() - float(sys.argv[1])
 SECONDS = 3
 # of the counters: what went through, and all that was lost, wrong or cost something
-SHOWN = re.compile(r"\w+_q\d+_(packets|bytes)|\w+_(dropped|errors|calls|sw_csum_packets)")
+SHOWN = re.compile(r"\w+_q\d+_(packets|bytes)|\w+_(dropped|refused|errors|calls|sw_csum_packets)")
 MACS = ["52:54:00:00:00:01", "52:54:00:00:00:02"]
 
 
