@@ -23,14 +23,13 @@ enum {
 static uint16_t
 rest(uint16_t port, uint16_t queue, struct rte_mbuf **pkts, uint16_t n, uint16_t max, void *arg)
 {
-	static __thread unsigned int polls, sleep_us;
+	static __thread unsigned int polls, sleep_us = SLEEP_US;
 
 	if (n > 0) {
 		polls = 0;
 		sleep_us = SLEEP_US;
 	} else if (++polls >= POLLS) {
 		polls = POLLS - BETWEEN;
-		sleep_us = RTE_MAX(sleep_us, (unsigned int)SLEEP_US);
 		usleep(sleep_us);
 		sleep_us = RTE_MIN(2 * sleep_us, (unsigned int)LONGEST_US);
 	}
