@@ -352,4 +352,8 @@ def run(report):
         report.case("driver-" + ("split", "packed")[packed], driver,
                     ",call-thread=1,call-us=3000", ",packed_vq=%d" % packed)
     report.case("guest", guest)
-    report.case("latency", latency)
+
+
+def measured(report):
+    build_program()
+    report.case("round-trips", latency)

@@ -72,6 +72,7 @@ GROUPS = {
     "fe-memory": memory.run,
     "in-flight": in_flight.run,
     "interrupts": interrupts.run,
+    "interrupt-latency": interrupts.measured,
     "calls": calls.run,
     "probe": probe.run,
     "perf": perf.run,
@@ -114,8 +115,8 @@ LONG = {
     "long-restart": long.run_guest_kills,
 }
 # with limits of a second or two, or rates that are compared
-ALONE = ("fe-kill-fast", "interrupts", "calls", "perf", "bother", "ovs-vms", "restart-qemu10",
-         "restart-qemu7")
+ALONE = ("fe-kill-fast", "interrupt-latency", "calls", "perf", "bother", "ovs-vms",
+         "restart-qemu10", "restart-qemu7")
 # the longest, which begin first; of those with emulated processors one beside one without
 FIRST = ("fe-vdpa", "front", "fe-vhost-net", "matrix", "dts", "guests-qemu10", "guests-qemu7",
          "remap")

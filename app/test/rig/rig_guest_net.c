@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <sched.h>
+
 #include "rig_guest_net.h"
 #include "vnet_extbuf.h"
 
@@ -12,10 +14,13 @@ vnet_setup(void **state)
 		"--log-level=error", "-l", "0",
 	};
 	char *argv[10];
+	cpu_set_t all;
 
 	for (int i = 0; i < 10; i++)
 		argv[i] = args[i];
-	if (rte_eal_init(10, argv) < 0)
+	/* An lcore of EAL has one processor, and all tests would share that. */
+	sched_getaffinity(0, sizeof(all), &all);
+	if (rte_eal_init(10, argv) < 0 || sched_setaffinity(0, sizeof(all), &all) < 0)
 		return -1;
 	small_pool = rte_pktmbuf_pool_create("small", SMALL_MBUFS, 0, 0,
 					     RTE_MBUF_DEFAULT_BUF_SIZE, 0);
