@@ -109,6 +109,13 @@ class Sleeper(Power, bed.Process):
         most = max(now - before.get(task, 0) for task, now in ticks().items())
         return 100 * most / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
 
+    def wait_sleep(self):
+        """Until its main lcore waits for packets; other work can keep it from getting there."""
+        def state():
+            with open("/proc/%d/task/%d/stat" % (self.pid, self.pid)) as stat:
+                return stat.read().rpartition(")")[2].split()[0]
+        bed.wait_for("l3fwd-power to sleep", lambda: state() == "S", 2)
+
     def sleeps(self, when, seconds=2.0):
         percent = self.percent(seconds)
         check(percent < IDLE_PERCENT, "%s an lcore takes %.1f %% of a processor" % (when, percent))
@@ -184,6 +191,7 @@ def wakes_with_each(sleeper, peer):
     before = sleeper.wakes()
     for _ in range(PACKETS):
         time.sleep(random.uniform(0.02, 0.05))
+        sleeper.wait_sleep()
         peer.bounce()
     time.sleep(0.05)
     woken = sleeper.wakes() - before
