@@ -379,6 +379,28 @@ vlans_of_a_driver(void **state)
 		driver_vlans(features[i >> 2], i & 1 ? 60 : 0, i & 2);
 }
 
+/* With Tx flags come the lengths of headers, which do not count a tag that is taken out. */
+static void
+lengths_without_tag(void **state)
+{
+	static const uint64_t flags[] = {RTE_MBUF_F_TX_TCP_CKSUM, RTE_MBUF_F_TX_UDP_CKSUM,
+					 RTE_MBUF_F_TX_TCP_SEG, RTE_MBUF_F_TX_UDP_SEG, 0};
+
+	for (unsigned int i = 0; i < 2 * RTE_DIM(flags); i++) {
+		struct vnet_rxq rxq = {.flags = VNET_F_VLAN_STRIP};
+		const bool tag = i & 1, lens = flags[i / 2] != 0;
+		struct rte_mbuf *m = mbuf_new(80, i, SHAPE_LINEAR);
+
+		fill_tagged(rte_pktmbuf_mtod(m, uint8_t *), tag ? 0x8100 : 0x88b5, 7);
+		m->l2_len = 18;
+		m->ol_flags = flags[i / 2];
+		assert_int_equal(vnet_rx_after(&rxq, &m, 1), 1);
+		assert_int_equal(m->pkt_len, tag ? 76 : 80);
+		assert_int_equal(m->l2_len, tag && lens ? 14 : 18);
+		rte_pktmbuf_free(m);
+	}
+}
+
 /* A frame that ends within the tag has none. */
 static void
 short_frames(void **state)
@@ -412,6 +434,7 @@ main(void)
 		cmocka_unit_test(marked_packet),
 		cmocka_unit_test(vlans),
 		cmocka_unit_test(vlans_of_a_driver),
+		cmocka_unit_test(lengths_without_tag),
 		cmocka_unit_test(short_frames),
 	};
 

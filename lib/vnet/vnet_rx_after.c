@@ -11,10 +11,17 @@
 static void
 strip_tags(struct rte_mbuf **pkts, uint16_t n)
 {
-	/* A frame that ends within the tag stays whole; rte_vlan_strip() would read beyond. */
-	for (uint16_t i = 0; i < n; i++)
-		if (pkts[i]->data_len >= RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN)
-			rte_vlan_strip(pkts[i]);
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+
+		/* A frame that ends within the tag stays whole. */
+		if (m->data_len < RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN || rte_vlan_strip(m) != 0)
+			continue;
+		/* With Tx flags come the lengths of headers. */
+		if (m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG |
+				   RTE_MBUF_F_TX_UDP_SEG))
+			m->l2_len -= RTE_VLAN_HLEN;
+	}
 }
 
 /* A type is found by way of those of the layers below. */
