@@ -431,11 +431,14 @@ tx_ufo(void **state)
 	}
 }
 
-/* What came merged from another guest: passed on as it is, or cut, checksums right either way. */
+/*
+ * What came merged from another guest: passed on as what it is, or cut, checksums right either way,
+ * also where there is more to do for it.
+ */
 static void
 tx_merged_packet(void **state)
 {
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 8; i++) {
 		const struct pkt k = {.payload = 9000, .v6 = i & 1, .tcp_flags = 0x10};
 		bool takes = i & 2;
 		struct rte_mbuf *m;
@@ -447,12 +450,16 @@ tx_merged_packet(void **state)
 		m = mbuf_of(bytes, bytes_len, SHAPE_CHAIN);
 		m->ol_flags |= RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 		m->tso_segsz = 1400;
+		m->ol_flags |= i & 4 ? RTE_MBUF_F_TX_IP_CKSUM : 0;
 		assert_int_equal(port_tx(&p, &m, 1), 1);
 		if (takes) {
 			assert_true(port_receive(&p, &frame));
 			assert_int_equal(frame.len, bytes_len);
-			if (frame.hdr.hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-				finish_csum(&frame);
+			assert_int_equal(frame.hdr.hdr.gso_type, k.v6 ?
+					 VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4);
+			assert_int_equal(frame.hdr.hdr.gso_size, 1400);
+			assert_int_equal(frame.hdr.hdr.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+			finish_csum(&frame);
 			expect_good_csum(frame.data, k.v6);
 		}
 		for (uint32_t off = 0; !takes && off < 9000; off += 1400, index++) {

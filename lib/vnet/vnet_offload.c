@@ -190,12 +190,11 @@ struct tx_request {
 };
 
 /*
- * A merged packet (RX_LRO) that is passed on has complete checksums and its segment size; to a
- * guest that takes large packets it goes as it is, for the others it is cut.
+ * A merged packet (RX_LRO) that is passed on has complete checksums and its segment size: it is
+ * large like one that was asked to be cut.
  */
 static void
-tx_request_of_merged(struct rte_mbuf *m, uint64_t features, struct tx_request *r,
-		     struct vnet_tx_pkt *p)
+tx_request_of_merged(struct rte_mbuf *m, struct tx_request *r, struct vnet_tx_pkt *p)
 {
 	struct rte_net_hdr_lens lens = {0};
 	uint32_t type;
@@ -206,8 +205,6 @@ tx_request_of_merged(struct rte_mbuf *m, uint64_t features, struct tx_request *r
 	r->ipv6 = RTE_ETH_IS_IPV6_HDR(type);
 	if ((type & RTE_PTYPE_L4_MASK) != RTE_PTYPE_L4_TCP)
 		return;
-	if (features & VIRTQ_BIT(r->ipv6 ? VIRTIO_NET_F_GUEST_TSO6 : VIRTIO_NET_F_GUEST_TSO4))
-		return;
 	p->l2_len = lens.l2_len;
 	p->l3_len = lens.l3_len;
 	p->l4_len = lens.l4_len;
@@ -217,7 +214,7 @@ tx_request_of_merged(struct rte_mbuf *m, uint64_t features, struct tx_request *r
 }
 
 static void
-tx_request_of(struct rte_mbuf *m, uint64_t features, struct tx_request *r, struct vnet_tx_pkt *p)
+tx_request_of(struct rte_mbuf *m, struct tx_request *r, struct vnet_tx_pkt *p)
 {
 	uint64_t ol = m->ol_flags;
 
@@ -257,8 +254,8 @@ tx_request_of(struct rte_mbuf *m, uint64_t features, struct tx_request *r, struc
 		r->csum_offset = offsetof(struct rte_sctp_hdr, cksum);
 		return;
 	}
-	if ((ol & RTE_MBUF_F_RX_LRO) && !r->ip_csum && !r->vlan)
-		tx_request_of_merged(m, features, r, p);
+	if (ol & RTE_MBUF_F_RX_LRO)
+		tx_request_of_merged(m, r, p);
 }
 
 /* Copy the first bytes, the tag put in behind the addresses. */
@@ -362,7 +359,8 @@ tx_gso(struct vnet_tx_pkt *p, uint64_t features, struct tx_request *r)
 	r->l4_csum = p->m->ol_flags & asked; /* a merged packet has its checksum */
 	if (p->len <= (uint32_t)p->head_len + r->mss)
 		return 0;
-	if (r->l4_csum && (features & needs) == needs) {
+	if ((features & needs) == needs) {
+		r->l4_csum = true;	/* which is to be that of the pseudo-header alone */
 		p->hdr.gso_type = type;
 		p->hdr.gso_size = r->mss;
 		p->hdr.hdr_len = p->l2_len + p->l3_len + p->l4_len;
@@ -475,7 +473,7 @@ vnet_offload_tx(uint64_t features, struct rte_mbuf *m, struct vnet_tx_pkt *p)
 	p->head_skip = 0;
 	p->mss = 0;
 	p->sw_csum = false;
-	tx_request_of(m, features, &r, p);
+	tx_request_of(m, &r, p);
 	if (!r.vlan && !r.ip_csum && !r.l4_csum && !r.sctp && !r.gso)
 		return 0;
 	want = tx_head_bytes(p, &r);
