@@ -32,6 +32,7 @@ PLUGIN = os.environ.get(
 
 # sends from memory that came while its port was running
 GROW_POOL = os.path.join(BUILD, "app/test/grow-pool")
+QUEUE_COUNTS = os.path.join(BUILD, "app/test/queue-counts")
 # has threads that poll in vain sleep a little
 IDLE_POLL = os.path.join(BUILD, "app/test/idle-poll.so")
 

@@ -11,6 +11,7 @@ import signal
 import bed
 import front
 import matrix
+import secondary
 import surface
 from bed import check, path
 
@@ -286,3 +287,8 @@ def run(report):
     report.case("hot-plug", hot_plug)
     report.case("counters", counters)
     surface.alone_and_connected(report)
+    shared = secondary.Port()
+    try:
+        report.case("secondary", secondary.counts, shared)
+    finally:
+        shared.close()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """DPDK's own secondary processes at a port of a running primary: proc-info, dumpcap and pdump."""
 
+import errno
 import glob
 import os
 import re
@@ -14,6 +15,7 @@ from bed import check, path
 
 COUNT = 100         # frames, fewer than a ring is deep
 NAME = bed.DRV + "0"
+RX_AVAIL, RX_DONE, TX_DONE = 0, 1, 1    # RTE_ETH_RX_DESC_ and RTE_ETH_TX_DESC_
 # Processes know a kind of mempool by its number, in the order in which they came. Debian's testpmd
 # is linked with one kind, which is first there. dpdk-dumpcap takes no -d.
 PRELOADED = glob.glob("/usr/lib/*/librte_mempool_dpaa.so.[0-9][0-9]") + [bed.PLUGIN]
@@ -46,12 +48,13 @@ class Port:
         self.mounts.append(directory)
         return directory
 
-    def send(self):
+    def send(self, under_way=lambda: None):
         """Each frame once, from the start."""
         before = self.primary.stats(0)["ipackets"]
         self.source.cmd("set flush_rx off")
         self.source.cmd("set fwd io retry")
         self.source.cmd("start")
+        under_way()
         bed.wait_for("%d frames at the port" % COUNT,
                      lambda: self.primary.stats(0)["ipackets"] >= before + COUNT)
         self.source.cmd("stop")
@@ -68,6 +71,20 @@ class Port:
         check(done.returncode == 0, "proc-info %s: status %d, %s" % (
             " ".join(arguments), done.returncode, " / ".join(done.stdout.strip().split("\n"))))
         return done.stdout
+
+    def queues(self, offset=0):
+        """What ethdev answers of queues in a secondary process: (side, queue) -> count, status of
+        the descriptor at the offset, packets of a burst, mode."""
+        argv = [bed.QUEUE_COUNTS, "--proc-type=secondary", "--file-prefix", self.primary.prefix,
+                "--no-pci", *bed.plugin_options(), "--", str(offset)]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        check(done.returncode == 0, "queue-counts: status %d, %s" % (
+            done.returncode, " / ".join(done.stderr.strip().split("\n"))))
+        lines = re.findall(r"^port 0 (rx|tx) (\d+): count (-?\d+), status (-?\d+), "
+                           r"burst (\d+), mode (.*)$", done.stdout, re.M)
+        return {(side, int(queue)): (*map(int, numbers), mode)
+                for side, queue, *numbers, mode in lines}
 
     def works(self):
         """After a secondary process as before it."""
@@ -100,8 +117,36 @@ def counters(port):
 
 def information(port):
     text = port.ask("--show-port")
-    for pattern in (NAME, r"link state: UP|Link.*(?i:up)", r"(?i)mtu"):
+    for pattern in (NAME, r"link state: UP|Link.*(?i:up)", r"(?i)mtu",
+                    r"descriptors 0/\d+"):
         check(re.search(pattern, text), "--show-port says nothing of " + pattern)
+    port.works()
+
+
+def counts(port):
+    """Of frames that wait a secondary process knows as many as the primary, and what its bursts
+    are; it can call all that ethdev has for a queue, and moves nothing."""
+    def waits(offset=0):
+        return port.queues(offset)["rx", 0]
+    sent = port.queues()["tx", 0]
+    check(waits()[:3] == (0, RX_AVAIL, 0), "an idle queue has " + str(waits()))
+    check(sent[1:3] == (TX_DONE, 0) and sent[0] in (0, -errno.ENOTSUP), "tx: " + str(sent))
+    for side in ("rx", "tx"):
+        mode = port.queues()[side, 0][3]
+        shown = port.primary.cmd("show %sq info 0 0" % side)
+        check(re.search(r"Burst mode: %s \(" % re.escape(mode), shown) and "split" in mode,
+              "%s mode is '%s' there, here: %s" % (side, mode, shown))
+    port.primary.cmd("stop")
+
+    def under_way():
+        bed.wait_for("%d frames that wait" % COUNT, lambda: waits()[0] == COUNT, every=0.2)
+        used = port.primary.cmd("show port 0 rxq 0 desc used count")
+        check(re.search(r"= %d\b" % COUNT, used), "the primary says " + used)
+        check([waits(at)[1] for at in (COUNT - 1, COUNT, 65535)] ==
+              [RX_DONE, RX_AVAIL, -errno.EINVAL], "status beside the last one that waits")
+        port.primary.cmd("start")
+    port.send(under_way)
+    check(waits()[0] == 0, "frames wait that were received")
     port.works()
 
 
@@ -201,11 +246,20 @@ def pdump(port):
     captured(port, "pdump", pdump_argv(port.primary, NAME, file), file)
 
 
+def peer_leaves(port):
+    """A secondary process sees it without the primary having been asked. The last case."""
+    port.source.quit()
+    port.source = None
+    port.primary.wait_link(0, up=False)
+    told = re.findall(r"^session_management_disconnects: (\d+)\s*$", port.ask("--xstats"), re.M)
+    check(told == ["1"], "disconnects: %s" % told)
+
+
 def run(report):
     port = Port()
     try:
-        for case in (counters, information, reset, registers, descriptors, private, dumpcap,
-                     pdump):
+        for case in (counters, information, counts, reset, registers, descriptors, private, dumpcap,
+                     pdump, peer_leaves):
             report.case(case.__name__, case, port)
     finally:
         port.close()

@@ -70,6 +70,15 @@ typedef uint32_t vring_compat_count;
 typedef int vring_compat_count;
 #endif
 
+/* Earlier releases do not ask how many descriptors of a transmit queue are in use. */
+static inline void
+vring_compat_set_tx_count(struct rte_eth_dev *dev, int (*count)(void *txq))
+{
+#if !VRING_COMPAT_BEFORE(24, 3)
+	dev->tx_queue_count = count;
+#endif
+}
+
 /* stats_get, likewise. Counters of queues were among the others. */
 #if VRING_COMPAT_BEFORE(25, 11)
 #define vring_compat_queue_stats rte_eth_stats

@@ -66,8 +66,7 @@ attach_secondary(struct rte_vdev_device *vdev, const char *name)
 		return -ENODEV;
 	dev->device = &vdev->device;
 	dev->dev_ops = &vring_ethdev_secondary_ops;
-	dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
-	dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
+	vring_secondary_queue_ops(dev);
 	rte_eth_dev_probing_finish(dev);
 	return 0;
 }
@@ -107,6 +106,7 @@ init_dev(struct rte_eth_dev *dev, const struct vring_devargs *args)
 		dev->tx_pkt_burst = vring_hold_tx_burst;
 	dev->tx_pkt_prepare = vring_rxtx_tx_prepare;
 	dev->rx_queue_count = vring_rxtx_rx_queue_count;
+	vring_compat_set_tx_count(dev, vring_rxtx_tx_queue_count);
 	dev->rx_descriptor_status = vring_rxtx_rx_descriptor_status;
 	dev->tx_descriptor_status = vring_rxtx_tx_descriptor_status;
 }

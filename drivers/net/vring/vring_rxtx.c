@@ -286,11 +286,26 @@ vring_rxtx_rx_queue_count(void *rxq)
 }
 
 int
+vring_rxtx_tx_queue_count(void *txq)
+{
+	struct vring_txq *q = txq;
+	uint32_t size, free_count;
+
+	if (q == NULL)
+		return 0;
+	free_count = query_count(&q->q, true, &size);
+	return (int)(size - RTE_MIN(free_count, size));
+}
+
+int
 vring_rxtx_rx_descriptor_status(void *rxq, uint16_t offset)
 {
 	struct vring_rxq *q = rxq;
-	uint32_t size, count = query_count(&q->q, false, &size);
+	uint32_t size, count;
 
+	if (q == NULL)
+		return -EINVAL;
+	count = query_count(&q->q, false, &size);
 	if (size == 0 ? offset >= q->q.nb_desc : offset >= size)
 		return -EINVAL;
 	return offset < count ? RTE_ETH_RX_DESC_DONE : RTE_ETH_RX_DESC_AVAIL;
@@ -300,8 +315,11 @@ int
 vring_rxtx_tx_descriptor_status(void *txq, uint16_t offset)
 {
 	struct vring_txq *q = txq;
-	uint32_t size, count = query_count(&q->q, true, &size);
+	uint32_t size, count;
 
+	if (q == NULL)
+		return -EINVAL;
+	count = query_count(&q->q, true, &size);
 	if (size == 0 ? offset >= q->q.nb_desc : offset >= size)
 		return -EINVAL;
 	if (size == 0)

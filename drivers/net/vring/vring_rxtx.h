@@ -76,7 +76,9 @@ bool vring_rxtx_rx_starves(const struct vring_rxq *q, const struct vring_poll_en
 const struct vring_poll_set *vring_rxtx_query_enter(struct vring_queue *q);
 void vring_rxtx_query_leave(struct vring_queue *q);
 int vring_rxtx_tx_done_cleanup(void *txq, uint32_t n);
+/* Of queues that are not set up (NULL): none, or -EINVAL. */
 vring_compat_count vring_rxtx_rx_queue_count(void *rxq);
+int vring_rxtx_tx_queue_count(void *txq);
 int vring_rxtx_rx_descriptor_status(void *rxq, uint16_t offset);
 int vring_rxtx_tx_descriptor_status(void *txq, uint16_t offset);
 

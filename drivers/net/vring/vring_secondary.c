@@ -11,8 +11,10 @@
 #include <rte_string_fns.h>
 
 #include "vring_dump.h"
+#include "vring_queue.h"
 #include "vring_registry.h"
 #include "vring_regs.h"
+#include "vring_rxtx.h"
 #include "vring_secondary.h"
 
 #define CHANNEL "net_vring"
@@ -23,12 +25,18 @@ enum what {
 	WHAT_RX_DESCS,
 	WHAT_TX_DESCS,
 	WHAT_REGS,
+	WHAT_RX_MODE,
+	WHAT_TX_MODE,
+	WHAT_RX_COUNT,
+	WHAT_TX_COUNT,
+	WHAT_RX_STATUS,
+	WHAT_TX_STATUS,
 };
 
 struct question {
 	uint32_t what;
 	uint16_t port_id;
-	uint16_t queue, offset, num;	/* descriptors: of this queue, these */
+	uint16_t queue, offset, num;	/* of this queue these descriptors, or the one at offset */
 	uint32_t words;			/* registers that are expected */
 };
 
@@ -57,6 +65,44 @@ write_regs(struct rte_eth_dev *dev, uint32_t words, FILE *f)
 	return rc;
 }
 
+static int
+write_mode(struct rte_eth_dev *dev, const struct question *q, FILE *f)
+{
+	const bool tx = q->what == WHAT_TX_MODE;
+	struct rte_eth_burst_mode mode;
+	int rc = -EINVAL;
+
+	if (!tx && q->queue < dev->data->nb_rx_queues)
+		rc = vring_queue_rx_burst_mode_get(dev, q->queue, &mode);
+	else if (tx && q->queue < dev->data->nb_tx_queues)
+		rc = vring_queue_tx_burst_mode_get(dev, q->queue, &mode);
+	return rc != 0 || fwrite(&mode, sizeof(mode), 1, f) == 1 ? rc : -EIO;
+}
+
+/* What ethdev has a number for, which may be an error. */
+static int
+write_number(const struct rte_eth_dev_data *data, const struct question *q, FILE *f)
+{
+	void *rxq = q->queue < data->nb_rx_queues ? data->rx_queues[q->queue] : NULL;
+	void *txq = q->queue < data->nb_tx_queues ? data->tx_queues[q->queue] : NULL;
+	int32_t number;
+
+	switch (q->what) {
+	case WHAT_RX_COUNT:
+		number = (int32_t)vring_rxtx_rx_queue_count(rxq);
+		break;
+	case WHAT_TX_COUNT:
+		number = vring_rxtx_tx_queue_count(txq);
+		break;
+	case WHAT_RX_STATUS:
+		number = vring_rxtx_rx_descriptor_status(rxq, q->offset);
+		break;
+	default:
+		number = vring_rxtx_tx_descriptor_status(txq, q->offset);
+	}
+	return fwrite(&number, sizeof(number), 1, f) == 1 ? 0 : -EIO;
+}
+
 /* A question, and where its answer is written. */
 struct asked {
 	const struct question *q;
@@ -78,6 +124,14 @@ write_answer(struct vring_port *port, void *arg)
 		return vring_dump_tx_descs(port->dev, q->queue, q->offset, q->num, asked->f);
 	case WHAT_REGS:
 		return write_regs(port->dev, q->words, asked->f);
+	case WHAT_RX_MODE:
+	case WHAT_TX_MODE:
+		return write_mode(port->dev, q, asked->f);
+	case WHAT_RX_COUNT:
+	case WHAT_TX_COUNT:
+	case WHAT_RX_STATUS:
+	case WHAT_TX_STATUS:
+		return write_number(port->dev->data, q, asked->f);
 	default:
 		return -EINVAL;
 	}
@@ -214,21 +268,116 @@ vring_secondary_dump_tx_descs(const struct rte_eth_dev *dev, uint16_t id, uint16
 	return ask_for_text(dev, q, f);
 }
 
+/* An answer of so many bytes. */
 static int
-regs_of_primary(struct rte_eth_dev *dev, uint32_t *word, uint32_t count)
+ask_for_bytes(const struct rte_eth_dev *dev, struct question q, void *to, size_t size)
 {
-	const size_t size = count * sizeof(*word);
-	int fd = ask_primary(dev, (struct question){ .what = WHAT_REGS, .words = count }), rc;
+	int fd = ask_primary(dev, q), rc;
 
 	if (fd < 0)
 		return fd;
-	rc = pread(fd, word, size, 0) == (ssize_t)size ? 0 : -EPROTO;
+	rc = pread(fd, to, size, 0) == (ssize_t)size ? 0 : -EPROTO;
 	close(fd);
 	return rc;
+}
+
+static int
+regs_of_primary(struct rte_eth_dev *dev, uint32_t *word, uint32_t count)
+{
+	const struct question q = { .what = WHAT_REGS, .words = count };
+
+	return ask_for_bytes(dev, q, word, count * sizeof(*word));
 }
 
 int
 vring_secondary_get_reg(struct rte_eth_dev *dev, struct rte_dev_reg_info *info)
 {
 	return vring_regs_get_by(dev, info, regs_of_primary);
+}
+
+int
+vring_secondary_rx_mode(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_burst_mode *mode)
+{
+	const struct question q = { .what = WHAT_RX_MODE, .queue = id };
+
+	return ask_for_bytes(dev, q, mode, sizeof(*mode));
+}
+
+int
+vring_secondary_tx_mode(struct rte_eth_dev *dev, uint16_t id, struct rte_eth_burst_mode *mode)
+{
+	const struct question q = { .what = WHAT_TX_MODE, .queue = id };
+
+	return ask_for_bytes(dev, q, mode, sizeof(*mode));
+}
+
+/* The port of a queue, which ethdev does not name. The queue is in memory of both processes. */
+static const struct rte_eth_dev *
+dev_of_queue(const struct vring_queue *q)
+{
+	uint16_t id;
+
+	RTE_ETH_FOREACH_DEV(id)
+		if (rte_eth_devices[id].data->dev_private == q->port)
+			return &rte_eth_devices[id];
+	return NULL;
+}
+
+static int
+ask_for_number(const struct vring_queue *queue, enum what what, uint16_t offset)
+{
+	const struct rte_eth_dev *dev = queue == NULL ? NULL : dev_of_queue(queue);
+	struct question q = { .what = what, .offset = offset };
+	int32_t number = 0;
+	int rc;
+
+	if (dev == NULL)
+		return -EINVAL;
+	q.queue = queue->id;
+	rc = ask_for_bytes(dev, q, &number, sizeof(number));
+	return rc != 0 ? rc : number;
+}
+
+static vring_compat_count
+rx_count_of_primary(void *rxq)
+{
+	const struct vring_rxq *q = rxq;
+
+	return (vring_compat_count)ask_for_number(q == NULL ? NULL : &q->q, WHAT_RX_COUNT, 0);
+}
+
+static int
+tx_count_of_primary(void *txq)
+{
+	const struct vring_txq *q = txq;
+
+	return ask_for_number(q == NULL ? NULL : &q->q, WHAT_TX_COUNT, 0);
+}
+
+static int
+rx_status_of_primary(void *rxq, uint16_t offset)
+{
+	const struct vring_rxq *q = rxq;
+
+	return ask_for_number(q == NULL ? NULL : &q->q, WHAT_RX_STATUS, offset);
+}
+
+static int
+tx_status_of_primary(void *txq, uint16_t offset)
+{
+	const struct vring_txq *q = txq;
+
+	return ask_for_number(q == NULL ? NULL : &q->q, WHAT_TX_STATUS, offset);
+}
+
+void
+vring_secondary_queue_ops(struct rte_eth_dev *dev)
+{
+	dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
+	dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
+	dev->tx_pkt_prepare = vring_rxtx_tx_prepare;
+	dev->rx_queue_count = rx_count_of_primary;
+	vring_compat_set_tx_count(dev, tx_count_of_primary);
+	dev->rx_descriptor_status = rx_status_of_primary;
+	dev->tx_descriptor_status = tx_status_of_primary;
 }

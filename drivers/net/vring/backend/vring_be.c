@@ -187,6 +187,7 @@ be_connected(void *ctx, bool up, const char *why)
 
 	port->connected = up;
 	if (!up) {
+		vring_be_info_count(port);
 		vring_trace_disconnect(port->dev->data->port_id, why);
 		port->disconnected_ns = evloop_now_ns();
 		cancel_rarp(port);
