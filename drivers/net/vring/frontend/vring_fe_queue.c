@@ -36,7 +36,9 @@ rx_count(const struct virtq_ring *ring, const struct virtq_cursor *cursor)
 static uint32_t
 tx_count(const struct virtq_ring *ring, const struct virtq_cursor *cursor)
 {
-	return RTE_MIN(virtq_drv_of_const(cursor)->num_free, ring->size);
+	/* A used entry is of one descriptor at least; bursts free them when they run short. */
+	return RTE_MIN(virtq_drv_of_const(cursor)->num_free + rx_count(ring, cursor),
+		       (uint32_t)ring->size);
 }
 
 static bool
