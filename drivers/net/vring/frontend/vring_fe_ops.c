@@ -241,16 +241,23 @@ vring_fe_ops_info(const struct vring_port *port, struct rte_eth_dev_info *info)
 	info->flow_type_rss_offloads = vring_rss_hf(limits.rss_types);
 }
 
-/* Kept from here on: rss_hash_update() may change it, before the port is started as well. */
-static void
+/*
+ * Kept from here on: rss_hash_update() may change it, before the port is started as well. -EINVAL:
+ * a key of another length.
+ */
+static int
 take_hash(struct vhost_fe_rss *rss, const struct rte_eth_rss_conf *conf)
 {
+	const bool given = conf->rss_hf != 0 && conf->rss_key != NULL;
 
+	if (given && conf->rss_key_len != VHOST_FE_CMD_KEY)
+		return -EINVAL;
 	rss->types = vring_rss_types(conf->rss_hf);
 	rss->keylen = VHOST_FE_CMD_KEY;
 	vring_rss_default_key(rss->key, VHOST_FE_CMD_KEY);
-	if (conf->rss_key != NULL && conf->rss_key_len == VHOST_FE_CMD_KEY)
+	if (given)
 		memcpy(rss->key, conf->rss_key, VHOST_FE_CMD_KEY);
+	return 0;
 }
 
 /*
@@ -271,8 +278,9 @@ front_configure(struct rte_eth_dev *dev)
 	if (limits.hash_report && (rxmode->mq_mode & RTE_ETH_MQ_RX_RSS_FLAG))
 		rxmode->offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
 	vhost_fe_rss_wished(session, &rss);
-	take_hash(&rss, &dev->data->dev_conf.rx_adv_conf.rss_conf);
-	rc = vhost_fe_wish_rss(session, &rss);
+	rc = take_hash(&rss, &dev->data->dev_conf.rx_adv_conf.rss_conf);
+	if (rc == 0)
+		rc = vhost_fe_wish_rss(session, &rss);
 	if (rc == 0)
 		rc = vring_ethdev_ops.dev_configure(dev);
 	/* ethdev's default is nobody's wish, unless it takes the place of one. */
