@@ -59,9 +59,10 @@ report_node(struct vring_port *port, int node)
 		port->dev->data->numa_node = node;
 	} else if (port->numa->foreign != node) {
 		port->numa->foreign = node;
-		VRING_LOG(WARNING, port->name, "the guest's memory is on NUMA node %d, of which "
-			  "DPDK knows no lcore: the port stays one of node %d", node,
-			  port->dev->data->numa_node);
+		if (vring_log_admits(&port->log_limit, VHOST_LOG_WARNING))
+			VRING_LOG(WARNING, port->name, "the guest's memory is on NUMA node %d, of "
+				  "which DPDK knows no lcore: the port stays one of node %d", node,
+				  port->dev->data->numa_node);
 	}
 }
 
