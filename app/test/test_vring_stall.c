@@ -42,6 +42,7 @@ count_room(const struct virtq_ring *r, const struct virtq_cursor *cursor)
 
 static const struct vring_queue_ops queue_ops = {
 	.rx_count = count_waiting,
+	.tx_count = count_room,
 	.tx_room = count_room,
 };
 static struct vring_role role = { .queue_ops = &queue_ops };
@@ -338,6 +339,46 @@ postcopy_rings_are_left_alone(void **state)
 	assert_int_equal(heard("not polled"), 0);
 }
 
+/* Guests change between two looks: the one that boots has taken nothing yet. */
+static void
+next_guest_boots(void **state)
+{
+	send_some();
+	port.disconnected_ns = 77;
+	pass(5 * LIMIT_MS, send_in_vain);
+	assert_int_equal(base[1].stalls, 0);
+	assert_int_equal(heard("stands still"), 0);
+	send_some();
+	pass(2 * LIMIT_MS, send_in_vain);
+	assert_int_equal(base[1].stalls, 1);
+}
+
+/* A receive ring holds what waits, a transmit ring what it has no room for. */
+static void
+fill_is_counted(void **state)
+{
+	uint64_t rx[VRING_STALL_FILL_BINS], tx[VRING_STALL_FILL_BINS];
+
+	ring.size = 8;
+	for (uint32_t n = 0; n <= 9; n++) {
+		waiting = n;
+		room = n;
+		pass(LOOK_MS, NULL);
+	}
+	ring.size = 0;
+	pass(LOOK_MS, NULL);
+	vring_stall_fill(&port, false, 1, rx);
+	vring_stall_fill(&port, true, 0, tx);
+	for (unsigned int bin = 0; bin < VRING_STALL_FILL_BINS; bin++) {
+		static const uint64_t of_rx[] = {1, 1, 2, 2, 2, 2}, of_tx[] = {2, 1, 2, 2, 2, 1};
+
+		assert_int_equal(rx[bin], of_rx[bin]);
+		assert_int_equal(tx[bin], of_tx[bin]);
+	}
+	assert_string_equal(vring_stall_fill_name(0), "empty");
+	assert_string_equal(vring_stall_fill_name(VRING_STALL_FILL_BINS - 1), "full");
+}
+
 /* The port's own timer looks, while it is started. */
 static void
 timer_looks(void **state)
@@ -378,6 +419,8 @@ main(void)
 		STALL_TEST(unpolled_is_told_once),
 		STALL_TEST(unpolled_ring_goes),
 		STALL_TEST(postcopy_rings_are_left_alone),
+		STALL_TEST(next_guest_boots),
+		STALL_TEST(fill_is_counted),
 		STALL_TEST(timer_looks),
 	};
 

@@ -8,6 +8,8 @@
  * monitor pauses has its rings stopped, not full: that counts as well. A guest that has taken
  * nothing yet does not stand still: it has no driver, or its interface is down. A receive queue is
  * blocked when packets wait and no burst is called.
+ *
+ * At each look is counted how full the rings of a queue are.
  */
 
 #include <errno.h>
@@ -30,9 +32,11 @@ struct watched {
 	uint64_t moved;		/* rises with what the queue does */
 	uint64_t failed;	/* tx: rises with what it could not do */
 	uint64_t since_ns;	/* when it was first found blocked; 0: it is not */
+	uint64_t peer;		/* tx: when the peer before went; of each it is another time */
 	uint32_t room;		/* tx: what the peer had made room for when it was last blocked */
 	bool served;		/* tx: the peer that is connected has taken packets */
 	bool reported;
+	uint64_t fill[VRING_STALL_FILL_BINS]; /* looks; atomic, written by the control thread */
 };
 
 struct vring_stall {
@@ -199,7 +203,9 @@ tx_state(const struct vring_port *port, const struct vring_txq *txq, struct watc
 					 load_counter(&stats->drop[VNET_DROP_RING_FULL]) +
 					 load_counter(&stats->drop[VNET_DROP_DISABLED]));
 
-	w->served = port->connected && (w->served || moves);
+	/* Of another peer it is not known that it has taken one of them. */
+	w->served = !counter_moves(&w->peer, port->disconnected_ns) && port->connected &&
+		    (w->served || moves);
 	if (moves || !may_stand_still(port, set, w))
 		return FREE;
 	if (fails) {
@@ -236,17 +242,68 @@ rx_state(const struct vring_port *port, const struct vring_rxq *rxq, struct watc
 	return packets_wait(port, rxq->q.published) ? BLOCKED : FREE;
 }
 
+/* Entries of the rings that hold what is on its way to the other side of the queue. */
+static void
+count_fill(const struct vring_port *port, bool tx, const struct vring_queue *q, struct watched *w)
+{
+	const struct vring_queue_ops *ops = vring_role_queue_ops(port);
+	const struct vring_poll_set *set = q->published;
+	uint32_t size = 0, fill = 0;
+	unsigned int bin;
+
+	for (unsigned int i = 0; set != NULL && i < set->n && may_look(port); i++) {
+		const struct virtq_ring *ring = set->entry[i].ring;
+		const struct virtq_cursor *cursor = set->entry[i].cursor;
+
+		if (ring == NULL)
+			continue;
+		size += ring->size;
+		fill += tx ? ring->size - RTE_MIN(ops->tx_count(ring, cursor), ring->size) :
+			     RTE_MIN(ops->rx_count(ring, cursor), ring->size);
+	}
+	if (size == 0)
+		return;
+	bin = fill == 0 ? 0 : fill == size ? VRING_STALL_FILL_BINS - 1 : 1 + 4 * fill / size;
+	__atomic_store_n(&w->fill[bin], w->fill[bin] + 1, __ATOMIC_RELAXED);
+}
+
+const char *
+vring_stall_fill_name(unsigned int bin)
+{
+	static const char *const names[VRING_STALL_FILL_BINS] = {
+		"empty", "below_25", "below_50", "below_75", "below_100", "full",
+	};
+
+	return bin < VRING_STALL_FILL_BINS ? names[bin] : "unknown";
+}
+
+void
+vring_stall_fill(const struct vring_port *port, bool tx, unsigned int id,
+		 uint64_t bin[VRING_STALL_FILL_BINS])
+{
+	for (unsigned int i = 0; i < VRING_STALL_FILL_BINS; i++)
+		bin[i] = load_counter(&watched_of(port, tx, id)->fill[i]);
+}
+
 void
 vring_stall_look(struct vring_port *port, uint64_t now_ns)
 {
 	const struct rte_eth_dev_data *data = port->dev->data;
 
-	for (unsigned int i = 0; i < data->nb_rx_queues; i++)
-		judge_queue(port, false, i,
-		      rx_state(port, data->rx_queues[i], watched_of(port, false, i)), now_ns);
-	for (unsigned int i = 0; i < data->nb_tx_queues; i++)
-		judge_queue(port, true, i,
-		      tx_state(port, data->tx_queues[i], watched_of(port, true, i)), now_ns);
+	for (unsigned int i = 0; i < data->nb_rx_queues; i++) {
+		const struct vring_rxq *rxq = data->rx_queues[i];
+		struct watched *w = watched_of(port, false, i);
+
+		judge_queue(port, false, i, rx_state(port, rxq, w), now_ns);
+		count_fill(port, false, &rxq->q, w);
+	}
+	for (unsigned int i = 0; i < data->nb_tx_queues; i++) {
+		const struct vring_txq *txq = data->tx_queues[i];
+		struct watched *w = watched_of(port, true, i);
+
+		judge_queue(port, true, i, tx_state(port, txq, w), now_ns);
+		count_fill(port, true, &txq->q, w);
+	}
 }
 
 uint64_t

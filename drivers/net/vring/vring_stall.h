@@ -17,6 +17,15 @@ void vring_stall_stop(struct vring_port *port);
 /* Look at all queues, as the port's timer does. Control thread. */
 void vring_stall_look(struct vring_port *port, uint64_t now_ns);
 /*
+ * How often a look found the rings of a queue so full: with nothing, below a quarter, below one
+ * half, below three quarters, not full, full. Of transmit rings that is what the peer has not made
+ * room for; of receive rings what the application has not taken. Any thread.
+ */
+#define VRING_STALL_FILL_BINS 6
+void vring_stall_fill(const struct vring_port *port, bool tx, unsigned int id,
+		      uint64_t bin[VRING_STALL_FILL_BINS]);
+const char *vring_stall_fill_name(unsigned int bin);
+/*
  * For how many milliseconds that transmit (receive) queue has stood still which has done so for
  * longest; 0: none does. Control thread.
  */

@@ -254,6 +254,16 @@ add_hist(struct rte_tel_data *d, const char *title, const uint64_t *bin, unsigne
 	return 0;
 }
 
+/* Counted unless stall-ms=0. */
+static int
+add_fill(const struct question *q, const char *title, bool tx)
+{
+	uint64_t bin[VRING_STALL_FILL_BINS];
+
+	vring_stall_fill(q->port, tx, q->queue, bin);
+	return add_hist(q->d, title, bin, VRING_STALL_FILL_BINS, vring_stall_fill_name);
+}
+
 /* Packets' sizes are counted unless stats=0. */
 static int
 answer_hist(const struct question *q)
@@ -270,6 +280,10 @@ answer_hist(const struct question *q)
 	if (rc == 0)
 		rc = add_hist(q->d, "tx_bursts", tx.burst_bin, VNET_BURST_BINS,
 			      vnet_burst_bin_name);
+	if (rc == 0 && q->port->args.stall_ms != 0)
+		rc = add_fill(q, "rx_fill", false);
+	if (rc == 0 && q->port->args.stall_ms != 0)
+		rc = add_fill(q, "tx_fill", true);
 	if (rc == 0 && sizes)
 		rc = add_hist(q->d, "rx_packets", rx.size_bin, VNET_SIZE_BINS,
 			      vnet_size_bin_name);
