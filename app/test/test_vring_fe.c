@@ -145,10 +145,7 @@ test_queue_ops(void **state)
 {
 	static struct virtq_drv drv[4];
 	static struct virtq_ring rings[4];
-	static struct {
-		struct vring_used used;
-		struct vring_used_elem entry[8];
-	} area[4];
+	static uint64_t used[4][16];	/* each with room for a used ring */
 	struct vring_port_vring vring[4];
 	struct vring_poll_set *set = calloc(1, vring_qmap_size(2));
 	unsigned int i;
@@ -157,8 +154,8 @@ test_queue_ops(void **state)
 	for (i = 0; i < 4; i++) {
 		rings[i] =
 			(struct virtq_ring){ .qid = i, .hdr_len = 12, .enabled = true, .size = 8 };
-		rings[i].used = &area[i].used;
-		area[i].used.idx = i;
+		rings[i].used = (void *)used[i];
+		rings[i].used->idx = i;
 		vring[i].cursor = &drv[i].cursor;
 		vring[i].ring = &rings[i];
 		drv[i].num_free = 8 - i;
@@ -173,9 +170,47 @@ test_queue_ops(void **state)
 	assert_int_equal(set->entry[0].ring->qid, 3);
 	/* Five are free, and three the device is done with, though no burst has freed them yet. */
 	assert_int_equal(vring_fe_queue_ops.tx_count(set->entry[0].ring, set->entry[0].cursor), 8);
-	area[3].used.idx = 1;
+	rings[3].used->idx = 1;
 	assert_int_equal(vring_fe_queue_ops.tx_count(set->entry[0].ring, set->entry[0].cursor), 6);
 	free(set);
+}
+
+/* An entry of a packed ring that the device has used, in the first lap. */
+static void
+use_packed(struct vring_packed_desc *d, uint16_t id)
+{
+	d->id = id;
+	d->flags = 1u << 7 | 1u << 15;
+}
+
+/* A used entry is of a chain, with IN_ORDER of all chains up to its own. */
+static void
+test_packed_room(void **state)
+{
+	static struct vring_packed_desc pdesc[8];
+	static struct virtq_drv_desc_state states[8];
+	static struct virtq_drv drv = { .state = states, .cursor.used_wrap = true };
+	struct virtq_ring ring = { .packed = true, .pdesc = pdesc, .size = 8 };
+
+	for (unsigned int i = 0; i < 8; i++)
+		states[i].ndesc = i == 2 ? 3 : 1;
+	assert_int_equal(vring_fe_queue_ops.tx_count(&ring, &drv.cursor), 0);
+	drv.num_free = 1;
+	use_packed(&pdesc[0], 2);
+	assert_int_equal(vring_fe_queue_ops.tx_count(&ring, &drv.cursor), 4);
+	use_packed(&pdesc[3], 3);
+	assert_int_equal(vring_fe_queue_ops.tx_count(&ring, &drv.cursor), 5);
+	ring.features = VIRTQ_BIT(VIRTIO_F_IN_ORDER);
+	pdesc[3].flags = 0;
+	assert_int_equal(vring_fe_queue_ops.tx_count(&ring, &drv.cursor), 6);
+	use_packed(&pdesc[0], 4);
+	assert_int_equal(vring_fe_queue_ops.tx_count(&ring, &drv.cursor), 8);
+	/* Nonsense of a device stays within the ring. */
+	use_packed(&pdesc[0], 8);
+	assert_int_equal(vring_fe_queue_ops.tx_count(&ring, &drv.cursor), 1);
+	for (unsigned int i = 0; i < 8; i++)
+		use_packed(&pdesc[i], 7);
+	assert_int_equal(vring_fe_queue_ops.tx_count(&ring, &drv.cursor), 8);
 }
 
 int
@@ -187,6 +222,7 @@ main(void)
 		cmocka_unit_test(test_beyond),
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_rss),
+		cmocka_unit_test(test_packed_room),
 		cmocka_unit_test(test_queue_ops),
 	};
 

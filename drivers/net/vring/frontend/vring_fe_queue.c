@@ -33,12 +33,51 @@ rx_count(const struct virtq_ring *ring, const struct virtq_cursor *cursor)
 	return n;
 }
 
+/*
+ * Packed: entries of the ring that the device is done with. A used one is of a chain, with IN_ORDER
+ * of all from the oldest on. Bursts may be at work: what is read stays within bounds.
+ */
+static uint32_t
+used_packed(const struct virtq_ring *ring, const struct virtq_drv *drv)
+{
+	const bool in_order = ring->features & VIRTQ_BIT(VIRTIO_F_IN_ORDER);
+	uint32_t entry = drv->cursor.used_idx, id = drv->oldest % ring->size, n = 0;
+	bool wrap = drv->cursor.used_wrap;
+	uint64_t meta;
+
+	while (n < ring->size && entry < ring->size &&
+	       virtq_drv_used_packed(&ring->pdesc[entry], wrap, &meta)) {
+		const uint32_t last = (uint16_t)(meta >> 32);
+		const uint32_t before = n;
+
+		if (last >= ring->size)
+			break;
+		while (in_order && id != last && n < ring->size) {
+			n += drv->state[id].ndesc;
+			id = id + 1 == ring->size ? 0 : id + 1;
+		}
+		n += drv->state[last].ndesc;
+		id = last + 1 == ring->size ? 0 : last + 1;
+		entry += n - before;
+		if (entry >= ring->size) {
+			entry -= ring->size;
+			wrap = !wrap;
+		}
+	}
+	return n;
+}
+
+/*
+ * Bursts free what the device is done with when they run short. Split: of a chain one descriptor is
+ * counted then.
+ */
 static uint32_t
 tx_count(const struct virtq_ring *ring, const struct virtq_cursor *cursor)
 {
-	/* A used entry is of one descriptor at least; bursts free them when they run short. */
-	return RTE_MIN(virtq_drv_of_const(cursor)->num_free + rx_count(ring, cursor),
-		       (uint32_t)ring->size);
+	const struct virtq_drv *drv = virtq_drv_of_const(cursor);
+	const uint32_t used = ring->packed ? used_packed(ring, drv) : rx_count(ring, cursor);
+
+	return RTE_MIN(drv->num_free + used, (uint32_t)ring->size);
 }
 
 static bool
