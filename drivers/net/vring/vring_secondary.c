@@ -69,7 +69,7 @@ static int
 write_mode(struct rte_eth_dev *dev, const struct question *q, FILE *f)
 {
 	const bool tx = q->what == WHAT_TX_MODE;
-	struct rte_eth_burst_mode mode;
+	struct rte_eth_burst_mode mode = { .flags = 0 };
 	int rc = -EINVAL;
 
 	if (!tx && q->queue < dev->data->nb_rx_queues)
@@ -107,14 +107,28 @@ write_number(const struct rte_eth_dev_data *data, const struct question *q, FILE
 struct asked {
 	const struct question *q;
 	FILE *f;
+	const struct vring_port *port;
 };
+
+/* There no queue is being removed. */
+static int
+queue_in_ctrl(void *arg)
+{
+	const struct asked *asked = arg;
+	struct rte_eth_dev *dev = asked->port->dev;
+
+	if (asked->q->what == WHAT_RX_MODE || asked->q->what == WHAT_TX_MODE)
+		return write_mode(dev, asked->q, asked->f);
+	return write_number(dev->data, asked->q, asked->f);
+}
 
 static int
 write_answer(struct vring_port *port, void *arg)
 {
-	const struct asked *asked = arg;
+	struct asked *asked = arg;
 	const struct question *q = asked->q;
 
+	asked->port = port;
 	switch (q->what) {
 	case WHAT_PRIV:
 		return vring_dump_priv(port->dev, asked->f);
@@ -126,12 +140,11 @@ write_answer(struct vring_port *port, void *arg)
 		return write_regs(port->dev, q->words, asked->f);
 	case WHAT_RX_MODE:
 	case WHAT_TX_MODE:
-		return write_mode(port->dev, q, asked->f);
 	case WHAT_RX_COUNT:
 	case WHAT_TX_COUNT:
 	case WHAT_RX_STATUS:
 	case WHAT_TX_STATUS:
-		return write_number(port->dev->data, q, asked->f);
+		return evloop_call(port->loop, queue_in_ctrl, asked);
 	default:
 		return -EINVAL;
 	}
@@ -141,7 +154,7 @@ static int
 answer_to_file(const struct question *q, int fd)
 {
 	const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	struct asked asked = { q, copy < 0 ? NULL : fdopen(copy, "w") };
+	struct asked asked = { q, copy < 0 ? NULL : fdopen(copy, "w"), NULL };
 	int rc;
 
 	if (asked.f == NULL) {
@@ -343,7 +356,7 @@ rx_count_of_primary(void *rxq)
 {
 	const struct vring_rxq *q = rxq;
 
-	return (vring_compat_count)ask_for_number(q == NULL ? NULL : &q->q, WHAT_RX_COUNT, 0);
+	return q == NULL ? 0 : (vring_compat_count)ask_for_number(&q->q, WHAT_RX_COUNT, 0);
 }
 
 static int
@@ -351,7 +364,7 @@ tx_count_of_primary(void *txq)
 {
 	const struct vring_txq *q = txq;
 
-	return ask_for_number(q == NULL ? NULL : &q->q, WHAT_TX_COUNT, 0);
+	return q == NULL ? 0 : ask_for_number(&q->q, WHAT_TX_COUNT, 0);
 }
 
 static int

@@ -186,14 +186,13 @@ be_connected(void *ctx, bool up, const char *why)
 	struct vring_port *port = ctx;
 
 	port->connected = up;
+	vring_be_info_count(port);
 	if (!up) {
-		vring_be_info_count(port);
 		vring_trace_disconnect(port->dev->data->port_id, why);
 		port->disconnected_ns = evloop_now_ns();
 		cancel_rarp(port);
 		forget_mtu(port);
 	} else {
-		vring_be_info_count(port);
 		vring_trace_connect(port->dev->data->port_id, port->session.connects);
 	}
 	publish_port(port);
