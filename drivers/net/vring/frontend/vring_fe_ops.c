@@ -107,6 +107,16 @@ has_hash(const struct vhost_fe_limits *limits)
 }
 
 static int
+refuse_key(const struct rte_eth_dev *dev, uint32_t len)
+{
+	const struct vring_port *port = dev->data->dev_private;
+
+	VRING_LOG(ERR, port->name, "a key for hashes of %u bytes: allowed are %u", len,
+		  VHOST_FE_CMD_KEY);
+	return -EINVAL;
+}
+
+static int
 front_rss_update(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
 {
 	struct vhost_fe *session = session_of(dev);
@@ -117,7 +127,7 @@ front_rss_update(struct rte_eth_dev *dev, struct rte_eth_rss_conf *conf)
 	if (!has_hash(&limits))
 		return -ENOTSUP;
 	if (conf->rss_key != NULL && conf->rss_key_len != VHOST_FE_CMD_KEY)
-		return -EINVAL;
+		return refuse_key(dev, conf->rss_key_len);
 	vhost_fe_rss_wished(session, &rss);
 	if (conf->rss_key != NULL)
 		memcpy(rss.key, conf->rss_key, VHOST_FE_CMD_KEY);
@@ -246,12 +256,13 @@ vring_fe_ops_info(const struct vring_port *port, struct rte_eth_dev_info *info)
  * a key of another length.
  */
 static int
-take_hash(struct vhost_fe_rss *rss, const struct rte_eth_rss_conf *conf)
+take_hash(const struct rte_eth_dev *dev, struct vhost_fe_rss *rss)
 {
+	const struct rte_eth_rss_conf *conf = &dev->data->dev_conf.rx_adv_conf.rss_conf;
 	const bool given = conf->rss_hf != 0 && conf->rss_key != NULL;
 
 	if (given && conf->rss_key_len != VHOST_FE_CMD_KEY)
-		return -EINVAL;
+		return refuse_key(dev, conf->rss_key_len);
 	rss->types = vring_rss_types(conf->rss_hf);
 	rss->keylen = VHOST_FE_CMD_KEY;
 	vring_rss_default_key(rss->key, VHOST_FE_CMD_KEY);
@@ -278,7 +289,7 @@ front_configure(struct rte_eth_dev *dev)
 	if (limits.hash_report && (rxmode->mq_mode & RTE_ETH_MQ_RX_RSS_FLAG))
 		rxmode->offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
 	vhost_fe_rss_wished(session, &rss);
-	rc = take_hash(&rss, &dev->data->dev_conf.rx_adv_conf.rss_conf);
+	rc = take_hash(dev, &rss);
 	if (rc == 0)
 		rc = vhost_fe_wish_rss(session, &rss);
 	if (rc == 0)
