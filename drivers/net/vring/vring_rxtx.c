@@ -217,12 +217,11 @@ vring_rxtx_query_leave(struct vring_queue *q)
 	rte_spinlock_unlock(&q->query_lock);
 }
 
-/* rx: packets that wait in all rings of a queue; tx: free entries. *size: entries of the rings. */
-static uint32_t
-query_count(struct vring_queue *q, bool tx, uint32_t *size)
+uint32_t
+vring_rxtx_set_count(const struct vring_port *port, const struct vring_poll_set *set, bool tx,
+		     uint32_t *size)
 {
-	const struct vring_queue_ops *ops = vring_role_queue_ops(q->port);
-	const struct vring_poll_set *set = vring_rxtx_query_enter(q);
+	const struct vring_queue_ops *ops = vring_role_queue_ops(port);
 	uint32_t count = 0;
 
 	*size = 0;
@@ -235,6 +234,15 @@ query_count(struct vring_queue *q, bool tx, uint32_t *size)
 			      ops->rx_count(ring->ring, ring->cursor);
 		*size += ring->ring->size;
 	}
+	return count;
+}
+
+static uint32_t
+query_count(struct vring_queue *q, bool tx, uint32_t *size)
+{
+	const struct vring_poll_set *set = vring_rxtx_query_enter(q);
+	uint32_t count = vring_rxtx_set_count(q->port, set, tx, size);
+
 	vring_rxtx_query_leave(q);
 	return count;
 }

@@ -246,23 +246,16 @@ rx_state(const struct vring_port *port, const struct vring_rxq *rxq, struct watc
 static void
 count_fill(const struct vring_port *port, bool tx, const struct vring_queue *q, struct watched *w)
 {
-	const struct vring_queue_ops *ops = vring_role_queue_ops(port);
-	const struct vring_poll_set *set = q->published;
-	uint32_t size = 0, fill = 0;
+	uint32_t size, count, fill;
 	unsigned int bin;
 
-	for (unsigned int i = 0; set != NULL && i < set->n && may_look(port); i++) {
-		const struct virtq_ring *ring = set->entry[i].ring;
-		const struct virtq_cursor *cursor = set->entry[i].cursor;
-
-		if (ring == NULL)
-			continue;
-		size += ring->size;
-		fill += tx ? ring->size - RTE_MIN(ops->tx_count(ring, cursor), ring->size) :
-			     RTE_MIN(ops->rx_count(ring, cursor), ring->size);
-	}
+	if (!may_look(port))
+		return;
+	count = vring_rxtx_set_count(port, q->published, tx, &size);
 	if (size == 0)
 		return;
+	count = RTE_MIN(count, size);
+	fill = tx ? size - count : count;
 	bin = fill == 0 ? 0 : fill == size ? VRING_STALL_FILL_BINS - 1 : 1 + 4 * fill / size;
 	__atomic_store_n(&w->fill[bin], w->fill[bin] + 1, __ATOMIC_RELAXED);
 }
