@@ -77,8 +77,8 @@ const struct vring_poll_set *vring_rxtx_query_enter(struct vring_queue *q);
 void vring_rxtx_query_leave(struct vring_queue *q);
 int vring_rxtx_tx_done_cleanup(void *txq, uint32_t n);
 /*
- * Packets that wait (tx: buffers that are free) in all rings of a set, or NULL, and the entries that
- * these have. As long as the set is there.
+ * Packets that wait (tx: buffers that are free) in all rings of a set, or NULL; *size: the entries
+ * that these have. As long as the set is there.
  */
 uint32_t vring_rxtx_set_count(const struct vring_port *port, const struct vring_poll_set *set,
 			      bool tx, uint32_t *size);
