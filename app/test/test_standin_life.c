@@ -513,8 +513,11 @@ growth(struct sport *p, const char *args)
 		stream_run(&grown, 400);
 		rte_pktmbuf_free(grown.m);
 		grown.m = NULL;
-		/* The device gives all back before the memory goes. */
-		assert_true(BECOMES((rte_eth_tx_done_cleanup(p->id, 1, 0),
+		/*
+		 * The device gives all back before the memory goes. It takes no more of any queue
+		 * while packets wait for room to be received.
+		 */
+		assert_true(BECOMES((stream_receive(&grown), rte_eth_tx_done_cleanup(p->id, 1, 0),
 				     rte_mempool_full(g.pool))));
 		shrink(p, &g);
 	}
