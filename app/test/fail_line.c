@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Linked into every test in front of cmocka's own _fail(): tells at once where an assertion did not
- * hold. cmocka keeps its message until the case has ended. When a thread of the case ends the
- * process, by an assertion of its own or because the port went from under it, nobody would see it.
+ * Linked into every test program in front of cmocka's own _fail(): tells at once where an
+ * assertion did not hold. cmocka keeps its message until the case has ended. It is lost when
+ * another thread of the case ends the process first, by an assertion of its own or because its
+ * port was closed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

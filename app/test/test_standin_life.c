@@ -514,8 +514,8 @@ growth(struct sport *p, const char *args)
 		rte_pktmbuf_free(grown.m);
 		grown.m = NULL;
 		/*
-		 * The device gives all back before the memory goes. It takes no more of any queue
-		 * while packets wait for room to be received.
+		 * The device gives all back before the memory goes. It takes nothing from any queue
+		 * while packets that it holds wait for room in a receive ring.
 		 */
 		assert_true(BECOMES((stream_receive(&grown), rte_eth_tx_done_cleanup(p->id, 1, 0),
 				     rte_mempool_full(g.pool))));
