@@ -81,6 +81,19 @@ need_root()
 	[ "$(id -u)" = 0 ] || die "must run as root"
 }
 
+# need_trusted_path: end where EAL would not load the plugin from the clone.
+need_trusted_path()
+{
+	local dir=$ROOT
+
+	while [ "$dir" != / ]; do
+		[ -z "$(find "$dir" -maxdepth 0 -perm -002)" ] ||
+			die "everyone may write in $dir, and EAL loads no plugin from below it:" \
+				"clone elsewhere"
+		dir=$(dirname "$dir")
+	done
+}
+
 # missing_packages NAME...: print those that are not installed.
 missing_packages()
 {
